@@ -64,7 +64,9 @@ def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
 
 def _fill_template(template: str, context: dict[str, Any]) -> bytes:
     """A page. Its style and script stand inline, under a policy that allows these two and nothing else."""
-    style, script = (Markup(_jinja().get_template(name).render()) for name in ("style.css", "script.js"))
+    panels = len(context.get("panels", ()))
+    style = Markup(_jinja().get_template("style.css").render(panels=panels))
+    script = Markup(_jinja().get_template("script.js").render())
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
     filled = _jinja().get_template(template).generate(**context, style=style, script=script, policy=policy)

@@ -3,7 +3,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from synthetic import A, B, arm, compare, hostile, realistic, study
+from synthetic import A, B, arm, compare, hostile, pair, realistic, study
 
 from ablations.study.loading import load
 from bench.chapter.trial import ChapterTrial
@@ -14,6 +14,7 @@ from reports.claims import claims, tally
 from reports.design import MeasuredArm
 from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value
+from reports.render import render
 from reports.statistics.interval import Interval
 from reports.tables import comparison_csv, comparison_markdown, trials_csv
 
@@ -122,6 +123,12 @@ def test_a_spreadsheet_gets_text_and_never_a_formula():
     assert table[4]["valid_loss_delta"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
     assert csv_cell(-1.5) == -1.5
+
+
+def test_each_of_many_metrics_can_be_chosen(tmp_path):
+    metrics = tuple(Metric(f"loss {i}", 0.1, "lower") for i in range(9))
+    page = render(compare(pair(metrics=metrics)), tmp_path).read_text()
+    assert all(f".r{n}:checked) .p{n} " in page for n in range(2, 10)) and ".r10:checked" not in page
 
 
 def test_hostile_names_stay_text_in_markdown():
