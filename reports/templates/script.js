@@ -7,7 +7,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.type = "button";
     button.append(...cell.childNodes);
     cell.append(button);
-    const value = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
+    const value = (row) => {
+      const { dataset, textContent } = row.cells[column] ?? row.lastElementChild; // which spans the rest
+      return dataset.value ?? textContent.trim();
+    };
     button.addEventListener("click", () => {
       const down = cell.getAttribute("aria-sort") === "ascending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");

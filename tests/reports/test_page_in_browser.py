@@ -258,6 +258,17 @@ def test_print_leaves_out_the_controls_and_stays_light(browser, pages):
     assert browser.ask("return getComputedStyle(document.body).color") == "rgb(22, 25, 29)"
 
 
+def test_numbers_sort_by_p_with_arms_that_have_none_last(browser, pages):
+    browser.open(pages["report"])
+    table = "const t = [...document.querySelectorAll('table')].find((t) => t.textContent.includes('TOST p'));"
+    browser.ask(table + "t.tHead.rows[0].cells[5].querySelector('button').click();")
+    _, *shown, last = browser.ask(
+        table + "return [...t.tBodies[0].rows].map((r) => r.cells[5]?.textContent ?? '')"
+    )
+    numbers = [float(text.replace("<", "")) for text in shown]
+    assert numbers == sorted(numbers) and len(numbers) == 9 and shown[0] == "<.001" and last == ""
+
+
 def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages):
     browser.open(pages["report"])
     column = "const t = document.querySelector('table.arms'); const i = 3;"
