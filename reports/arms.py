@@ -10,6 +10,7 @@ from reports.design import MeasuredArm
 from reports.statistics.arm_summary import ArmSummary, summarise
 
 Value = TypeVar("Value")
+LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow
 
 Statuses = Mapping[str, Mapping[Any, str]]  # the status of every row by arm and, within it, by seed
 
@@ -23,7 +24,7 @@ def values(arm: MeasuredArm, metric: str) -> dict[int, float]:
     for seed, result in sorted(arm.results.items()):
         if result.done and metric in result.metrics:
             value = result.metrics[metric]
-            numbers[seed] = value if math.isfinite(value) else math.inf
+            numbers[seed] = value if abs(value) <= LARGEST else math.inf
         elif result.diverged:
             numbers[seed] = math.inf
     return numbers

@@ -12,9 +12,10 @@ import pandas as pd
 
 from bench.errors import BadInput, plural, require
 from bench.metric import Metric
+from reports.arms import LARGEST
 from reports.design import Design, MeasuredArm
 
-LARGEST, LONGEST_NAME = 1e150, 200
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.S
         )
     if (huge := (numbers.abs() > LARGEST) & (numbers.abs() < np.inf)).any():
         raise BadInput(
-            f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where squares overflow",
+            f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where cubes overflow",
             place=source,
             key=str(column.name),
             cure="write inf for a run that diverged",

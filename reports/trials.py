@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.trial import Result
-from reports.arms import Statuses, trial_of
+from reports.arms import LARGEST, Statuses, trial_of
 from reports.design import Design
 
 Value = TypeVar("Value")
@@ -69,7 +69,8 @@ def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, 
 def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
     """The metric of every row: infinite where the trial diverged, NaN where it failed or has no number."""
     given = table[metric] if metric in table else pd.Series(math.nan, table.index)
-    numbers = pd.to_numeric(given).astype(float).replace(-math.inf, math.inf)
+    numbers = pd.to_numeric(given).astype(float)
+    numbers = numbers.mask(numbers.abs() > LARGEST, math.inf)
     if "status" in table:
         numbers = numbers.where(table.status == "done").mask(table.status == "diverged", math.inf)
     return numbers

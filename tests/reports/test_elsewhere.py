@@ -207,7 +207,7 @@ def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
         (
             SLEEP.replace({"extra": {3.7: -1e308}}),
             GROUP,
-            "extra: row 7: -1e+308 is beyond ±1e+150, where squares overflow; write inf",
+            "extra: row 7: -1e+308 is beyond ±1e+100, where cubes overflow; write inf",
         ),
         (
             SLEEP.assign(group="x" * 201),

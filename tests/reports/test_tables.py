@@ -11,6 +11,7 @@ from bench.errors import BadInput, visible
 from bench.metric import Metric
 from reports.chapter.book import BOOK, compare_with_book, own_settings
 from reports.claims import claims, tally
+from reports.contrast_decisions import decide_looks
 from reports.design import MeasuredArm
 from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value
@@ -67,6 +68,15 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     assert 7 not in reset.summary.values  # although the killed trial left a number behind
     assert (swift.done, swift.failed, swift.diverged) == (9, 0, 1)
     assert swift.contrast.given_convergence
+
+
+def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page():
+    base, other = pair().arms
+    exploded = replace(other.results[3], metrics={"valid_loss": 1e200})
+    design = replace(pair(), arms=(base, replace(other, results={**other.results, 3: exploded})))
+    row = compare(design).rows[1]
+    assert (row.diverged, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
+    assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
 
 def test_a_failed_trial_shows_no_number_in_any_table():
