@@ -28,6 +28,7 @@ from ablations.ledger import Ledger
 from ablations.options import RunOptions, StoredOptions, VerifyOptions
 from ablations.study import chapter, seeds, study
 from ablations.study import plan as plans
+from ablations.study.errors import checked
 from ablations.study.loading import declare, load_studies
 from ablations.study.retraining import find
 from ablations.training.comparison import compare_plan
@@ -106,10 +107,14 @@ class Outcome:
 def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
-    `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Failed trials are
-    results: the outcome's text names the seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
+    `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Limits of time and a
+    budget are in seconds. Failed trials are results: the outcome's text names the seeds. Raises BadInput, and
+    KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
+    options = checked(options)
+    require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
+    require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
     from ablations.commands.run import (  # MLflow and more, which reading results does not need
         INTERRUPTED,
         run_studies,
@@ -133,14 +138,14 @@ def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -
     _refuse_in_trials("verify")
     from ablations.commands.verify import verify as replay_sample
 
-    return replay_sample(study, options) == 0
+    return replay_sample(study, checked(options)) == 0
 
 
 def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
     """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput where it cannot be."""
     from ablations.commands.bundle import bundle as write_bundle
 
-    write_bundle(study, Path(output), options)
+    write_bundle(study, Path(output), checked(options))
 
 
 def _refuse_in_trials(function: str) -> None:

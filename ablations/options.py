@@ -8,6 +8,7 @@ from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt
 from cyclopts import Group, Parameter, Token, validators
 
 from bench.errors import BadInput
@@ -46,8 +47,8 @@ def _parse(piece: str) -> Any:
         return piece.strip("\"'")
 
 
-Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lt=10**18))]
-Positive = Annotated[float, Parameter(validator=validators.Number(gt=0))]
+Count = Annotated[int, Ge(1), Parameter(validator=validators.Number(gte=1, lt=10**18))]
+Positive = Annotated[float, Gt(0), Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
 BEFORE_AFTER = Group("For results before and after")
 
@@ -90,7 +91,7 @@ class LimitOptions:
 class PlanOptions(PlaceOptions):
     """What to change in a study before it is planned."""
 
-    seeds: str | None = None
+    seeds: str | int | None = None
     """Seeds to train, such as 0-9 or 0,3,5."""
     set: tuple[str, ...] = ()
     """A setting to change, such as lr=1e-3; several values become arms: lr=1e-3,1e-2. May be repeated."""

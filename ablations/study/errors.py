@@ -4,9 +4,9 @@ import datetime
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bench.errors import BadInput, suggestion
 
@@ -14,6 +14,7 @@ _RULES = {  # of pydantic's types of error, in TOML's words
     "bool_type": "should be a boolean, true or false",
     "dict_type": "should be a table",
     "finite_number": "should be a finite number",
+    "float_parsing": "should be a number",
     "float_type": "should be a number",
     "greater_than": "should be more than {gt:,.12g}",
     "greater_than_equal": "should be at least {ge:,.12g}",
@@ -24,6 +25,7 @@ _RULES = {  # of pydantic's types of error, in TOML's words
     "list_type": "should be an array",
     "literal_error": "should be {expected}",
     "model_type": "should be a table",
+    "path_type": "should be a path",
     "string_pattern_mismatch": "should not be blank",
     "string_too_long": "should have at most {max_length} characters",
     "string_too_short": "should not be empty",
@@ -43,6 +45,17 @@ def error_context(place: str) -> Iterator[None]:
     except BadInput as error:
         error.place = f"{place}: {error.place}" if error.place else place
         raise
+
+
+Fields = TypeVar("Fields")
+
+
+def checked(given: Fields) -> Fields:
+    """A dataclass with the types that its fields declare: a path may be a string. Raises BadInput."""
+    try:
+        return TypeAdapter(type(given)).validate_python(vars(given))
+    except ValidationError as error:
+        raise explain(error) from error
 
 
 def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> BadInput:

@@ -137,6 +137,30 @@ def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
         assert told in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("study", "options", "told"),
+    [
+        ("small.toml", {"dry_run": True}, "dry_run: trains nothing; "),
+        ("small.toml", {"budget": "1h"}, 'budget = "1h": '),
+        ("small.toml", {"plugin": "mine.py"}, 'plugin = "mine.py": '),
+        ("small.toml", {"workers": -1}, "workers = -1: "),
+        ("all", {}, "study 'all': "),
+    ],
+)
+def test_run_trains_nothing_where_an_option_is_wrong(ran: Path, monkeypatch, study, options, told) -> None:
+    monkeypatch.chdir(ran)
+    with pytest.raises(BadInput) as refused:
+        ablations.run(study, RunOptions(results="elsewhere", **options))  # type: ignore[arg-type]
+    assert str(refused.value).startswith(told) and not Path("elsewhere").exists()
+
+
+def test_a_folder_may_be_a_string(ran: Path, monkeypatch) -> None:
+    monkeypatch.chdir(ran)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{ran}/mlflow.db")
+    outcome = ablations.run("small.toml", RunOptions(results="results", out="out"))  # type: ignore[arg-type]
+    assert len(outcome.results) == 6
+
+
 def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
     """Its lines as they stand, with names of the small study for those of a shipped one."""
     from ablations import api
