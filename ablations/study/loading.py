@@ -317,6 +317,7 @@ def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
                 question=first.question or arm.question,
                 note=first.note or arm.note,
                 exploratory=first.exploratory and arm.exploratory,
+                identical=first.identical or arm.identical,
                 against=first.against or against,
             )
     for name, count in Counter(arm.name for arm in kept.values()).items():

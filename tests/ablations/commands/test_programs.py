@@ -208,9 +208,10 @@ def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a
     assert done.returncode == 0 and "0 failed, 4 diverged, 0 left" in done.stdout
 
 
-def test_an_arm_may_be_declared_to_be_identical(tmp_path: Path) -> None:
+@pytest.mark.parametrize("design", ["", "[design]\none_at_a_time = { dropout = [0.5] }\n"])
+def test_an_arm_may_be_declared_to_be_identical_also_one_of_the_design(tmp_path: Path, design: str) -> None:
     arm = '[[arm]]\nname = "same"\nset = { dropout = 0.5 }\nidentical = true\n'
-    study = STUDY.partition("[design")[0] + arm
+    study = STUDY.partition("[design")[0] + design + arm
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
     assert call(folder, "run", "mine.toml", "--seeds", "0-1").returncode == 0
 
