@@ -20,6 +20,8 @@ def function_tables(
     Raises BadInput for a function that no other process can import, for one without a seed, and for a setting
     without a value.
     """
+    rule, cure = "is no function", "give one that is defined at the top of a module, with def"
+    require(hasattr(function, "__qualname__"), rule, place=f"{function!r:.80}", cure=cure)
     place, parameters = f"function {function.__name__!r}", inspect.signature(function).parameters
     require(
         "seed" in parameters,

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -131,6 +132,12 @@ def test_a_function_that_cannot_be_studied_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=words):
         Study("mine", module(code).train, metrics=METRICS)
+
+
+@pytest.mark.parametrize("given", [partial(print, seed=0), "train.py"])
+def test_what_is_no_function_is_refused(given: object) -> None:
+    with pytest.raises(BadInput, match="is no function"):
+        Study("mine", given, metrics=METRICS)  # type: ignore[arg-type]
 
 
 CELL = """def train(seed, width=1):
