@@ -8,8 +8,9 @@
     verdicts("toggles")
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
-`folder` is the folder of the results, "results" by default. In place of a study's name `compare` and
-`verdicts` take a table: `verdicts(shipped("toggles"))`. The number of torch's threads is not changed.
+`folder` is the folder of the results, "results" by default. A study is given by its name, its file's path or
+as `Study` made it. `compare` and `verdicts` take a table, too: `verdicts(shipped("toggles"))`. The number of
+torch's threads is not changed.
 """
 
 import math
@@ -167,7 +168,7 @@ def result(id: str, folder: str | Path = "results") -> Result:
     return find(id, Ledger(Path(folder)))
 
 
-def results(study: str, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
+def results(study: str | study.Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
     """The results of a study that count, one row for each trial.
 
     A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
@@ -208,7 +209,7 @@ class Compared:
 
 
 def compare(
-    study: str | pd.DataFrame,
+    study: str | study.Study | pd.DataFrame,
     arm: str,
     against: str = "",
     *,
@@ -262,7 +263,9 @@ def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metri
     return verdict
 
 
-def verdicts(study: str | pd.DataFrame, *, metric: str = "", folder: str | Path = "results") -> pd.DataFrame:
+def verdicts(
+    study: str | study.Study | pd.DataFrame, *, metric: str = "", folder: str | Path = "results"
+) -> pd.DataFrame:
     """The verdict on every contrast of a study, one row each, as its report has them.
 
     The columns are:
@@ -311,7 +314,7 @@ def _verdicts(found: Comparison) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _comparison(study: str | pd.DataFrame, folder: str | Path) -> Comparison:
+def _comparison(study: str | study.Study | pd.DataFrame, folder: str | Path) -> Comparison:
     """A study's arms side by side: of a table, or of a ledger."""
     if isinstance(study, pd.DataFrame):
         return study_tables.compare(study)

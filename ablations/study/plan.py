@@ -19,7 +19,7 @@ from ablations.ledger import Ledger, seal, unseal
 from ablations.study import tuning
 from ablations.study.loading import load
 from ablations.study.study import Arm, ArmDescription, Study
-from ablations.study.study_file import shipped
+from ablations.study.study_file import name_in, shipped
 from bench.errors import BadInput
 from bench.files import save
 from bench.metric import Metric
@@ -273,14 +273,15 @@ def _content(trial: Trial) -> bytes:
     return canonical({**trial.declared, "data": trial.data})
 
 
-def stored(name: str, ledger: Ledger) -> Plan:
-    """The latest plan of a study, by its name or its file's path.
+def stored(study: str | Study, ledger: Ledger) -> Plan:
+    """The latest plan of a study, or of that with this name, or in the file of this path.
 
     Raises BadInput where it was never run, or where it cannot be read.
     """
+    name = study if isinstance(study, str) else study.name
     file = name if name.endswith(".toml") else ""
     if file:
-        name = load(file, confirmed=True).name
+        name = name_in(file)
     try:
         if plan := _read(path_of(ledger, name)):
             return plan

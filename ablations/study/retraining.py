@@ -55,7 +55,8 @@ def as_today(trial: Trial) -> tuple[Trial | None, str]:
 def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
     """A line for each reason, with the number of trials: "torch 2.13.0 → 2.14.0: 400 trials to train; …".
 
-    `todo` are trials of `plan` without a result. Those whose settings have changed are not trained again.
+    `todo` are trials of `plan` to be trained. Those whose settings have changed are not trained again, and
+    one that is trained once more because it failed needs no reason.
     """
     arm_and_seed = plan.arm_and_seed
     earlier = {(arm.name, seed): result.trial for arm, seed, result in before.cells(ledger)}
@@ -63,7 +64,7 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     for trial in todo:
         arm, seed = arm_and_seed[trial.id]
         known = earlier.get((arm.name, seed))
-        if known is not None and known.declared == trial.declared:
+        if known is not None and known.id != trial.id and known.declared == trial.declared:
             found[" and ".join(changes(known, trial))] += 1
     return [
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"

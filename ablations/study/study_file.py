@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from ablations.study.errors import explain
+from ablations.study.errors import error_context, explain
 from ablations.study.seeds import MOST
 from bench.chapter.text import contents
 from bench.errors import BadInput, require, suggestion
@@ -312,3 +312,10 @@ def parse(text: str) -> StudyFile:
             repeated = text.split("\n")[int(where[1]) - 1].strip()
             raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
         raise BadInput(f"{line}is not TOML: {error}") from error
+
+
+def name_in(path: str) -> str:
+    """The name of the study in a file. Its settings may be those of a plug-in that is not loaded."""
+    path, text = read(path)
+    with error_context(path):
+        return parse(text).name

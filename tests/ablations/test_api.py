@@ -14,6 +14,7 @@ import ablations
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.study import plan as plans
+from ablations.study.loading import load
 from ablations.training.comparison import compare_plan, read
 from bench.chapter.models.registry import ZOO
 from bench.errors import BadInput
@@ -68,6 +69,13 @@ def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> Non
         kept = ledger.read(row.trial)
         assert kept is not None and row.valid_loss == kept.metrics["valid_loss"]
         assert (row.status, row.lr, row.seed) == ("done", kept.trial.lr, kept.trial.seed)
+
+
+def test_a_study_is_given_by_its_name_its_file_or_itself(ran: Path, monkeypatch) -> None:
+    monkeypatch.chdir(ran)
+    for study in ("small.toml", load("small.toml")):
+        pd.testing.assert_frame_equal(ablations.results(study), ablations.results("small"))
+        pd.testing.assert_frame_equal(ablations.verdicts(study), ablations.verdicts("small"))
 
 
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:

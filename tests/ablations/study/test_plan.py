@@ -8,6 +8,7 @@ import pytest
 
 from ablations.ledger import Ledger, seal
 from ablations.study.plan import Plan, PlannedArm, all_stored, store, stored
+from ablations.study.retraining import reasons
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.files import save
@@ -46,6 +47,14 @@ def file(ledger: Ledger) -> Path:
 
 def test_a_stored_plan_reads_back_equal(ledger: Ledger) -> None:
     assert stored("s", ledger) == PLAN
+
+
+def test_a_file_names_its_stored_plan_though_it_cannot_be_run_as_it_is(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "s"\nquestion = "q?"\n[baseline]\nmodel = "one of a plug-in"\n')
+    assert stored(str(file), ledger) == PLAN
 
 
 def test_every_one_of_300_flipped_bits_of_a_plan_is_refused(ledger: Ledger, file: Path) -> None:
@@ -118,6 +127,16 @@ def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) ->
     train(ledger, range(10))
     assert store(planned("s", range(10), when=3.0), ledger) == whole, "the same plan again"
     assert stored("s", ledger) == whole
+
+
+def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path) -> None:
+    ledger, plan = Ledger(tmp_path), planned("s", range(1))
+    train(ledger, range(1))
+    assert reasons(plan, plan, [ChapterTrial(model="stub", seed=0, lr=0.01)], ledger) == []
+    edited = ChapterTrial(model="stub", seed=0, lr=0.01, source="edited")
+    now = replace(plan, arms=(replace(ARM, trials={0: edited.id}),))
+    (line,) = reasons(plan, now, [edited], ledger)
+    assert line.startswith("the code was edited: 1 trial")
 
 
 def test_a_plan_that_comes_back_after_another_keeps_its_first_time(tmp_path: Path) -> None:
