@@ -168,4 +168,6 @@ class ProgramSettings:
             require(isinstance(value, str), "should be a string, as in [baseline]", key=place)
         else:
             require(number and math.isfinite(value), "should be a finite number", key=place)
-        return float(value) if isinstance(usual, float) else value
+        if isinstance(usual, float):
+            return float(value)
+        return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 is 1

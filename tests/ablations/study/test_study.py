@@ -264,6 +264,17 @@ def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edited:
     assert (arm.also, arm.against) == (("again",), "LMModel6, 2 epochs")
 
 
+def test_a_whole_number_is_the_same_to_a_program_however_it_is_written(
+    loaded: Callable[[str], Study],
+) -> None:
+    study = loaded(
+        'name = "mine"\nquestion = "?"\nmetrics = [{ name = "loss", delta = 1 }]\n'
+        '[program]\nrun = "train --lr {lr} --seed {seed}"\n'
+        "[baseline]\nlr = 1\n[design.one_at_a_time]\nlr = [0.5, 1.0, 2.0]\n"
+    )
+    assert [repr(arm.settings["settings"]["lr"]) for arm in study.arms] == ["1", "0.5", "2"]
+
+
 def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
     twin = '[[arm]]\nname = "twin"\nset = { dropout = 0.4 }\n'
     first, second = AGAINST.replace("calm", "twin"), AGAINST.replace("calm", "+ dropout")
