@@ -25,7 +25,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
     """Train a program's first trials and compare their numbers. Returns whether Ctrl-C ended it.
 
     The plan then has `apart`, the distance of two equal trials. Raises BadInput, naming the arm, for a trial
-    that failed, and for a seed or an arm without effect.
+    that failed, also if only the second time, and for a seed or an arm without effect.
     """
     plan, trials = study_run.plan, study_run.trials
     arms = [arm for arm in plan.arms if not arm.seedless]
@@ -46,6 +46,12 @@ def check_first_trials(study_run: StudyRun) -> bool:
         again = _repeat(first, study_run)
         if again is None:
             return True
+        if not _ended(again):
+            place, cure = (
+                f"arm {arms[0].name!r}, seed {plan.seeds[0]}",
+                "nothing may stay of a trial before it",
+            )
+            raise BadInput(plain_reason(again), place=place, key="trained a second time", cure=cure)
         plan = plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
         study_run.plan = plan
     if not plan.apart and not all(is_clock(metric.name) for metric in plan.metrics):

@@ -225,6 +225,14 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
 
 
+def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None:
+    kept = PROGRAM + "open(f'{__file__}.{given.seed}.{given.dropout}.{given.deep}', 'x').close()\n"
+    done = call(project(tmp_path / "project", kept), "run", "mine.toml", "--seeds", "0-1")
+    assert done.returncode == 2
+    assert "arm 'baseline', seed 0: trained a second time: " in done.stderr
+    assert plans.stored("mine", Ledger(tmp_path / "project" / "results")).apart is None
+
+
 def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:
     study = STUDY.replace('name = "accuracy", delta = 0.01', 'name = "seconds", delta = "10%"')
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
