@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ablations.options import PlaceOptions, PlanOptions
 from ablations.study.study import Study
 from bench.devices import Usable, cores, usable
+from bench.differences import is_clock
 from bench.errors import BadInput, plural, require
 from bench.nvidia import Gpu
 from reports.formats import duration
@@ -52,7 +53,8 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
     """Choose a study's device: --device, else that of its stored plan (`before`), else the faster one.
 
     On a cluster the last choice is always the CPU, since the GPUs of the workers are not known here.
-    Raises BadInput for --device cuda if no GPU can be used.
+    Raises BadInput for --device cuda if no GPU can be used, and on a cluster for a program that keeps files
+    and for a study that judges time, speed or memory.
     """
     asked = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
     workers = options.workers
@@ -62,6 +64,9 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
         keep = study.file.program.keep if study.file.program else ()
         stays, cure = "its files would stay on the workers", "leave it out, or train without --cluster"
         require(not keep, stays, place="[program]", key="keep", cure=cure)
+        clocks = ", ".join(metric.name for metric in study.metrics if is_clock(metric.name))
+        alone = f"judging {clocks} takes one trial at a time, and a cluster trains several"
+        require(not clocks, alone, place="--cluster", cure="leave it out")
         why = source or "on a cluster, unless --device cuda is given"
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu":

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from bench import devices
 from bench.chapter import costs
 from bench.chapter.models.registry import ZOO
 from bench.chapter.trial import ChapterTrial
+from bench.errors import BadInput
+from bench.metric import Metric
 
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
 
@@ -66,6 +69,13 @@ def test_the_device_is_the_one_that_is_asked_for_or_stored_or_faster(
 ) -> None:
     nvml.has(*[{}] * gpus)
     assert re.fullmatch(f"device {told}", str(chosen(**how)))
+
+
+def test_a_study_of_speed_is_refused_on_a_cluster_that_trains_several_trials_at_a_time(folder: Path) -> None:
+    metrics = (Metric("seconds", 5.0, ratio=True),)
+    with pytest.raises(BadInput) as refused:
+        device.choose_device(replace(study("toggles"), metrics=metrics), PlanOptions(cluster="tcp://:1"), "")
+    assert refused.value.place == "--cluster" and "seconds" in refused.value.rule
 
 
 @pytest.mark.parametrize(("gpus", "asked", "places"), [(1, None, 1), (2, None, 2), (1, 3, 3), (2, 1, 1)])
