@@ -163,7 +163,8 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code:
-        raise Failure(f"exit code {code}: {listener.last_line[:REASON_LENGTH] or 'it printed nothing'}")
+        reason = listener.last_error or listener.last_line or "it printed nothing"
+        raise Failure(f"exit code {code}: {reason[:REASON_LENGTH]}")
     return ended
 
 
@@ -171,11 +172,14 @@ class _Listener:
     """Reads the rows of numbers that a program prints, and prints its other lines."""
 
     last_line = ""  # of those that are no row
+    last_error = (
+        ""  # the last line of its standard error, which may be read before an earlier one of the other
+    )
     error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
     def __init__(self, program: "subprocess.Popen[bytes]", told: Told) -> None:
         self._program, self._told = program, told
-        pipes = [(program.stderr, self._log), (program.stdout, self._take)]
+        pipes = [(program.stderr, self._log_error), (program.stdout, self._take)]
         self._threads = [
             threading.Thread(target=self._read, args=one, daemon=True) for one in pipes if one[0]
         ]
@@ -204,6 +208,10 @@ class _Listener:
         if row is None and line.startswith("{") and len(line) >= LINE_BYTES:
             raise ValueError(f"a row of numbers has more than {LINE_BYTES:,} bytes")
         self._told.add(row) if row is not None else self._log(line)
+
+    def _log_error(self, line: str) -> None:
+        self._log(line)
+        self.last_error = line.strip() or self.last_error
 
     def _log(self, line: str) -> None:
         print(line, end="", file=sys.stderr, flush=True)

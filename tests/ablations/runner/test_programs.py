@@ -80,6 +80,11 @@ def test_where_a_time_is_judged_a_killed_program_begins_anew(tmp_path: Path) -> 
         ("import sys; sys.exit('no such file')", "failed", "exit code 1: no such file"),
         ("raise ValueError('two\\nlines')", "failed", "exit code 1: lines"),
         (
+            "import sys; sys.stderr.write('wrong\\n'); print('bye'); sys.exit(1)",
+            "failed",
+            "exit code 1: wrong",
+        ),
+        (
             "print('loss: 0.3')",
             "failed",
             'it tells no loss; it told no number, such as {"loss": 0.5} on a line of its own',
