@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from importlib import metadata
 from io import TextIOWrapper
 from pathlib import Path
@@ -22,8 +21,6 @@ from ablations.options import (
     StoredOptions,
     VerifyOptions,
 )
-from bench.chapter.models.registry import ZOO
-from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, suggestion, visible
 
 app = App(
@@ -270,19 +267,17 @@ def _explain(error: CycloptsError) -> BadInput:
         name = error.unused_tokens[0] if error.unused_tokens else ""
         return BadInput(f"unknown command {name!r}", cure=_meant_command(name))
     if isinstance(error, UnknownOptionError) and chain.split()[-1] in ("plan", "run", "compare"):
+        from ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
+
         option = (error.token.keyword or error.token.value).partition("=")[0]
         key = option.lstrip("-").replace("-", "_")
-        settings = {
-            *(field.name for field in fields(ChapterTrial)),
-            *(k for s in ZOO.values() for k in s.options),
-        }
-        if key in settings - {"seed"}:
+        if key in ("model", *SETTINGS):
             return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
     return BadInput(text, cure=cure)
 
 
 def _meant_command(name: str) -> str:
-    from ablations.study.study_file import shipped  # imports pydantic: not for every command
+    from ablations.study.study_file import shipped  # as above
 
     if name in ("golden", *shipped()):
         return f"did you mean `unrolled run {name}`?"

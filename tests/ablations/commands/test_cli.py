@@ -27,6 +27,7 @@ COMMANDS = [name for name in app if not name.startswith("-")]
         (["plan", "gru", "--seeds"], "--seeds"),
         (["run", "gru", "--epochs", "3"], "--set epochs=VALUE"),
         (["plan", "lstm", "--dropout=.1"], "--set dropout=VALUE"),
+        (["run", "gru", "--data", "my.txt"], "see `unrolled run --help`"),
         (["verify", "gru", "toggles"], "toggles"),
         (["run", "gru", "-j", "two"], "two"),
         (["run", "gru", "--workers=0"], "--workers"),
