@@ -81,7 +81,7 @@ def direction(name: str) -> Better:
     known = KNOWN.get(plain) or KNOWN.get(whole)
     if known is None:
         rule = "whether higher or lower is better is not known of this name"
-        cure = f'add --higher {name} or --lower {name}; in a study\'s file better = "higher" or "lower"'
+        cure = f'add --higher {name} or --lower {name}; in a study and in Python better = "higher" or "lower"'
         close = get_close_matches(whole, KNOWN, n=1, cutoff=0.8)
         raise BadInput(rule, key=name, cure=f"did you mean {close[0]!r}? If not, {cure}" if close else cure)
     return known

@@ -16,8 +16,7 @@ from reports.arms import LARGEST, Statuses, trial_of
 from reports.design import Design
 
 Value = TypeVar("Value")
-_FACTS = {"study", "design", "trial", "arm", "baseline", "seed", "status", "reason", "attempts", "seconds",
-    "counts"}  # fmt: skip
+_FACTS = {"study", "design", "trial", "arm", "baseline", "seed", "status", "reason", "attempts", "counts"}
 
 
 def tabulate(design: Design) -> pd.DataFrame:
@@ -40,7 +39,7 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
 
 
 def metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
-    """The columns that are metrics, and neither facts of a trial nor settings."""
+    """The columns that are metrics, `seconds` among them, and neither facts of a trial nor settings."""
     settings = {name for arm in design.arms if (trial := trial_of(arm)) for name in trial.factors()}
     return sorted(set(table.columns) - settings - _FACTS)
 

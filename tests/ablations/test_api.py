@@ -92,6 +92,10 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     back = ablations.compare("small", other, one, folder=ran / "results")
     assert there.contrast.mean == -back.contrast.mean
     assert "unadjusted p" in str(there), "the study does not declare this contrast"
+    assert (
+        ablations.compare("small", one, metric="seconds", delta=9.0, folder=ran / "results").metric
+        == "seconds"
+    )
 
 
 @pytest.mark.parametrize(
