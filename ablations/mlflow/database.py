@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from ablations.mlflow.fields import text
-from bench.errors import BadInput
+from bench.errors import BadInput, require
 
 _SCHEMES = {
     "sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks", "databricks-uc", "uc"
@@ -53,13 +53,18 @@ def set_environment() -> None:
 def tracking_uri() -> str:
     """Where MLflow keeps its data: $MLFLOW_TRACKING_URI or ./mlflow.db. Raises BadInput on another scheme."""
     where = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    check_address(where, "MLFLOW_TRACKING_URI")
+    return where
+
+
+def check_address(where: str, place: str) -> None:
+    """Raise BadInput, naming the place, for an address that is of none of MLflow's stores."""
     scheme = re.match(r"([a-z-]+)(\+\w+)?:", where)
     known = _SCHEMES | {point.name for point in entry_points(group="mlflow.tracking_store")}
-    if scheme is None or scheme[1] in known:  # without a scheme it is a folder, or "databricks"
-        return where
-    raise BadInput(
+    require(
+        scheme[1] in known if scheme else where and not where.endswith(".db"),  # a folder, or "databricks"
         f"MLflow has no store for {public(where)!r}",
-        place="MLFLOW_TRACKING_URI",
+        place=place,
         cure="use e.g. sqlite:///mlflow.db or http://127.0.0.1:5000",
     )
 
@@ -143,5 +148,6 @@ def translate_errors(where: str, how: str, again: str = "") -> Iterator[None]:
                 place=f"MLflow at {public(where)}",
                 cure=f"start it (`make ui`), or correct the address{then}",
             ) from error
-        cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else "correct the address"
+        cure = "install that" if isinstance(error, ImportError) else "correct the address"
+        cure = f"put that right or change MLFLOW_TRACKING_URI{then}" if again else cure
         raise BadInput(f"MLflow at {public(where)} cannot be {how} ({one_line(error)})", cure=cure) from error

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.mlflow.database import artifacts_uri, prepare, public, sqlite_path, translate_errors
+from ablations.mlflow.database import (
+    artifacts_uri,
+    check_address,
+    prepare,
+    public,
+    sqlite_path,
+    translate_errors,
+)
 from ablations.mlflow.fields import (
     NAME_LENGTH,
     PARAM_LENGTH,
@@ -138,6 +145,7 @@ def read_ended_runs(where: str, study: str, flag: str = "--study") -> tuple[str,
     The runs come in the order of their starts. `flag` is the one that chooses an experiment. Raises BadInput
     with the reason when MLflow cannot be read, or several studies fit.
     """
+    check_address(where, public(where))
     path = sqlite_path(where)
     if path is not None and not path.exists():  # MLflow would create it
         raise BadInput("there is no such database", place=where, cure="correct the address")
