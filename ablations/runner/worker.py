@@ -75,7 +75,8 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    files = {path: content for trial in trials for path, content in trial.files().items()}
+    distinct = {(t.source, t.data, t.data_name): t for t in trials}  # each file is read once, not once a seed
+    files = {path: content for trial in distinct.values() for path, content in trial.files().items()}
     there = {}
     for name in preload:
         there[name] = name
