@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 
 from ablations.commands import chapter
 from ablations.ledger import Ledger
-from ablations.options import ShowOptions
+from ablations.options import ShowOptions, refuse
 from ablations.study import plan as plans
 from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
@@ -28,6 +28,8 @@ LONGEST = 60  # characters of a learning curve
 def show(what: str, options: ShowOptions) -> int:
     """Print a corpus, the models, the trials of a study, or one trial with all that is known of it."""
     load_plugins(options.plugin)
+    if what != "corpus":
+        refuse(options, ("model", "set", "batches", "rows"), "is for corpus", "leave it out")
     if what == "models":
         return chapter.print_models()
     ledger = Ledger(options.results)

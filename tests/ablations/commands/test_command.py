@@ -141,6 +141,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["plan", "small.toml", "--corpus", "a", "--set", "corpus=b"], "--corpus 'a': is not one text"),
         (["show", "corpus", "--set", "window=8,16"], "--set window: a corpus is shown for one value"),
         (["show", "corpus", "--set=window=8", "--set=window=16"], "--set window: a corpus is shown for one"),
+        (["show", "models", "--set", "window=8"], "--set: is for corpus; leave it out"),
         (["show", "corpus", "--generate", "5"], "--generate 5: corpus is no trial"),
         (["studies", "small"], "has not been run"),
         (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
