@@ -20,7 +20,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from ablations.commands.bundle import DESCRIPTION, NAMES, below
-from ablations.ledger import Ledger
+from ablations.ledger import Ledger, explaining_misread
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import with_files
@@ -63,9 +63,12 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         faults = list(_file_faults(root))
         ledger = Ledger(root / "ledger", warn=faults.append)
         plan = _plan(ledger, path)
-        results = read(plan, ledger)
-        faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
-        faults += _other_source(results, root)
+        with explaining_misread(
+            path, "has a plan or a result that no run writes", "ask its author for another"
+        ):
+            results = read(plan, ledger)
+            faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
+            faults += _other_source(results, root)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")

@@ -221,6 +221,13 @@ def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_aga
     assert code == 1 and "mine.txt was edited" in out
 
 
+def no_machine(files: dict[str, bytes]) -> None:
+    name = first(files, "ledger/trials")
+    body = unseal(files[name])
+    body["result"]["environment"] = 0
+    files[name] = seal({key: value for key, value in body.items() if key != "sha256"})
+
+
 def linked(bundle: Path) -> None:
     link = zipfile.ZipInfo("pages/link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -248,6 +255,7 @@ def adds(*names: str, size: int = 1) -> Callable[[Path], None]:
         adds("pages/bomb", size=10**8),
         adds("pages/a", "pages/a/b"),
         adds("ledger/plans/0123456789abcdef.json"),  # a second one
+        partial(forge, spoil=no_machine),
         linked,
         with_damaged_compression,
         lambda bundle: bundle.write_bytes(b"PK\x03\x04" + bytes(100)),
