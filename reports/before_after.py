@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from bench.differences import is_clock
 from bench.errors import BadInput
 from bench.machine_kind import mixed
 from bench.metric import Metric
@@ -108,7 +109,8 @@ def compare_results(
     arms = [PairedArm(name=name, before=own, after=rows_after.get(name, {})) for name, own in rows.items()]
     added = [name for name in rows_after if name not in rows]
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
-    if metric.name.startswith("speed") and (reason := unlike([kind for pair in machines for kind in pair])):
+    kinds = [kind for pair in machines for kind in pair]
+    if is_clock(metric.name) and any(kinds) and (reason := unlike(kinds)):  # a table records no machine
         raise BadInput(reason, place=after.name, key=metric.name, cure="train both sides on one machine")
     ratios, unlike_speeds = ratios_of_like_machines({arm.name: arm.speeds for arm in arms}, margin)
     verdicts = _judge_arms(arms, metric, design)

@@ -283,12 +283,14 @@ def test_only_seeds_of_like_machines_have_their_speeds_paired() -> None:
     assert not gate(before, moved, require_speed=True).passed
 
 
-def test_pairs_of_two_kinds_of_machine_are_noted_and_a_speed_that_is_judged_is_refused() -> None:
+@pytest.mark.parametrize("metric", ["speed_train", "seconds", "memory_peak"])
+def test_pairs_of_two_kinds_of_machine_are_noted_and_a_clock_that_is_judged_is_refused(metric: str) -> None:
     before, after = trained(B), trained(A, machine={**HERE, "cpu_capability": "AVX2", "threads": "2"})
     (note,) = [note for note in gate(before, after).notes if "pairs" in note]
     assert note.startswith("8 of 8 pairs compare results of two kinds of machine (threads 1 / 2): their diff")
-    with pytest.raises(BadInput, match="speed_train: unlike machines: threads 1 / 2; train both sides"):
-        gate(before, after, metric="speed_train")
+    with pytest.raises(BadInput, match=f"{metric}: unlike machines: threads 1 / 2; train both sides"):
+        gate(before, after, metric)
+    assert gate(trained(B, machine={}), trained(B, machine={}), metric).passed, "none is recorded in a table"
 
 
 def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
