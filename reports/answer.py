@@ -223,7 +223,8 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         if not _has_effect(x):
             effect, ends = divergence(x.verdict), ""
         k = x.verdict.contrast
-        median = f"median; {k.arm_diverged} of {k.pairs} diverged" if ends and k.given_convergence else ""
+        diverged = f"median; {k.arm_diverged} against {k.baseline_diverged} of {k.pairs} diverged"
+        median = diverged if ends and k.given_convergence else ""
         remarks = "; ".join(filter(None, (median, x.disagreement)))
         remarks = f" ({remarks})" if remarks else ""
         lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())

@@ -25,7 +25,7 @@ def test_a_loss_is_saved_or_costs_best_and_worst_first_and_what_is_open_has_its_
         "LMModel7 saves 0.490 nats [0.439, 0.579]",
         "dropout and tying saves 0.242 nats [0.203, 0.279]",
         "dropout 0.4 saves 0.107 nats [0.082, 0.132]",
-        "lr 3e-2 costs 0.32 nats [0.22, ∞] (median; 1 of 10 diverged)",
+        "lr 3e-2 costs 0.32 nats [0.22, ∞] (median; 1 against 0 of 10 diverged)",
         "lr 3e-3 costs 0.169 nats [0.114, 0.222]",
         "clip 0.5 costs 0.022 nats [0.004, 0.038]",
         "Open: tying, no reset and from scratch",
