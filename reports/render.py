@@ -109,7 +109,8 @@ def _finalize(value: Any) -> Any:
 def _context(c: Comparison) -> dict[str, Any]:
     shared = _answer(c)
     best, whole, extras, own_best = (shared[name] for name in ("best", "whole", "extras", "own_best"))
-    sweeps, environments = sections.sweeps(c), sections.environments(c)
+    sweeps, environments, costs = sections.sweeps(c), sections.environments(c), sections.costs(c)
+    told = {name for _, spent, _ in costs for name in spent}
     return {
         **shared,
         "study": c.design,
@@ -122,8 +123,8 @@ def _context(c: Comparison) -> dict[str, Any]:
         "stopped": tables.STOPPED,
         "curved": len(panels.common_seeds(c)),
         "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
-        "costs": sections.costs(c),
-        "costs_of": c.design.presentation.costs,
+        "costs": costs,
+        "costs_of": {name: scale for name, scale in c.design.presentation.costs.items() if name in told},
         "devices": sections.devices(c),
         "environments": environments,
         "started": min((r.started for r in _results(c) if r.started), default=None),

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, compare, pair, realistic, study, text_of
+from synthetic import arm, broken, compare, pair, realistic, study, text_of
 
 from reports import sections
 from reports.render import render
@@ -47,6 +47,13 @@ def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_co
     for title in ("tokens/s after the first epoch", "GPU in use (%)", "peak GPU memory (MiB)"):
         assert title in shown
     assert "20 trials on NVIDIA A, driver 570.1, CUDA 12.8." in shown
+
+
+def test_costs_are_shown_where_every_trial_of_the_baseline_failed(tmp_path):
+    base, other = pair().arms
+    gone = study((broken(base, failed=tuple(range(10))), other))
+    section = text_of(render(compare(gone), tmp_path)).rpartition("Costs of each arm")[2]
+    assert "parameters" in section and "37 598" in section
 
 
 def test_a_resumed_trial_costs_what_all_its_attempts_took():
