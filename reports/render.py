@@ -19,6 +19,7 @@ from reports.comparison import Comparison
 from reports.design import page_of
 from reports.figures import forest, panels
 from reports.presentation import NOTHING, Extras
+from reports.scale import Scale
 from reports.statistics import wording
 
 
@@ -138,11 +139,12 @@ def _results(c: Comparison) -> list[Result]:
     return [r for arm in c.design.arms for r in arm.trials.values()]
 
 
-def _columns(c: Comparison) -> dict[str, str]:
-    """The metrics of the table of all trials that some trial has, and their titles."""
-    names = dict.fromkeys((*(metric.name for metric in c.design.metrics), *c.design.presentation.columns))
+def _columns(c: Comparison) -> dict[str, Scale]:
+    """The metrics of the table of all trials that some trial has, and how they are read."""
+    judged, presentation = {m.name: c.design.scale(m) for m in c.design.metrics}, c.design.presentation
+    scales = judged | {n: presentation.scale(n) for n in presentation.columns if n not in judged}
     told = {name for result in _results(c) for name in result.metrics}
-    return {name: c.design.presentation.scale(name).title.capitalize() for name in names if name in told}
+    return {name: scale for name, scale in scales.items() if name in told}
 
 
 def _answer(c: Comparison) -> dict[str, Any]:

@@ -41,6 +41,11 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     assert sorted(mean.step.unique()) == [0, 100, 200]
 
 
+def test_the_table_of_all_trials_has_the_digits_of_delta(tmp_path):
+    fine = render(compare(program(Metric("error", 1e-7), SECONDS)), tmp_path).read_text()
+    assert '<td class="num">0.200000000</td><td class="num">4.0000</td>' in fine
+
+
 def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cent():
     base, fast = csv.DictReader(io.StringIO(comparison_csv(compare(program(ERROR, SECONDS)))))
     assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
