@@ -29,6 +29,7 @@ class Columns:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
 
 
+ROWS = "rows averaged"  # a column's name that no metric has
 STATUS = "status"  # the column that tells how a run ended, of a table that has it
 ENDS = {
     **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
@@ -39,7 +40,7 @@ ENDS = {
 
 
 def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
-    """The table of these columns: arm, seed, rows (how many were averaged), status, and one for each metric.
+    """The table of these columns: arm, seed, status, one for each metric, and how many rows were averaged.
 
     Rows of one arm and pair are averaged, as they share it and are not independent; where one of them failed
     or diverged, so did the average. Raises BadInput for a missing column, and for a value that is no number.
@@ -65,17 +66,18 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     table = pd.DataFrame({"arm": arms, "seed": _seeds(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
         table[metric.name] = _numbers(frame[metric.name], ends == "done", source)
-    return _average(table, columns) if columns.pair else table.assign(rows=1)
+    return _average(table, columns) if columns.pair else table.assign(**{ROWS: 1})
 
 
 def _average(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     """A row for each arm and pair, in the order of the first of them; the worst status counts."""
     by_pair = table.groupby(["arm", "seed"], sort=False)
     if by_pair.ngroups == len(table):
-        return table.assign(rows=1)
+        return table.assign(**{ROWS: 1})
     means = by_pair[[metric.name for metric in columns.metrics]].mean()
     worst = table.status.map(_WORST.index).groupby([table.arm, table.seed], sort=False).max()
-    return means.assign(rows=by_pair.size(), status=worst.map(_WORST.__getitem__)).reset_index()
+    means = means.assign(status=worst.map(_WORST.__getitem__), **{ROWS: by_pair.size()})
+    return means.reset_index()
 
 
 _WORST = ["done", "diverged", "failed"]
@@ -83,9 +85,9 @@ _WORST = ["done", "diverged", "failed"]
 
 def averaged(table: pd.DataFrame, pair: str) -> str:
     """A sentence on rows that were averaged; "" where there were none."""
-    if "rows" not in table:
+    if ROWS not in table:
         return ""
-    fewest, most = (int(end) for end in (table["rows"].min(), table["rows"].max()))
+    fewest, most = (int(end) for end in (table[ROWS].min(), table[ROWS].max()))
     if most == 1:
         return ""
     number = f"{most}" if fewest == most else f"{fewest} to {most}"

@@ -109,6 +109,12 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     assert "mean of 1 to 2 rows" in screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]])))
 
 
+def test_a_metric_may_be_called_rows() -> None:
+    metric = Metric("rows", HOURS.delta, "higher")
+    found = compare_table(SLEEP.rename(columns={"extra": "rows"}), Columns(("group",), ("ID",), (metric,)))
+    assert found.rows[1].verdict == sleep("ID").rows[1].verdict
+
+
 RUNS = pd.DataFrame(
     [{"group": g, "ID": n, "extra": n % 3 + (g == "2") * (1 + n / 100), "status": "FINISHED"}
      for g in "12" for n in range(16)]
