@@ -88,7 +88,9 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 
 def notes(c: Comparison) -> list[str]:
     """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
-    sentences = ["p is Holm's over all arms, of the difference and of the equivalence within ±δ."]
+    exploratory = any(row.arm.exploratory for row in c.rows)
+    others = ", of exploratory arms Benjamini–Hochberg's" if exploratory else ""
+    sentences = [f"p is Holm's over all arms{others}, of the difference and of the equivalence within ±δ."]
     few = FEW if any(k.pairs < FEWEST_SEEDS for row in c.rows if (k := row.contrast)) else ""
     if c.design.plan_hash:
         checks = [f"{self_check(row.contrast)}." for row in c.rows if row.contrast and not row.verdict]

@@ -116,7 +116,10 @@ def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
 def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
-    assert [row.contrast.family for row in compare(study(arms)).rows_with_contrast] == [2, 2, 3, 3, 3]
+    c = compare(study(arms))
+    assert [row.contrast.family for row in c.rows_with_contrast] == [2, 2, 3, 3, 3]
+    assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
+    assert "Benjamini" not in comparison_markdown(compare(study(arms[:3])))
 
 
 @pytest.mark.parametrize(
