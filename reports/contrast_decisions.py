@@ -68,9 +68,11 @@ def _look_by_look(
     """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
     bases, lost = design.bases, {name: dict[int, str]() for name in family}
     for name in family:
-        for numbers in values.values():
+        for metric, numbers in values.items():
             for side in (name, bases[name]):
-                lost[name] |= dict.fromkeys(ended[side].keys() - numbers[side].keys(), "failed")
+                for seed in ended[side].keys() - numbers[side].keys():
+                    done = ended[side][seed] == "done"
+                    lost[name][seed] = f"has no {metric} to judge" if done else "failed"
     return decide(
         {name: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()} for name in family},
         seeds=design.seeds,

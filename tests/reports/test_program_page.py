@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from synthetic import compare, program, text_of
@@ -51,6 +52,14 @@ def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cen
     assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
     assert float(fast["seconds_delta"]) == pytest.approx(-50) and float(fast["seconds_delta_low"]) < -49
     assert not [name for name in base if "log" in name or "perplexity" in name]
+
+
+def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
+    design = program(Metric("error", 5.0, ratio=True))
+    base, other = design.arms
+    zeros = {s: replace(r, metrics={**r.metrics, "error": 0.0}) for s, r in other.results.items()}
+    row = compare(replace(design, arms=(base, replace(other, results=zeros)))).rows[1]
+    assert row.note.startswith("open: seed 0 has no error to judge") and row.failed == 0
 
 
 def test_a_metric_is_read_as_its_trainer_reads_it():
