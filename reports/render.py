@@ -152,7 +152,7 @@ def _answer(c: Comparison) -> dict[str, Any]:
     own_best, best, whole = tuning.own_best(c), tuning.at_best(c) or c, factorial.factorial(c)
     parts, find_extras = factorial.parts(c, whole), c.design.presentation.extras
     extras: Extras = resolve_name(find_extras)(c, best) if find_extras else NOTHING
-    thorough = any(all(part.views.values()) for part in parts)
+    thorough = best is c and any(all(part.views.values()) for part in parts)
     return {
         "c": c,
         "best": best,
