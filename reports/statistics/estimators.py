@@ -17,6 +17,7 @@ from reports.statistics.power import ALPHA
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-13  # differences that rounding alone explains, relative to what was subtracted
+_SMALLEST = 1e-100  # differences whose cubes underflow
 
 
 def without_rounding(differences: Floats, scale: float) -> Floats:
@@ -24,7 +25,7 @@ def without_rounding(differences: Floats, scale: float) -> Floats:
 
     Two arms that differ by .01 on every seed have no spread, though their floats do.
     """
-    noise = _ROUNDING * scale
+    noise = max(_ROUNDING * scale, _SMALLEST)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)
     return np.full_like(d, np.median(d)) if d.size and np.ptp(d) <= noise else d
 

@@ -16,6 +16,7 @@ from reports.statistics.estimators import moments, without_rounding
 from reports.statistics.families import benjamini_hochberg, holm
 from reports.statistics.interval import Interval
 from reports.statistics.power import ALPHA
+from reports.statistics.verdicts import judge_contrasts
 
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
 
@@ -120,6 +121,11 @@ def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
     for delta, family in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
         with pytest.raises(ValueError, match="δ must be positive"):
             contrast(A, B, delta=delta, family=family)
+
+
+def test_differences_whose_powers_underflow_are_none() -> None:
+    c = contrast({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
+    assert (c.p, c.identical, judge_contrasts({"x": c})["x"].text) == (1.0, False, "the same within δ")
 
 
 def test_equal_values_are_bitwise_identical_and_not_nan() -> None:
