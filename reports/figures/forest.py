@@ -144,7 +144,7 @@ def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     for mark in (*marks.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low, high = min(low, mark), max(high, mark)
-    pad = 0.04 * (high - low)
+    pad = 0.04 * (high - low) or abs(high)  # equal floats: δ is below their last digit
     return Axis(low - pad, high + pad)
 
 

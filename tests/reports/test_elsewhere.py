@@ -109,6 +109,12 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     assert "mean of 1 to 2 rows" in screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]])))
 
 
+def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
+    metric = Metric("flops", 1.0)
+    found = compare_table(SLEEP.assign(flops=2e18), Columns(("group",), ("ID",), (metric,)))
+    assert "the same on every ID" in text_of(render(found, tmp_path))
+
+
 def test_a_metric_may_be_called_rows() -> None:
     metric = Metric("rows", HOURS.delta, "higher")
     found = compare_table(SLEEP.rename(columns={"extra": "rows"}), Columns(("group",), ("ID",), (metric,)))
