@@ -15,7 +15,7 @@ class Exclusion(StrEnum):
     NO_RESULTS = "no results yet"
     OTHER_TASK = "another task"
     DEAD = "dead toggle: the weights equal the baseline's"
-    NO_SHARED_SEED = "no seed in common with the baseline yet"
+    NO_SHARED_SEED = "no result that can be compared with the baseline's"
     BLOCKED = "open"
 
 
