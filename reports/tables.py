@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.errors import plural, visible
 from reports.arms import mean_of
+from reports.claims import seen_data
 from reports.comparison import ComparedArm, Comparison
 from reports.elsewhere import averaged
 from reports.formats import (
@@ -50,7 +51,8 @@ def comparison_markdown(c: Comparison) -> str:
         rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.others else []
         parts.append(pipe_table(rows).rstrip())
-    return "\n\n".join([*parts, *map(markdown_cell, notes(c))]) + "\n"
+    sentences = [*notes(c), *([f"{seen}."] if (seen := seen_data(c)) else [])]
+    return "\n\n".join([*parts, *map(markdown_cell, sentences)]) + "\n"
 
 
 def _name_metric(view: Comparison) -> str:

@@ -3,7 +3,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from synthetic import A, B, arm, compare, hostile, pair, realistic, study
+from synthetic import A, B, arm, compare, hostile, laddered, pair, realistic, study
 
 from ablations.study.loading import load
 from bench.chapter.trial import ChapterTrial
@@ -111,6 +111,11 @@ def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
         False,
         1,
     )  # no look is complete
+
+
+def test_a_table_to_paste_says_which_results_had_been_seen():
+    assert "The results of 1 of 6 contrasts had been seen" in comparison_markdown(compare(laddered()))
+    assert "seen" not in comparison_markdown(compare(pair()))
 
 
 def test_exploratory_arms_do_not_burden_the_declared_family():
