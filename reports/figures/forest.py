@@ -99,8 +99,9 @@ def _ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     if scale.log and high > 8 * low:
         levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
     else:
-        levels = [float(x) for x in MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)]
-    labels = [(x, f"{round(x, 9):g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
+        ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(low, high)
+        levels = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
+    labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
     return tuple(
         (axis.at(scale.log * math.log(x / factor) if scale.log else x / factor), label) for x, label in labels
     )

@@ -9,6 +9,7 @@ from bench.metric import Metric
 from reports.claims import remark, tally
 from reports.comparison import Comparison
 from reports.elsewhere import Columns, unnamed_failures
+from reports.figures.forest import panels
 from reports.render import render
 from reports.tables import comparison_csv, comparison_markdown, screen
 
@@ -113,6 +114,12 @@ def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
     metric = Metric("flops", 1.0)
     found = compare_table(SLEEP.assign(flops=2e18), Columns(("group",), ("ID",), (metric,)))
     assert "the same on every ID" in text_of(render(found, tmp_path))
+
+
+def test_the_axis_of_small_numbers_has_their_labels() -> None:
+    small = SLEEP.assign(extra=1e-10 * SLEEP.extra)
+    found = compare_table(small, Columns(("group",), ("ID",), (Metric("extra", 1e-10, "higher"),)))
+    assert [label for _, label in panels(found)[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
 def test_a_metric_may_be_called_rows() -> None:
