@@ -19,8 +19,8 @@ def short(value: object, most: int = 28) -> str:
 
 
 def decimals(delta: float) -> int:
-    """Two decimals beyond those of δ, at most 12."""
-    return min(12, max(0, 2 - math.floor(math.log10(delta))))
+    """Two decimals beyond those of δ, at most 20."""
+    return min(20, max(0, 2 - math.floor(math.log10(delta))))
 
 
 def when(unix: float) -> str:

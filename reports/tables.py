@@ -1,6 +1,6 @@
 """The comparison as a screen, CSV and Markdown, and every trial as CSV, beside the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -36,12 +36,14 @@ def screen(c: Comparison) -> str:
     """The verdicts by every metric for a terminal."""
     lines = [short(c.design.question or c.design.study, 200)]
     for view in c.per_metric:
-        lines += [
-            "",
-            _name_metric(view),
-            *columns([[short(cell, 40) for cell in row] for row in _print_rows(view)]),
-        ]
+        lines += ["", _name_metric(view), *columns([_fit(row) for row in _print_rows(view)])]
     return "\n".join([*lines, "", *map(visible, notes(c))]) + "\n"
+
+
+def _fit(row: Sequence[str]) -> list[str]:
+    """The cells of a line, shortened: names and verdicts, but no number in a reasonable unit."""
+    arm, against, *numbers, word = row
+    return [short(arm, 40), short(against, 40), *(short(cell, 80) for cell in numbers), short(word, 40)]
 
 
 def comparison_markdown(c: Comparison) -> str:

@@ -57,7 +57,13 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
 
 
 @pytest.mark.parametrize(
-    ("unit", "shown"), [(1, "+1.58 [+0.70, +"), (1e-6, "+0.00000158 [+0.00000070, "), (1e3, "+1580 [")]
+    ("unit", "shown"),
+    [
+        (1, "+1.58 [+0.70, +"),
+        (1e-6, "+0.00000158 [+0.00000070, "),
+        (1e-13, "+0.000000000000158 [+0.000000000000070, +0.000000000000521]"),
+        (1e3, "+1580 ["),
+    ],
 )
 def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
     scaled = SLEEP.assign(extra=SLEEP.extra * unit)
