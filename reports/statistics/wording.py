@@ -85,7 +85,7 @@ def _failures(c: Contrast) -> str:
     parts = [f"{plural(c.lost, 'pair')} lost, counted as the worst for the claim"] if c.lost else []
     if c.unpaired:
         parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
-    return ", ".join(parts) or ("" if c.arm_diverged or c.baseline_diverged else "no failures")
+    return ", ".join(parts)
 
 
 def _undecided(c: Contrast, scale: Scale) -> str:

@@ -166,7 +166,7 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
 
 def test_identical_arms_are_equivalent() -> None:
     assert sentence(judged(differing(0.0, 0.0)), "nn.LSTM", "ours", NATS) == (
-        "≡ the same within δ — nn.LSTM against ours: the same value on every one of 10 seeds; no failures."
+        "≡ the same within δ — nn.LSTM against ours: the same value on every one of 10 seeds."
     )
 
 
@@ -198,7 +198,7 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     said = sentence(verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS)
     assert said == (
         "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds, "
-        "given this validation set; Holm p .004; better on 10 of 10 seeds; no failures."
+        "given this validation set; Holm p .004; better on 10 of 10 seeds."
     )  # half width t(.975, 9)·.02/√10 = .0143
     few = sentence(judged(differing(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
     assert few.endswith("; provisional under 10 seeds.") and "provisional" not in said
