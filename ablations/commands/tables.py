@@ -109,11 +109,8 @@ def _machine(info: Mapping[str, Any]) -> dict[str, str]:
 
 def _stored_run(file: Path) -> dict[str, Any]:
     """A stored run. Raises BadInput where the file is none."""
-    rule, cure = (
-        "is not a file of pytest-benchmark",
-        f"`pytest --benchmark-json FILE` writes one; give {KINDS}",
-    )
-    with explaining_misread(file, rule, cure):
+    cure = f"`pytest --benchmark-json FILE` writes one; give {KINDS}"
+    with explaining_misread(file, "is not a file of pytest-benchmark", cure):
         stored = json.loads(read_required(file))
         if not isinstance(stored["benchmarks"], list):
             raise TypeError("no list of benchmarks")

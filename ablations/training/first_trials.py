@@ -47,11 +47,12 @@ def check_first_trials(study_run: StudyRun) -> bool:
         if again is None:
             return True
         if not _ended(again):
-            place, cure = (
-                f"arm {arms[0].name!r}, seed {plan.seeds[0]}",
-                "nothing may stay of a trial before it",
+            raise BadInput(
+                plain_reason(again),
+                place=f"arm {arms[0].name!r}, seed {plan.seeds[0]}",
+                key="trained a second time",
+                cure="nothing may stay of a trial before it",
             )
-            raise BadInput(plain_reason(again), place=place, key="trained a second time", cure=cure)
         plan = plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
         study_run.plan = plan
     if not plan.apart and not all(is_clock(metric.name) for metric in plan.metrics):

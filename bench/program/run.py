@@ -172,9 +172,7 @@ class _Listener:
     """Reads the rows of numbers that a program prints, and prints its other lines."""
 
     last_line = ""  # of those that are no row
-    last_error = (
-        ""  # the last line of its standard error, which may be read before an earlier one of the other
-    )
+    last_error = ""  # of its standard error, which may be read before an earlier line of the other pipe
     error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
     def __init__(self, program: "subprocess.Popen[bytes]", told: Told) -> None:
