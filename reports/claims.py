@@ -229,10 +229,10 @@ def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
 
 
 _CAVEATS_OF_LOOKS = (
-    "Pairs of seeds are not exactly normal. With smoothed differences of the study toggles, looks at 10 to "
-    "40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 by loss, "
-    "where .05 is meant. With exponential differences one contrast errs in .06 of studies, and some one of "
-    "fifteen in .13.",
+    "Pairs of seeds are not exactly normal. With smoothed differences of the shipped study toggles, looks at "
+    "10 to 40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 "
+    "by loss, where .05 is meant. With exponential differences one contrast errs in .06 of studies, and some "
+    "one of fifteen in .13.",
     "A rare collapse can be missed: what none of n seeds showed may still happen in up to 3/n of them.",
 )
 
@@ -254,8 +254,11 @@ def zone(c: Comparison) -> str:
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Sentences on the limits of these results."""
+    one = (
+        "There is one validation set" if c.design.presentation.given else "If seeds share one validation set"
+    )
     phrases = [
-        "There is one validation set: every interval is over seeds, given that set. Other data may differ.",
+        f"{one}: every interval is over seeds, given that set. Other data may differ.",
         _not_deterministic(c),
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."

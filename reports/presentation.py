@@ -52,7 +52,8 @@ class Presentation:
     template: str = "report.html"
     extras: str = ""
     curves: str = ""
-    step: str = "step"  # what curves are drawn against
+    step: str = "step or epoch"  # what curves are drawn against
+    given: str = ""  # ", given this validation set" where all trials have one
     trial: str = ""
 
     def scale(self, metric: str) -> Scale:

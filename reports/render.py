@@ -147,6 +147,11 @@ def _columns(c: Comparison) -> dict[str, Scale]:
     return {name: scale for name, scale in scales.items() if name in told}
 
 
+def answer_lines(c: Comparison) -> list[str]:
+    """The answer by the first metric, as a page begins with it, in plain text."""
+    return [line.striptags() for line in _answer(c)["answers"][0]]
+
+
 def _answer(c: Comparison) -> dict[str, Any]:
     """The parts that a page and the index share; a study that tunes answers with each arm at its best."""
     own_best, best, whole = tuning.own_best(c), tuning.at_best(c) or c, factorial.factorial(c)

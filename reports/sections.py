@@ -20,13 +20,16 @@ Spent = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 """What one arm spent, a trial on average, and what the baseline did."""
 
 
+_RATES = "lr", "learning_rate", "learning-rate"
+
+
 def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     """Groups of arms that differ in the learning rate alone."""
     groups: dict[bytes, dict[float, ComparedArm]] = {}
     for row in c.rows:
         if trial := trial_of(row.arm):
             settings = trial.factors()
-            lr = settings.pop("lr", None)
+            lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
                 groups.setdefault(canonical([trial.data, settings]), {}).setdefault(lr, row)
     return tuple(

@@ -162,7 +162,7 @@ def caption(c: Comparison) -> str:
         f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
         for view in c.per_metric
     )
-    given = ", given this validation set" if c.design.plan_hash else ""
+    given = c.design.presentation.given
     return (
         f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{given}; Δ is the arm "
         f"minus {'the baseline' if c.bases_phrase == c.rows[0].arm.name else c.bases_phrase}"

@@ -120,6 +120,7 @@ metrics = [{{ name = "valid_accuracy", delta = 0.01 }}]
 
 [program]
 run = "python {script} --lr {{lr}} {{average?--average:--no-average}} --seed {{seed}}"
+code = ["{file}"]  # its files, which an edit trains again: add the modules that it imports
 
 [baseline]  # the settings that the line above names
 lr = 0.1
@@ -148,7 +149,7 @@ def new(kind: str, path: Path) -> int:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
     script = path.with_suffix(".py")
-    texts = {path: TEMPLATES[kind].format(script=shlex.quote(script.name), **names)}
+    texts = {path: TEMPLATES[kind].format(script=shlex.quote(script.name), file=script.name, **names)}
     texts |= {script: SCRIPT.format()} if kind == "program" else {}
     for file in texts:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")

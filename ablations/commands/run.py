@@ -15,6 +15,7 @@ from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions
+from ablations.runner.process import plain_reason
 from ablations.study import plan as plans
 from ablations.study import retraining
 from ablations.study.loading import load_studies
@@ -153,6 +154,7 @@ def _print_outcome(
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
     from reports.claims import mixed_machines, seen_data  # scipy: most of a second, so not before training
+    from reports.render import answer_lines
 
     plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
     scheduler = SeedScheduler(plan, results)
@@ -160,14 +162,25 @@ def _print_outcome(
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
-    remarks = visible(mixed_machines(comparison)), visible(seen_data(comparison))
+    failed = next((result for result in results.values() if result.status == "failed"), None)
+    remarks = visible(mixed_machines(comparison)), visible(seen_data(comparison)), _failure(failed, plan)
     for line in filter(None, (counts, scheduler.status_line, *remarks)):
         print(f"{visible(plan.study)}: {line}")
+    for line in answer_lines(comparison):
+        print(f"  {visible(line)}")
     if left:
         ended = "were not begun, as the time is up" if timed_out else "have no result"
         why = "have no result, as the run was interrupted" if interrupted else ended
         print(f"{plural(left, 'trial')} of this look {why}: run again", file=sys.stderr)
     return ends["failed"] + (0 if interrupted or timed_out else left)
+
+
+def _failure(failed: Result | None, plan: plans.Plan) -> str:
+    """A sentence on a failed trial, with the cure; "" for none."""
+    if failed is None:
+        return ""
+    where = f"{plan.arm_names[failed.trial.id]}, seed {failed.trial.seed}"
+    return visible(f"{where}: {plain_reason(failed)}; --retry trains failed trials again")
 
 
 def _command() -> str:

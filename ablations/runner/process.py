@@ -131,7 +131,7 @@ def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Resu
     if (result := _read_answer(trial, end.answer)) is not None:
         return result
     if end.late:
-        return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s")
+        return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s: --time-limit sets it")
     if end.code < 0 or end.code == FORK_SERVER_LOST:
         if attempt < limits.attempts:
             return None

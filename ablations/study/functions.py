@@ -59,9 +59,9 @@ def _find(function: Callable[..., Any], place: str) -> tuple[Path, str]:
         cure="define it at the top of a module, with def",
     )
     written, file = Path(inspect.getsourcefile(function) or ""), getattr(module, "__file__", None)
-    if file is None or written.resolve() != Path(file).resolve():
+    if file is None or not written.exists() or written.resolve() != Path(file).resolve():
         raise BadInput(
-            "is of a notebook's cell, which no other process can import",
+            "is of no file: of a notebook's cell, say, which no other process can import",
             place=place,
             cure="begin the cell with %%writefile train.py, then import it from there",
         )

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from ablations.study.errors import shown
@@ -12,6 +14,8 @@ from bench.errors import BadInput, plural, require, suggestion
 from bench.program.template import PLACES, fields_of, split
 from bench.program.trial import ProgramTrial
 from bench.trial import Scalar
+
+_SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class ProgramSettings:
         names = {field.name for field in fields}
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
+        self._check_words(split(self.table.run))
         self._check_names("run", names)
         for name in self.baseline:
             require(
@@ -54,6 +59,16 @@ class ProgramSettings:
             )
             rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
             require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
+
+    def _check_words(self, words: Sequence[str]) -> None:
+        """Raise BadInput for what only a shell understands, and for a script that does not exist."""
+        for word in _SHELL.intersection(words):
+            cure = "write a script, or take it out: what the program prints is read and kept"
+            raise BadInput(f"{word} is for a shell, and none runs", key="run", cure=cure)
+        for python, script in pairwise(words):
+            wanted = python in ("python", "python3") and script.endswith(".py") and "{" not in script
+            there = not wanted or Path(self.table.folder, script).is_file()
+            require(there, f"there is no file {script}", key="run", cure="name it from the study's folder")
 
     def _check_files(self) -> None:
         """Raise BadInput where `metrics` or `keep` names files outside of the trial's own folder."""

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 from math import prod
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -272,14 +273,14 @@ def shipped() -> tuple[str, ...]:
 
 def read(name: str) -> tuple[str, str]:
     """A study's origin, for messages, and its text."""
-    mine = name.endswith(".toml") or "/" in name or "\\" in name
+    is_path, mine = name.endswith(".toml") or "/" in name or "\\" in name, map(str, Path().glob("*.toml"))
     require(
-        mine or name in shipped(),
+        is_path or name in shipped(),
         f"no shipped study {name!r} exists",
-        cure=f"{suggestion(name, list(shipped()))} (your own: give the path of its .toml)",
+        cure=f"{suggestion(name, [*shipped(), *mine])} (your own: give the path of its .toml)",
     )
     try:
-        if not mine:
+        if not is_path:
             return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")
         return name, contents(name, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,6 +1,7 @@
 """The first trials of a program: whether its seed and its settings have an effect, before the others.
 
-The first two seeds of every arm are trained, and the baseline's first one twice.
+The first two seeds of every arm are trained, and the baseline's first one twice; three more of the baseline's
+where the two tell the same numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from bench.differences import is_clock
 from bench.errors import BadInput, require
 from bench.trial import Result, Trial
 
-SEEDS = 2
+SEEDS, MORE_SEEDS = 2, 5
 
 
 def check_first_trials(study_run: StudyRun) -> bool:
@@ -27,37 +28,55 @@ def check_first_trials(study_run: StudyRun) -> bool:
     The plan then has `apart`, the distance of two equal trials. Raises BadInput, naming the arm, for a trial
     that failed, also if only the second time, and for a seed or an arm without effect.
     """
-    plan, trials = study_run.plan, study_run.trials
+    plan = study_run.plan
     arms = [arm for arm in plan.arms if not arm.seedless]
     ids = [arm.trials[seed] for seed in plan.seeds[:SEEDS] for arm in arms]
-    known = study_run.ledger.results(ids)
-    todo = {trial.id: trial for trial in trials if trial.id in ids and not _ended(known.get(trial.id))}
-    if study_run.train_missing(list(todo.values()), strict=True).interrupted:
+    known = _train(ids, study_run)
+    if known is None:
         return True
-    known |= study_run.ledger.results(todo)
-    for id in ids:
-        if id in known and not _ended(known[id]):
-            arm, seed = plan.arm_and_seed[id]
-            raise BadInput(plain_reason(known[id]), place=f"arm {arm.name!r}, seed {seed}")
     if len(known) < len(set(ids)):  # the budget is over
         return False
     if plan.apart is None:
-        first = next(trial for trial in trials if trial.id == ids[0])
+        first = next(trial for trial in study_run.trials if trial.id == ids[0])
         again = _repeat(first, study_run)
         if again is None:
             return True
-        if not _ended(again):
-            raise BadInput(
-                plain_reason(again),
-                place=f"arm {arms[0].name!r}, seed {plan.seeds[0]}",
-                key="trained a second time",
-                cure="nothing may stay of a trial before it",
-            )
+        _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
         plan = plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
         study_run.plan = plan
-    if not plan.apart and not all(is_clock(metric.name) for metric in plan.metrics):
-        _check_effects(plan, arms, known)
+    if plan.apart or all(is_clock(metric.name) for metric in plan.metrics):
+        return False
+    if _seeds_tie(arms[0], known):  # by chance, if what is told is coarse: more of them tell
+        more = _train([arms[0].trials[seed] for seed in plan.seeds[SEEDS:MORE_SEEDS]], study_run)
+        if more is None:
+            return True
+        known |= more
+    _check_effects(plan, arms, known)
     return False
+
+
+def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
+    """Train those of these trials that have no result, or failed; None after Ctrl-C.
+
+    Results are missing where the budget is over. Raises BadInput for a trial that fails.
+    """
+    known = study_run.ledger.results(ids)
+    todo = [trial for trial in study_run.trials if trial.id in ids and not _ended(known.get(trial.id))]
+    if study_run.train_missing(todo, strict=True).interrupted:
+        return None
+    known |= study_run.ledger.results([trial.id for trial in todo])
+    for id in ids:
+        if id in known:
+            _require_numbers(known[id], *study_run.plan.arm_and_seed[id])
+    return known
+
+
+def _require_numbers(result: Result, arm: PlannedArm, seed: int, key: str = "") -> None:
+    """Raise BadInput for a trial that failed."""
+    reason, cure = plain_reason(result), "nothing may stay of a trial before it" if key else ""
+    if reason.startswith("exit code"):
+        cure = cure or "where training diverges, let it tell NaN"
+    require(_ended(result), reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 
 
 def _ended(result: Result | None) -> bool:
@@ -81,6 +100,13 @@ def _distance(one: Result, two: Result) -> dict[str, float]:
     return {name: abs(one.metrics[name] - two.metrics[name]) for name in sorted(names)}
 
 
+def _seeds_tie(arm: PlannedArm, known: Mapping[str, Result]) -> bool:
+    """Whether all trained seeds of an arm tell the same numbers."""
+    results = [known[id] for id in arm.trials.values() if id in known]
+    marks = {result.fingerprints.get("numbers", result.trial.id) for result in results}
+    return len(results) > 1 and len(marks) == 1
+
+
 def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, Result]) -> None:
     """Raise BadInput where two seeds of the baseline, or an arm and its base, tell the same numbers.
 
@@ -95,12 +121,12 @@ def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, R
         return [result.fingerprints.get("numbers", result.trial.id) for result in results]
 
     marks, baseline = {arm.name: told(arm) for arm in arms}, arms[0].name
-    same = len(seeds) > 1 and len(set(marks[baseline])) == 1
+    tried = [seed for seed in plan.seeds if arms[0].trials[seed] in known]
     require(
-        not same,
-        f"seeds {seeds[0]} and {seeds[-1]} tell the same numbers: the seed has no effect",
+        not _seeds_tie(arms[0], known),
+        f"seeds {', '.join(map(str, tried))} tell the same numbers: the seed has no effect",
         place=f"arm {baseline!r}",
-        cure="seed every random draw with it",
+        cure="seed every random draw with it, or let it tell a finer number, such as a loss",
     )
     shown = " and ".join(map(str, seeds))
     speed = any(is_clock(metric.name) for metric in plan.metrics)  # may change alone

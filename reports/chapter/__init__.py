@@ -7,6 +7,7 @@ PERPLEXITY = Scale(title="perplexity", digits=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities."""
 
 CHAPTER = Presentation(
+    given=", given this validation set",
     scales=MEASURED
     | {
         "valid_loss": Scale(

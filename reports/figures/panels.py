@@ -42,7 +42,7 @@ def curves(c: Comparison) -> dict[str, dict[int, Markup]]:
     curves_of = resolve_name(read) if read else attrgetter("curves")
     ended = [(row, r) for row in c.rows for r in row.arm.trials.values() if r.done or r.diverged]
     told = [(row.index, r, curves_of(r)) for row, r in ended]
-    known = dict.fromkeys(name for _, _, curves in told for name in curves)
+    known = dict.fromkeys(name for _, _, curves in told for name in curves if len(curves[name]) > 1)
     names = [m.name for m in c.design.metrics if m.name in known] or list(known)[:1]
     most = max(8, min(_POINTS, _ALL_POINTS // max(1, len(told) * len(names))))
     return {name: _pictures(f"curves{k}", name, _points(name, told, most), c) for k, name in enumerate(names)}

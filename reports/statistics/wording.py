@@ -61,7 +61,7 @@ def _effect(v: Verdict, scale: Scale) -> str:
     if not c.pairs:
         return "no seed in common"
     ends = f", {level(v.interval)} CI {scale.cell_ends(v.interval)}" if v.interval else ""
-    effect = f"{scale.measured(c.estimate, sign=True)}{ends} over seeds, given this validation set"
+    effect = f"{scale.measured(c.estimate, sign=True)}{ends} over seeds"
     if not c.by_median:
         return "; ".join(filter(None, (effect, allow_for_stop(v, lambda x: scale.measured(x, sign=True)))))
     mean = "" if c.mean is None else f"; given convergence the mean is {scale.measured(c.mean, sign=True)}"

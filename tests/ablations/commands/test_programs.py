@@ -171,6 +171,8 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("{dropout}", "{drop}"), "run"),
         (("{deep?--deep:--no-deep}", "--deep {deep}"), "run"),
         (("--seed {seed}", ""), "run"),
+        (("{seed}", "{seed} | tee log"), "run"),
+        (("train.py", "trane.py"), "run"),
         (("[program]", "[program]\nmetrics = '{outt}/{out}.csv'"), "[program]: metrics"),
         (("[program]", "[program]\nmetrics = 'rows.csv'"), "[program]: metrics"),
         (("[program]", "[program]\nmetrics = '{out}/{rows.csv'"), "[program]: metrics"),
@@ -206,6 +208,23 @@ def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a
     some = PROGRAM.replace("0.8 +", "(0.8 if given.dropout else float('nan')) +")
     done = call(project(tmp_path / "some", some), "run", "mine.toml", "--seeds", "0-1")
     assert done.returncode == 0 and "0 failed, 4 diverged, 0 left" in done.stdout
+
+
+def test_a_coarse_metric_that_two_seeds_share_by_chance_stops_no_study(tmp_path: Path) -> None:
+    coarse = PROGRAM.replace("random.gauss(0, 0.01)", "0.01 * (given.seed > 1)")
+    done = call(project(tmp_path / "project", coarse), "run", "mine.toml")
+    assert done.returncode == 0, done.stderr
+    assert "trained" in done.stdout
+
+
+def test_a_run_ends_with_the_answer_and_with_the_cure_of_a_failed_trial(tmp_path: Path) -> None:
+    fails = PROGRAM + "assert given.seed != 3 or not given.deep\n"
+    first = call(project(tmp_path / "project", fails), "run", "mine.toml")
+    again = call(tmp_path / "project", "run", "mine.toml")
+    for done in (first, again):
+        assert done.returncode == 1
+        assert "deep, seed 3: exit code 1: AssertionError; --retry" in done.stdout
+        assert "\n  Open: dropout 0.5 and deep\n" in done.stdout
 
 
 @pytest.mark.parametrize("design", ["", "[design]\none_at_a_time = { dropout = [0.5] }\n"])

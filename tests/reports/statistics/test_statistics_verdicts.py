@@ -197,8 +197,8 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     c = differing(-0.05, 0.02)
     said = sentence(verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS)
     assert said == (
-        "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds, "
-        "given this validation set; Holm p .004; better on 10 of 10 seeds."
+        "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds; "
+        "Holm p .004; better on 10 of 10 seeds."
     )  # half width t(.975, 9)·.02/√10 = .0143
     few = sentence(judged(differing(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
     assert few.endswith("; provisional under 10 seeds.") and "provisional" not in said
