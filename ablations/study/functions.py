@@ -65,5 +65,5 @@ def _find(function: Callable[..., Any], place: str) -> tuple[Path, str]:
             place=place,
             cure="begin the cell with %%writefile train.py, then import it from there",
         )
-    name = Path(file).stem if module.__name__ == "__main__" else module.__name__
-    return Path(file).resolve(), name
+    # of a script there is no spec, of `python -m package.module` it has the name by which it is imported
+    return Path(file).resolve(), module.__spec__.name if module.__spec__ else Path(file).stem

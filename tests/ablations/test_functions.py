@@ -1,6 +1,7 @@
 """A function studied from Python: trained in processes of its own, found by its module."""
 
 import importlib
+import runpy
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -79,6 +80,16 @@ def test_a_study_of_a_function_is_verified_and_bundled_from_python(
 def test_a_function_of_a_package_is_trained(module: Callable[..., ModuleType]) -> None:
     outcome = studied(module(CODE, package=True), one_at_a_time={"deep": [True]})
     assert outcome.results.status.tolist() == ["done"] * 4
+
+
+def test_a_function_of_a_module_that_was_started_is_imported_by_its_whole_name(
+    module: Callable[..., ModuleType], tmp_path: Path
+) -> None:
+    package = module("", package=True).__name__
+    end = f"from ablations import Study\nstudy = Study('mine', train, metrics={METRICS})\n"
+    (tmp_path / package / "inner.py").write_text(f"{CODE}\n{end}")
+    program = runpy.run_module(f"{package}.inner", run_name="__main__", alter_sys=True)["study"].file.program
+    assert (program.function, program.folder) == (f"{package}.inner:train", str(tmp_path.resolve()))
 
 
 def test_an_edit_of_a_module_that_it_imports_trains_it_again(
