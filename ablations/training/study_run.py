@@ -94,7 +94,7 @@ class StudyRun:
         known = self.ledger.results(trial.id for trial in winners)
         self.scheduler = SeedScheduler(self.plan, self.scheduler.results)
         missing = missing_trials(winners, known, self.options.retry)
-        return self.train_missing(self.scheduler.in_order(missing)).interrupted
+        return self.train_missing(missing).interrupted  # seed by seed, as `settle` gives them
 
     def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
         """Train those of these trials that are wanted.

@@ -241,6 +241,17 @@ def test_winners_are_trained_on_the_study_s_seeds_and_shared_trials_once(whole) 
     assert Counter(arm for arm, _ in logged)["dropout 0.1, lr 0.03 (search)"] == 2
 
 
+def test_winners_are_trained_seed_by_seed_however_long_one_takes(loaded: Write, tmp_path: Path) -> None:
+    text = SMALL.replace("dropout = [0.1, 0.2]", "epochs = [1, 30]").replace(
+        "0.003, 0.01, 0.03", "0.003, 0.03"
+    )
+    train(tmp_path, loaded(text.replace("seeds = 6\naa = true", "seeds = 2")))
+    found, ledger = stored(tmp_path), Ledger(tmp_path / "results")
+    winners = [id for arm in found.tuned for id in arm.trials.values()]
+    in_time = sorted(winners, key=lambda id: ledger.path(id).stat().st_mtime_ns)
+    assert [found.arm_and_seed[id][1] for id in in_time] == [0, 0, 0, 1, 1, 1]
+
+
 @pytest.mark.parametrize("at", [DECLARED + 7, DECLARED + SEARCHED + 2])
 def test_a_crash_in_either_stage_leaves_the_plan_with_its_searches_and_only_the_rest_to_train(
     small, tmp_path, at
