@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,12 @@ def run(names: Sequence[str], options: RunOptions) -> int:
         return golden(names, options)
     if options.dry_run:
         return print_plans(names, options)
-    return run_studies(load_studies(names, options), options)[0]
+    studies = [*load_studies(names, options)]  # a mistake in the last is found before the first is trained
+    return run_studies(studies, options)[0]
 
 
 @run_folder.used()
-def run_studies(studies: Iterable[Study], options: RunOptions) -> "tuple[int, dict[str, Comparison]]":
+def run_studies(studies: Sequence[Study], options: RunOptions) -> "tuple[int, dict[str, Comparison]]":
     """Run each study. Returns the exit code, and the comparisons by study."""
     comparisons: dict[str, Comparison] = {}
     failed, interrupted, end = 0, False, time.monotonic() + options.budget

@@ -118,6 +118,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["run", "togles"], "did you mean 'toggles'"),
         (["run", "small.tom"], "give the path of its .toml"),
         (["run", "missing.toml"], "missing.toml: No such file"),
+        (["run", "small.toml", "missing.toml"], "missing.toml: No such file"),
         (["run", "small.toml", "--seeds=-1"], "seeds: "),
         (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
         (["run", "small.toml", "--seeds", "1,1"], "seeds: "),
