@@ -230,7 +230,7 @@ def compare(
     arms share no seed.
     """
     require(
-        0 <= delta < math.inf,
+        isinstance(delta, float | int) and 0 <= delta < math.inf,
         "is not a number above 0",
         key="delta",
         cure="give the difference that does not matter",
@@ -343,7 +343,7 @@ def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison
     return view or found
 
 
-def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()) -> Any:
+def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str] = ()) -> Any:
     """The trained fastai Learner of a trial, by the first digits of its identity.
 
     Trains the trial again (seconds) and prints whether the weights equal the stored result's bit for bit.
@@ -353,7 +353,7 @@ def learner(id: str, folder: str | Path = "results", plugins: Sequence[str] = ()
     from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
     from fastai.metrics import accuracy
 
-    for name in plugins:
+    for name in [plugins] if isinstance(plugins, str) else plugins:
         plugin(name)
     found = retrained(result(id, folder))
     print(found)

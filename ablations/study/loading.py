@@ -57,14 +57,14 @@ def _placed(file: StudyFile, folder: Path) -> StudyFile:
 def declare(name: str, function: Callable[..., Any] | None = None, **keys: Any) -> Study:
     """A study declared in Python: the keys of a study's file as keywords, those of [design] among them.
 
-        declare("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
-        declare("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=[{"name": "accuracy", "delta": 0.01}])
+        Study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
+        Study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=[{"name": "accuracy", "delta": 0.01}])
 
     A function is called with a seed and the settings, of which the baseline's are its defaults, and returns
     its metrics by name. It is imported by processes of its own.
 
     The question is the name unless it is given. Raises BadInput for every mistake, naming the key, and for
-    more than `LIMIT` trials.
+    more than 10,000 trials.
     """
     arms = {key: value for key, value in keys.items() if key in DesignTable.model_fields}
     rest = {key: value for key, value in keys.items() if key not in arms}
