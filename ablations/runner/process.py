@@ -205,7 +205,7 @@ def _listen(
 ) -> _Attempt:
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started, clock = time.time(), time.monotonic()
-    received, open_pipes = {answer: b"", output: b""}, [answer, output]
+    received, open_pipes = {answer: bytearray(), output: bytearray()}, [answer, output]
     watched: list[Any] = [process.sentinel, *([stop] if stop else [])]
     ended = late = stopped = False
     while not (ended or late or stopped):
@@ -230,8 +230,8 @@ def _listen(
         code=process.exitcode,
         started=started,
         seconds=time.monotonic() - clock,
-        answer=received[answer],
-        output=received[output],
+        answer=bytes(received[answer]),
+        output=bytes(received[output]),
         late=late and not ended,
         stopped=stopped,
         gpu_metrics=usage.gpu_metrics(),
