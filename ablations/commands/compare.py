@@ -9,7 +9,7 @@ from pandas.api.types import is_numeric_dtype
 
 from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import print_plans
-from ablations.commands.run import run_studies
+from ablations.commands.run import run_studies, typed
 from ablations.mlflow.database import public
 from ablations.options import CompareOptions, refuse
 from ablations.study.loading import declare, load_plugins, load_studies
@@ -146,7 +146,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
         )
     if options.dry_run:
         return print_plans([declared], options)
-    code, comparisons = run_studies([study], options)
+    code, comparisons = run_studies([study], options, typed())
     return code or _print_verdicts(comparisons[study.name])
 
 

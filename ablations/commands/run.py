@@ -1,6 +1,7 @@
 """`unrolled run`: train what is missing of each study, log it, report it."""
 
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -46,12 +47,14 @@ def run(names: Sequence[str], options: RunOptions) -> int:
     if options.dry_run:
         return print_plans(names, options)
     studies = [*load_studies(names, options)]  # a mistake in the last is found before the first is trained
-    return run_studies(studies, options)[0]
+    return run_studies(studies, options, typed())[0]
 
 
 @run_folder.used()
-def run_studies(studies: Sequence[Study], options: RunOptions) -> "tuple[int, dict[str, Comparison]]":
-    """Run each study. Returns the exit code, and the comparisons by study."""
+def run_studies(
+    studies: Sequence[Study], options: RunOptions, command: str = ""
+) -> "tuple[int, dict[str, Comparison]]":
+    """Run each study. Returns the exit code, and the comparisons by study. `command` is what was typed."""
     comparisons: dict[str, Comparison] = {}
     failed, interrupted, end = 0, False, time.monotonic() + options.budget
     prepare_folder(options.out)
@@ -64,7 +67,7 @@ def run_studies(studies: Sequence[Study], options: RunOptions) -> "tuple[int, di
             if budget.over:
                 print(f"{visible(study.name)}: not run: no time was left", flush=True)
                 continue
-            comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget)
+            comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
             failed += faults
             if interrupted:
                 break
@@ -80,7 +83,7 @@ def run_studies(studies: Sequence[Study], options: RunOptions) -> "tuple[int, di
 
 
 def _run_study(
-    study: Study, options: RunOptions, ledger: Ledger, budget: Budget
+    study: Study, options: RunOptions, ledger: Ledger, budget: Budget, command: str = ""
 ) -> "tuple[Comparison, int, bool]":
     """Study → plan → trials → results → comparison → page, under the study's lock.
 
@@ -92,7 +95,7 @@ def _run_study(
         if any(is_clock(metric.name) for metric in study.metrics):  # it judges time or speed
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
-        plan, trials = plans.make_plan(study, _command(), device.kind)
+        plan, trials = plans.make_plan(study, command, device.kind)
         stored = read(plan, ledger).items()
         known = {id: r for id, r in stored if not (options.retry and r.status == "failed")}
         with closing(Writer(tracking_uri())) as writer:
@@ -184,6 +187,6 @@ def _failure(failed: Result | None, plan: plans.Plan) -> str:
     return visible(f"{where}: {plain_reason(failed)}; --retry trains failed trials again")
 
 
-def _command() -> str:
+def typed() -> str:
     """The command line as text, which a plan needs: a byte that is not UTF-8 is written as \\xff."""
-    return os.fsencode(" ".join(["unrolled", *sys.argv[1:]])).decode(errors="backslashreplace")
+    return os.fsencode(shlex.join(["unrolled", *sys.argv[1:]])).decode(errors="backslashreplace")

@@ -135,6 +135,9 @@ def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
     assert list(outcome.verdicts.verdict) == ["open"] * 2 and str(outcome).count("? open — ") == 2
     assert outcome.page.read_text().count("<tr") == Path("out/small/index.html").read_text().count("<tr")
     assert "lr 0.001" in outcome._repr_html_()
+    typed = "<dt>Command</dt><dd><code>unrolled run small.toml</code>"
+    assert typed in Path("out/small/index.html").read_text()
+    assert "<dt>Command" not in outcome.page.read_text(), "a notebook's own command line is no command"
 
 
 def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
