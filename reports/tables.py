@@ -152,7 +152,7 @@ def trials_csv(c: Comparison) -> str:
     """One line a trial that counts, failures included: its settings, and whatever it measured."""
     rows = c.table[c.table.counts].drop(columns="counts")
     absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
-    return _csv(rows.loc[:, ~absent])
+    return _csv(rows.loc[:, ~absent] if len(rows) else rows)
 
 
 def caption(c: Comparison) -> str:
