@@ -110,7 +110,7 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
     order.sort(key=lambda name: name != baseline)
     named = frame[list(columns.arm)].astype(str).set_axis(_labels(frame, columns.arm, source))
-    levels = {name: named.loc[[name]].iloc[0].to_dict() for name in order}
+    levels = named[~named.index.duplicated()].to_dict("index")
     base = levels[baseline].items()
     changes = {name: {str(c): x for c, x in own.items() - base} for name, own in levels.items()}
     others = plural(len(order) - 1, "arm")
