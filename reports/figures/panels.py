@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from bench.trial import Result
-from reports.arms import mean_of
+from reports.arms import LARGEST, mean_of
 from reports.comparison import ComparedArm, Comparison
 from reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
 from reports.formats import short
@@ -56,7 +56,7 @@ def _points(metric: str, told: Sequence[tuple[int, Result, Curves]], most: int) 
         (arm, result.trial.seed, result.done, step, value)
         for arm, result, curves in told
         for step, value in curves.get(metric, ())
-        if step in kept and math.isfinite(value)
+        if step in kept and abs(value) <= LARGEST
     ]
     return pd.DataFrame(points, columns=["arm", "seed", "done", "step", "value"])
 

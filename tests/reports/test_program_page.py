@@ -42,6 +42,14 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     assert sorted(mean.step.unique()) == [0, 100, 200]
 
 
+def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
+    design = program(ERROR)
+    base, other = design.arms
+    steep = replace(other.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
+    pictures = panels.curves(compare(replace(design, arms=(base, replace(other, results={0: steep})))))
+    assert list(pictures["error"]) == [0, 1]
+
+
 def test_the_table_of_all_trials_has_the_digits_of_delta(tmp_path):
     fine = render(compare(program(Metric("error", 1e-7), SECONDS)), tmp_path).read_text()
     assert '<td class="num">0.200000000</td><td class="num">4.0000</td>' in fine
