@@ -104,6 +104,8 @@ def notes(c: Comparison) -> list[str]:
     by_signs = c.design.pair and not c.design.test_share
     diverged = DIVERGED if by_signs else DIVERGED_DEPENDENT
     sentences += [few, diverged if any(row.diverged for row in c.rows) else ""]
+    lost = any(row.failed or (row.contrast and row.contrast.unpaired) for row in c.rows)
+    sentences.append(LOSSES if lost else "")
     for row in c.rows:
         if row.contrast and (alone := row.contrast.unpaired):
             labels = listed_up_to(alone, LISTED)
@@ -132,6 +134,9 @@ DIVERGED = (
 DIVERGED_DEPENDENT = (
     "Means leave out the rows that diverged. Without independent pairs an arm is open where it or its "
     "baseline has any."
+)
+LOSSES = (
+    "A verdict, its size too, also has to hold with runs that failed or lack a partner counted as losses."
 )
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "

@@ -152,6 +152,7 @@ def test_a_claim_survives_failed_runs_counted_as_losses_or_is_open(number: int, 
     row = found.rows[1]
     assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
     assert ("10/16, 6 failed" in screen(found)) is (number == 6) is bool(row.blocked_reason)
+    assert ("counted as losses" in comparison_markdown(found)) is (number > 0)
 
 
 def test_failures_of_the_baseline_do_not_undo_that_an_arm_is_better_and_do_that_it_is_worse() -> None:
