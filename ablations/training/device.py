@@ -39,14 +39,14 @@ class Device(NamedTuple):
             )
 
 
-def device_of_plan(kind: str, options: PlaceOptions, *, of_program: bool = False, why: str = "") -> Device:
+def device_of_plan(kind: str, options: PlaceOptions, *, of_program: bool = False) -> Device:
     """The Device of a kind that was chosen earlier. Raises BadInput for "cuda" if no GPU can be used."""
     if options.cluster:
-        return Device(kind, why, cores())
+        return Device(kind, "", cores())
     available = usable(with_torch=not of_program) if kind == "cuda" else Usable()
     if available.why:
         raise BadInput(available.why, place="device cuda", cure=available.cure)
-    return _device(kind, why, options.workers, available)
+    return _device(kind, "", options.workers, available)
 
 
 def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
@@ -69,17 +69,16 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
         require(not clocks, alone, place="--cluster", cure="leave it out")
         why = source or "on a cluster, unless --device cuda is given"
         return Device(kind or "cpu", why, workers or cores())
-    if asked == "cpu":
-        return _device("cpu", source, workers, Usable())
-    if study.of_program:
-        why = source or "a program gets a GPU by --device cuda"
-        return device_of_plan(kind or "cpu", options, of_program=True, why=why)
-    available = usable()
+    if asked == "cpu" or (study.of_program and kind != "cuda"):
+        return _device("cpu", source or "a program gets a GPU by --device cuda", workers, Usable())
+    available = usable(with_torch=not study.of_program)
     if asked and available.why:
         raise BadInput(available.why, place="--device cuda", cure=f"{available.cure}, or use --device cpu")
     if available.why:
         why = f"{source}; {available.why}" if kind == "cuda" else available.why
         return _device(kind or "cpu", why, workers, available)
+    if study.of_program:
+        return _device(kind, source, workers, available)
     estimates = _estimates(study, workers, available.gpus)
     kind = kind or min(estimates, key=lambda kind: estimates[kind][0])
     words = ", ".join(estimates[k][1] for k in sorted(estimates, key=lambda k: k != kind))

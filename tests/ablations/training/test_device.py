@@ -184,3 +184,8 @@ def test_a_program_gets_a_gpu_where_it_is_asked_for_whatever_torch_is_installed(
     assert device.choose_device(mine, PlanOptions(), "").kind == "cpu"
     on_gpus = device.choose_device(mine, PlanOptions(device="cuda"), "")
     assert (on_gpus.kind, on_gpus.slots, len(on_gpus.available.gpus)) == ("cuda", 2, 2)
+    nvml.has()
+    stored = device.choose_device(mine, PlanOptions(), "cuda")
+    assert stored.kind == "cuda", "of a study that is finished, nothing needs a GPU"
+    with pytest.raises(BadInput, match="--device cpu"):
+        stored.check()
