@@ -52,10 +52,8 @@ def read(source: str, experiment: str) -> pd.DataFrame:
 
 def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
     """The ended runs of an experiment: end, metrics, parameters and tags, in this order of rank."""
-    _, runs = read_ended_runs(where, experiment, flag="--experiment")
-    require(
-        any(run.done for run in runs), f"experiment {experiment!r} has no finished run", place=public(where)
-    )
+    name, runs = read_ended_runs(where, experiment, flag="--experiment")
+    require(any(run.done for run in runs), f"experiment {name!r} has no finished run", place=public(where))
     return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in runs])
 
 
