@@ -39,14 +39,14 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     is trusted. The exit code is 1 where a number differs, where a trial could not be trained again, and where
     a bundle has a fault.
     """
-    load_plugins(options.plugin)
     if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
+        refuse(options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those")
         with bundle_check.checked(Path(study), options.trust) as bundle:
-            trusted = replace(options, plugin=(*options.plugin, *bundle.plugins))
-            code = 0
+            code, own = 0, replace(options, plugin=bundle.plugins)
             if not bundle.runs_foreign_code:
-                code = replay(bundle.plan, bundle.ledger, trusted, bundle.locate)
+                code = replay(bundle.plan, bundle.ledger, own, bundle.locate)
             return 1 if bundle.faults else code
+    load_plugins(options.plugin)
     refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
     plan, program = find_program(study, ledger)

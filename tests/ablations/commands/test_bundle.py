@@ -300,6 +300,8 @@ def test_foreign_code_runs_only_where_it_is_trusted_and_reads_the_bundles_own_te
     assert not trace.exists()
     code, out = verify(bundle, "--trust")
     assert code == 0 and "1 of 1 bit-identical" in out and trace.exists()
+    again = call(tmp_path, "verify", "small.zip", "--plugin", str(with_plugin.with_name(CELL)))
+    assert again.returncode == 2 and again.stderr.startswith("unrolled: --plugin: ")
 
 
 @pytest.fixture
