@@ -158,7 +158,8 @@ def read_ended_runs(where: str, study: str, flag: str = "--study") -> tuple[str,
         named = [n for n in (text(f"unrolled/{study}", NAME_LENGTH), study) if n in known] if study else ours
         if not named or (len(named) > 1 and not study):
             have = ", ".join(sorted(ours or known)) or "there is none"
-            what = "it has several studies" if named or not study else f"it has no experiment {study!r}"
+            none = f"it has no experiment {study!r}" if study else "it has no study"
+            what = "it has several studies" if named else none
             raise BadInput(what, place=public(where), cure=f"choose an experiment with {flag}: {have}")
         every = sorted(runs(client, known[named[0]]), key=lambda run: run.info.start_time or 0)
     return named[0].removeprefix("unrolled/"), [
