@@ -143,7 +143,7 @@ def _reason(error: BaseException, trial: Trial, memory_bytes: int) -> str:
     """One line for an exception. torch on a CPU reports lack of memory as a RuntimeError."""
     message = str(error)
     memory = isinstance(error, MemoryError) or "t allocate memory" in message
-    if memory and memory_bytes:
+    if memory_bytes and (memory or "t start new thread" in message):  # for want of room for its stack
         limit = f"limit {memory_bytes / 2**20:.0f} MiB"
         return f"out of memory ({limit}): raise --memory-limit, or make batches or the model smaller"
     if memory or "out of memory" in message:

@@ -145,6 +145,11 @@ def diverges(trial: ChapterTrial) -> Result:
     )
 
 
+def starts_threads(trial: ChapterTrial) -> Result:
+    while True:
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+
 def fills_memory(trial: ChapterTrial) -> Result:
     hoard = []
     while True:

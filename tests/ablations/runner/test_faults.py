@@ -28,6 +28,7 @@ FAULTS = {
     "diverges": "diverged at step 3",
     "fills_memory": OUT_OF_MEMORY,
     "fills_memory_like_torch": OUT_OF_MEMORY,
+    "starts_threads": OUT_OF_MEMORY,
     "loops": "time limit of 5 s",
     "ignores_sigterm": "time limit of 5 s",
     "sleeps_without_releasing_python": "time limit of 5 s",
