@@ -134,8 +134,8 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
     """Train a sample of a study's ended trials again, in fresh processes, as `unrolled verify` does.
 
-    Returns whether nothing differs, and prints what does. The code of a bundle runs only if it is trusted;
-    without that no trial is trained again. Raises BadInput where nothing ended.
+    Returns whether every number is the same, and prints what differs. A bundle with code of its own has to be
+    trusted for that. Raises BadInput where nothing ended.
     """
     _refuse_in_trials("verify")
     from ablations.commands.verify import verify as replay_sample

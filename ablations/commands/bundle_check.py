@@ -74,7 +74,7 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
         foreign = plan.of_program or any(root.glob("plugins/*.py"))
         if foreign and not trust:
-            print("no trial was trained again, as that runs foreign code: --trust does")
+            print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
         program = _program(results, root) if trust else None
         texts = {path.parent.name: path for path in root.glob("text/*/*")}
 

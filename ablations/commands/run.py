@@ -5,7 +5,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -46,17 +46,17 @@ def run(names: Sequence[str], options: RunOptions) -> int:
         return golden(names, options)
     if options.dry_run:
         return print_plans(names, options)
-    studies = [*load_studies(names, options)]  # a mistake in the last is found before the first is trained
-    return run_studies(studies, options, typed())[0]
+    return run_studies(load_studies(names, options), options, typed())[0]
 
 
 @run_folder.used()
 def run_studies(
-    studies: Sequence[Study], options: RunOptions, command: str = ""
+    studies: Iterable[Study], options: RunOptions, command: str = ""
 ) -> "tuple[int, dict[str, Comparison]]":
     """Run each study. Returns the exit code, and the comparisons by study. `command` is what was typed."""
     comparisons: dict[str, Comparison] = {}
     failed, interrupted, end = 0, False, time.monotonic() + options.budget
+    studies = [*studies]  # a mistake in the last is found before the first is trained
     prepare_folder(options.out)
     if not (ledger := Ledger(options.results)).root.exists():
         lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])

@@ -90,8 +90,8 @@ def _print_list(ledger: Ledger) -> None:
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
     stored, unreadable = plans.read_all(ledger)
     if old := _unplanned_results(ledger, stored):
-        cure = "that can be read" if unreadable else "of today: `unrolled studies --remove-old` removes them"
-        print(f"{plural(len(old), 'result')} of no plan {cure}")
+        cure = " that can be read" if unreadable else "; `unrolled studies --remove-old` removes them"
+        print(f"{plural(len(old), 'result')} of earlier code or settings, in no plan{cure}")
 
 
 def _load(name: str, workers: int) -> tuple[Study, str] | BadInput:

@@ -42,9 +42,10 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
         refuse(options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those")
         with bundle_check.checked(Path(study), options.trust) as bundle:
-            code, own = 0, replace(options, plugin=bundle.plugins)
-            if not bundle.runs_foreign_code:
-                code = replay(bundle.plan, bundle.ledger, own, bundle.locate)
+            if bundle.runs_foreign_code:
+                return 1  # else a forger would add a plug-in, and no number would be computed again
+            own = replace(options, plugin=bundle.plugins)
+            code = replay(bundle.plan, bundle.ledger, own, bundle.locate)
             return 1 if bundle.faults else code
     load_plugins(options.plugin)
     refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")

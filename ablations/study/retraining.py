@@ -15,7 +15,7 @@ from ablations.study.plan import Plan
 from ablations.study.study import Study
 from bench.errors import BadInput, plural, require
 from bench.identity import changes
-from bench.program.trial import ProgramTrial
+from bench.program.trial import ProgramTrial, newest
 from bench.trial import Result, Trial
 
 
@@ -60,16 +60,19 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     """
     arm_and_seed = plan.arm_and_seed
     earlier = {(arm.name, seed): result.trial for arm, seed, result in before.cells(ledger)}
-    found = Counter[str]()
+    found, hint = Counter[str](), ""
     for trial in todo:
         arm, seed = arm_and_seed[trial.id]
         known = earlier.get((arm.name, seed))
         if known is not None and known.id != trial.id and known.declared == trial.declared:
             found[" and ".join(changes(known, trial))] += 1
+            if isinstance(trial, ProgramTrial) and not hint and known.source != trial.source:
+                hint = f"its newest file is {newest(trial.folder, trial.code)}; "
+                hint += "`code` in [program] names the files that count"
     return [
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in found.items()
-    ]
+    ] + [hint] * bool(hint)
 
 
 def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial | None]:

@@ -98,13 +98,13 @@ class ProgramTrial(Trial):
         """Raise BadInput if its files or packages are others than when it was planned."""
         now, again = self.identify(), "run the study again"
         for name, what, patterns in (("source", "code", self.code), ("data", "data", self.data_files)):
-            same = getattr(now, name) == getattr(self, name)
-            require(
-                same,
-                f"its {what} was edited after the study was planned{_newest(self.folder, patterns)}",
-                place=self.title,
-                cure=f"{again}; if trials write it, name fewer files in `{what}`",
-            )
+            if getattr(now, name) != getattr(self, name):
+                last = newest(self.folder, patterns)
+                raise BadInput(
+                    f"its {what} was edited after the study was planned (the newest file is {last})",
+                    place=self.title,
+                    cure=f"{again}; if trials write it, name fewer files in `{what}`",
+                )
         require(
             now.versions == self.versions,
             f"{now.versions} is installed, but {self.versions} when the study was planned",
@@ -154,11 +154,10 @@ def files_of(folder: str, patterns: Iterable[str]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _newest(folder: str, patterns: Iterable[str]) -> str:
-    """The file that was edited last, to be named in parentheses."""
+def newest(folder: str, patterns: Iterable[str]) -> str:
+    """The file that was edited last; "" for no files."""
     files = files_of(folder, patterns)
-    newest = max(files, key=lambda name: files[name].stat().st_mtime_ns, default="")
-    return f" (the newest file is {newest})" if newest else ""
+    return max(files, key=lambda name: files[name].stat().st_mtime_ns, default="")
 
 
 @cache

@@ -64,7 +64,7 @@ def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(copy
     assert done.returncode == 0, done.stderr
     assert call(copy, "studies", "small").stdout == STATE
     plan = json.loads(plan_file(copy, "small").read_bytes())["plan"]
-    assert plan["command"] == r"unrolled run small.toml --seeds 0 --out out\xff"
+    assert plan["command"] == r"unrolled run small.toml --seeds 0 --out 'out\xff'"
     assert mlflow_runs(copy, "study") == ["FINISHED"]
 
 
@@ -196,7 +196,10 @@ def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(co
     before = age(copy)
     assert len(before) == 9
     line = call(copy, "studies").stdout.splitlines()[-1]
-    assert line == "6 results of no plan of today: `unrolled studies --remove-old` removes them"
+    assert (
+        line
+        == "6 results of earlier code or settings, in no plan; `unrolled studies --remove-old` removes them"
+    )
     assert sorted((copy / "results" / "trials").rglob("*.json")) == before
 
     told = call(copy, "studies", "--remove-old").stdout

@@ -65,7 +65,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     # Without the plug-ins there are still the results.
     assert unrolled("studies", "mine").stdout.startswith("mine: 3 of 3 trials finished, none failed; ")
     leftover = unrolled("studies").stdout.splitlines()[-1]
-    assert leftover.startswith("1 result of no plan of today: ")  # of the cell before
+    assert leftover.startswith("1 result of earlier code or settings, in no plan; ")  # of the cell before
     assert unrolled("report", "mine").returncode == 0
 
 
