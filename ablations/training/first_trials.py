@@ -47,9 +47,12 @@ def check_first_trials(study_run: StudyRun) -> bool:
     if plan.apart or all(is_clock(metric.name) for metric in plan.metrics):
         return False
     if _seeds_tie(arms[0], known):  # by chance, if what is told is coarse: more of them tell
-        more = _train([arms[0].trials[seed] for seed in plan.seeds[SEEDS:MORE_SEEDS]], study_run)
+        others = [arms[0].trials[seed] for seed in plan.seeds[SEEDS:MORE_SEEDS]]
+        more = _train(others, study_run)
         if more is None:
             return True
+        if len(more) < len(others):  # the budget is over
+            return False
         known |= more
     _check_effects(plan, arms, known)
     return False
