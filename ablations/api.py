@@ -10,7 +10,7 @@
 
 `folder` is the folder of the results, "results" by default. A study is given by its name, its file's path or
 as `Study` made it. `compare` and `verdicts` take a table, too: `verdicts(shipped("toggles"))`. The number of
-torch's threads is not changed.
+torch's threads is not changed; the chapter's models train fastest with one (`torch.set_num_threads(1)`).
 """
 
 import math

@@ -143,13 +143,14 @@ def _name(name: str) -> Markup:
 def _levels(c: Comparison) -> Markup:
     """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline.
 
-    In a grid, what the best arm of each line reaches.
+    In a grid, what the best arm of each line reaches. Arms are ranked only once a contrast is decided.
     """
-    if lines := _lines(c):
+    ranked = any(row.verdict and row.verdict.claims for row in c.rows_with_contrast)
+    if ranked and (lines := _lines(c)):
         best = _best([x for line in lines for x in _best(line, c)[:1]], c)
         return _list_levels(best, c)
     rows = [row for row in c.same_task_rows if row.index == 0 or not is_self_check(row.arm)]
-    ladder = any(row.arm.against for row in c.rows_with_contrast)
+    ladder = ranked and any(row.arm.against for row in c.rows_with_contrast)
     best = _best([(_name(row.arm.name), row) for row in rows], c)
     return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
 

@@ -13,6 +13,7 @@ from ablations.study import plan as plans
 from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import find
+from ablations.study.study_file import shipped
 from ablations.training.comparison import PRESENTATIONS
 from ablations.training.seed_scheduler import SeedScheduler
 from bench.differences import is_clock
@@ -33,8 +34,8 @@ def show(what: str, options: ShowOptions) -> int:
     if what == "models":
         return chapter.print_models()
     ledger = Ledger(options.results)
-    if what.endswith(".toml") or plans.has_plan(what, ledger):
-        what = plans.stored(what, ledger).study  # raises where it cannot be read
+    if what.endswith(".toml") or what in shipped() or plans.has_plan(what, ledger):
+        what = plans.stored(what, ledger).study  # raises where it was not run, or cannot be read
     stored = {} if what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
     if options.generate and what in ("corpus", *stored):
         place = f"--generate {options.generate}"
@@ -130,7 +131,7 @@ def _curve(points: Sequence[tuple[float, float]]) -> str:
     if not finite:
         return ends
     lowest, highest = (choose(finite, key=itemgetter(1)) for choose in (min, max))
-    return f"{ends}, from {lowest[1]:.4g} at {lowest[0]:g} to {highest[1]:.4g} at {highest[0]:g}"
+    return f"{ends}, lowest {lowest[1]:.4g} at {lowest[0]:g}, highest {highest[1]:.4g} at {highest[0]:g}"
 
 
 def _witnesses(result: Result) -> list[str]:

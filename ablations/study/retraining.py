@@ -30,9 +30,8 @@ def find(id: str, ledger: Ledger) -> Result:
     result = ledger.read(found[0]) if found else None
     if result is None:
         runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
-        cure = (
-            f"`unrolled show STUDY` lists a study's trials ({runs})" if runs else "no study has been run yet"
-        )
+        cure = f"`unrolled show STUDY` lists a study's trials ({runs or 'none has been run'})"
+        cure += ", `unrolled show models` the models"
         raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
     return result
 

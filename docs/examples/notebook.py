@@ -6,7 +6,8 @@ from ablations import compare, learner, results, train, trial
 trained = train(trial("lm4", epochs=3))
 print(f"LMModel4 after three epochs: {trained.metrics['valid_accuracy']:.1%} of the words")
 
-# %% The results of a study that was run, as a table with a row a trial
+# %% The results of a study that was run, as a table with a row a trial: of
+# unrolled run docs/examples/min_gru.toml --plugin docs/examples/min_gru.py
 table = results("min-gru")
 print(table.groupby("arm")[["valid_accuracy", "valid_loss", "speed_train"]].mean())
 

@@ -95,7 +95,7 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, small)
     for trial in trials:
         ledger.record(failure(trial, "stub"))
     ((first, several),) = Counter(trial.id[0] for trial in trials).most_common(1)  # 40 trials, 16 digits
-    told = dict.fromkeys(("nothing", "", "../trials"), "no trial in .*; no study has been run yet")
+    told = dict.fromkeys(("nothing", "", "../trials"), "no trial in .*none has been run")
     told[first] = f"{several} identities begin so .*; write more of it"
     for id, rule in told.items():
         with pytest.raises(BadInput, match=f"^trial '{id}': {rule}"):
@@ -111,7 +111,7 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
 def test_a_curve_has_its_ends_its_lowest_and_its_highest_value(results) -> None:
     points = {"auc": ((10.0, 0.25), (20.0, 0.5), (30.0, 0.4)), "gone": ((1.0, math.inf), (2.0, math.inf))}
     lines = list(show.describe_trial(replace(results["loop"], curves=points)))
-    assert "  auc   ▁█▅  0.25 → 0.4, from 0.25 at 10 to 0.5 at 20" in lines
+    assert "  auc   ▁█▅  0.25 → 0.4, lowest 0.25 at 10, highest 0.5 at 20" in lines
     assert "  gone  ××  inf → inf" in lines
 
 
@@ -119,7 +119,7 @@ def test_a_long_curve_has_one_line(results) -> None:
     points = {"loss": tuple((float(step), 1 / step) for step in range(1, 10_001))}
     text = list(show.describe_trial(replace(results["loop"], curves=points)))
     (line,) = (line for line in text if line.startswith("  loss"))
-    assert len(line) < 120 and line.endswith("1 → 0.0001, from 0.0001 at 10000 to 1 at 1")
+    assert len(line) <= 120 and line.endswith("1 → 0.0001, lowest 0.0001 at 10000, highest 1 at 1")
 
 
 def test_a_witness_that_says_no_stands_out(results) -> None:
