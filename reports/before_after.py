@@ -12,7 +12,7 @@ from bench.differences import is_clock
 from bench.errors import BadInput
 from bench.machine_kind import mixed
 from bench.metric import Metric
-from reports.before_after_arms import LISTED, PairedArm, faults, notes, rows_by_arm
+from reports.before_after_arms import GONE, LISTED, PairedArm, faults, notes, rows_by_arm
 from reports.contrast_decisions import judge_sides
 from reports.design import Design
 from reports.elsewhere import averaged
@@ -43,6 +43,7 @@ class ResultSet:
     study: str = ""
     metrics: tuple[Metric, ...] = ()  # that its plan declares
     baseline: str = ""  # the name of the study's own baseline
+    first_look: int = 0  # seeds that its plan trains of every arm; 0 where no plan is known
 
     @property
     def title(self) -> str:
@@ -106,7 +107,11 @@ def compare_results(
     design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
     scale, after = design.scale(metric), _rename_baseline(before, after)
     rows, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
-    arms = [PairedArm(name=name, before=own, after=rows_after.get(name, {})) for name, own in rows.items()]
+    first = before.first_look or min((len(own) for own in rows.values() if len(own) > 1), default=1)
+    arms = [
+        PairedArm(name=name, before=own, after=rows_after.get(name, {}), first_look=first)
+        for name, own in rows.items()
+    ]
     added = [name for name in rows_after if name not in rows]
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     kinds = [kind for pair in machines for kind in pair]
@@ -121,11 +126,11 @@ def compare_results(
         f"new in the candidate, not judged: {listed_up_to(added, LISTED)}" if added else "",
     )
     fault = f"speed is required and not compared: {unlike_speeds}" if require_speed and unlike_speeds else ""
-    asked = f"{metric.name} not worse by {scale.within(metric.delta)} or more, {_not_slower(margin)}"
+    asked = f"{metric.name} not worse by {scale.within(metric.delta)} or more ({metric.better} is better)"
     return BeforeAfter(
         before=before.title,
         after=after.title,
-        asked=f"{short(before.study, 30)}: {asked}",
+        asked=f"{short(before.study, 30)}: {asked}, {_not_slower(margin)}",
         scale=scale,
         arms=tuple(_change(arm, verdicts.get(arm.name), ratios.get(arm.name), scale) for arm in arms),
         faults=(fault,) if fault else (),
@@ -152,7 +157,7 @@ def compare_timings(
             f"has no benchmark of {before.name}", place=after.name, cure="compare runs of the same tests"
         )
     ratios = ratios_of_rounds(pairs, margin)
-    missing = listed_up_to([name for name in runs_before if name not in ratios], LISTED)
+    missing = listed_up_to([name for name in pairs if name not in ratios], LISTED)
     lost = [f"not compared, for want of rounds on both sides: {missing}"] if missing else []
     repeated = [name for name in ratios if min(map(len, pairs[name])) >= FEWEST]
     if few := listed_up_to([name for name in ratios if name not in repeated], LISTED):
@@ -166,7 +171,8 @@ def compare_timings(
         arms=tuple(
             ArmChange(name=name, faults=ratio.fault if name in repeated else (), speed_ratio=ratio)
             for name, ratio in ratios.items()
-        ),
+        )
+        + tuple(ArmChange(name=name, faults=(GONE,)) for name in runs_before if name not in pairs),
         faults=tuple(lost) if fails else (),
         notes=() if fails else tuple(lost),
     )

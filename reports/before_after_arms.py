@@ -22,6 +22,7 @@ from reports.trials import numbers_of
 
 WAITING = "waiting"  # the status of a trial that was planned and has no result
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings
+GONE = "is missing from the candidate"
 LISTED = 5  # names and seeds that a remark lists before it counts the rest
 
 
@@ -62,6 +63,7 @@ class PairedArm:
     name: str
     before: Mapping[Any, Row]
     after: Mapping[Any, Row]  # empty where the arm is missing
+    first_look: int = 0  # how many of the first seeds before there have to be after
 
     @cached_property
     def pairs(self) -> dict[Any, tuple[Row, Row]]:
@@ -123,7 +125,7 @@ def rows_by_arm(table: pd.DataFrame, metric: Metric) -> dict[str, dict[Any, Row]
 def faults(arm: PairedArm, verdict: Verdict | None, scale: Scale) -> Iterator[str]:
     """Why the arm does not pass by its results."""
     if not arm.after:
-        yield "is missing from the candidate"
+        yield GONE
         return
     yield from _unfinished(arm)
     yield from _other_task(arm)
@@ -161,9 +163,14 @@ def _ended_seeds(rows: Mapping[Any, Row]) -> set[Any]:
 def _unfinished(arm: PairedArm) -> Iterator[str]:
     """Seeds that fail after and did not before, and seeds that were never trained."""
     if failures := sorted(_failed_seeds(arm.after) - _failed_seeds(arm.before)):
-        reason = arm.after[failures[0]].reason or "no finite value"
+        row = arm.after[failures[0]]
+        reason = row.reason or ("no finite value" if row.status == "done" else row.status)
         yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
-    if waiting := [seed for seed, row in arm.after.items() if not row.ended]:
+    needed = sorted(_ended_seeds(arm.before) - _failed_seeds(arm.before))[: arm.first_look]
+    waiting = [seed for seed, row in arm.after.items() if not row.ended]
+    if arm.pairs:
+        waiting += [seed for seed in needed if seed not in arm.after]
+    if waiting:
         yield f"has no result for seed {listed_up_to(waiting, LISTED)}: run the study to its end"
 
 

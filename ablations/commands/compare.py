@@ -55,6 +55,8 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
         cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
         require(Path(source).exists(), "there is no such file", place=public(source), cure=cure)
+        alone, cure = "is one results folder", "name two, BEFORE and AFTER; `unrolled report` judges one"
+        require(not _is_ledger(Path(source)), alone, place=source, cure=cure)
     return _of_table(source, options)
 
 
@@ -161,6 +163,8 @@ def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
     require(kinds[0] == kinds[1], f"is not of {before}'s kind", place=after, cure=f"compare {KINDS}")
     require(len(options.metric) < 2, "is given twice: before and after are judged by one", place="--metric")
     compared = {"timings": _timings, "tables": _tables, "results": _results}[kinds[0]](sources, options)
+    if sources[0] == sources[1]:
+        compared = replace(compared, notes=(*compared.notes, "both sides are the same"))
     print(screen_of_both(compared), end="")
     if options.markdown:
         save(options.markdown, markdown(compared).encode(errors="backslashreplace"))

@@ -89,7 +89,12 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     metrics = tuple(m for m in plan.metrics if m.name == metric)
     baseline = plan.arms[0].name if plan.arms else ""
     return ResultSet(
-        name=source, study=plan.study, table=_table(rows, metric), metrics=metrics, baseline=baseline
+        name=source,
+        study=plan.study,
+        table=_table(rows, metric),
+        metrics=metrics,
+        baseline=baseline,
+        first_look=plan.looks[0] if plan.looks else len(plan.seeds),
     )
 
 

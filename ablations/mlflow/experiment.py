@@ -23,7 +23,7 @@ from ablations.mlflow.fields import (
     milliseconds,
     text,
 )
-from bench.errors import BadInput
+from bench.errors import BadInput, require
 from bench.trial import Scalar
 
 
@@ -44,14 +44,8 @@ class Experiment:
             folder = None if where.startswith("http") else artifacts_uri(where)
             self.id = str(self.client.create_experiment(name, folder))
             return
-        self.id, folder = str(found.experiment_id), found.artifact_location
-        elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(where)}/")
-        if sqlite_path(where) and elsewhere:
-            raise BadInput(
-                f"was copied or moved: its artifacts are in {folder}",
-                place=where,
-                cure="move it away, and `unrolled sync` writes another one",
-            )
+        self.id = str(found.experiment_id)
+        _require_home(found.artifact_location, where)
         if found.lifecycle_stage == "deleted":
             self.client.restore_experiment(self.id)
 
@@ -103,13 +97,29 @@ def runs(client: Any, experiment: str) -> Iterator[Any]:
             return
 
 
+def _require_home(folder: str, where: str) -> None:
+    """Raise BadInput for a database whose artifacts are in another project's folder."""
+    elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(where)}/")
+    require(
+        not (sqlite_path(where) and elsewhere),
+        f"was copied or moved: its artifacts are in {folder}",
+        place=where,
+        cure="move it away, and `unrolled sync` writes another one",
+    )
+
+
 def studies(where: str) -> list[tuple[str, str]]:
-    """The name and the experiment's id of every study, in the order in which they were made."""
+    """The name and the experiment's id of every study, in the order in which they were made.
+
+    Raises BadInput for a database that was copied or moved.
+    """
     from mlflow import MlflowClient
 
     found = MlflowClient(tracking_uri=where).search_experiments(
         filter_string="name LIKE 'unrolled/%'", order_by=["creation_time ASC"]
     )
+    for one in found:
+        _require_home(one.artifact_location, where)
     return [(one.name.removeprefix("unrolled/"), str(one.experiment_id)) for one in found]
 
 

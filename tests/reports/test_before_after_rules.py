@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -218,7 +219,10 @@ def test_what_is_missing_on_a_side_shuts_the_gate_or_is_told() -> None:
     new = judged(side(a=trained(B)), side("c", a=trained(A), b=trained(B)))
     assert new.passed and "new in the candidate, not judged: b" in new.notes
     fewer = gate(trained(B), trained(A[:6]))
-    assert fewer.passed and fewer.arms[0].notes == ("only on one side: seed 6, 7",)
+    assert fault(fewer) == "has no result for seed 6, 7: run the study to its end"
+    first_look = replace(side(a=trained(B)), first_look=5)
+    decided = judged(first_look, side("c", a=trained(A[:6])))
+    assert decided.passed and decided.arms[0].notes == ("only on one side: seed 6, 7",)
     waiting = trained((math.nan,) * 8, status=WAITING)[6:]
     unfinished = gate(trained(B), [*trained(A[:6]), *waiting])
     assert fault(unfinished) == "has no result for seed 6, 7: run the study to its end"
@@ -296,7 +300,10 @@ def test_pairs_of_two_kinds_of_machine_are_noted_and_a_clock_that_is_judged_is_r
 def test_speed_is_not_compared_on_fewer_than_three_pairs() -> None:
     found = gate(trained(B, FAST[:2]), trained(A, SLOW[:2]))
     assert found.passed and noted(found) == "no arm has 3 seeds with a speed on both sides"
-    assert noted(gate(trained(B), trained(A))) == "there is no seed with a speed on both sides"
+    assert (
+        noted(gate(trained(B), trained(A)))
+        == "there is no seed with a speed on both sides; `--metric seconds=δ` compares times"
+    )
 
 
 # what is said

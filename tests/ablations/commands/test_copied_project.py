@@ -27,6 +27,8 @@ def test_a_copied_database_is_refused_and_the_ledger_makes_another_one(tmp_path)
     before = state(original)
     trained = call(copied, "run", "small.toml", "--seeds", "0-2")
     assert trained.returncode == 0 and "was copied or moved" in trained.stderr
+    served = call(copied, "ui", "--port", "0")
+    assert served.returncode == 2 and "was copied or moved" in served.stderr
     refused = call(copied, "sync")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
     assert f"its artifacts are in {(original / 'mlartifacts').as_uri()}" in refused.stderr
