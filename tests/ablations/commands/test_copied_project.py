@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+import socket
 import subprocess
 
 from as_typed import unrolled, write
@@ -27,7 +28,9 @@ def test_a_copied_database_is_refused_and_the_ledger_makes_another_one(tmp_path)
     before = state(original)
     trained = call(copied, "run", "small.toml", "--seeds", "0-2")
     assert trained.returncode == 0 and "was copied or moved" in trained.stderr
-    served = call(copied, "ui", "--port", "0")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    served = call(copied, "ui", "--port", str(port))
     assert served.returncode == 2 and "was copied or moved" in served.stderr
     refused = call(copied, "sync")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
