@@ -1,8 +1,8 @@
 """A finished project that is copied never writes into the original."""
 
 import hashlib
-import sqlite3
 import socket
+import sqlite3
 import subprocess
 
 from as_typed import unrolled, write
