@@ -53,7 +53,7 @@ def test_the_axes_of_a_picture_have_their_units():
     by_step = panels.curves(compare(program(Metric("error", 0.01))))["error"]
     units = {"sweep": ("learning rate", "nats"), 0: ("epoch", "nats")}
     pictures = [(drawn()[name], words) for name, words in units.items()]
-    for markup, words in (*pictures, (by_step[0], ("step", "error"))):
+    for markup, words in (*pictures, (by_step[0], ("step or epoch", "error"))):
         assert set(words) <= set(labels(ET.fromstring(markup)))
 
 

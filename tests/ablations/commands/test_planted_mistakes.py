@@ -27,8 +27,8 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         "own_function": ("leaf=leaf", "leaf=1", "arm 'leaf 8': leaf = 8: no effect seen"),
     },
     "a seed that is ignored": {
-        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3, 4 tell the same"),
-        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0, 1, 2, 3, 4 tell the same"),
+        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0, 1 tell the same"),
+        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0, 1 tell the same"),
         "own_function": ("=seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3, 4 tell the same"),
     },
     "a metric that is missing": {
@@ -59,6 +59,10 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
 }
 
 
+MOST = {"a flag that is ignored": 4, "a seed that is ignored": 5}
+"""Trials that are trained before it is told, where these are not two."""
+
+
 @pytest.mark.parametrize("mistake", PLANTED)
 @pytest.mark.parametrize("example", SMALLER)
 def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
@@ -77,9 +81,10 @@ def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
             run_script(tmp_path, "own_function.py", LIMITS=RunOptions(time_limit=limit))
         (line,) = str(refusal.value).splitlines()
     else:
-        done = call(tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit))
+        few = ("--seeds", "0-1") if "seed" in mistake else ()  # of all seeds, five are tried
+        done = call(tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit), *few)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
     assert told in line
-    assert len(Ledger(tmp_path / "results").files()) <= (4 if "flag that" in mistake else 2)
+    assert len(Ledger(tmp_path / "results").files()) <= MOST.get(mistake, 2)
     assert not list((tmp_path / "results" / "checkpoints").glob("*"))

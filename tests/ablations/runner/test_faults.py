@@ -22,6 +22,7 @@ def ended(act: str, *, seconds: float = 120.0, **options) -> Result:
 
 
 OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit, or make batches or the model smaller"
+ENDLESS = "time limit of 5 s: --time-limit sets it"
 FAULTS = {
     "raises": "ValueError: two lines",
     "exits": "SystemExit: enough",
@@ -29,10 +30,10 @@ FAULTS = {
     "fills_memory": OUT_OF_MEMORY,
     "fills_memory_like_torch": OUT_OF_MEMORY,
     "starts_threads": OUT_OF_MEMORY,
-    "loops": "time limit of 5 s",
-    "ignores_sigterm": "time limit of 5 s",
-    "sleeps_without_releasing_python": "time limit of 5 s",
-    "answers_when_its_child_is_killed": "time limit of 5 s",
+    "loops": ENDLESS,
+    "ignores_sigterm": ENDLESS,
+    "sleeps_without_releasing_python": ENDLESS,
+    "answers_when_its_child_is_killed": ENDLESS,
     "leaves": "ended without a result (exit code 0)",
     "floods": "RuntimeError: flooded",
     "kills_itself": "killed by signal 9 (3 attempts)",
@@ -48,7 +49,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     healthy = [trial(seed) for seed in range(len(FAULTS))]
     faulty = [trial(0, act) for act in FAULTS]
     pairs = list(zip(faulty, healthy, strict=True))
-    endless = [pair for pair in pairs if FAULTS[str(pair[0].options["act"])] == "time limit of 5 s"]
+    endless = [pair for pair in pairs if FAULTS[str(pair[0].options["act"])] == ENDLESS]
     # Two limits: one that comes soon, and one that no machine is too busy to keep for what does end.
     for some, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
         limits = Limits(seconds=seconds, memory_bytes=512 * MIB)

@@ -179,7 +179,7 @@ def test_a_program_gets_a_gpu_where_it_is_asked_for_whatever_torch_is_installed(
 ) -> None:
     nvml.has({}, {})
     monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0", ""))
-    program = {"run": "python train.py {seed}"}
+    program = {"run": "./train {seed}"}
     mine = loading.declare("mine", program=program, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
     assert device.choose_device(mine, PlanOptions(), "").kind == "cpu"
     on_gpus = device.choose_device(mine, PlanOptions(device="cuda"), "")
