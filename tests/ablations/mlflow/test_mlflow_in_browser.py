@@ -133,8 +133,8 @@ def large():
 
 
 @pytest.fixture(scope="module")
-def served(serve, template, small, large, tmp_path_factory):
-    """The two studies, as `unrolled sync` writes them from a ledger."""
+def served(browser, serve, template, small, large, tmp_path_factory):
+    """The two studies, as `unrolled sync` writes them from a ledger; not where no browser can look."""
     folder = tmp_path_factory.mktemp("browsed")
     database = Path(shutil.copy(template, folder / "mlflow.db"))
     told = {"study": "regularization", "question": "What carries the gain?"}
