@@ -254,11 +254,10 @@ def zone(c: Comparison) -> str:
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Sentences on the limits of these results."""
-    one = (
-        "There is one validation set" if c.design.presentation.given else "If seeds share one validation set"
-    )
+    known = c.design.presentation.given
+    one = "There is one validation set:" if known else "If seeds share one validation set,"
     phrases = [
-        f"{one}: every interval is over seeds, given that set. Other data may differ.",
+        f"{one} every interval is over seeds, given that set. Other data may differ.",
         _not_deterministic(c),
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."
