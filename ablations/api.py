@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ def compare(
     arms share no seed.
     """
     require(
-        isinstance(delta, float | int) and 0 <= delta < math.inf,
+        isinstance(delta, Real) and 0 <= delta < math.inf,
         "is not a number above 0",
         key="delta",
         cure="give the difference that does not matter",

@@ -82,7 +82,7 @@ class LimitOptions:
 
     time_limit: Positive = 3600.0
     """Time limit of one trial in seconds (default: 3600)."""
-    memory_limit: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0
+    memory_limit: Annotated[int, Ge(0), Parameter(validator=validators.Number(gte=0))] = 0
     """Memory limit of one trial on the CPU in MiB (default: 0, no limit)."""
 
 
@@ -116,7 +116,7 @@ class RunOptions(LimitOptions, PlanOptions):
     """Start no more trials after a failure."""
     retry: bool = False
     """Run failed trials again."""
-    budget: Annotated[float, Parameter(converter=time_span)] = inf
+    budget: Annotated[float, Gt(0), Parameter(converter=time_span)] = inf
     """Start no trial that is expected to end later than this, such as 90s, 15m or 2h."""
 
 

@@ -13,7 +13,7 @@ from bench.trial import canonical
 _CLOCKS = re.compile(
     r"\b(clock|duration|elapsed|fps|gpu|hours|latency|memory|milliseconds?|minutes|rss|runtime|sec|seconds?"
     r"|speed|system|throughput|times?|vram)\b"
-    r"|\bm?s( per|$)"  # units: step_ms, ms_per_step, tokens/s; but not ms_ssim
+    r"|\bms\b(?! ssim)|\bs per\b|\bper s\b"
 )
 """Words in the names of times, speeds and memory, which differ from run to run."""
 _LONGEST = 64  # characters of a value; a longer one is compared by its hash
@@ -53,8 +53,9 @@ def differences(one: Mapping[str, str], two: Mapping[str, str]) -> Iterator[tupl
 
 
 def is_clock(name: str) -> bool:
-    """Whether a metric is a time, a speed or memory, by the words in its name, also as MLflow has it."""
-    return bool(_CLOCKS.search(re.sub(r"[\W_]+", " ", name.lower())))
+    """Whether a metric is a time, a speed or memory, by words and units in its name, also in MLflow."""
+    per_second = re.sub(r"/s\b|\(s\)|\[s\]", " per s ", name.lower())
+    return bool(_CLOCKS.search(re.sub(r"[\W_]+", " ", per_second)))
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ An arm fails unless it is shown to be not worse: less than δ worse, or bit-iden
 is shown to be slower by more than a margin, on like machines.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
@@ -43,7 +44,7 @@ class ResultSet:
     study: str = ""
     metrics: tuple[Metric, ...] = ()  # that its plan declares
     baseline: str = ""  # the name of the study's own baseline
-    first_look: int = 0  # seeds that its plan trains of every arm; 0 where no plan is known
+    first_look: Collection[int] = ()  # seeds that its plan trains of every arm; () where no plan is known
 
     @property
     def title(self) -> str:
@@ -107,9 +108,14 @@ def compare_results(
     design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
     scale, after = design.scale(metric), _rename_baseline(before, after)
     rows, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
-    first = before.first_look or min((len(own) for own in rows.values() if len(own) > 1), default=1)
+    fewest = min((len(own) for own in rows.values() if len(own) > 1), default=1)
     arms = [
-        PairedArm(name=name, before=own, after=rows_after.get(name, {}), first_look=first)
+        PairedArm(
+            name=name,
+            before=own,
+            after=rows_after.get(name, {}),
+            first_look=before.first_look or sorted(own)[:fewest],
+        )
         for name, own in rows.items()
     ]
     added = [name for name in rows_after if name not in rows]

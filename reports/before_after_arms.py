@@ -1,7 +1,7 @@
 """One arm before and after a change: its rows on both sides by seed, and what keeps it from passing."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
@@ -63,7 +63,7 @@ class PairedArm:
     name: str
     before: Mapping[Any, Row]
     after: Mapping[Any, Row]  # empty where the arm is missing
-    first_look: int = 0  # how many of the first seeds before there have to be after
+    first_look: Collection[Any] = ()  # seeds that there have to be after where there are before
 
     @cached_property
     def pairs(self) -> dict[Any, tuple[Row, Row]]:
@@ -166,7 +166,7 @@ def _unfinished(arm: PairedArm) -> Iterator[str]:
         row = arm.after[failures[0]]
         reason = row.reason or ("no finite value" if row.status == "done" else row.status)
         yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
-    needed = sorted(_ended_seeds(arm.before) - _failed_seeds(arm.before))[: arm.first_look]
+    needed = sorted((_ended_seeds(arm.before) - _failed_seeds(arm.before)) & set(arm.first_look))
     waiting = [seed for seed, row in arm.after.items() if not row.ended]
     if arm.pairs:
         waiting += [seed for seed in needed if seed not in arm.after]

@@ -70,8 +70,14 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         for name, data in _files(plan, results, ledger, options.plugin, no_text):
-            inside, cure = NAMES.fullmatch(name), "give all of them one folder: `folder` of [program]"
-            require(inside, "no bundle can have a file of this name", place=name.partition("/")[2], cure=cure)
+            mine = name.startswith("plugins/")
+            cure = "keep it beside the plug-in" if mine else "give all one folder: `folder` of [program]"
+            require(
+                NAMES.fullmatch(name),
+                "no bundle can have a file of this name",
+                place=name.partition("/")[2],
+                cure=cure,
+            )
             save(root / name, data)
         render(compare_plan(plan, results), root / "pages")
         _describe(root, plan)

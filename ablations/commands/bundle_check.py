@@ -20,7 +20,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from ablations.commands.bundle import DESCRIPTION, NAMES, below
-from ablations.ledger import Ledger, explaining_misread
+from ablations.ledger import MISREAD, Ledger, explaining_misread
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import with_files
@@ -115,7 +115,7 @@ def _file_faults(root: Path) -> Iterator[str]:
     try:
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
         hashes = {unquote(entity["@id"]): entity["sha256"] for entity in graph if entity["@type"] == "File"}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, *MISREAD):
         yield f"{DESCRIPTION}: is missing, or describes no bundle"
         return
     there = {p.relative_to(root).as_posix(): p for p in below(root) if p.name != DESCRIPTION}

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,9 @@ def _files() -> list[str]:
 
 
 def _is_ledger(path: Path) -> bool:
-    return (path / "plans").is_dir()
+    with suppress(OSError):  # of a folder that may not be read
+        return (path / "plans").is_dir()
+    return False
 
 
 def _nearest(source: str, known: list[str]) -> str:
@@ -119,7 +122,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     load_plugins(options.plugin)
     if not ZOO.keys() & {*sources}:
         source = next((source for source in sources if not result_sets.holds_results(source)), "")
-        require(source, "results are compared two at a time", place=sources[0], cure="name one other")
+        require(source, "results are compared two at a time", place=public(sources[0]), cure="name one other")
         cure = _nearest(source, [*ZOO, *_files()])
         raise BadInput("there is no such folder, file or model", place=public(source), cure=cure)
     specs = [spec_of(model) for model in sources]

@@ -175,6 +175,8 @@ def _names(kind: str, path: Path) -> dict[str, str]:
         raise BadInput(
             f"the file's name becomes the {kind}'s", place=path, cure="begin it with a letter, a to z"
         )
+    odd = re.search(r"[][*?'\"{}]", path.name)
+    require(not odd, f"{odd and odd[0]} means something in a study", place=path, cure="choose another name")
     name = ("_" if kind == "regularizer" else "-").join(words)
     if name in TAKEN[kind]:
         raise BadInput(f"the name {name!r} is taken", place=path, cure="choose another one")

@@ -88,13 +88,14 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
                 rows.append({"arm": arm.name, "seed": found[1].trial.seed, **_row(*found, metric, plan)})
     metrics = tuple(m for m in plan.metrics if m.name == metric)
     baseline = plan.arms[0].name if plan.arms else ""
+    first = plan.seeds[: plan.looks[0]] if plan.looks else plan.seeds
     return ResultSet(
         name=source,
         study=plan.study,
         table=_table(rows, metric),
         metrics=metrics,
         baseline=baseline,
-        first_look=plan.looks[0] if plan.looks else len(plan.seeds),
+        first_look={seed + offset for seed in first for offset in (0, AA_OFFSET)},
     )
 
 

@@ -135,7 +135,7 @@ def columns(options: CompareOptions) -> Columns:
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
     for known in metrics:
-        free = known.name not in ("arm", "seed", "rows", STATUS)  # columns of the arranged table
+        free = known.name not in ("arm", "seed", STATUS)  # columns of the arranged table
         require(
             free, "no metric can have this name", place=f"--metric {known.name}", cure="rename the column"
         )

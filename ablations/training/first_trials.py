@@ -77,7 +77,7 @@ def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
 def _require_numbers(result: Result, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
     reason, cure = plain_reason(result), "nothing may stay of a trial before it" if key else ""
-    if reason.startswith("exit code"):
+    if reason.startswith("exit code") and result.curves:  # it had begun to train
         cure = cure or "where training diverges, let it tell NaN"
     require(_ended(result), reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 

@@ -220,7 +220,7 @@ def test_what_is_missing_on_a_side_shuts_the_gate_or_is_told() -> None:
     assert new.passed and "new in the candidate, not judged: b" in new.notes
     fewer = gate(trained(B), trained(A[:6]))
     assert fault(fewer) == "has no result for seed 6, 7: run the study to its end"
-    first_look = replace(side(a=trained(B)), first_look=5)
+    first_look = replace(side(a=trained(B)), first_look=range(5))
     decided = judged(first_look, side("c", a=trained(A[:6])))
     assert decided.passed and decided.arms[0].notes == ("only on one side: seed 6, 7",)
     waiting = trained((math.nan,) * 8, status=WAITING)[6:]

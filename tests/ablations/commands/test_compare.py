@@ -163,7 +163,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("study.csv", ("--baseline", "x"), "--baseline: a study's table is judged as its file says"),
         ("page.csv", ASKED[4:], "page.csv: has no column 'accuracy'"),  # its arms are numbers
         ("null.json", ASKED, "null.json: cannot be read as json ("),
-        ("rows.csv", (*ASKED[:4], "--metric", "rows=1", "--higher", "rows"), "--metric rows: no metric can"),
+        ("rows.csv", (*ASKED[:4], "--metric", "seed=1", "--higher", "seed"), "--metric seed: no metric can"),
         ("lm4", ASKED, "lm4: is a model, and one alone has nothing to be compared with; name two models"),
         ("lm3", ("lm4",), "LMModel4: cannot be compared with lm3, as it is of another task: target; name"),
         ("lm4", ("lm4",), "lm4: is named twice; name each model once"),
