@@ -13,7 +13,7 @@ from bench.differences import is_clock
 from bench.errors import BadInput
 from bench.machine_kind import mixed
 from bench.metric import Metric
-from reports.before_after_arms import GONE, LISTED, PairedArm, faults, notes, rows_by_arm
+from reports.before_after_arms import GONE, LISTED, PairedArm, Rows, faults, notes, rows_by_arm
 from reports.contrast_decisions import judge_sides
 from reports.design import Design
 from reports.elsewhere import averaged
@@ -108,16 +108,7 @@ def compare_results(
     design = Design(study="", metrics=(metric,), arms=(), test_share=test_share)
     scale, after = design.scale(metric), _rename_baseline(before, after)
     rows, rows_after = rows_by_arm(before.table, metric), rows_by_arm(after.table, metric)
-    fewest = min((len(own) for own in rows.values() if len(own) > 1), default=1)
-    arms = [
-        PairedArm(
-            name=name,
-            before=own,
-            after=rows_after.get(name, {}),
-            first_look=before.first_look or sorted(own)[:fewest],
-        )
-        for name, own in rows.items()
-    ]
+    arms = _pair_arms(rows, rows_after, before.first_look)
     added = [name for name in rows_after if name not in rows]
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     kinds = [kind for pair in machines for kind in pair]
@@ -195,6 +186,20 @@ def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
     if not all(names) or after.baseline in set(before.table.arm) or before.baseline in set(after.table.arm):
         return after
     return replace(after, table=after.table.replace({"arm": {after.baseline: before.baseline}}))
+
+
+def _pair_arms(before: Rows, after: Rows, first_look: Collection[int]) -> list[PairedArm]:
+    """The arms before, each with its rows after. Without a plan the smallest arm is the first look."""
+    fewest = min((len(own) for own in before.values() if len(own) > 1), default=1)
+    return [
+        PairedArm(
+            name=name,
+            before=own,
+            after=after.get(name, {}),
+            first_look=first_look or sorted(own)[:fewest],
+        )
+        for name, own in before.items()
+    ]
 
 
 def _judge_arms(arms: list[PairedArm], metric: Metric, design: Design) -> dict[str, Verdict]:

@@ -56,6 +56,10 @@ class Row:
         return bool(self.fingerprints) and self.fingerprints == other.fingerprints
 
 
+Rows = Mapping[str, Mapping[Any, Row]]
+"""The rows of a side by arm and seed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairedArm:
     """The rows of one arm on both sides, by seed."""

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,20 +56,16 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
         require(Path(source).exists(), "there is no such file", place=public(source), cure=cure)
         alone, cure = "is one results folder", "name two, BEFORE and AFTER; `unrolled report` judges one"
-        require(not _is_ledger(Path(source)), alone, place=source, cure=cure)
+        require(not result_sets.is_ledger(Path(source)), alone, place=source, cure=cure)
     return _of_table(source, options)
 
 
 def _files() -> list[str]:
     """The files and folders of this folder that can be compared."""
     kinds = (*tables.TABLES, ".json")
-    return sorted(str(path) for path in Path().iterdir() if path.suffix.lower() in kinds or _is_ledger(path))
-
-
-def _is_ledger(path: Path) -> bool:
-    with suppress(OSError):  # of a folder that may not be read
-        return (path / "plans").is_dir()
-    return False
+    return sorted(
+        str(path) for path in Path().iterdir() if path.suffix.lower() in kinds or result_sets.is_ledger(path)
+    )
 
 
 def _nearest(source: str, known: list[str]) -> str:

@@ -6,6 +6,7 @@ Nothing is written or moved.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def holds_results(source: str) -> bool:
     return bool(_address(source)) or Path(source).exists()
 
 
+def is_ledger(path: Path) -> bool:
+    """Whether a folder holds results; one that may not be read holds none."""
+    with suppress(OSError):
+        return (path / "plans").is_dir()
+    return False
+
+
 def kind_of(source: str) -> str:
     """What a source holds: `tables`, `timings` of pytest-benchmark, or `results`; BadInput for none."""
     path = Path(source)
@@ -45,13 +53,13 @@ def kind_of(source: str) -> str:
     cure = "name a results folder, an MLflow address, a table, or pytest-benchmark's JSON"
     if path.suffix == ".db":
         cure = f"write sqlite:///{source}"
-    if within := (path / "results" / "plans").is_dir():
+    if within := is_ledger(path / "results"):
         cure = f"name {path / 'results'}"
     there = source and not within and (path.is_file() or (path.is_dir() and any(path.iterdir())))
     require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
     if path.suffix.lower() in TABLES:
         return "tables"
-    return "results" if (path / "plans").is_dir() else "timings"
+    return "results" if is_ledger(path) else "timings"
 
 
 def results(source: str, study: str, metric: str) -> ResultSet:

@@ -16,6 +16,7 @@ from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions
+from ablations.runner.parallel import is_final
 from ablations.runner.process import plain_reason
 from ablations.study import plan as plans
 from ablations.study import retraining
@@ -96,8 +97,7 @@ def _run_study(
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.make_plan(study, command, device.kind)
-        stored = read(plan, ledger).items()
-        known = {id: r for id, r in stored if not (options.retry and r.status == "failed")}
+        known = {id: r for id, r in read(plan, ledger).items() if is_final(r, options.retry)}
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,

@@ -44,8 +44,12 @@ class TrialConditions(TaskSpec):
 
 def missing_trials(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
     """The trials still to be run, given the results so far, by id: with `retry` also those that failed."""
-    again = {id for id, result in results.items() if retry and result.status == "failed"}
-    return [trial for trial in trials if trial.id not in results or trial.id in again]
+    return [trial for trial in trials if trial.id not in results or not is_final(results[trial.id], retry)]
+
+
+def is_final(result: Result, retry: bool) -> bool:
+    """Whether a trial with this result is not run again: a divergence would come again, a failure may not."""
+    return not (retry and result.status == "failed")
 
 
 def run_trials(

@@ -135,9 +135,8 @@ def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Resu
     if end.code < 0 or end.code == FORK_SERVER_LOST:
         if attempt < limits.attempts:
             return None
-        cause = (
-            f"killed by signal {-end.code}" if end.code < 0 else "exit code 255, or lost with the fork server"
-        )
+        lost = "exit code 255, or lost with the fork server"
+        cause = f"killed by signal {-end.code}" if end.code < 0 else lost
         return failure(trial, f"{cause} ({plural(attempt, 'attempt')})")
     fault = "answered with something that is not its result" if end.answer else "ended without a result"
     return failure(trial, f"{fault} (exit code {end.code})")

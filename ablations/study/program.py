@@ -1,7 +1,7 @@
 """The settings of a user's program or function, and its trials: its `Trainer`."""
 
 import math
-import shlex
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +17,7 @@ from bench.program.trial import ProgramTrial
 from bench.trial import Scalar
 
 _SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # '|' is an argument
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ProgramSettings:
         names = {field.name for field in fields}
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
-        self._check_words(shlex.split(self.table.run, posix=False))
+        self._check_words(split(self.table.run))
         self._check_names("run", names)
         for name in self.baseline:
             require(
@@ -62,11 +63,8 @@ class ProgramSettings:
             require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
 
     def _check_words(self, words: Sequence[str]) -> None:
-        """Raise BadInput for what only a shell understands, and for a script that does not exist.
-
-        Quotes are left on: '|' is an argument.
-        """
-        for word in _SHELL.intersection(words):
+        """Raise BadInput for what only a shell understands, and for a script that does not exist."""
+        for word in _SHELL.intersection(_QUOTED.sub("q", self.table.run).split()):
             cure = "write a script, or take it out: what the program prints is read and kept"
             raise BadInput(f"{word} is for a shell, and none runs", key="run", cure=cure)
         for python, script in pairwise(words):

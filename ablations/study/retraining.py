@@ -59,19 +59,22 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     """
     arm_and_seed = plan.arm_and_seed
     earlier = {(arm.name, seed): result.trial for arm, seed, result in before.cells(ledger)}
-    found, hint = Counter[str](), ""
+    found, edited = Counter[str](), None
     for trial in todo:
         arm, seed = arm_and_seed[trial.id]
         known = earlier.get((arm.name, seed))
         if known is not None and known.id != trial.id and known.declared == trial.declared:
             found[" and ".join(changes(known, trial))] += 1
-            if isinstance(trial, ProgramTrial) and not hint and known.source != trial.source:
-                hint = f"its newest file is {newest(trial.folder, trial.code)}; "
-                hint += "`code` in [program] names the files that count"
-    return [
+            if isinstance(trial, ProgramTrial) and known.source != trial.source:
+                edited = trial
+    lines = [
         f"{reason}: {plural(count, 'trial')} to train; the earlier results stay in the ledger"
         for reason, count in found.items()
-    ] + [hint] * bool(hint)
+    ]
+    if edited:
+        last = newest(edited.folder, edited.code)
+        lines.append(f"its newest file is {last}; `code` in [program] names the files that count")
+    return lines
 
 
 def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial | None]:

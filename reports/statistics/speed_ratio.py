@@ -87,7 +87,7 @@ def ratios_of_like_machines(
     """Ratios of times by name from pairs of one kind of machine; and why other pairs, or all, have none."""
     every = [pair for speeds in pairs.values() for pair in speeds]
     if not every:
-        return {}, "there is no seed with a speed on both sides; `--metric seconds=δ` compares times"
+        return {}, "there is no seed with a speed on both sides"
     refused = [pair for pair in every if unlike([machine for _, machine in pair])]
     like = {n: [(a[0], b[0]) for a, b in speeds if not unlike([a[1], b[1]])] for n, speeds in pairs.items()}
     ratios = ratios_of_speeds(like, margin)

@@ -212,6 +212,12 @@ def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a
     assert done.returncode == 0 and "0 failed, 4 diverged, 0 left" in done.stdout
 
 
+def test_a_quoted_pipe_and_an_apostrophe_are_arguments(tmp_path: Path) -> None:
+    study = STUDY.replace('run = "', "run = '''").replace('{seed}"', "{seed} \"|\" \"a | b\" it\\'s'''")
+    done = call(project(tmp_path / "project", study=study), "plan", "mine.toml")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_coarse_metric_that_two_seeds_share_by_chance_stops_no_study(tmp_path: Path) -> None:
     coarse = PROGRAM.replace("random.gauss(0, 0.01)", "0.01 * (given.seed > 1)")
     done = call(project(tmp_path / "project", coarse), "run", "mine.toml")
