@@ -96,9 +96,12 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a cluster of two workers, which come back when they are killed."""
+    """The address of a cluster of two workers, which come back when they are killed.
+
+    It ends with the file that uses it: its four processes take a tenth of a core while they wait.
+    """
     with _processes(tmp_path_factory) as made:
         made.cluster()
         yield made.address
