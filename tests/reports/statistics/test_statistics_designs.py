@@ -5,7 +5,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from reports.chapter.book import prediction
 from reports.statistics.designs import factorial_effects
@@ -38,20 +37,6 @@ def test_factorial_effects_are_recovered() -> None:
         0.0,
         1.0,
     )  # no noise of rounding is found significant
-
-
-def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
-    table = cells()
-    tying = factorial_effects(table, FACTORS, delta=0.5)[0]
-    on, off = (
-        [np.mean([x[s] for key, x in table.items() if key[0] is side]) for s in range(10)]
-        for side in (True, False)
-    )
-    expected = stats.ttest_rel(on, off)
-    c = tying.verdict.contrast
-    assert c.p == pytest.approx(expected.pvalue, rel=0.6) and c.p >= expected.pvalue  # allows for skewness
-    ends = c.interval()
-    assert ends is not None and ends.low == pytest.approx(expected.confidence_interval().low, abs=1e-3)
 
 
 def test_factorial_effects_are_corrected_together() -> None:
