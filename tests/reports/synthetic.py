@@ -151,6 +151,13 @@ def arm(
     )
 
 
+def counted(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
+    """An arm that is fitted by counting: every seed has the result of the first."""
+    one = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
+    results = dict.fromkeys(range(seeds), one)
+    return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, seedless=True)
+
+
 def broken(
     whole: MeasuredArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
 ) -> MeasuredArm:
@@ -258,10 +265,10 @@ def looked(*more: MeasuredArm, **facts: Any) -> Design:
 def laddered() -> Design:
     """A ladder whose first rung is compared with counts, which are a reference and have no epochs."""
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
-    counted = {s: replace(r, curves={}, metrics=_untrained(r)) for s, r in counts.results.items()}
+    results = {s: replace(r, curves={}, metrics=_untrained(r)) for s, r in counts.results.items()}
     rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
     held = [replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)]
-    return looked(replace(counts, results=counted), *held, study="ladder", seen={"rung 1": 12})
+    return looked(replace(counts, results=results), *held, study="ladder", seen={"rung 1": 12})
 
 
 def _untrained(result: Result) -> dict[str, float]:

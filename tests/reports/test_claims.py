@@ -1,12 +1,11 @@
 """No claiming word stands on a page outside a text that was generated from a verdict: those are marked."""
 
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 import synthetic
-from synthetic import compare, realistic
+from synthetic import compare, pair
 
 from reports.render import describe, render_index
 
@@ -71,9 +70,7 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, tmp_p
     "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
 )
 def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
-    page = render_index(map(describe, [compare(replace(realistic(), question=claim))]), tmp_path).read_text(
-        encoding="utf-8"
-    )
+    page = render_index(map(describe, [compare(pair(question=claim))]), tmp_path).read_text(encoding="utf-8")
     assert len(unmarked_claims(page)) >= 1
 
 

@@ -7,7 +7,7 @@ import pytest
 from synthetic import arm, broken, compare, pair, realistic, study, switched, text_of
 
 from reports.answer import answer
-from reports.factorial import ALONE, AVERAGE, BESIDE, VIEWS, Part, factorial, parts
+from reports.factorial import AVERAGE, BESIDE, VIEWS, Part, factorial, parts
 from reports.render import render
 
 compared = cache(lambda: compare(switched()))
@@ -80,16 +80,6 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
         assert seen == pytest.approx(means, abs=0.006)
     assert asked()["weight decay"].views[AVERAGE] is None  # no factor of the factorial
     assert list(asked()) == ["tying", "dropout", "AR", "TAR", "weight decay"]
-
-
-def test_each_view_is_the_contrast_of_the_two_arms_that_differ_in_the_part_alone():
-    rows = {row.arm.name: row for row in compared().rows}
-    view = asked()["tying"].views[BESIDE].contrast
-    assert view.mean == pytest.approx(-rows["no tying"].contrast.mean)
-    assert view.p == pytest.approx(rows["no tying"].contrast.p)
-    off, on = (rows[name].summary.values for name in ("LMModel6", "LMModel6 + alpha"))
-    mean = sum(on[s] - off[s] for s in range(10)) / 10
-    assert asked()["AR"].views[ALONE].contrast.mean == pytest.approx(mean)
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():

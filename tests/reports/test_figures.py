@@ -1,27 +1,25 @@
 """Rules that every picture keeps, and what each shows."""
 
 import math
-import re
 from dataclasses import replace
-from functools import cache
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from synthetic import SEEN, arm, broken, compare, hostile, labels, program, realistic, study, svgs, switched
+from synthetic import SEEN, arm, broken, compare, counted, labels, program, realistic, study, svgs, switched
 
 from bench.metric import Metric
 from reports.chapter.page import extras
 from reports.factorial import factorial
 from reports.figures import forest, panels
 from reports.presentation import NOTHING
-from reports.sections import sweeps
 
 
-@cache
-def drawn() -> dict[int | str, str]:
-    c = compare(realistic())
-    return {**panels.curves(c)["valid_loss"], "sweep": panels.sweeps(sweeps(c), c)[0]}
+@pytest.fixture(scope="module")
+def drawn(rendered):
+    """The pictures of a page by their titles; what else is drawn there is hidden from readers aloud."""
+    found = svgs(rendered("realistic").read_text(encoding="utf-8"))
+    return {svg[0].text: svg for svg in found if not svg.get("aria-hidden")}
 
 
 def strips(c, extras=NOTHING):
@@ -41,24 +39,24 @@ def marks(strip, kind):
     return [mark for mark in strip if kind in (mark.get("class") or "").split()]
 
 
-def test_every_picture_is_one_svg_with_a_title_and_a_description():
-    for markup in drawn().values():
-        (svg,) = svgs(markup)
-        title, description = svg[0], svg[1]
+def test_every_picture_is_one_svg_with_a_title_and_a_description(drawn):
+    curves = [f"Learning curves of {arm.name}" for arm in realistic().arms]
+    assert list(drawn) == [*curves, "Learning rates of lm6"]
+    for title, description, svg in ((svg[0], svg[1], svg) for svg in drawn.values()):
         assert (title.tag, description.tag) == ("title", "desc") and title.text and description.text
         assert svg.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
 
 
-def test_the_axes_of_a_picture_have_their_units():
+def test_the_axes_of_a_picture_have_their_units(drawn):
     by_step = panels.curves(compare(program(Metric("error", 0.01))))["error"]
-    units = {"sweep": ("learning rate", "nats"), 0: ("epoch", "nats")}
-    pictures = [(drawn()[name], words) for name, words in units.items()]
-    for markup, words in (*pictures, (by_step[0], ("step or epoch", "error"))):
-        assert set(words) <= set(labels(ET.fromstring(markup)))
+    assert {"step or epoch", "error"} <= set(labels(ET.fromstring(by_step[0])))
+    assert {"learning rate", "nats"} <= set(labels(drawn["Learning rates of lm6"]))
+    assert {"epoch", "nats"} <= set(labels(drawn["Learning curves of LMModel6"]))
 
 
-def test_colours_come_from_the_page_so_that_dark_mode_reaches_them():
-    colours = re.findall(r'\b(?:fill|stroke)="([^"]+)"', "".join(drawn().values()))
+def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(drawn):
+    marks = [mark for svg in drawn.values() for mark in svg.iter()]
+    colours = {mark.get(name, "none") for mark in marks for name in ("fill", "stroke")}
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
 
 
@@ -125,17 +123,17 @@ def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_se
 
 
 def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
-    counts = arm("counts", 0.4, 0.0, model="ngram-2")
-    counts = replace(counts, seedless=True, results=dict.fromkeys(range(10), counts.results[0]))
-    c = compare(study((arm("LMModel6", 0.0), counts, arm("clip", 0.1, settings={"clip": 1.0}))))
+    c = compare(
+        study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
+    )
     panel, _ = forest.panels(c, extras(c, c))
     ((rows, listed, strip),) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "clip"] and panel.marked
     assert listed == f"counts {c.rows[1].summary.mean:.2f} nats"
-    drawn = strips(c, extras(c, c))["validation loss"]
-    lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *drawn.values())]
+    found = strips(c, extras(c, c))["validation loss"]
+    lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *found.values())]
     assert len(set(lines)) == 1 and len(lines) == 3
-    assert [len(marks(svg, "mark")) for svg in drawn.values()] == [1, 0]  # 1.368
+    assert [len(marks(svg, "mark")) for svg in found.values()] == [1, 0]  # 1.368
 
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
@@ -150,9 +148,9 @@ def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     assert order(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
 
 
-def test_a_diverged_seed_is_marked_and_not_dropped():
+def test_a_diverged_seed_is_marked_and_not_dropped(drawn):
     assert labels(strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
-    assert len(ET.fromstring(drawn()[7]).findall(".//use[@fill='currentColor']")) == 1
+    assert len(drawn["Learning curves of lr 3e-2"].findall(".//use[@fill='currentColor']")) == 1
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():
@@ -167,16 +165,15 @@ def test_effects_of_a_factorial_are_strips_around_zero():
         assert effect.verdict.kind in marks(strip, "mean")[0].get("class").split()
 
 
-def test_hostile_names_are_text_in_a_picture():
-    drawn = panels.curves(compare(hostile()))["valid_loss"].values()
-    texts = {text for svg in drawn for text in labels(ET.fromstring(svg))}
+def test_hostile_names_are_text_in_a_picture(rendered):
+    texts = {text for svg in svgs(rendered("hostile").read_text(encoding="utf-8")) for text in labels(svg)}
     assert set(SEEN) <= texts  # matplotlib would leave out labels that begin with _
 
 
-def test_every_seed_of_the_figure_has_its_curve_to_be_shown():
-    for row in compare(realistic()).rows:
-        panel = ET.fromstring(drawn()[row.index])
-        seeds = {s for s, r in row.arm.results.items() if r.done or r.diverged}
+def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
+    for measured in realistic().arms:
+        panel = drawn[f"Learning curves of {measured.name}"]
+        seeds = {s for s, r in measured.results.items() if r.done or r.diverged}
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 

@@ -81,13 +81,6 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     assert c.rows[2].seeds_of_mean == "15/40"
 
 
-def test_too_few_seeds_are_said_to_decide_nothing_in_every_form(tmp_path):
-    near = arm("near", -0.5, seeds=3, settings={"clip": 1.0})
-    c = compare(study((arm("base", 0.0, seeds=3), near), seeds=(0, 1, 2)))
-    assert "not decided at 3 seeds: under 5 nothing is decided" in text_of(render(c, tmp_path))
-    assert "With fewer than 5 pairs nothing is decided" in comparison_markdown(c)
-
-
 def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_every_form():
     c = compare(looked(arm("near", -0.25, 0.1, settings={"clip": 4.0})))
     (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
@@ -99,6 +92,8 @@ def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_ev
     assert f"{unbiased:+.4f} allowing" in sentence(near.verdict, "near", "base", c.scale)
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy and "| near |" in by_loss
+    few = study((arm("base", 0.0, seeds=3), arm("near", -0.5, seeds=3)), seeds=(0, 1, 2))
+    assert "With fewer than 5 pairs nothing is decided" in comparison_markdown(compare(few))
     assert "unbiased" not in comparison_markdown(compare(study((arm("base", 0.0), arm("near", -0.1)))))
 
 
@@ -171,29 +166,8 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_sc
     assert seen_data(compare(looked())) == ""
 
 
-def test_an_arm_that_failed_on_every_seed_is_open_for_good(tmp_path):
+def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     lost = broken(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
     arms = [one for one in looked().arms if one.name != "lost"]
     c = compare(study((*arms, lost), metrics=BOTH, **LOOKS))
-    row = c.rows[-1]
-    assert (
-        row.blocked_reason == "seed 0 failed, seed 1 failed and 10 more"
-        and row.note == f"open: {row.blocked_reason}"
-    )
-    assert row.note in text_of(render(c, tmp_path))
-
-
-def test_a_study_whose_arms_have_no_contrast_has_results_all_the_same(tmp_path):
-    apart = study((arm("base", 0.0), arm("b", 0.1, settings={"split": "blocks"})))
-    text = text_of(render(compare(apart), tmp_path))
-    assert (
-        "No arm can be compared with the baseline: the table says why." in text
-        and "There is no result yet" not in text
-    )
-
-
-def test_one_seed_decides_nothing_and_is_still_a_page(tmp_path):
-    alone = study(
-        tuple(arm(n, 0.1 * i, seeds=1, settings={"clip": float(i)}) for i, n in enumerate("ab")), seeds=(0,)
-    )
-    assert "0 of 1 contrast decided; 2 of 2 trials finished" in text_of(render(compare(alone), tmp_path))
+    assert c.rows[-1].note == "open: seed 0 failed, seed 1 failed and 10 more"

@@ -3,7 +3,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from synthetic import A, B, arm, compare, hostile, laddered, pair, realistic, study
+from synthetic import A, B, arm, compare, counted, hostile, laddered, pair, realistic, study
 
 from ablations.study.loading import load
 from bench.chapter.trial import ChapterTrial
@@ -12,7 +12,6 @@ from bench.metric import Metric
 from reports.chapter.book import BOOK, compare_with_book, own_settings
 from reports.claims import claims, tally
 from reports.contrast_decisions import decide_looks
-from reports.design import MeasuredArm
 from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value
 from reports.render import render
@@ -79,11 +78,8 @@ def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page(
     assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
 
-def test_a_table_of_no_trial_has_its_head():
+def test_a_failed_trial_shows_no_number_in_any_table_and_a_table_of_no_trial_has_its_head():
     assert trials_csv(compare(study((arm("base", 0.0, seeds=0),)))) == "arm,seed,status\n"
-
-
-def test_a_failed_trial_shows_no_number_in_any_table():
     assert "0.123456" not in trials_csv(compare(realistic())) + comparison_csv(compare(realistic()))
     lost = [r for r in rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
     assert [(r["arm"], r["seed"], r["valid_loss"]) for r in lost] == [
@@ -99,16 +95,12 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     assert by_name["LMModel7"].contrast.family == 9  # ten arms against the baseline, less one
 
 
-def test_an_arm_without_results_is_named_and_not_judged():
-    arms = (arm("base", 0.0), arm("later", 0.0, seeds=0))
-    row = compare(study(arms)).rows[1]
-    assert (row.note, row.not_ended, row.verdict) == ("no results yet", 10, None)
-
-
-def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet():
+def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet_and_names_them():
     arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    alone, interim = compare(study(arms)).rows[1], compare(study(arms + later)).rows[1]
+    alone, whole = compare(study(arms)).rows[1], compare(study(arms + later))
+    interim, waiting = whole.rows[1], whole.rows[2]
+    assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
     assert (alone.contrast.family, interim.contrast.family) == (1, 3)
     assert (alone.decided, interim.decided, interim.verdict.difference.p) == (
         True,
@@ -225,59 +217,6 @@ def test_two_arms_are_one_task_whatever_the_path_of_their_text():
     assert compare(study(arms)).rows[1].contrast
 
 
-def test_arms_may_be_held_against_one_another_in_a_chain():
-    base = arm("other", 0.5, settings={"clip": 1.0})
-    second = replace(arm("second", 0.3, settings={"clip": 2.0}), against="other")
-    third = replace(arm("third", 0.1, settings={"clip": 3.0}), against="second")
-    named = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
-    last = replace(arm("last", 0.4, settings={"wd": 0.1}), against="named")
-    c = compare(study((arm("baseline", 0.0), base, second, third, named, last)))
-    means = {row.arm.name: row.summary.mean for row in c.rows}
-    pairs = {"second": "other", "third": "second", "named": "baseline", "last": "named"}
-    assert {row.arm.name: c.base(row).arm.name for row in c.rows_with_contrast} == pairs
-    for row in c.rows_with_contrast:
-        assert row.contrast.mean == pytest.approx(means[row.arm.name] - means[pairs[row.arm.name]])
-    assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
-    assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
-    reference, held = c.rows[1], c.rows[2]
-    assert reference.contrast is None and "others are compared with it" in reference.note
-    assert held.summary.mean > means["baseline"] and held.verdict.kind == "better"
-    assert held.changed.endswith("against other")
-    assert "against other" not in claims(c)[0].text  # the names stand beside the sentence
-
-
-def counting(name, effect, **facts):
-    """An arm that is fitted by counting: every seed has the result of the first."""
-    one = arm(name, effect, seeds=1, model="ngram-2", **facts).results[0]
-    one = replace(one, curves={})
-    return MeasuredArm(
-        name=name,
-        model="ngram-2",
-        title="bigram counts",
-        results=dict.fromkeys(range(10), one),
-        seedless=True,
-    )
-
-
-def test_what_is_counted_is_a_reference_that_is_trained_once_and_paired_with_every_seed():
-    held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
-    c = compare(study((arm("baseline", 0.0), counting("bigrams", 0.5), held)))
-    _, counts, ours = c.rows
-    assert counts.contrast is None and counts.exclusion is Exclusion.COUNTED
-    assert (counts.done, counts.total, counts.summary.sd, counts.summary.interval) == (1, 1, None, None)
-    assert ours.contrast.pairs == 10 and ours.contrast.family == 1
-    assert ours.contrast.sd == pytest.approx(ours.summary.sd)
-    assert tally(c) == "21 of 21 trials finished, none failed"
-    listed = [row["arm"] for row in rows(trials_csv(c))]
-    assert listed.count("bigrams") == 1 and len(listed) == 21
-
-
-def test_what_is_counted_has_a_contrast_where_it_names_an_arm():
-    counts = replace(counting("bigrams", 0.5), against="baseline")
-    (row,) = compare(study((arm("baseline", 0.0), counts))).rows_with_contrast
-    assert row.arm == counts and row.contrast.pairs == 10
-
-
 def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
     three = {"target": "last", "window": 3}
     base = arm("three words", 0.5, settings=three)
@@ -285,3 +224,33 @@ def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
     c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, held)))
     assert [row.arm.name for row in c.rows_with_contrast] == ["wd", "held"]
     assert [row.arm.name for row in c.same_task_rows] == ["baseline", "wd"]
+
+
+def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
+    base = arm("other", 0.5, settings={"clip": 1.0})
+    second = replace(arm("second", 0.3, settings={"clip": 2.0}), against="other")
+    named = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
+    c = compare(study((arm("baseline", 0.0), base, second, named)))
+    pairs = {"second": "other", "named": "baseline"}
+    assert {row.arm.name: c.base(row).arm.name for row in c.rows_with_contrast} == pairs
+    assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
+    assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
+    _, reference, held, _ = c.rows
+    assert reference.contrast is None and "others are compared with it" in reference.note
+    assert held.summary.mean > c.rows[0].summary.mean and held.verdict.kind == "better"
+    assert held.changed.endswith("against other")
+    assert "against other" not in claims(c)[0].text  # the names stand beside the sentence
+
+
+def test_what_is_counted_is_trained_once_and_compared_where_it_names_an_arm():
+    held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
+    named = replace(counted("named", 0.5), against="baseline")
+    c = compare(study((arm("baseline", 0.0), counted("bigrams", 0.5), held, named)))
+    _, counts, ours, own = c.rows
+    assert counts.contrast is None and counts.exclusion is Exclusion.COUNTED
+    assert (counts.done, counts.total, counts.summary.sd, counts.summary.interval) == (1, 1, None, None)
+    assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family == 2
+    assert ours.contrast.sd == pytest.approx(ours.summary.sd)
+    assert tally(c) == "22 of 22 trials finished, none failed"
+    listed = [row["arm"] for row in rows(trials_csv(c))]
+    assert listed.count("bigrams") == 1 and len(listed) == 22
