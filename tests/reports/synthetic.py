@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import numpy as np
 import pandas as pd
 
 from bench.chapter.trial import ChapterTrial
@@ -25,7 +24,6 @@ from reports.comparison import Comparison
 from reports.design import Design, MeasuredArm
 from reports.elsewhere import Columns, arrange, design_of
 from reports.presentation import PLAIN
-from reports.statistics.estimators import mean_tails, moments
 from reports.trials import tabulate
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
@@ -58,12 +56,6 @@ SEEN = ("_base", "<script>alert(1)</script>", "$x_$ & \\frac", "nul␀␛[31m\uf
 def four_errors(rate: float, studies: int) -> float:
     """Four standard errors of a rate over simulated studies: with fixed seeds a failure is no accident."""
     return 4 * math.sqrt(rate * (1 - rate) / studies)
-
-
-def equivalence_p(x: np.ndarray, delta: float) -> np.ndarray:
-    """The p that each mean of samples (…, S) lies within ±δ."""
-    m = moments(x)
-    return np.maximum(mean_tails(m, -delta)[0], mean_tails(m, delta)[1])
 
 
 def compare(design: Design) -> Comparison:
@@ -156,6 +148,17 @@ def counted(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
     one = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
     results = dict.fromkeys(range(seeds), one)
     return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, seedless=True)
+
+
+def measuring(whole: MeasuredArm, **metrics: float | Mapping[int, float] | None) -> MeasuredArm:
+    """The arm, whose trials measured these too: a number for all or numbers by seed; None is nothing."""
+    results = {}
+    for seed, was in whole.results.items():
+        told = {name: x.get(seed) if isinstance(x, Mapping) else x for name, x in metrics.items()}
+        kept = {**was.metrics, **{name: x for name, x in told.items() if x is not None}}
+        gone = [name for name, x in metrics.items() if x is None]
+        results[seed] = replace(was, metrics={name: x for name, x in kept.items() if name not in gone})
+    return replace(whole, results=results)
 
 
 def broken(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, broken, compare, pair, realistic, study, text_of
+from synthetic import arm, broken, compare, measuring, pair, realistic, study, text_of
 
 from reports import sections
 from reports.render import render
@@ -11,15 +11,6 @@ from reports.render import render
 
 def costs(design):
     return {row.arm.name: (spent, against) for row, spent, against in sections.costs(compare(design))}
-
-
-def changed(whole, **metrics):
-    """The arm, whose trials measured this too, or not at all (None)."""
-    made = {
-        s: {k: v for k, v in {**r.metrics, **metrics}.items() if v is not None}
-        for s, r in whole.results.items()
-    }
-    return replace(whole, results={s: replace(r, metrics=made[s]) for s, r in whole.results.items()})
 
 
 def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(rendered):
@@ -39,7 +30,7 @@ def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_co
     machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}
 
     def on_a_gpu(whole):
-        made = changed(whole, speed_steady=5e5, gpu_utilisation=63.0, gpu_memory_peak=41.0).results
+        made = measuring(whole, speed_steady=5e5, gpu_utilisation=63.0, gpu_memory_peak=41.0).results
         moved = {s: replace(r, environment={**r.environment, **machine}) for s, r in made.items()}
         return replace(whole, results=moved)
 
@@ -58,12 +49,12 @@ def test_costs_are_shown_where_every_trial_of_the_baseline_failed(tmp_path):
 
 def test_a_resumed_trial_costs_what_all_its_attempts_took():
     base, *rest = realistic().arms
-    slow = replace(realistic(), arms=(changed(base, seconds=900.0), *rest))
+    slow = replace(realistic(), arms=(measuring(base, seconds=900.0), *rest))
     assert costs(slow)["LMModel6"][0]["seconds"] == 900.0
 
 
 def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_path):
-    bare = changed(arm("mine", 0.1, model="my-cell"), train_flops=None)
+    bare = measuring(arm("mine", 0.1, model="my-cell"), train_flops=None)
     own = study((arm("base", 0.0), bare))
     assert "train_flops" not in costs(own)["mine"][0]
     assert '<td class="num" data-value="">–</td>' in render(compare(own), tmp_path).read_text()

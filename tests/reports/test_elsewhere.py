@@ -93,12 +93,6 @@ def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
     assert tally(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
 
 
-def test_an_infinite_value_counts_as_the_worst_and_decides_nothing_by_a_mean() -> None:
-    diverged = SLEEP.replace({"extra": {5.5: float("inf")}})
-    assert sleep("ID", diverged).rows[1].contrast.given_convergence
-    assert sleep("", diverged).rows[1].verdict.kind == "open"
-
-
 # Rows that are not independent, and runs that have no number.
 
 
@@ -124,6 +118,13 @@ def test_the_axis_of_small_numbers_has_their_labels() -> None:
     assert [label for _, label in panels(found)[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
+def test_the_order_of_the_rows_changes_nothing_but_the_baseline_and_a_metric_may_be_called_rows() -> None:
+    assert comparison_csv(sleep("ID", SLEEP[::-1], baseline="1")) == comparison_csv(sleep("ID"))
+    metric = Metric("rows", HOURS.delta, "higher")
+    found = compare_table(SLEEP.rename(columns={"extra": "rows"}), Columns(("group",), ("ID",), (metric,)))
+    assert found.rows[1].verdict == sleep("ID").rows[1].verdict
+
+
 RUNS = pd.DataFrame(
     [{"group": g, "ID": n, "extra": n % 3 + (g == "2") * (1 + n / 100), "status": "FINISHED"}
      for g in "12" for n in range(16)]
@@ -145,26 +146,32 @@ def test_a_claim_survives_failed_runs_counted_as_losses_or_is_open(number: int, 
     assert ("counted as losses" in comparison_markdown(found)) is (number > 0)
 
 
-def test_failures_of_the_baseline_do_not_undo_that_an_arm_is_better_and_do_that_it_is_worse() -> None:
-    assert sleep("ID", failing(6, "1")).rows[1].verdict.kind == "better"
-    turned = failing(6, "1").assign(extra=-failing(6, "1").extra)
-    assert sleep("ID", turned).rows[1].verdict.kind == "open"
+INFINITE = SLEEP.replace({"extra": {5.5: float("inf")}})
+LACKING = RUNS[(RUNS.group == "1") | (RUNS.ID >= 6)]
 
 
-def test_missing_partners_count_as_failures_do() -> None:
-    whole = RUNS[(RUNS.group == "1") | (RUNS.ID >= 6)]
-    assert sleep("ID", whole).rows[1].verdict.kind == "open"
-    assert sleep("ID", whole[whole.ID >= 6]).rows[1].verdict.kind == "better"
-
-
-def test_nothing_is_claimed_without_pairs_where_a_run_failed() -> None:
-    assert sleep("", RUNS).rows[1].verdict.kind == "better"
-    assert sleep("", failing(1)).rows[1].verdict.kind == "open"
+@pytest.mark.parametrize(
+    ("pair", "frame", "word"),
+    [
+        pytest.param("ID", failing(6, "1"), "better", id="failures of the baseline do not undo a better arm"),
+        pytest.param(
+            "ID", failing(6, "1").assign(extra=-failing(6, "1").extra), "open", id="and undo a worse one"
+        ),
+        pytest.param("ID", LACKING, "open", id="missing partners count as failures"),
+        pytest.param("ID", LACKING[LACKING.ID >= 6], "better", id="but where both lack the pair"),
+        pytest.param("", RUNS, "better", id="without pairs"),
+        pytest.param("", failing(1), "open", id="without pairs nothing is claimed where a run failed"),
+        pytest.param("", INFINITE, "open", id="nor where one is infinite"),
+    ],
+)
+def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, frame, word) -> None:
+    assert sleep(pair, frame).rows[1].verdict.kind == word
 
 
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
     diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
     assert sleep("ID", diverged).rows[1].diverged == 2
+    assert sleep("ID", INFINITE).rows[1].contrast.given_convergence
 
 
 def test_a_run_that_failed_before_it_told_its_pair_counts_and_one_without_an_arm_is_told_apart() -> None:

@@ -6,7 +6,20 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from synthetic import SEEN, arm, broken, compare, counted, labels, program, realistic, study, svgs, switched
+from synthetic import (
+    SEEN,
+    arm,
+    broken,
+    compare,
+    counted,
+    labels,
+    measuring,
+    program,
+    realistic,
+    study,
+    svgs,
+    switched,
+)
 
 from bench.metric import Metric
 from reports.chapter.page import extras
@@ -106,9 +119,7 @@ def test_a_perplexity_stands_where_its_loss_stands():
 def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_visible():
     near = [arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
     far = arm("far", 4.0, settings={"wd": 0.0})
-    lone = arm("lone", 0.0, settings={"wd": 0.1})
-    seed = lone.results[3]
-    lone.results[3] = replace(seed, metrics={**seed.metrics, "valid_loss": 3.0})
+    lone = measuring(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
     c = compare(study((arm("base", 0.0), *near, far, lone)))
     found = strips(c)["validation loss"]
     assert labels(found["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"] and not places(found["far"])

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, compare, realistic, study
+from synthetic import arm, compare, measuring, realistic, study
 
 from reports import claims, sections
 from reports.chapter import page as chapter
@@ -60,11 +60,8 @@ def test_pairs_of_tuned_arms_count_too(c) -> None:
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:
     base, same, moved = c.design.arms
-    fast = {
-        s: replace(r, metrics={**r.metrics, "speed_train": 9e9}) for s, r in moved.results.items() if s < 3
-    }
-    moved = replace(moved, results={**moved.results, **fast})
-    found = compare(replace(c.design, arms=(base, same, moved)))
+    fast = measuring(moved, speed_train=dict.fromkeys(range(3), 9e9))
+    found = compare(replace(c.design, arms=(base, same, fast)))
     assert [ratio.ratio for _, _, ratio in chapter.throughput(found)[1:]] == [1, 1]  # seven pairs of moved
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
     assert chapter.speed_not_compared(found) == reason and f"{reason}." in render(found, tmp_path).read_text()

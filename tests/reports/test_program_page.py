@@ -6,12 +6,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic import compare, program, text_of
+from synthetic import compare, measuring, program, text_of
 
 from bench.metric import Metric
-from reports.chapter import CHAPTER
 from reports.figures import panels
-from reports.presentation import PLAIN
 from reports.render import render
 from reports.tables import comparison_csv
 
@@ -66,13 +64,5 @@ def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cen
 def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     design = program(Metric("error", 5.0, ratio=True))
     base, other = design.arms
-    zeros = {s: replace(r, metrics={**r.metrics, "error": 0.0}) for s, r in other.results.items()}
-    row = compare(replace(design, arms=(base, replace(other, results=zeros)))).rows[1]
+    row = compare(replace(design, arms=(base, measuring(other, error=0.0)))).rows[1]
     assert row.note.startswith("open: seed 0 has no error to judge") and row.failed == 0
-
-
-def test_a_metric_is_read_as_its_trainer_reads_it():
-    loss = Metric("valid_loss", 0.05)
-    assert CHAPTER.scale("valid_loss").of(loss).moved(-0.25) == "0.25 nats lower"
-    assert PLAIN.scale("valid_loss").of(loss).moved(-0.25) == "0.25 lower"
-    assert PLAIN.scale("top1").of(Metric("top1", 0.5)).change(92.31, 93.0) == "92.31 → 93.00"

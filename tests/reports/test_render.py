@@ -18,6 +18,7 @@ from synthetic import (
     counted,
     hostile,
     is_self_contained,
+    measuring,
     pair,
     realistic,
     study,
@@ -28,7 +29,7 @@ from synthetic import (
 from bench.errors import BadInput
 from reports import sections
 from reports.chapter import page as chapter
-from reports.claims import limits, remark, sentences, tally, warnings
+from reports.claims import claims, limits, remark, sentences, tally, warnings
 from reports.design import page_of
 from reports.render import describe, render, render_index
 
@@ -91,6 +92,7 @@ def test_the_policy_allows_the_inline_style_and_script_and_the_page_needs_nothin
     policy = next(a["content"] for _, a in tags.all if a.get("http-equiv") == "Content-Security-Policy")
     assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
     assert is_self_contained(html)
+    assert not {tag for tag, _ in tags.all} & {"link", "img", "iframe", "object", "image", "base"}
     assert not [name for _, attributes in tags.all for name in attributes if name.startswith("on")]
     for name, text in tags.inline.items():
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -189,6 +191,11 @@ def test_a_page_says_what_is_true(design, said, tmp_path):
     assert said in text_of(render(compare(design), tmp_path))
 
 
+def test_claims_come_in_the_order_of_their_verdicts():
+    kinds = [claim.verdict.kind for claim in claims(compare(realistic()))]
+    assert kinds == sorted(kinds, key=["better", "worse", "same", "open"].index)
+
+
 def test_a_failed_trial_never_shows_as_a_result(html, text):
     assert "0.123456" not in html and "0.1235" not in html
     assert "killed by signal 9" in text and "diverged at step 312" in text
@@ -203,11 +210,10 @@ def test_means_beside_a_median_say_which_pairs_they_are_of(text):
 
 
 def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
-    base, rare = arm("base", 0.0), arm("rare", 0.0, settings={"clip": 1.0})
-    for seed, gain in enumerate((0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.13, -0.17)):
-        loss = base.results[seed].metrics["valid_loss"] - gain
-        rare.results[seed] = replace(rare.results[seed], metrics={"valid_loss": loss})
-    c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
+    gains = (0.09, 0.1, 0.1, 0.11, 0.11, 0.12, 0.12, 0.13, 0.13, -0.17)
+    losses = {s: BASE.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
+    rare = measuring(arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
+    c = compare(study((BASE, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
     told = {row.arm.name: remark(row) for row in c.rows if row.verdict}
     assert [row.verdict.kind for row in c.rows[1:]] == ["open", "open"]
     assert ["skewed" in told[name] for name in ("rare", "wide")] == [True, False]
@@ -226,11 +232,10 @@ def test_a_model_that_counts_is_listed_once_among_the_trials(tmp_path):
 
 
 def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
-    rare = arm("an arm with a long name", -0.5, settings={"clip": 1.0})
-    worse = rare.results[3]
-    rare.results[3] = replace(worse, metrics={**worse.metrics, "valid_loss": 3.0})
-    (told,) = warnings(compare(study((arm("base", 0.0), rare))))
-    skewness = compare(study((arm("base", 0.0), rare))).rows[1].contrast.skewness
+    rare = measuring(arm("an arm with a long name", -0.5, settings={"clip": 1.0}), valid_loss={3: 3.0})
+    c = compare(study((BASE, rare)))
+    (told,) = warnings(c)
+    skewness = c.rows[1].contrast.skewness
     assert f"an arm with a long name (skewness {skewness:.1f} over 10 seeds);" in told
 
 

@@ -1,12 +1,18 @@
-"""How people read a difference: its digits and its unit."""
+"""How people read a metric: its digits, its unit, and, of one that is judged as a ratio, per cent."""
+
+import math
 
 import pytest
 
+from ablations.study.loading import declare
+from bench.errors import BadInput
 from bench.metric import Metric
 from reports.chapter import CHAPTER
+from reports.presentation import PLAIN
 from reports.statistics.interval import Interval
 
 ACCURACY = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 0.02))
+SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
 
 
 @pytest.mark.parametrize(
@@ -21,3 +27,43 @@ ACCURACY = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 0.02))
 )
 def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, high, shown) -> None:
     assert ACCURACY.from_to(Interval(low, high, 0.95)) == shown
+
+
+def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
+    loss = Metric("valid_loss", 0.05)
+    assert CHAPTER.scale("valid_loss").of(loss).moved(-0.25) == "0.25 nats lower"
+    assert PLAIN.scale("valid_loss").of(loss).moved(-0.25) == "0.25 lower"
+    assert PLAIN.scale("top1").of(Metric("top1", 0.5)).change(92.31, 93.0) == "92.31 → 93.00"
+
+
+def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
+    metric = Metric("seconds", 5.0, ratio=True)
+    assert metric.judged(math.e) == pytest.approx(100) and metric.judged(math.inf) == math.inf
+    assert math.isnan(metric.judged(0.0)) and Metric("seconds", 5.0).judged(2.0) == 2.0
+
+
+def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
+    half, ends = 100 * math.log(0.5), Interval(100 * math.log(0.4), 100 * math.log(0.8), 0.95)
+    assert SECONDS.change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
+    assert SECONDS.moved(half, ends) == "50 % lower" and SECONDS.moved(-half) == "100 % higher"
+    assert SECONDS.from_to(ends) == "[−60, −20]"
+    share = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 5.0, ratio=True))
+    assert share.at(100 * math.log(0.876)) == "87.6 %" and share.moved(half, ends) == "50 % lower"
+
+
+def test_tables_have_what_was_measured_and_per_cent() -> None:
+    assert SECONDS.cell(100 * math.log(0.0804)) == "0.08040" and SECONDS.cell_by(-5.0) == "−4.9 %"
+    ends = Interval(100 * math.log(0.8), 100 * math.log(1.1), 0.95)
+    assert SECONDS.cell_ends(ends) == "[−20.0 %, +10.0 %]"
+
+
+@pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])
+def test_a_delta_that_is_no_number_and_no_share_is_refused(delta: object) -> None:
+    with pytest.raises(BadInput) as refusal:
+        declare("mine", baseline={"model": "lm4"}, metrics=[{"name": "valid_loss", "delta": delta}])
+    assert refusal.value.key.startswith("metrics.0.delta = ")
+
+
+def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
+    study = declare("mine", baseline={"model": "lm4"}, metrics=[{"name": "seconds", "delta": "2.5 %"}])
+    assert study.metrics == (Metric("seconds", 2.5, "lower", ratio=True),)

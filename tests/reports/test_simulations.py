@@ -58,14 +58,14 @@ def test_an_arm_that_often_diverges_is_no_longer_called_better_by_signs():
 
 
 def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
-    by = exaggeration(1.0, 1.5, 15, 600)  # each is sought in 24 steps
-    assert by["corrected too large"] == pytest.approx(0.5, abs=0.05 + four_errors(0.5, 600))
+    by = exaggeration(1.0, 1.5, 15, 400)  # each is sought in 24 steps
+    assert by["corrected too large"] == pytest.approx(0.5, abs=0.05 + four_errors(0.5, 400))
     assert by["corrected, of claims"] < by["mean of claims"]
 
 
 # before and after a change: each bound is four standard errors of the binomial above its rate
 
-STUDIES = 1000
+STUDIES = 600
 
 
 def simulated(effects: tuple[float, ...], seeds: int, studies: int, delta: float) -> list[list[Any]]:
@@ -97,7 +97,7 @@ def test_an_arm_worse_by_delta_is_let_pass_at_most_once_in_twenty(effects, seeds
 
 
 def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() -> None:
-    rng, alarms, studies = np.random.default_rng(1), 0, 4000
+    rng, alarms, studies = np.random.default_rng(1), 0, 2000
     for _ in range(studies):
         base = np.exp(rng.normal(9, 0.03, (4, 6)))
         after = base / 1.05 * np.exp(rng.normal(0, 0.03, (4, 6)))
