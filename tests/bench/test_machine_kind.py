@@ -7,44 +7,32 @@ import sys
 
 import pytest
 
-from bench.machine import VARIABLES as RECORDED
+from bench import environment, machine
 from bench.machine_kind import FACTS, VARIABLES, kind, machine_difference, mixed
 
-FACTS_OF_A_PROCESS = """
-import json, sys, torch
-if "no-onednn" in sys.argv:
-    torch.backends.mkldnn.enabled = False
+OTHERWISE = """
+import json, torch
+torch.backends.mkldnn.enabled = False
 from bench import environment, machine
 environment.deterministic()
 print(json.dumps(machine.facts()))
 """
 
 
-def facts(*words: str, **variables: str) -> dict:
-    command = [sys.executable, "-c", FACTS_OF_A_PROCESS, *words]
-    said = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True)
-    return json.loads(said.stdout)
-
-
-@pytest.fixture(scope="module")
-def here() -> dict[str, str]:
-    return kind(facts())
-
-
-def test_the_cpu_capability_in_force_is_of_the_kind_and_the_torch_build_is_not_its_echo(here) -> None:
-    if here["cpu_capability"] == "DEFAULT":
-        pytest.skip("this CPU has no other capability")
-    other = kind(facts(ATEN_CPU_CAPABILITY="default"))
-    assert machine_difference([here, other]) == f"cpu capability {here['cpu_capability']} / DEFAULT"
-
-
-def test_what_a_process_switches_is_of_the_kind_and_a_thread_is_one_whatever_the_shell_says(here) -> None:
+def test_what_is_in_force_in_a_process_is_of_the_kind_whatever_the_shell_says_of_threads() -> None:
+    """And the build of torch, whose text names the capability of the CPU, is not its echo."""
+    environment.deterministic()
+    here = kind(machine.facts())
     assert here["torch"] and here["threads"] == "1"
-    if here["mkldnn"] == "off":
-        pytest.skip("this torch has no oneDNN")
-    other = kind(facts("no-onednn", OMP_NUM_THREADS="2", ONEDNN_MAX_CPU_ISA="SSE41"))
-    assert machine_difference([here, other]) == "oneDNN on / off, ONEDNN_MAX_CPU_ISA not set / SSE41"
-    assert set(VARIABLES) < set(RECORDED)
+    if here["cpu_capability"] == "DEFAULT" or here["mkldnn"] == "off":
+        pytest.skip("this CPU has no other capability, or this torch no oneDNN")
+    shell = {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    said = subprocess.check_output([sys.executable, "-c", OTHERWISE], env={**os.environ, **shell})
+    assert machine_difference([here, kind(json.loads(said))]) == (
+        f"cpu capability {here['cpu_capability']} / DEFAULT, oneDNN on / off, "
+        "ONEDNN_MAX_CPU_ISA not set / SSE41"
+    )
+    assert set(VARIABLES) < set(machine.VARIABLES)
 
 
 NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_UNIFIED_WORKSPACE")

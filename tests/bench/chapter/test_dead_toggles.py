@@ -18,7 +18,7 @@ from bench.chapter.training import train
 from bench.chapter.trial import ChapterTrial
 from bench.trial import Result
 
-AWD = {"lr": 0.1, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.2)}
+AWD = {"lr": 0.2, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.1)}
 
 LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else is set, two levels
     "tokens": ("lm6", {}, "word", "char"),
@@ -26,12 +26,12 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "split": ("lm6", {}, "tail", "blocks"),
     "window": ("lm6", {}, 4, 8),
     "stride": ("lm6", {"reset": "batch"}, 0, 2),
-    "batch": ("lm6", {}, 8, 16),
+    "batch": ("lm6", {}, 16, 8),
     "epochs": ("lm6", {}, 1, 2),
     "order": ("lm6", {}, "sequential", "grouped"),
     "target": ("lm6", {}, "every", "last"),
     "reset": ("lm6", {}, "epoch", "batch"),
-    "lr": ("lm6", {}, 1e-2, 5e-3),
+    "lr": ("lm6", {}, 3e-2, 2e-2),
     "moms": ("lm6", {}, (0.95, 0.85, 0.95), (0.8, 0.7, 0.8)),
     "wd": ("lm6", {}, 0.01, 0.1),
     "clip": ("lm6", {}, 0.0, 0.01),
@@ -46,11 +46,11 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
     "form": ("lstm-chunk", {}, "chunk", "gates"),
     "init": ("lstm-chunk", {}, "own", "built-in"),
     "embedding": ("awd-scratch", AWD, 8, 12),
-    "embed_p": ("awd-scratch", AWD, 0.2, 0.0),
-    "input_p": ("awd-scratch", AWD, 0.2, 0.0),
-    "weight_p": ("awd-scratch", AWD, 0.2, 0.0),
-    "hidden_p": ("awd-scratch", AWD, 0.2, 0.0),
-    "output_p": ("awd-scratch", AWD, 0.2, 0.0),
+    "embed_p": ("awd-scratch", AWD, 0.1, 0.0),
+    "input_p": ("awd-scratch", AWD, 0.1, 0.0),
+    "weight_p": ("awd-scratch", AWD, 0.1, 0.0),
+    "hidden_p": ("awd-scratch", AWD, 0.1, 0.0),
+    "output_p": ("awd-scratch", AWD, 0.1, 0.0),
     "context": ("ngram-5", {}, 4, 1),
 }
 MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
@@ -79,7 +79,7 @@ MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
     ("form", "gru-after", {"form": "after"}, "after", "before"),
     ("init", "gru-after", {}, "built-in", "own"),
     *[("init", name, {}, "own", "built-in") for name in ("lstm-gates", "gru-before")],
-    *[(name, "awd", AWD, 0.2, 0.5) for name in AWD if name != "lr"],
+    *[(name, "awd", AWD, 0.1, 0.4) for name in AWD if name != "lr"],
 ]
 CASES = [*((factor, *rest) for factor, rest in LEVELS.items()), *MORE]
 cases = pytest.mark.parametrize(
@@ -91,7 +91,8 @@ def trial_of(small: Callable[..., ChapterTrial], model: str, settings: dict[str,
     options = {**ZOO[model].options}
     options |= {name: 8 for name in ("hidden", "embedding") if name in options}
     options |= {k: v for k, v in settings.items() if k in options}
-    return small(model, options=options, **{k: v for k, v in settings.items() if k not in options})
+    others = {k: v for k, v in settings.items() if k not in options}
+    return small(model, options=options, **{"batch": 16, "lr": 3e-2, **others})
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def pollute() -> None:
 def test_a_trial_gives_the_same_bits_whatever_ran_before(
     small: Callable[..., ChapterTrial], model: str, engine: str
 ) -> None:
-    changes: dict[str, Any] = {"engine": engine, "order": "shuffled", "epochs": 2}
+    changes: dict[str, Any] = {"engine": engine, "order": "shuffled", "epochs": 2, "batch": 16}
     if model == "lm7":
         changes |= {"options": {"hidden": 8, "dropout": 0.4, "tying": True}, "alpha": 2.0, "beta": 1.0}
     first = run_trial(small(model, **changes))
@@ -118,7 +118,7 @@ def test_the_validation_loss_is_the_plain_mean_cross_entropy(
     engine: str,
     changes: dict[str, Any],
 ) -> None:
-    trial = small(engine=engine, **changes)
+    trial = small(engine=engine, batch=16, **changes)
     result, model, valid, _ = watched(trial)
     model.eval().reset()
     answers = []
@@ -142,7 +142,7 @@ def test_the_validation_loss_is_the_plain_mean_cross_entropy(
 def test_the_roles_add_up_to_the_whole(
     small: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]
 ) -> None:
-    result = run_trial(small(model, **changes))
+    result = run_trial(small(model, batch=16, **changes))
     nats, hits, targets = (sum(column) for column in zip(*result.records["roles"].values(), strict=True))
     assert nats / targets == pytest.approx(result.metrics["valid_loss"], rel=1e-9)
     assert (hits, targets) == (result.metrics["valid_hits"], result.metrics["valid_targets"])
@@ -169,7 +169,12 @@ def test_the_passage_is_one_stretch_of_the_text(
 def test_penalties_stand_apart_and_the_training_loss_is_without_them(
     small: Callable[..., ChapterTrial], watched: Callable[[ChapterTrial], BatchRecorder], engine: str
 ) -> None:
-    still = {"engine": engine, "epochs": 2, "lr": 1e-12}  # a rate at which the weights stand still
+    still = {
+        "engine": engine,
+        "epochs": 2,
+        "batch": 16,
+        "lr": 1e-12,
+    }  # a rate at which the weights stand still
     plain, punished = small(**still), small(**still, alpha=50.0, beta=20.0)
     free, _, _, free_record = watched(plain)
     result, _, _, record = watched(punished)

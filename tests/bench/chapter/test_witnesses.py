@@ -34,8 +34,8 @@ def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
     options = {**spec.options, "hidden": 8}
     keys = ("target", "order", "reset", "lr", "alpha", "beta", "wd", "moms")
     settings = {key: spec.settings[key] for key in keys if key in spec.settings}
-    window = {"window": 3} if name == "lm1" else {}
-    result = run_trial(small(name, options=options, engine=engine, **settings, **window))
+    size = {"batch": 16, "window": 3 if name == "lm1" else 4}
+    result = run_trial(small(name, options=options, engine=engine, **settings, **size))
     assert result.status == "done" or result.diverged, result.reason
     assert {k: w for k, w in result.witnesses.items() if not w["ok"]} == {}
     assert {"lr", "alpha", "detach_every", *options} <= set(result.witnesses)
