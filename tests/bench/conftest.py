@@ -98,12 +98,6 @@ def numbers() -> Corpus:
 
 
 @pytest.fixture
-def three_words() -> ChapterTrial:
-    """The set-up of LMModel1 and LMModel2."""
-    return ChapterTrial(model="lm2", seed=0, window=3, target="last", order="sequential", reset="batch")
-
-
-@pytest.fixture
 def plug(tmp_path: Path, as_before: None) -> Callable[..., Path]:
     """Write one of PLUG_INS, with some text of it replaced, and load it."""
 

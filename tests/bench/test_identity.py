@@ -69,15 +69,19 @@ def changed(file: Path, engine: str = "learner") -> set[str]:
     return {name for name, found in ids(engine).items() if found != before[name]}
 
 
-@pytest.mark.parametrize("family", sorted(set(FAMILY.values())))
-def test_editing_a_models_file_changes_its_trials_only(copy: Path, family: str) -> None:
-    expected = {name for name, home in FAMILY.items() if home == family}
-    assert changed(copy / "chapter" / "models" / f"{family}.py") == expected
+EDITS = {
+    **{f"chapter/models/{home}.py": {n for n in ZOO if FAMILY[n] == home} for home in FAMILY.values()},
+    **{key: set(ZOO) for key in identity.SHARED},
+    **{key: set() for key in UNCOUNTED},
+}
+"""Files, each with the models whose trials change with it."""
 
 
-@pytest.mark.parametrize("file", identity.SHARED)
-def test_editing_what_all_trials_share_changes_all(copy: Path, file: str) -> None:
-    assert changed(copy / file) == set(ZOO)
+@pytest.mark.parametrize("file", EDITS)
+def test_editing_a_file_changes_the_trials_whose_numbers_it_makes_and_no_others(
+    copy: Path, file: str
+) -> None:
+    assert changed(copy / file) == EDITS[file]
 
 
 def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path) -> None:
@@ -85,11 +89,6 @@ def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path)
         for engine, files in identity.ENGINES.items():
             expected = set(ZOO) if file in files else set()
             assert changed(copy / "chapter" / "training" / f"{file}.py", engine=engine) == expected
-
-
-@pytest.mark.parametrize("file", UNCOUNTED)
-def test_editing_what_makes_no_number_changes_nothing(copy: Path, file: str) -> None:
-    assert changed(copy / file) == set()
 
 
 def test_another_class_in_the_registry_makes_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:

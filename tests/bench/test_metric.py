@@ -5,32 +5,17 @@ import pytest
 from bench.errors import BadInput
 from bench.metric import KNOWN, Metric, direction
 
-
-@pytest.mark.parametrize(
-    "name",
-    ["accuracy", "valid_accuracy", "val_acc", "test/F1", "eval-auc", "BLEU", "reward", "dev_r2", "top1",
-     "neg_log_loss", "training_accuracy_score", "speed_train"],
-)  # fmt: skip
-def test_higher_is_better(name: str) -> None:
-    assert direction(name) == "higher" and not Metric(name, 0.02).lower_is_better
+HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
+    training_accuracy_score speed_train"""
+LOWER = "loss valid_loss val/loss brier_score perplexity test_mae RMSE seconds memory_peak"
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "loss",
-        "valid_loss",
-        "val/loss",
-        "brier_score",
-        "perplexity",
-        "test_mae",
-        "RMSE",
-        "seconds",
-        "memory_peak",
-    ],
+    ("name", "better"),
+    [*((name, "higher") for name in HIGHER.split()), *((name, "lower") for name in LOWER.split())],
 )
-def test_lower_is_better(name: str) -> None:
-    assert direction(name) == "lower" and Metric(name, 0.02).lower_is_better
+def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
+    assert direction(name) == better and Metric(name, 0.02).lower_is_better == (better == "lower")
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,6 @@ from bench.devices import usable
 EIGHT = [{} for _ in range(8)]
 
 
-def seen() -> list[str]:
-    return [gpu.uuid for gpu in nvidia.visible()]
-
-
 def test_the_stand_in_is_called_as_pynvml_is() -> None:
     for name in stand_in.FUNCTIONS:
         theirs = inspect.signature(getattr(pynvml, name)).parameters
@@ -51,7 +47,7 @@ def test_gpus_are_named_by_index_or_uuid_up_to_the_first_that_fits_none(
     nvml.has(*machine)
     if named is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert seen() == [uuid(index) for index in found]
+    assert [gpu.uuid for gpu in nvidia.visible()] == [uuid(index) for index in found]
 
 
 def test_a_reading_has_utilisation_and_memory_and_a_lost_gpu_has_none(nvml: Machine) -> None:

@@ -92,6 +92,18 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
 HEAD = '@cell("mine", "my cell", epochs=1)'
 ARGUMENTS = "inputs, hidden)"
 MISTAKES = {
+    "a file beside it": (
+        "cell",
+        "import torch\n",
+        "import beside\n",
+        "imports beside.py .* put both into one",
+    ),
+    "no data": (
+        "cell",
+        "import torch\n",
+        f"import torch\n{READS}",
+        r"data_file\('scale.txt'\): there is no file ",
+    ),
     "syntax": ("cell", "def forward(", "def forward((", "line 12: .*correct it"),
     "missing package": ("cell", "import torch\n", "import nowhere\n", "needs the package 'nowhere'"),
     "attribute": ("cell", "nn.Module", "nn.Modul", "line 7: AttributeError: .*Modul"),
@@ -124,7 +136,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_with_its_file_when_it_is_loaded(plug: Callable[..., Path], mistake: str) -> None:
+def test_a_mistake_is_named_with_its_file_when_it_is_loaded(
+    plug: Callable[..., Path], tmp_path: Path, mistake: str
+) -> None:
+    (tmp_path / "beside.py").touch()
     kind, old, new, said = MISTAKES[mistake]
     with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{said}") as found:
         plug(kind, old, new)
@@ -153,12 +168,6 @@ def test_a_mistake_in_a_file_that_a_plug_in_imports_later_names_that_file(
     assert "\n" not in str(found.value) and "mine" not in ZOO
 
 
-def test_a_link_that_leads_to_itself_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "loop.py").symlink_to("loop.py")
-    with pytest.raises(BadInput, match=r"loop\.py"):
-        plugins.load(str(tmp_path / "loop.py"))
-
-
 def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(
     plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
@@ -175,39 +184,22 @@ def test_a_name_that_another_file_took_is_refused(plug: Callable[..., Path], kin
         plug(kind, name="second.py")
 
 
-def test_a_file_beside_the_plug_in_is_not_imported_behind_the_identitys_back(
-    plug: Callable[..., Path], tmp_path: Path
-) -> None:
-    (tmp_path / "layers.py").write_text("")
-    with pytest.raises(BadInput, match=r"imports layers.py beside it; .* put both into one"):
-        plug("cell", "import torch\n", "import torch, layers\n")
-
-
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "make", "said"),
     [
-        ("none.py", "No such file or directory; give the path of a Python file"),
-        ("none", r"is no Python file; .*my_cell\.py"),
+        ("none.py", lambda path: None, "No such file or directory; give the path of a Python file"),
+        ("none", lambda path: None, r"is no Python file; .*my_cell\.py"),
+        ("loop.py", lambda path: path.symlink_to(path.name), ""),
+        ("pipe.py", os.mkfifo, "is not a regular file"),
+        ("huge.py", lambda path: path.touch() or os.truncate(path, 10**10), "has 10,0"),
     ],
 )
-def test_a_file_that_is_not_there_is_refused(name: str, said: str) -> None:
-    with pytest.raises(BadInput, match=f"^plug-in {name}: {said}"):
-        plugins.load(name)
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (os.mkfifo, "is not a regular file"),
-        (lambda path: path.touch() or os.truncate(path, 10**10), "has 10,0"),
-    ],
-)
-def test_a_pipe_or_a_huge_file_is_refused_at_once(
-    make: Callable[[Path], None], said: str, tmp_path: Path
+def test_what_is_no_file_of_python_is_refused_at_once(
+    tmp_path: Path, name: str, make: Callable[[Path], None], said: str
 ) -> None:
-    make(tmp_path / "cell.py")
-    with pytest.raises(BadInput, match=f"cell.py: {said}"):
-        plugins.load(str(tmp_path / "cell.py"))
+    make(tmp_path / name)
+    with pytest.raises(BadInput, match=f"{name}: {said}"):
+        plugins.load(str(tmp_path / name))
 
 
 # Identity
@@ -252,11 +244,6 @@ def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[
         "from torch import nn\nfrom bench.chapter.models.lstm import BuiltinLSTM",
     )
     assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
-
-
-def test_a_data_file_that_is_not_there_is_refused(plug: Callable[..., Path]) -> None:
-    with pytest.raises(BadInput, match=r"data_file\('scale.txt'\): there is no file "):
-        plug("cell", "import torch\n", f"import torch\n{READS}")
 
 
 def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
@@ -328,24 +315,3 @@ def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
     after = ids()
     assert before[0] == after[0] == plain
     assert len({*before, *after}) == 5
-
-
-PENALTY_MISTAKES = {
-    "shape": ("abs().mean()", "abs()", r"returns a tensor of shape \(8, 4, 8\); return one number"),
-    "number": ("output.dropped.abs().mean()", "1.0", "returns no tensor; return one number"),
-    "detached": ("abs()", "detach().abs()", "has no gradient; compute it from the output"),
-    "reward": ("return output", "return -output", "gives a penalty of -.*; it should be at least 0"),
-    "nothing": ("return output", "output", "returns no tensor; return one number"),
-    "chance": ("abs().mean()", "abs().mean() * __import__('random').random()", "draws random numbers that"),
-    "attribute": ("output.dropped", "output.droped", "fail on their first batch: AttributeError: .*droped"),
-}
-
-
-@pytest.mark.parametrize("mistake", PENALTY_MISTAKES)
-def test_a_mistake_in_a_penalty_is_found_on_one_batch(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial], mistake: str
-) -> None:
-    old, new, said = PENALTY_MISTAKES[mistake]
-    plug("regularizer", old, new)
-    with pytest.raises(BadInput, match=rf"^my\.py[:,].* regularizer 'small'.*{said}"):
-        train_first_batch(small(options={"hidden": 8, "small": 0.5}))

@@ -44,9 +44,10 @@ def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(number
 
 
 def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
-    numbers: Corpus, three_words: ChapterTrial
+    numbers: Corpus,
 ) -> None:
-    train, valid = batches(three_words, numbers)
+    settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
+    train, valid = batches(ChapterTrial(model="lm2", seed=0, **settings), numbers)
     assert len(train.inputs) == 21_031
     assert len(valid.order) == 4_207
     assert valid.order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824

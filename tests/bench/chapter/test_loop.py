@@ -35,7 +35,7 @@ def as_in_a_trials_process(torch_as_it_was: None) -> None:
 
 
 def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
-    return ZOO[name].trial(3, options, **{"epochs": 1, **settings})
+    return ZOO[name].trial(3, options, **{"epochs": 1, "batch": 16, **settings})
 
 
 def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
@@ -210,20 +210,11 @@ def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> No
 
 
 @pytest.mark.parametrize("name", ["lm7", "awd"])
-def test_a_trained_model_has_ordinary_parameters_of_which_tied_ones_are_one(name: str) -> None:
-    trial = chapter(name)
-    _, model = trained(loop.train, trial, 3)
-    assert model.h_o.weight is model.i_h.weight
-    assert not torch.equal(model.i_h.weight, prepared(trial)[0].i_h.weight)
+def test_a_trained_model_has_ordinary_parameters(name: str) -> None:
+    _, model = trained(loop.train, chapter(name), 3)
     for parameter in model.parameters():
         assert parameter.is_leaf and parameter.requires_grad
         assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
-    fresh, train, _ = prepared(trial)
-    fresh.load_state_dict(model.state_dict())
-    tokens, _ = next(iter(train))
-    model.reset()
-    with torch.no_grad():
-        assert torch.equal(fresh.eval()(tokens).logits, model.eval()(tokens).logits)
 
 
 def test_divergence_is_told_at_the_same_step() -> None:

@@ -34,13 +34,6 @@ def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
     assert trial.target == ("last" if name in ("lm1", "lm2", "lm3") else "every")
 
 
-def test_lmmodel7_differs_from_lmmodel6_in_six_things() -> None:
-    six, seven = (ZOO[name].trial().factors() for name in ("lm6", "lm7"))
-    added = {"dropout": 0.4, "tying": True, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": "0.8,0.7,0.8"}
-    added["model"] = "lm7"
-    assert {key: seven[key] for key in seven if seven[key] != six[key]} == added
-
-
 LIGHT = """
 import sys, bench.chapter.models.registry, bench.trial, bench.identity, bench.devices, bench.chapter.text
 bench.chapter.text.text_of("human-numbers")

@@ -35,23 +35,6 @@ def steps() -> Tensor:
     return torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(1))
 
 
-def test_weight_dropout_runs_the_layer_with_fewer_hidden_to_hidden_connections() -> None:
-    """By hand: nn.LSTM with a weight that went through nn.Dropout once, for all rows and steps."""
-    rnn, by_hand, x = lstm(), lstm(), steps()
-    torch.manual_seed(2)
-    with torch.no_grad():
-        by_hand.weight_hh_l0.copy_(nn.Dropout(P)(by_hand.weight_hh_l0))
-    kept = by_hand.weight_hh_l0 != 0
-    torch.manual_seed(2)
-    out, state = WeightDropout(rnn, P).train()(x)
-    expected, expected_state = by_hand(x)
-    assert all(torch.equal(a, b) for a, b in zip((out, *state), (expected, *expected_state), strict=True))
-    out.pow(2).sum().backward()  # which teaches only the connections that stayed
-    grads = {name: p.grad for name, p in rnn.named_parameters()}
-    assert torch.equal(grads.pop("weight_hh_l0") != 0, kept) and 0.5 < float(kept.float().mean()) < 0.7
-    assert all(grad.ne(0).all() for grad in grads.values())
-
-
 def test_weight_dropout_falls_on_every_layer_and_on_nothing_but_hidden_to_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -93,23 +76,20 @@ def test_after_a_call_with_weight_dropout_the_layer_is_an_ordinary_lstm() -> Non
     untouched.load_state_dict(dropped.rnn.state_dict())
 
 
-def plain(p: float) -> tuple[nn.Module, Tensor]:
-    return Dropout(p), steps()
-
-
-def locked(p: float) -> tuple[nn.Module, Tensor]:
-    return LockedDropout(p), steps()
-
-
-def words(p: float) -> tuple[nn.Module, Tensor]:
-    return EmbeddingDropout(nn.Embedding(20, 4, padding_idx=5), p), torch.arange(12).view(3, 4)
-
-
-def weights(p: float) -> tuple[nn.Module, Tensor]:
-    return WeightDropout(lstm(), p), steps()
-
-
-Make = Callable[[float], tuple[nn.Module, Tensor]]
+MODULES: dict[str, Callable[[float], tuple[nn.Module, Tensor]]] = {
+    "plain": lambda p: (Dropout(p), steps()),
+    "locked": lambda p: (LockedDropout(p), steps()),
+    "words": lambda p: (EmbeddingDropout(nn.Embedding(20, 4, padding_idx=5), p), torch.arange(12).view(3, 4)),
+    "weights": lambda p: (WeightDropout(lstm(), p), steps()),
+}
+"""Each dropout with a share, and what it is called with."""
+THEIRS: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "plain": lambda ours: nn.Dropout(P),
+    "locked": lambda ours: fastai.RNNDropout(P),
+    "words": lambda ours: fastai.EmbeddingDropout(copy.deepcopy(ours.embedding), P),
+    "weights": lambda ours: fastai.WeightDropout(copy.deepcopy(ours.rnn), P),
+}
+"""torch's nn.Dropout, and fastai's three of AWD-LSTM."""
 
 
 def answer(module: nn.Module, x: Tensor) -> Tensor:
@@ -118,11 +98,11 @@ def answer(module: nn.Module, x: Tensor) -> Tensor:
     return first
 
 
-@pytest.mark.parametrize("make", [plain, locked, words, weights])
+@pytest.mark.parametrize("kind", MODULES)
 @pytest.mark.parametrize(("p", "training"), [(0.0, True), (P, False)])
-def test_dropout_does_nothing_in_evaluation_or_at_zero(make: Make, p: float, training: bool) -> None:
+def test_dropout_does_nothing_in_evaluation_or_at_zero(kind: str, p: float, training: bool) -> None:
     """And draws no random number."""
-    module, x = make(p)
+    module, x = MODULES[kind](p)
     before = torch.random.get_rng_state()
     out = answer(module.train(training), x)
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -131,22 +111,13 @@ def test_dropout_does_nothing_in_evaluation_or_at_zero(make: Make, p: float, tra
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(
-    ("make", "theirs"),
-    [
-        (plain, lambda ours: nn.Dropout(P)),
-        (locked, lambda ours: fastai.RNNDropout(P)),
-        (words, lambda ours: fastai.EmbeddingDropout(copy.deepcopy(ours.embedding), P)),
-        (weights, lambda ours: fastai.WeightDropout(copy.deepcopy(ours.rnn), P)),
-    ],
-)
-def test_dropout_is_nn_dropout_bit_for_bit_gradients_too(
-    make: Make, theirs: Callable[[nn.Module], nn.Module], training: bool
+@pytest.mark.parametrize("kind", THEIRS)
+def test_dropout_is_torchs_or_fastais_bit_for_bit_gradients_and_random_numbers_too(
+    kind: str, training: bool
 ) -> None:
-    """The random numbers too; AWD-LSTM's three dropouts are fastai's."""
-    ours, x = make(P)
+    ours, x = MODULES[kind](P)
     found = []
-    for module in (ours, theirs(ours)):
+    for module in (ours, THEIRS[kind](ours)):
         mine = x.clone().requires_grad_(x.is_floating_point())
         torch.manual_seed(4)
         out = answer(module.train(training), mine)

@@ -26,15 +26,12 @@ def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
     assert row_of(line) is None
 
 
-def test_numbers_alone_are_metrics() -> None:
-    found = told({"loss": 1, "name": "a", "ok": True, "none": None, "list": [1], "nan": math.nan})
-    assert found.last.keys() == {"loss", "nan"} and not found.curves
-
-
-def test_the_only_number_of_an_array_or_a_tensor_is_a_metric() -> None:
+def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor() -> None:
+    others = {"name": "a", "ok": True, "none": None, "list": [1], "all": np.ones(2), "grid": torch.ones(2)}
     arrays = {"f1": np.float32(0.5), "count": np.int64(3), "loss": torch.tensor([0.25])}
-    found = told({**arrays, "all": np.ones(2), "grid": torch.ones(2)})
-    assert found.last == {"f1": 0.5, "count": 3.0, "loss": 0.25}
+    found = told({**others, **arrays, "one": 1, "infinite": math.inf})
+    assert found.last == {"f1": 0.5, "count": 3.0, "loss": 0.25, "one": 1, "infinite": math.inf}
+    assert told({"nan": math.nan}).last.keys() == {"nan"} and not found.curves
 
 
 def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
