@@ -137,8 +137,3 @@ def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) 
         ChapterTrial(model="lm4", seed=0, corpus=str(path)).identify() for path in (first, moved, edited)
     )
     assert one.id == two.id != three.id
-
-
-def test_identifying_twice_changes_nothing(small: Callable[..., ChapterTrial]) -> None:
-    once = small().identify()
-    assert once.identify() == once and once.source and once.data

@@ -19,13 +19,11 @@ READ = {
     "bytecode of another tool": ("__pycache__/late.one.two.three.pyc", lambda path: path.read_text()),
     "a module in C": (
         "late.so",
-        lambda path: ExtensionFileLoader("late", str(path)).create_module(_late(path)),
+        lambda path: ExtensionFileLoader("late", str(path)).create_module(
+            ModuleSpec("late", None, origin=str(path))
+        ),
     ),
 }
-
-
-def _late(path: Path) -> ModuleSpec:
-    return ModuleSpec("late", None, origin=str(path))
 
 
 @pytest.mark.parametrize("way", READ)

@@ -60,24 +60,17 @@ def fastais(ours: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
 
 
 @both
-def test_in_evaluation_it_is_fastais_awd_lstm_and_linear_decoder_over_carried_windows(kind: str) -> None:
-    ours = model(kind).eval()
-    core, decoder = fastais(ours)
-    for window in windows():
-        logits, *activations = decoder(core(window))
-        for got, expected in zip(ours(window), (logits[..., :VOCAB], *activations), strict=True):
-            assert torch.equal(got, expected)
-
-
-@both
-def test_its_gradients_are_those_of_fastais_awd_lstm_and_linear_decoder(kind: str) -> None:
-    """By weights, without dropout; with it the twins below agree, and one is made of fastai's parts."""
-    ours = model(kind, **QUIET).train()
+@pytest.mark.parametrize("training", [False, True])
+def test_outputs_and_gradients_over_carried_windows_are_fastais(kind: str, training: bool) -> None:
+    """In evaluation and without dropout; with it the twins below agree, and one is of fastai's parts."""
+    ours = model(kind, **(QUIET if training else LOUD)).train(training)
     core, decoder = fastais(ours)
     for window in windows():  # whose gradients add up and end at each edge
-        logits, raw, _ = decoder(core(window))
+        logits, *activations = decoder(core(window))
         output = ours(window)
-        for found, own in ((logits[..., :VOCAB], raw), (output.logits, output.raw)):
+        for got, theirs in zip(output, (logits[..., :VOCAB], *activations), strict=True):
+            assert torch.equal(got, theirs)
+        for found, own in ((logits[..., :VOCAB], activations[0]), (output.logits, output.raw)):
             loss = F.cross_entropy(found.flatten(0, 1), window.flatten()) + own.pow(2).mean()
             loss.backward()
     expected = {**weights(core), "h_o.bias": decoder.decoder.bias}

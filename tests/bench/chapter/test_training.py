@@ -6,35 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from bench.chapter.models.recurrent import LanguageModel
 from bench.chapter.run import run_trial
-from bench.chapter.training import train
 from bench.chapter.training.engine import Trace, first_difference
-from bench.chapter.training.train import build, fit
+from bench.chapter.training.train import build, fit, load
 from bench.chapter.trial import ChapterTrial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 CPU = torch.device("cpu")
-
-
-@pytest.fixture
-def fresh_starts() -> Callable[[ChapterTrial], tuple[list[bool], list[bool]]]:
-    """For each batch that a trial's model reads, whether it started from nothing: training, validation."""
-    seen: dict[bool, list[bool]] = {}
-
-    def note(model: LanguageModel, _inputs: Any) -> None:
-        seen[model.training].append(model.state is None)
-
-    def look(trial: ChapterTrial) -> tuple[list[bool], list[bool]]:
-        seen.update({True: [], False: []})
-        data, *splits = train.load(trial)
-        model = build(trial, len(data.vocab))
-        model.register_forward_pre_hook(note)
-        fit(trial, model, *splits)
-        return seen[True], seen[False]
-
-    return look
 
 
 @engines
@@ -47,15 +26,16 @@ def fresh_starts() -> Callable[[ChapterTrial], tuple[list[bool], list[bool]]]:
     ],
 )
 def test_reset_epoch_forgets_before_each_pass(
-    small: Callable[..., ChapterTrial],
-    fresh_starts: Callable[[ChapterTrial], tuple[list[bool], list[bool]]],
-    engine: str,
-    reset: str,
-    train: list[bool],
-    valid: list[bool],
+    small: Callable[..., ChapterTrial], engine: str, reset: str, train: list[bool], valid: list[bool]
 ) -> None:
     """Reset batch forgets before each batch, and reset never not at all."""
-    assert fresh_starts(small(engine=engine, reset=reset, epochs=2)) == (train, valid)
+    fresh: dict[bool, list[bool]] = {True: [], False: []}
+    trial = small(engine=engine, reset=reset, epochs=2)
+    data, *splits = load(trial)
+    model = build(trial, len(data.vocab))
+    model.register_forward_pre_hook(lambda model, _: fresh[model.training].append(model.state is None))
+    fit(trial, model, *splits)
+    assert (fresh[True], fresh[False]) == (train, valid)
 
 
 @engines
