@@ -91,7 +91,12 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
 
 HEAD = '@cell("mine", "my cell", epochs=1)'
 ARGUMENTS = "inputs, hidden)"
+RETURN, MEAN = "        return h, h\n", ".abs().mean()\n"
+LATER = "import torch\ndef rarely():\n    import later\n"
 MISTAKES = {
+    "an import of a function": ("cell", "import torch\n", LATER, r"later\.py.*correct it"),
+    "after a cell": ("cell", RETURN, f"{RETURN}nowhere\n", "NameError"),
+    "after a penalty": ("regularizer", MEAN, f"{MEAN}nowhere\n", "NameError"),
     "a file beside it": (
         "cell",
         "import torch\n",
@@ -136,36 +141,19 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_with_its_file_when_it_is_loaded(
-    plug: Callable[..., Path], tmp_path: Path, mistake: str
+def test_a_mistake_is_named_with_its_file_when_it_is_loaded_and_leaves_nothing(
+    plug: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: str
 ) -> None:
     (tmp_path / "beside.py").touch()
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages" / "later.py").write_text("def (:\n")
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    before = ZOO.keys() | PENALTIES.keys()
     kind, old, new, said = MISTAKES[mistake]
     with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{said}") as found:
         plug(kind, old, new)
     assert "\n" not in str(found.value)
-
-
-@pytest.mark.parametrize(
-    ("kind", "end"), [("cell", "        return h, h\n"), ("regularizer", ".abs().mean()\n")]
-)
-def test_a_file_that_fails_after_it_registered_something_leaves_nothing(
-    plug: Callable[..., Path], kind: str, end: str
-) -> None:
-    before = ZOO.keys() | PENALTIES.keys()
-    with pytest.raises(BadInput, match="NameError"):
-        plug(kind, end, f"{end}nowhere\n")
     assert ZOO.keys() | PENALTIES.keys() == before
-
-
-def test_a_mistake_in_a_file_that_a_plug_in_imports_later_names_that_file(
-    plug: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "later.py").write_text("def (:\n")
-    with pytest.raises(BadInput, match=r"my\.py: .*later\.py.*correct it") as found:
-        plug("cell", "import torch\n", "import torch\ndef rarely():\n    import later\n")
-    assert "\n" not in str(found.value) and "mine" not in ZOO
 
 
 def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(
