@@ -269,7 +269,7 @@ def _whole(trial: ChapterTrial) -> None:
     except Diverged:  # a result, not a mistake
         pass
     except RuntimeError as error:
-        if "dtype" not in str(error):
+        if not any(words in str(error) for words in ("dtype", "scalar type")):
             raise
         rule, key = f"{error}: gradients are measured in double precision", f"model {trial.model!r}"
         raise BadInput(

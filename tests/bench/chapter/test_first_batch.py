@@ -109,6 +109,7 @@ MODELS = [
 CELLS = [
     ("h = h @ torch.ones(3, 3)", ", line 15: model 'mine' fails on its first step: mat1 and "),
     ("h = h @ torch.eye(8)", ", line 15: .*dtype.*make new tensors from what there is: x.new_zeros"),
+    ("h = h @ h.new_ones(8, 8).float()", ", line 15: .*double precision; make new tensors"),
     ("return h, h[:, :3]", ", line 14: model 'mine' fails on its second step, with the state that its"),
     ("return h", ": cell 'mine': returns Tensor; return its output and its next state"),
     ("return torch.cat([h, h], 1), h", r": cell 'mine': returns an output of shape \(2, 16\); \(2, 8\)"),
