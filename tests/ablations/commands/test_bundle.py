@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from as_typed import write
@@ -106,48 +107,50 @@ def faults(bundle: Path) -> str:
         return "\n".join(checked.faults)
 
 
-def test_a_fault_fails_a_bundle_all_of_whose_trials_are_the_same_again_whatever_its_name(
-    bundle: Path,
-) -> None:
-    forge(bundle, a_verdict)
-    code, out = verify(bundle.rename(bundle.with_suffix(".file")))
-    assert code == 1 and "1 of 1 bit-identical" in out and "comparison.csv: is not what the results" in out
-
-
-def changed_loss(files: dict[str, bytes]) -> None:
-    name = first(files, "ledger/trials")
-    body = unseal(files[name])
-    body["result"]["metrics"]["valid_loss"] -= 0.5
-    files[name] = seal({key: value for key, value in body.items() if key != "sha256"})
-
-
-def another_rate(files: dict[str, bytes]) -> None:
-    """The trials of one arm stand under the name of the other."""
-    name = first(files, "ledger/plans")
-    plan = unseal(files[name])["plan"]
-    one, other = plan["arms"]
-    one["trials"], other["trials"] = other["trials"], one["trials"]
-    files[name] = seal({"plan": plan})
-
-
-def other_curves(files: dict[str, bytes]) -> None:
-    """Details that are not those that the result names."""
-    name = first(files, "ledger/details")
-    files[name] = files[name].replace(b'"curves":{', b'"curves": {')
-
-
-def a_verdict(files: dict[str, bytes]) -> None:
-    files["pages/small/comparison.csv"] = files["pages/small/comparison.csv"].replace(
-        b",open,", b",better by more than \xce\xb4,"
-    )
-
-
 PAGE = "pages/small/index.html"
 
 
-def a_word_in_a_figure(files: dict[str, bytes]) -> None:
-    before, text, after = files[PAGE].partition(b"</text>")
-    files[PAGE] = before + b" better" + text + after
+def edits(folder: str, old: bytes, new: bytes) -> Spoil:
+    """Another piece of the first file below a folder, or of this one."""
+
+    def edit(files: dict[str, bytes]) -> None:
+        name = folder if folder in files else first(files, folder)
+        assert old in files[name]
+        files[name] = files[name].replace(old, new, 1)
+
+    return edit
+
+
+def reseals(folder: str, change: Callable[[dict[str, Any]], None]) -> Spoil:
+    """The first file below a folder with another content, sealed again."""
+
+    def reseal(files: dict[str, bytes]) -> None:
+        name = first(files, folder)
+        body = unseal(files[name])
+        change(body)
+        files[name] = seal({key: value for key, value in body.items() if key != "sha256"})
+
+    return reseal
+
+
+def changed_loss(body: dict[str, Any]) -> None:
+    body["result"]["metrics"]["valid_loss"] -= 0.5
+
+
+def another_rate(body: dict[str, Any]) -> None:
+    """The trials of one arm stand under the name of the other."""
+    one, other = body["plan"]["arms"]
+    one["trials"], other["trials"] = other["trials"], one["trials"]
+
+
+def no_machine(body: dict[str, Any]) -> None:
+    body["result"]["environment"] = 0
+
+
+a_verdict = edits("pages/small/comparison.csv", b",open,", b",better by more than \xce\xb4,")
+other_curves = edits("ledger/details", b'"curves":{', b'"curves": {')  # not those that the result names
+a_word_in_a_figure = edits(PAGE, b"</text>", b" better</text>")
+another_source = edits("source/bench/chapter/training/optimizer.py", b"import", b"# edited\nimport")
 
 
 def move_a_point(files: dict[str, bytes], pixels: float) -> None:
@@ -162,20 +165,24 @@ def another_page(files: dict[str, bytes]) -> None:
     files["pages/index.html"] = files[PAGE]
 
 
-def another_source(files: dict[str, bytes]) -> None:
-    files["source/bench/chapter/training/optimizer.py"] += b"# edited\n"
-
-
 def a_source_less(files: dict[str, bytes]) -> None:
     del files["source/bench/chapter/run.py"]
+
+
+def test_a_fault_fails_a_bundle_all_of_whose_trials_are_the_same_again_whatever_its_name(
+    bundle: Path,
+) -> None:
+    forge(bundle, a_verdict)
+    code, out = verify(bundle.rename(bundle.with_suffix(".file")))
+    assert code == 1 and "1 of 1 bit-identical" in out and "comparison.csv: is not what the results" in out
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (changed_loss, "comparison.csv: is not what the results give"),
+        (reseals("ledger/trials", changed_loss), "comparison.csv: is not what the results give"),
         (other_curves, "its details are damaged or missing"),
-        (another_rate, "was trained with another lr"),
+        (reseals("ledger/plans", another_rate), "was trained with another lr"),
         (a_word_in_a_figure, "index.html: is not what the results give"),
         (partial(move_a_point, pixels=9.0), "index.html: is not what the results give"),
         (another_page, "pages/index.html: is no page of these results"),
@@ -221,13 +228,6 @@ def test_a_text_of_which_a_tenth_is_missing_is_found_when_a_trial_is_trained_aga
     assert code == 1 and "mine.txt was edited" in out
 
 
-def no_machine(files: dict[str, bytes]) -> None:
-    name = first(files, "ledger/trials")
-    body = unseal(files[name])
-    body["result"]["environment"] = 0
-    files[name] = seal({key: value for key, value in body.items() if key != "sha256"})
-
-
 def linked(bundle: Path) -> None:
     link = zipfile.ZipInfo("pages/link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -255,7 +255,7 @@ def adds(*names: str, size: int = 1) -> Callable[[Path], None]:
         adds("pages/bomb", size=10**8),
         adds("pages/a", "pages/a/b"),
         adds("ledger/plans/0123456789abcdef.json"),  # a second one
-        partial(forge, spoil=no_machine),
+        partial(forge, spoil=reseals("ledger/trials", no_machine)),
         linked,
         with_damaged_compression,
         lambda bundle: bundle.write_bytes(b"PK\x03\x04" + bytes(100)),

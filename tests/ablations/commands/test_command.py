@@ -13,7 +13,7 @@ from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, u
 from called import call
 from unlogged import Unlogged
 
-from ablations.cli import app, main
+from ablations.cli import app
 from ablations.commands import run
 from bench.devices import cores
 from bench.errors import plural
@@ -22,8 +22,9 @@ from reports.statistics.stopping import expected
 
 
 @pytest.fixture
-def folder(tmp_path):
-    return write(tmp_path, seeds="seeds = 2", widths=(8, 16))
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(write(tmp_path, seeds="seeds = 2", widths=(8, 16)))
+    return tmp_path
 
 
 def bits(folder):
@@ -123,7 +124,13 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["run", "small.toml", "--seeds", "1.5"], "seeds: "),
         (["run", "small.toml", "--seeds", "1,1"], "seeds: "),
         (["plan", "small.toml", "--set", "lrr=1"], "did you mean 'lr'"),
-        (["run", "small.toml", "--set", "batch=4000"], "4000"),
+        *(
+            (
+                (word, "small.toml", "--set", "batch=4000"),
+                "tokens are too few for batch = 4000 and window = 8",
+            )
+            for word in ("plan", "run")
+        ),
         (["run", "small.toml", "--set", "corpus='nowhere.txt'"], "nowhere.txt"),
         (
             ["report", "toggles"],
@@ -150,50 +157,43 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["show", "models", "--plugin", "."], "plug-in .: is no Python file"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    assert main(words) == 2
-    said = capsys.readouterr().err
-    assert told in said and said.count("\n") == 1
+def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, command):
+    code, _, said = command(*words)
+    assert code == 2 and told in said and said.count("\n") == 1
     assert not (folder / "results" / "trials").exists()
 
 
 @pytest.mark.parametrize("seeds", ["0", "0-3"])
-def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, monkeypatch, capsys):
-    monkeypatch.chdir(folder)
-    assert main(["plan", "small.toml", "--seeds", seeds]) == 0
-    told = "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n"
-    assert told in capsys.readouterr().out
+def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, command):
+    code, out, _ = command("plan", "small.toml", "--seeds", seeds)
+    assert code == 0 and "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n" in out
 
 
-def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, monkeypatch, capsys):
-    monkeypatch.chdir(write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16)))
-    assert main(["plan", "looks.toml"]) == 0
-    told = capsys.readouterr().out
+def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, command):
+    write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
+    code, told, _ = command("plan", "looks.toml")
     chances = [expected(LOOKS, sd=0.03, delta=0.02, effect=effect, family=2) for effect in (0.0, 0.02, 0.04)]
     cells = "  ".join(f"{c.seeds:.0f} ({100 * c.decided:.0f} %)" for c in chances)
     (row,) = [line for line in told.splitlines() if line.startswith("hidden 16")]
-    assert re.sub(" +", " ", f"0.03 {cells}") in re.sub(" +", " ", row)
+    assert code == 0 and re.sub(" +", " ", f"0.03 {cells}") in re.sub(" +", " ", row)
     assert "3 arms, looks after 10, 15, 20, 30, 40 seeds, plan " in told
     assert "if nothing differs: about " in told and "if every difference is 2 δ: about " in told
 
 
-def test_the_plan_says_which_arm_has_no_contrast(folder, monkeypatch, capsys):
-    other = '[[arm]]\nname = "letters"\nset = { tokens = "char" }\n'
-    monkeypatch.chdir(write(folder, "tasks", arms=other))
-    assert main(["plan", "tasks.toml"]) == 0
-    assert "no contrast, as it is of another task: tokens\n" in capsys.readouterr().out
+def test_the_plan_says_which_arm_has_no_contrast(folder, command):
+    write(folder, "tasks", arms='[[arm]]\nname = "letters"\nset = { tokens = "char" }\n')
+    code, out, _ = command("plan", "tasks.toml")
+    assert code == 0 and "no contrast, as it is of another task: tokens\n" in out
 
 
 @pytest.mark.parametrize(
     ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {plural(cores(), 'core')}\n")]
 )
 def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_there_are(
-    folder, places, told, monkeypatch, capsys
+    folder, places, told, command
 ):
-    monkeypatch.chdir(folder)
-    assert main(["run", "small.toml", "--dry-run", "-j", places]) == 0
-    assert told in capsys.readouterr().out
+    code, out, _ = command("run", "small.toml", "--dry-run", "-j", places)
+    assert code == 0 and told in out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["show", "models"]])
@@ -227,16 +227,9 @@ sys.meta_path.insert(0, Gate())
 
 
 def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
-    path = started_with(folder, LOADS_SLOWLY)
-    run = subprocess.Popen(
-        [COMMAND, "run", "small.toml"],
-        cwd=folder,
-        env=environment(folder, PYTHONPATH=path),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
+    where = {"cwd": folder, "env": environment(folder, PYTHONPATH=started_with(folder, LOADS_SLOWLY))}
+    words = [COMMAND, "run", "small.toml"]
+    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, **where)
     wait_for((folder / "loading").exists)
     os.killpg(run.pid, signal.SIGINT)
     (folder / "interrupted").touch()
@@ -250,26 +243,23 @@ def test_a_terminal_without_our_signs_gets_their_numbers(folder):
     assert r"\u03b4 = 0.02" in done.stdout  # δ
 
 
-def test_a_port_in_use_is_one_line(capsys):
+def test_a_port_in_use_is_one_line(command):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["ui", "--port", str(port)]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"unrolled: --port {port}: Address already in use")
+        code, _, told = command("ui", "--port", port)
+    assert code == 2 and told.startswith(f"unrolled: --port {port}: Address already in use")
     assert told.count("\n") == 1
 
 
-def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, monkeypatch):
+def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, command, monkeypatch):
     tried = []
 
     def try_first_batches(arms, *_):
         tried.append([name.partition(",")[0] for name in arms])
 
-    monkeypatch.chdir(folder)
     monkeypatch.setattr(run, "try_first_batches", try_first_batches)
     monkeypatch.setattr(run, "Writer", Unlogged)
-    flags = ("--results", "results", "-j", "2")
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
         write(folder, widths=widths)
-        assert main(["run", "small.toml", "--seeds", seeds, *flags]) == 0
+        assert command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0
     assert tried == [["LMModel4", "hidden 8"], ["hidden 16"], []]

@@ -108,18 +108,14 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
     assert code == 0 and "validation batch 0, its first 1 rows of 4" in out
 
 
-def test_a_curve_has_its_ends_its_lowest_and_its_highest_value(results) -> None:
+def test_a_curve_of_any_length_is_one_line_with_its_ends_its_lowest_and_its_highest_value(results) -> None:
     points = {"auc": ((10.0, 0.25), (20.0, 0.5), (30.0, 0.4)), "gone": ((1.0, math.inf), (2.0, math.inf))}
+    points["long"] = tuple((float(step), 1 / step) for step in range(1, 10_001))
     lines = list(show.describe_trial(replace(results["loop"], curves=points)))
     assert "  auc   ▁█▅  0.25 → 0.4, lowest 0.25 at 10, highest 0.5 at 20" in lines
     assert "  gone  ××  inf → inf" in lines
-
-
-def test_a_long_curve_has_one_line(results) -> None:
-    points = {"loss": tuple((float(step), 1 / step) for step in range(1, 10_001))}
-    text = list(show.describe_trial(replace(results["loop"], curves=points)))
-    (line,) = (line for line in text if line.startswith("  loss"))
-    assert len(line) <= 120 and line.endswith("1 → 0.0001, lowest 0.0001 at 10000, highest 1 at 1")
+    (long,) = (line for line in lines if line.startswith("  long"))
+    assert len(long) <= 120 and long.endswith("1 → 0.0001, lowest 0.0001 at 10000, highest 1 at 1")
 
 
 def test_a_witness_that_says_no_stands_out(results) -> None:

@@ -103,13 +103,6 @@ def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys) ->
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("command", ["plan", "run"])
-def test_plan_and_run_refuse_a_text_that_is_too_short(command: str, folder: Path, capsys) -> None:
-    (folder / "short.txt").write_text("one two three")
-    assert main([command, "small.toml", "--corpus", "short.txt"]) == 2
-    assert "short.txt: 3 tokens are too few for batch = 4 and window = 8" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 @pytest.mark.parametrize("shape", [{"window": 8, "batch": 4}, {"window": 5, "batch": 7, "stride": 2}])
 def test_a_text_is_refused_by_its_length_where_its_batches_are(

@@ -123,20 +123,24 @@ def test_other_words_in_a_studys_file_change_no_design(models) -> None:
     )
 
 
-def test_what_is_no_table_of_a_study_is_refused(models, tmp_path) -> None:
-    table = ablations.shipped("models")
-    with pytest.raises(BadInput, match="no trial of arm 'LMModel9'"):
-        study_tables.compare(table.assign(arm="LMModel9"))
-    with pytest.raises(BadInput, match="is not a study's table"):
-        ablations.verdicts(table.drop(columns="design"))
-    for two in (pd.concat([table, ablations.shipped("order")]), table[:0]):
-        with pytest.raises(BadInput, match="give that of one study"):
-            study_tables.compare(two)
-    wrong = [table.assign(status="well"), table.assign(valid_loss="n/a"), table.drop(columns="valid_loss")]
-    for changed in wrong:
-        with pytest.raises(BadInput) as refused:
-            study_tables.compare(changed)
-        assert refused.value.place == "study 'models'"
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda table: table.assign(arm="LMModel9"), "no trial of arm 'LMModel9'"),
+        (lambda table: table.drop(columns="design"), "is not a study's table"),
+        (lambda table: pd.concat([table, ablations.shipped("order")]), "give that of one study"),
+        (lambda table: table[:0], "give that of one study"),
+        (lambda table: table.assign(status="well"), "^study 'models': "),
+        (lambda table: table.assign(valid_loss="n/a"), "^study 'models': "),
+        (lambda table: table.drop(columns="valid_loss"), "^study 'models': "),
+    ],
+)
+def test_what_is_no_table_of_a_study_is_refused(change, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        ablations.verdicts(change(ablations.shipped("models")))
+
+
+def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
     with pytest.raises(BadInput, match="no results that come with Unrolled"):
         ablations.shipped("tuned")
 

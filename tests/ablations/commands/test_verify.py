@@ -14,6 +14,7 @@ from ablations.cli import main
 from ablations.commands import verify as verifying
 from ablations.commands.verify import Replay, difference, replays, sample
 from ablations.ledger import Ledger
+from ablations.runner.parallel import TrialConditions
 from ablations.study import plan as plans
 from bench.errors import BadInput
 from bench.trial import Result
@@ -143,7 +144,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     whole = ended(folder, "done")[0]
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
     old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
-    (again,) = replays([old])
+    (again,) = replays([old], TrialConditions(preload=("bench.chapter.warm_up",)))
     assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", again.unplayed)
 
 

@@ -103,17 +103,15 @@ def test_a_program_that_does_not_exist_is_a_failure(tmp_path: Path) -> None:
     assert "no-such-program" in run(tmp_path, "", run="no-such-program {seed}").reason
 
 
-def test_metrics_come_from_the_file_that_is_named(tmp_path: Path) -> None:
-    code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.csv').write_text('step,loss\\n1,2.5\\n')"
-    result = run(tmp_path, f"{code}\nprint('{{\"loss\": 9}}')", metrics="{out}/*.csv")
+@pytest.mark.parametrize(
+    ("file", "metrics"), [("m.csv", "{out}/*.csv"), ("my [a].csv", "{out}/my {name}.csv")]
+)
+def test_metrics_come_from_the_file_that_is_named(tmp_path: Path, file: str, metrics: str) -> None:
+    code = f"import sys, pathlib; pathlib.Path(sys.argv[2], '{file}').write_text('step,loss\\n1,2.5\\n')"
+    code += "\nprint('{\"loss\": 9}')"
+    result = run(tmp_path, code, metrics=metrics, settings={"name": "[a]"})
     assert result.done and result.metrics["loss"] == 2.5
-    assert run(tmp_path, code, metrics="m.csv").reason.endswith("{out} has m.csv")
-
-
-def test_metrics_are_found_in_a_path_with_a_space_and_of_a_setting_with_a_star(tmp_path: Path) -> None:
-    code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'my [a].csv').write_text('step,loss\\n1,2.5\\n')"
-    result = run(tmp_path, code, metrics="{out}/my {name}.csv", settings={"name": "[a]"})
-    assert result.done and result.metrics["loss"] == 2.5
+    assert run(tmp_path, code, metrics=file).reason.endswith(f"{{out}} has {file}")
 
 
 def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:

