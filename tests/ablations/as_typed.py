@@ -1,8 +1,10 @@
 """The command as a user types it: in a process, a folder and an MLflow database of its own."""
 
+import fcntl
 import functools
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +12,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+shared_folder = Path()
+"""A folder of this test run, which its workers share; a fixture of the session sets it."""
 
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
 TEXT = "the cat sat on the mat and the dog sat on the log . " * 60
@@ -49,12 +54,18 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 @functools.cache
 def empty_database() -> bytes:
-    """A database with MLflow's schema: making one takes two seconds, copying it none."""
+    """A database with MLflow's schema: making one takes four seconds, so one worker makes it for all."""
     code = "import sys; from ablations.mlflow.database import prepare; prepare(sys.argv[1])"
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "mlflow.db"
-        subprocess.run([sys.executable, "-c", code, f"sqlite:///{path}"], capture_output=True, check=True)
-        return path.read_bytes()
+    kept = shared_folder / "empty.db"
+    with (shared_folder / "empty.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            with TemporaryDirectory() as folder:
+                path = Path(folder) / "mlflow.db"
+                words = [sys.executable, "-c", code, f"sqlite:///{path}"]
+                subprocess.run(words, capture_output=True, check=True)
+                shutil.move(path, kept)
+    return kept.read_bytes()
 
 
 def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:

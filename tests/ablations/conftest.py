@@ -12,6 +12,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
 
+import as_typed
 import processes
 
 from ablations.cli import main
@@ -74,6 +75,12 @@ def _session(pid: int) -> int:
         return 0
 
 
+@pytest.fixture(scope="session", autouse=True)
+def a_folder_that_workers_share(tmp_path_factory: pytest.TempPathFactory) -> None:
+    own = tmp_path_factory.getbasetemp()
+    as_typed.shared_folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="module")
 def torch_as_it_was() -> Iterator[None]:
     """Trials in this process; torch is left as it was found."""
@@ -116,6 +123,18 @@ def gate(command) -> Callable[..., tuple[int, str]]:
         return code, out + err
 
     return run
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """The path of an empty MLflow database of this test's own."""
+    (tmp_path / "mlflow.db").write_bytes(as_typed.empty_database())
+    return tmp_path / "mlflow.db"
+
+
+@pytest.fixture
+def store(database: Path) -> str:
+    return f"sqlite:///{database}"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from as_typed import TEXT, benchmarked, empty_database
+from as_typed import TEXT, benchmarked
 
 from ablations.mlflow.database import set_environment
 
@@ -76,12 +76,11 @@ def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> 
     assert "Folds share training rows" in out and "10 of 10" in out
 
 
-def test_failed_runs_of_an_experiment_count_as_losses(compare, tmp_path: Path) -> None:
+def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> None:
     set_environment()
     from mlflow import MlflowClient
 
-    (tmp_path / "others.db").write_bytes(empty_database())
-    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'others.db'}")
+    client = MlflowClient(tracking_uri=store)
     experiment = client.create_experiment("others")
     for arm in ("base", "new"):
         for seed in range(16):

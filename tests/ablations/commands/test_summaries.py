@@ -6,7 +6,6 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
-from as_typed import empty_database
 from many_trials import ARMS, diverged, keep, planned, study
 from scipy import stats
 from stub_plans import kept
@@ -23,33 +22,30 @@ BASE, OTHER = ARMS[:2]
 
 
 @pytest.fixture
-def mlflow(tmp_path, monkeypatch):
+def mlflow(tmp_path, store, monkeypatch):
     """A project of its own; syncs a study's results, and returns the active runs of a role by name."""
-    (tmp_path / "mlflow.db").write_bytes(empty_database())
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
 
     class Project:
-        folder, results = tmp_path, tmp_path / "results"
+        folder, results, client = tmp_path, tmp_path / "results", MlflowClient(tracking_uri=store)
 
         def sync(self, results, **facts):
             keep(self.results, results, **facts)
             assert main(["sync", "--results", str(self.results)]) == 0
 
-        def client(self):
-            from mlflow import MlflowClient
-
-            return MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
-
         def runs(self, role="arm"):
-            number = self.client().get_experiment_by_name("unrolled/width").experiment_id
-            found = self.client().search_runs([number], f"tags.`unrolled.role` = '{role}'")
-            keys = {"arm": "unrolled.arm", "trial": "mlflow.runName", "study": "mlflow.runName"}
-            by_name = {run.data.tags[keys[role]]: run for run in found}
+            number = self.client.get_experiment_by_name("unrolled/width").experiment_id
+            found = self.client.search_runs([number], f"tags.`unrolled.role` = '{role}'")
+            key = "unrolled.arm" if role == "arm" else "mlflow.runName"
+            by_name = {run.data.tags[key]: run for run in found}
             assert len(by_name) == len(found)
             return by_name
 
         def history(self, run, metric):
-            return [(m.step, m.value) for m in self.client().get_metric_history(run.info.run_id, metric)]
+            points = self.client.get_metric_history(run.info.run_id, metric)
+            return [(point.step, point.value) for point in points]
 
     return Project()
 
@@ -70,10 +66,6 @@ def test_sync_tells_in_one_line_that_mlflow_cannot_be_written(mlflow, where, tol
     said = capsys.readouterr().err
     assert re.search(f"{told}.* run `unrolled sync` again", said)
     assert said.count("\n") == 1 and "secret" not in said
-
-
-def parents(mlflow):
-    return {run.data.tags.get("mlflow.parentRunId") for run in mlflow.runs("trial").values()}
 
 
 def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlflow):
@@ -200,7 +192,8 @@ def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_
     mean = fmean(r.metrics["valid_loss"] for r in whole[OTHER])
     assert mlflow.history(run, "valid/loss")[-1] == (3, pytest.approx(mean))
     assert len(mlflow.history(run, "valid/loss")) == 4  # no value of the part stays
-    assert parents(mlflow) == {run.info.run_id for run in mlflow.runs().values()}
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in mlflow.runs("trial").values()}
+    assert parents == {run.info.run_id for run in mlflow.runs().values()}
 
 
 def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(mlflow):
@@ -209,7 +202,7 @@ def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(
     mlflow.sync(study(seeds=3, arms=2, source="v2"))  # an edit of the code: the plan's settings are the same
     now = mlflow.runs()
     assert not {r.info.run_id for r in old.values()} & {r.info.run_id for r in now.values()}
-    everything = mlflow.client().search_runs([now[BASE].info.experiment_id], "tags.`unrolled.role` = 'trial'")
+    everything = mlflow.client.search_runs([now[BASE].info.experiment_id], "tags.`unrolled.role` = 'trial'")
     beneath = [run.data.tags.get("mlflow.parentRunId") for run in everything]
     assert len(beneath) == 12 and beneath.count(None) == 6
     marks = {r.data.tags["unrolled.plan"] for r in everything if "mlflow.parentRunId" in r.data.tags}

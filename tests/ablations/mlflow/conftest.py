@@ -3,13 +3,11 @@
 import contextlib
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import urllib.request
 from collections import namedtuple
-from pathlib import Path
 
 import pytest
 from as_typed import empty_database
@@ -71,17 +69,6 @@ def template(tmp_path_factory):
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     path.write_bytes(empty_database())
     return path
-
-
-@pytest.fixture
-def database(template, tmp_path):
-    """The path of an empty MLflow database of this test's own."""
-    return Path(shutil.copy(template, tmp_path / "mlflow.db"))
-
-
-@pytest.fixture
-def store(database):
-    return f"sqlite:///{database}"
 
 
 @pytest.fixture

@@ -20,13 +20,14 @@ def test_a_secret_in_an_address_is_printed_nowhere(address: str, command) -> Non
     assert code == 2 and "127.0.0.1:1/" in err and "SECRET" not in out + err
 
 
-@pytest.mark.parametrize("address", ["mlflow.db", "ftp://host", ""])
+@pytest.mark.parametrize("address", ["mlflow.db", "ftp://u:SECRET@host", ""])
 def test_an_address_of_no_store_is_told_with_one_that_is(address: str, command, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address or "x.db")
     flags = ("--arm", "arm", "--metric", "acc=0.1")
     for words in (("compare", f"mlflow:{address}", *flags), ("ui",)):
         code, _, err = command(*words)
         assert code == 2 and "use e.g. sqlite:///" in err and err.count("\n") == 1
+        assert "SECRET" not in err
 
 
 def test_the_reason_of_a_failure_is_not_sqlalchemys_advice() -> None:

@@ -244,14 +244,6 @@ def test_an_arm_unfolds_into_all_its_trials(many):
     )
 
 
-def test_an_arms_page_has_its_verdict_and_leads_to_its_trials(many):
-    many.open(many.view)
-    many.find("//a[starts-with(., 'hidden = 192 ')]")[0].click()
-    many.shows("hidden = 192 against hidden = 64", "Seeds: 10 of 10", "Child runs")
-    many.shoot("arm")
-    many.shows("hidden = 192/seed=0")
-
-
 def test_the_report_works_inside_mlflow(page):
     page.open(page.describe()["Report"])
     page.driver.switch_to.frame(page.find("//iframe")[0])
@@ -261,13 +253,6 @@ def test_the_report_works_inside_mlflow(page):
     finally:
         page.driver.switch_to.default_content()
         page.shoot("report")
-
-
-def test_what_a_trial_measures_once_is_drawn_as_a_bar(page):
-    page.open(f"{page.trial}/model-metrics")
-    page.shows("memory\n(1)", "peak\n81.50", "20000.00")  # numbers stand in bars alone
-    page.find("//*[local-name() = 'g' and contains(@class, 'bars')]//*[local-name() = 'path']")
-    page.shoot("once")
 
 
 def test_a_trial_is_shown_whole_and_nothing_leaves_the_machine(page):

@@ -31,7 +31,7 @@ def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(
 def test_a_trial_whose_worker_dies_is_submitted_again_three_times_at_most_and_fails_alone(
     processes, ledger: Ledger
 ) -> None:
-    processes.cluster(DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
+    processes.cluster(1, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0")
     trials = [trial(0), trial(1, "kills_its_worker"), *(trial(seed) for seed in range(2, 12))]
     with running(trials, ledger, processes.address) as told:
         pass
@@ -45,11 +45,11 @@ def test_a_trial_whose_worker_dies_is_submitted_again_three_times_at_most_and_fa
 def test_a_lost_scheduler_ends_the_driver_with_a_word_and_the_next_one_finishes_the_rest(
     processes, gate, ledger: Ledger, wait_for: Callable
 ) -> None:
-    scheduler = processes.cluster()
-    trials = gate.trials(4)
+    scheduler = processes.cluster(1)
+    trials = gate.trials(3)
     gate.open(0)
     with running(trials, ledger, processes.address) as told:
-        wait_for(lambda: len(told) == 1 and len(gate.begun()) == 3)
+        wait_for(lambda: len(told) == 1 and len(gate.begun()) == 2)
         scheduler.kill()
     assert isinstance(told.error, BadInput)
     assert str(told.error) == (
@@ -57,11 +57,11 @@ def test_a_lost_scheduler_ends_the_driver_with_a_word_and_the_next_one_finishes_
         "everything recorded so far is kept"
     )
     wait_for(lambda: not any(lives(pid) for _, pid, _ in gate.begun()))
-    gate.open(*range(4))
-    processes.cluster()
+    gate.open(*range(3))
+    processes.cluster(1)
     with running(trials, ledger, processes.address) as rest:
         pass
-    assert rest.tally == Counts(done=3, skipped=1)
+    assert rest.tally == Counts(done=2, skipped=1)
     every_trial_is_kept_once(Told([*told, *rest]), ledger, trials)
 
 
