@@ -38,6 +38,13 @@ def call(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
+def succeed(folder: Path, *words: str, **more: str) -> str:
+    """Run a command that has to end well; what it prints."""
+    done = call(folder, *words, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def run_script(folder: Path, script: str, **names: object) -> str:
     """Run a script of Python in a folder, with these names defined; what it prints."""
     with _typed(folder, (script,)) as (out, _):

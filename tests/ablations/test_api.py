@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from as_typed import write
-from called import call
+from called import succeed
 
 import ablations
 from ablations.ledger import Ledger
@@ -27,8 +27,7 @@ def ran(tmp_path_factory) -> Path:
     facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
     arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
     folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 2", widths=(), arms=arms, **facts)
-    done = call(folder, "run", "small.toml")
-    assert done.returncode == 0, done.stderr
+    succeed(folder, "run", "small.toml")
     return folder
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from as_typed import write
-from called import call
+from called import call, succeed
 from rocrate.rocrate import ROCrate
 
 from ablations.commands import bundle_check
@@ -29,9 +29,8 @@ def study(folder: Path, model: str, *plugin: str, corpus: str = "texts/mine.txt"
     (folder / corpus).parent.mkdir(exist_ok=True)
     steep = '[[arm]]\nname = "lr .02"\nset = { lr = 0.02 }\n'
     write(folder, seeds="seeds = 2", widths=(), arms=steep, model=model, corpus=corpus, hidden=8)
-    for words in (["run", "small.toml", "-j", "1"], ["bundle", "small", "-o", "small.zip"]):
-        done = call(folder, *words, *plugin)
-        assert done.returncode == 0, done.stderr
+    succeed(folder, "run", "small.toml", "-j", "1", *plugin)
+    succeed(folder, "bundle", "small", "-o", "small.zip", *plugin)
     return folder / "small.zip"
 
 
@@ -280,7 +279,7 @@ def with_plugin(tmp_path_factory) -> Path:
     Its text came from outside of the author's folder, and is gone.
     """
     folder, text = tmp_path_factory.mktemp("cell"), tmp_path_factory.mktemp("elsewhere") / "mine.txt"
-    assert call(folder, "new", "cell", CELL).returncode == 0
+    succeed(folder, "new", "cell", CELL)
     (folder / "scale.txt").touch()
     with (folder / CELL).open("a") as file:
         file.write("from bench.plugins import data_file\ndata_file('scale.txt')\n")
@@ -313,7 +312,7 @@ def author(made: Path, tmp_path: Path) -> Path:
 def test_a_text_that_may_not_be_passed_on_is_left_out_and_missed_in_the_replay(
     author: Path, tmp_path: Path
 ) -> None:
-    assert call(author, "bundle", "small", "-o", str(tmp_path / "small.zip"), "--no-text").returncode == 0
+    succeed(author, "bundle", "small", "-o", str(tmp_path / "small.zip"), "--no-text")
     code, out = verify(tmp_path / "small.zip")
     assert code == 1 and "0 faults" in out and "texts/mine.txt: No such file" in out
 
@@ -334,8 +333,8 @@ def test_a_bundle_that_verify_could_not_check_is_not_written(author: Path, with_
 def test_the_searches_and_winners_of_a_tuned_study_are_as_planned(tmp_path: Path) -> None:
     arms = '[[arm]]\nname = "wide"\nset = { hidden = 16 }\n[tuning]\nlr = [1e-3, 1e-2]\nseeds = 1\n'
     write(tmp_path, seeds="seeds = 1", widths=(), arms=arms, model="lm2", hidden=8)
-    assert call(tmp_path, "run", "small.toml").returncode == 0
-    assert call(tmp_path, "bundle", "small", "-o", "small.zip").returncode == 0
+    succeed(tmp_path, "run", "small.toml")
+    succeed(tmp_path, "bundle", "small", "-o", "small.zip")
     code, out = verify(tmp_path / "small.zip")
     assert code == 0 and ", 0 faults" in out
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
-from called import call
+from called import call, succeed
 from unlogged import Unlogged
 
 from ablations.cli import app, main
@@ -109,8 +109,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
             finally:
                 driver.kill()
     assert len(bits(folder)) == 4
-    done = call(folder, "run", "small.toml")
-    assert done.returncode == 0, done.stderr
+    succeed(folder, "run", "small.toml")
     assert bits(folder) == bits(undisturbed[0])
     assert len(mlflow_runs(folder, "trial")) == 6
 

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 
 from as_typed import unrolled, write
-from called import call
+from called import call, succeed
 
 
 def state(folder):
@@ -23,7 +23,7 @@ def state(folder):
 def test_a_copied_database_is_refused_and_the_ledger_makes_another_one(tmp_path):
     original, copied = tmp_path / "original", tmp_path / "the copy"
     original.mkdir()
-    assert call(write(original, seeds="seeds = 2"), "run", "small.toml").returncode == 0
+    succeed(write(original, seeds="seeds = 2"), "run", "small.toml")
     subprocess.run(["cp", "-r", original, copied], check=True)
     before = state(original)
     trained = call(copied, "run", "small.toml", "--seeds", "0-2")

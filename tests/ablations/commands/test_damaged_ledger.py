@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import mlflow_runs, write
-from called import call
+from called import call, succeed
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
@@ -35,7 +35,7 @@ def two_studies(folder: Path) -> Path:
 def trained(tmp_path_factory) -> Path:
     """A folder in which two studies, of the same trials, were run."""
     folder = two_studies(tmp_path_factory.mktemp("trained"))
-    assert call(folder, "run", "small.toml", "other.toml").returncode == 0
+    succeed(folder, "run", "small.toml", "other.toml")
     return folder
 
 
@@ -60,8 +60,7 @@ def plan_file(folder: Path, study: str) -> Path:
 
 
 def test_a_byte_of_the_command_that_is_not_utf_8_stands_escaped_in_the_plan(copy: Path) -> None:
-    done = call(copy, "run", "small.toml", "--seeds", "0", "--out", os.fsdecode(b"out\xff"))
-    assert done.returncode == 0, done.stderr
+    succeed(copy, "run", "small.toml", "--seeds", "0", "--out", os.fsdecode(b"out\xff"))
     assert call(copy, "studies", "small").stdout == STATE
     plan = json.loads(plan_file(copy, "small").read_bytes())["plan"]
     assert plan["command"] == r"unrolled run small.toml --seeds 0 --out 'out\xff'"
@@ -140,9 +139,8 @@ def test_results_that_vanish_while_a_study_runs_are_missing_and_the_exit_code_is
     assert done.returncode == 1, done.stderr
     assert "small: 1 trained, 0 already there, 0 failed, 0 diverged, 2 left\n" in done.stdout
     assert "2 trials of this look have no result: run again\n" in done.stderr
-    again = call(folder, "run", "small.toml", "--seeds", "0")
-    assert again.returncode == 0, again.stderr
-    assert "small: 2 trained, 1 already there, 0 failed, 0 diverged, 0 left\n" in again.stdout
+    again = succeed(folder, "run", "small.toml", "--seeds", "0")
+    assert "small: 2 trained, 1 already there, 0 failed, 0 diverged, 0 left\n" in again
 
 
 def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(copy: Path) -> None:
@@ -163,8 +161,7 @@ def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(co
 def age(copy: Path) -> list[Path]:
     """Leave what a change of the code would: the plan of one study is gone, the other's has other trials."""
     plan_file(copy, "other").unlink()
-    done = call(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
-    assert "3 trained" in done.stdout, done.stderr
+    assert "3 trained" in succeed(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
     (copy / "results" / "checkpoints").mkdir(exist_ok=True)
     for name in ("0123456789abcdef.cpu.pt", f"{next((copy / 'results/trials').rglob('*.json')).stem}.cpu.pt"):
         (copy / "results" / "checkpoints" / name).write_bytes(bytes(1000))

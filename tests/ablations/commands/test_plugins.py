@@ -2,14 +2,11 @@
 
 import json
 import re
-import subprocess
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import as_typed
 import pytest
-from called import call
+from called import call, succeed
 from unlogged import Unlogged
 
 from ablations.cli import main
@@ -35,21 +32,14 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def unrolled(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    return partial(call, folder)
-
-
 @pytest.mark.slow
 def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_they_are_edited(
-    folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
+    folder: Path,
 ) -> None:
     for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
-        assert unrolled("new", kind, name).returncode == 0
+        succeed(folder, "new", kind, name)
     run = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
-    first = unrolled(*run)
-    assert first.returncode == 0, first.stderr
-    assert "mine: 3 trained, 0 already there, 0 failed" in first.stdout
+    assert "mine: 3 trained, 0 already there, 0 failed" in succeed(folder, *run)
     page = (folder / "out/mine/index.html").read_text()
     assert "my cell" in page and "my_penalty" in page
     files = (folder / "results" / "trials").rglob("*.json")
@@ -58,29 +48,29 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_th
     assert seen["ok"] and seen["seen"] > 0
 
     (folder / "elsewhere.py").write_text("# a comment\n")
-    assert "0 trained, 3 already there" in unrolled(*run).stdout
+    assert "0 trained, 3 already there" in succeed(folder, *run)
     cell = folder / "my_cell.py"
     cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
-    assert "1 trained, 2 already there" in unrolled(*run).stdout
+    assert "1 trained, 2 already there" in succeed(folder, *run)
     # Without the plug-ins there are still the results.
-    assert unrolled("studies", "mine").stdout.startswith("mine: 3 of 3 trials finished, none failed; ")
-    leftover = unrolled("studies").stdout.splitlines()[-1]
+    assert succeed(folder, "studies", "mine").startswith("mine: 3 of 3 trials finished, none failed; ")
+    leftover = succeed(folder, "studies").splitlines()[-1]
     assert leftover.startswith("1 result of earlier code or settings, in no plan; ")  # of the cell before
-    assert unrolled("report", "mine").returncode == 0
+    succeed(folder, "report", "mine")
 
 
 @pytest.mark.slow
 def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fails_one_trial(
-    folder: Path, unrolled: Callable[..., subprocess.CompletedProcess[str]]
+    folder: Path,
 ) -> None:
     mine(folder, CELL)
-    unrolled("new", "cell", "my_cell.py")
+    succeed(folder, "new", "cell", "my_cell.py")
     cell, run = folder / "my_cell.py", ("run", "mine.toml", "--plugin", "my_cell.py")
     good = cell.read_text()
     line = good.splitlines().index("        return h, h") + 1
 
     cell.write_text(good.replace("        return h, h", "        return h @ h, h"))
-    refused = unrolled(*run)
+    refused = call(folder, *run)
     assert refused.returncode == 2
     expected = "model 'my-cell' fails on its first step: mat1 and mat2 shapes cannot be multiplied"
     assert refused.stderr.startswith(f"unrolled: arm 'my cell': my_cell.py, line {line}: {expected}")
@@ -90,7 +80,7 @@ def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fai
     # The first batches take some 50 calls, the training 200.
     late = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 100, 'enough'\n"
     cell.write_text(good.replace("        return h, h", f"{late}        return h, h"))
-    failed = unrolled(*run)
+    failed = call(folder, *run)
     assert failed.returncode == 1
     assert "mine: 1 trained, 0 already there, 1 failed" in failed.stdout
     assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in failed.stdout
@@ -137,10 +127,9 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
     assert "my: How much does the width" in capsys.readouterr().out
 
 
-def test_the_program_that_new_writes_runs_whatever_it_is_called(folder: Path, unrolled) -> None:
-    assert unrolled("new", "program", "my study.toml").returncode == 0
-    done = unrolled("run", "my study.toml", "--seeds", "0")
-    assert done.returncode == 0 and "4 trained" in done.stdout, done.stderr
+def test_the_program_that_new_writes_runs_whatever_it_is_called(folder: Path) -> None:
+    succeed(folder, "new", "program", "my study.toml")
+    assert "4 trained" in succeed(folder, "run", "my study.toml", "--seeds", "0")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import mlflow_runs
-from called import call
+from called import call, succeed
 
 from ablations.api import results, verdicts
 from ablations.ledger import Ledger
@@ -55,8 +55,7 @@ def project(folder: Path, program: str = PROGRAM, study: str = STUDY) -> Path:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study that was run to its end."""
     folder = project(tmp_path_factory.mktemp("whole"))
-    done = call(folder, "run", "mine.toml")
-    assert done.returncode == 0, done.stderr
+    succeed(folder, "run", "mine.toml")
     return folder
 
 
@@ -123,8 +122,8 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
 
 
 def test_a_program_s_results_are_bit_identical_before_and_after(whole: Path) -> None:
-    same = call(whole, "compare", "results", "results")
-    assert same.returncode == 0 and "passed: 3 arms no worse, 3 bit-identical" in same.stdout
+    same = succeed(whole, "compare", "results", "results")
+    assert "passed: 3 arms no worse, 3 bit-identical" in same
 
 
 def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
@@ -140,8 +139,8 @@ def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
 def test_a_bundle_has_the_program_and_runs_it_only_if_it_is_trusted(trained: Path, need) -> None:
     (trained / "mine.toml").write_text(STUDY.replace("[baseline]", 'data = ["d*"]\n[baseline]'))
     (trained / "dé (1) %41.csv").touch()
-    assert call(trained, "run", "mine.toml", "--seeds", "0-1").returncode == 0
-    assert call(trained, "bundle", "mine.toml", "-o", "mine.zip").returncode == 0
+    succeed(trained, "run", "mine.toml", "--seeds", "0-1")
+    succeed(trained, "bundle", "mine.toml", "-o", "mine.zip")
     for name in ("train.py", "mine.toml"):
         (trained / name).unlink()
     careful = call(trained, "verify", "mine.zip", "-n", "2")
@@ -214,15 +213,12 @@ def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a
 
 def test_a_quoted_pipe_and_an_apostrophe_are_arguments(tmp_path: Path) -> None:
     study = STUDY.replace('run = "', "run = '''").replace('{seed}"', "{seed} \"|\" \"a | b\" it\\'s'''")
-    done = call(project(tmp_path / "project", study=study), "plan", "mine.toml")
-    assert done.returncode == 0, done.stderr
+    succeed(project(tmp_path / "project", study=study), "plan", "mine.toml")
 
 
 def test_a_coarse_metric_that_two_seeds_share_by_chance_stops_no_study(tmp_path: Path) -> None:
     coarse = PROGRAM.replace("random.gauss(0, 0.01)", "0.01 * (given.seed > 1)")
-    done = call(project(tmp_path / "project", coarse), "run", "mine.toml", "--seeds", "0-2")
-    assert done.returncode == 0, done.stderr
-    assert "trained" in done.stdout
+    assert "trained" in succeed(project(tmp_path / "project", coarse), "run", "mine.toml", "--seeds", "0-2")
 
 
 def test_a_run_ends_with_the_answer_and_with_the_cure_of_a_failed_trial(tmp_path: Path) -> None:
@@ -241,13 +237,13 @@ def test_an_arm_may_be_declared_to_be_identical_also_one_of_the_design(tmp_path:
     arm = '[[arm]]\nname = "same"\nset = { dropout = 0.5 }\nidentical = true\n'
     study = STUDY.partition("[design")[0] + design + arm
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
-    assert call(folder, "run", "mine.toml", "--seeds", "0-1").returncode == 0
+    succeed(folder, "run", "mine.toml", "--seeds", "0-1")
 
 
 def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_distance(tmp_path: Path) -> None:
     noise = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
     folder = project(tmp_path / "project", noise)
-    assert call(folder, "run", "mine.toml", "--seeds", "0-1").returncode == 0
+    succeed(folder, "run", "mine.toml", "--seeds", "0-1")
     apart = plans.stored("mine", Ledger(folder / "results")).apart
     assert apart and 0 < apart["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
@@ -264,8 +260,7 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
 def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:
     study = STUDY.replace('name = "accuracy", delta = 0.01', 'name = "seconds", delta = "10%"')
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
-    done = call(folder, "run", "mine.toml", "-j", "4", "--seeds", "0-1")
-    assert done.returncode == 0 and "one trial at a time" in done.stdout
+    assert "one trial at a time" in succeed(folder, "run", "mine.toml", "-j", "4", "--seeds", "0-1")
     ledger = Ledger(folder / "results")
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert at_a_time == {1}
@@ -285,8 +280,7 @@ set = { deep = true }
 def test_a_program_is_tuned_and_checked_against_itself_like_a_model(tmp_path: Path) -> None:
     study = STUDY.partition("[design")[0].replace("seeds = 5", "seeds = 2\naa = true") + TUNED
     folder = project(tmp_path / "project", study=study)
-    done = call(folder, "run", "mine.toml")
-    assert done.returncode == 0 and "mine: 18 trained" in done.stdout, done.stdout + done.stderr
+    assert "mine: 18 trained" in succeed(folder, "run", "mine.toml")
     plan = plans.stored("mine", Ledger(folder / "results"))
     assert [arm.name.rpartition(", ")[2] for arm in plan.tuned] == ["its best dropout 0.3"] * 2
     assert "A/A: the baseline again" in (folder / "out" / "mine" / "index.html").read_text("utf-8")

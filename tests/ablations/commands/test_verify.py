@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import unrolled, write
-from called import call
+from as_typed import write
+from called import call, succeed
 
 from ablations.cli import main
 from ablations.commands import verify as verifying
 from ablations.commands.verify import Replay, difference, replays, sample
 from ablations.ledger import Ledger
+from ablations.runner import process
 from ablations.runner.parallel import TrialConditions
 from ablations.study import plan as plans
 from bench.errors import BadInput
@@ -37,17 +38,12 @@ def study(folder: Path, last: str = "hidden = 16") -> Path:
     return write(folder, seeds=lines, widths=(), epochs=2, arms=f"{ARMS}set = {{ {last} }}\n")
 
 
-def run(folder: Path, *words: str) -> None:
-    done = call(folder, "run", "small.toml", "-j", "1", *words)
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     """The study after it was run."""
     folder = study(tmp_path_factory.mktemp("trained"))
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
-    run(folder)
+    succeed(folder, "run", "small.toml", "-j", "1")
     return folder
 
 
@@ -187,7 +183,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
     plugin = Path("mine.py")
     assert main(["new", "cell", str(plugin)]) == 0
     study(folder, 'model = "mine"')
-    run(folder, "--plugin", "mine.py")
+    succeed(folder, "run", "small.toml", "-j", "1", "--plugin", "mine.py")
     capsys.readouterr()
     code, said = verify()
     assert code == 1 and said.startswith("3 of 4 bit-identical, 1 could not be replayed (")
@@ -206,7 +202,9 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
         pytest.skip("this CPU has no other capability")
     apart = f"cpu capability {one} / DEFAULT"
     study(folder, "hidden = 12")
-    said = unrolled(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default").stdout
+    process._preloaded.clear()  # a fork server keeps the environment that it began with
+    said = succeed(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
+    process._preloaded.clear()
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
     assert f"small: {pairs} rounding of the machine\n" in said
 
@@ -220,7 +218,7 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
     assert f"; trained on another kind of machine, then / now: {back}, by which valid_loss is " in said
 
-    run(folder, "--results", "here")
+    succeed(folder, "run", "small.toml", "-j", "1", "--results", "here")
     _, said = gate("results", "here", "--speed-margin", "9")
     assert f"1 of 4 pairs compares results of two kinds of machine ({back}): their" in " ".join(said.split())
     assert f"speed not compared: 1 of 3 pairs, unlike machines: {back}" in said

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from called import call
+from called import succeed
 from look_trials import Study
 
 MODEL = """
@@ -41,15 +41,11 @@ def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two: str, tmp_
     (tmp_path / "leaky.toml").write_text(CELL)
     (tmp_path / "my.txt").write_text("the cat sat on a mat and saw another cat there . " * 60)
 
-    def run(*words: str) -> str:
-        done = call(tmp_path, *words, "--plugin", "leaky.py")
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    told = run("run", "leaky.toml", "--cluster", two)
+    told = succeed(tmp_path, "run", "leaky.toml", "--cluster", two, "--plugin", "leaky.py")
     assert "[4/4] " in told
     assert "leaky: 4 trained, 0 already there, 0 failed, 0 diverged, 0 left" in told
-    assert "2 of 2 bit-identical" in run("verify", "leaky", "-n", "2")
+    told = succeed(tmp_path, "verify", "leaky", "-n", "2", "--plugin", "leaky.py")
+    assert "2 of 2 bit-identical" in told
 
 
 PROGRAM = """
@@ -63,7 +59,7 @@ PROGRAMS = """
 name = "mine"
 question = "Is it worth it?"
 metrics = [{ name = "loss", delta = 0.1 }]
-seeds = 3
+seeds = 2
 [program]
 run = "python train.py {seed} {width}"
 data = ["data.txt"]
@@ -83,10 +79,8 @@ def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here(two: str,
         "helper.py": "one = 1",
     }.items():
         (tmp_path / name).write_text(text)
-    done = call(tmp_path, "run", "mine.toml", "--cluster", two)
-    assert done.returncode == 0, done.stderr
-    assert "mine: 6 trained" in done.stdout
-    assert "6 of 6 bit-identical" in call(tmp_path, "verify", "mine.toml", "-n", "6").stdout
+    assert "mine: 4 trained" in succeed(tmp_path, "run", "mine.toml", "--cluster", two)
+    assert "4 of 4 bit-identical" in succeed(tmp_path, "verify", "mine.toml", "-n", "4")
 
 
 @pytest.mark.slow
