@@ -37,11 +37,13 @@ SEEDS = 6
 class Page:
     """MLflow's UI in a browser; texts are waited for, since the pages fill in slowly."""
 
-    def __init__(self, driver, address, experiment):
-        self.driver, self.address = driver, address
-        driver.get(address)  # and its assistant, which unfolds at the first visit, is closed
+    def __init__(self, driver, served, study):
+        self.driver, self.client = driver, MlflowClient(tracking_uri=served.store)
+        self.experiment = self.client.get_experiment_by_name(f"unrolled/{study}").experiment_id
+        driver.get(served.address)  # and its assistant, which unfolds at the first visit, is closed
         driver.execute_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'")
-        self.trials = f"{address}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+        self.runs = f"{served.address}/#/experiments/{self.experiment}/runs"
+        self.trials = f"{self.runs}?workflowType=machine_learning"
         self.view = f"{self.trials}&viewStateShareKey=by-arm"  # as `unrolled ui` prints it
 
     def open(self, address):
@@ -148,30 +150,13 @@ def served(browser, serve, template, small, large, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def open_page(served, browser):
-    """The pages of a study in the browser."""
-    client = MlflowClient(tracking_uri=served.store)
-
-    def opened(study, results):
-        number = client.get_experiment_by_name(f"unrolled/{study}").experiment_id
-        page = Page(browser, served.address, number)
-        page.results = results
-        first = f"tags.`unrolled.trial` = '{next(iter(results.values()))[0].trial.id}'"
-        (run,) = client.search_runs([number], first)
-        page.trial = f"{served.address}/#/experiments/{number}/runs/{run.info.run_id}"
-        return page
-
-    return opened
+def page(served, browser):
+    return Page(browser, served, "regularization")
 
 
 @pytest.fixture(scope="module")
-def page(open_page, small):
-    return open_page("regularization", small)
-
-
-@pytest.fixture(scope="module")
-def many(open_page, large):
-    return open_page("width", large)
+def many(served, browser):
+    return Page(browser, served, "width")
 
 
 def test_the_description_asks_and_answers(page):
@@ -197,7 +182,7 @@ def ledgers_means(results):
     return [accuracy, math.exp(loss), loss, speed]
 
 
-def test_the_address_of_a_study_shows_each_arms_means_over_all_its_seeds_the_best_first(many):
+def test_the_address_of_a_study_shows_each_arms_means_over_all_its_seeds_the_best_first(many, large):
     many.open(many.view)
     many.shows("11 matching runs", "9 of 10, 1 diverged")
     many.shoot("means")
@@ -207,16 +192,16 @@ def test_the_address_of_a_study_shows_each_arms_means_over_all_its_seeds_the_bes
         if arm == "hidden = 12":
             assert cells == ["-"] * 4 and seeds.startswith("9 of 10, 1 diverged: no mean")
         else:
-            assert [float(cell) for cell in cells] == pytest.approx(ledgers_means(many.results[arm]))
+            assert [float(cell) for cell in cells] == pytest.approx(ledgers_means(large[arm]))
             assert seeds == "10 of 10"
     first = [float(cells[0]) for cells in shown.values() if cells[0] != "-"]
     assert first == sorted(first, reverse=True)
 
 
-def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many):
+def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many, large):
     many.open(many.describe("How wide?")["Charts by arm"])
     many.shows("Arms\n(7)", "11 matching runs")
-    means = [ledgers_means(many.results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
+    means = [ledgers_means(large[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
     wanted = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
     many.until(lambda: wanted <= Counter(many.text().splitlines()), wanted)
     many.shoot("charts")
@@ -227,7 +212,7 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many):
     many.shoot("curves")
 
 
-def test_an_arm_unfolds_into_all_its_trials(many):
+def test_an_arm_unfolds_into_all_its_trials(many, large):
     many.open(many.describe("How wide?")["Trials by arm"])
     many.shows("hidden = 128", "100 matching runs", "Load more")  # MLflow loads a hundred runs at a time
     many.find("//button[. = 'Load more']")[0].click()
@@ -236,11 +221,11 @@ def test_an_arm_unfolds_into_all_its_trials(many):
     many.shows(*(f"hidden = 16/seed={seed}" for seed in range(10)))
     many.shoot("trials")
     shown = many.table(*COLUMNS)
-    for seed, result in enumerate(many.results["hidden = 16"]):
+    for seed, result in enumerate(large["hidden = 16"]):
         cells = [float(cell) for cell in shown[f"hidden = 16/seed={seed}"]]
         assert cells == pytest.approx(ledgers_means([result]))
     assert [float(cell) for cell in shown["hidden = 16"]] == pytest.approx(
-        ledgers_means(many.results["hidden = 16"])
+        ledgers_means(large["hidden = 16"])
     )
 
 
@@ -256,7 +241,8 @@ def test_the_report_works_inside_mlflow(page):
 
 
 def test_a_trial_is_shown_whole_and_nothing_leaves_the_machine(page):
-    page.open(page.trial)
+    (run,) = page.client.search_runs([page.experiment], "tags.`mlflow.runName` = 'baseline/seed=0'")
+    page.open(f"{page.runs}/{run.info.run_id}")
     page.shows(
         "baseline/seed=0", "valid/loss\n1.5", "model\nlm7", "arm\nbaseline", "unrolled.trial", "Finished"
     )
