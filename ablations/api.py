@@ -28,8 +28,7 @@ from ablations.commands import study_tables
 from ablations.commands.study_tables import shipped as shipped
 from ablations.ledger import Ledger
 from ablations.options import RunOptions, StoredOptions, VerifyOptions
-from ablations.study import chapter, seeds, study
-from ablations.study import plan as plans
+from ablations.study import chapter, seeds, stored_plans, study
 from ablations.study.errors import checked
 from ablations.study.loading import declare, load_studies
 from ablations.study.retraining import find
@@ -180,7 +179,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     every metric of one that failed or diverged. Raises BadInput for an unknown study.
     """
     ledger = Ledger(Path(folder))
-    plan = plans.stored(study, ledger)
+    plan = stored_plans.stored(study, ledger)
     table = compare_plan(plan, ledger.results(plan.ids)).table
     if not all:
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
@@ -321,7 +320,7 @@ def _comparison(study: str | study.Study | pd.DataFrame, folder: str | Path) -> 
     if isinstance(study, pd.DataFrame):
         return study_tables.compare(study)
     ledger = Ledger(Path(folder))
-    plan = plans.stored(study, ledger)
+    plan = stored_plans.stored(study, ledger)
     return compare_plan(plan, ledger.results(plan.ids))
 
 

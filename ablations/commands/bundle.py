@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from ablations import run_folder
 from ablations.ledger import Ledger, read_required
 from ablations.options import StoredOptions
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
@@ -104,7 +104,7 @@ def _files(
 ) -> Iterator[tuple[str, bytes]]:
     """Everything but the pages, by its name in the bundle."""
     paths = [path for id in results for path in ledger.paths(id)]
-    for path in (plans.path_of(ledger, plan.study), *paths):
+    for path in (stored_plans.path_of(ledger, plan.study), *paths):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from ablations.commands.bundle import DESCRIPTION, NAMES, below
 from ablations.ledger import MISREAD, Ledger, explaining_misread
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.plan import Plan
 from ablations.study.retraining import with_files
 from ablations.training.comparison import compare_plan, read, render
@@ -126,7 +126,7 @@ def _file_faults(root: Path) -> Iterator[str]:
 
 
 def _plan(ledger: Ledger, path: Path) -> Plan:
-    found, unreadable = plans.read_all(ledger)
+    found, unreadable = stored_plans.read_all(ledger)
     if len(found) != 1 or unreadable:
         raise BadInput("does not hold one plan that can be read", place=path, cure="get it again")
     return found[0]

@@ -7,6 +7,7 @@ from statistics import fmean
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
 from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.loading import FEWEST, load_studies
 from ablations.study.study import Study
 from ablations.training.device import Device, choose_device
@@ -26,7 +27,8 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     workers = min(options.workers or cores(), cores())
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
-        _print(study, workers, choose_device(study, options, plans.device_of(study.name, ledger)), ledger)
+        device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
+        _print(study, workers, device, ledger)
     return 0
 
 
@@ -140,12 +142,12 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], di
     The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
     trials with the arm's present settings.
     """
-    if not plans.has_plan(study.name, ledger):
+    if not stored_plans.has_plan(study.name, ledger):
         return {}, {}
     from ablations.training.comparison import design_of_plan
     from reports.contrast_decisions import decide_looks  # scipy: not without results
 
-    plan, first = plans.stored(study.name, ledger), study.metrics[0].name
+    plan, first = stored_plans.stored(study.name, ledger), study.metrics[0].name
     results = ledger.results(plan.ids)
     judged = decide_looks(design_of_plan(plan, results)).verdicts
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}

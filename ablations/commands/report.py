@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from ablations.ledger import MISREAD, Ledger, seal, unseal
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.plan import Plan
 from ablations.training.comparison import compare_plan, read, render
 from bench.errors import BadInput
@@ -31,7 +31,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(results)
     prepare_folder(out)
-    chosen = plans.of_studies(studies, ledger)
+    chosen = stored_plans.of_studies(studies, ledger)
     pages = [render(compare_plan(plan, read(plan, ledger)), out) for plan in chosen]
     index(ledger, out)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
@@ -45,7 +45,7 @@ def index(ledger: Ledger, out: Path) -> None:
     root = Path(__file__).parents[2]
     parts = ("bench/*.py", "reports/**/*.py", "reports/**/*.html")
     code = digest(sorted(file for part in parts for file in root.glob(part)))
-    render_index([_entry(plan, code, ledger, out) for plan in plans.all_stored(ledger)], out)
+    render_index([_entry(plan, code, ledger, out) for plan in stored_plans.all_stored(ledger)], out)
 
 
 def _entry(plan: Plan, code: str, ledger: Ledger, out: Path) -> "Entry":

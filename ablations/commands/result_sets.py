@@ -19,7 +19,8 @@ from ablations.mlflow.database import public
 from ablations.mlflow.experiment import EndedRun, read_ended_runs
 from ablations.mlflow.fields import MACHINE, metric_key
 from ablations.study.loading import AA_NAME, AA_OFFSET
-from ablations.study.plan import PLAN, Plan, PlannedArm
+from ablations.study.plan import Plan, PlannedArm
+from ablations.study.stored_plans import PLAN
 from ablations.training.seed_scheduler import SeedScheduler
 from bench.differences import measured
 from bench.errors import BadInput, require, suggestion, visible

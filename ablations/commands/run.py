@@ -19,7 +19,7 @@ from ablations.options import RunOptions
 from ablations.runner.parallel import is_final
 from ablations.runner.process import plain_reason
 from ablations.study import plan as plans
-from ablations.study import retraining
+from ablations.study import retraining, stored_plans
 from ablations.study.loading import load_studies
 from ablations.study.study import Study
 from ablations.training.comparison import compare_plan, read, render
@@ -92,7 +92,7 @@ def _run_study(
     and whether Ctrl-C ended the training.
     """
     with ledger.lock_study(study.name):
-        device = choose_device(study, options, plans.device_of(study.name, ledger))
+        device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
         if any(is_clock(metric.name) for metric in study.metrics):  # it judges time or speed
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
@@ -135,14 +135,14 @@ def _begin(study_run: StudyRun) -> None:
     page = page_of(plan.study, study_run.options.out)
     if todo:
         study_run.device.check()  # before the study is opened in MLflow: a refused one is not to appear there
-    if earlier := plans.latest_or_set_aside(plan.study, ledger):
+    if earlier := stored_plans.latest_or_set_aside(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
         if earlier.hash != plan.hash and page.exists():
             print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     try_first_batches(untried, study_run.options, study_run.device)
-    study_run.plan = plans.store(plan, ledger, study_run.trials)
+    study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
     study_run.writer.open(study_run.plan)
     if todo:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)

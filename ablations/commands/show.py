@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 from ablations.commands import chapter
 from ablations.ledger import Ledger
 from ablations.options import ShowOptions, refuse
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import find
@@ -34,9 +34,9 @@ def show(what: str, options: ShowOptions) -> int:
     if what == "models":
         return chapter.print_models()
     ledger = Ledger(options.results)
-    if what.endswith(".toml") or what in shipped() or plans.has_plan(what, ledger):
-        what = plans.stored(what, ledger).study  # raises where it was not run, or cannot be read
-    stored = {} if what == "corpus" else {plan.study: plan for plan in plans.all_stored(ledger)}
+    if what.endswith(".toml") or what in shipped() or stored_plans.has_plan(what, ledger):
+        what = stored_plans.stored(what, ledger).study  # raises where it was not run, or cannot be read
+    stored = {} if what == "corpus" else {plan.study: plan for plan in stored_plans.all_stored(ledger)}
     if options.generate and what in ("corpus", *stored):
         place = f"--generate {options.generate}"
         raise BadInput(f"{what} is no trial", place=place, cure="give the identity of one")

@@ -11,8 +11,7 @@ from pathlib import Path
 from ablations.commands.plan import minutes
 from ablations.ledger import Ledger
 from ablations.options import StoredOptions
-from ablations.study import loading
-from ablations.study import plan as plans
+from ablations.study import loading, stored_plans
 from ablations.study.loading import load_plugins
 from ablations.study.plan import Plan
 from ablations.study.study import Study
@@ -44,7 +43,7 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
     from reports.claims import tally  # pandas, which the list does without
 
-    for name, plan in zip(names, plans.of_studies(names, ledger), strict=True):
+    for name, plan in zip(names, stored_plans.of_studies(names, ledger), strict=True):
         results = ledger.results(plan.ids)
         scheduler = SeedScheduler(plan, results)
         outcome = tally(compare_plan(plan, results))
@@ -58,7 +57,7 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
 
 def _print_list(ledger: Ledger) -> None:
     """Print the shipped studies, those of this folder's .toml files, and others that were run."""
-    plan_of = {plan.study: plan for plan in plans.all_stored(ledger)}
+    plan_of = {plan.study: plan for plan in stored_plans.all_stored(ledger)}
     results = ledger.results({id for plan in plan_of.values() for id in plan.ids})
     rows = [("study", "arms", "time until decided", "state", "")]
     files = (*shipped(), *_study_files())
@@ -88,7 +87,7 @@ def _print_list(ledger: Ledger) -> None:
         print(f"    {visible(question)}\n" if question else "", end="")
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
-    stored, unreadable = plans.read_all(ledger)
+    stored, unreadable = stored_plans.read_all(ledger)
     if old := _unplanned_results(ledger, stored):
         cure = " that can be read" if unreadable else "; `unrolled studies --remove-old` removes them"
         print(f"{plural(len(old), 'result')} of earlier code or settings, in no plan{cure}")
@@ -147,7 +146,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
             "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
         )
     with ledger.lock_all():  # no study that runs loses a result
-        stored, unreadable = plans.read_all(ledger)
+        stored, unreadable = stored_plans.read_all(ledger)
         if unreadable:
             raise BadInput(
                 "nothing is removed, as results may belong to it",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ablations.commands import tables
 from ablations.ledger import Ledger
-from ablations.study import loading
+from ablations.study import loading, stored_plans
 from ablations.study import plan as plans
 from ablations.study.plan import Plan
 from ablations.study.study import Study
@@ -123,7 +123,7 @@ def design(study: Study) -> str:
 def write(results: Path, folder: Path) -> list[Path]:
     """Write the table of every shipped study that a ledger has of today's design; returns the files."""
     ledger, written = Ledger(results), []
-    for plan in plans.all_stored(ledger):
+    for plan in stored_plans.all_stored(ledger):
         if plan.study in shipped_studies() and plan.hash == (study := loading.load(plan.study)).plan_hash:
             table = tabulate(study, plan, ledger.results(plan.ids))
             written.append(folder / f"{plan.study}.csv")

@@ -9,7 +9,7 @@ from ablations.commands.report import report_parts
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri, translate_errors
 from ablations.mlflow.study_runs import StudyRuns
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.training.comparison import compare_plan, read, render
 from bench.errors import visible
 
@@ -18,7 +18,7 @@ from bench.errors import visible
 def sync(studies: Sequence[str], folder: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports. Raises BadInput if it cannot."""
     ledger, where = Ledger(folder), tracking_uri()
-    for plan in plans.of_studies(studies, ledger):
+    for plan in stored_plans.of_studies(studies, ledger):
         with (
             ledger.lock_study(plan.study),
             TemporaryDirectory() as pages,

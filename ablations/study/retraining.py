@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ablations.ledger import Ledger
-from ablations.study import loading
-from ablations.study import plan as plans
+from ablations.study import loading, stored_plans
 from ablations.study.plan import Plan
 from ablations.study.study import Study
 from bench.errors import BadInput, plural, require
@@ -29,7 +28,7 @@ def find(id: str, ledger: Ledger) -> Result:
         )
     result = ledger.read(found[0]) if found else None
     if result is None:
-        runs = ", ".join(plan.study for plan in plans.all_stored(ledger))
+        runs = ", ".join(plan.study for plan in stored_plans.all_stored(ledger))
         cure = f"`unrolled show STUDY` lists a study's trials ({runs or 'none has been run'})"
         cure += ", `unrolled show models` the models"
         raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
@@ -83,7 +82,7 @@ def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial
     Raises BadInput where it has one and only its name is given.
     """
     if isinstance(study, str) and not study.endswith(".toml"):
-        plan = plans.stored(study, ledger)
+        plan = stored_plans.stored(study, ledger)
         require(
             not plan.of_program,
             "is a study of a program, and its name does not tell where that lies",
@@ -93,7 +92,7 @@ def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial
         return plan, None
     loaded = loading.load(study, confirmed=True) if isinstance(study, str) else study
     trial = loaded.baseline.trial()
-    return plans.stored(loaded.name, ledger), trial if isinstance(trial, ProgramTrial) else None
+    return stored_plans.stored(loaded.name, ledger), trial if isinstance(trial, ProgramTrial) else None
 
 
 def with_files(result: Result, program: ProgramTrial | None) -> Result:

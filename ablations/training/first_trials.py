@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from ablations.ledger import Ledger
 from ablations.runner.parallel import run_trials
 from ablations.runner.process import plain_reason
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.plan import Plan, PlannedArm
 from ablations.training.study_run import StudyRun, trial_conditions
 from bench.differences import is_clock
@@ -42,7 +42,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
         if again is None:
             return True
         _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
-        plan = plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
+        plan = stored_plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
         study_run.plan = plan
     if plan.apart or all(is_clock(metric.name) for metric in plan.metrics):
         return False

@@ -17,6 +17,7 @@ from ablations.runner.child import Limits
 from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
 from ablations.runner.process import TIME_LIMIT, plain_reason
 from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.plan import Plan
 from ablations.training.comparison import compare_plan, read, render
 from ablations.training.device import Device
@@ -90,7 +91,7 @@ class StudyRun:
         if not self.plan.searches or counts.interrupted or (self.options.fail_fast and counts.failed):
             return counts.interrupted
         plan, winners = plans.settle(self.plan, self.trials, self.ledger)
-        self.plan = plans.store(plan, self.ledger)
+        self.plan = stored_plans.store(plan, self.ledger)
         known = self.ledger.results(trial.id for trial in winners)
         self.scheduler = SeedScheduler(self.plan, self.scheduler.results)
         missing = missing_trials(winners, known, self.options.retry)

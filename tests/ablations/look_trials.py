@@ -24,7 +24,7 @@ from unlogged import Unlogged
 from ablations.ledger import Ledger
 from ablations.runner import process
 from ablations.runner.parallel import TrialConditions
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.training.comparison import compare_plan, read
 from bench.chapter.trial import ChapterTrial
 from bench.trial import Result, failure
@@ -153,7 +153,7 @@ class Study:
         """What is told of the study: each table, and the look and the words of each verdict."""
         from reports.tables import comparison_csv
 
-        plan = plans.stored("looks", self.ledger)
+        plan = stored_plans.stored("looks", self.ledger)
         found = compare_plan(plan, read(plan, self.ledger))
         views = (found, *found.others)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))

@@ -6,6 +6,7 @@ from typing import Any
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.plan import Plan, PlannedArm
 from ablations.study.study import Study
 from bench.chapter.trial import ChapterTrial
@@ -69,7 +70,7 @@ def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> L
     for made in results.values():
         for result in made:
             ledger.record(result)
-    plans.store(plan, ledger)
+    stored_plans.store(plan, ledger)
     return ledger
 
 
@@ -77,7 +78,7 @@ def recorded(folder: Path, study: Study, result: Callable[[ChapterTrial], Result
     """The folder of a ledger that has a result of every trial of a study."""
     ledger = Ledger(folder)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
-    plans.store(plan, ledger)
+    stored_plans.store(plan, ledger)
     for trial in trials:
         ledger.record(result(trial))
     return folder

@@ -13,7 +13,7 @@ from called import succeed
 import ablations
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.loading import load
 from ablations.training.comparison import compare_plan, read
 from bench.chapter.models.registry import ZOO
@@ -79,7 +79,7 @@ def test_a_study_is_given_by_its_name_its_file_or_itself(ran: Path, monkeypatch)
 
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     ledger = Ledger(ran / "results")
-    plan = plans.stored("small", ledger)
+    plan = stored_plans.stored("small", ledger)
     base, *rows = compare_plan(plan, read(plan, ledger)).rows
     for row in rows:
         found = ablations.compare("small", row.arm.name, folder=ran / "results")

@@ -8,7 +8,7 @@ from stub_plans import planned, sync
 
 from ablations.ledger import Ledger
 from ablations.mlflow.database import set_environment
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 
 set_environment()  # before anything imports mlflow
 
@@ -47,7 +47,7 @@ def test_a_ledger_is_its_own_mlflow_also_where_an_arm_has_seeds_of_its_own(store
     again = replace(
         again, trials={seed - 1000: id for seed, id in again.trials.items()}
     )  # as the study has it
-    plans.store(replace(planned({"base": arms["base"]}), arms=(base, again)), kept)
+    stored_plans.store(replace(planned({"base": arms["base"]}), arms=(base, again)), kept)
     code, said = gate(kept.root, store)
     assert code == 0 and "2 bit-identical" in said and "changed" not in said
 

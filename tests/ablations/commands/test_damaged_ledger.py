@@ -13,7 +13,7 @@ from as_typed import mlflow_runs, write
 from called import call, succeed
 
 from ablations.ledger import Ledger
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from bench.identity import version
 from bench.trial import Result
 
@@ -173,7 +173,7 @@ def age(copy: Path) -> list[Path]:
 def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(copy: Path) -> None:
     """As after an upgrade: the ledger's results are made those of an earlier torch."""
     ledger = Ledger(copy / "results")
-    plan = plans.stored("small", ledger)
+    plan = stored_plans.stored("small", ledger)
     new = {}
     for id, result in ledger.results(plan.ids).items():
         older = replace(result.trial, versions="torch 2.5.0")
@@ -181,7 +181,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
         ledger.path(id).unlink()
         new[id] = older.id
     arms = [replace(arm, trials={s: new[id] for s, id in arm.trials.items()}) for arm in plan.arms]
-    plans.store(replace(plan, arms=tuple(arms)), ledger)
+    stored_plans.store(replace(plan, arms=tuple(arms)), ledger)
     done = call(copy, "run", "small.toml", "--seeds", "0")
     line = f"torch 2.5.0 → {version('torch')}: 3 trials to train; the earlier results stay in the ledger"
     assert done.stdout.splitlines().count(line) == 1

@@ -10,7 +10,7 @@ from called import call, succeed
 
 from ablations.api import results, verdicts
 from ablations.ledger import Ledger
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 
 PROGRAM = """
 import argparse, json, random
@@ -244,7 +244,7 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
     noise = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
     folder = project(tmp_path / "project", noise)
     succeed(folder, "run", "mine.toml", "--seeds", "0-1")
-    apart = plans.stored("mine", Ledger(folder / "results")).apart
+    apart = stored_plans.stored("mine", Ledger(folder / "results")).apart
     assert apart and 0 < apart["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
 
@@ -254,7 +254,7 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
     done = call(project(tmp_path / "project", kept), "run", "mine.toml", "--seeds", "0-1")
     assert done.returncode == 2
     assert "arm 'baseline', seed 0: trained a second time: " in done.stderr
-    assert plans.stored("mine", Ledger(tmp_path / "project" / "results")).apart is None
+    assert stored_plans.stored("mine", Ledger(tmp_path / "project" / "results")).apart is None
 
 
 def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:
@@ -281,6 +281,6 @@ def test_a_program_is_tuned_and_checked_against_itself_like_a_model(tmp_path: Pa
     study = STUDY.partition("[design")[0].replace("seeds = 5", "seeds = 2\naa = true") + TUNED
     folder = project(tmp_path / "project", study=study)
     assert "mine: 18 trained" in succeed(folder, "run", "mine.toml")
-    plan = plans.stored("mine", Ledger(folder / "results"))
+    plan = stored_plans.stored("mine", Ledger(folder / "results"))
     assert [arm.name.rpartition(", ")[2] for arm in plan.tuned] == ["its best dropout 0.3"] * 2
     assert "A/A: the baseline again" in (folder / "out" / "mine" / "index.html").read_text("utf-8")

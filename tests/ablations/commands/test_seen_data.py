@@ -7,7 +7,7 @@ from result_sets import trained
 from stub_plans import planned
 
 from ablations.ledger import Ledger
-from ablations.study import loading
+from ablations.study import loading, stored_plans
 from ablations.study import plan as plans
 from ablations.training.comparison import compare_plan, read
 from bench.trial import failure
@@ -28,7 +28,7 @@ def declared(ledger, seeds, code="v1", **facts):
     """The stored plan of these results, as a run stores it: with its trials."""
     results = made(seeds, code)
     plan = planned(results, {"b": {"lr": 0.1}}, **{"hash": f"{seeds}", **facts})
-    return plans.store(plan, ledger, [r.trial for of in results.values() for r in of])
+    return stored_plans.store(plan, ledger, [r.trial for of in results.values() for r in of])
 
 
 def train(ledger, seeds, code="v1"):
@@ -95,7 +95,7 @@ def test_fresh_seeds_of_seen_arms_confirm(ledger):
 
 
 def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger):
-    first = plans.stored("s", ledger)
+    first = stored_plans.stored("s", ledger)
     assert told(first, ledger) == "" and declared(ledger, range(10)) == first
     more = declared(ledger, range(40))
     assert more.seen == {"b": 10} and told(more, ledger).startswith(SAID)
@@ -108,11 +108,11 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     plan, trials = plans.make_plan(study, "unrolled run lstm")
     for trial in trials[: 3 * len(plan.arms)]:
         ledger.record(replace(trained(trial.seed), trial=trial))
-    assert plans.store(plan, ledger, trials).seen == {}
+    assert stored_plans.store(plan, ledger, trials).seen == {}
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
-    seen = plans.store(copy, ledger, trials).seen
+    seen = stored_plans.store(copy, ledger, trials).seen
     assert seen
     other = loading.override(study, seeds="100-110")
-    assert plans.store(plans.make_plan(other, "")[0], ledger, trials).seen, (
+    assert stored_plans.store(plans.make_plan(other, "")[0], ledger, trials).seen, (
         "its seeds are no longer as it ships"
     )

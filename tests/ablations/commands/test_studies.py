@@ -13,7 +13,7 @@ from called import call
 
 from ablations.cli import main
 from ablations.ledger import Ledger
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.study.loading import load
 from ablations.study.study_file import shipped
 from bench.chapter.corpus import batches, corpus
@@ -69,7 +69,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert "of 20 trials at most, 10 are in results already\n" in told
     assert " seconds of training, under a minute on " in told
     ledger = Ledger(folder / "results")
-    baseline = list(plans.stored("small", ledger).arms[0].trials.values())
+    baseline = list(stored_plans.stored("small", ledger).arms[0].trials.values())
     measured = fmean(result.spent for result in ledger.results(baseline).values())
     assert told.splitlines()[3].split()[-2] == f"{measured:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0

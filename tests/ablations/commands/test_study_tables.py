@@ -12,8 +12,7 @@ from stub_plans import recorded
 import ablations
 from ablations.commands import report, study_tables
 from ablations.ledger import Ledger
-from ablations.study import loading
-from ablations.study import plan as plans
+from ablations.study import loading, stored_plans
 from ablations.study.study import Study
 from bench.chapter.run import run_trial
 from bench.chapter.trial import ChapterTrial
@@ -92,7 +91,7 @@ def ledger(models, tmp_path_factory) -> Path:
 
 def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
     (file,) = study_tables.write(ledger, tmp_path)
-    plan = plans.stored("models", Ledger(ledger))
+    plan = stored_plans.stored("models", Ledger(ledger))
     own = report.compare_plan(plan, report.read(plan, Ledger(ledger)))
     found = study_tables.compare(pd.read_csv(file, keep_default_na=False, na_values=[""]))
     for one, other in zip(own.rows, found.rows, strict=True):

@@ -13,7 +13,7 @@ from stub_plans import kept
 from ablations.cli import main
 from ablations.mlflow.database import set_environment
 from ablations.mlflow.experiment import read_ended_runs
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from bench.metric import Metric
 
 set_environment()  # before anything imports mlflow
@@ -183,7 +183,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlfl
 def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_whole(mlflow):
     whole = study(seeds=5, arms=2)
     part = {arm: of_arm[:3] for arm, of_arm in whole.items()}
-    plans.store(planned(whole), keep(mlflow.results, part))
+    stored_plans.store(planned(whole), keep(mlflow.results, part))
     assert main(["sync", "--results", str(mlflow.results)]) == 0
     assert mlflow.runs()[OTHER].data.tags["unrolled.seeds"] == "3 of 5, 2 not trained yet"
     mlflow.sync(whole)

@@ -16,7 +16,7 @@ from ablations.commands.verify import Replay, difference, replays, sample
 from ablations.ledger import Ledger
 from ablations.runner import process
 from ablations.runner.parallel import TrialConditions
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from bench.errors import BadInput
 from bench.trial import Result
 
@@ -113,13 +113,13 @@ def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> No
     shutil.rmtree("results/details")
     ledger = Ledger(Path("results"))
     with pytest.raises(BadInput, match="has no finished trial"):
-        sample(plans.stored("small", ledger), ledger, 1)
+        sample(stored_plans.stored("small", ledger), ledger, 1)
     assert capsys.readouterr().err.count("its details are damaged or missing") == 4
 
 
 def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
     ledger = Ledger(trained / "results")
-    drawn = {sample(plans.stored("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
+    drawn = {sample(stored_plans.stored("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
     assert len(drawn) > 1  # 4 trials: the same one 64 times has a chance of 4^-63
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ablations.ledger import Ledger, seal
-from ablations.study.plan import Plan, PlannedArm, all_stored, store, stored
+from ablations.study.plan import Plan, PlannedArm
 from ablations.study.retraining import reasons
+from ablations.study.stored_plans import all_stored, store, stored
 from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput
 from bench.files import save

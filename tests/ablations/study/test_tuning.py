@@ -17,7 +17,7 @@ from ablations.commands.summaries import summarise_arms
 from ablations.ledger import Ledger
 from ablations.options import RunOptions
 from ablations.runner.parallel import TrialConditions, run_trials
-from ablations.study import loading, plan, tuning
+from ablations.study import loading, plan, stored_plans, tuning
 from ablations.study.loading import load, override
 from ablations.study.study import Arm, Study
 from ablations.training.comparison import compare_plan, read
@@ -219,7 +219,7 @@ def whole(tmp_path_factory) -> tuple[Path, str, list[tuple[str, str]]]:
 
 
 def stored(tmp_path: Path) -> plan.Plan:
-    return plan.stored("tuned", Ledger(tmp_path / "results"))
+    return stored_plans.stored("tuned", Ledger(tmp_path / "results"))
 
 
 def test_winners_are_trained_on_the_study_s_seeds_and_shared_trials_once(whole) -> None:

@@ -15,7 +15,7 @@ from look_trials import Study
 from processes import wait_for
 
 from ablations import results
-from ablations.study import plan as plans
+from ablations.study import stored_plans
 from ablations.training.comparison import compare_plan, read
 from ablations.training.study_run import Budget
 from reports.claims import tally
@@ -141,7 +141,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     assert set(table.trial) == set(whole.ledger.files())
     assert set(every.trial) == set(study.ledger.files())
     assert every[every.counts].drop(columns="counts").reset_index(drop=True).equals(table)
-    plan = plans.stored("looks", study.ledger)
+    plan = stored_plans.stored("looks", study.ledger)
     page = compare_plan(plan, read(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(

@@ -1,0 +1,178 @@
+"""Plans in a ledger's folder, the latest of each study: stored, read, set aside where they are damaged.
+
+What had been seen before a plan was declared, and the study's earlier plans, are kept with it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from ablations.ledger import Ledger, seal, unseal
+from ablations.study.loading import load
+from ablations.study.plan import Declaration, Plan, PlannedArm
+from ablations.study.study import Study
+from ablations.study.study_file import name_in, shipped
+from bench.errors import BadInput
+from bench.files import save
+from bench.trial import Trial, canonical
+
+PLAN = TypeAdapter(Plan)  # reads a stored plan
+_CURE = "run its study again, which sets it aside"
+
+
+def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
+    """Store the plan, whose `trials` these are, in the ledger's folder and return it.
+
+    If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen` and
+    `earlier`); so are `tuned` and `apart`, unless the new plan has them. A stored plan that cannot be read is
+    set aside.
+    """
+    before = latest_or_set_aside(plan.study, ledger)
+    if before and (before.hash, before.ids_at_start) == (plan.hash, plan.ids_at_start):
+        kept = {key: getattr(before, key) for key in ("planned", "seen", "earlier")}
+        plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
+        plan = plan if plan.apart is not None else replace(plan, apart=before.apart)
+    else:
+        plan = _declare(plan, before, ledger, trials)
+    save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
+    return plan
+
+
+def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
+    """The stored plan of a study, or None. A plan that cannot be read is set aside."""
+    path = path_of(ledger, study)
+    try:
+        return _read(path)
+    except BadInput as error:
+        version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
+        ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
+        return None
+
+
+def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
+    """The plan, which differs from the stored one `before`, with `seen` and `earlier`.
+
+    A plan that the study had at an earlier time gets the `planned` and `seen` of that time.
+    """
+    known, earlier = ledger.files(), list(before.earlier) if before else []
+    if before and before.ids_at_start[:1] == plan.ids_at_start[:1]:  # same first trial of the baseline
+        plan = replace(plan, apart=before.apart)
+    if before:
+        facts = {key: getattr(before, key) for key in ("hash", "planned", "seen")}
+        earlier.append(Declaration(trials=tuple(before.ids), **facts))
+    ids = set(plan.ids_at_start)
+    again = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
+    others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
+    if again:
+        return replace(plan, planned=again.planned, seen=again.seen, earlier=others)
+    ships = plan.study in shipped() and plan.hash == load(plan.study).plan_hash
+    seen = {} if ships else _seen_pairs(plan.arms, trials, ledger)
+    return replace(plan, seen=seen, earlier=others)
+
+
+def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Ledger) -> dict[str, int]:
+    """By arm, the number of its seeds for which the ledger has results of both the arm and its baseline.
+
+    The first arm is the baseline. A result counts for every trial with its settings, data and seed, whatever
+    its study and its code: after an edit of the code, what was seen has still been seen. `trials` are those
+    of the arms; without them only results of the same code are recognised.
+    """
+    results = list(ledger.trials_with_results())
+    contents = set(map(_content, results))
+    seen = {trial.id for trial in results} | {trial.id for trial in trials if _content(trial) in contents}
+    by_name, pairs = {arm.name: arm for arm in arms}, {}
+    for arm in arms[1:]:
+        base = by_name.get(arm.against, arms[0])
+        count = sum(id in seen and base.trials.get(seed) in seen for seed, id in arm.trials.items())
+        if count:
+            pairs[arm.name] = count
+    return pairs
+
+
+def _content(trial: Trial) -> bytes:
+    """What is trained, and on what, without the code that does it."""
+    return canonical({**trial.declared, "data": trial.data})
+
+
+def stored(study: str | Study, ledger: Ledger) -> Plan:
+    """The latest plan of a study, or of that with this name, or in the file of this path.
+
+    Raises BadInput where it was never run, or where it cannot be read.
+    """
+    name = study if isinstance(study, str) else study.name
+    file = name if name.endswith(".toml") else ""
+    if file:
+        name = name_in(file)
+    try:
+        if plan := _read(path_of(ledger, name)):
+            return plan
+    except BadInput as error:
+        raise BadInput(error, place=f"study {name!r}", cure=_CURE) from error
+    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
+    cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
+    if file or name in shipped():
+        cure = f"`unrolled run {file or name}` runs it"
+    raise BadInput(f"study {name!r} has not been run (studies that were run: {known})", cure=cure)
+
+
+def device_of(study: str, ledger: Ledger) -> str:
+    """The device of a study's stored plan; "" if there is none that can be read."""
+    with suppress(BadInput):
+        if plan := _read(path_of(ledger, study)):
+            return plan.device
+    return ""
+
+
+def has_plan(name: str, ledger: Ledger) -> bool:
+    """Whether a study has a plan, which `stored` may not be able to read."""
+    return path_of(ledger, name).exists()
+
+
+def all_stored(ledger: Ledger) -> list[Plan]:
+    """The latest plan of every study that was run, by name. Warns once of each that cannot be read."""
+    found, unreadable = read_all(ledger)
+    for line in unreadable:
+        ledger.warn_once(f"{line}: skipped; {_CURE}")
+    return found
+
+
+def read_all(ledger: Ledger) -> tuple[list[Plan], list[str]]:
+    """The latest plan of every study that was run, by name, and a line on each that cannot be read."""
+    found: list[Plan] = []
+    unreadable: list[str] = []
+    for path in sorted((ledger.root / "plans").glob("*.json")):
+        try:
+            found += filter(None, [_read(path)])
+        except BadInput as error:
+            unreadable.append(str(error))
+    return sorted(found, key=lambda plan: plan.study), unreadable
+
+
+def of_studies(names: Sequence[str], ledger: Ledger) -> list[Plan]:
+    """The stored plans of these studies, or of all. Raises BadInput where there is none."""
+    found = [stored(name, ledger) for name in names] if names else all_stored(ledger)
+    if not found:
+        cure = ledger.nearest_ledger_hint or "`unrolled run toggles` runs one"
+        raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
+    return found
+
+
+def path_of(ledger: Ledger, study: str) -> Path:
+    """The file of a study's plan, which may not exist yet."""
+    return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
+
+
+def _read(path: Path) -> Plan | None:
+    """The plan in a file; None where there is none. Raises BadInput where it cannot be read or is no plan."""
+    try:
+        return PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", place=path) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BadInput("is damaged or no plan of this version", place=path) from error
