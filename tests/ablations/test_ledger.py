@@ -6,15 +6,16 @@ import subprocess
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from stub_trials import steady, trial
 
-from ablations.ledger import Ledger, seal
+from ablations.ledger import Ledger
 from bench.errors import BadInput
 from bench.files import save
-from bench.trial import FORMAT, Result
+from bench.trial import FORMAT, Result, canonical
 
 
 def files(folder: Path) -> list[str]:
@@ -115,8 +116,9 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledge
 
 
 def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
+    body = {"format": format, "result": result}
     path = ledger.path(trial().id)
-    save(path, seal({"format": format, "result": result}))
+    save(path, canonical({**body, "sha256": sha256(canonical(body)).hexdigest()}) + b"\n")
     return path
 
 

@@ -118,7 +118,8 @@ def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Re
 
     def run(name: str, **changes: Any) -> Result:
         trial = tiny(name, **changes)
-        train_first_batch(trial)
+        first = train_first_batch(trial)
+        assert not first.metrics and not first.curves
         checked = apart.reads
         result = run_trial(trial)
         assert result.done, result.reason

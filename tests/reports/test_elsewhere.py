@@ -171,6 +171,9 @@ def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, f
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
     diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
     assert sleep("ID", diverged).rows[1].diverged == 2
+
+
+def test_an_infinite_value_is_compared_given_convergence() -> None:
     assert sleep("ID", INFINITE).rows[1].contrast.given_convergence
 
 

@@ -59,6 +59,7 @@ def test_an_arm_that_often_diverges_is_no_longer_called_better_by_signs():
 
 def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
     by = exaggeration(1.0, 1.5, 15, 400)  # each is sought in 24 steps
+    assert by["corrected too large"] < by["mean too large"]
     assert by["corrected too large"] == pytest.approx(0.5, abs=0.05 + four_errors(0.5, 400))
     assert by["corrected, of claims"] < by["mean of claims"]
 

@@ -203,8 +203,10 @@ def test_results_of_another_kind_of_machine_are_named_by_run_report_verify_and_g
     apart = f"cpu capability {one} / DEFAULT"
     study(folder, "hidden = 12")
     process._preloaded.clear()  # a fork server keeps the environment that it began with
-    said = succeed(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
-    process._preloaded.clear()
+    try:
+        said = succeed(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
+    finally:
+        process._preloaded.clear()
     pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
     assert f"small: {pairs} rounding of the machine\n" in said
 

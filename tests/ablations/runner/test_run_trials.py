@@ -172,6 +172,16 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
     assert study.alive() == []
 
 
+def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
+    tallies: list[Counts] = []
+    thread = threading.Thread(
+        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(work=WORK)))
+    )
+    thread.start()
+    thread.join()
+    assert tallies == [Counts(done=1)]
+
+
 def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> None:
     def fail(result: Result) -> None:
         raise BrokenPipeError("the reader of our output has gone")

@@ -73,7 +73,7 @@ def test_the_roles_of_another_text_are_bands_of_frequency(file: Callable[[str], 
         (
             "sparse",
             lambda path: path.touch() or os.truncate(path, 2**31),
-            "has 2,147,483,648 bytes, more than ",
+            "has 2,147,483,648 bytes, more than 100,000,000; give",
         ),
         ("empty", Path.touch, "the file has no text; give a file with words"),
         ("white", lambda path: path.write_bytes(b" \n\t\n"), "the file has no text; give a file with words"),
@@ -81,7 +81,7 @@ def test_the_roles_of_another_text_are_bands_of_frequency(file: Callable[[str], 
         (
             "latin",
             lambda path: path.write_bytes(b"ca va, gar\xe7on"),
-            "byte 10 is not UTF-8; save the file as ",
+            "byte 10 is not UTF-8; save the file as UTF-8",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from bench.metric import Metric
 from reports.statistics.decisions import Decisions, Pair, decide
 from reports.statistics.families import benjamini_hochberg
 from reports.statistics.sequential import LOOKS, Looks
+from reports.statistics.verdicts import verdicts
 from reports.statistics.wording import stage
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
@@ -103,6 +104,18 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     }
 
 
+def test_contrasts_without_results_are_in_the_family() -> None:
+    d = run({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
+    assert d.looks_taken == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
+    few, many = (
+        run({"alone": PAIRS["worse"]}),
+        run({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost),
+    )
+    assert many.verdicts["alone"]["valid_accuracy"].contrast.family == 10
+    assert first(many, "alone")[1] > first(few, "alone")[1]
+
+
 def without(pair: dict[str, Pair], *seeds: int) -> dict[str, Pair]:
     """The pair whose arm failed on these seeds."""
     return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
@@ -162,6 +175,62 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     v = run(loud).verdicts["x"]["valid_loss"]
     assert v.decided and v.kind == "open"
     assert "open at 10 of 40 seeds, where the first metric was decided" in stage(v)
+
+
+def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
+    """p of the first falls to .02 at 10 seeds; its mean turns before the second is decided."""
+
+    def around(*parts: tuple[int, float, float]) -> dict[str, Pair]:
+        d = [mean + spread * (-1) ** i for n, mean, spread in parts for i in range(n)]
+        return {"valid_accuracy": (dict(zip(SEEDS, d, strict=False)), dict.fromkeys(SEEDS, 0.0))}
+
+    turning = around((10, 0.018, 0.02), (5, -0.4, 0.1))
+    pairs = {"turning": turning, "late": around((10, 0.06, 0.1), (5, 0.1, 0.0))}
+    d = decide(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
+    assert first(d, "late") == ("better", 15)
+    v = d.verdicts["turning"]["valid_accuracy"]
+    assert v.difference.p <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
+    assert v.kind == "open" and not v.decided
+
+
+def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
+    same, theirs = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}, dict.fromkeys(SEEDS, 0.7)
+    blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, theirs)}
+    d = decide({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
+    v = d.verdicts["x"]["valid_accuracy"]
+    assert v.equivalence.p <= 0.05 and v.contrast.pairs == 40 and v.kind == "open"
+
+
+def test_identical_arms_are_equivalent_at_the_first_look() -> None:
+    theirs = PAIRS["same"]["valid_accuracy"][1]
+    d = run({"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}})
+    assert first(d, "x") == ("same", 10)
+
+
+def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None:
+    theirs = PAIRS["same"]["valid_accuracy"][1]
+    ours = {s: x for s, x in theirs.items() if s not in SEEDS[:4]}
+    sides = {"x": {"valid_accuracy": (ours, theirs), "valid_loss": (ours, theirs)}}
+    d = run(sides, lost={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
+    v = d.verdicts["x"]["valid_accuracy"]
+    assert (v.kind, v.contrast.pairs, v.contrast.lost, v.contrast.identical) == ("open", 6, 4, False)
+
+
+def test_fewer_than_five_pairs_decide_nothing() -> None:
+    d = run({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
+    v = d.verdicts["x"]["valid_accuracy"]
+    assert (v.kind, v.contrast.pairs, v.provisional) == ("better", 6, True)
+
+
+def test_one_look_is_the_fixed_design() -> None:
+    sides = {name: by["valid_accuracy"] for name, by in cut(PAIRS, 10).items()}
+    fixed = verdicts(sides, delta=0.02, lower_is_better=False)
+    d = run(PAIRS, looks=Looks((10,)))
+    for name, v in fixed.items():
+        same = d.verdicts[name]["valid_accuracy"]
+        assert (same.kind, same.difference.p, same.equivalence.p) == (v.kind, v.difference.p, v.equivalence.p)
+        assert same.interval == v.interval
+        assert " of 10 seeds" not in stage(v)
 
 
 def test_the_correction_may_be_another() -> None:

@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import synthetic
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
 from reports.statistics.arm_summary import divergence_interval, summarise
 from reports.statistics.contrasts import contrast
@@ -41,6 +42,12 @@ def test_under_three_seeds_there_are_values_and_no_interval() -> None:
     assert summarise({}).mean is None and summarise({}).median is None
 
 
+def hall(d: np.ndarray, mu: float) -> float:
+    """T by the formula of Hall (1992), written out."""
+    n, w, skew = d.size, (d.mean() - mu) / d.std(ddof=1), stats.skew(d)
+    return float(np.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / (6 * n)))
+
+
 def test_a_contrast_gives_the_paired_t() -> None:
     c = contrast(A, B, delta=0.02)
     assert c.mean == pytest.approx(-0.045) and c.estimate == c.mean
@@ -54,6 +61,30 @@ def test_a_contrast_gives_the_paired_t() -> None:
     assert c.p == pytest.approx(4.27e-5, abs=5e-8)  # Hall's is smaller
 
 
+def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
+    rng = np.random.default_rng(3)
+    for law in (rng.standard_normal, rng.standard_exponential):
+        d = law(9) - 0.9
+        for sign in (1, -1):
+            x = sign * d
+            c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
+            t = stats.ttest_1samp(x, 0)
+            corrected = 2 * stats.t.sf(abs(hall(x, 0)), 8)
+            agree = t.statistic * hall(x, 0) > 0
+            assert c.p == pytest.approx(max(t.pvalue, corrected) if agree else 1.0)
+            for alpha in (0.3, 0.05, 0.001):
+                ends, cut = c.interval(alpha), stats.t.ppf(1 - alpha / 2, 8)
+                low, high = t.confidence_interval(1 - alpha)
+                assert ends is not None and ends.low <= low + 1e-12 and ends.high >= high - 1e-12
+                if ends.low < low - 1e-9:
+                    assert hall(x, ends.low) == pytest.approx(cut)
+                if ends.high > high + 1e-9:
+                    assert hall(x, ends.high) == pytest.approx(-cut)
+            for alpha in (c.p * 0.99, min(0.999, c.p * 1.01)):  # word and interval agree
+                ends = c.interval(alpha)
+                assert ends is not None and (ends.low <= 0 <= ends.high) == (alpha < c.p)
+
+
 def test_samples_without_spread_or_skewness_have_none() -> None:
     m = moments([[1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [0.0, 0.0, 3.0]])
     assert m.skewness.tolist() == pytest.approx([0, 0, stats.skew([0, 0, 3])])
@@ -61,10 +92,14 @@ def test_samples_without_spread_or_skewness_have_none() -> None:
     assert not contrast(A, B, delta=0.02).skewed
 
 
-def test_values_are_joined_on_the_seed_and_seeds_that_one_side_lacks_are_named() -> None:
+def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
     shuffled = {s: B[s] for s in (7, 3, 0, 1, 6, 2, 5, 4)}
-    c = contrast({**A, 90: 1.0}, {-1: 1.0, **shuffled, 81: 1.1}, delta=0.02)
-    assert (c.pairs, c.unpaired, c.differences) == (8, (-1, 81, 90), contrast(A, B, delta=0.02).differences)
+    assert contrast(A, shuffled, delta=0.02) == contrast(A, B, delta=0.02)
+
+
+def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
+    c = contrast({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
+    assert (c.pairs, c.unpaired, c.mean) == (8, (80, 81, 90), pytest.approx(-0.045))
 
 
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
@@ -73,6 +108,19 @@ def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_rou
     assert ab.turned() == replace(ba, r=ab.r)
     accuracy = contrast(B, A, delta=0.02, lower_is_better=False)
     assert (accuracy.wins, accuracy.losses) == (8, 0)
+
+
+@pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
+def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
+    for use in (lambda: summarise(values), lambda: contrast(values, B, delta=0.02)):
+        with pytest.raises(ValueError, match="seed 3 is NaN"):
+            use()
+
+
+def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
+    for delta, family in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
+        with pytest.raises(ValueError, match="δ must be positive"):
+            contrast(A, B, delta=delta, family=family)
 
 
 def test_differences_whose_powers_underflow_are_none() -> None:
@@ -158,6 +206,13 @@ def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high:
     assert printed(divergence_interval(k, 8), 3) == (low, high)
 
 
+def test_the_p_of_signs_is_that_of_scipy_stats() -> None:
+    for k, n in [(0, 1), (1, 1), (1, 2), (0, 7), (2, 7), (7, 7), (11, 30), (15, 30)]:
+        arm = {seed: float(seed < k) for seed in range(n)}
+        c = contrast(arm | {n: math.inf}, dict.fromkeys(arm, 0.5) | {n: 0.5}, delta=1.0)
+        assert c.p == pytest.approx(stats.binomtest(k + 1, n + 1).pvalue)
+
+
 def test_the_interval_of_the_median_holds_what_signs_do_not_reject() -> None:
     x = np.random.default_rng(4).standard_normal(12)
     c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(12), 0.0), delta=1.0, lost=1)
@@ -187,14 +242,18 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: i
     assert (c.diverges_more, c.turned().diverges_more) == ((arm > 0), -(arm > 0))
 
 
-def test_holm_corrects_the_family_and_benjamini_hochberg_more_mildly() -> None:
+def test_a_rate_over_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="k"):
+        divergence_interval(9, 8)
+
+
+def test_holm_corrects_the_family() -> None:
     found = holm([0.3, 0.001, 0.04, 0.012, 0.02])
     assert [x.p for x in found] == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
     # the second step, .05/4, rejects; the third, .05/3, does not, and is that of all that are open
     assert [ALPHA / x.alpha for x in found] == pytest.approx([3, 5, 3, 4, 3])
-    milder = benjamini_hochberg([0.001, 0.012, 0.02, 0.04, 0.3])
-    # by hand: p·5/rank, then the running minimum from the right
-    assert [x.p for x in milder] == pytest.approx([0.005, 0.03, 1 / 30, 0.05, 0.3])
+    ps = np.random.default_rng(0).beta(0.3, 1, 40)
+    assert [x.p for x in holm(list(ps))] == pytest.approx(multipletests(ps, method="holm")[1])
 
 
 @pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
@@ -206,28 +265,17 @@ def test_a_p_is_significant_where_it_is_at_most_the_level_of_its_interval(adjust
             assert (adjusted <= ALPHA) == (p <= alpha)
 
 
-def test_corrections_take_no_p_values() -> None:
+def test_benjamini_hochberg_is_milder_than_holm() -> None:
+    ps = [0.001, 0.012, 0.02, 0.04, 0.3]
+    # by hand: p·5/rank, then the running minimum from the right
+    assert [x.p for x in benjamini_hochberg(ps)] == pytest.approx([0.005, 0.03, 1 / 30, 0.05, 0.3])
+
+
+def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
     assert holm([]) == benjamini_hochberg([]) == []
-
-
-@pytest.mark.parametrize(
-    ("use", "said"),
-    [
-        (partial(contrast, A, B, delta=0.0), "δ must be positive"),
-        (partial(contrast, A, B, delta=-0.1), "δ must be positive"),
-        (partial(contrast, A, B, delta=math.nan), "δ must be positive"),
-        (partial(contrast, A, B, delta=0.02, family=0), "the family at least 1"),
-        (partial(holm, [0.01, math.nan]), "between 0 and 1"),
-        (partial(holm, [0.01, -0.1]), "between 0 and 1"),
-        (partial(holm, [0.01, 1.1]), "between 0 and 1"),
-        (partial(divergence_interval, 9, 8), "k"),
-        (partial(summarise, {3: math.nan}), "seed 3 is NaN"),
-        (partial(contrast, {**A, 3: math.nan}, B, delta=0.02), "seed 3 is NaN"),
-    ],
-)
-def test_what_is_no_zone_no_family_no_p_no_rate_or_no_number_is_refused(use: partial, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        use()
+    for wrong in (math.nan, -0.1, 1.1):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            holm([0.01, wrong])
 
 
 def test_equivalence_depends_on_the_zone() -> None:
@@ -237,3 +285,11 @@ def test_equivalence_depends_on_the_zone() -> None:
     assert printed(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
     assert round(c.equivalence_p, 5) == 0.00923
     assert round(contrast(C, B, delta=0.005).equivalence_p, 4) == 0.0852
+
+
+@pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
+def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
+    a, b = np.array(list(A.values())), np.array(list(B.values()))
+    c, d = contrast(A, B, delta=delta), a - b
+    corrected = max(stats.t.sf(hall(d, -delta), 7), stats.t.cdf(hall(d, delta), 7))
+    assert c.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from reports.chapter.book import prediction
 from reports.statistics.designs import factorial_effects
@@ -26,9 +27,34 @@ def cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
     }
 
 
+def test_factorial_effects_are_recovered() -> None:
+    effects = {e.name: e for e in factorial_effects(cells(noise=0.0), FACTORS, delta=0.5)}
+    assert list(effects) == ["tying", "dropout", "ar", "tying × dropout", "tying × ar", "dropout × ar"]
+    # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is half of .08
+    assert effects["tying"].mean == pytest.approx(-0.16)
+    assert effects["dropout"].mean == pytest.approx(-0.06)
+    assert effects["tying × dropout"].mean == pytest.approx(0.04)
+    assert (effects["ar"].mean, effects["ar"].verdict.contrast.p) == (
+        0.0,
+        1.0,
+    )  # no noise of rounding is found significant
+
+
+def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
+    table = cells()
+    tying = factorial_effects(table, FACTORS, delta=0.5)[0]
+    on, off = (
+        [np.mean([x[s] for key, x in table.items() if key[0] is side]) for s in range(10)]
+        for side in (True, False)
+    )
+    expected = stats.ttest_rel(on, off)
+    c = tying.verdict.contrast
+    assert c.p == pytest.approx(expected.pvalue, rel=0.6) and c.p >= expected.pvalue  # allows for skewness
+    ends = c.interval()
+    assert ends is not None and ends.low == pytest.approx(expected.confidence_interval().low, abs=1e-3)
+
+
 def test_factorial_effects_are_corrected_together() -> None:
-    still = {e.name: e.verdict.contrast for e in factorial_effects(cells(noise=0.0), FACTORS, delta=0.5)}
-    assert (still["ar"].mean, still["ar"].p) == (0.0, 1.0)  # no noise of rounding is found significant
     found = {e.name: e.verdict for e in factorial_effects(cells(), FACTORS, delta=0.5)}
     assert max(found[name].difference.p for name in ("tying", "dropout", "tying × dropout")) < 0.001
     smallest = min(found.values(), key=lambda v: v.contrast.p)

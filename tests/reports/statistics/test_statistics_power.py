@@ -16,6 +16,13 @@ def test_the_seeds_that_decide_an_effect(dz: float, seeds: int) -> None:
     assert power.seeds_needed(dz) == power.seeds_needed(-dz) == seeds
 
 
+@pytest.mark.parametrize("dz", [0.05, 0.2, 0.8, 3.0])
+def test_seeds_needed_are_the_fewest_by_statsmodels_power(dz: float) -> None:
+    n = power.seeds_needed(dz, alpha=0.01)
+    at = TTestPower()
+    assert at.power(dz, n, 0.01) >= 0.8 > at.power(dz, n - 1, 0.01)
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30, 9000])
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
 @pytest.mark.parametrize("dz", [0.0, 0.03, 0.1, 0.5, 1.2, 8.0])
@@ -23,6 +30,12 @@ def test_power_agrees_with_the_noncentral_t(n: int, alpha: float, dz: float) -> 
     critical, shift = stats.t.isf(alpha / 2, n - 1), dz * math.sqrt(n)
     tails = stats.nct.sf(critical, n - 1, shift) + np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))
     assert power.power(dz, n, alpha) == pytest.approx(tails, abs=1e-7)
+
+
+@pytest.mark.parametrize("n", [5, 8, 10, 30])
+def test_the_detectable_effect_has_eighty_percent_power(n: int) -> None:
+    expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
+    assert power.minimum_detectable_effect(n) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_huge_need_is_told_at_once() -> None:

@@ -100,6 +100,21 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     assert not judged(differing(-0.05, 0.02)).open_by_skewness
 
 
+def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
+    family = {"sure": differing(-0.05, 0.02), "open": differing(0.02, 0.05), "wide": differing(0.01, 0.05)}
+    v = judge_contrasts(family)
+    levels = {name: 1 - x.interval.level for name, x in v.items()}
+    assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
+    same = judge_contrasts({"same": differing(0.0, 0.01), "wide": differing(0.01, 0.05)})["same"]
+    assert same.kind == "same" and 1 - same.interval.level == pytest.approx(2 * ALPHA / 2)
+
+
+def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
+    c = differing(-0.05, 0.02)
+    assert c.p < 0.05
+    assert verdict(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
+
+
 def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open() -> None:
     c = differing(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
     assert verdict(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
