@@ -98,8 +98,7 @@ def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile,
     benchmark.pedantic(everything, rounds=1)
     trials = arms * seeds
     benchmark.extra_info.update(trials=trials, memory=f"{peak:.0f} MiB", seconds=took)
-    most = 350 + 0.12 * trials  # MiB: a page is made of every result, with its curves
-    assert benchmark.disabled or (sum(took.values()) <= 0.12 * trials and peak <= most), (took, peak)
+    assert benchmark.disabled or (sum(took.values()) <= 120 * trials / 1000 and peak <= 400), (took, peak)
 
 
 def _fill(folder: Path, like: Result) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pandas as pd
 
 from bench.chapter.trial import ChapterTrial
@@ -24,6 +25,7 @@ from reports.comparison import Comparison
 from reports.design import Design, MeasuredArm
 from reports.elsewhere import Columns, arrange, design_of
 from reports.presentation import PLAIN
+from reports.statistics.estimators import mean_tails, moments
 from reports.trials import tabulate
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
@@ -56,6 +58,12 @@ SEEN = ("_base", "<script>alert(1)</script>", "$x_$ & \\frac", "nul␀␛[31m\uf
 def four_errors(rate: float, studies: int) -> float:
     """Four standard errors of a rate over simulated studies: with fixed seeds a failure is no accident."""
     return 4 * math.sqrt(rate * (1 - rate) / studies)
+
+
+def equivalence_p(x: np.ndarray, delta: float) -> np.ndarray:
+    """The p that each mean of samples (…, S) lies within ±δ."""
+    m = moments(x)
+    return np.maximum(mean_tails(m, -delta)[0], mean_tails(m, delta)[1])
 
 
 def compare(design: Design) -> Comparison:

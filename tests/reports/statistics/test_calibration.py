@@ -5,14 +5,14 @@ A tolerance is four standard errors of the binomial; seeds are fixed, so that a 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import four_errors
+from synthetic import equivalence_p, four_errors
 
 from bench.metric import Metric
 from reports.statistics.contrasts import contrast
@@ -22,6 +22,7 @@ from reports.statistics.estimators import (
     mean_tails,
     moments,
     step_down,
+    t_interval,
     tails_to_p,
 )
 from reports.statistics.power import ALPHA
@@ -46,15 +47,14 @@ def p_of(x: np.ndarray) -> np.ndarray:
     return tails_to_p(*mean_tails(moments(x)))
 
 
-def at_looks(d: np.ndarray, looks: Looks) -> np.ndarray:
-    """The p at each look alone: (K, …)."""
-    return np.array([p_of(x) for x, _ in seen(d, looks)])
-
-
-def so_far(ps: Sequence[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
+def so_far(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
     """The valid p after each look, from the p of each look alone: (K, …)."""
     q = np.minimum.accumulate([p / w for p, w in zip(ps, looks.weights, strict=True)])
     return looks.p(np.minimum(q, 1), sides)
+
+
+def different(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
+    return so_far([p_of(x) for x, _ in seen(d, looks)], looks, 2)
 
 
 def nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
@@ -64,31 +64,32 @@ def nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
     return values[:, 1:] - values[:, :1] if shared else values
 
 
-def test_p_holds_wherever_one_stops() -> None:
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
+def test_p_holds_wherever_one_stops(alpha: float) -> None:
     studies = 40_000
-    alone = at_looks(nulls(1, shared=False, studies=studies)[:, 0], LOOKS)
-    p = so_far(alone, LOOKS, 2)
+    d = nulls(1, shared=False, studies=studies)[:, 0]
+    p, alone = different(d), np.array([p_of(x) for x, _ in seen(d, LOOKS)])
     good = np.where((alone < 0.1).any(0), (alone < 0.1).argmax(0), 4)  # stop when it looks good
     rates = {"first": p[0], "last": p[-1], "good": np.take_along_axis(p, good[None], 0)[0]}
-    for alpha in (0.01, 0.05, 0.2):
-        for rule, stopped in rates.items():
-            assert np.mean(stopped <= alpha) <= alpha + four_errors(alpha, studies), rule
-        assert np.mean(p[-1] <= alpha) > 0.75 * alpha  # and not much looser: it allows for skewness
-        assert np.mean(alone.min(0) <= alpha) > 1.5 * alpha  # the plain p at the same looks
+    for rule, stopped in rates.items():
+        assert np.mean(stopped <= alpha) <= alpha + four_errors(alpha, studies), rule
+    assert np.mean(p[-1] <= alpha) > 0.75 * alpha  # and not much looser: it allows for skewness
+    assert np.mean(alone.min(0) <= alpha) > 1.5 * alpha  # the plain p at the same looks
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
-    alone = at_looks(nulls(ARMS, shared=shared), looks)
-    wrong = (step_down(so_far(alone, looks, 2)) <= ALPHA).any(-1)  # (K, studies)
+    d = nulls(ARMS, shared=shared)
+    p = different(d, looks)
+    wrong = (np.array([step_down(at) for at in p]) <= ALPHA).any(-1)  # (K, studies)
     for rule, claims in {"first look": wrong[0], "last look": wrong[-1], "as soon as": wrong.any(0)}.items():
         print(f"{looks}, shared baseline {shared}, {rule}: family-wise error {claims.mean():.4f}")
         assert claims.mean() <= ALPHA + four_errors(ALPHA, STUDIES)
-    plain = step_down(alone).min((0, -1)) <= ALPHA
+    plain = np.array([step_down(p_of(x)) for x, _ in seen(d, looks)]).min((0, -1)) <= ALPHA
     print(f"{looks}, shared baseline {shared}, plain p at the same looks: {plain.mean():.4f}")
     assert wrong.any(0).mean() > 0.025 and (plain.mean() > 0.1) == (looks is LOOKS)
-    assert np.mean(alone[0].min(-1) <= ALPHA) > 0.2  # without any correction
+    assert np.mean(p_of(d[..., :10]).min(-1) <= ALPHA) > 0.2  # without any correction
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
@@ -106,6 +107,32 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
         print(f"{looks}, coverage over all looks at 1 − .05/{family}: {rates}")
         for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness
             assert 1 - alpha - four_errors(alpha, studies) <= covered <= 1 - alpha / 2
+
+
+@pytest.mark.parametrize("seeds", [5, 8, 10])
+def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(seeds: int) -> None:
+    studies = 40_000
+    x = nulls(1, shared=False, studies=studies)[:, 0]
+    few, more = x[:, :seeds], x[:, seeds]
+    for level in (0.90, 0.95, 0.99):
+        ends = t_interval(few, level), mean_interval(moments(few), 1 - level)
+        plain, contrasts = (np.mean((low <= 0) & (high >= 0)) for low, high in ends)
+        assert plain == pytest.approx(level, abs=four_errors(level, studies))
+        assert plain <= contrasts <= level + 0.4 * (1 - level)  # that of a contrast allows for skewness
+    low, high = t_interval(few, one_more=True)
+    inside = np.mean((low <= more) & (more <= high))
+    assert inside == pytest.approx(0.95, abs=four_errors(0.95, studies))
+
+
+@pytest.mark.parametrize("looks", DESIGNS)
+@pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
+def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float, looks: Looks) -> None:
+    studies = 40_000
+    d = 1 + spread * nulls(1, shared=False, studies=studies)[:, 0]
+    rate = np.mean(so_far([equivalence_p(x, 1.0) for x, _ in seen(d, looks)], looks, 1)[-1] <= ALPHA)
+    print(f"{looks}, the same at δ with an SD of {spread} δ: {rate:.4f}")
+    assert rate <= ALPHA + four_errors(ALPHA, studies)
+    assert rate > (0.04 if spread <= 1 else 0.03 * (looks is LOOKS))  # attained where the zone is wide
 
 
 @cache
@@ -129,9 +156,8 @@ def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: 
     width = 0.9 * len(d.T) ** -0.2
     drawn = d[:, rng.integers(len(d.T), size=(studies, 40))].swapaxes(0, 1)  # (studies, arms, 40)
     drawn = drawn + width * d.std(-1, ddof=1)[:, None] * rng.standard_normal((studies, 1, 40))
-    alone = at_looks(drawn, LOOKS)
-    wrong = (step_down(so_far(alone, LOOKS, 2)[-1]) <= ALPHA).any(-1).mean()
-    fixed = (step_down(alone[0]) <= ALPHA).any(-1).mean()
+    wrong = (step_down(different(drawn)[-1]) <= ALPHA).any(-1).mean()
+    fixed = (step_down(p_of(drawn[..., :10])) <= ALPHA).any(-1).mean()
     print(
         f"{metric}, recentred, {len(d.T)} seeds: family-wise error {wrong:.4f}; ten fixed seeds {fixed:.4f}"
     )
@@ -157,9 +183,37 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
     assert 0.01 < wrong <= ALPHA + four_errors(ALPHA, studies)
 
 
+def test_a_study_of_noise_through_decide_itself() -> None:
+    studies, seeds = 100, range(40)
+    d = 0.015 * nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
+    wrong, decided = 0, 0
+    for study in d:
+        zero = dict.fromkeys(seeds, 0.0)
+        pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
+        found = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
+        kinds = [by[METRIC.name].kind for by in found]
+        wrong += any(kind in ("better", "worse") for kind in kinds)
+        decided += kinds.count("same")
+        assert _claimed(study) == {i for i, kind in enumerate(kinds) if kind != "open"}
+    print(f"12 arms without effect: {wrong / studies:.3f} wrong, {decided / studies / 12:.3f} the same")
+    assert wrong / studies <= ALPHA + four_errors(ALPHA, studies)
+    assert decided > 0.5 * studies * 12  # and the true answer is found
+
+
+def _claimed(study: np.ndarray) -> set[int]:
+    """The arms that are decided, by the vectorised functions: frozen p, both families, look by look."""
+    p, e = different(study), so_far([equivalence_p(x, METRIC.delta) for x, _ in seen(study, LOOKS)], LOOKS, 1)
+    end = np.full(len(study), -1)
+    for k in range(len(LOOKS.numbers)):
+        at, arms = np.where(end < 0, k, end), np.arange(len(study))
+        small = (step_down(p[at, arms]) <= ALPHA) | (step_down(e[at, arms]) <= ALPHA)
+        end[(end < 0) & small] = k
+    return set(np.flatnonzero(end >= 0).tolist())
+
+
 @pytest.mark.parametrize("effect", [0.0, 0.02, 0.04])
 def test_what_a_plan_expects_is_what_decide_takes(effect: float) -> None:
-    studies, seeds, rng = 200, range(40), np.random.default_rng(9)
+    studies, seeds, rng = 300, range(40), np.random.default_rng(9)
     taken, decided = [], []
     for _ in range(studies):
         arm = dict(enumerate((effect + 0.03 * rng.standard_normal(40)).tolist()))

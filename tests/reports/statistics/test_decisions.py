@@ -69,7 +69,7 @@ def test_each_contrast_ends_at_its_own_look() -> None:
 
 def test_what_lies_beyond_a_look_changes_nothing() -> None:
     rng = np.random.default_rng(5)
-    for trial in range(3):
+    for trial in range(6):
         pairs = {f"{i}": arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
         state, names = run(cut(pairs, 0)), list(pairs)
         while any(state.seeds_requested.values()):

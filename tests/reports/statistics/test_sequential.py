@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from reports.statistics import sequential
 from reports.statistics.contrasts import contrast
+from reports.statistics.estimators import mean_interval, moments
 from reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate
 
 SHORT, EARLY = Looks((10, 20, 40)), Looks((5, 10, 15, 20, 30, 40))
@@ -63,24 +64,36 @@ def test_p_values_at_the_default_looks() -> None:
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
-    draws = 400_000
-    fresh = simulate(LOOKS.numbers, draws=draws, seed=1)
+    fresh = simulate(LOOKS.numbers, seed=1)
     for sides in (1, 2):
         for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
             again = np.interp(LOOKS.critical(p, sides), fresh[sides], fresh[0])
-            assert again == pytest.approx(p, rel=of_two(p, draws, STORED))
+            assert again == pytest.approx(p, rel=of_two(p, DRAWS, STORED))
 
 
-def test_a_table_rises_and_is_stored_read_and_simulated_again_as_the_same(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
+def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> None:
+    studies = 20_000
+    d = np.random.default_rng(2).standard_normal((studies, 12))
+    looks = Looks((4, 5, 12))
+    seen = zip(looks.numbers, looks.weights, strict=True)
+    smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in seen], axis=0)
+    for p in (0.3, 0.05):
+        rate = np.mean(smallest <= looks.critical(p))
+        assert rate == pytest.approx(p, rel=of_two(p, studies, DRAWS))
+
+
+def test_the_table_is_the_same_each_time_and_rises() -> None:
+    once, again = simulate((5, 8), draws=3_000), simulate((5, 8), draws=3_000)
+    assert np.array_equal(once, again)
+    assert (np.diff(once, axis=1) >= 0).all()
+    assert once[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
+
+
+def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setattr(sequential, "__file__", f"{tmp_path}/sequential.py")
     sequential.store((3, 7), draws=2_000)
-    stored = sequential._table((3, 7))
+    assert np.array_equal(sequential._table((3, 7)), simulate((3, 7), draws=2_000))
     sequential._table.cache_clear()
-    assert np.array_equal(stored, simulate((3, 7), draws=2_000))
-    assert (np.diff(stored, axis=1) >= 0).all()
-    assert stored[0, [0, 1, -1]] == pytest.approx([1 / 2001, 2 / 2001, 1.0])
 
 
 def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
@@ -105,10 +118,17 @@ def test_looks_that_do_not_rise_from_two_are_refused(numbers: tuple[int, ...]) -
         Looks(numbers)
 
 
-def test_a_contrast_at_a_look_has_the_same_p_as_alone_and_detects_less() -> None:
-    sides = dict(enumerate(np.random.default_rng(3).normal(0.01, 0.03, 15))), dict.fromkeys(range(15), 0.0)
-    plain, c = (contrast(*sides, delta=0.02, family=4, look=look) for look in (FIXED, Look(LOOKS, 1)))
+def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
+    d = np.random.default_rng(3).normal(0.01, 0.03, 15)
+    sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
+    c = contrast(*sides, delta=0.02, family=4, look=Look(LOOKS, 1))
+    w = math.sqrt(15 / 40)
+    for sides_, tail in ((2, w * LOOKS.critical(0.01) / 2), (1, w * LOOKS.critical(0.01, sides=1))):
+        found, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
+        assert (found.low, found.high) == pytest.approx(expected)
     assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
+    plain = contrast(*sides, delta=0.02, family=4)
+    assert plain.look is FIXED
     assert (c.p, c.equivalence_p, c.mean) == (plain.p, plain.equivalence_p, plain.mean)
     assert c.mde > plain.mde and c.seeds_needed > plain.seeds_needed
 

@@ -23,6 +23,11 @@ def test_settling_the_size_takes_longer_where_the_difference_is_near_delta() -> 
     assert expected(LOOKS, sd=0.02, delta=0.02, effect=0.02, until_size=True).decided < 0.1
 
 
+def test_large_effects_and_small_spreads_take_the_first_look() -> None:
+    assert expected(LOOKS, sd=0.01, delta=0.02, effect=0.2).seeds == 10
+    assert expected(LOOKS, sd=0.001, delta=0.02, effect=0.0).decided == 1
+
+
 def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
     few, many = (expected(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
     wide = expected(LOOKS, sd=0.06, delta=0.02, effect=0.04, family=15)
