@@ -51,6 +51,7 @@ STYLE: Any = {
 }
 
 
+@mpl.rc_context(STYLE)
 def blank_axes(
     size: tuple[float, float], left: float, top: float, width: float, height: float
 ) -> tuple[Figure, Axes]:
@@ -83,10 +84,8 @@ def drawing(name: str, title: str, description: str, draw: Callable[[], Figure])
     written = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has the fonts
-        figure = draw()
-        canvas: Any = FigureCanvasSVG(figure)
+        canvas: Any = FigureCanvasSVG(draw())
         canvas.print_svg(written, metadata={"Date": None})
-        figure.clear()  # its parts refer to each other: thousands would wait for the collector
     root = ET.fromstring(written.getvalue())
     _drop_metadata(root)
     for element in root.iter():

@@ -188,6 +188,17 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 
+def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
+    base, long, short = (arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
+
+    def paths_and_texts(*arms):
+        pictures = panels.curves(compare(study(arms)))["valid_loss"]
+        shown = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
+        return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in shown.items()}
+
+    assert paths_and_texts(base, long, short) == paths_and_texts(base, short, long)
+
+
 def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
     c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
     assert len(panels.curves(c)["valid_loss"][0]) < 60_000
