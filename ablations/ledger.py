@@ -40,6 +40,7 @@ class Ledger:
     root: Path
     warn: Callable[[str], None] = _to_stderr
     _warned: set[str] = field(default_factory=set, repr=False, compare=False)
+    _parts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # see `_shared`
 
     def __post_init__(self) -> None:
         require(not self.root.is_file(), "is a file", place=self.root, cure="give the folder of the results")
@@ -142,6 +143,9 @@ class Ledger:
             if whole:
                 why = "its details are damaged or missing"
                 fields |= self.details(id, body["details"])
+            witnesses = {factor: self._shared(seen) for factor, seen in fields["witnesses"].items()}
+            fields |= {"witnesses": witnesses, "environment": self._shared(fields["environment"])}
+            fields["trial"] = {key: self._shared(setting) for key, setting in fields["trial"].items()}
             result = Result.from_dict(fields)
             if result.trial.id != id:
                 raise ValueError("holds another trial")
@@ -151,6 +155,10 @@ class Ledger:
             self.set_aside(path, data, f"{why}, so it counts as missing")
             return None
         return result
+
+    def _shared(self, part: Any) -> Any:
+        """The equal part of an earlier result: the parts of thousands of results differ little."""
+        return self._parts.setdefault(repr(part), part)
 
     @contextmanager
     def lock_study(self, study: str) -> Iterator[None]:

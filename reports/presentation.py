@@ -55,6 +55,7 @@ class Presentation:
     step: str = "step or epoch"  # what curves are drawn against
     given: str = ""  # ", given this validation set" where all trials have one
     trial: str = ""
+    once: tuple[str, ...] = ()  # records of which a page shows those of one trial
 
     def scale(self, metric: str) -> Scale:
         """How a metric is read; one that is not known, by its name in words."""

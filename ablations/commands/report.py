@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ablations.ledger import MISREAD, Ledger, seal, unseal
+from ablations.ledger import MISREAD, Ledger, read_required, seal, unseal
 from ablations.study import stored_plans
 from ablations.study.plan import Plan
 from ablations.training.comparison import compare_plan, read, render
@@ -42,28 +42,44 @@ def index(ledger: Ledger, out: Path) -> None:
     """Render the index over every study that was run."""
     from reports.render import render_index  # see comparison.render
 
+    render_index([_entry(plan, ledger, out) for plan in stored_plans.all_stored(ledger)], out)
+
+
+def _entry(plan: Plan, ledger: Ledger, out: Path) -> "Entry":
+    """What the index says of a study: as it was kept, unless plan, results or code have changed."""
+    from reports.render import Entry
+
+    state = state_of(plan, ledger)
+    with suppress(OSError, *MISREAD):
+        kept = unseal(_place(plan, out).read_bytes())
+        if kept["state"] == state:
+            return Entry(plan.study, float(kept["largest"]), Markup(kept["html"]))
+    return keep_entry(plan, compare_plan(plan, ledger.results(plan.ids)), state, out)
+
+
+def state_of(plan: Plan, ledger: Ledger) -> str:
+    """A hash of what an entry of the index follows from: a plan, its results and our code.
+
+    To be taken before the results are read: an entry is then never kept as the one of later results.
+    """
     root = Path(__file__).parents[2]
     parts = ("bench/*.py", "reports/**/*.py", "reports/**/*.html")
     code = digest(sorted(file for part in parts for file in root.glob(part)))
-    render_index([_entry(plan, code, ledger, out) for plan in stored_plans.all_stored(ledger)], out)
+    stored = read_required(stored_plans.path_of(ledger, plan.study))
+    return hashlib.sha256(stored + f"{code}{ledger.digest(sorted(plan.ids))}".encode()).hexdigest()
 
 
-def _entry(plan: Plan, code: str, ledger: Ledger, out: Path) -> "Entry":
-    """What the index says of a study: as the last index did, unless plan, results or code have changed.
+def keep_entry(plan: Plan, comparison: "Comparison", state: str, out: Path) -> "Entry":
+    """Describe a study for the index, and keep that for the next ones."""
+    from reports.render import describe
 
-    The hash of the results is taken before they are read: nothing is kept as the answer of later ones.
-    """
-    from reports.render import Entry, describe
-
-    kept = out / ".index" / f"{page_of(plan.study, out).parent.name}.json"
-    state = hashlib.sha256(f"{code}{plan}{ledger.digest(plan.ids)}".encode()).hexdigest()
-    with suppress(OSError, *MISREAD):
-        body = unseal(kept.read_bytes())
-        if body["state"] == state:
-            return Entry(plan.study, float(body["largest"]), Markup(body["html"]))
-    entry = describe(compare_plan(plan, ledger.results(plan.ids)))
-    save(kept, seal({**entry._asdict(), "state": state}))
+    entry = describe(comparison)
+    save(_place(plan, out), seal({**entry._asdict(), "state": state}))
     return entry
+
+
+def _place(plan: Plan, out: Path) -> Path:
+    return out / ".index" / f"{page_of(plan.study, out).parent.name}.json"
 
 
 def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ablations import run_folder
 from ablations.commands.plan import print_plans
-from ablations.commands.report import index, prepare_folder, report_parts
+from ablations.commands.report import index, keep_entry, prepare_folder, report_parts, state_of
 from ablations.ledger import Ledger
 from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
@@ -97,13 +97,11 @@ def _run_study(
             device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.make_plan(study, command, device.kind)
-        read(plan, ledger)  # sets aside what is damaged; the curves, 55 KB a trial, are not kept
-        known = {id: r for id, r in ledger.results(plan.ids).items() if is_final(r, options.retry)}
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=SeedScheduler(plan, known),
+                scheduler=SeedScheduler(plan, _known(plan, ledger, retry=options.retry)),
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -112,18 +110,26 @@ def _run_study(
             )
             _begin(study_run)
             interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
-            plan, arm_names = study_run.plan, study_run.plan.arm_names
-            results = read(plan, ledger)  # again: one may have been damaged or removed meanwhile
+            plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
+            del study_run, trials  # and their results: one may have been damaged or removed meanwhile
             # before the page is rendered: if that fails, MLflow has every trial
-            writer.write_missing((arm_names[id], result) for id, result in results.items())
+            writer.write_missing((arm_names[id], whole) for id in plan.ids if (whole := ledger.read(id)))
+            state, results = state_of(plan, ledger), read(plan, ledger)
             comparison = compare_plan(plan, results)
             page = render(comparison, options.out)
+            keep_entry(plan, comparison, state, options.out)
             writer.publish(*report_parts(page, plan, comparison))
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
-    faults = _print_outcome(study_run, comparison, results, interrupted)
+    faults = _print_outcome(comparison, plan, results, trained, budget.has_refused, interrupted)
     print(f"report: {page}")
     return comparison, faults, interrupted
+
+
+def _known(plan: plans.Plan, ledger: Ledger, *, retry: bool) -> dict[str, Result]:
+    """The results of trials that are not run again, without details; those that are damaged are set aside."""
+    stored = (result.without_details() for id in plan.ids if (result := ledger.read(id)))
+    return {result.trial.id: result for result in stored if is_final(result, retry)}
 
 
 def _begin(study_run: StudyRun) -> None:
@@ -152,7 +158,12 @@ def _begin(study_run: StudyRun) -> None:
 
 
 def _print_outcome(
-    study_run: StudyRun, comparison: "Comparison", results: Mapping[str, Result], interrupted: bool
+    comparison: "Comparison",
+    plan: plans.Plan,
+    results: Mapping[str, Result],
+    trained: set[str],
+    timed_out: bool,
+    interrupted: bool,
 ) -> int:
     """Print what became of a plan's trials. Returns how many failed or have no result.
 
@@ -161,7 +172,6 @@ def _print_outcome(
     from reports.claims import mixed_machines, seen_data  # scipy: most of a second, so not before training
     from reports.render import answer_lines
 
-    plan, trained, timed_out = study_run.plan, study_run.trained, study_run.budget.has_refused
     scheduler = SeedScheduler(plan, results)
     left, ends = len(scheduler.pending), Counter(result.status for result in results.values())
     new = sum(results[id].done for id in trained & results.keys())

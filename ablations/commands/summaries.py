@@ -64,7 +64,7 @@ def _summarise(
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
         title=_title(measured, judged[0], scale),
         metrics=_means(measured, shown.metrics(judged), shown),
-        curves=_curves(measured, shown.drawn or judged, shown),
+        curves=_curves(measured, shown.drawn or judged),
         seeds=_seeds(measured, plan.metrics[0], row, len(set(arm.trials.values()))),
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
@@ -120,15 +120,16 @@ def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | N
     return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
-def _curves(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, dict[int, float]]:
+def _curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
     """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
     done = finished(arm)
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
     points: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
-    for point in chain.from_iterable(map(tracking.points, done)):
-        if point.metric in points and math.isfinite(point.value):
-            points[point.metric].setdefault(round(point.step), []).append(point.value)
+    for name, curve in points.items():
+        for step, value in chain.from_iterable(result.curves.get(name, ()) for result in done):
+            if math.isfinite(value):
+                curve.setdefault(round(step), []).append(value)
     return {
         name: {step: fmean(of_seeds) for step, of_seeds in curve.items() if len(of_seeds) == len(done)}
         for name, curve in points.items()

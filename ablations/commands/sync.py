@@ -27,7 +27,8 @@ def sync(studies: Sequence[str], folder: Path) -> int:
             results, written = read(plan, ledger), 0
             if results:
                 runs, arm_names = StudyRuns(plan, where), plan.arm_names
-                written = sum(runs.write_trial(arm_names[id], result) for id, result in results.items())
+                whole = ((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
+                written = sum(runs.write_trial(arm, result) for arm, result in whole)
                 comparison = compare_plan(plan, results)
                 runs.publish(*report_parts(render(comparison, Path(pages)), plan, comparison))
         print(f"{visible(plan.study)}: {written} written, {len(results) - written} there already")

@@ -90,7 +90,7 @@ def runs(client: Any, experiment: str) -> Iterator[Any]:
     """Every run of an experiment, page by page."""
     token = None
     while True:
-        page = client.search_runs([experiment], max_results=200, page_token=token)
+        page = client.search_runs([experiment], max_results=50, page_token=token)
         yield from page
         token = page.token
         if not token:

@@ -45,7 +45,10 @@ class Writer:
         self._put(lambda: self._write_trial(arm, read()))
 
     def write_missing(self, trials: Iterable[tuple[str, Result]]) -> None:
-        """Write the trials, each with its arm, that MLflow lacks, also after an error; wait for them."""
+        """Write the trials, each with its arm, that MLflow lacks, also after an error; wait for each.
+
+        They are taken one by one: thousands may not fit in memory.
+        """
         self._at_end = True
         if not self._wait():
             return
@@ -53,7 +56,8 @@ class Writer:
             self.error, self._runs = None, None
         for arm, result in trials:
             self._put(partial(self._write_trial, arm, result))
-        self._wait()
+            if not self._wait():
+                return
 
     def publish(self, report: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()) -> None:
         """Queue `StudyRuns.publish`."""

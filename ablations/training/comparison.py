@@ -1,10 +1,13 @@
 """From a plan and its results to the comparison of its arms, and its page."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ablations.ledger import Ledger
 from ablations.study import plan as plans
@@ -36,8 +39,41 @@ def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
 
 
 def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
-    """The stored results of a plan's trials, by id, with all that a page and MLflow show: all but traces."""
-    return {id: replace(result, trace={}) for id in plan.ids if (result := ledger.read(id))}
+    """The stored results of a plan's trials, by id, with those of their details that pages and arms show.
+
+    These are the curves that are drawn, and records; but of those that the presentation has `once`, the first
+    that there are, by seed and arm.
+    """
+    drawn, once, told = plan.tracking.drawn, PRESENTATIONS[plan.trainer].once, False
+    results = {}
+    for id, _ in sorted(plan.arm_and_seed.items(), key=lambda item: item[1][1]):
+        if result := ledger.read(id):
+            records = {name: record for name, record in result.records.items() if name not in once}
+            if not told and result.done and len(records) < len(result.records):
+                records, told = dict(result.records), True
+            shown = {name: curve for name, curve in result.curves.items() if not drawn or name in drawn}
+            curves: Any = {name: Points(curve) for name, curve in shown.items()}
+            results[id] = replace(result, records=records, curves=curves, trace={})
+    return results
+
+
+class Points(Sequence[tuple[float, float]]):
+    """A curve's points (step, value), kept as an array: thousands of results have them in memory."""
+
+    def __init__(self, points: Sequence[tuple[float, float]]) -> None:
+        self._array = np.array(points, dtype=float).reshape(-1, 2)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A point; of a slice its points."""
+        found = self._array[index].tolist()
+        return tuple(map(tuple, found)) if isinstance(index, slice) else tuple(found)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.float64]:
+        """Of shape (points, 2)."""
+        return np.array(self._array, dtype=dtype, copy=copy)
 
 
 def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:

@@ -37,5 +37,6 @@ CHAPTER = Presentation(
     curves="reports.chapter.page:curves",
     step="epoch",
     trial="reports.chapter.trial:sections",
+    once=("passage",),
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.errors import plural
 from bench.machine_kind import kind
 from bench.trial import Result
@@ -41,9 +44,9 @@ def extras(c: Comparison, best: Comparison) -> Extras:
     )
 
 
-def curves(result: Result) -> Mapping[str, Sequence[tuple[float, float]]]:
+def curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
     """The learning curve of a trial: its validation loss by epoch, from 1."""
-    return {"valid_loss": [(epoch + 1, loss) for epoch, loss in result.curves.get("valid_loss", ())]}
+    return {"valid_loss": np.reshape(result.curves.get("valid_loss", ()), (-1, 2)) + np.array([1, 0])}
 
 
 def describe_fits(held: Sequence[BookComparison], c: Comparison) -> str:

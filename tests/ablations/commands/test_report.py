@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from many_trials import keep, study
+from many_trials import keep, planned, study
 
 from ablations.commands import report
 from ablations.commands.report import index, prepare_folder
 from ablations.ledger import Ledger
+from ablations.study import stored_plans
+from ablations.training.comparison import compare_plan, read
 from bench import identity
 from reports import answer
 
@@ -116,6 +118,45 @@ def test_an_index_compares_the_studies_alone_that_have_changed_or_all_by_other_c
     assert compared_by_index() == ["width"]
     monkeypatch.setitem(identity._CONTENTS, Path(answer.__file__), "of an edited file")
     assert compared_by_index() == ["other", "width"]
+
+
+def test_an_index_compares_no_study_again_whose_entry_was_kept_with_its_page(
+    tmp_path: Path, monkeypatch
+) -> None:
+    results = study(seeds=12, arms=2)
+    ledger = keep(tmp_path, results)
+    plan = stored_plans.store(planned(results), ledger)  # has seed 2 before seed 10; its file, not
+    state = report.state_of(plan, ledger)
+    report.keep_entry(plan, compare_plan(plan, read(plan, ledger)), state, tmp_path / "out")
+    index(ledger, tmp_path / "fresh")
+    monkeypatch.setattr(report, "compare_plan", None)
+    index(ledger, tmp_path / "out")
+    assert read_index(tmp_path / "out") == read_index(tmp_path / "fresh")
+
+
+def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_passage_of_the_first_that_finished(
+    tmp_path: Path,
+) -> None:
+    records = {"roles": {"digit": [1.0, 2, 3]}, "passage": [{"token": "one", "guess": "two", "p": 0.5}]}
+    results = {
+        arm: [replace(r, records=records) for r in of_arm[2:]]
+        for arm, of_arm in study(seeds=12, arms=2).items()
+    }
+    baseline, other = results
+    results[baseline][0] = replace(results[baseline][0], status="failed")
+    ledger = keep(tmp_path, results)
+    as_made, stored = (
+        read(plan, ledger) for plan in (planned(results), stored_plans.stored("width", ledger))
+    )
+    for found in (as_made, stored):  # of the second seed 10 comes before seed 2
+        (told,) = (result.trial for result in found.values() if "passage" in result.records)
+        assert told == results[other][0].trial
+    for id, result in as_made.items():
+        whole = ledger.read(id)
+        assert whole and result.records["roles"] == whole.records["roles"] and not result.trace
+        assert {name: [*curve] for name, curve in result.curves.items()} == {
+            name: [*whole.curves[name]] for name in ("train_loss", "valid_loss", "valid_accuracy")
+        }
 
 
 def test_an_index_goes_without_what_is_damaged_of_the_last_one(ledger: Ledger, tmp_path: Path) -> None:
