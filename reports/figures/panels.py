@@ -74,7 +74,7 @@ def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> 
     levels += [x for mine in by_arm.values() for x in mine.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
     about = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
-    panel = _panel(axes, pad_ends(levels))  # one for all arms: to make axes takes longer than to draw in them
+    panel = _panel(axes, pad_ends(levels or [0.0]))  # one for all arms: making axes takes as long as drawing
     return {
         i: drawing(
             f"{prefix}-{i}",

@@ -199,6 +199,16 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     assert paths_and_texts(base, long, short) == paths_and_texts(base, short, long)
 
 
+def test_trials_without_a_finite_point_have_no_curve():
+    base, other = arm("base", 0.0, seeds=3), arm("other", 0.1, seeds=3)
+    infinite = {"valid_loss": ((0.0, math.inf), (1.0, math.inf))}
+    lost = [
+        replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
+        for a in (base, other)
+    ]
+    assert panels.curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
+
+
 def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
     c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
     assert len(panels.curves(c)["valid_loss"][0]) < 60_000
