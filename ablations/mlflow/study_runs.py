@@ -80,18 +80,21 @@ class StudyRuns:
 
     def _read_runs(self) -> None:
         """Read which runs there are. Delete those not written whole, and second copies of a trial."""
+        outdated = []  # deleted once all are read: a page begins after so many runs as were read before
         for run in runs(self._client, self._experiment.id):
             found, info = run.data.tags, run.info
             if ROLE not in found:  # a run of the user's own
                 continue
             key = found.get("unrolled.arm", ""), found.get("unrolled.trial", "")
             if info.status not in ENDED or key in self._trials:
-                self._client.delete_run(info.run_id)
+                outdated.append(info.run_id)
             elif found[ROLE] == "trial":
                 plan, parent = found.get(PLAN, ""), found.get(PARENT, "")
                 self._trials[key] = _TrialRun(info.run_id, info.status, info.start_time, plan, parent)
             else:
                 self._summaries[info.run_id] = found
+        for run_id in outdated:
+            self._client.delete_run(run_id)
 
     def write_trial(self, arm: str, result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns whether it was written."""
@@ -214,4 +217,4 @@ def plan_mark(plan: Plan) -> str:
 
     The trials of the winners of tuning do not enter it, as they are not known at first.
     """
-    return text(f"{plan.hash}-{digest(' '.join(plan.ids_at_start))[:16]}", TAG_LENGTH)
+    return text(f"{plan.hash}-{digest(' '.join(sorted(plan.ids_at_start)))[:16]}", TAG_LENGTH)

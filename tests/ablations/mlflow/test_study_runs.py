@@ -47,15 +47,34 @@ def test_a_deleted_experiment_is_brought_back(client, study, store, result, one)
     assert one(store)[0] == "baseline/seed=0"
 
 
-def test_more_trials_than_a_page_are_read(study, store, result, monkeypatch, snapshot):
+@pytest.fixture
+def small_pages(monkeypatch):
+    """Pages of two runs."""
     from mlflow import MlflowClient
 
     search = MlflowClient.search_runs
-    small = lambda self, ids, max_results, page_token: search(self, ids, max_results=2, page_token=page_token)  # noqa: E731
+
+    def small(self, ids, *more, **options):
+        return search(self, ids, *more, **options | ({"max_results": 2} if "page_token" in options else {}))
+
+    monkeypatch.setattr(MlflowClient, "search_runs", small)
+
+
+def test_more_trials_than_a_page_are_read(study, store, result, small_pages):
     results = {"baseline": [result(seed=s) for s in range(5)]}
     sync(study, results, store)
-    monkeypatch.setattr(MlflowClient, "search_runs", small)
     assert sync(study, results, store)[1] == 5
+
+
+def test_trials_behind_one_that_is_half_written_are_read_and_none_is_written_twice(
+    client, study, store, result, snapshot, small_pages
+):
+    results = {"baseline": [result(seed=s) for s in range(5)]}
+    sync(study, results, store)
+    newest = client.search_runs([client.experiment.experiment_id], max_results=1)[0]
+    client.update_run(newest.info.run_id, status="RUNNING")
+    assert sync(study, results, store) == (1, 4)
+    assert [run[0] for run in snapshot(store)] == [f"baseline/seed={s}" for s in range(5)]
 
 
 # the study's own run
