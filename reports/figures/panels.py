@@ -1,5 +1,6 @@
 """Pictures of a comparison, each None where there is nothing to draw."""
 
+import gc
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from reports.statistics.estimators import t_interval
 
 _POINTS, _ALL_POINTS = 60, 40_000  # most points that one learning curve keeps, and all of them
 _MUTED = COLOURS["muted"]
-_GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
+_GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2), "zorder": 1.9}  # the baseline's line
 
 Curves = Mapping[str, Sequence[tuple[float, float]]]
 """The points (step, value) of a trial's learning curves, by metric."""
@@ -75,15 +76,14 @@ def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> 
     title = scale.title.capitalize()
     about = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
     panel = _panel(axes, pad_ends(levels or [0.0]))  # one for all arms: making axes takes as long as drawing
-    return {
-        i: drawing(
-            f"{prefix}-{i}",
-            f"Learning curves of {c.rows[i].arm.name}",
-            about,
-            partial(_curves, panel, c.rows[i].arm.name, by_arm[i], means[i], base),
-        )
-        for i, base in bases.items()
-    }
+    pictures = {}
+    for i, base in bases.items():
+        name = c.rows[i].arm.name
+        draw = partial(_curves, panel, name, by_arm[i], means[i], base)
+        pictures[i] = drawing(f"{prefix}-{i}", f"Learning curves of {name}", about, draw)
+        if len(pictures) % 50 == 0:
+            gc.collect()  # what seaborn leaves behind: a tenth of a megabyte an arm
+    return pictures
 
 
 def common_seeds(c: Comparison) -> tuple[int, ...]:
@@ -102,26 +102,32 @@ def _mean_points(
     complete = mine.groupby("step").seed.transform("size") == mine.seed.nunique()
     if (points.arm != row.index).all() and (level := mean_of(row.arm, metric)) is not None:
         return pd.DataFrame({"step": [points.step.min(), points.step.max()], "value": level})
-    return mine[complete]
+    return mine.loc[complete, ["step", "value"]]
 
 
 def _curves(
     panel: tuple[Figure, Axes], name: str, points: pd.DataFrame, mean: pd.DataFrame, base: pd.DataFrame | None
 ) -> Figure:
-    """The panel with the curves of one arm, in place of those of the arm before."""
+    """The panel with the curves of one arm, in place of those of the arm before; seeds keep their lines."""
     figure, ax = panel
-    for earlier in (*ax.lines, *ax.collections):
+    thin = [line for line in ax.lines if line.get_gid()]
+    for earlier in {*ax.lines, *ax.collections}.difference(thin):
         earlier.remove()
-    ax.relim()
+    step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
+    seeds = points.groupby("seed").indices
+    thin += [
+        ax.add_line(Line2D([], [], color=_MUTED, lw=0.6, alpha=0.4)) for _ in range(len(thin), len(seeds))
+    ]
+    for line in thin[len(seeds) :]:
+        line.set_visible(False)
+    for line, (seed, rows) in zip(thin, seeds.items(), strict=False):
+        line.set(data=(step[rows], value[rows]), gid=f"seed{seed}", visible=True)
+        if not done[last := rows[-1]]:
+            ax.plot(step[last], value[last], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
+    ax.relim(visible_only=True)
     ax.set_title(short(name, 26))
     if base is not None:
         ax.plot(base.groupby("step").value.mean(), **_GREY)
-    step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
-    for seed, rows in points.groupby("seed").indices.items():
-        # ax.plot takes a third longer, and there are hundreds
-        ax.add_line(Line2D(step[rows], value[rows], color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}"))
-        if not done[last := rows[-1]]:
-            ax.plot(step[last], value[last], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
     sns.lineplot(mean, x="step", y="value", errorbar=_t_band, ax=ax, err_kws={"lw": 0}, **_MEAN)
     for band in ax.collections:
         band.set(facecolor=_MUTED, alpha=0.35)
