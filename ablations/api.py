@@ -84,7 +84,7 @@ class Outcome:
     study: str
     folder: Path  # of the results
     page: Path  # its report
-    comparison: Comparison
+    comparison: Comparison  # its results have the details that the page shows; `result` has all of one
 
     @property
     def results(self) -> pd.DataFrame:

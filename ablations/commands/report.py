@@ -3,19 +3,21 @@
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ablations.ledger import MISREAD, Ledger, read_required, seal, unseal
+from ablations.ledger import MISREAD, Ledger, seal, unseal
 from ablations.study import stored_plans
 from ablations.study.plan import Plan
 from ablations.training.comparison import compare_plan, read, render
 from bench.errors import BadInput
 from bench.files import PARTIAL, save, sweep
 from bench.identity import digest
+from bench.trial import canonical
 from reports.design import page_of
 
 if TYPE_CHECKING:
@@ -65,8 +67,8 @@ def state_of(plan: Plan, ledger: Ledger) -> str:
     root = Path(__file__).parents[2]
     parts = ("bench/*.py", "reports/**/*.py", "reports/**/*.html")
     code = digest(sorted(file for part in parts for file in root.glob(part)))
-    stored = read_required(stored_plans.path_of(ledger, plan.study))
-    return hashlib.sha256(stored + f"{code}{ledger.digest(sorted(plan.ids))}".encode()).hexdigest()
+    results = ledger.digest(sorted(plan.ids))  # a stored plan has its seeds in another order
+    return hashlib.sha256(canonical([code, asdict(plan), results])).hexdigest()
 
 
 def keep_entry(plan: Plan, comparison: "Comparison", state: str, out: Path) -> "Entry":

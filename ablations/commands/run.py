@@ -117,12 +117,12 @@ def _run_study(
             state, results = state_of(plan, ledger), read(plan, ledger)
             comparison = compare_plan(plan, results)
             page = render(comparison, options.out)
-            keep_entry(plan, comparison, state, options.out)
             writer.publish(*report_parts(page, plan, comparison))
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(comparison, plan, results, trained, budget.has_refused, interrupted)
     print(f"report: {page}")
+    keep_entry(plan, comparison, state, options.out)
     return comparison, faults, interrupted
 
 

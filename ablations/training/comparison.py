@@ -41,12 +41,12 @@ def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
 def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     """The stored results of a plan's trials, by id, with those of their details that pages and arms show.
 
-    These are the curves that are drawn, and records; but of those that the presentation has `once`, the first
-    that there are, by seed and arm.
+    These are the curves that are drawn (all that a program tells), and records; but of those that the
+    presentation has `once`, the ones of the first finished trial, baseline first.
     """
     drawn, once, told = plan.tracking.drawn, PRESENTATIONS[plan.trainer].once, False
-    results = {}
-    for id, _ in sorted(plan.arm_and_seed.items(), key=lambda item: item[1][1]):
+    arms, results = (*plan.arms, *plan.searches, *plan.tuned), {}
+    for id in dict.fromkeys(id for arm in arms for _, id in sorted(arm.trials.items())):
         if result := ledger.read(id):
             records = {name: record for name, record in result.records.items() if name not in once}
             if not told and result.done and len(records) < len(result.records):
@@ -54,11 +54,13 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
             shown = {name: curve for name, curve in result.curves.items() if not drawn or name in drawn}
             curves: Any = {name: Points(curve) for name, curve in shown.items()}
             results[id] = replace(result, records=records, curves=curves, trace={})
-    return results
+    return {id: results[id] for id in plan.ids if id in results}
 
 
 class Points(Sequence[tuple[float, float]]):
     """A curve's points (step, value), kept as an array: thousands of results have them in memory."""
+
+    __slots__ = ("_array",)
 
     def __init__(self, points: Sequence[tuple[float, float]]) -> None:
         self._array = np.array(points, dtype=float).reshape(-1, 2)
@@ -70,6 +72,12 @@ class Points(Sequence[tuple[float, float]]):
         """A point; of a slice its points."""
         found = self._array[index].tolist()
         return tuple(map(tuple, found)) if isinstance(index, slice) else tuple(found)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.float64]:
         """Of shape (points, 2)."""

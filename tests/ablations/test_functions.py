@@ -13,6 +13,7 @@ from as_typed import environment
 
 from ablations import Study, bundle, run, verify
 from ablations.api import Outcome
+from ablations.commands import report
 from ablations.options import VerifyOptions
 from bench.errors import BadInput
 
@@ -74,6 +75,14 @@ def test_a_study_of_a_function_is_verified_and_bundled_from_python(
     bundle(declared, tmp_path / "mine.zip")
     assert not verify(f"{tmp_path}/mine.zip"), "its code is someone else's"
     assert verify(f"{tmp_path}/mine.zip", VerifyOptions(number=1, trust=True))
+
+
+def test_a_run_keeps_what_the_index_says_of_its_study(
+    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "compare_plan", None)  # by which an index compares what was not kept
+    page = studied(module(CODE)).page
+    assert page.parent.name in (page.parents[1] / "index.html").read_text()
 
 
 def test_a_function_of_a_package_is_trained(module: Callable[..., ModuleType]) -> None:

@@ -33,6 +33,16 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
     assert files(ledger.root) == [f"details/{shown}.{mark[:16]}.json", f"trials/{shown}.json"]
 
 
+def test_equal_parts_of_results_are_in_memory_once_and_numbers_keep_their_types(ledger: Ledger) -> None:
+    seen = {"ok": True, "declared": 1, "seen": 1}
+    for seed, given in enumerate((seen, seen, {**seen, "seen": 1.0}, {**seen, "seen": True})):
+        ledger.record(replace(steady(trial(seed)), witnesses={"alpha": given}, environment={"cpu": "one"}))
+    found = [*ledger.results(trial(seed).id for seed in range(4)).values()]
+    assert len({id(result.environment) for result in found}) == 1
+    first, second, *others = (result.witnesses["alpha"] for result in found)
+    assert first is second and [type(other["seen"]) for other in others] == [float, bool]
+
+
 def flipped(whole: bytes, bits: Iterable[int]) -> Iterator[bytes]:
     """The data with one of these bits the other way round."""
     for bit in bits:

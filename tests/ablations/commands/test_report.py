@@ -14,6 +14,7 @@ from ablations.commands import report
 from ablations.commands.report import index, prepare_folder
 from ablations.ledger import Ledger
 from ablations.study import stored_plans
+from ablations.study.plan import Plan
 from ablations.training.comparison import compare_plan, read
 from bench import identity
 from reports import answer
@@ -126,15 +127,22 @@ def test_an_index_compares_no_study_again_whose_entry_was_kept_with_its_page(
     results = study(seeds=12, arms=2)
     ledger = keep(tmp_path, results)
     plan = stored_plans.store(planned(results), ledger)  # has seed 2 before seed 10; its file, not
-    state = report.state_of(plan, ledger)
-    report.keep_entry(plan, compare_plan(plan, read(plan, ledger)), state, tmp_path / "out")
     index(ledger, tmp_path / "fresh")
+
+    def keep_entry_of(plan: Plan) -> None:
+        state = report.state_of(plan, ledger)
+        report.keep_entry(plan, compare_plan(plan, read(plan, ledger)), state, tmp_path / "out")
+
+    keep_entry_of(replace(plan, question="How narrow?"))  # another process has stored a newer one
+    index(ledger, tmp_path / "out")
+    assert read_index(tmp_path / "out") == read_index(tmp_path / "fresh")
+    keep_entry_of(plan)
     monkeypatch.setattr(report, "compare_plan", None)
     index(ledger, tmp_path / "out")
     assert read_index(tmp_path / "out") == read_index(tmp_path / "fresh")
 
 
-def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_passage_of_the_first_that_finished(
+def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_baselines_first_passage(
     tmp_path: Path,
 ) -> None:
     records = {"roles": {"digit": [1.0, 2, 3]}, "passage": [{"token": "one", "guess": "two", "p": 0.5}]}
@@ -142,7 +150,7 @@ def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_passage_of_th
         arm: [replace(r, records=records) for r in of_arm[2:]]
         for arm, of_arm in study(seeds=12, arms=2).items()
     }
-    baseline, other = results
+    baseline, _ = results
     results[baseline][0] = replace(results[baseline][0], status="failed")
     ledger = keep(tmp_path, results)
     as_made, stored = (
@@ -150,13 +158,12 @@ def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_passage_of_th
     )
     for found in (as_made, stored):  # of the second seed 10 comes before seed 2
         (told,) = (result.trial for result in found.values() if "passage" in result.records)
-        assert told == results[other][0].trial
+        assert told == results[baseline][1].trial
     for id, result in as_made.items():
         whole = ledger.read(id)
         assert whole and result.records["roles"] == whole.records["roles"] and not result.trace
-        assert {name: [*curve] for name, curve in result.curves.items()} == {
-            name: [*whole.curves[name]] for name in ("train_loss", "valid_loss", "valid_accuracy")
-        }
+        drawn = {name: whole.curves[name] for name in ("train_loss", "valid_loss", "valid_accuracy")}
+        assert result.curves == drawn
 
 
 def test_an_index_goes_without_what_is_damaged_of_the_last_one(ledger: Ledger, tmp_path: Path) -> None:
