@@ -128,9 +128,11 @@ def _curves(
     ax.set_title(short(name, 26))
     if base is not None:
         ax.plot(base.groupby("step").value.mean(), **_GREY)
-    sns.lineplot(mean, x="step", y="value", errorbar=_t_band, ax=ax, err_kws={"lw": 0}, **_MEAN)
-    for band in ax.collections:
-        band.set(facecolor=_MUTED, alpha=0.35)
+    sns.lineplot(mean, x="step", y="value", errorbar=None, ax=ax, **_MEAN)
+    steps = np.unique(mean.step)
+    if len(mean) > 2 * len(steps):  # as many seeds at each: seaborn would go step by step
+        of_seeds = mean.sort_values("step", kind="stable").value.to_numpy().reshape(len(steps), -1)
+        ax.fill_between(steps, *t_interval(of_seeds), lw=0, facecolor=_MUTED, alpha=0.35)
     ax.locator_params(nbins=5, integer=True, axis="x")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k
     return figure
