@@ -120,7 +120,9 @@ def _run_study(
             writer.publish(*report_parts(page, plan, comparison))
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
-    faults = _print_outcome(comparison, plan, results, trained, budget.has_refused, interrupted)
+    faults = _print_outcome(
+        comparison, plan, results, trained, timed_out=budget.has_refused, interrupted=interrupted
+    )
     print(f"report: {page}")
     keep_entry(plan, comparison, state, options.out)
     return comparison, faults, interrupted
@@ -162,6 +164,7 @@ def _print_outcome(
     plan: plans.Plan,
     results: Mapping[str, Result],
     trained: set[str],
+    *,
     timed_out: bool,
     interrupted: bool,
 ) -> int:
