@@ -42,22 +42,22 @@ def curves(c: Comparison) -> dict[str, dict[int, Markup]]:
     """
     read = c.design.presentation.curves
     curves_of = resolve_name(read) if read else attrgetter("curves")
-    ended = [(row, r) for row in c.rows for r in row.arm.trials.values() if r.done or r.diverged]
-    told = [(row.index, r, curves_of(r)) for row, r in ended]
-    known = dict.fromkeys(name for _, _, curves in told for name in curves if len(curves[name]) > 1)
+    trials = [(row.index, seed, r) for row in c.rows for seed, r in row.arm.trials.items()]
+    told = [(arm, seed, r, curves_of(r)) for arm, seed, r in trials if r.done or r.diverged]
+    known = dict.fromkeys(name for *_, curves in told for name in curves if len(curves[name]) > 1)
     names = [m.name for m in c.design.metrics if m.name in known] or list(known)[:1]
     most = max(8, min(_POINTS, _ALL_POINTS // max(1, len(told) * len(names))))
     return {name: _pictures(f"curves{k}", name, _points(name, told, most), c) for k, name in enumerate(names)}
 
 
-def _points(metric: str, told: Sequence[tuple[int, Result, Curves]], most: int) -> pd.DataFrame:
+def _points(metric: str, told: Sequence[tuple[int, int, Result, Curves]], most: int) -> pd.DataFrame:
     """A row a point, of the finite ones at so many of the steps at most."""
-    having = [(arm, result, curves[metric]) for arm, result, curves in told if len(curves.get(metric, ()))]
-    steps, values = np.concatenate([np.asarray(curve, float) for _, _, curve in having]).T
-    columns = {"arm": [arm for arm, _, _ in having], "seed": [r.trial.seed for _, r, _ in having]}
-    columns["done"] = [result.done for _, result, _ in having]
-    lengths = [len(curve) for _, _, curve in having]
-    points = pd.DataFrame({name: np.repeat(column, lengths) for name, column in columns.items()})
+    having = [(arm, seed, r.done, all[metric]) for arm, seed, r, all in told if len(all.get(metric, ()))]
+    *columns, curves = zip(*having, strict=True)
+    steps, values = np.concatenate([np.asarray(curve, float) for curve in curves]).T
+    lengths = [len(curve) for curve in curves]
+    repeated = (np.repeat(column, lengths) for column in columns)
+    points = pd.DataFrame(dict(zip(("arm", "seed", "done"), repeated, strict=True)))
     points = points.assign(step=steps, value=values)
     known = np.unique(steps)
     kept = known[np.linspace(0, len(known) - 1, min(most, len(known))).astype(int)]
@@ -69,9 +69,10 @@ def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> 
     common, scale = common_seeds(c), c.design.presentation.scale(metric)
     axes = c.design.presentation.step, scale.unit or scale.title
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
-    means = {row.index: _mean_points(row, metric, points, common) for row in c.rows}
+    counting = {row.index: _counting_values(row, metric, points, common) for row in c.rows}
+    means = {i: values.mean(axis=1) for i, values in counting.items()}
     bases = {i: means[c.base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
-    levels = [x for base in bases.values() if base is not None for x in base.value]
+    levels = [x for base in bases.values() if base is not None for x in base]
     levels += [x for mine in by_arm.values() for x in mine.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
     about = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
@@ -79,7 +80,7 @@ def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> 
     pictures = {}
     for i, base in bases.items():
         name = c.rows[i].arm.name
-        draw = partial(_curves, panel, name, by_arm[i], means[i], base)
+        draw = partial(_curves, panel, name, by_arm[i], counting[i], base)
         pictures[i] = drawing(f"{prefix}-{i}", f"Learning curves of {name}", about, draw)
         if len(pictures) % 50 == 0:
             gc.collect()  # what seaborn leaves behind: a tenth of a megabyte an arm
@@ -91,22 +92,26 @@ def common_seeds(c: Comparison) -> tuple[int, ...]:
     return c.common_seeds([row for row in c.rows if row.seeds and not row.arm.seedless])
 
 
-def _mean_points(
+def _counting_values(
     row: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
 ) -> pd.DataFrame:
-    """The points that the mean is of: those of common seeds that converged, at the steps that all have.
+    """The values that an arm's mean is of: a row a step that all have, a column a common seed that converged.
 
-    A model that counts has no steps: its level, from the first step to the last.
+    A model that counts has no steps: its level, at the first step and the last.
     """
-    mine = points[(points.arm == row.index) & points.done & points.seed.isin(common)]
-    complete = mine.groupby("step").seed.transform("size") == mine.seed.nunique()
-    if (points.arm != row.index).all() and (level := mean_of(row.arm, metric)) is not None:
-        return pd.DataFrame({"step": [points.step.min(), points.step.max()], "value": level})
-    return mine.loc[complete, ["step", "value"]]
+    mine = points[points.arm == row.index]
+    if mine.empty and (level := mean_of(row.arm, metric)) is not None:
+        return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
+    counted = mine[mine.done & mine.seed.isin(common)]
+    return counted.groupby(["step", "seed"]).value.mean().unstack().dropna()
 
 
 def _curves(
-    panel: tuple[Figure, Axes], name: str, points: pd.DataFrame, mean: pd.DataFrame, base: pd.DataFrame | None
+    panel: tuple[Figure, Axes],
+    name: str,
+    points: pd.DataFrame,
+    counting: pd.DataFrame,
+    base: "pd.Series[float] | None",
 ) -> Figure:
     """The panel with the curves of one arm, in place of those of the arm before."""
     figure, ax = panel
@@ -115,18 +120,16 @@ def _curves(
     ax.relim()
     ax.set_title(short(name, 26))
     if base is not None:
-        ax.plot(base.groupby("step").value.mean(), **_GREY)
+        ax.plot(base, **_GREY)
     step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
     for seed, rows in points.groupby("seed").indices.items():
         # ax.plot takes a third longer, and there are hundreds
         ax.add_line(Line2D(step[rows], value[rows], color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}"))
         if not done[last := rows[-1]]:
             ax.plot(step[last], value[last], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
-    sns.lineplot(mean, x="step", y="value", errorbar=None, ax=ax, **_MEAN)
-    steps = np.unique(mean.step)
-    if len(mean) > 2 * len(steps):  # as many seeds at each: seaborn would go step by step
-        of_seeds = mean.sort_values("step", kind="stable").value.to_numpy().reshape(len(steps), -1)
-        ax.fill_between(steps, *t_interval(of_seeds), lw=0, facecolor=_MUTED, alpha=0.35)
+    sns.lineplot(x=counting.index, y=counting.mean(axis=1), errorbar=None, ax=ax, **_MEAN)
+    if len(counting.columns) > 2:  # all steps at once: seaborn would take them one by one
+        ax.fill_between(counting.index, *t_interval(counting), lw=0, facecolor=_MUTED, alpha=0.35)
     ax.locator_params(nbins=5, integer=True, axis="x")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k
     return figure

@@ -188,6 +188,15 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 
+def test_curves_are_those_of_the_seeds_of_pairs_also_where_trials_have_others_as_in_the_a_a_arm():
+    base, again = arm("base", 0.0), arm("A/A", 0.0)
+    others = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in again.results.items()}
+    pictures = [
+        panels.curves(compare(study((base, second)))) for second in (again, replace(again, results=others))
+    ]
+    assert pictures[0] == pictures[1] and "data-seed" in pictures[0]["valid_loss"][1]
+
+
 def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     base, long, short = (arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 

@@ -34,11 +34,11 @@ def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     drawn = compare(program(ERROR))
-    told = [(row.index, r, r.curves) for row in drawn.rows for r in row.arm.results.values()]
+    told = [(row.index, seed, r, r.curves) for row in drawn.rows for seed, r in row.arm.results.items()]
     points = panels._points("error", told, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
-    mean = panels._mean_points(drawn.rows[0], "error", points, range(10))
-    assert sorted(mean.step.unique()) == [0, 100, 200]
+    counting = panels._counting_values(drawn.rows[0], "error", points, range(10))
+    assert list(counting.index) == [0, 100, 200]
 
 
 def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
