@@ -84,6 +84,8 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
+    for name in program.files_elsewhere if program else ():
+        print(f"{name} is not in it: to train again, have it at this path")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,22 @@ def test_a_bundle_has_the_program_and_runs_it_only_if_it_is_trusted(trained: Pat
     assert careful.returncode == 1 and "0 faults" in careful.stdout
     assert "no trial was trained again" in careful.stdout
     assert "2 of 2 bit-identical" in call(trained, "verify", "mine.zip", "-n", "2", "--trust").stdout
+
+
+def test_a_bundle_tells_of_data_at_an_absolute_path_which_it_does_not_have(tmp_path: Path) -> None:
+    data = tmp_path / "large" / "data.csv"
+    data.parent.mkdir()
+    data.write_text("1\n")
+    study = STUDY.replace("[baseline]", f'data = ["{data}"]\n[baseline]')
+    folder = project(tmp_path / "project", study=study)
+    succeed(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert str(data) in succeed(folder, "bundle", "mine.toml", "-o", "mine.zip")
+    with zipfile.ZipFile(folder / "mine.zip") as archive:
+        assert not [name for name in archive.namelist() if name.endswith("data.csv")]
+    assert "2 of 2 bit-identical" in succeed(folder, "verify", "mine.zip", "-n", "2", "--trust")
+    data.unlink()
+    without = call(folder, "verify", "mine.zip", "-n", "2", "--trust")
+    assert without.returncode == 1 and str(data) in without.stdout
 
 
 def test_a_program_is_measured_within_any_budget_and_its_plan_then_knows_its_seconds(tmp_path: Path) -> None:
