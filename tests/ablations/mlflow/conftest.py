@@ -10,7 +10,6 @@ import urllib.request
 from collections import namedtuple
 
 import pytest
-from as_typed import empty_database
 from processes import wait_for
 from stub_plans import planned
 
@@ -61,14 +60,6 @@ def result():
         )
 
     return make
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    """A database with MLflow's schema."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    path.write_bytes(empty_database())
-    return path
 
 
 @pytest.fixture

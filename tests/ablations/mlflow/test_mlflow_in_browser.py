@@ -12,6 +12,7 @@ from statistics import fmean
 
 import many_trials
 import pytest
+from as_typed import empty_database
 from mlflow import MlflowClient
 from stub_plans import kept, planned
 
@@ -135,10 +136,11 @@ def large():
 
 
 @pytest.fixture(scope="module")
-def served(browser, serve, template, small, large, tmp_path_factory):
+def served(browser, serve, small, large, tmp_path_factory):
     """The two studies, as `unrolled sync` writes them from a ledger; not where no browser can look."""
     folder = tmp_path_factory.mktemp("browsed")
-    database = Path(shutil.copy(template, folder / "mlflow.db"))
+    database = folder / "mlflow.db"
+    database.write_bytes(empty_database())
     told = {"study": "regularization", "question": "What carries the gain?"}
     kept(folder / "results", planned(small, {ARMS[1]: {"dropout": 0.0}}, **told), small)
     many_trials.keep(folder / "results", large)

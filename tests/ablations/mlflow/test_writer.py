@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import os
 import random
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -12,9 +11,9 @@ import threading
 import time
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
+from as_typed import empty_database
 from mlflow import MlflowClient
 from mlflow_writers import feed, start
 from processes import wait_for
@@ -193,9 +192,11 @@ def test_two_parents_that_create_the_database_at_once_both_write_and_tell_the_te
 
 
 @pytest.fixture(scope="module")
-def real(serve, template, tmp_path_factory):
+def real(serve, tmp_path_factory):
     """A server for every fault."""
-    with serve(Path(shutil.copy(template, tmp_path_factory.mktemp("behind") / "mlflow.db"))) as server:
+    database = tmp_path_factory.mktemp("behind") / "mlflow.db"
+    database.write_bytes(empty_database())
+    with serve(database) as server:
         yield server
 
 
