@@ -156,7 +156,7 @@ def _begin(study_run: StudyRun) -> None:
     if todo:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():
-        study_run.budget.learn(result.trial.seconds, result.seconds)
+        study_run.budget.learn(result)
 
 
 def _print_outcome(

@@ -4,6 +4,7 @@ Each worker is a thread of the parent, which starts a trial, waits for it and re
 trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
 """
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from ablations.ledger import Ledger
 from ablations.runner.child import TaskSpec
@@ -52,6 +55,10 @@ def is_final(result: Result, retry: bool) -> bool:
     return not (retry and result.status == "failed")
 
 
+def _print_draining() -> None:
+    print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr)
+
+
 def run_trials(
     trials: Sequence[Trial],
     ledger: Ledger,
@@ -61,7 +68,7 @@ def run_trials(
     fail_fast: bool = False,
     wanted: Callable[[Trial], bool] = lambda _: True,
     on_result: Callable[[Result], None] = lambda _: None,
-    on_drain: Callable[[], None] = lambda: None,
+    on_drain: Callable[[], None] = _print_draining,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given.
 
@@ -96,6 +103,19 @@ def run_trials(
         left=len(todo) - ended.total(),
         interrupted=shutdown.interrupted,
     )
+
+
+def run_aside(
+    trials: Sequence[Trial], conditions: TrialConditions, **options: Any
+) -> tuple[dict[str, Result], bool]:
+    """Run trials as `run_trials` does, into a ledger that is not kept.
+
+    Returns their results by id, and whether Ctrl-C ended it.
+    """
+    with TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        interrupted = run_trials(trials, ledger, conditions, **options).interrupted
+        return {trial.id: result for trial in trials if (result := ledger.read(trial.id))}, interrupted
 
 
 def _run_all(

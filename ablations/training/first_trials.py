@@ -6,18 +6,15 @@ where the two tell the same numbers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from ablations.ledger import Ledger
-from ablations.runner.parallel import run_trials
+from ablations.runner.parallel import run_aside
 from ablations.runner.process import plain_reason
 from ablations.study import stored_plans
 from ablations.study.plan import Plan, PlannedArm
 from ablations.training.study_run import StudyRun, trial_conditions
 from bench.differences import is_clock
 from bench.errors import BadInput, require
-from bench.trial import Result, Trial
+from bench.trial import Result
 
 SEEDS, MORE_SEEDS = 2, 5
 
@@ -38,12 +35,18 @@ def check_first_trials(study_run: StudyRun) -> bool:
         return False
     if plan.apart is None:
         first = next(trial for trial in study_run.trials if trial.id == ids[0])
-        again = _repeat(first, study_run)
-        if again is None:
+        if not study_run.budget.allows(first.seconds):
+            return False
+        conditions = trial_conditions([first], study_run.options, study_run.device)
+        repeated, interrupted = run_aside([first], conditions)
+        if again := repeated.get(first.id):
+            _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
+            plan = stored_plans.store(
+                replace(plan, apart=_distance(known[first.id], again)), study_run.ledger
+            )
+            study_run.plan = plan
+        if interrupted:
             return True
-        _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
-        plan = stored_plans.store(replace(plan, apart=_distance(known[ids[0]], again)), study_run.ledger)
-        study_run.plan = plan
     if plan.apart or all(is_clock(metric.name) for metric in plan.metrics):
         return False
     if _seeds_tie(arms[0], known):  # by chance, if what is told is coarse: more of them tell
@@ -84,15 +87,6 @@ def _require_numbers(result: Result, arm: PlannedArm, seed: int, key: str = "") 
 
 def _ended(result: Result | None) -> bool:
     return result is not None and (result.done or result.diverged)
-
-
-def _repeat(trial: Trial, study_run: StudyRun) -> Result | None:
-    """The result of a trial that is trained again; None after Ctrl-C."""
-    options, device = study_run.options, study_run.device
-    with TemporaryDirectory() as folder:
-        ledger = Ledger(Path(folder))
-        run_trials([trial], ledger, trial_conditions([trial], options, device))
-        return ledger.read(trial.id)
 
 
 def _distance(one: Result, two: Result) -> dict[str, float]:

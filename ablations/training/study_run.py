@@ -1,20 +1,17 @@
 """Training a plan's trials: on what device, until when, and what is done with each result."""
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ablations.ledger import Ledger
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions, VerifyOptions
 from ablations.runner.child import Limits
-from ablations.runner.parallel import Counts, TrialConditions, missing_trials, run_trials
+from ablations.runner.parallel import Counts, TrialConditions, is_final, run_aside, run_trials
 from ablations.runner.process import TIME_LIMIT, plain_reason
 from ablations.study import plan as plans
 from ablations.study import stored_plans
@@ -27,7 +24,6 @@ from bench.errors import BadInput
 from bench.trial import Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
-DRAINING = "finishing the running trials; Ctrl-C again stops them"
 
 
 class Budget:
@@ -46,9 +42,10 @@ class Budget:
         """Whether no time is left."""
         return time.monotonic() >= self._end
 
-    def learn(self, expected: float, taken: float) -> None:
-        """Take the seconds of one trial into account: those expected, and those it took."""
-        self._expected, self._taken = self._expected + expected, self._taken + taken
+    def learn(self, result: Result) -> None:
+        """Take the seconds of a finished trial into account: others may have ended early."""
+        if result.done:
+            self._expected, self._taken = self._expected + result.trial.seconds, self._taken + result.spent
 
     @property
     def has_learned(self) -> bool:
@@ -93,9 +90,9 @@ class StudyRun:
         plan, winners = plans.settle(self.plan, self.trials, self.ledger)
         self.plan = stored_plans.store(plan, self.ledger)
         known = self.ledger.results(trial.id for trial in winners)
-        self.scheduler = SeedScheduler(self.plan, self.scheduler.results)
-        missing = missing_trials(winners, known, self.options.retry)
-        return self.train_missing(missing).interrupted  # seed by seed, as `settle` gives them
+        known = {id: result for id, result in known.items() if is_final(result, self.options.retry)}
+        self.scheduler = SeedScheduler(self.plan, self.scheduler.results | known)
+        return self.train_missing(winners).interrupted  # seed by seed, as `settle` gives them
 
     def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
         """Train those of these trials that are wanted.
@@ -112,7 +109,7 @@ class StudyRun:
                 self.trained.add(id)
                 if self.scheduler.add(result) and self.scheduler.pending:
                     render_page()  # not after the last look: the end of the run renders the page
-                self.budget.learn(result.trial.seconds, result.seconds)
+                self.budget.learn(result)
                 # the writer reads the result when its turn comes: thousands may be queued
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
                 show_result(result)
@@ -125,7 +122,6 @@ class StudyRun:
                 fail_fast=strict or options.fail_fast,
                 wanted=self._wants,
                 on_result=on_result,
-                on_drain=partial(print, DRAINING, file=sys.stderr),
             )
 
     def _remaining(self) -> tuple[int, str]:
@@ -181,18 +177,17 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
         work=next(iter(arms.values())).rehearsal,
         limits=replace(conditions.limits, seconds=seconds),
     )
-    with TemporaryDirectory() as folder, checking(len(arms)) as on_result:
-        ledger = Ledger(Path(folder))
-        counts = run_trials([*arms.values()], ledger, conditions, fail_fast=True, on_result=on_result)
-        if counts.interrupted:
-            raise KeyboardInterrupt
-        for name, trial in arms.items():
-            if (result := ledger.read(trial.id)) and not result.done:
-                reason = plain_reason(result)
-                if reason.startswith(TIME_LIMIT):
-                    cure = "lower what makes it large (layers, hidden, window, batch, the text)"
-                    reason = f"its first batch takes more than {seconds:g} s: {cure}"
-                raise BadInput(reason, place=f"arm {name!r}")
+    with checking(len(arms)) as on_result:
+        results, interrupted = run_aside([*arms.values()], conditions, fail_fast=True, on_result=on_result)
+    if interrupted:
+        raise KeyboardInterrupt
+    for name, trial in arms.items():
+        if (result := results.get(trial.id)) and not result.done:
+            reason = plain_reason(result)
+            if reason.startswith(TIME_LIMIT):
+                cure = "lower what makes it large (layers, hidden, window, batch, the text)"
+                reason = f"its first batch takes more than {seconds:g} s: {cure}"
+            raise BadInput(reason, place=f"arm {name!r}")
 
 
 def trial_conditions(

@@ -1,5 +1,7 @@
 """A study of a program of the user's: what is checked before it is trained, and what its user is told."""
 
+import itertools
+import os
 import shutil
 import sqlite3
 import zipfile
@@ -12,6 +14,7 @@ from called import call, succeed
 from ablations.api import results, verdicts
 from ablations.ledger import Ledger
 from ablations.study import stored_plans
+from ablations.training.study_run import Budget
 
 PROGRAM = """
 import argparse, json, random
@@ -272,6 +275,32 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
     assert done.returncode == 2
     assert "arm 'baseline', seed 0: trained a second time: " in done.stderr
     assert stored_plans.stored("mine", Ledger(tmp_path / "project" / "results")).apart is None
+
+
+def test_ctrl_c_while_the_baseline_is_trained_a_second_time_ends_the_run(tmp_path: Path) -> None:
+    interrupts = f"""
+import os, pathlib, signal, time
+try:
+    pathlib.Path(f"{{__file__}}.{{given.seed}}.{{given.dropout}}.{{given.deep}}").touch(exist_ok=False)
+except FileExistsError:
+    os.kill({os.getpid()}, signal.SIGINT)
+    time.sleep(1)
+"""
+    done = call(project(tmp_path / "project", PROGRAM + interrupts), "run", "mine.toml")
+    assert done.returncode == 130
+    ledger = Ledger(tmp_path / "project" / "results")
+    assert len(ledger.files()) == 6, "two seeds of three arms"
+    assert stored_plans.stored("mine", ledger).apart == {}, "what the second time told is kept"
+
+
+def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = itertools.count(1)
+    monkeypatch.setattr(Budget, "allows", lambda *_: next(asked) <= 6)
+    told = PROGRAM + "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
+    call(project(tmp_path / "project", told), "run", "mine.toml", "-j", "1")
+    assert len((tmp_path / "project" / "train.py.runs").read_text().split()) == 6
 
 
 def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from ablations import results
 from ablations.study import stored_plans
 from ablations.training.comparison import compare_plan, read
 from ablations.training.study_run import Budget
+from bench.program.trial import ProgramTrial
+from bench.trial import Result
 from reports.claims import tally
 from reports.tables import trials_csv
 
@@ -180,7 +182,10 @@ def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     budget = Budget(110.0)
     assert budget.allows(10.0) and not budget.has_refused
-    budget.learn(expected=2.0, taken=4.0)
+    trial = ProgramTrial(seed=0)
+    assert trial.seconds == 60
+    budget.learn(Result(trial=trial, status="failed", seconds=0.1))
+    budget.learn(Result(trial=trial, status="done", seconds=40.0, metrics={"seconds": 120.0}))
     assert not budget.allows(6.0) and budget.has_refused
     assert budget.allows(5.0) and not budget.over
     now[0] = 110.0
