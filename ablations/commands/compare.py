@@ -147,6 +147,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     if options.dry_run:
         return print_plans([declared], options)
     code, comparisons = run_studies([study], options, typed())
+    require(comparisons, "no time was left", place="--budget", cure="give more")
     return code or _print_verdicts(comparisons[study.name])
 
 

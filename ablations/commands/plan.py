@@ -24,18 +24,17 @@ HOUR = 3600.0
 
 def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     """Print the arms of studies, and what it takes to decide them."""
-    workers = min(options.workers or cores(), cores())
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
         device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
-        _print(study, workers, device, ledger)
+        _print(study, device, ledger)
     return 0
 
 
-def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
+def _print(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    (spreads, measured), metric = _measured_so_far(study, ledger), study.metrics[0]
-    usual = _seconds(study)
+    (spreads, measured), metric = _measured_so_far(study, ledger, device.kind), study.metrics[0]
+    usual = _seconds(study, device.kind)
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
@@ -57,8 +56,12 @@ def _print(study: Study, workers: int, device: Device, ledger: Ledger) -> None:
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
     print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
     totals = _totals(study, seconds, needs)
+    workers, place = device.slots, f"{plural(device.slots, 'trial')} at a time"
+    if device.kind == "cpu":
+        workers = min(device.slots, cores())
+        place = f"on {plural(workers, 'core')}"
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
-        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, 'core')}"
+        cost = f"{total:.0f} seconds of training, {_about(total / workers)} {place}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
     if study.decide != "size" and len(study.looks) > 1:
         needs = _rows(study, seconds, spreads, True)[1]
@@ -78,7 +81,7 @@ def minutes(study: Study, workers: int) -> str:
     """
     if study.of_program:
         return "–"
-    seconds = _seconds(study)
+    seconds = _seconds(study, "cpu")
     totals = _totals(study, seconds, _rows(study, seconds, {}, study.decide == "size")[1])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
@@ -94,9 +97,9 @@ def _about(seconds: float) -> str:
     return "under a minute" if seconds < 60 else duration(seconds)
 
 
-def _seconds(study: Study) -> dict[str, float]:
+def _seconds(study: Study, device: str) -> dict[str, float]:
     """The expected seconds of a trial of each arm and search."""
-    return {arm.name: arm.trial().seconds for arm in (*study.arms, *study.searches)}
+    return {arm.name: arm.trial(device=device).seconds for arm in (*study.arms, *study.searches)}
 
 
 def _rows(
@@ -136,8 +139,8 @@ def _rows(
     return rows, needs
 
 
-def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], dict[str, float]]:
-    """What the ledger has of the study: SDs and seconds on a CPU, by arm.
+def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[str, float], dict[str, float]]:
+    """What the ledger has of the study: SDs and seconds on a device, by arm.
 
     The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
     trials with the arm's present settings.
@@ -151,9 +154,9 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[str, float], di
     results = ledger.results(plan.ids)
     judged = decide_looks(design_of_plan(plan, results)).verdicts
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
-    wanted = {arm.name: arm.trial().factors() for arm in (*study.arms, *study.searches)}
+    wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
     times = defaultdict(list)
-    for id, (arm, _) in plan.arm_and_seed.items() if plan.device != "cuda" else ():
+    for id, (arm, _) in plan.arm_and_seed.items() if plan.device == device else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
             times[arm.name].append(result.spent)
     return (

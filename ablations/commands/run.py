@@ -17,7 +17,7 @@ from ablations.mlflow.database import tracking_uri
 from ablations.mlflow.writer import Writer
 from ablations.options import RunOptions
 from ablations.runner.parallel import is_final
-from ablations.runner.process import plain_reason
+from ablations.runner.process import plain_reason, remove_checkpoints
 from ablations.study import plan as plans
 from ablations.study import retraining, stored_plans
 from ablations.study.loading import load_studies
@@ -27,7 +27,6 @@ from ablations.training.device import choose_device
 from ablations.training.first_trials import check_first_trials
 from ablations.training.seed_scheduler import SeedScheduler
 from ablations.training.study_run import Budget, StudyRun, try_first_batches, untried_arms
-from bench.differences import is_clock
 from bench.errors import plural, visible
 from bench.trial import Result
 from reports.design import page_of
@@ -93,8 +92,6 @@ def _run_study(
     """
     with ledger.lock_study(study.name):
         device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
-        if any(is_clock(metric.name) for metric in study.metrics):  # it judges time or speed
-            device = device.one_at_a_time()
         print(f"{visible(study.name)}: {device}", flush=True)
         plan, trials = plans.make_plan(study, command, device.kind)
         with closing(Writer(tracking_uri())) as writer:
@@ -138,7 +135,8 @@ def _begin(study_run: StudyRun) -> None:
     """Do what comes before the first trial.
 
     Check that the trials can be trained, print why some are trained again and where the report will be, store
-    the plan and open it in MLflow, and tell the budget how long the trials so far took.
+    the plan and open it in MLflow, tell the budget how long the trials so far took, and remove what
+    checkpoints they left.
     """
     todo, plan, ledger = study_run.todo(), study_run.plan, study_run.ledger
     page = page_of(plan.study, study_run.options.out)
@@ -157,6 +155,8 @@ def _begin(study_run: StudyRun) -> None:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():
         study_run.budget.learn(result)
+        # a driver that was killed had recorded the result and not yet removed them
+        remove_checkpoints(ledger.checkpoints, result.trial)
 
 
 def _print_outcome(

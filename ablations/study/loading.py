@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablations.options import PlanOptions, parse_set
+from ablations.options import PlanOptions, parse_set, refuse
 from ablations.study import chapter, tuning
 from ablations.study import seeds as seeds_
 from ablations.study.arms_by_rule import parts
@@ -30,6 +30,8 @@ MOST_LOOKS = 20  # looks of a study: their distribution is simulated, in seconds
 
 AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
+
+OF_PROGRAM = "is for models of the chapter, and this is a study of a program"
 
 
 def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
@@ -147,6 +149,8 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
                 f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
             )
             print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
+        if study.of_program:
+            refuse(options, ("plugin",), OF_PROGRAM, "leave it out; `code` in [program] names files")
         for arm in study.arms:
             with error_context(f"arm {arm.name!r}"):
                 arm.trainer.check_data(arm.settings)

@@ -96,11 +96,18 @@ def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial
 
 
 def with_files(result: Result, program: ProgramTrial | None) -> Result:
-    """A result whose trial has the files of this program, if it runs it."""
+    """A result whose trial has the files of this program, if it runs it, and keeps none that it writes."""
     trial = result.trial
     if program is None or not isinstance(trial, ProgramTrial):
         return result
     if (trial.run, trial.function) != (program.run, program.function):
         return result
-    files = {name: getattr(program, name) for name in ("folder", "code", "data_files", "packages")}
-    return replace(result, trial=replace(trial, **files))
+    located = replace(
+        trial,
+        folder=program.folder,
+        code=program.code,
+        data_files=program.data_files,
+        packages=program.packages,
+        keep=(),
+    )
+    return replace(result, trial=located)

@@ -25,10 +25,6 @@ class Device(NamedTuple):
         unused = () if self.available.why else self.available.unused
         return "\n".join([*lines, *(f"{line}: not used" for line in unused)])
 
-    def one_at_a_time(self) -> "Device":
-        """The device for a study that judges speed, whose trials must not slow each other down."""
-        return self._replace(why=f"{self.why}; one trial at a time, as speed is judged", slots=1)
-
     def check(self) -> None:
         """Raise BadInput if the trials need a GPU and none can be used."""
         if self.available.why:
@@ -52,19 +48,25 @@ def device_of_plan(kind: str, options: PlaceOptions, *, of_program: bool = False
 def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
     """Choose a study's device: --device, else that of its stored plan (`before`), else the faster one.
 
-    On a cluster the last choice is always the CPU, since the GPUs of the workers are not known here.
+    On a cluster the last choice is always the CPU, since the GPUs of the workers are not known here. Where
+    time, speed or memory is judged, one trial runs at a time, so that none slows another down.
     Raises BadInput for --device cuda if no GPU can be used, and on a cluster for a program that keeps files
     and for a study that judges time, speed or memory.
     """
+    clocks = ", ".join(metric.name for metric in study.metrics if is_clock(metric.name))
+    device = _choose(study, options, before, clocks)
+    return device._replace(why=f"{device.why}; one trial at a time, as speed is judged") if clocks else device
+
+
+def _choose(study: Study, options: PlanOptions, before: str, clocks: str) -> Device:
     asked = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
-    workers = options.workers
+    workers = 1 if clocks else options.workers
     kind = asked or before
     source = "as --device says" if asked else "as its stored plan has it" if before else ""
     if options.cluster:
         keep = study.file.program.keep if study.file.program else ()
         stays, cure = "its files would stay on the workers", "leave it out, or train without --cluster"
         require(not keep, stays, place="[program]", key="keep", cure=cure)
-        clocks = ", ".join(metric.name for metric in study.metrics if is_clock(metric.name))
         alone = f"judging {clocks} takes one trial at a time, and a cluster trains several"
         require(not clocks, alone, place="--cluster", cure="leave it out")
         why = source or "on a cluster, unless --device cuda is given"

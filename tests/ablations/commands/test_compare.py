@@ -9,6 +9,7 @@ import pytest
 from as_typed import TEXT, benchmarked
 
 from ablations.mlflow.database import set_environment
+from ablations.training.study_run import Budget
 
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(
@@ -203,6 +204,12 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
         Path(name).write_text(text, encoding="latin-1")
     code, out, err = compare(source, *flags)
     assert (code, out, err.count("\n")) == (2, "", 1) and said in err
+
+
+def test_models_cannot_be_compared_where_no_time_is_left_to_train_them(compare, monkeypatch) -> None:
+    monkeypatch.setattr(Budget, "over", True)
+    code, _, err = compare("lm1", "lm2", "--budget", "1s")
+    assert (code, err.startswith("unrolled: --budget: "), err.count("\n")) == (2, True, 1)
 
 
 @pytest.mark.parametrize("other", [(), ("lm6",)])

@@ -14,7 +14,10 @@ from called import call, succeed
 from ablations.api import results, verdicts
 from ablations.ledger import Ledger
 from ablations.study import stored_plans
+from ablations.study.retraining import with_files
 from ablations.training.study_run import Budget
+from bench.program.trial import ProgramTrial
+from bench.trial import Result
 
 PROGRAM = """
 import argparse, json, random
@@ -123,6 +126,28 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
     assert done.returncode == 0 and "dropout 0.5" in done.stdout, done.stderr
     refused = call(whole, "compare", str(page / "comparison.csv"), *flags)
     assert refused.returncode == 2 and "trials.csv" in refused.stderr
+
+
+def test_a_run_removes_checkpoints_of_a_driver_that_was_killed_once_it_had_the_result(trained: Path) -> None:
+    ledger = Ledger(trained / "results")
+    left = ledger.checkpoints / f"{next(iter(ledger.files()))}.pt"
+    left.parent.mkdir(exist_ok=True)
+    left.touch()
+    succeed(trained, "run", "mine.toml")
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(trained: Path, command: str) -> None:
+    succeed(trained, "new", "cell", "my_cell.py")
+    refused = call(trained, command, "mine.toml", "--plugin", "my_cell.py")
+    assert refused.returncode == 2 and refused.stderr.startswith("unrolled: --plugin: ")
+
+
+def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
+    stored = Result(trial=ProgramTrial(seed=0, run="./train", keep=("*.pt",)), status="done")
+    again = with_files(stored, ProgramTrial(seed=0, run="./train", folder="here"))
+    assert (again.trial.folder, again.trial.keep, again.trial.id) == ("here", (), stored.trial.id)
 
 
 def test_a_program_s_results_are_bit_identical_before_and_after(whole: Path) -> None:
@@ -308,6 +333,7 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_pa
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
     assert "one trial at a time" in succeed(folder, "run", "mine.toml", "-j", "4", "--seeds", "0-1")
     ledger = Ledger(folder / "results")
+    assert "under a minute on 1 core" in succeed(folder, "plan", "mine.toml", "-j", "4")
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert at_a_time == {1}
 

@@ -11,6 +11,7 @@ from called import call
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
+from ablations.commands.plan import print_plans
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
 from ablations.study import loading
@@ -107,6 +108,20 @@ def test_launches_bound_a_small_model_half_of_them_by_position_and_half_by_updat
     """Of LMModel7, with batches of 64, windows of 16, 2 layers, 15 epochs and a twentieth of arithmetic."""
     one, other = (ChapterTrial(seed=0, **resolve({"model": "lm7", **more})) for more in ({}, settings))
     assert costs.gpu_seconds(other) / costs.gpu_seconds(one) == pytest.approx(times, rel=0.06)
+
+
+def test_a_plan_has_the_seconds_of_its_device(nvml: Machine, folder: Path, capsys) -> None:
+    nvml.has({})
+    seconds = {}
+    for kind in ("cpu", "cuda"):
+        assert print_plans([study("large")], PlanOptions(device=kind)) == 0
+        told = capsys.readouterr().out
+        seconds[kind] = float(
+            re.search(
+                r"(\d+) seconds of training, .* (on \d+ cores?|1 trial at a time)$", told, re.MULTILINE
+            )[1]
+        )
+    assert seconds["cpu"] / seconds["cuda"] > 20
 
 
 @pytest.mark.parametrize("word", ["plan", "run"])
