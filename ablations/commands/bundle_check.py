@@ -203,4 +203,4 @@ def _program(results: Mapping[str, Result], root: Path) -> ProgramTrial | None:
     """The program that was studied, with its files, if there is one."""
     programs = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
     first = next(programs, None)
-    return first and replace(first, folder=str(root / "program"))
+    return first and first.reading(root / "program")
