@@ -120,6 +120,10 @@ class RunOptions(LimitOptions, PlanOptions):
     """Start no trial that is expected to end later than this, such as 90s, 15m or 2h."""
 
 
+TRAINING = frozenset(field.name for field in fields(RunOptions)) - {"results", "out"}
+"""The options of `run` that say what is trained and how; the others say where results and reports lie."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions(LimitOptions, PlaceOptions):

@@ -11,7 +11,7 @@ from ablations.commands import result_sets, study_tables, tables
 from ablations.commands.plan import print_plans
 from ablations.commands.run import run_studies, typed
 from ablations.mlflow.database import public
-from ablations.options import CompareOptions, refuse
+from ablations.options import TRAINING, CompareOptions, refuse
 from ablations.study.loading import declare, load_plugins, load_studies
 from ablations.training.comparison import render
 from bench.chapter.models.registry import ZOO, spec_of
@@ -50,7 +50,7 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         place=source,
         cure="name two models",
     )
-    refuse(options, _TRAINED, "is for models that are trained", "leave it out, or name two models")
+    refuse(options, TRAINING, "is for models that are trained", "leave it out, or name two models")
     if not source.startswith("mlflow:"):
         refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
         cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
@@ -105,9 +105,7 @@ def _print_verdicts(compared: Comparison) -> int:
 
 _ELSEWHERE = ("arm", "pair", "folds", "test_share", "metric", "baseline", "lower", "higher", "experiment")
 _OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
-_TRAINED = ("seeds", "set", "corpus", "plugin", "device", "cluster", "dry_run", "retry", "fail_fast",
-            "workers", "memory_limit", "time_limit", "budget", "yes")  # fmt: skip
-_NOT_OF_TWO = ("baseline", "experiment", "out", *_TRAINED)
+_NOT_OF_TWO = ("baseline", "experiment", "out", *TRAINING)
 _BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
 
 

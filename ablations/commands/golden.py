@@ -5,14 +5,10 @@ from dataclasses import asdict
 
 from ablations.commands.report import index, prepare_folder
 from ablations.ledger import Ledger
-from ablations.options import RunOptions, refuse
+from ablations.options import TRAINING, RunOptions, refuse
 from bench.chapter import golden as book
 from bench.errors import BadInput
 from reports.chapter.golden import answer, render
-
-NOT_GOLDEN = ("seeds", "set", "corpus", "plugin", "cluster", "device", "dry_run", "fail_fast", "retry",
-              "workers", "time_limit", "memory_limit", "budget", "yes")  # fmt: skip
-"""Flags of `run` that say what is trained and how, which the book's notebook says itself."""
 
 
 def golden(names: Sequence[str], options: RunOptions) -> int:
@@ -21,7 +17,7 @@ def golden(names: Sequence[str], options: RunOptions) -> int:
         raise BadInput(
             "golden is the book's notebook and no study", cure="run it alone, as `unrolled run golden`"
         )
-    refuse(options, NOT_GOLDEN, "golden is the book's notebook, played as it is", "leave the flag out")
+    refuse(options, TRAINING, "golden is the book's notebook, played as it is", "leave the flag out")
     prepare_folder(options.out)
     facts, rows = book.facts(), []
 

@@ -1,6 +1,7 @@
 """`unrolled compare` on files and MLflow runs of other tools."""
 
 import json
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -8,8 +9,12 @@ import pandas as pd
 import pytest
 from as_typed import TEXT, benchmarked
 
+from ablations.commands.compare import compare as judge
+from ablations.commands.golden import golden
 from ablations.mlflow.database import set_environment
+from ablations.options import CompareOptions, RunOptions
 from ablations.training.study_run import Budget
+from bench.errors import BadInput
 
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(
@@ -181,7 +186,6 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.csv", (*UNPAIRED, "--folds", "10"), "--pair: is missing; name the column of"),
         ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
         ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
-        ("runs.csv", (*ASKED, "-j", "2"), "--workers: is for models that are trained; leave it out"),
     ],
 )  # fmt: skip
 def test_a_source_or_a_flag_that_is_wrong_is_one_line(
@@ -210,6 +214,18 @@ def test_models_cannot_be_compared_where_no_time_is_left_to_train_them(compare, 
     monkeypatch.setattr(Budget, "over", True)
     code, _, err = compare("lm1", "lm2", "--budget", "1s")
     assert (code, err.startswith("unrolled: --budget: "), err.count("\n")) == (2, True, 1)
+
+
+@pytest.mark.parametrize("name", sorted({field.name for field in fields(RunOptions)} - {"results", "out"}))
+def test_every_option_of_training_is_refused_where_nothing_is_trained(name: str) -> None:
+    given = {name: "given"}
+    for call in (
+        lambda: golden(["golden"], RunOptions(**given)),
+        lambda: judge([__file__], CompareOptions(**given)),
+    ):
+        with pytest.raises(BadInput) as refused:
+            call()
+        assert refused.value.place == f"--{name.replace('_', '-')}"
 
 
 @pytest.mark.parametrize("other", [(), ("lm6",)])
