@@ -24,7 +24,7 @@ from bench.trial import canonical
 
 LIMIT = 10_000  # trials that are planned without a confirmation
 
-LOOKS = 10, 15, 20, 30, 40  # of a study that gives neither looks nor seeds; the first alone where it tunes
+LOOKS = 10, 15, 20, 30, 40  # default looks; a study with [tuning] has the first alone
 FEWEST = 5  # seeds of the earliest look
 MOST_LOOKS = 20  # looks of a study: their distribution is simulated, in seconds
 

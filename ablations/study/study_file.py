@@ -52,7 +52,7 @@ class AddOneTable(Table):
 
 
 class DesignTable(Table):
-    """The [design] table. Factors are named as in `FACTORS`; `one_at_a_time` and `grid` name settings."""
+    """The [design] table. Factors are those of `FACTORS`, or a program's boolean settings."""
 
     leave_one_out: list[str] = []
     """factors; an arm for each, with that factor off"""
@@ -142,8 +142,9 @@ class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
-    """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits or train_loss, of \
-a program one that it tells, `seconds`, `memory_peak` or, on a GPU, `gpu_memory_peak`"""
+    """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits, train_loss, \
+`seconds`, `speed_train` or `memory_peak`; of a program one that it tells, `seconds`, `memory_peak` or, on a \
+GPU, `gpu_memory_peak`"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
 which is meant for times"""
