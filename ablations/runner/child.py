@@ -63,7 +63,8 @@ def main(
     """Do the work and answer with the result, as canonical JSON. This is all that the process runs."""
     os.setsid()
     os.environ.update(environ)  # before torch looks for a GPU, which it does once
-    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]  # ends with the driver
+    # An open copy would keep the fork server alive after the driver.
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()

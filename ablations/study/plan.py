@@ -57,7 +57,7 @@ class Plan:
 
     `hash` is the sha256 of the resolved study, `command` what was typed, "" from Python. `searches` are each
     tuned arm at each level, `tuned` the winners: known once every search has ended. `seen` counts, by arm,
-    the pairs that had results already when the plan was declared (see `_seen_pairs`). It is empty for a
+    the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
     shipped study that was not changed: that was declared before there were results. `earlier` are the study's
     other plans of which there are results. `device`, cpu or cuda, is the same for every trial, so that no
     contrast mixes the two; "" in a plan of an earlier version. `apart` is by how much two runs of one trial

@@ -47,7 +47,7 @@ def retrained(result: Result) -> Retrained:
         raise BadInput("is of a program", place=place, cure=cure)
     counts = spec_of(trial.model).counted
     require(not counts, f"{trial.model} is fitted by counting", place=place, cure="there is nothing to train")
-    require(result.done, f"has no model, as it failed: {result.reason}", place=place)
+    require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
     same = trial.identify().id == trial.id
     require(same, "its code or text have changed since", place=place, cure="run its study again")
     import torch  # seconds, which the refusals above do not take

@@ -150,7 +150,7 @@ def test_other_bits_are_told_with_the_step_at_which_they_part(results) -> None:
 
 
 def test_what_has_no_model_to_give_back_says_why(results, folder: Path) -> None:
-    with pytest.raises(BadInput, match="has no model, as it failed: time limit of 5 s"):
+    with pytest.raises(BadInput, match="has no model, as its training did not finish: time limit of 5 s"):
         retrained(results["failed"])
     with pytest.raises(BadInput, match="fitted by counting; there is nothing to train"):
         retrained(results["counted"])
