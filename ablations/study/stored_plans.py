@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from ablations.ledger import Ledger, seal, unseal
+from ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
 from ablations.study.loading import load
 from ablations.study.plan import Declaration, Plan, PlannedArm
 from ablations.study.study import Study
@@ -111,7 +111,7 @@ def stored(study: str | Study, ledger: Ledger) -> Plan:
         if plan := _read(path_of(ledger, name)):
             return plan
     except BadInput as error:
-        raise BadInput(error, place=f"study {name!r}", cure=_CURE) from error
+        raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
     known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
     cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
     if file or name in shipped():
@@ -148,7 +148,7 @@ def read_all(ledger: Ledger) -> tuple[list[Plan], list[str]]:
         try:
             found += filter(None, [_read(path)])
         except BadInput as error:
-            unreadable.append(str(error))
+            unreadable.append(f"{error.place}: {error.rule}")
     return sorted(found, key=lambda plan: plan.study), unreadable
 
 
@@ -168,11 +168,8 @@ def path_of(ledger: Ledger, study: str) -> Path:
 
 def _read(path: Path) -> Plan | None:
     """The plan in a file; None where there is none. Raises BadInput where it cannot be read or is no plan."""
-    try:
-        return PLAN.validate_json(canonical(unseal(path.read_bytes())["plan"]))
-    except FileNotFoundError:
+    data = read_bytes(path)
+    if data is None:
         return None
-    except OSError as error:
-        raise BadInput(f"cannot be read ({error.strerror})", place=path) from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise BadInput("is damaged or no plan of this version", place=path) from error
+    with explaining_misread(path, "is damaged or no plan of this version", _CURE):
+        return PLAN.validate_json(canonical(unseal(data)["plan"]))
