@@ -64,13 +64,13 @@ class Experiment:
     ) -> str:
         """Write a whole run and end it, last of all; returns its id.
 
-        Times in unix seconds. Points that are not finite and empty tags are left out, long values cut, with a
-        mark. `artifacts` are files, and folders whose content is meant.
+        Times in unix seconds. Names become keys of MLflow. Points that are not finite and empty tags are left
+        out, long values cut, with a mark. `artifacts` are files, and folders whose content is meant.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
         client = self.client
-        kept = {name: text(value, TAG_LENGTH) for name, value in tags.items() if value}
+        kept = {key(name): text(value, TAG_LENGTH) for name, value in tags.items() if value}
         run = client.create_run(self.id, milliseconds(started), kept, text(title, NAME_LENGTH))
         run_id = str(run.info.run_id)
         values = [Param(key(name), text(str(value), PARAM_LENGTH)) for name, value in params.items()]

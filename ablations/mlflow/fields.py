@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from bench.machine_kind import kind
 from bench.tracking import CurvePoint
-from bench.trial import Result, Trial
+from bench.trial import Result, Scalar, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
 TAG_LENGTH = 8000
@@ -58,10 +58,9 @@ def dataset(trial: Trial) -> dict[str, str]:
     }
 
 
-def params(arm: str, result: Result) -> dict[str, str]:
-    """Arm, seed and every factor, in full length."""
-    settings = {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
-    return {key(name): str(value) for name, value in settings.items()}
+def params(arm: str, result: Result) -> dict[str, Scalar]:
+    """Arm, seed and every factor."""
+    return {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
 
 
 def tags(result: Result) -> dict[str, str]:
@@ -80,7 +79,7 @@ def tags(result: Result) -> dict[str, str]:
     for factor, proof in result.witnesses.items():
         verdict = "ok" if proof.get("ok") else "NOT ok"
         found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
-    return {key(name): text(value, TAG_LENGTH) for name, value in found.items() if value}
+    return found
 
 
 @functools.lru_cache(4096)  # the same few names for every epoch of every trial
