@@ -37,8 +37,8 @@ def source_parts(trial: Trial) -> tuple[str, str, str]:
 
 def version(package: str) -> str:
     """The version of the loaded package, or of the installed one if it is not loaded."""
-    loaded = getattr(sys.modules.get(package), "__version__", None)
-    return str(loaded or installed_version(package)).partition("+")[0]
+    imported = getattr(sys.modules.get(package), "__version__", None)
+    return str(imported or installed_version(package)).partition("+")[0]
 
 
 installed_version = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat

@@ -39,7 +39,7 @@ from bench.trial import DERIVED, Scalar, Trial
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-CHAPTER = ZOO["lm6"]
+LM6 = ZOO["lm6"]
 """The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -152,7 +152,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
     def register(cls: Cls) -> Cls:
         # a cell derived from nn.GRUCell also has device and dtype, whose default is None
         known = {key: value for key, value in _defaults(cls, after=2).items() if value is not None}
-        own = _options("cell", name, known, taken=CHAPTER.options)
+        own = _options("cell", name, known, taken=LM6.options)
 
         def build(
             vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Scalar
@@ -164,7 +164,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
             return RecurrentLM(vocab, unrolled, hidden, dropout, tying)
 
-        _add(name, title or cls.__name__, cls, build, {**CHAPTER.options, **own}, settings)
+        _add(name, title or cls.__name__, cls, build, {**LM6.options, **own}, settings)
         return cls
 
     return register
@@ -273,7 +273,7 @@ def _add(
     builder = f"_build_{name}"
     setattr(module, builder, build)
     described = (name, title, _about(cls, file), cls.__module__, builder)
-    all_settings = {**CHAPTER.settings, **settings}
+    all_settings = {**LM6.settings, **settings}
     ZOO[name] = ModelSpec(*described, options, all_settings, seconds=14.0, file=file)
 
 
