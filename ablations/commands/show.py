@@ -60,7 +60,7 @@ def _print(lines: Iterable[str]) -> None:
     print("\n".join(map(visible, lines)))
 
 
-def describe_trial(result: Result, uses: Sequence[str] = ()) -> Iterator[str]:
+def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     """The stored facts of a trial; `uses` lists its studies, arms and seeds."""
     trial = result.trial
     end = f"{result.status} in {duration(result.spent)}"

@@ -119,9 +119,7 @@ class StudyRuns:
         self._trials[key] = _TrialRun(run_id, status, start, self._mark)
         return True
 
-    def publish(
-        self, page_folder: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()
-    ) -> None:
+    def publish(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Write the arms, the report and its answers to the study's question.
 
         `page_folder` has the page. Runs of earlier arms and reports are deleted. Trials that are not of this

@@ -59,7 +59,7 @@ class Writer:
             if not self._wait():
                 return
 
-    def publish(self, report: Path, answers: tuple[str, ...] = (), arms: tuple[ArmRun, ...] = ()) -> None:
+    def publish(self, report: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Queue `StudyRuns.publish`."""
         self._put(lambda: self._study_runs().publish(report, answers, arms))
 

@@ -51,7 +51,7 @@ def facts(gpu: Gpu) -> dict[str, str]:
 class Usage:
     """The samples of a trial's GPU, taken by its parent, so that the trial is not affected."""
 
-    def __init__(self, pid: int, gpu: Gpu | None = None) -> None:
+    def __init__(self, pid: int, gpu: Gpu | None) -> None:
         self._pid, self._gpu, self._last = pid, gpu, -inf
         self._samples: list[Reading] = []
 

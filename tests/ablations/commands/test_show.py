@@ -111,7 +111,7 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
 def test_a_curve_of_any_length_is_one_line_with_its_ends_its_lowest_and_its_highest_value(results) -> None:
     points = {"auc": ((10.0, 0.25), (20.0, 0.5), (30.0, 0.4)), "gone": ((1.0, math.inf), (2.0, math.inf))}
     points["long"] = tuple((float(step), 1 / step) for step in range(1, 10_001))
-    lines = list(show.describe_trial(replace(results["loop"], curves=points)))
+    lines = list(show.describe_trial(replace(results["loop"], curves=points), ()))
     assert "  auc   ▁█▅  0.25 → 0.4, lowest 0.25 at 10, highest 0.5 at 20" in lines
     assert "  gone  ××  inf → inf" in lines
     (long,) = (line for line in lines if line.startswith("  long"))
@@ -120,7 +120,7 @@ def test_a_curve_of_any_length_is_one_line_with_its_ends_its_lowest_and_its_high
 
 def test_a_witness_that_says_no_stands_out(results) -> None:
     dead = {"alpha": {"ok": False, "declared": 2.0, "seen": 0.0}}
-    text = "\n".join(show.describe_trial(replace(results["loop"], witnesses=dead)))
+    text = "\n".join(show.describe_trial(replace(results["loop"], witnesses=dead), ()))
     assert "✗ DEAD TOGGLE: alpha: declared 2.0, seen 0.0" in text
 
 

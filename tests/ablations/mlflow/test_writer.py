@@ -306,7 +306,7 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 @pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_the_report_reaches_a_server(real, study, out):
-    study_runs.StudyRuns(study, real.address).publish(out)
+    study_runs.StudyRuns(study, real.address).publish(out, (), ())
     (page,) = real.database.parent.glob("mlartifacts/**/index.html")
     assert page.read_text() == "the report"
 
