@@ -109,8 +109,8 @@ class ProgramSettings:
         for key in given:
             self.check_key(given, key)
         table, settings = self.table, {key: self._value(key, value) for key, value in given.items()}
-        fields: dict[str, Any] = {"settings": settings, "take": dict(self.take)}
-        return fields | {key: getattr(table, key) for key in ("run", "function", "metrics", "threads")}
+        fields = {"settings": settings, "take": dict(self.take), "threads": table.threads}
+        return {**fields, "run": table.run, "function": table.function, "metrics": table.metrics}
 
     def complete(self, given: Settings) -> dict[str, Any]:
         """Every setting."""
@@ -152,10 +152,9 @@ class ProgramSettings:
     def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """The trial of these fields, without hashes."""
         table = self.table
-        own = {key: getattr(table, key) for key in ("folder", "code", "packages", "keep", "disk")}
-        return ProgramTrial(
-            seed=seed, device=device, data_files=table.data, wanted=self.wanted, **own, **trial_fields
-        )
+        files: dict[str, Any] = {"folder": table.folder, "code": table.code, "data_files": table.data}
+        own = {**files, "packages": table.packages, "keep": table.keep, "disk": table.disk}
+        return ProgramTrial(seed=seed, device=device, wanted=self.wanted, **own, **trial_fields)
 
     def costs(self, trial_fields: Settings) -> Costs | None:
         """Not known before a trial was measured."""

@@ -33,9 +33,9 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """
     before = latest_or_set_aside(plan.study, ledger)
     if before and (before.hash, before.ids_at_start) == (plan.hash, plan.ids_at_start):
-        kept = {key: getattr(before, key) for key in ("planned", "seen", "earlier")}
-        plan = replace(plan, tuned=plan.tuned or before.tuned, **kept)
-        plan = plan if plan.apart is not None else replace(plan, apart=before.apart)
+        apart = before.apart if plan.apart is None else plan.apart
+        plan = replace(plan, tuned=plan.tuned or before.tuned, apart=apart)
+        plan = replace(plan, planned=before.planned, seen=before.seen, earlier=before.earlier)
     else:
         plan = _declare(plan, before, ledger, trials)
     save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
@@ -62,8 +62,9 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     if before and before.ids_at_start[:1] == plan.ids_at_start[:1]:  # same first trial of the baseline
         plan = replace(plan, apart=before.apart)
     if before:
-        facts = {key: getattr(before, key) for key in ("hash", "planned", "seen")}
-        earlier.append(Declaration(trials=tuple(before.ids), **facts))
+        earlier.append(
+            Declaration(hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen=before.seen)
+        )
     ids = set(plan.ids_at_start)
     again = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
