@@ -55,7 +55,7 @@ class TaskSpec:
 def main(
     trial: Trial,
     task: TaskSpec,
-    checkpoints: Path | None,
+    checkpoints: Path,
     environ: Mapping[str, str],
     answer: Connection,
     output: Connection,
@@ -73,8 +73,7 @@ def main(
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
-    if checkpoints:
-        os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
+    os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
     data = _run(trial, task)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # the trial may have closed or replaced them
@@ -136,7 +135,7 @@ def _only_counted_files(
     """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
     if reads is None or not trial.source:
         return nullcontext()
-    counted = [*plugins.counted_files(trial), os.environ.get("UNROLLED_CHECKPOINTS", "")]
+    counted = [*plugins.counted_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
     return reads.only(counted, Path(plug_ins[0]).name)
 
 

@@ -76,7 +76,7 @@ def run_alone(
     trial: Trial,
     spec: TaskSpec,
     *,
-    checkpoints: Path | None = None,
+    checkpoints: Path,
     stop: Connection | None = None,
     gpu: Gpu | None = None,
 ) -> Result | None:
@@ -169,7 +169,7 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
 
 
 def _run_attempt(
-    trial: Trial, task: TaskSpec, checkpoints: Path | None, stop: Connection | None, gpu: Gpu | None
+    trial: Trial, task: TaskSpec, checkpoints: Path, stop: Connection | None, gpu: Gpu | None
 ) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and kill what is left of its group."""
     environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}

@@ -71,7 +71,7 @@ def alone(trial: ChapterTrial, work: str = WORK, **spec) -> Result:
     from ablations.runner.child import TaskSpec
     from ablations.runner.process import run_alone
 
-    result = run_alone(trial, TaskSpec(work=work, **spec))
+    result = run_alone(trial, TaskSpec(work=work, **spec), checkpoints=Path("checkpoints"))
     assert result is not None
     return result
 

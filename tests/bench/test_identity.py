@@ -117,9 +117,11 @@ def modules(trial: ChapterTrial) -> Result:
 @pytest.mark.usefixtures("a_fork_server_of_its_own")
 @pytest.mark.parametrize("engine", identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
-    small: Callable[..., ChapterTrial], engine: str
+    small: Callable[..., ChapterTrial], tmp_path: Path, engine: str
 ) -> None:
-    result = run_alone(small("lm4", engine=engine), TaskSpec(work=f"{__name__}:modules"))
+    result = run_alone(
+        small("lm4", engine=engine), TaskSpec(work=f"{__name__}:modules"), checkpoints=tmp_path
+    )
     assert result is not None and result.reason.endswith("this one is done")
     lines = map(Path, result.output.splitlines())
     loaded = {str(line.relative_to(PACKAGE)) for line in lines if line.is_relative_to(PACKAGE)}

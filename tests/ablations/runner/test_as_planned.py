@@ -86,7 +86,7 @@ from bench.errors import BadInput
 from bench.chapter.trial import ChapterTrial
 
 def train(trial):
-    result = run_alone(trial, TaskSpec(preload=["bench.chapter.warm_up"]))
+    result = run_alone(trial, TaskSpec(preload=["bench.chapter.warm_up"]), checkpoints=Path("checkpoints"))
     return result.fingerprints["weights"]
 
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
