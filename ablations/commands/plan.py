@@ -44,11 +44,12 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
-    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}. Under none, δ")
+    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}.")
+    print("0, δ, 2 δ: the seeds needed if that is the true difference, and the chance of a verdict.")
     took = "of a trial, measured where there are results" if measured else "of a trial"
     if study.of_program and not measured:
         took = "a minute, until a first trial is measured (--seeds 0)"
-    print(f"and 2 δ: the seeds until a verdict, and its chance, if that is the difference. Seconds: {took}.")
+    print(f"seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
     if known := ledger.files().keys():
@@ -111,7 +112,7 @@ def _rows(
 
     metric, contrasts = study.metrics[0], study.contrasts
     family, first = max(len(contrasts), 1), float(study.looks[0])
-    rows = [["arm", "SD", "none", "δ", "2 δ", "seconds", "what it changes"]]
+    rows = [["arm", "SD", "0", "δ", "2 δ", "seconds", "what it changes"]]
     needs = [{arm.name: 1.0 if arm.seedless else first for arm in study.arms} for _ in TRUTHS]
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))

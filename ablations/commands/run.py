@@ -108,7 +108,7 @@ def _run_study(
             _begin(study_run)
             interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
-            del study_run, trials  # and their results: one may have been damaged or removed meanwhile
+            del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
             writer.write_missing((arm_names[id], whole) for id in plan.ids if (whole := ledger.read(id)))
             state, results = state_of(plan, ledger), read(plan, ledger)
