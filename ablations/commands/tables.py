@@ -134,7 +134,10 @@ def columns(options: CompareOptions) -> Columns:
     for key, given in (("--metric", metrics), ("--arm", arms)):
         if not given:
             raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
+    names = [known.name for known in metrics]
     for known in metrics:
+        once = names.count(known.name) == 1
+        require(once, "is given twice", place=f"--metric {known.name}", cure="keep one of them")
         free = known.name not in ("arm", "seed", STATUS)  # columns of the arranged table
         require(
             free, "no metric can have this name", place=f"--metric {known.name}", cure="rename the column"

@@ -157,6 +157,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.csv", ASKED[:4], "--metric: is missing; write a column"),
         ("runs.csv", (*ASKED[:4], "--metric", "accuracy"), "--metric accuracy: has no δ above 0; write"),
         ("runs.csv", (*ASKED[:4], "--metric", "accuracy=-1"), "--metric accuracy=-1: has no δ above 0"),
+        ("runs.csv", (*ASKED, "--metric", "accuracy=0.5"), "--metric accuracy: is given twice; keep one"),
         ("runs.csv", (*ASKED, "--baseline", "bas"), "has no arm 'bas'; it has: base, better, worse"),
         ("mlflow:sqlite:///none.db", ASKED, "there is no such database"),
         ("mlflow:http://127.0.0.1:1", ASKED, "MLflow at http://127.0.0.1:1: nothing answers; start it"),
