@@ -194,7 +194,8 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     for x in equal:
         base = _name(x.against or c.rows[0].arm.name)
-        lines.append(Markup("{} equals {} on every {}").format(x.name, base, c.design.noun))
+        equals = Markup("{} equals {} in {} on every {}{}")
+        lines.append(equals.format(x.name, base, c.title, c.design.noun, _in_brackets(x.disagreement)))
     small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
         least = c.scale.within(c.metric.delta)
@@ -208,7 +209,11 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
 def _named(x: Finding) -> Markup:
     """A finding's name with what it is compared with, and where another metric disagrees."""
     against = f" against {quoted(visible(x.against))}" if x.against else ""
-    return Markup("{}{}{}").format(x.name, against, f" ({x.disagreement})" if x.disagreement else "")
+    return Markup("{}{}{}").format(x.name, against, _in_brackets(x.disagreement))
+
+
+def _in_brackets(remark: str) -> str:
+    return f" ({remark})" if remark else ""
 
 
 def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
@@ -226,8 +231,7 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         k = x.verdict.contrast
         diverged = f"median; {k.arm_diverged} against {k.baseline_diverged} of {k.pairs} diverged"
         median = diverged if ends and k.given_convergence else ""
-        remarks = "; ".join(filter(None, (median, x.disagreement)))
-        remarks = f" ({remarks})" if remarks else ""
+        remarks = _in_brackets("; ".join(filter(None, (median, x.disagreement))))
         lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())
     lines += _count_changes(findings[len(shown) :], c)
     return lines
