@@ -36,14 +36,15 @@ ENDS = {
     **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),
     "diverged": "diverged",
 }
-"""The words in it, in lower case."""
+"""Words of the status column, in lower case, and the ends that they stand for."""
 
 
 def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """The table of these columns: arm, seed, status, one for each metric, and how many rows were averaged.
 
     Rows of one arm and pair are averaged, as they share it and are not independent; where one of them failed
-    or diverged, so did the average. Raises BadInput for a missing column, and for a value that is no number.
+    or diverged, so did the average. Raises BadInput for a missing column, and for a value that is no number;
+    it calls rows by the frame's index, which counts from 0.
     """
     for column in (*columns.arm, *columns.pair, *(metric.name for metric in columns.metrics)):
         if column not in frame.columns:
@@ -53,7 +54,6 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
                 cure=f"it has: {', '.join(map(str, frame.columns))}",
             )
     require(len(frame), "has no rows", place=source, cure="give a table with results")
-    frame = frame.reset_index(drop=True)
     arms = _labels(frame, columns.arm, source)
     longest = max(map(len, arms))
     require(
@@ -124,11 +124,11 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     )
 
 
-def unnamed_failures(frame: pd.DataFrame, columns: Columns) -> "pd.Series[bool]":
+def unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[bool]":
     """The runs that failed before they told their arm, as those of an experiment may."""
-    known = {STATUS, *columns.arm} <= {*frame.columns}
-    nowhere = pd.Series(False, frame.index)
-    return (frame[STATUS] == "failed") & frame[[*columns.arm]].isna().any(axis=1) if known else nowhere
+    if not {*columns.arm} <= {*frame.columns}:
+        return pd.Series(False, frame.index)
+    return (_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
 
 
 def _ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
@@ -152,10 +152,10 @@ def _seeds(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) 
     A run that failed before it told has no partner.
     """
     if not columns.pair:
-        return pd.Series(range(len(frame)))
+        return pd.Series(range(len(frame)), frame.index)
     lacking = frame[[*columns.pair]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
-        seeds = pd.Series([f"of failed row {row + 1}" for row in frame.index], dtype=object)
+        seeds = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)
         told = frame[~lacking].convert_dtypes()  # numbers beside an empty cell are floats: 3, not 3.0
         return seeds.mask(~lacking, _seeds(told, columns, ends, source).astype(str))
     if len(columns.pair) > 1:
@@ -218,4 +218,4 @@ def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.S
 
 def _row(where: "pd.Series[bool]") -> int:
     """The number of the first row that is marked, counted from 1 without the head."""
-    return int(np.flatnonzero(where)[0]) + 1
+    return int(where.index[where][0]) + 1

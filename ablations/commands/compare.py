@@ -82,7 +82,7 @@ def _of_table(source: str, options: CompareOptions) -> int:
         options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
         frame["arm"] = frame.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
     columns, name = tables.columns(options), public(source)
-    unnamed = elsewhere.unnamed_failures(frame, columns)
+    unnamed = elsewhere.unnamed_failures(frame, columns, name)
     if unnamed.any():
         runs = plural(int(unnamed.sum()), "failed run")
         print(f"{name}: {runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)

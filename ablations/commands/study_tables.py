@@ -92,7 +92,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     known, design = {trial.id: trial for trial in trials}, design_of_plan(plan, {})
     measured = [replace(arm, trial=known[next(iter(arms[arm.name].trials.values()))]) for arm in design.arms]
     columns = elsewhere.Columns(("arm",), ("seed",), plan.metrics)
-    checked = elsewhere.arrange(table, columns, f"study {study.name!r}")
+    checked = elsewhere.arrange(table.reset_index(drop=True), columns, f"study {study.name!r}")
     return comparison.compare(checked, replace(design, arms=tuple(measured)))
 
 

@@ -39,7 +39,7 @@ def read(source: str, experiment: str) -> pd.DataFrame:
     if reader is None:
         raise BadInput("is of no known kind", place=path, cure=f"give {KINDS}")
     try:
-        table: pd.DataFrame = reader(path)
+        table: pd.DataFrame = reader(path).reset_index(drop=True)
         return table
     except BadInput:
         raise

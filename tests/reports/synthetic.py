@@ -73,6 +73,7 @@ def compare(design: Design) -> Comparison:
 
 def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     """The arms of a table from elsewhere."""
+    frame = frame.reset_index(drop=True)
     table = arrange(frame, columns, "elsewhere.csv")
     design = design_of(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
     return comparison.compare(table, design)

@@ -182,7 +182,7 @@ def test_a_run_that_failed_before_it_told_its_pair_counts_and_one_without_an_arm
     frame["ID"] = frame.ID.mask(frame.status == "failed").astype(object)
     assert sleep("ID", frame).rows[1].failed == 6
     frame["group"] = frame.group.mask(frame.status == "failed")
-    assert unnamed_failures(frame, GROUP).sum() == 6
+    assert unnamed_failures(frame, GROUP, "elsewhere.csv").sum() == 6
 
 
 def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
@@ -245,6 +245,11 @@ def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
             SLEEP.replace({"ID": {4: None}}),
             GROUP,
             "row 4 has no ID; fill it in",
+        ),
+        (
+            failing(1, "1").assign(ID=RUNS.ID.replace({0: None, 4: None})),  # row 1 failed before it told
+            GROUP,
+            "row 5 has no ID",
         ),
     ],
 )

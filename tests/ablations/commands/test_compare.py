@@ -102,6 +102,17 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> No
     assert "1 failed run without arm: of no arm, and left out" in err
 
 
+def test_a_crash_before_the_arm_was_told_is_left_out_and_other_rows_keep_their_numbers(compare) -> None:
+    crashed = pd.DataFrame([{"status": "CRASHED"}, {"status": "killed"}])
+    frame = pd.concat([crashed, FRAME.assign(status="ok")])
+    frame.to_csv("runs.csv", index=False)
+    code, _, err = compare("runs.csv", *ASKED)
+    assert code == 3 and "2 failed runs without model: of no arm, and left out" in err
+    frame.accuracy = frame.accuracy.mask((frame.model == "better") & (frame.seed == 0))
+    frame.to_csv("runs.csv", index=False)
+    assert "accuracy: row 13: is empty" in compare("runs.csv", *ASKED)[2]
+
+
 def test_none_and_na_are_names_of_arms(compare) -> None:
     FRAME.assign(model=FRAME.model.map({"base": "None", "better": "NA", "worse": "null"})).to_csv(
         "runs.csv", index=False
