@@ -58,7 +58,7 @@ def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.nd
         frame.loc[(frame.arm == "b") & frame.seed.isin(worst), "status"] = "failed"
         survivors = frame[~frame.seed.isin(worst)]
         found = [compare_table(table, columns).rows[1].verdict for table in (survivors, frame)]
-        better += [v.claims and v.contrast.better for v in found]
+        better += [v.kind == "better" for v in found]
     return better / studies
 
 

@@ -1,7 +1,9 @@
 """Verdicts on tables that this project did not make."""
 
+import numpy as np
 import pandas as pd
 import pytest
+from simulate_compare import failure_rates
 from synthetic import compare_table, text_of
 
 from bench.errors import BadInput
@@ -144,6 +146,11 @@ def test_a_claim_survives_failed_runs_counted_as_losses_or_is_open(number: int, 
     assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
     assert ("10/16, 6 failed" in screen(found)) is (number == 6) is bool(row.blocked_reason)
     assert ("counted as losses" in comparison_markdown(found)) is (number > 0)
+
+
+def test_an_equal_arm_whose_worst_runs_crash_is_called_better_by_survivors_and_not_by_all_its_runs() -> None:
+    survivors, every = failure_rates(np.random.default_rng(0), 6, 60)
+    assert survivors > 0.1 and every < 0.05
 
 
 INFINITE = SLEEP.replace({"extra": {5.5: float("inf")}})
