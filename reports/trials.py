@@ -14,9 +14,10 @@ import pandas as pd
 from bench.trial import Result
 from reports.arms import LARGEST, Statuses, trial_of
 from reports.design import Design
+from reports.elsewhere import ROWS
 
 Value = TypeVar("Value")
-_FACTS = {"study", "design", "trial", "arm", "baseline", "seed", "status", "reason", "attempts", "counts"}
+_FACTS = {"trial", "arm", "seed", "status", "reason", "attempts", "counts", ROWS}
 
 
 def tabulate(design: Design) -> pd.DataFrame:

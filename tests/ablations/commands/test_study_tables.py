@@ -36,6 +36,11 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     assert all(row.decided or row.contrast.pairs == len(found.design.seeds) for row in found.rows_to_decide)
 
 
+def test_the_number_of_averaged_rows_is_no_metric_of_a_table() -> None:
+    with pytest.raises(BadInput, match="no result has 'rows averaged'"):
+        ablations.verdicts(ablations.shipped("order"), metric="rows averaged")
+
+
 def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
     done = call(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
     assert done.returncode == 3, "an arm is worse"
