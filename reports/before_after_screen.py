@@ -11,7 +11,6 @@ from reports.statistics.wording import sentence
 
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines
-_MOST = 50  # arms, reasons and claims in a comment, which GitHub cuts at 65,536 characters
 _HEADS = ("Δ [90 % interval]", "seeds", "verdict", "time ×")
 
 
@@ -33,9 +32,9 @@ def screen(changes: BeforeAfter) -> str:
 
 
 def markdown(changes: BeforeAfter) -> str:
-    """The same for a pull request: a table, the reasons, and each claim in full."""
+    """The same for a pull request: a table of all arms, the reasons, and last each claim in full."""
     ordered = _worst_first(changes)
-    cells = ((_code(arm.name), *_cells(arm, changes)) for arm in ordered[:_MOST])
+    cells = ((_code(arm.name), *_cells(arm, changes)) for arm in ordered)
     rows = [(sign, name, *map(markdown_cell, rest)) for name, sign, _, *rest in cells]
     claims = [sentence(arm.verdict, arm.name, "baseline", changes.scale) for arm in ordered if arm.verdict]
     parts = [
@@ -52,8 +51,7 @@ def markdown(changes: BeforeAfter) -> str:
 
 
 def _bullets(texts: Sequence[str]) -> str:
-    more = [f"- and {len(texts) - _MOST} more"] if len(texts) > _MOST else []
-    return "\n".join([*(f"- {_code(text)}" for text in texts[:_MOST]), *more])
+    return "\n".join(f"- {_code(text)}" for text in texts)
 
 
 def headline(changes: BeforeAfter) -> str:

@@ -329,3 +329,9 @@ def test_the_markdown_holds_hostile_names_as_text() -> None:
     assert "<script" not in text and "<img" not in text and "\0" not in text and "\u202e" not in text
     (row,) = [line for line in text.splitlines() if line.startswith("| ✗ | <code>@everyone")]
     assert row.count(" | ") == 4 and "\\|" in row and "\\`x\\`" in row
+
+
+def test_the_markdown_has_every_arm_reason_and_claim() -> None:
+    names = [f"arm {i:02}" for i in range(60)]
+    text = markdown(judged(*(side(**dict.fromkeys(names, trained(losses))) for losses in (B, D))))
+    assert {text.count(name) for name in names} == {3}
