@@ -158,7 +158,9 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_sc
     assert told in text.partition("Arm")[0] and "✕ after results of 1 of its contrasts" in text
     assert [x.row.arm.name for x in claims(c) if x.exploratory] == ["strong"]
     assert "strong against base (exploratory): " in sentences(c)[0]
+    assert "declared before" not in text
     assert seen_data(compare(looked())) == ""
+    assert "declared before any contrast had results" in text_of(render(compare(looked()), tmp_path))
 
 
 def test_an_arm_that_failed_on_every_seed_is_open_for_good():
