@@ -58,3 +58,12 @@ def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_p
     own = study((arm("base", 0.0), bare))
     assert "train_flops" not in costs(own)["mine"][0]
     assert '<td class="num" data-value="">–</td>' in render(compare(own), tmp_path).read_text()
+
+
+def test_a_difference_that_rounds_to_nothing_is_not_shown_among_the_costs(tmp_path):
+    base, other = (measuring(whole, memory_peak=100.0) for whole in pair().arms)
+    for more, shown in ((0.3, False), (-0.3, False), (0.7, True)):
+        arms = (base, measuring(other, memory_peak=100.0 + more))
+        section = text_of(render(compare(study(arms)), tmp_path)).rpartition("Costs of each arm")[2]
+        assert "peak memory (MiB)" in section and "+0" not in section and "−0" not in section
+        assert ("101 +1" in section) is shown
