@@ -65,10 +65,19 @@ def state_of(plan: Plan, ledger: Ledger) -> str:
     To be taken before the results are read: an entry is then never kept as the one of later results.
     """
     root = Path(__file__).parents[2]
-    parts = ("bench/*.py", "reports/**/*.py", "reports/**/*.html")
-    code = digest(sorted(file for part in parts for file in root.glob(part)))
+    code = digest(sorted(file for part in _CODE for file in root.glob(part)))
     results = ledger.digest(sorted(plan.ids))  # a stored plan has its seeds in another order
     return hashlib.sha256(canonical([code, asdict(plan), results])).hexdigest()
+
+
+_CODE = (
+    "ablations/study/*.py",  # titles of settings
+    "ablations/training/comparison.py",
+    "bench/**/*.py",
+    "reports/**/*.py",
+    "reports/**/*.html",
+    "reports/**/*.npy",  # p values at looks
+)
 
 
 def keep_entry(plan: Plan, comparison: "Comparison", state: str, out: Path) -> "Entry":

@@ -13,11 +13,14 @@ from many_trials import keep, planned, study
 from ablations.commands import report
 from ablations.commands.report import index, prepare_folder
 from ablations.ledger import Ledger
-from ablations.study import stored_plans
+from ablations.study import chapter, stored_plans
 from ablations.study.plan import Plan
+from ablations.training import comparison
 from ablations.training.comparison import compare_plan, read
 from bench import identity
+from bench.chapter import trial
 from reports import answer
+from reports.statistics import sequential
 
 KILLED = """
 import os, signal, sys
@@ -117,8 +120,10 @@ def test_an_index_compares_the_studies_alone_that_have_changed_or_all_by_other_c
     assert compared_by_index() == [] and read_index(tmp_path / "out") == before
     train_again(ledger)
     assert compared_by_index() == ["width"]
-    monkeypatch.setitem(identity._CONTENTS, Path(answer.__file__), "of an edited file")
-    assert compared_by_index() == ["other", "width"]
+    table = Path(sequential.__file__).with_name("looks_10_15_20_30_40.npy")
+    for file in (answer.__file__, comparison.__file__, chapter.__file__, trial.__file__, table):
+        monkeypatch.setitem(identity._CONTENTS, Path(file), "of an edited file")
+        assert compared_by_index() == ["other", "width"], file
 
 
 def test_an_index_compares_no_study_again_whose_entry_was_kept_with_its_page(
