@@ -51,7 +51,6 @@ class ComparedArm:
     has_contrast_to_decide: bool = False  # the A/A check has none
     decided: bool = False  # by the study's first metric
     blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
-    seeds_requested: int = 0  # seeds that its contrast needs at the next look; 0 if there is none
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
     @property
@@ -297,13 +296,7 @@ def _with_verdict(
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)
-    row = replace(
-        row,
-        has_contrast_to_decide=True,
-        decided=v.decided,
-        blocked_reason=v.blocked_reason,
-        seeds_requested=decisions.seeds_requested[name],
-    )
+    row = replace(row, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
     if not row.exclusion and v.contrast.pairs:
         return replace(_over_pairs(row, v.contrast, metric), verdict=v)
     missing = Exclusion.BLOCKED if v.blocked_reason else Exclusion.NO_SHARED_SEED

@@ -109,14 +109,11 @@ def markdown_cell(value: object) -> str:
     return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
 
 
-def pipe_table(rows: Sequence[Sequence[str]], rule: str = "---") -> str:
-    """A Markdown table whose first row is the head; `rule` aligns the columns after the first.
-
-    A column that has nothing to say is left out.
-    """
+def pipe_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose first row is the head; a column that has nothing to say is left out."""
     kept = [column for column in zip(*rows, strict=True) if says_something(column)]
     rows = list(zip(*kept, strict=True))
-    lines = [rows[0], ["---", *[rule] * (len(rows[0]) - 1)], *rows[1:]]
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 

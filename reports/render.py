@@ -91,7 +91,7 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    for name in ("number", "count", "seconds", "duration", "interval", "when", "short", "level"):
+    for name in ("number", "count", "seconds", "duration", "interval", "when", "level"):
         jinja.filters[name] = getattr(formats, name)
     jinja.filters |= {"p": formats.p_value, "percent": wording.level, "plural": plural}
     jinja.globals |= {

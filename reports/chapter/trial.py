@@ -19,10 +19,10 @@ def sections(result: Result) -> Iterator[tuple[str, list[str]]]:
     yield "passage: a wrong guess follows the missed token in ‹›", _passage(result)
 
 
-def bar(share: float, width: int = BAR) -> str:
-    """A share of 0 to 1 as a bar of eighths of a character, padded to `width`."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).strip().ljust(width)
+def bar(share: float) -> str:
+    """A share of 0 to 1 as a bar of eighths of a character, padded to `BAR`."""
+    eighths = round(min(max(share, 0.0), 1.0) * BAR * 8)
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).strip().ljust(BAR)
 
 
 def _roles(result: Result) -> list[str]:

@@ -28,13 +28,13 @@ def power(dz: float, n: int, alpha: float = ALPHA) -> float:
 
 
 @lru_cache(maxsize=256)
-def minimum_detectable_effect(n: int, alpha: float = ALPHA, target: float = POWER) -> float:
-    """The effect, in standard deviations of the differences, that n ≥ 2 pairs detect with the target power.
+def minimum_detectable_effect(n: int, alpha: float = ALPHA) -> float:
+    """The effect, in SDs of the differences, that n ≥ 2 pairs detect with a chance of `POWER`.
 
     Divide `alpha` by the number of contrasts for Holm's first step.
     """
     critical = special.stdtrit(n - 1, 1 - alpha / 2)  # the other tail adds less than 1e-6 to the power
-    return float(special.nctdtrinc(n - 1, 1 - target, critical)) / math.sqrt(n)
+    return float(special.nctdtrinc(n - 1, 1 - POWER, critical)) / math.sqrt(n)
 
 
 @lru_cache(maxsize=1024)

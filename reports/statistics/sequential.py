@@ -99,6 +99,7 @@ FIXED = Look(Looks((CLAIM_SEEDS,)))  # the only look of a design with a fixed nu
 
 @lru_cache(maxsize=16)
 def _table(numbers: tuple[int, ...]) -> Floats:
+    """The table of these looks: one that `store` has made, or simulated."""
     stored = _table_path(numbers)
     return np.load(stored) if stored.exists() else simulate(numbers)
 

@@ -71,7 +71,6 @@ def expected(
 
 
 @lru_cache(maxsize=1024)
-@lru_cache(maxsize=256)
 def median_unbiased(
     looks: Looks,
     most: int,

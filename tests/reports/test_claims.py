@@ -18,13 +18,9 @@ CLAIMING = re.compile(
     re.I,
 )
 EXPLAINED = (  # what the page says of its own signs, and of no arm
-    r"A verdict is read off the interval .*? it reaches across 0 and δ\.",
     r"\w+ is better\.",  # the metric's direction, declared before the first trial
     r"Seeds better",  # a column
-    r"The best is 1 plus the number of arms that are significantly better",
-    r"the worst is the number of arms minus those that are significantly worse",
     r"A large p does not show equivalence",
-    r"for equivalence towards it",
 )
 
 
