@@ -15,7 +15,7 @@ from reports.statistics.arm_summary import divergence_interval
 from reports.statistics.contrasts import Contrast
 from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 from reports.statistics.verdicts import Direction, Verdict
-from reports.statistics.wording import allow_for_stop, divergence, self_check, stage
+from reports.statistics.wording import allow_for_stop, divergence, fails_self_check, self_check, stage
 from reports.tuning import OwnBest, words
 
 
@@ -29,7 +29,7 @@ class Claim:
 
     @property
     def exploratory(self) -> bool:
-        """Whether the plan did not name it, or was declared after results."""
+        """Whether the study marks its arm so, or the plan was declared after results."""
         return self.row.arm.exploratory or self.row.arm.name in self.comparison.design.seen
 
     @property
@@ -192,9 +192,8 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             factors = ", ".join(proof.factor for proof in proofs)
             some = f" in {where}" if where else ""
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
-    compared = [(row, row.contrast) for row in c.rows if row.contrast]
-    self_checks = [self_check(k) for row, k in compared if not row.has_contrast_to_decide]
-    phrases += [sentence for sentence in self_checks if "failed" in sentence]
+    self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
+    phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
     return tuple(filter(None, (*phrases, _skewed(c), mixed_machines(c))))
 
 
@@ -278,5 +277,5 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     if any(row.diverged for row in c.rows):
         phrases.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
     if any(row.arm.exploratory for row in c.rows):
-        phrases.append("Exploratory arms were not named by the plan: they suggest, they do not confirm.")
+        phrases.append("Arms marked exploratory suggest and do not confirm.")
     return tuple(filter(None, phrases))

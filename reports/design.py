@@ -18,7 +18,7 @@ from reports.scale import Scale
 class MeasuredArm:
     """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished).
 
-    Verdicts come from the table alone. Pages read the rest of the results here; a table from a file has none.
+    Values come from the table. Exclusions and pages read the results here; a table from a file has none.
     """
 
     name: str
@@ -29,7 +29,7 @@ class MeasuredArm:
     changes: Mapping[str, Scalar] = field(default_factory=dict)
     results: Mapping[int, Result] = field(default_factory=dict)  # by seed; failures included
     trial: Trial | None = None  # any of its trials, where there are no results
-    exploratory: bool = False  # not named by the plan: Benjamini–Hochberg instead of Holm
+    exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
     seedless: bool = False  # no seed changes it: trained once, every seed has this result
 

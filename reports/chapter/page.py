@@ -106,9 +106,9 @@ def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
-    """Mean training speed of every arm in tokens/s, and its ratio to the baseline's over common seeds.
+    """Mean training speed of every arm in tokens/s, and its ratio to that of the arm it is compared with.
 
-    Only seeds that both sides trained on one kind of machine count: see `speed_not_compared`.
+    The ratio is over the seeds that both sides trained on one kind of machine: see `speed_not_compared`.
     """
     lines = []
     for row in c.rows:
@@ -129,7 +129,7 @@ def speed_not_compared(c: Comparison) -> str:
 
 
 def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
-    """The arm's and the baseline's speed for every seed with both, and why the two cannot be compared."""
+    """For each seed the speeds of an arm and its base, and why the two cannot be compared."""
     base, arm = c.base(row).arm, row.arm
     speeds, base_speeds = values(arm, "speed_train"), values(base, "speed_train")
     return [

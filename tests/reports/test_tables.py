@@ -10,7 +10,7 @@ from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, visible
 from bench.metric import Metric
 from reports.chapter.book import BOOK, compare_with_book, own_settings
-from reports.claims import claims, tally
+from reports.claims import claims, limits, tally
 from reports.contrast_decisions import decide_looks
 from reports.exclusions import Exclusion
 from reports.formats import count, csv_cell, interval, number, p_value
@@ -114,6 +114,7 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
     c = compare(study(arms))
     assert [row.contrast.family for row in c.rows_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
+    assert limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
     assert "Benjamini" not in comparison_markdown(compare(study(arms[:3])))
 
 

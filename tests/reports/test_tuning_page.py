@@ -49,6 +49,11 @@ def text(tuned, tmp_path_factory):
     return text_of(render(compare(tuned), tmp_path_factory.mktemp("out")))
 
 
+def test_the_page_says_at_which_level_its_other_files_are(text, tmp_path):
+    assert "CSV and Markdown , at the shared learning rate." in text
+    assert "CSV and Markdown ." in text_of(render(compare(realistic()), tmp_path))
+
+
 def test_an_arm_is_judged_against_the_baseline_at_the_baseline_s_own_best(tuned):
     base, clipped, calm = own_best(compare(tuned))
     assert not base.verdicts and not base.note
