@@ -39,17 +39,15 @@ from bench.chapter.trial import ChapterTrial
 from bench.errors import BadInput, require, suggestion
 from bench.metric import Metric
 from bench.trial import Result
-from reports.arms import select_seeds
 from reports.claims import sentences
-from reports.comparison import ComparedArm, Comparison
+from reports.comparison import Comparison
 from reports.design import page_of
 from reports.scale import Scale
 from reports.statistics.contrasts import Contrast
 from reports.statistics.verdicts import Verdict
-from reports.statistics.verdicts import verdicts as judged
 from reports.statistics.wording import sentence
 from reports.tables import cells_by_metric
-from reports.trials import metric_columns, trial_record, values_of
+from reports.trials import metric_columns, trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
@@ -247,21 +245,10 @@ def compare(
     elif row.verdict and against in ("", base) and delta in (0.0, by.delta):
         return Compared(arm, base, by.name, row.verdict, row.correction, found.scale)
     by = replace(by, delta=delta or by.delta)
-    verdict = _compare_alone(found, row, rows[against or base], by)
-    return Compared(arm, against or base, by.name, verdict, "unadjusted", found.design.scale(by))
-
-
-def _compare_alone(found: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric) -> Verdict:
-    """The verdict on two arms by the seeds of the first look, corrected for nothing."""
-    values, seeds = values_of(found.table, metric.name, found.design), found.shared_first_look([row, base])
-    ours, theirs = (select_seeds(values[side.arm.name], seeds) for side in (row, base))
-    require(
-        ours.keys() & theirs.keys(),
-        f"arms {row.arm.name!r} and {base.arm.name!r}: no seed has a result of both",
-    )
-    pair = {row.arm.name: (ours, theirs)}
-    (verdict,) = judged(pair, delta=metric.delta, lower_is_better=metric.lower_is_better).values()
-    return verdict
+    against = against or base
+    alone = found.judge_undeclared({arm: (row, rows[against])}, by)
+    require(alone, f"arms {arm!r} and {against!r}: no seed has a result of both")
+    return Compared(arm, against, by.name, alone[arm], "unadjusted", found.design.scale(by))
 
 
 def verdicts(

@@ -10,12 +10,12 @@ from markupsafe import Markup
 
 from bench.errors import plural, visible
 from bench.trial import Scalar
-from reports.arms import is_self_check, select_seeds, task_differences, trial_of
+from reports.arms import is_self_check, task_differences, trial_of
 from reports.claims import Claim, claims, magnitude
 from reports.comparison import ComparedArm, Comparison
 from reports.factorial import VIEWS, Part
 from reports.formats import listed, quoted
-from reports.statistics.verdicts import Direction, Size, Verdict, verdicts
+from reports.statistics.verdicts import Direction, Size, Verdict
 from reports.statistics.wording import divergence
 
 NAMED = 3  # arms of each verdict that the answer names before it counts the others
@@ -88,19 +88,12 @@ def order(c: Comparison) -> tuple[Markup, ...]:
 def _directions(
     tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
-    """The direction of every pair of these arms on each task, Holm-corrected together.
-
-    Of the seeds of the first look, whose number no result has chosen.
-    """
-    seeds = c.design.first_look
-    values = {
-        (t, key): select_seeds(rows[key].summary.values, seeds) for t, rows in tasks.items() for key in keys
-    }
+    """The direction of every pair of these arms on each task, Holm-corrected together."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
-    sides = {(t, pair): (values[t, pair[0]], values[t, pair[1]]) for t in tasks for pair in directions}
-    for (_, pair), v in verdicts(
-        sides, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better
-    ).items():
+    sides = {
+        (task, pair): (rows[pair[0]], rows[pair[1]]) for task, rows in tasks.items() for pair in directions
+    }
+    for (_, pair), v in c.judge_undeclared(sides).items():
         directions[pair].append(v.direction)
     return directions
 

@@ -8,7 +8,7 @@ from elsewhere has no looks: all of its rows count.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -24,9 +24,11 @@ from reports.statistics.contrasts import Contrast, contrast
 from reports.statistics.decisions import Decisions
 from reports.statistics.interval import Interval
 from reports.statistics.power import SELF_CHECK_ALPHA
-from reports.statistics.verdicts import Verdict
+from reports.statistics.verdicts import Verdict, verdicts
 from reports.trials import statuses, values_of
 from reports.witnesses import Proof, proofs
+
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +157,21 @@ class Comparison:
         """The seeds that count for all of these arms, failures included."""
         return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
 
-    def shared_first_look(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
-        """The seeds of the first look that all of these arms have, failures included.
+    def judge_undeclared(
+        self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
+    ) -> dict[Name, Verdict]:
+        """The verdicts on pairs of arms that the study does not compare, corrected together.
 
-        Contrasts that the study does not declare are judged on them: their number was fixed beforehand, and
-        does not depend on results.
+        They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
+        and does not depend on results. A pair without such seeds has no verdict.
         """
-        return tuple(s for s in self.common_seeds(rows) if s in self.design.first_look)
+        metric, sides = metric or self.metric, {}
+        values = values_of(self.table, metric.name, self.design)
+        for name, pair in pairs.items():
+            seeds = [seed for seed in self.common_seeds(pair) if seed in self.design.first_look]
+            arm, base = (select_seeds(values[row.arm.name], seeds) for row in pair)
+            sides[name] = arm, base
+        return verdicts(sides, delta=metric.delta, lower_is_better=metric.lower_is_better)
 
     def by_metric(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""

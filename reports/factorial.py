@@ -10,7 +10,7 @@ from bench.trial import Scalar
 from reports.arms import select_seeds, trial_of
 from reports.comparison import ComparedArm, Comparison
 from reports.statistics.designs import Cells, Effect, factorial_effects
-from reports.statistics.verdicts import Verdict, verdicts
+from reports.statistics.verdicts import Verdict
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
@@ -117,11 +117,8 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
 def _judge_switches(
     c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
-    """On against off for every switch. A contrast that the study declares has the verdict that it has there.
-
-    The others are judged on the seeds of the first look that all their arms have, corrected together.
-    """
-    known, values, seeds = {}, {}, c.shared_first_look([row for pair in pairs.values() for row in pair])
+    """On against off for every switch. A contrast that the study declares has its verdict there."""
+    known, others = {}, {}
     for key, pair in pairs.items():
         first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
         if first.verdict and c.base(first) is second:
@@ -129,11 +126,8 @@ def _judge_switches(
         elif second.verdict and c.base(second) is first:
             known[key] = second.verdict.turned()
         else:
-            values[key] = (
-                select_seeds(first.summary.values, seeds),
-                select_seeds(second.summary.values, seeds),
-            )
-    return known | verdicts(values, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
+            others[key] = first, second
+    return known | c.judge_undeclared(others)
 
 
 def _settings(row: ComparedArm) -> dict[str, Scalar]:

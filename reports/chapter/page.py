@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from bench.errors import plural
 from bench.machine_kind import kind
 from bench.trial import Result
-from reports.arms import finished, mean_of, select_seeds, task_differences, values
+from reports.arms import finished, mean_of, task_differences, values
 from reports.chapter.book import BookComparison, compare_with_book
 from reports.comparison import ComparedArm, Comparison
 from reports.design import MeasuredArm
 from reports.exclusions import Exclusion
 from reports.presentation import Extras
 from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
-from reports.statistics.verdicts import verdicts
 
 BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 
@@ -74,10 +73,8 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     for row in c.rows:
         counts = next((other for other in bigrams if not task_differences(other.arm, row.arm)), None)
         if counts and row.exclusion in (None, Exclusion.REFERENCE) and row not in bigrams:
-            seeds = c.shared_first_look([row, counts])
-            sides = row.summary.values, counts.summary.values
-            pairs[row.arm.name] = (select_seeds(sides[0], seeds), select_seeds(sides[1], seeds))
-    judged = verdicts(pairs, delta=c.metric.delta, lower_is_better=c.metric.lower_is_better)
+            pairs[row.arm.name] = row, counts
+    judged = c.judge_undeclared(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 
 
