@@ -17,16 +17,16 @@ from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.ledger import Ledger, read_required
-from ablations.options import StoredOptions
+from ablations.options import StoredOptions, refuse
 from ablations.study import stored_plans
-from ablations.study.loading import load_plugins
+from ablations.study.loading import OF_PROGRAM, load_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
 from ablations.study.study import Study
 from ablations.training.comparison import compare_plan, read, render
 from bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, plural, require
+from bench.errors import BadInput, plural, require, visible
 from bench.files import save
 from bench.plugins import companions
 from bench.program.trial import ProgramTrial
@@ -63,6 +63,8 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     plan, program = find_program(study, ledger)
+    if plan.of_program:
+        refuse(options, ("plugin",), OF_PROGRAM, "leave it out")
     results = {id: with_files(result, program) for id, result in read(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
@@ -84,8 +86,10 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    for name in program.files_elsewhere if program else ():
-        print(f"{name} is not in it: to train again, have it at this path")
+    if absent := program.files_elsewhere if program else []:
+        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
+        shown = visible(", ".join(absent[:3]))
+        print(f"not in it, and needed at the same path to train again: {shown}{more}")
     return 0
 
 

@@ -57,12 +57,10 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
     print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
     totals = _totals(study, seconds, needs)
-    workers, place = device.slots, f"{plural(device.slots, 'trial')} at a time"
-    if device.kind == "cpu":
-        workers = min(device.slots, cores())
-        place = f"on {plural(workers, 'core')}"
+    places = len(device.available.gpus) if device.kind == "cuda" else cores()
+    workers, noun = max(1, min(device.slots, places)), "GPU" if device.kind == "cuda" else "core"
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
-        cost = f"{total:.0f} seconds of training, {_about(total / workers)} {place}"
+        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, noun)}"
         print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
     if study.decide != "size" and len(study.looks) > 1:
         needs = _rows(study, seconds, spreads, True)[1]
@@ -83,6 +81,7 @@ def minutes(study: Study, workers: int) -> str:
     if study.of_program:
         return "–"
     seconds = _seconds(study, "cpu")
+    workers = 1 if study.clocks else workers
     totals = _totals(study, seconds, _rows(study, seconds, {}, study.decide == "size")[1])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
@@ -157,7 +156,7 @@ def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[st
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
     wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
     times = defaultdict(list)
-    for id, (arm, _) in plan.arm_and_seed.items() if plan.device == device else ():
+    for id, (arm, _) in plan.arm_and_seed.items() if (plan.device or "cpu") == device else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
             times[arm.name].append(result.spent)
     return (

@@ -155,8 +155,9 @@ def _begin(study_run: StudyRun) -> None:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():
         study_run.budget.learn(result)
-        # a driver that was killed had recorded the result and not yet removed them
-        remove_checkpoints(ledger.checkpoints, result.trial)
+        if result.status != "failed":  # another study may be training that again
+            # a driver that was killed had recorded the result and not yet removed them
+            remove_checkpoints(ledger.checkpoints, result.trial)
 
 
 def _print_outcome(

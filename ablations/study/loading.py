@@ -150,7 +150,8 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             )
             print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
         if study.of_program:
-            refuse(options, ("plugin",), OF_PROGRAM, "leave it out; `code` in [program] names files")
+            with error_context(f"study {study.name!r}"):
+                refuse(options, ("plugin",), OF_PROGRAM, "leave it out; `code` in [program] names files")
         for arm in study.arms:
             with error_context(f"arm {arm.name!r}"):
                 arm.trainer.check_data(arm.settings)

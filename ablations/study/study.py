@@ -7,6 +7,7 @@ from typing import Any
 
 from ablations.study.study_file import StudyFile
 from ablations.study.trainer import Settings, Trainer
+from bench.differences import is_clock
 from bench.metric import Metric
 from bench.trial import Scalar, Trial, canonical
 
@@ -105,6 +106,11 @@ class Study:
     def of_program(self) -> bool:
         """Whether its trials are a user's program, of which nothing is known before the first."""
         return self.trainer == "program"
+
+    @property
+    def clocks(self) -> list[str]:
+        """The metrics of time, speed or memory that it judges: its trials run one at a time."""
+        return [metric.name for metric in self.metrics if is_clock(metric.name)]
 
     @property
     def contrasts(self) -> dict[str, str]:

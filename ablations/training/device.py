@@ -6,7 +6,6 @@ from typing import NamedTuple
 from ablations.options import PlaceOptions, PlanOptions
 from ablations.study.study import Study
 from bench.devices import Usable, cores, usable
-from bench.differences import is_clock
 from bench.errors import BadInput, plural, require
 from bench.nvidia import Gpu
 from reports.formats import duration
@@ -53,22 +52,22 @@ def choose_device(study: Study, options: PlanOptions, before: str) -> Device:
     Raises BadInput for --device cuda if no GPU can be used, and on a cluster for a program that keeps files
     and for a study that judges time, speed or memory.
     """
-    clocks = ", ".join(metric.name for metric in study.metrics if is_clock(metric.name))
-    device = _choose(study, options, before, clocks)
-    return device._replace(why=f"{device.why}; one trial at a time, as speed is judged") if clocks else device
+    device = _choose(study, options, before)
+    why = f"{device.why}; one trial at a time, as speed is judged"
+    return device._replace(why=why) if study.clocks else device
 
 
-def _choose(study: Study, options: PlanOptions, before: str, clocks: str) -> Device:
+def _choose(study: Study, options: PlanOptions, before: str) -> Device:
     asked = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
-    workers = 1 if clocks else options.workers
+    workers = 1 if study.clocks else options.workers
     kind = asked or before
     source = "as --device says" if asked else "as its stored plan has it" if before else ""
     if options.cluster:
         keep = study.file.program.keep if study.file.program else ()
         stays, cure = "its files would stay on the workers", "leave it out, or train without --cluster"
         require(not keep, stays, place="[program]", key="keep", cure=cure)
-        alone = f"judging {clocks} takes one trial at a time, and a cluster trains several"
-        require(not clocks, alone, place="--cluster", cure="leave it out")
+        alone = f"judging {', '.join(study.clocks)} takes one trial at a time, and a cluster trains several"
+        require(not study.clocks, alone, place="--cluster", cure="leave it out")
         why = source or "on a cluster, unless --device cuda is given"
         return Device(kind or "cpu", why, workers or cores())
     if asked == "cpu" or (study.of_program and kind != "cuda"):

@@ -35,7 +35,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
         return False
     if plan.apart is None:
         first = next(trial for trial in study_run.trials if trial.id == ids[0])
-        if not study_run.budget.allows(first.seconds):
+        if not study_run.has_time_for(first):
             return False
         conditions = trial_conditions([first], study_run.options, study_run.device)
         repeated, interrupted = run_aside([first], conditions)

@@ -137,10 +137,13 @@ class StudyRun:
 
         Once the budget has refused a trial, only trials that the next look needs start.
         """
-        has_estimate = self.budget.has_learned or not self.plan.of_program
-        expected = trial.seconds if has_estimate else 0.0
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
-        return due and self.scheduler.wants(trial.id) and self.budget.allows(expected)
+        return due and self.scheduler.wants(trial.id) and self.has_time_for(trial)
+
+    def has_time_for(self, trial: Trial) -> bool:
+        """Whether a trial is expected to end in time; before any is measured, one of a program is."""
+        has_estimate = self.budget.has_learned or not self.plan.of_program
+        return self.budget.allows(trial.seconds if has_estimate else 0.0)
 
     @contextmanager
     def _pages(self) -> Iterator[Callable[[], object]]:

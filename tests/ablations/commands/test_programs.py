@@ -5,6 +5,7 @@ import os
 import shutil
 import sqlite3
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,18 +131,29 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
 
 def test_a_run_removes_checkpoints_of_a_driver_that_was_killed_once_it_had_the_result(trained: Path) -> None:
     ledger = Ledger(trained / "results")
-    left = ledger.checkpoints / f"{next(iter(ledger.files()))}.pt"
+    later = [result for id in ledger.files() if (result := ledger.read(id)).trial.seed > 1]
+    ended, failed, *_ = later  # those of the first two seeds would be trained again
+    ledger.record(replace(failed, status="failed", reason="exit code 1"))
+    left, needed = (ledger.checkpoints / f"{result.trial.id}.pt" for result in (ended, failed))
     left.parent.mkdir(exist_ok=True)
     left.touch()
-    succeed(trained, "run", "mine.toml")
+    needed.touch()
+    call(trained, "run", "mine.toml")
     assert not left.exists()
+    assert needed.exists(), "another study may be training that trial again"
 
 
-@pytest.mark.parametrize("command", ["run", "verify"])
-def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(trained: Path, command: str) -> None:
+@pytest.mark.parametrize("words", [["run"], ["verify"], ["bundle", "-o", "mine.zip"]])
+def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(trained: Path, words: list[str]) -> None:
     succeed(trained, "new", "cell", "my_cell.py")
-    refused = call(trained, command, "mine.toml", "--plugin", "my_cell.py")
-    assert refused.returncode == 2 and refused.stderr.startswith("unrolled: --plugin: ")
+    refused = call(trained, *words, "mine.toml", "--plugin", "my_cell.py")
+    assert refused.returncode == 2 and "--plugin: " in refused.stderr
+
+
+def test_a_program_of_which_every_first_trial_diverges_is_refused_within_any_budget(tmp_path: Path) -> None:
+    nothing = PROGRAM.replace('"accuracy": accuracy + epoch / 100', '"accuracy": float("nan")')
+    refused = call(project(tmp_path / "project", nothing), "run", "mine.toml", "--budget", "50s")
+    assert refused.returncode == 2 and "each of its first trials" in refused.stderr
 
 
 def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:

@@ -11,7 +11,7 @@ from called import call
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from ablations.cli import main
-from ablations.commands.plan import print_plans
+from ablations.commands.plan import minutes, print_plans
 from ablations.ledger import Ledger
 from ablations.options import PlanOptions
 from ablations.study import loading
@@ -79,6 +79,12 @@ def test_a_study_of_speed_is_refused_on_a_cluster_that_trains_several_trials_at_
     assert refused.value.place == "--cluster" and "seconds" in refused.value.rule
 
 
+def test_studies_lists_the_time_of_a_study_of_speed_for_one_core() -> None:
+    metrics = (Metric("seconds", 5.0, ratio=True),)
+    assert minutes(replace(study("toggles"), metrics=metrics), 8).endswith("on 1 core")
+    assert minutes(study("toggles"), 8).endswith("on 8 cores")
+
+
 @pytest.mark.parametrize(("gpus", "asked", "places"), [(1, None, 1), (2, None, 2), (1, 3, 3), (2, 1, 1)])
 def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
     nvml: Machine, folder: Path, gpus: int, asked: int | None, places: int
@@ -114,12 +120,10 @@ def test_a_plan_has_the_seconds_of_its_device(nvml: Machine, folder: Path, capsy
     nvml.has({})
     seconds = {}
     for kind in ("cpu", "cuda"):
-        assert print_plans([study("large")], PlanOptions(device=kind)) == 0
+        assert print_plans([study("large")], PlanOptions(device=kind, workers=4)) == 0
         told = capsys.readouterr().out
         seconds[kind] = float(
-            re.search(
-                r"(\d+) seconds of training, .* (on \d+ cores?|1 trial at a time)$", told, re.MULTILINE
-            )[1]
+            re.search(r"(\d+) seconds of training, .* on (\d+ cores?|1 GPU)$", told, re.MULTILINE)[1]
         )
     assert seconds["cpu"] / seconds["cuda"] > 20
 
