@@ -198,6 +198,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.csv", (*UNPAIRED, "--folds", "10"), "--pair: is missing; name the column of"),
         ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
         ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
+        ("runs.csv", (*ASKED, "-j", "2"), "--workers: is for models that are trained; leave it out"),
     ],
 )  # fmt: skip
 def test_a_source_or_a_flag_that_is_wrong_is_one_line(
