@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 
 from ablations import run_folder
 from ablations.ledger import Ledger, read_required
-from ablations.options import StoredOptions, refuse
+from ablations.options import StoredOptions
 from ablations.study import stored_plans
-from ablations.study.loading import OF_PROGRAM, load_plugins
+from ablations.study.loading import load_plugins, refuse_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
 from ablations.study.study import Study
@@ -64,7 +64,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     ledger = Ledger(options.results)
     plan, program = find_program(study, ledger)
     if plan.of_program:
-        refuse(options, ("plugin",), OF_PROGRAM, "leave it out")
+        refuse_plugins(plan.study, options)
     results = {id: with_files(result, program) for id, result in read(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
@@ -86,10 +86,8 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    if absent := program.files_elsewhere if program else []:
-        more = f" and {len(absent) - 3} more" if len(absent) > 3 else ""
-        shown = visible(", ".join(absent[:3]))
-        print(f"not in it, and needed at the same path to train again: {shown}{more}")
+    if program and (absent := program.absolute_patterns):
+        print(f"not in it, and needed at the same path to train again: {visible(', '.join(absent))}")
     return 0
 
 

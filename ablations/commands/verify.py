@@ -18,7 +18,7 @@ from ablations.ledger import Ledger
 from ablations.options import VerifyOptions, refuse
 from ablations.runner.parallel import TrialConditions, run_trials
 from ablations.runner.process import plain_reason
-from ablations.study.loading import OF_PROGRAM, load_plugins
+from ablations.study.loading import load_plugins, refuse_plugins
 from ablations.study.plan import Plan
 from ablations.study.retraining import as_today, find_program, with_files
 from ablations.study.study import Study
@@ -52,7 +52,7 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     ledger = Ledger(options.results)
     plan, program = find_program(study, ledger)
     if plan.of_program:
-        refuse(options, ("plugin",), OF_PROGRAM, "leave it out")
+        refuse_plugins(plan.study, options)
     return replay(plan, ledger, options, partial(with_files, program=program))
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablations.options import PlanOptions, parse_set, refuse
+from ablations.options import PlanOptions, StoredOptions, parse_set, refuse
 from ablations.study import chapter, tuning
 from ablations.study import seeds as seeds_
 from ablations.study.arms_by_rule import parts
@@ -30,8 +30,6 @@ MOST_LOOKS = 20  # looks of a study: their distribution is simulated, in seconds
 
 AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
-
-OF_PROGRAM = "is for models of the chapter, and this is a study of a program"
 
 
 def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
@@ -150,12 +148,18 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             )
             print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
         if study.of_program:
-            with error_context(f"study {study.name!r}"):
-                refuse(options, ("plugin",), OF_PROGRAM, "leave it out; `code` in [program] names files")
+            refuse_plugins(study.name, options)
         for arm in study.arms:
             with error_context(f"arm {arm.name!r}"):
                 arm.trainer.check_data(arm.settings)
         yield study
+
+
+def refuse_plugins(study: str, options: StoredOptions) -> None:
+    """Raise BadInput if plug-ins are given to a study of a program, which would not use them."""
+    with error_context(f"study {study!r}"):
+        rule, cure = "is for models of the chapter", "leave it out; `code` in [program] names files"
+        refuse(options, ("plugin",), rule, cure)
 
 
 def load_plugins(files: Sequence[str]) -> None:

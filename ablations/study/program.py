@@ -109,8 +109,14 @@ class ProgramSettings:
         for key in given:
             self.check_key(given, key)
         table, settings = self.table, {key: self._value(key, value) for key, value in given.items()}
-        fields = {"settings": settings, "take": dict(self.take), "threads": table.threads}
-        return {**fields, "run": table.run, "function": table.function, "metrics": table.metrics}
+        return {
+            "run": table.run,
+            "function": table.function,
+            "settings": settings,
+            "metrics": table.metrics,
+            "take": dict(self.take),
+            "threads": table.threads,
+        }
 
     def complete(self, given: Settings) -> dict[str, Any]:
         """Every setting."""
@@ -152,9 +158,18 @@ class ProgramSettings:
     def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """The trial of these fields, without hashes."""
         table = self.table
-        files: dict[str, Any] = {"folder": table.folder, "code": table.code, "data_files": table.data}
-        own = {**files, "packages": table.packages, "keep": table.keep, "disk": table.disk}
-        return ProgramTrial(seed=seed, device=device, wanted=self.wanted, **own, **trial_fields)
+        return ProgramTrial(
+            seed=seed,
+            device=device,
+            folder=table.folder,
+            code=table.code,
+            data_files=table.data,
+            packages=table.packages,
+            wanted=self.wanted,
+            keep=table.keep,
+            disk=table.disk,
+            **trial_fields,
+        )
 
     def costs(self, trial_fields: Settings) -> Costs | None:
         """Not known before a trial was measured."""

@@ -114,8 +114,8 @@ class ProgramTrial(Trial):
 
     def files(self) -> dict[str, bytes]:
         """Its code and data, as far as they lie in its folder."""
-        named = self._named_files().items()
-        inside = {name: path for name, path in named if not Path(name).is_absolute()}
+        found = files_of(self.folder, (*self.code, *self.data_files))
+        inside = {name: path for name, path in found.items() if not Path(name).is_absolute()}
         size = sum(path.stat().st_size for path in inside.values())
         require(
             size <= SHIPPED,
@@ -126,12 +126,9 @@ class ProgramTrial(Trial):
         return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
 
     @property
-    def files_elsewhere(self) -> list[str]:
-        """The absolute paths among its code and data, which `files` leaves out."""
-        return [name for name in self._named_files() if Path(name).is_absolute()]
-
-    def _named_files(self) -> dict[str, Path]:
-        return files_of(self.folder, (*self.code, *self.data_files))
+    def absolute_patterns(self) -> list[str]:
+        """The patterns of its code and data that are absolute paths, whose files `files` leaves out."""
+        return [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
 
     def reading(self, data: Path) -> Self:
         """The same trial with its files in another folder."""
