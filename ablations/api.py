@@ -1,6 +1,6 @@
 """Unrolled in Python, for a notebook:
 
-    from ablations import Study, compare, learner, results, run, train, trial, verdicts
+    from unrolled import Study, compare, learner, results, run, train, trial, verdicts
     train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
     print(run(Study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3]}, seeds=2)))
     results("toggles").groupby("arm").valid_accuracy.mean()
@@ -24,30 +24,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.commands import study_tables
-from ablations.commands.study_tables import shipped as shipped
-from ablations.ledger import Ledger
-from ablations.options import RunOptions, StoredOptions, VerifyOptions
-from ablations.study import chapter, seeds, stored_plans, study
-from ablations.study.errors import checked
-from ablations.study.loading import declare, load_studies
-from ablations.study.retraining import find
-from ablations.training.comparison import compare_plan
-from bench import plugins as plugins_
-from bench.chapter.retrained import as_found, retrained
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, require, suggestion
-from bench.metric import Metric
-from bench.trial import Result
-from reports.claims import sentences
-from reports.comparison import Comparison
-from reports.design import page_of
-from reports.scale import Scale
-from reports.statistics.contrasts import Contrast
-from reports.statistics.verdicts import Verdict
-from reports.statistics.wording import sentence
-from reports.tables import cells_by_metric
-from reports.trials import metric_columns, trial_record
+from unrolled.ablations.commands import study_tables
+from unrolled.ablations.commands.study_tables import shipped as shipped
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
+from unrolled.ablations.study import chapter, seeds, stored_plans, study
+from unrolled.ablations.study.errors import checked
+from unrolled.ablations.study.loading import declare, load_studies
+from unrolled.ablations.study.retraining import find
+from unrolled.ablations.training.comparison import compare_plan
+from unrolled.bench import plugins as plugins_
+from unrolled.bench.chapter.retrained import as_found, retrained
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Result
+from unrolled.reports.claims import sentences
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.design import page_of
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.statistics.wording import sentence
+from unrolled.reports.tables import cells_by_metric
+from unrolled.reports.trials import metric_columns, trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
@@ -65,7 +65,7 @@ def train(trial: ChapterTrial) -> Result:
 
     A divergence is a result too: its `diverged` is true.
     """
-    from bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
+    from unrolled.bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
 
     with as_found():
         return run_trial(trial)
@@ -98,7 +98,7 @@ class Outcome:
         return "\n".join(sentences(self.comparison))
 
     def _repr_html_(self) -> str:
-        from reports.figures.intervals import intervals  # matplotlib
+        from unrolled.reports.figures.intervals import intervals  # matplotlib
 
         return f"{intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
@@ -114,7 +114,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     options = checked(options)
     require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
     require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
-    from ablations.commands.run import (  # MLflow and more, which reading results does not need
+    from unrolled.ablations.commands.run import (  # MLflow and more, which reading results does not need
         INTERRUPTED,
         run_studies,
     )
@@ -136,14 +136,14 @@ def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -
     trusted for that. Raises BadInput where nothing ended.
     """
     _refuse_in_trials("verify")
-    from ablations.commands.verify import verify as replay_sample
+    from unrolled.ablations.commands.verify import verify as replay_sample
 
     return replay_sample(study, checked(options)) == 0
 
 
 def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
     """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput where it cannot be."""
-    from ablations.commands.bundle import bundle as write_bundle
+    from unrolled.ablations.commands.bundle import bundle as write_bundle
 
     write_bundle(study, Path(output), checked(options))
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError, validators
 
-from ablations.options import (
+from unrolled.ablations.options import (
     CompareOptions,
     PlanOptions,
     RunOptions,
@@ -21,7 +21,7 @@ from ablations.options import (
     StoredOptions,
     VerifyOptions,
 )
-from bench.errors import BadInput, suggestion, visible
+from unrolled.bench.errors import BadInput, suggestion, visible
 
 app = App(
     name="unrolled",
@@ -162,7 +162,7 @@ def studies(
     study: RunStudies = (), /, *, remove_old: RemoveOld = False, options: StoredOptions = StoredOptions()
 ) -> int:
     """List the studies: question, arms, time, and how far each is."""
-    from ablations.commands.studies import studies
+    from unrolled.ablations.commands.studies import studies
 
     return studies(study, options, remove_old)
 
@@ -170,7 +170,7 @@ def studies(
 @command
 def plan(studies: Studies, /, *, options: PlanOptions = PlanOptions()) -> int:
     """Print a study's arms, its cost, and the seeds until it is decided."""
-    from ablations.commands.plan import print_plans
+    from unrolled.ablations.commands.plan import print_plans
 
     return print_plans(studies, options)
 
@@ -178,7 +178,7 @@ def plan(studies: Studies, /, *, options: PlanOptions = PlanOptions()) -> int:
 @command
 def run(studies: Studies, /, *, options: RunOptions = RunOptions()) -> int:
     """Train the missing trials of a study, log and report them."""
-    from ablations.commands.run import run
+    from unrolled.ablations.commands.run import run
 
     return run(studies, options)
 
@@ -186,7 +186,7 @@ def run(studies: Studies, /, *, options: RunOptions = RunOptions()) -> int:
 @command
 def report(studies: RunStudies = (), /, *, results: Results = Path("results"), out: Out = Path("out")) -> int:
     """Render reports from stored results."""
-    from ablations.commands.report import report
+    from unrolled.ablations.commands.report import report
 
     return report(studies, results, out)
 
@@ -199,7 +199,7 @@ def verify(
     options: VerifyOptions = VerifyOptions(),
 ) -> int:
     """Train some trials again and compare every number."""
-    from ablations.commands.verify import verify
+    from unrolled.ablations.commands.verify import verify
 
     return verify(study, options)
 
@@ -214,7 +214,7 @@ def bundle(
     options: StoredOptions = StoredOptions(),
 ) -> int:
     """Write a study with all that a reviewer needs."""
-    from ablations.commands.bundle import bundle
+    from unrolled.ablations.commands.bundle import bundle
 
     return bundle(study, output, options, no_text=no_text)
 
@@ -222,7 +222,7 @@ def bundle(
 @command
 def compare(sources: Source, /, *, options: CompareOptions = CompareOptions()) -> int:
     """Judge arms of a table, results before and after, or models, pair by pair."""
-    from ablations.commands.compare import compare
+    from unrolled.ablations.commands.compare import compare
 
     return compare(sources, options)
 
@@ -230,7 +230,7 @@ def compare(sources: Source, /, *, options: CompareOptions = CompareOptions()) -
 @command
 def sync(studies: RunStudies = (), /, *, results: Results = Path("results")) -> int:
     """Write to MLflow the results that it lacks."""
-    from ablations.commands.sync import sync
+    from unrolled.ablations.commands.sync import sync
 
     return sync(studies, results)
 
@@ -238,7 +238,7 @@ def sync(studies: RunStudies = (), /, *, results: Results = Path("results")) -> 
 @command
 def ui(*, port: Port = 5000) -> int:
     """Browse MLflow on 127.0.0.1."""
-    from ablations.mlflow.ui import ui
+    from unrolled.ablations.mlflow.ui import ui
 
     return ui(port)
 
@@ -246,7 +246,7 @@ def ui(*, port: Port = 5000) -> int:
 @command
 def show(what: What, /, *, options: ShowOptions = ShowOptions()) -> int:
     """Print a trial, the trials of a study, the models, or a corpus."""
-    from ablations.commands.show import show
+    from unrolled.ablations.commands.show import show
 
     return show(what, options)
 
@@ -254,7 +254,7 @@ def show(what: What, /, *, options: ShowOptions = ShowOptions()) -> int:
 @command
 def new(kind: Kind, file: NewFile, /) -> int:
     """Write a file of your own to start from."""
-    from ablations.commands.new import new
+    from unrolled.ablations.commands.new import new
 
     return new(kind, file)
 
@@ -267,7 +267,7 @@ def _explain(error: CycloptsError) -> BadInput:
         name = error.unused_tokens[0] if error.unused_tokens else ""
         return BadInput(f"unknown command {name!r}", cure=_meant_command(name))
     if isinstance(error, UnknownOptionError) and chain.split()[-1] in ("plan", "run", "compare"):
-        from ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
+        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
 
         option = (error.token.keyword or error.token.value).partition("=")[0]
         key = option.lstrip("-").replace("-", "_")
@@ -277,7 +277,7 @@ def _explain(error: CycloptsError) -> BadInput:
 
 
 def _meant_command(name: str) -> str:
-    from ablations.study.study_file import shipped  # as above
+    from unrolled.ablations.study.study_file import shipped  # as above
 
     if name in ("golden", *shipped()):
         return f"did you mean `unrolled run {name}`?"

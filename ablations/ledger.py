@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BadInput, require
-from bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
-from bench.trial import DETAILS, FORMAT, Result, Trial, canonical
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
+from unrolled.bench.trial import DETAILS, FORMAT, Result, Trial, canonical
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""

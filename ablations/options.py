@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 from cyclopts import Group, Parameter, Token, validators
 
-from bench.errors import BadInput
+from unrolled.bench.errors import BadInput
 
 
 def time_span(_: Any, tokens: Sequence[Token]) -> float:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import pynvml
 
-from bench import nvidia
-from bench.nvidia import Gpu
+from unrolled.bench import nvidia
+from unrolled.bench.nvidia import Gpu
 
 _CGROUP = Path("/sys/fs/cgroup")
 _QUOTAS = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.trial import canonical
+from unrolled.bench.trial import canonical
 
 _CLOCKS = re.compile(
     r"\b(clock|duration|elapsed|fps|gpu|hours|latency|memory|milliseconds?|minutes|rss|runtime|sec|seconds?"

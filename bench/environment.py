@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from bench.errors import require
+from unrolled.bench.errors import require
 
 
 def stream(seed: int, name: str) -> int:

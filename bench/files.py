@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench.errors import BadInput
+from unrolled.bench.errors import BadInput
 
 PARTIAL = ".partial"  # how the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 
-from bench.trial import Trial
+from unrolled.bench.trial import Trial
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench import machine_kind, nvidia
+from unrolled.bench import machine_kind, nvidia
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *machine_kind.VARIABLES)

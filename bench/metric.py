@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
 
-from bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, require
 
 Better = Literal["higher", "lower"]
 

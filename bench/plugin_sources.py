@@ -17,11 +17,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench.chapter.models.spec import Sources
-from bench.errors import BadInput
+from unrolled.bench.chapter.models.spec import Sources
+from unrolled.bench.errors import BadInput
 
 BENCH = Path(__file__).parent
-PROJECT = ("bench", "ablations", "reports")
+PROJECT = ("unrolled", "bench", "ablations", "reports")
 STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 SYSTEM = {Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")}
 """Folders of the operating system, which describe the machine."""
@@ -35,10 +35,10 @@ def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
     while queue:
         for name in imported_names(*queue.pop()):
             top, found = name.partition(".")[0], _origin(name)
-            if top == "bench":
+            if top == "unrolled":
                 families |= {found[0]} if found and found[0].parent == BENCH / "chapter" / "models" else set()
             elif found is not None and not _installed(found[0]):
-                if found[0] not in files and top not in PROJECT:
+                if found[0] not in files:
                     files.add(found[0])
                     queue.append(found)
             elif found is not None and top not in sys.stdlib_module_names:

@@ -2,7 +2,7 @@
 
     # my_cell.py
     from torch import nn
-    from bench.plugins import cell
+    from unrolled.bench.plugins import cell
 
     @cell("mgu", "minimal gated unit")
     class MinimalGatedUnit(nn.Module):
@@ -26,15 +26,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from bench.chapter.identity import plugged
-from bench.chapter.models.registry import ZOO
-from bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
-from bench.chapter.text import contents
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, require
-from bench.identity import loaded
-from bench.plugin_sources import sources_of
-from bench.trial import DERIVED, Scalar, Trial
+from unrolled.bench.chapter.identity import plugged
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
+from unrolled.bench.chapter.text import contents
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.identity import loaded
+from unrolled.bench.plugin_sources import sources_of
+from unrolled.bench.trial import DERIVED, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -157,7 +157,10 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
         def build(
             vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Scalar
         ) -> Any:
-            from bench.chapter.models.recurrent import RecurrentLM, Unrolled  # torch: not for planning
+            from unrolled.bench.chapter.models.recurrent import (  # torch: not for planning
+                RecurrentLM,
+                Unrolled,
+            )
 
             def unrolled() -> Unrolled:
                 return Unrolled([cls(hidden, hidden, **options) for _ in range(layers)])

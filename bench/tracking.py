@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import ClassVar, NamedTuple
 
-from bench.trial import Result
+from unrolled.bench.trial import Result
 
 
 class CurvePoint(NamedTuple):
@@ -50,7 +50,10 @@ class Tracking:
 
 PROGRAM = Tracking()
 
-TRACKING = {"chapter": "bench.chapter.tracking:CHAPTER", "program": "bench.tracking:PROGRAM"}
+TRACKING = {
+    "chapter": "unrolled.bench.chapter.tracking:CHAPTER",
+    "program": "unrolled.bench.tracking:PROGRAM",
+}
 """Import names, by trainer."""
 
 

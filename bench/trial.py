@@ -122,7 +122,10 @@ class Trial:
         return self
 
 
-TRAINERS = {"chapter": "bench.chapter.trial:ChapterTrial", "program": "bench.program.trial:ProgramTrial"}
+TRAINERS = {
+    "chapter": "unrolled.bench.chapter.trial:ChapterTrial",
+    "program": "unrolled.bench.program.trial:ProgramTrial",
+}
 """The kinds of trials, by import name, as each imports this module."""
 
 

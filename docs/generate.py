@@ -9,20 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import ablations
-from ablations import api
-from ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve
-from ablations.study.study_file import StudyFile
-from bench.chapter.models.registry import ZOO
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.metric import KNOWN
+import unrolled
+from unrolled.ablations import api
+from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve
+from unrolled.ablations.study.study_file import StudyFile
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import KNOWN
 
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
         "# Python API: reference\n\n`make docs` writes this page from the code. The functions are "
-        "imported from `ablations`."
+        "imported from `unrolled`."
     ),
     "study-file.md": (
         "# Study file: reference\n\n`make docs` writes this page from the code.\n\nA study is a TOML file. "
@@ -92,7 +92,7 @@ def public_api() -> Iterator[str]:
     """The page of the API: its functions, the classes that they return, and those of their fields."""
     yield f"{inspect.getdoc(api)}\n"
     found: list[Any] = []
-    for name in [name for name in vars(api) if name in ablations.__all__]:
+    for name in [name for name in vars(api) if name in unrolled.__all__]:
         function = getattr(api, name)
         called = f"{name}{MODULES.sub('', str(inspect.signature(function)))}"
         yield f"## {name}\n\n```python\n{called}\n```\n\n{inspect.getdoc(function)}\n"

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from bench.errors import plural, visible
-from bench.trial import Scalar
-from reports.arms import is_self_check, task_differences, trial_of
-from reports.claims import Claim, claims, magnitude
-from reports.comparison import ComparedArm, Comparison
-from reports.factorial import VIEWS, Part
-from reports.formats import listed, quoted
-from reports.statistics.verdicts import Direction, Size, Verdict
-from reports.statistics.wording import divergence
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.trial import Scalar
+from unrolled.reports.arms import is_self_check, task_differences, trial_of
+from unrolled.reports.claims import Claim, claims, magnitude
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.factorial import VIEWS, Part
+from unrolled.reports.formats import listed, quoted
+from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
+from unrolled.reports.statistics.wording import divergence
 
 NAMED = 3  # arms of each verdict that the answer names before it counts the others
 Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bench.trial import Result, Trial
-from reports.design import MeasuredArm
-from reports.statistics.arm_summary import ArmSummary, summarise
+from unrolled.bench.trial import Result, Trial
+from unrolled.reports.design import MeasuredArm
+from unrolled.reports.statistics.arm_summary import ArmSummary, summarise
 
 Value = TypeVar("Value")
 LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow

@@ -9,24 +9,24 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from bench.differences import is_clock
-from bench.errors import BadInput
-from bench.machine_kind import mixed
-from bench.metric import Metric
-from reports.before_after_arms import GONE, LISTED, PairedArm, Rows, faults, notes, rows_by_arm
-from reports.contrast_decisions import judge_sides
-from reports.design import Design
-from reports.elsewhere import averaged
-from reports.formats import listed_up_to, short
-from reports.scale import Scale
-from reports.statistics.speed_ratio import (
+from unrolled.bench.differences import is_clock
+from unrolled.bench.errors import BadInput
+from unrolled.bench.machine_kind import mixed
+from unrolled.bench.metric import Metric
+from unrolled.reports.before_after_arms import GONE, LISTED, PairedArm, Rows, faults, notes, rows_by_arm
+from unrolled.reports.contrast_decisions import judge_sides
+from unrolled.reports.design import Design
+from unrolled.reports.elsewhere import averaged
+from unrolled.reports.formats import listed_up_to, short
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.speed_ratio import (
     FEWEST,
     SpeedRatio,
     ratios_of_like_machines,
     ratios_of_rounds,
     unlike,
 )
-from reports.statistics.verdicts import Verdict
+from unrolled.reports.statistics.verdicts import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)

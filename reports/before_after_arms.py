@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench.differences import differences
-from bench.errors import plural
-from bench.metric import Metric
-from reports.formats import listed_up_to
-from reports.scale import Scale
-from reports.statistics import power
-from reports.statistics.contrasts import Contrast
-from reports.statistics.power import ALPHA, FEWEST_SEEDS
-from reports.statistics.speed_ratio import Speed
-from reports.statistics.verdicts import Direction, Verdict
-from reports.trials import numbers_of
+from unrolled.bench.differences import differences
+from unrolled.bench.errors import plural
+from unrolled.bench.metric import Metric
+from unrolled.reports.formats import listed_up_to
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics import power
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.speed_ratio import Speed
+from unrolled.reports.statistics.verdicts import Direction, Verdict
+from unrolled.reports.trials import numbers_of
 
 WAITING = "waiting"  # the status of a trial that was planned and has no result
 _SILENT = ("corpus", "source", "seed")  # a path, the code itself, the pairing: no change of settings

@@ -3,11 +3,11 @@
 import textwrap
 from collections.abc import Sequence
 
-from bench.errors import plural
-from reports.before_after import ArmChange, BeforeAfter
-from reports.formats import columns, interval, markdown_cell, number, pipe_table, short
-from reports.statistics.power import ALPHA
-from reports.statistics.wording import sentence
+from unrolled.bench.errors import plural
+from unrolled.reports.before_after import ArmChange, BeforeAfter
+from unrolled.reports.formats import columns, interval, markdown_cell, number, pipe_table, short
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.wording import sentence
 
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines

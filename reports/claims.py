@@ -6,17 +6,23 @@ from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
-from bench.errors import plural
-from bench.machine_kind import kind, mixed
-from reports.arms import values
-from reports.comparison import ComparedArm, Comparison
-from reports.formats import interval, number, short
-from reports.statistics.arm_summary import divergence_interval
-from reports.statistics.contrasts import Contrast
-from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
-from reports.statistics.verdicts import Direction, Verdict
-from reports.statistics.wording import allow_for_stop, divergence, fails_self_check, self_check, stage
-from reports.tuning import OwnBest, words
+from unrolled.bench.errors import plural
+from unrolled.bench.machine_kind import kind, mixed
+from unrolled.reports.arms import values
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.formats import interval, number, short
+from unrolled.reports.statistics.arm_summary import divergence_interval
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
+from unrolled.reports.statistics.verdicts import Direction, Verdict
+from unrolled.reports.statistics.wording import (
+    allow_for_stop,
+    divergence,
+    fails_self_check,
+    self_check,
+    stage,
+)
+from unrolled.reports.tuning import OwnBest, words
 
 
 @dataclass(frozen=True, kw_only=True)

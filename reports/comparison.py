@@ -12,21 +12,28 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from bench.errors import BadInput
-from bench.metric import Metric
-from reports.arms import Statuses, finished, is_self_check, select_seeds, summary_of, task_differences
-from reports.contrast_decisions import decide_contrasts, seeds_of_sides
-from reports.design import Design, MeasuredArm
-from reports.exclusions import Exclusion, compared_arms, find_exclusions
-from reports.scale import Scale
-from reports.statistics.arm_summary import ArmSummary
-from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.decisions import Decisions
-from reports.statistics.interval import Interval
-from reports.statistics.power import SELF_CHECK_ALPHA
-from reports.statistics.verdicts import Verdict, verdicts
-from reports.trials import statuses, values_of
-from reports.witnesses import Proof, proofs
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
+from unrolled.reports.arms import (
+    Statuses,
+    finished,
+    is_self_check,
+    select_seeds,
+    summary_of,
+    task_differences,
+)
+from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
+from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.arm_summary import ArmSummary
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
+from unrolled.reports.statistics.verdicts import Verdict, verdicts
+from unrolled.reports.trials import statuses, values_of
+from unrolled.reports.witnesses import Proof, proofs
 
 Name = TypeVar("Name")
 

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.errors import plural
-from bench.metric import Metric
-from reports.arms import Statuses, Values, is_self_check, values
-from reports.design import Design, MeasuredArm
-from reports.exclusions import compared_arms, find_exclusions
-from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.decisions import Decisions, decide
-from reports.statistics.elsewhere import compare_folds, welch
-from reports.statistics.families import benjamini_hochberg, holm
-from reports.statistics.sequential import Looks
-from reports.statistics.verdicts import Size, Verdict, judge_contrasts
+from unrolled.bench.errors import plural
+from unrolled.bench.metric import Metric
+from unrolled.reports.arms import Statuses, Values, is_self_check, values
+from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.exclusions import compared_arms, find_exclusions
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.decisions import Decisions, decide
+from unrolled.reports.statistics.elsewhere import compare_folds, welch
+from unrolled.reports.statistics.families import benjamini_hochberg, holm
+from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.verdicts import Size, Verdict, judge_contrasts
 
 Side = Mapping[Any, float]  # the numbers of one arm by seed
 Sides = Mapping[str, Side]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bench.metric import Metric
-from bench.trial import Result, Scalar, Trial
-from reports.presentation import PLAIN, Presentation
-from reports.scale import Scale
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Result, Scalar, Trial
+from unrolled.reports.presentation import PLAIN, Presentation
+from unrolled.reports.scale import Scale
 
 
 @dataclass(frozen=True, kw_only=True)

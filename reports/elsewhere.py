@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.errors import BadInput, plural, require
-from bench.metric import Metric
-from reports.arms import LARGEST
-from reports.design import Design, MeasuredArm
+from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.metric import Metric
+from unrolled.reports.arms import LARGEST
+from unrolled.reports.design import Design, MeasuredArm
 
 LONGEST_NAME = 200
 

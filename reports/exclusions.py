@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from reports.arms import Statuses, finished, task_differences
-from reports.design import Design, MeasuredArm
+from unrolled.reports.arms import Statuses, finished, task_differences
+from unrolled.reports.design import Design, MeasuredArm
 
 
 class Exclusion(StrEnum):

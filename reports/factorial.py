@@ -6,11 +6,11 @@ A switch is a setting with two levels. Off is the level 0 or false. If neither i
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.trial import Scalar
-from reports.arms import select_seeds, trial_of
-from reports.comparison import ComparedArm, Comparison
-from reports.statistics.designs import Cells, Effect, factorial_effects
-from reports.statistics.verdicts import Verdict
+from unrolled.bench.trial import Scalar
+from unrolled.reports.arms import select_seeds, trial_of
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.statistics.designs import Cells, Effect, factorial_effects
+from unrolled.reports.statistics.verdicts import Verdict
 
 BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bench.errors import visible
-from reports.statistics.interval import Interval
+from unrolled.bench.errors import visible
+from unrolled.reports.statistics.interval import Interval
 
 MINUS = "−"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from reports.scale import Scale
+from unrolled.reports.scale import Scale
 
 MEASURED = {
     "seconds": Scale(title="duration", level="s", difference="s"),

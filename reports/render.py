@@ -12,16 +12,16 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.errors import plural, visible
-from bench.files import save, save_all
-from bench.trial import Result
-from reports import answer, claims, factorial, formats, sections, tables, tuning
-from reports.comparison import Comparison
-from reports.design import page_of
-from reports.figures import forest, panels
-from reports.presentation import NOTHING, Extras
-from reports.scale import Scale
-from reports.statistics import wording
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.files import save, save_all
+from unrolled.bench.trial import Result
+from unrolled.reports import answer, claims, factorial, formats, sections, tables, tuning
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.design import page_of
+from unrolled.reports.figures import forest, panels
+from unrolled.reports.presentation import NOTHING, Extras
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics import wording
 
 
 def render(comparison: Comparison, out: Path) -> Path:
@@ -84,7 +84,7 @@ def _digest(inline: str) -> str:
 @cache
 def _jinja() -> Environment:
     jinja = Environment(
-        loader=PackageLoader("reports", "templates"),
+        loader=PackageLoader("unrolled.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass, replace
 
-from bench.metric import Metric
-from reports.formats import MINUS, decimals, number
-from reports.statistics.interval import Interval, exp
+from unrolled.bench.metric import Metric
+from unrolled.reports.formats import MINUS, decimals, number
+from unrolled.reports.statistics.interval import Interval, exp
 
 
 @dataclass(frozen=True, kw_only=True)

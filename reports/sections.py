@@ -3,15 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from bench.differences import is_clock
-from bench.errors import plural
-from bench.machine_kind import kind, machine_difference
-from bench.trial import canonical
-from reports.arms import finished, mean_of, trial_of
-from reports.comparison import ComparedArm, Comparison
-from reports.design import MeasuredArm
-from reports.formats import merge_facts
-from reports.statistics.arm_summary import ArmSummary
+from unrolled.bench.differences import is_clock
+from unrolled.bench.errors import plural
+from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.trial import canonical
+from unrolled.reports.arms import finished, mean_of, trial_of
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.design import MeasuredArm
+from unrolled.reports.formats import merge_facts
+from unrolled.reports.statistics.arm_summary import ArmSummary
 
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """One model at several learning rates, rising, everything else equal."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import plural, visible
-from reports.arms import mean_of
-from reports.claims import seen_data
-from reports.comparison import ComparedArm, Comparison
-from reports.elsewhere import averaged
-from reports.formats import (
+from unrolled.bench.errors import plural, visible
+from unrolled.reports.arms import mean_of
+from unrolled.reports.claims import seen_data
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.elsewhere import averaged
+from unrolled.reports.formats import (
     columns,
     csv_cell,
     listed_up_to,
@@ -19,9 +19,9 @@ from reports.formats import (
     pipe_table,
     short,
 )
-from reports.statistics.interval import Interval
-from reports.statistics.power import FEWEST_SEEDS
-from reports.statistics.wording import self_check
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.reports.statistics.wording import self_check
 
 LISTED = 20  # rows without a partner, of one arm
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from bench.trial import Result
-from reports.arms import LARGEST, Statuses, trial_of
-from reports.design import Design
-from reports.elsewhere import ROWS
+from unrolled.bench.trial import Result
+from unrolled.reports.arms import LARGEST, Statuses, trial_of
+from unrolled.reports.design import Design
+from unrolled.reports.elsewhere import ROWS
 
 Value = TypeVar("Value")
 _FACTS = {"trial", "arm", "seed", "status", "reason", "attempts", "counts", ROWS}

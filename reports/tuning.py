@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bench.trial import Result, Scalar
-from reports.comparison import ComparedArm, Comparison, compare
-from reports.design import Tuned
-from reports.statistics.verdicts import Verdict
-from reports.trials import tabulate
+from unrolled.bench.trial import Result, Scalar
+from unrolled.reports.comparison import ComparedArm, Comparison, compare
+from unrolled.reports.design import Tuned
+from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.trials import tabulate
 
 
 @dataclass(frozen=True, kw_only=True)

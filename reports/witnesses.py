@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.trial import Result
+from unrolled.bench.trial import Result
 
 
 @dataclass(frozen=True)

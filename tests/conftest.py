@@ -19,8 +19,8 @@ sys.path.append(str(Path(__file__).parent / "stand_ins"))
 import nvml_stand_in as stand_in
 from new_process import new_process
 
-from ablations.runner import process
-from bench import devices
+from unrolled.ablations.runner import process
+from unrolled.bench import devices
 
 WANTED = {"UNROLLED_SCREENSHOTS"}  # where the browser's tests leave pictures
 TERMINAL = {"COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("bench", "ablations", "reports")
+PACKAGES = ("unrolled", "bench", "ablations", "reports")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
@@ -54,7 +54,7 @@ def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(whee
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     plan = told(python.with_name("unrolled"), "plan", "toggles", cwd=tmp_path)
     assert "17 arms, looks after 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60 seeds" in plan
-    where = told(python, "-c", "import bench; print(bench.__file__)", cwd=tmp_path)
+    where = told(python, "-c", "from unrolled import bench; print(bench.__file__)", cwd=tmp_path)
     assert where.startswith(str(tmp_path))
 
 

@@ -15,22 +15,22 @@ from importlib import metadata, resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations import run_folder
-from ablations.ledger import Ledger, read_required
-from ablations.options import StoredOptions
-from ablations.study import stored_plans
-from ablations.study.loading import load_plugins, refuse_plugins
-from ablations.study.plan import Plan
-from ablations.study.retraining import as_today, find_program, with_files
-from ablations.study.study import Study
-from ablations.training.comparison import compare_plan, read, render
-from bench.chapter.text import BIBLE, HUMAN_NUMBERS
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, plural, require, visible
-from bench.files import save
-from bench.plugins import companions
-from bench.program.trial import ProgramTrial
-from bench.trial import Result
+from unrolled.ablations import run_folder
+from unrolled.ablations.ledger import Ledger, read_required
+from unrolled.ablations.options import StoredOptions
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.loading import load_plugins, refuse_plugins
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.retraining import as_today, find_program, with_files
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.bench.chapter.text import BIBLE, HUMAN_NUMBERS
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.files import save
+from unrolled.bench.plugins import companions
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 DESCRIPTION = "ro-crate-metadata.json"
 SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
@@ -129,7 +129,7 @@ def _files(
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:
-    root = Path(str(resources.files(name)))
+    root = Path(str(resources.files(f"unrolled.{name}")))
     for path in sorted(root.rglob("*")):
         inside = path.relative_to(root)
         if path.is_file() and path.suffix in SOURCES:

@@ -19,18 +19,18 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from ablations.commands.bundle import DESCRIPTION, NAMES, below
-from ablations.ledger import MISREAD, Ledger, explaining_misread
-from ablations.study import stored_plans
-from ablations.study.plan import Plan
-from ablations.study.retraining import with_files
-from ablations.training.comparison import compare_plan, read, render
-from bench import plugins
-from bench.chapter.identity import package_hash
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, plural, visible
-from bench.program.trial import ProgramTrial
-from bench.trial import Result
+from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below
+from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.retraining import with_files
+from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.bench import plugins
+from unrolled.bench.chapter.identity import package_hash
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 MAX_BYTES, MAX_FILES = 2**31, 100_000  # of a bundle's files together
 TAG = re.compile(rb"(<[^>]*>)")

@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from ablations.options import ShowOptions, parse_set
-from ablations.study.chapter import resolve
-from bench.chapter.models.registry import ZOO
-from bench.chapter.models.spec import PENALTIES
-from bench.chapter.retrained import continuation, retrained
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, visible
-from bench.trial import Result
-from reports.chapter.trial import joined, token_text
+from unrolled.ablations.options import ShowOptions, parse_set
+from unrolled.ablations.study.chapter import resolve
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.retrained import continuation, retrained
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.trial import Result
+from unrolled.reports.chapter.trial import joined, token_text
 
 
 def print_models() -> int:
@@ -26,7 +26,7 @@ def print_models() -> int:
 
 def print_corpus(options: ShowOptions) -> int:
     """Print the first batches of the validation set, decoded into words."""
-    from bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
+    from unrolled.bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
 
     given: dict[str, Any] = {}
     for key, values in map(parse_set, options.set):

@@ -7,23 +7,23 @@ from pathlib import Path
 
 from pandas.api.types import is_numeric_dtype
 
-from ablations.commands import result_sets, study_tables, tables
-from ablations.commands.plan import print_plans
-from ablations.commands.run import run_studies, typed
-from ablations.mlflow.database import public
-from ablations.options import TRAINING, CompareOptions, refuse
-from ablations.study.loading import declare, load_plugins, load_studies
-from ablations.training.comparison import render
-from bench.chapter.models.registry import ZOO, spec_of
-from bench.errors import BadInput, plural, require, suggestion
-from bench.files import save
-from bench.metric import Metric
-from reports import comparison, elsewhere
-from reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
-from reports.before_after_screen import markdown
-from reports.before_after_screen import screen as screen_of_both
-from reports.comparison import Comparison
-from reports.tables import screen
+from unrolled.ablations.commands import result_sets, study_tables, tables
+from unrolled.ablations.commands.plan import print_plans
+from unrolled.ablations.commands.run import run_studies, typed
+from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.options import TRAINING, CompareOptions, refuse
+from unrolled.ablations.study.loading import declare, load_plugins, load_studies
+from unrolled.ablations.training.comparison import render
+from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.files import save
+from unrolled.bench.metric import Metric
+from unrolled.reports import comparison, elsewhere
+from unrolled.reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
+from unrolled.reports.before_after_screen import markdown
+from unrolled.reports.before_after_screen import screen as screen_of_both
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.tables import screen
 
 FAILED = 3  # the exit code of a comparison in which an arm is worse, or not shown to be no worse than before
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from ablations.commands.report import index, prepare_folder
-from ablations.ledger import Ledger
-from ablations.options import TRAINING, RunOptions, refuse
-from bench.chapter import golden as book
-from bench.errors import BadInput
-from reports.chapter.golden import answer, render
+from unrolled.ablations.commands.report import index, prepare_folder
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import TRAINING, RunOptions, refuse
+from unrolled.bench.chapter import golden as book
+from unrolled.bench.errors import BadInput
+from unrolled.reports.chapter.golden import answer, render
 
 
 def golden(names: Sequence[str], options: RunOptions) -> int:

@@ -5,17 +5,17 @@ import re
 import shlex
 from pathlib import Path
 
-from ablations.study.chapter import DEFAULTS
-from ablations.study.study_file import shipped
-from bench.chapter.models.registry import ZOO
-from bench.errors import BadInput, require
-from bench.files import explaining_errors
+from unrolled.ablations.study.chapter import DEFAULTS
+from unrolled.ablations.study.study_file import shipped
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files import explaining_errors
 
 CELL = '''\
 import torch
 from torch import nn
 
-from bench.plugins import cell
+from unrolled.bench.plugins import cell
 
 
 @cell("{name}", "{title}")
@@ -37,8 +37,8 @@ class {cls}(nn.Module):
 MODEL = '''\
 from torch import nn
 
-from bench.chapter.models.recurrent import LanguageModel, Output
-from bench.plugins import model
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
+from unrolled.bench.plugins import model
 
 
 @model("{name}", "{title}")
@@ -60,7 +60,7 @@ class {cls}(LanguageModel):
 '''
 
 REGULARIZER = '''\
-from bench.plugins import regularizer
+from unrolled.bench.plugins import regularizer
 
 
 @regularizer("{name}", "{title}")

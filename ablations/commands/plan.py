@@ -4,16 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from ablations.ledger import Ledger
-from ablations.options import PlanOptions
-from ablations.study import plan as plans
-from ablations.study import stored_plans
-from ablations.study.loading import FEWEST, load_studies
-from ablations.study.study import Study
-from ablations.training.device import Device, choose_device
-from bench.devices import cores
-from bench.errors import plural, visible
-from reports.formats import duration, listed
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import PlanOptions
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.loading import FEWEST, load_studies
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.device import Device, choose_device
+from unrolled.bench.devices import cores
+from unrolled.bench.errors import plural, visible
+from unrolled.reports.formats import duration, listed
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 """The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
@@ -106,8 +106,8 @@ def _rows(
     study: Study, seconds: Mapping[str, float], spreads: Mapping[str, float], until_size: bool
 ) -> tuple[list[list[str]], list[dict[str, float]]]:
     """The table, and for each of `TRUTHS` the expected seeds of every arm."""
-    from reports.statistics.sequential import Looks
-    from reports.statistics.stopping import expected
+    from unrolled.reports.statistics.sequential import Looks
+    from unrolled.reports.statistics.stopping import expected
 
     metric, contrasts = study.metrics[0], study.contrasts
     family, first = max(len(contrasts), 1), float(study.looks[0])
@@ -147,8 +147,8 @@ def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[st
     """
     if not stored_plans.has_plan(study.name, ledger):
         return {}, {}
-    from ablations.training.comparison import design_of_plan
-    from reports.contrast_decisions import decide_looks  # scipy: not without results
+    from unrolled.ablations.training.comparison import design_of_plan
+    from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
     plan, first = stored_plans.stored(study.name, ledger), study.metrics[0].name
     results = ledger.results(plan.ids)

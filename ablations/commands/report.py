@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from ablations.ledger import MISREAD, Ledger, seal, unseal
-from ablations.study import stored_plans
-from ablations.study.plan import Plan
-from ablations.training.comparison import compare_plan, read, render
-from bench.errors import BadInput
-from bench.files import PARTIAL, save, sweep
-from bench.identity import digest
-from bench.trial import canonical
-from reports.design import page_of
+from unrolled.ablations.ledger import MISREAD, Ledger, seal, unseal
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import PARTIAL, save, sweep
+from unrolled.bench.identity import digest
+from unrolled.bench.trial import canonical
+from unrolled.reports.design import page_of
 
 if TYPE_CHECKING:
-    from ablations.mlflow.study_runs import ArmRun
-    from reports.comparison import Comparison
-    from reports.render import Entry
+    from unrolled.ablations.mlflow.study_runs import ArmRun
+    from unrolled.reports.comparison import Comparison
+    from unrolled.reports.render import Entry
 
     Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
     """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
@@ -42,14 +42,14 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
 
 def index(ledger: Ledger, out: Path) -> None:
     """Render the index over every study that was run."""
-    from reports.render import render_index  # see comparison.render
+    from unrolled.reports.render import render_index  # see comparison.render
 
     render_index([_entry(plan, ledger, out) for plan in stored_plans.all_stored(ledger)], out)
 
 
 def _entry(plan: Plan, ledger: Ledger, out: Path) -> "Entry":
     """What the index says of a study: as it was kept, unless plan, results or code have changed."""
-    from reports.render import Entry
+    from unrolled.reports.render import Entry
 
     state = state_of(plan, ledger)
     with suppress(OSError, *MISREAD):
@@ -82,7 +82,7 @@ _CODE = (
 
 def keep_entry(plan: Plan, comparison: "Comparison", state: str, out: Path) -> "Entry":
     """Describe a study for the index, and keep that for the next ones."""
-    from reports.render import describe
+    from unrolled.reports.render import describe
 
     entry = describe(comparison)
     save(_place(plan, out), seal({**entry._asdict(), "state": state}))
@@ -95,8 +95,8 @@ def _place(plan: Plan, out: Path) -> Path:
 
 def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
-    from ablations.commands.summaries import summarise_arms  # scipy
-    from reports.claims import sentences
+    from unrolled.ablations.commands.summaries import summarise_arms  # scipy
+    from unrolled.reports.claims import sentences
 
     return page.parent, sentences(comparison), summarise_arms(plan, comparison)
 

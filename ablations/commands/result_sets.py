@@ -13,21 +13,21 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.commands.tables import TABLES
-from ablations.ledger import Ledger, explaining_misread, read_required, unseal
-from ablations.mlflow.database import public
-from ablations.mlflow.experiment import EndedRun, read_ended_runs
-from ablations.mlflow.fields import MACHINE, metric_key
-from ablations.study.loading import AA_NAME, AA_OFFSET
-from ablations.study.plan import Plan, PlannedArm
-from ablations.study.stored_plans import PLAN
-from ablations.training.seed_scheduler import SeedScheduler
-from bench.differences import measured
-from bench.errors import BadInput, require, suggestion, visible
-from bench.machine_kind import kind
-from bench.trial import Result, canonical, trial_type
-from reports.before_after import ResultSet
-from reports.before_after_arms import WAITING
+from unrolled.ablations.commands.tables import TABLES
+from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, unseal
+from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.mlflow.experiment import EndedRun, read_ended_runs
+from unrolled.ablations.mlflow.fields import MACHINE, metric_key
+from unrolled.ablations.study.loading import AA_NAME, AA_OFFSET
+from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.stored_plans import PLAN
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.bench.differences import measured
+from unrolled.bench.errors import BadInput, require, suggestion, visible
+from unrolled.bench.machine_kind import kind
+from unrolled.bench.trial import Result, canonical, trial_type
+from unrolled.reports.before_after import ResultSet
+from unrolled.reports.before_after_arms import WAITING
 
 _ASKED = ("study", "question", "about", "metrics", "seeds", "looks", "decide", "hash", "command", "trainer")
 """The parts of a plan that are read, beside its arms."""

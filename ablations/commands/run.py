@@ -9,30 +9,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from ablations import run_folder
-from ablations.commands.plan import print_plans
-from ablations.commands.report import index, keep_entry, prepare_folder, report_parts, state_of
-from ablations.ledger import Ledger
-from ablations.mlflow.database import tracking_uri
-from ablations.mlflow.writer import Writer
-from ablations.options import RunOptions
-from ablations.runner.parallel import is_final
-from ablations.runner.process import plain_reason, remove_checkpoints
-from ablations.study import plan as plans
-from ablations.study import retraining, stored_plans
-from ablations.study.loading import load_studies
-from ablations.study.study import Study
-from ablations.training.comparison import compare_plan, read, render
-from ablations.training.device import choose_device
-from ablations.training.first_trials import check_first_trials
-from ablations.training.seed_scheduler import SeedScheduler
-from ablations.training.study_run import Budget, StudyRun, try_first_batches, untried_arms
-from bench.errors import plural, visible
-from bench.trial import Result
-from reports.design import page_of
+from unrolled.ablations import run_folder
+from unrolled.ablations.commands.plan import print_plans
+from unrolled.ablations.commands.report import index, keep_entry, prepare_folder, report_parts, state_of
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.database import tracking_uri
+from unrolled.ablations.mlflow.writer import Writer
+from unrolled.ablations.options import RunOptions
+from unrolled.ablations.runner.parallel import is_final
+from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study import retraining, stored_plans
+from unrolled.ablations.study.loading import load_studies
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.first_trials import check_first_trials
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.ablations.training.study_run import Budget, StudyRun, try_first_batches, untried_arms
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.trial import Result
+from unrolled.reports.design import page_of
 
 if TYPE_CHECKING:
-    from reports.comparison import Comparison
+    from unrolled.reports.comparison import Comparison
 
 
 INTERRUPTED = 130  # the exit code after Ctrl-C
@@ -41,7 +41,7 @@ INTERRUPTED = 130  # the exit code after Ctrl-C
 def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
     if "golden" in names:
-        from ablations.commands.golden import golden  # torch and fastai: four seconds
+        from unrolled.ablations.commands.golden import golden  # torch and fastai: four seconds
 
         return golden(names, options)
     if options.dry_run:
@@ -173,8 +173,11 @@ def _print_outcome(
 
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
-    from reports.claims import mixed_machines, seen_data  # scipy: most of a second, so not before training
-    from reports.render import answer_lines
+    from unrolled.reports.claims import (  # scipy: most of a second, so not before training
+        mixed_machines,
+        seen_data,
+    )
+    from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
     left, ends = len(scheduler.pending), Counter(result.status for result in results.values())

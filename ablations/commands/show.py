@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pkgutil import resolve_name
 
-from ablations.commands import chapter
-from ablations.ledger import Ledger
-from ablations.options import ShowOptions, refuse
-from ablations.study import stored_plans
-from ablations.study.loading import load_plugins
-from ablations.study.plan import Plan
-from ablations.study.retraining import find
-from ablations.study.study_file import shipped
-from ablations.training.comparison import PRESENTATIONS
-from ablations.training.seed_scheduler import SeedScheduler
-from bench.differences import is_clock
-from bench.errors import BadInput, visible
-from bench.trial import Result
-from reports.formats import duration
+from unrolled.ablations.commands import chapter
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import ShowOptions, refuse
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.loading import load_plugins
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.retraining import find
+from unrolled.ablations.study.study_file import shipped
+from unrolled.ablations.training.comparison import PRESENTATIONS
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.bench.differences import is_clock
+from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.trial import Result
+from unrolled.reports.formats import duration
 
 WIDTH = 100  # characters of a line
 LEVELS = "▁▂▃▄▅▆▇█"

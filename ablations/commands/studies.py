@@ -8,20 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ablations.commands.plan import minutes
-from ablations.ledger import Ledger
-from ablations.options import StoredOptions
-from ablations.study import loading, stored_plans
-from ablations.study.loading import load_plugins
-from ablations.study.plan import Plan
-from ablations.study.study import Study
-from ablations.study.study_file import shipped
-from ablations.training.comparison import compare_plan
-from ablations.training.seed_scheduler import SeedScheduler
-from bench.devices import cores
-from bench.errors import BadInput, plural, require, visible
-from bench.trial import Result
-from reports.formats import columns
+from unrolled.ablations.commands.plan import minutes
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import StoredOptions
+from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study.loading import load_plugins
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import shipped
+from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.bench.devices import cores
+from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.trial import Result
+from unrolled.reports.formats import columns
 
 
 def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> int:
@@ -41,7 +41,7 @@ def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> i
 
 def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     """Print how far studies are, and every trial that failed or diverged."""
-    from reports.claims import tally  # pandas, which the list does without
+    from unrolled.reports.claims import tally  # pandas, which the list does without
 
     for name, plan in zip(names, stored_plans.of_studies(names, ledger), strict=True):
         results = ledger.results(plan.ids)

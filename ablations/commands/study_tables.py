@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ablations.commands import tables
-from ablations.ledger import Ledger
-from ablations.study import loading, stored_plans
-from ablations.study import plan as plans
-from ablations.study.plan import Plan
-from ablations.study.study import Study
-from ablations.study.study_file import shipped as shipped_studies
-from ablations.training.comparison import compare_plan, design_of_plan
-from bench.errors import BadInput, require
-from bench.files import save
-from bench.trial import Result, canonical
-from reports.arms import trial_of
+from unrolled.ablations.commands import tables
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import shipped as shipped_studies
+from unrolled.ablations.training.comparison import compare_plan, design_of_plan
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files import save
+from unrolled.bench.trial import Result, canonical
+from unrolled.reports.arms import trial_of
 
 if TYPE_CHECKING:
-    from reports.comparison import Comparison
+    from unrolled.reports.comparison import Comparison
 
-FOLDER = resources.files("ablations.studies")
+FOLDER = resources.files("unrolled.ablations.studies")
 MARKS = ("study", "design", "arm", "seed", "status")
 """Columns by which a study's table is recognised and read."""
 DIGITS = 6
@@ -81,7 +81,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     Raises BadInput for a table of another design, for a row of no trial of the study, and for a value that is
     no number.
     """
-    from reports import comparison, elsewhere
+    from unrolled.reports import comparison, elsewhere
 
     study = study_of(table)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")

@@ -7,18 +7,18 @@ from dataclasses import replace
 from itertools import chain
 from statistics import fmean
 
-from ablations.mlflow.study_runs import ArmRun
-from ablations.study.plan import Plan, PlannedArm
-from bench.metric import Metric
-from bench.tracking import Tracking
-from reports.arms import finished, summary_of, trial_of, values
-from reports.claims import claims, sentences
-from reports.comparison import ComparedArm, Comparison
-from reports.design import MeasuredArm
-from reports.formats import number
-from reports.scale import Scale
-from reports.statistics.interval import Interval
-from reports.tuning import own_best
+from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.bench.metric import Metric
+from unrolled.bench.tracking import Tracking
+from unrolled.reports.arms import finished, summary_of, trial_of, values
+from unrolled.reports.claims import claims, sentences
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.design import MeasuredArm
+from unrolled.reports.formats import number
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.tuning import own_best
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ablations import run_folder
-from ablations.commands.report import report_parts
-from ablations.ledger import Ledger
-from ablations.mlflow.database import tracking_uri, translate_errors
-from ablations.mlflow.study_runs import StudyRuns
-from ablations.study import stored_plans
-from ablations.training.comparison import compare_plan, read, render
-from bench.errors import visible
+from unrolled.ablations import run_folder
+from unrolled.ablations.commands.report import report_parts
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
+from unrolled.ablations.mlflow.study_runs import StudyRuns
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.bench.errors import visible
 
 
 @run_folder.used()

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from ablations.ledger import MISREAD, explaining_misread, read_required
-from ablations.mlflow.database import public
-from ablations.mlflow.experiment import read_ended_runs
-from ablations.options import CompareOptions
-from bench.errors import BadInput, require
-from bench.metric import Metric
-from reports.before_after import ResultSet
-from reports.elsewhere import STATUS, Columns
+from unrolled.ablations.ledger import MISREAD, explaining_misread, read_required
+from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.mlflow.experiment import read_ended_runs
+from unrolled.ablations.options import CompareOptions
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.metric import Metric
+from unrolled.reports.before_after import ResultSet
+from unrolled.reports.elsewhere import STATUS, Columns
 
 # "None" and "NA" are names of arms; an empty cell alone is none
 _CSV = {"keep_default_na": False, "na_values": [""]}

@@ -12,23 +12,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from ablations import run_folder
-from ablations.commands import bundle_check
-from ablations.ledger import Ledger
-from ablations.options import VerifyOptions, refuse
-from ablations.runner.parallel import TrialConditions, run_trials
-from ablations.runner.process import plain_reason
-from ablations.study.loading import load_plugins, refuse_plugins
-from ablations.study.plan import Plan
-from ablations.study.retraining import as_today, find_program, with_files
-from ablations.study.study import Study
-from ablations.training.device import device_of_plan
-from ablations.training.study_run import trial_conditions
-from bench.differences import differences, numbers
-from bench.errors import plural, require, visible
-from bench.machine_kind import kind, machine_difference
-from bench.trial import Result
-from reports.formats import short
+from unrolled.ablations import run_folder
+from unrolled.ablations.commands import bundle_check
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import VerifyOptions, refuse
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study.loading import load_plugins, refuse_plugins
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.retraining import as_today, find_program, with_files
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.device import device_of_plan
+from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.bench.differences import differences, numbers
+from unrolled.bench.errors import plural, require, visible
+from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.trial import Result
+from unrolled.reports.formats import short
 
 
 @run_folder.used()
@@ -153,7 +153,7 @@ def _apart(result: Result, again: Result) -> str:
 
 def difference(result: Result, replay: Result) -> str:
     """ "" for the same numbers; else the first step and tensor, and the first number, that differ."""
-    from bench.chapter.training.engine import first_difference
+    from unrolled.bench.chapter.training.engine import first_difference
 
     apart = list(differences(numbers(result.to_dict()), numbers(replay.to_dict())))
     if not apart:

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from ablations.mlflow.fields import text
-from bench.errors import BadInput, require
+from unrolled.ablations.mlflow.fields import text
+from unrolled.bench.errors import BadInput, require
 
 _SCHEMES = {
     "sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks", "databricks-uc", "uc"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablations.mlflow.database import (
+from unrolled.ablations.mlflow.database import (
     artifacts_uri,
     check_address,
     prepare,
@@ -14,7 +14,7 @@ from ablations.mlflow.database import (
     sqlite_path,
     translate_errors,
 )
-from ablations.mlflow.fields import (
+from unrolled.ablations.mlflow.fields import (
     NAME_LENGTH,
     PARAM_LENGTH,
     TAG_LENGTH,
@@ -23,8 +23,8 @@ from ablations.mlflow.fields import (
     milliseconds,
     text,
 )
-from bench.errors import BadInput, require
-from bench.trial import Scalar
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.trial import Scalar
 
 
 class Experiment:

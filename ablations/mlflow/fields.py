@@ -11,9 +11,9 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
-from bench.machine_kind import kind
-from bench.tracking import CurvePoint
-from bench.trial import Result, Scalar, Trial
+from unrolled.bench.machine_kind import kind
+from unrolled.bench.tracking import CurvePoint
+from unrolled.bench.trial import Result, Scalar, Trial
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
 TAG_LENGTH = 8000

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ablations.mlflow import views
-from ablations.mlflow.experiment import Experiment, runs
-from ablations.mlflow.fields import (
+from unrolled.ablations.mlflow import views
+from unrolled.ablations.mlflow.experiment import Experiment, runs
+from unrolled.ablations.mlflow.fields import (
     TAG_LENGTH,
     dataset,
     digest,
@@ -17,9 +17,9 @@ from ablations.mlflow.fields import (
     tags,
     text,
 )
-from ablations.study.plan import Plan
-from bench.tracking import CurvePoint
-from bench.trial import Result, Scalar, canonical
+from unrolled.ablations.study.plan import Plan
+from unrolled.bench.tracking import CurvePoint
+from unrolled.bench.trial import Result, Scalar, canonical
 
 PARENT = "mlflow.parentRunId"  # tag with the run under which MLflow's pages list a run
 NOTE = "mlflow.note.content"  # tag with a description, in Markdown

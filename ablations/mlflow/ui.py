@@ -4,8 +4,8 @@ import os
 import socket
 import sys
 
-from ablations.mlflow import views
-from ablations.mlflow.database import (
+from unrolled.ablations.mlflow import views
+from unrolled.ablations.mlflow.database import (
     artifacts_uri,
     prepare,
     public,
@@ -13,8 +13,8 @@ from ablations.mlflow.database import (
     tracking_uri,
     translate_errors,
 )
-from ablations.mlflow.experiment import studies
-from bench.errors import BadInput, visible
+from unrolled.ablations.mlflow.experiment import studies
+from unrolled.bench.errors import BadInput, visible
 
 
 def ui(port: int) -> int:

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
-from ablations.study.plan import Plan
+from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
+from unrolled.ablations.study.plan import Plan
 
 ARMS, TRIALS = "by-arm", "trials"  # the saved views
 

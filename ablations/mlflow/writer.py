@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from ablations.mlflow.database import one_line, prepare
-from ablations.mlflow.study_runs import ArmRun, StudyRuns
-from ablations.study.plan import Plan
-from bench.trial import Result
+from unrolled.ablations.mlflow.database import one_line, prepare
+from unrolled.ablations.mlflow.study_runs import ArmRun, StudyRuns
+from unrolled.ablations.study.plan import Plan
+from unrolled.bench.trial import Result
 
 PATIENCE = 30.0  # a run gives up waiting when no job has ended for so many seconds
 

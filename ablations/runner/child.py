@@ -20,10 +20,10 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench import plugins
-from bench.errors import BadInput
-from bench.plugin_sources import Reads
-from bench.trial import Result, Trial, canonical, failure
+from unrolled.bench import plugins
+from unrolled.bench.errors import BadInput
+from unrolled.bench.plugin_sources import Reads
+from unrolled.bench.trial import Result, Trial, canonical, failure
 
 BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
@@ -157,7 +157,7 @@ def _reason(error: BaseException, trial: Trial, memory_bytes: int) -> str:
 
 def _place_in_program(error: BaseException, trial: Trial) -> str:
     """'train.py, line 9' if the error passed through a file of the trial's program; else ''."""
-    from bench.program.trial import ProgramTrial, files_of  # which no trial of the chapter loads
+    from unrolled.bench.program.trial import ProgramTrial, files_of  # which no trial of the chapter loads
 
     if not isinstance(trial, ProgramTrial):
         return ""

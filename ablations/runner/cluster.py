@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 
-from ablations.ledger import MISREAD, seal, unseal
-from ablations.runner import worker
-from ablations.runner.child import TaskSpec
-from ablations.runner.process import check_result
-from ablations.runner.shutdown import Shutdown
-from ablations.runner.worker import store_files
-from bench.errors import BadInput, plural, require, visible
-from bench.trial import Result, Trial, canonical, failure
+from unrolled.ablations.ledger import MISREAD, seal, unseal
+from unrolled.ablations.runner import worker
+from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.process import check_result
+from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.worker import store_files
+from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.bench.trial import Result, Trial, canonical, failure
 
 try:
     from distributed import (

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import psutil
 
-from ablations import run_folder
-from ablations.runner.child import end_group
+from unrolled.ablations import run_folder
+from unrolled.ablations.runner.child import end_group
 
 
 def end_trials() -> None:

@@ -14,8 +14,8 @@ from statistics import fmean
 import psutil
 import pynvml
 
-from bench import nvidia
-from bench.nvidia import Gpu, Reading
+from unrolled.bench import nvidia
+from unrolled.bench.nvidia import Gpu, Reading
 
 EVERY = 1.0  # seconds between two samples of a GPU
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ablations.ledger import Ledger
-from ablations.runner.child import TaskSpec
-from ablations.runner.gpus import GpuSlots
-from ablations.runner.process import remove_checkpoints, run_alone
-from ablations.runner.shutdown import Shutdown
-from bench.errors import require
-from bench.nvidia import Gpu
-from bench.trial import Result, Trial
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.gpus import GpuSlots
+from unrolled.ablations.runner.process import remove_checkpoints, run_alone
+from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.bench.errors import require
+from unrolled.bench.nvidia import Gpu
+from unrolled.bench.trial import Result, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ def _run_all(
 ) -> None:
     """Run the trials of a queue, on a cluster or here; `lock` guards the queue. Raises an error of theirs."""
     if conditions.cluster and todo:
-        from ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
+        from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
         return run_on_cluster(conditions.cluster, conditions, todo, queue, record, shutdown)
     on_gpus, workers = any(trial.device != "cpu" for trial in todo), min(conditions.workers, len(todo))

@@ -25,15 +25,15 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from ablations import run_folder
-from ablations.ledger import MISREAD
-from ablations.runner import child, gpus
-from ablations.runner.child import Limits, TaskSpec
-from ablations.runner.gpus import Usage
-from bench import plugins
-from bench.errors import BadInput, plural, require
-from bench.nvidia import Gpu
-from bench.trial import STATUSES, Result, Trial, failure
+from unrolled.ablations import run_folder
+from unrolled.ablations.ledger import MISREAD
+from unrolled.ablations.runner import child, gpus
+from unrolled.ablations.runner.child import Limits, TaskSpec
+from unrolled.ablations.runner.gpus import Usage
+from unrolled.bench import plugins
+from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.nvidia import Gpu
+from unrolled.bench.trial import STATUSES, Result, Trial, failure
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -50,7 +50,7 @@ ENVIRONMENT = {
 
 FORK_SERVER_LOST = 255  # the exit code where the fork server died, or could not start the process
 
-PRELOADED = ["ablations.runner.fork_server", "ablations.runner.child"]
+PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner.child"]
 """The modules that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds

@@ -13,14 +13,14 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from ablations.runner.child import TaskSpec
-from ablations.runner.gpus import GpuSlots
-from ablations.runner.process import remove_checkpoints, run_alone
-from bench import devices, plugins
-from bench.errors import BadInput, require
-from bench.files import save
-from bench.machine import package_versions
-from bench.trial import Result, Trial
+from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.gpus import GpuSlots
+from unrolled.ablations.runner.process import remove_checkpoints, run_alone
+from unrolled.bench import devices, plugins
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.files import save
+from unrolled.bench.machine import package_versions
+from unrolled.bench.trial import Result, Trial
 
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
-from ablations.study.errors import error_context
-from ablations.study.study_file import AddOneTable, ArmTable, DesignTable
-from ablations.study.trainer import Factor, Settings, Trainer, title
-from bench.errors import BadInput, require, suggestion
-from bench.trial import canonical
+from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
+from unrolled.ablations.study.trainer import Factor, Settings, Trainer, title
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.trial import canonical
 
 
 def parts(design: DesignTable, baseline: Settings, trainer: Trainer) -> Iterator[tuple[str, list[ArmTable]]]:

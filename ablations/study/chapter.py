@@ -14,16 +14,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from ablations.study.errors import explain, shown
-from ablations.study.study_file import MetricTable
-from ablations.study.trainer import Costs, Factor, Settings
-from bench.chapter import costs as estimates
-from bench.chapter.models.registry import ZOO, spec_of
-from bench.chapter.models.spec import PENALTIES, ModelSpec
-from bench.chapter.text import data_hash
-from bench.chapter.trial import ChapterTrial, Setting
-from bench.errors import BadInput, plural, require, suggestion, visible
-from bench.trial import DERIVED
+from unrolled.ablations.study.errors import explain, shown
+from unrolled.ablations.study.study_file import MetricTable
+from unrolled.ablations.study.trainer import Costs, Factor, Settings
+from unrolled.bench.chapter import costs as estimates
+from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
+from unrolled.bench.chapter.text import data_hash
+from unrolled.bench.chapter.trial import ChapterTrial, Setting
+from unrolled.bench.errors import BadInput, plural, require, suggestion, visible
+from unrolled.bench.trial import DERIVED
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}

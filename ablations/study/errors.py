@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from bench.errors import BadInput, suggestion
+from unrolled.bench.errors import BadInput, suggestion
 
 _RULES = {  # of pydantic's types of error, in TOML's words
     "bool_type": "should be a boolean, true or false",

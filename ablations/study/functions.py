@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BadInput, require
-from bench.plugin_sources import sources_of
-from bench.program.template import PLACES
-from bench.trial import Scalar
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.plugin_sources import sources_of
+from unrolled.bench.program.template import PLACES
+from unrolled.bench.trial import Scalar
 
 
 def function_tables(

@@ -8,19 +8,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablations.options import PlanOptions, StoredOptions, parse_set, refuse
-from ablations.study import chapter, tuning
-from ablations.study import seeds as seeds_
-from ablations.study.arms_by_rule import parts
-from ablations.study.errors import error_context, shown
-from ablations.study.functions import function_tables
-from ablations.study.program import ProgramSettings
-from ablations.study.study import Arm, Study
-from ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read, shipped
-from ablations.study.trainer import Settings, Trainer, title
-from bench import plugins
-from bench.errors import BadInput, require, suggestion, visible
-from bench.trial import canonical
+from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, refuse
+from unrolled.ablations.study import chapter, tuning
+from unrolled.ablations.study import seeds as seeds_
+from unrolled.ablations.study.arms_by_rule import parts
+from unrolled.ablations.study.errors import error_context, shown
+from unrolled.ablations.study.functions import function_tables
+from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read, shipped
+from unrolled.ablations.study.trainer import Settings, Trainer, title
+from unrolled.bench import plugins
+from unrolled.bench.errors import BadInput, require, suggestion, visible
+from unrolled.bench.trial import canonical
 
 LIMIT = 10_000  # trials that are planned without a confirmation
 

@@ -12,12 +12,12 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from ablations.ledger import Ledger
-from ablations.study import tuning
-from ablations.study.study import Arm, ArmDescription, Study
-from bench.metric import Metric
-from bench.tracking import Tracking, tracking_of
-from bench.trial import Result, Trial
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import tuning
+from unrolled.ablations.study.study import Arm, ArmDescription, Study
+from unrolled.bench.metric import Metric
+from unrolled.bench.tracking import Tracking, tracking_of
+from unrolled.bench.trial import Result, Trial
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
 

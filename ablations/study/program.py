@@ -8,13 +8,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablations.study.errors import shown
-from ablations.study.study_file import MetricTable, ProgramTable
-from ablations.study.trainer import Costs, Factor, Settings
-from bench.errors import BadInput, plural, require, suggestion
-from bench.program.template import PLACES, fields_of, split
-from bench.program.trial import ProgramTrial
-from bench.trial import Scalar
+from unrolled.ablations.study.errors import shown
+from unrolled.ablations.study.study_file import MetricTable, ProgramTable
+from unrolled.ablations.study.trainer import Costs, Factor, Settings
+from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.program.template import PLACES, fields_of, split
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Scalar
 
 _SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # '|' is an argument

@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ablations.ledger import Ledger
-from ablations.study import loading, stored_plans
-from ablations.study.plan import Plan
-from ablations.study.study import Study
-from bench.errors import BadInput, plural, require
-from bench.identity import changes
-from bench.program.trial import ProgramTrial, newest
-from bench.trial import Result, Trial
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.study import Study
+from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.identity import changes
+from unrolled.bench.program.trial import ProgramTrial, newest
+from unrolled.bench.trial import Result, Trial
 
 
 def find(id: str, ledger: Ledger) -> Result:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, require
 
 LAST = 2**32 - 1  # the largest that NumPy takes
 MOST = 100_000

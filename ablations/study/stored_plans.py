@@ -11,14 +11,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
-from ablations.study.loading import load
-from ablations.study.plan import Declaration, Plan, PlannedArm
-from ablations.study.study import Study
-from ablations.study.study_file import name_in, shipped
-from bench.errors import BadInput
-from bench.files import save
-from bench.trial import Trial, canonical
+from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
+from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import name_in, shipped
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import save
+from unrolled.bench.trial import Trial, canonical
 
 PLAN = TypeAdapter(Plan)  # reads a stored plan
 _CURE = "run its study again, which sets it aside"

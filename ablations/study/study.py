@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablations.study.study_file import StudyFile
-from ablations.study.trainer import Settings, Trainer
-from bench.differences import is_clock
-from bench.metric import Metric
-from bench.trial import Scalar, Trial, canonical
+from unrolled.ablations.study.study_file import StudyFile
+from unrolled.ablations.study.trainer import Settings, Trainer
+from unrolled.bench.differences import is_clock
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Scalar, Trial, canonical
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from pydantic import (
     field_validator,
 )
 
-from ablations.study.errors import error_context, explain
-from ablations.study.seeds import MOST
-from bench.chapter.text import contents
-from bench.errors import BadInput, require, suggestion
-from bench.metric import Metric
+from unrolled.ablations.study.errors import error_context, explain
+from unrolled.ablations.study.seeds import MOST
+from unrolled.bench.chapter.text import contents
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.metric import Metric
 
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
@@ -268,7 +268,7 @@ _TABLES: dict[str, type[Table]] = {
 
 def shipped() -> tuple[str, ...]:
     """The names of the studies that ship."""
-    files = resources.files("ablations.studies").iterdir()
+    files = resources.files("unrolled.ablations.studies").iterdir()
     return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
 
 
@@ -282,7 +282,9 @@ def read(name: str) -> tuple[str, str]:
     )
     try:
         if not is_path:
-            return f"{name}.toml", (resources.files("ablations.studies") / f"{name}.toml").read_text("utf-8")
+            return f"{name}.toml", (resources.files("unrolled.ablations.studies") / f"{name}.toml").read_text(
+                "utf-8"
+            )
         return name, contents(name, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ablations.study.study_file import MetricTable
-from bench.trial import Trial
+from unrolled.ablations.study.study_file import MetricTable
+from unrolled.bench.trial import Trial
 
 Settings = Mapping[str, Any]
 

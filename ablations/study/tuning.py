@@ -9,13 +9,13 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
-from ablations.study.errors import error_context
-from ablations.study.study import Arm
-from ablations.study.study_file import StudyFile
-from ablations.study.trainer import Settings, Trainer
-from bench.errors import require
-from bench.metric import Metric
-from bench.trial import Result, Scalar
+from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.study import Arm
+from unrolled.ablations.study.study_file import StudyFile
+from unrolled.ablations.study.trainer import Settings, Trainer
+from unrolled.bench.errors import require
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Result, Scalar
 
 SEARCH_OFFSET = 2000
 """The first seed of a search: away from a study's own seeds and, by as much again, from its A/A arm's."""

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablations.ledger import Ledger
-from ablations.study import plan as plans
-from ablations.study.chapter import SETTINGS
-from ablations.study.plan import Plan
-from bench.trial import Result
-from reports.chapter import CHAPTER
-from reports.design import Design, MeasuredArm, Tuned
-from reports.presentation import PLAIN
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study.chapter import SETTINGS
+from unrolled.ablations.study.plan import Plan
+from unrolled.bench.trial import Result
+from unrolled.reports.chapter import CHAPTER
+from unrolled.reports.design import Design, MeasuredArm, Tuned
+from unrolled.reports.presentation import PLAIN
 
 if TYPE_CHECKING:
-    from reports.comparison import Comparison
+    from unrolled.reports.comparison import Comparison
 
 
 def render(comparison: "Comparison", out: Path) -> Path:
     """Render a study's page. Returns its path."""
-    from reports.render import render  # matplotlib and pandas: two seconds, and not before training
+    from unrolled.reports.render import render  # matplotlib and pandas: two seconds, and not before training
 
     return render(comparison, out)
 
 
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
-    from reports.comparison import compare  # scipy and pandas
-    from reports.trials import tabulate
+    from unrolled.reports.comparison import compare  # scipy and pandas
+    from unrolled.reports.trials import tabulate
 
     design = design_of_plan(plan, results)
     return compare(tabulate(design), design)

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ablations.options import PlaceOptions, PlanOptions
-from ablations.study.study import Study
-from bench.devices import Usable, cores, usable
-from bench.errors import BadInput, plural, require
-from bench.nvidia import Gpu
-from reports.formats import duration
+from unrolled.ablations.options import PlaceOptions, PlanOptions
+from unrolled.ablations.study.study import Study
+from unrolled.bench.devices import Usable, cores, usable
+from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.nvidia import Gpu
+from unrolled.reports.formats import duration
 
 
 class Device(NamedTuple):

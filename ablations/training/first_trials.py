@@ -7,14 +7,14 @@ where the two tell the same numbers.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ablations.runner.parallel import run_aside
-from ablations.runner.process import plain_reason
-from ablations.study import stored_plans
-from ablations.study.plan import Plan, PlannedArm
-from ablations.training.study_run import StudyRun, trial_conditions
-from bench.differences import is_clock
-from bench.errors import BadInput, require
-from bench.trial import Result
+from unrolled.ablations.runner.parallel import run_aside
+from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.training.study_run import StudyRun, trial_conditions
+from unrolled.bench.differences import is_clock
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.trial import Result
 
 SEEDS, MORE_SEEDS = 2, 5
 

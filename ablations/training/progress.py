@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bench.errors import plural, visible
-from bench.trial import Result
-from reports.formats import duration
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.trial import Result
+from unrolled.reports.formats import duration
 
 
 @contextmanager

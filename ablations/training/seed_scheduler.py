@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from ablations.study.plan import Plan
-from ablations.training.comparison import design_of_plan
-from bench.errors import plural, visible
-from bench.trial import Result, Trial
-from reports.formats import quoted, short
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.trial import Result, Trial
+from unrolled.reports.formats import quoted, short
 
 
 class SeedScheduler:
@@ -31,7 +31,7 @@ class SeedScheduler:
 
     def _evaluate_looks(self) -> None:
         """Evaluate the looks whose results are complete."""
-        from reports.contrast_decisions import decide_looks  # scipy
+        from unrolled.reports.contrast_decisions import decide_looks  # scipy
 
         design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(design)

@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ablations.ledger import Ledger
-from ablations.mlflow.writer import Writer
-from ablations.options import RunOptions, VerifyOptions
-from ablations.runner.child import Limits
-from ablations.runner.parallel import Counts, TrialConditions, is_final, run_aside, run_trials
-from ablations.runner.process import TIME_LIMIT, plain_reason
-from ablations.study import plan as plans
-from ablations.study import stored_plans
-from ablations.study.plan import Plan
-from ablations.training.comparison import compare_plan, read, render
-from ablations.training.device import Device
-from ablations.training.progress import checking, progress
-from ablations.training.seed_scheduler import SeedScheduler
-from bench.errors import BadInput
-from bench.trial import Result, Trial
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.writer import Writer
+from unrolled.ablations.options import RunOptions, VerifyOptions
+from unrolled.ablations.runner.child import Limits
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, is_final, run_aside, run_trials
+from unrolled.ablations.runner.process import TIME_LIMIT, plain_reason
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.device import Device
+from unrolled.ablations.training.progress import checking, progress
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
 

@@ -15,9 +15,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from bench.chapter.text import data_hash, is_human_numbers, tokens_of
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from unrolled.bench.chapter.text import data_hash, is_human_numbers, tokens_of
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
 
 UNKNOWN = "<unk>"
 TRAIN_SHARE = 0.8

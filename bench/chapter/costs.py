@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from functools import cache
 from itertools import pairwise
 
-from bench.chapter.models.registry import spec_of
-from bench.chapter.models.spec import ModelSpec
-from bench.chapter.text import is_human_numbers, tokens_of
-from bench.chapter.trial import ChapterTrial
-from bench.errors import require
-from bench.trial import Scalar
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.spec import ModelSpec
+from unrolled.bench.chapter.text import is_human_numbers, tokens_of
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import require
+from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.training.engine import Training
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.training.engine import Training
 
 
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:

@@ -12,22 +12,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench import environment
-from bench.chapter import corpus, run
-from bench.chapter.corpus import Batches, Corpus
-from bench.chapter.costs import sizes
-from bench.chapter.diagnostics import embeddings
-from bench.chapter.models.recurrent import LanguageModel, Output, parts_of
-from bench.chapter.models.registry import spec_of
-from bench.chapter.models.spec import PENALTIES, strengths
-from bench.chapter.regularization import penalties
-from bench.chapter.training import train as training
-from bench.chapter.training.engine import Diverged
-from bench.chapter.trial import ChapterTrial
-from bench.chapter.witnesses.model import cells
-from bench.errors import BadInput, require
-from bench.plugins import place
-from bench.trial import Result
+from unrolled.bench import environment
+from unrolled.bench.chapter import corpus, run
+from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter.costs import sizes
+from unrolled.bench.chapter.diagnostics import embeddings
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, parts_of
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.spec import PENALTIES, strengths
+from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.training import train as training
+from unrolled.bench.chapter.training.engine import Diverged
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses.model import cells
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.plugins import place
+from unrolled.bench.trial import Result
 
 WEIGHT_BYTES = 16  # a weight, its gradient and AdamW's two moments, four bytes each
 LAYER_BYTES = 2000  # the least that a layer takes beside its weights, in Python's objects
@@ -129,7 +129,7 @@ def _check_class(trial: ChapterTrial, model: LanguageModel) -> None:
     require(
         isinstance(model, LanguageModel),
         f"is a {type(model).__name__}",
-        cure="derive it from bench.chapter.models.recurrent.LanguageModel",
+        cure="derive it from unrolled.bench.chapter.models.recurrent.LanguageModel",
     )
     parts = dict(model.named_modules())
     for option, part in (("tying", "h_o"), ("dropout", "drop")):

@@ -5,8 +5,8 @@ two forward ones: the convention of `torch.utils.flop_counter`, which cannot see
 What is done element by element (gates, dropout, the optimizer, the loss) is left out, and so is validation.
 """
 
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.trial import ChapterTrial
 
 BACKWARD = 2  # a product's backward pass is two products: one for its weight, one for its input
 

@@ -22,13 +22,13 @@ from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 from torch import Tensor
 
-from bench import environment, machine
-from bench.chapter import corpus
-from bench.chapter.models.elman import LMModel2
-from bench.chapter.models.recurrent import LanguageModel, Output
-from bench.chapter.models.registry import spec_of
-from bench.chapter.training.learner import ResetEveryBatch
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench import environment, machine
+from unrolled.bench.chapter import corpus
+from unrolled.bench.chapter.models.elman import LMModel2
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.training.learner import ResetEveryBatch
+from unrolled.bench.chapter.trial import ChapterTrial
 
 SEED = 42
 NAMES = ("train_loss", "valid_loss", "accuracy")

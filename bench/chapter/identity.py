@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.chapter.models.registry import spec_of
-from bench.chapter.models.spec import PENALTIES, Sources, strengths
-from bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, require
-from bench.identity import digest, source_parts, version
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.spec import PENALTIES, Sources, strengths
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.identity import digest, source_parts, version
 
 BENCH = Path(__file__).parents[1]
 
@@ -124,7 +124,7 @@ def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ..
 def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
     """The files of this package that compute or record a trial's numbers, relative to it."""
     spec = spec_of(model)
-    module = spec.module.removeprefix("bench.").replace(".", "/")
+    module = spec.module.removeprefix("unrolled.bench.").replace(".", "/")
     families = {
         f"chapter/models/{Path(file).name}" for part in plugged(model, penalties) for file in part.families
     }

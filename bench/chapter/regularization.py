@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.chapter.models.spec import PENALTIES, strengths
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.models.spec import PENALTIES, strengths
+from unrolled.bench.chapter.trial import ChapterTrial
 
 
 class Dropout(nn.Module):

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.chapter.models.registry import spec_of
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, require
-from bench.trial import Result
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:
-    from bench.chapter.corpus import Batches, Corpus
+    from unrolled.bench.chapter.corpus import Batches, Corpus
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ def retrained(result: Result) -> Retrained:
     require(same, "its code or text have changed since", place=place, cure="run its study again")
     import torch  # seconds, which the refusals above do not take
 
-    from bench import environment
-    from bench.chapter.diagnostics import fingerprint
-    from bench.chapter.training import learner as engine
-    from bench.chapter.training import train as training
-    from bench.chapter.training.engine import Training, first_difference
+    from unrolled.bench import environment
+    from unrolled.bench.chapter.diagnostics import fingerprint
+    from unrolled.bench.chapter.training import learner as engine
+    from unrolled.bench.chapter.training import train as training
+    from unrolled.bench.chapter.training.engine import Training, first_difference
 
     with as_found():
         environment.deterministic()

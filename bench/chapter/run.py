@@ -17,21 +17,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench import environment, machine
-from bench.chapter.corpus import Batches, Corpus
-from bench.chapter.diagnostics import fingerprint, metrics_fingerprint
-from bench.chapter.flops import training_flops
-from bench.chapter.metrics import Evaluation
-from bench.chapter.models.registry import spec_of
-from bench.chapter.models.spec import PENALTIES
-from bench.chapter.throughput import gpu_memory, memory_peak
-from bench.chapter.training import train as training
-from bench.chapter.training.engine import Diverged, Training
-from bench.chapter.trial import ChapterTrial
-from bench.chapter.witnesses import BatchRecorder, DataWitnessInput, WitnessInput, count_witnesses, witnesses
-from bench.errors import require
-from bench.machine_kind import FACTS
-from bench.trial import Result, failure
+from unrolled.bench import environment, machine
+from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter.diagnostics import fingerprint, metrics_fingerprint
+from unrolled.bench.chapter.flops import training_flops
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.throughput import gpu_memory, memory_peak
+from unrolled.bench.chapter.training import train as training
+from unrolled.bench.chapter.training.engine import Diverged, Training
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses import (
+    BatchRecorder,
+    DataWitnessInput,
+    WitnessInput,
+    count_witnesses,
+    witnesses,
+)
+from unrolled.bench.errors import require
+from unrolled.bench.machine_kind import FACTS
+from unrolled.bench.trial import Result, failure
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
 

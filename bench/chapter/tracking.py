@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from bench.tracking import CurvePoint, Tracking
-from bench.trial import Result
+from unrolled.bench.tracking import CurvePoint, Tracking
+from unrolled.bench.trial import Result
 
 
 def perplexity(loss: float) -> float:

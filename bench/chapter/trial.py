@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from bench.chapter.text import HUMAN_NUMBERS, text_of
-from bench.trial import DERIVED, Scalar, Trial
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
+from unrolled.bench.trial import DERIVED, Scalar, Trial
 
-WARM_UP = "bench.chapter.warm_up"
+WARM_UP = "unrolled.bench.chapter.warm_up"
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class ChapterTrial(Trial):
     """
 
     trainer: ClassVar[str] = "chapter"
-    work: ClassVar[str] = "bench.chapter.run:run_trial"
-    rehearsal: ClassVar[str] = "bench.chapter.first_batch:train_first_batch"
+    work: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
+    rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
     TASK: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 
@@ -96,7 +96,7 @@ class ChapterTrial(Trial):
     @property
     def title(self) -> str:
         """The model's title."""
-        from bench.chapter.models.registry import ZOO  # which imports this module
+        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
         return ZOO[self.model].title if self.model in ZOO else self.model
 
@@ -118,7 +118,7 @@ class ChapterTrial(Trial):
     @property
     def seconds(self) -> float:
         """Expected seconds on its device: see `bench.chapter.costs`."""
-        from bench.chapter import costs  # which imports this module
+        from unrolled.bench.chapter import costs  # which imports this module
 
         return costs.seconds(self)
 
@@ -134,19 +134,19 @@ class ChapterTrial(Trial):
 
     def identify(self) -> Self:
         """The trial with the hashes of its code and its text, and the versions of its packages."""
-        from bench.chapter.identity import identify  # which imports this module
+        from unrolled.bench.chapter.identity import identify  # which imports this module
 
         return replace(self, **identify(self))
 
     def check(self) -> None:
         """Raise BadInput if this process would not compute the trial as it was planned."""
-        from bench.chapter.identity import check
+        from unrolled.bench.chapter.identity import check
 
         check(self)
 
     def modules(self, loaded: Sequence[str]) -> list[str]:
         """Those of a study's modules and plug-ins that this trial needs."""
-        from bench.plugins import needed
+        from unrolled.bench.plugins import needed
 
         return needed(self, loaded)
 

@@ -8,7 +8,7 @@ uses neither CUDA nor NVML, which do not work after a fork. `warm_up_fastai` loa
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import identity
+from unrolled.bench import identity
 
 
 def load_unchanged(load: Callable[[], object]) -> object:
@@ -34,15 +34,14 @@ def _warm() -> tuple[object, ...]:
     # imported here, between two looks at the files that are loaded
     import torch
 
-    import bench.chapter.run
-    import bench.chapter.training.loop
-    from bench import machine
-    from bench.chapter import corpus
-    from bench.chapter.models import counts, elman, gru, lstm
-    from bench.chapter.trial import ChapterTrial
+    from unrolled.bench import machine
+    from unrolled.bench.chapter import corpus, run
+    from unrolled.bench.chapter.models import counts, elman, gru, lstm
+    from unrolled.bench.chapter.training import loop
+    from unrolled.bench.chapter.trial import ChapterTrial
 
     return (
-        (bench.chapter.run, bench.chapter.training, counts, elman, gru, lstm),
+        (run, loop, counts, elman, gru, lstm),
         corpus.load(ChapterTrial(model="lm4", seed=0)),
         machine.code_version(),
         machine.package_versions(),

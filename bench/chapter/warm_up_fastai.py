@@ -1,13 +1,13 @@
 """Imported once, after `warm_up`, where trials need fastai: the engine `learner`, or AWD-LSTM."""
 
-from bench.chapter.warm_up import load_unchanged
+from unrolled.bench.chapter.warm_up import load_unchanged
 
 
 def _warm() -> tuple[object, ...]:
-    import bench.chapter.training.learner
-    from bench.chapter.models import awd
+    from unrolled.bench.chapter.models import awd
+    from unrolled.bench.chapter.training import learner
 
-    return (bench.chapter.training.learner, awd)
+    return (learner, awd)
 
 
 WARM = load_unchanged(_warm)

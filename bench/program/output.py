@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, require
 
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-from bench import machine
-from bench.differences import is_clock
-from bench.errors import suggestion
-from bench.program import output
-from bench.program.output import Told
-from bench.program.template import fill, fill_word
-from bench.program.trial import ProgramTrial, distributions
-from bench.trial import Result, canonical, failure
+from unrolled.bench import machine
+from unrolled.bench.differences import is_clock
+from unrolled.bench.errors import suggestion
+from unrolled.bench.program import output
+from unrolled.bench.program.output import Told
+from unrolled.bench.program.template import fill, fill_word
+from unrolled.bench.program.trial import ProgramTrial, distributions
+from unrolled.bench.trial import Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""

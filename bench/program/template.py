@@ -5,8 +5,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from bench.errors import BadInput, require
-from bench.trial import Scalar
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.trial import Scalar
 
 PLACES = "seed", "out"  # names that every template may use beside those of the settings
 

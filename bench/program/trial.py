@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from bench.errors import BadInput, require
-from bench.identity import installed_version
-from bench.plugin_sources import imported_names
-from bench.trial import Scalar, Trial, canonical
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.identity import installed_version
+from unrolled.bench.plugin_sources import imported_names
+from unrolled.bench.trial import Scalar, Trial, canonical
 
 SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
 
@@ -28,7 +28,7 @@ class ProgramTrial(Trial):
     """
 
     trainer: ClassVar[str] = "program"
-    work: ClassVar[str] = "bench.program.run:run_trial"
+    work: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",
         "code",

@@ -1,7 +1,7 @@
 """The API in a notebook's cells: run it whole, or cell by cell in an editor that knows `# %%`."""
 
 # %% A trial of the chapter's LMModel4, trained here and now
-from ablations import compare, learner, results, train, trial
+from unrolled import compare, learner, results, train, trial
 
 trained = train(trial("lm4", epochs=3))
 print(f"LMModel4 after three epochs: {trained.metrics['valid_accuracy']:.1%} of the words")

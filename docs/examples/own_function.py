@@ -12,7 +12,7 @@ def train(seed: int, depth: int = 8, leaf: int = 1) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    from ablations import Study, run
+    from unrolled import Study, run
 
     metrics = [{"name": "valid_accuracy", "delta": 0.01}]
     outcome = run(Study("trees", train, one_at_a_time={"depth": [4, 16], "leaf": [8]}, metrics=metrics))

@@ -1,7 +1,7 @@
 """The pages of the chapter's models: how their metrics are read, and what only language models have."""
 
-from reports.presentation import COSTS, MEASURED, Presentation
-from reports.scale import Scale
+from unrolled.reports.presentation import COSTS, MEASURED, Presentation
+from unrolled.reports.scale import Scale
 
 PERPLEXITY = Scale(title="perplexity", digits=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities."""
@@ -33,10 +33,10 @@ CHAPTER = Presentation(
     columns=("valid_accuracy", "valid_perplexity"),
     task=("corpus", "split", "target"),
     template="chapter.html",
-    extras="reports.chapter.page:extras",
-    curves="reports.chapter.page:curves",
+    extras="unrolled.reports.chapter.page:extras",
+    curves="unrolled.reports.chapter.page:curves",
     step="epoch",
-    trial="reports.chapter.trial:sections",
+    trial="unrolled.reports.chapter.trial:sections",
     once=("passage",),
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.trial import Scalar
-from reports.arms import mean_of, trial_of, values
-from reports.comparison import ComparedArm, Comparison
-from reports.statistics.estimators import prediction_p, t_interval
-from reports.statistics.interval import Interval
-from reports.statistics.power import ALPHA
+from unrolled.bench.trial import Scalar
+from unrolled.reports.arms import mean_of, trial_of, values
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.statistics.estimators import prediction_p, t_interval
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import ALPHA
 
 DIGITS = 6  # decimals that the book prints
 

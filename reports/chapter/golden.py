@@ -5,9 +5,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from reports import render as pages
-from reports.chapter.book import BOOK
-from reports.formats import machine
+from unrolled.reports import render as pages
+from unrolled.reports.chapter.book import BOOK
+from unrolled.reports.formats import machine
 
 COLUMNS = ("Train loss (nats)", "Validation loss (nats)", "Accuracy")
 Row = Mapping[str, Any]

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import plural
-from bench.machine_kind import kind
-from bench.trial import Result
-from reports.arms import finished, mean_of, task_differences, values
-from reports.chapter.book import BookComparison, compare_with_book
-from reports.comparison import ComparedArm, Comparison
-from reports.design import MeasuredArm
-from reports.exclusions import Exclusion
-from reports.presentation import Extras
-from reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
+from unrolled.bench.errors import plural
+from unrolled.bench.machine_kind import kind
+from unrolled.bench.trial import Result
+from unrolled.reports.arms import finished, mean_of, task_differences, values
+from unrolled.reports.chapter.book import BookComparison, compare_with_book
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.design import MeasuredArm
+from unrolled.reports.exclusions import Exclusion
+from unrolled.reports.presentation import Extras
+from unrolled.reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
 
 BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 

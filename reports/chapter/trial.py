@@ -4,7 +4,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from bench.trial import Result, Trial
+from unrolled.bench.trial import Result, Trial
 
 WIDTH = 100  # characters of a line
 BAR = 20  # characters of a full bar

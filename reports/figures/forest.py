@@ -13,15 +13,15 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
-from reports.arms import is_self_check, task_differences
-from reports.comparison import ComparedArm, Comparison
-from reports.factorial import Factorial
-from reports.formats import MINUS, short
-from reports.presentation import NOTHING, Extras
-from reports.scale import Scale
-from reports.statistics.arm_summary import ArmSummary
-from reports.statistics.contrasts import Contrast
-from reports.statistics.interval import Interval
+from unrolled.reports.arms import is_self_check, task_differences
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.factorial import Factorial
+from unrolled.reports.formats import MINUS, short
+from unrolled.reports.presentation import NOTHING, Extras
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.arm_summary import ArmSummary
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.interval import Interval
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
 _MOST_DOTS = 300  # of an arm that may have any number of values

@@ -3,9 +3,9 @@
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from reports.comparison import ComparedArm, Comparison
-from reports.figures.svg import COLOURS, blank_axes, drawing
-from reports.formats import short
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing
+from unrolled.reports.formats import short
 
 ROW, LEFT, WIDTH = 26, 230, 480  # units
 LOOK = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"

@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
-from bench.trial import Result
-from reports.arms import LARGEST, mean_of
-from reports.comparison import ComparedArm, Comparison
-from reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
-from reports.formats import short
-from reports.sections import Sweep
-from reports.statistics.estimators import t_interval
+from unrolled.bench.trial import Result
+from unrolled.reports.arms import LARGEST, mean_of
+from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
+from unrolled.reports.formats import short
+from unrolled.reports.sections import Sweep
+from unrolled.reports.statistics.estimators import t_interval
 
 _POINTS, _ALL_POINTS = 60, 40_000  # most points that one learning curve keeps, and all of them
 _MUTED = COLOURS["muted"]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.statistics.contrasts import converged, diverged_as_worst, median
-from reports.statistics.estimators import Floats, t_interval
-from reports.statistics.interval import Interval
-from reports.statistics.power import ALPHA
+from unrolled.reports.statistics.contrasts import converged, diverged_as_worst, median
+from unrolled.reports.statistics.estimators import Floats, t_interval
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import ALPHA
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from reports.statistics import power
-from reports.statistics.estimators import (
+from unrolled.reports.statistics import power
+from unrolled.reports.statistics.estimators import (
     Floats,
     mean_interval,
     mean_tails,
@@ -24,9 +24,9 @@ from reports.statistics.estimators import (
     tails_to_p,
     without_rounding,
 )
-from reports.statistics.interval import Interval
-from reports.statistics.power import ALPHA, FEWEST_SEEDS
-from reports.statistics.sequential import FIXED, Look
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.sequential import FIXED, Look
 
 
 @dataclass(frozen=True, kw_only=True)

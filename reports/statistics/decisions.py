@@ -9,11 +9,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from bench.metric import Metric
-from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.families import Adjusted, holm
-from reports.statistics.sequential import Look, Looks
-from reports.statistics.verdicts import Direction, Verdict, verdict
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.families import Adjusted, holm
+from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.verdicts import Direction, Verdict, verdict
 
 Key = TypeVar("Key", bound=Hashable)
 Values = Mapping[int, float]

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from reports.statistics.estimators import Floats, without_rounding
-from reports.statistics.verdicts import Verdict, verdicts
+from unrolled.reports.statistics.estimators import Floats, without_rounding
+from unrolled.reports.statistics.verdicts import Verdict, verdicts
 
 
 @dataclass(frozen=True, kw_only=True)

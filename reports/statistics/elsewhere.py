@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast, contrast
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from reports.statistics.power import ALPHA
+from unrolled.reports.statistics.power import ALPHA
 
 Floats = NDArray[np.float64]
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from reports.statistics.estimators import Floats, step_down
-from reports.statistics.power import ALPHA
+from unrolled.reports.statistics.estimators import Floats, step_down
+from unrolled.reports.statistics.power import ALPHA
 
 
 class Adjusted(NamedTuple):

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from reports.statistics.estimators import Floats
-from reports.statistics.power import CLAIM_SEEDS
+from unrolled.reports.statistics.estimators import Floats
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 DRAWS = 1_000_000  # simulated studies behind the p values of looks that have no stored table
 _CHUNK = 100_000  # studies at a time: under 10 MB

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from bench.errors import plural
-from bench.machine_kind import machine_difference
-from reports.statistics.estimators import t_interval
-from reports.statistics.interval import Interval
-from reports.statistics.power import ALPHA
+from unrolled.bench.errors import plural
+from unrolled.bench.machine_kind import machine_difference
+from unrolled.reports.statistics.estimators import t_interval
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import ALPHA
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.statistics.estimators import Floats, Moments, mean_interval, moments
-from reports.statistics.power import ALPHA, FEWEST_SEEDS
-from reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval, moments
+from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.sequential import Look, Looks
 
 Flags = NDArray[np.bool_]
 STUDIES = 4_000  # simulated contrasts behind an expectation: a chance has a standard error of at most .008

@@ -6,11 +6,11 @@ from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
-from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.families import Adjusted, holm
-from reports.statistics.interval import Interval
-from reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
-from reports.statistics.stopping import median_unbiased
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.families import Adjusted, holm
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
+from unrolled.reports.statistics.stopping import median_unbiased
 
 Name = TypeVar("Name")
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from bench.errors import plural
-from reports.formats import count, p_value
-from reports.scale import Scale
-from reports.statistics.contrasts import Contrast
-from reports.statistics.elsewhere import Unpaired
-from reports.statistics.interval import Interval
-from reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
-from reports.statistics.verdicts import Size, Verdict
+from unrolled.bench.errors import plural
+from unrolled.reports.formats import count, p_value
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.elsewhere import Unpaired
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
+from unrolled.reports.statistics.verdicts import Size, Verdict
 
 
 def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm") -> str:

@@ -55,7 +55,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 @functools.cache
 def empty_database() -> bytes:
     """A database with MLflow's schema: making one takes four seconds, so one worker makes it for all."""
-    code = "import sys; from ablations.mlflow.database import prepare; prepare(sys.argv[1])"
+    code = "import sys; from unrolled.ablations.mlflow.database import prepare; prepare(sys.argv[1])"
     kept = shared_folder / "empty.db"
     with (shared_folder / "empty.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -85,7 +85,7 @@ def imports(folder: Path, *words: object) -> tuple[int, set[str]]:
     """A command's exit code, and which of the slow packages it imports."""
     code = """
 import sys
-from ablations.cli import main
+from unrolled.ablations.cli import main
 try:
     code = main(sys.argv[1:])
 except SystemExit as end:

@@ -15,7 +15,7 @@ import pytest
 from as_typed import environment
 from new_process import new_process
 
-from ablations.cli import main
+from unrolled.ablations.cli import main
 
 
 @contextmanager

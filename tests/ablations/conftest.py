@@ -15,8 +15,8 @@ sys.path.append(str(Path(__file__).parent))  # trials are named by import, here 
 import as_typed
 import processes
 
-from ablations.cli import main
-from ablations.ledger import Ledger
+from unrolled.ablations.cli import main
+from unrolled.ablations.ledger import Ledger
 
 HERE = Path(__file__).parent
 

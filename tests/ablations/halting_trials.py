@@ -3,10 +3,10 @@
 import time
 from typing import Any
 
-from bench.chapter.run import run_trial
-from bench.chapter.training.checkpoint import Checkpoint
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training.checkpoint import Checkpoint
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 STOPS_AFTER = 2
 """Checkpoints: the first is not the last that is kept."""

@@ -21,16 +21,16 @@ from as_typed import TEXT, environment
 from processes import Marked
 from unlogged import Unlogged
 
-from ablations.ledger import Ledger
-from ablations.runner import process
-from ablations.runner.parallel import TrialConditions
-from ablations.study import stored_plans
-from ablations.training.comparison import compare_plan, read
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result, failure
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import process
+from unrolled.ablations.runner.parallel import TrialConditions
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result, failure
 
 if TYPE_CHECKING:
-    from reports.comparison import Comparison
+    from unrolled.reports.comparison import Comparison
 
 STUDY = """
 name = "looks"
@@ -88,8 +88,8 @@ def logged_page(found: "Comparison", out: Path) -> Path:
 @contextmanager
 def replaced() -> Iterator[None]:
     """The command has these trials for its work, and neither MLflow nor pages."""
-    from ablations.commands import run
-    from ablations.training import study_run
+    from unrolled.ablations.commands import run
+    from unrolled.ablations.training import study_run
 
     def conditions(*args: Any) -> TrialConditions:
         return replace(honest(*args), work="look_trials:act", preload=())
@@ -151,7 +151,7 @@ class Study:
 
     def outcome(self) -> tuple[str, ...]:
         """What is told of the study: each table, and the look and the words of each verdict."""
-        from reports.tables import comparison_csv
+        from unrolled.reports.tables import comparison_csv
 
         plan = stored_plans.stored("looks", self.ledger)
         found = compare_plan(plan, read(plan, self.ledger))
@@ -160,7 +160,7 @@ class Study:
 
 
 if __name__ == "__main__":
-    from ablations.cli import main
+    from unrolled.ablations.cli import main
 
     with replaced():
         sys.exit(main())

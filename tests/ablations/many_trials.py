@@ -8,10 +8,10 @@ from typing import Any
 
 import stub_plans
 
-from ablations.ledger import Ledger
-from ablations.study.plan import Plan
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study.plan import Plan
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 ARMS = [f"hidden = {size}" for size in (64, 8, 12, 16, 24, 32, 48, 96, 128, 160, 192)]
 """The baseline is the first: 110 trials over ten seeds."""

@@ -9,12 +9,12 @@ from functools import partial
 
 from stub_plans import planned
 
-from bench.trial import Result
+from unrolled.bench.trial import Result
 
 
 def write(where: str, study: str) -> None:
     """In this thread, one trial after the other."""
-    from ablations.mlflow.study_runs import StudyRuns
+    from unrolled.ablations.mlflow.study_runs import StudyRuns
 
     runs = StudyRuns(planned(study=study), where)
     print("ready", flush=True)
@@ -25,7 +25,7 @@ def write(where: str, study: str) -> None:
 
 def train(where: str, study: str, patience: str) -> None:
     """On the writer's thread, as a run does; prints what `finish` says."""
-    from ablations.mlflow import writer
+    from unrolled.ablations.mlflow import writer
 
     writer.PATIENCE = float(patience)
     thread = writer.Writer(where)

@@ -6,8 +6,8 @@ from typing import Any
 
 from stub_plans import kept, planned
 
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.runner import process
+from unrolled.ablations.runner import process
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SMALLER = {

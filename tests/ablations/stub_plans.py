@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablations.ledger import Ledger
-from ablations.study import plan as plans
-from ablations.study import stored_plans
-from ablations.study.plan import Plan, PlannedArm
-from ablations.study.study import Study
-from bench.chapter.trial import ChapterTrial
-from bench.metric import Metric
-from bench.trial import Result, Scalar
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.study import Study
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Result, Scalar
 
 
 def sync(
@@ -21,7 +21,7 @@ def sync(
     report: tuple[Any, ...] = (),
 ) -> tuple[int, int]:
     """Write results, by arm, to MLflow; how many were written, and how many were there already."""
-    from ablations.mlflow.study_runs import StudyRuns
+    from unrolled.ablations.mlflow.study_runs import StudyRuns
 
     runs, trials = StudyRuns(plan, where), [(arm, r) for arm, of_arm in results.items() for r in of_arm]
     written = sum(runs.write_trial(arm, result) for arm, result in trials)

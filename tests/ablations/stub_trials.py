@@ -18,12 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.chapter.models.spec import PENALTIES
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result, canonical
+from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result, canonical
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
-    from ablations.ledger import Ledger
+    from unrolled.ablations.ledger import Ledger
 
 WORK = "stub_trials:act"
 
@@ -68,8 +68,8 @@ def steady(trial: ChapterTrial) -> Result:
 
 def alone(trial: ChapterTrial, work: str = WORK, **spec) -> Result:
     """The result of a trial in a process of its own."""
-    from ablations.runner.child import TaskSpec
-    from ablations.runner.process import run_alone
+    from unrolled.ablations.runner.child import TaskSpec
+    from unrolled.ablations.runner.process import run_alone
 
     result = run_alone(trial, TaskSpec(work=work, **spec), checkpoints=Path("checkpoints"))
     assert result is not None
@@ -292,9 +292,9 @@ def has_no_gpu_memory(trial: ChapterTrial) -> Result:
 
 def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster: str = "", **options) -> None:
     """Run a study of `count` trials as the command would: under the study's lock."""
-    from ablations.ledger import Ledger
-    from ablations.runner.child import Limits
-    from ablations.runner.parallel import TrialConditions, run_trials
+    from unrolled.ablations.ledger import Ledger
+    from unrolled.ablations.runner.child import Limits
+    from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 
     ledger = Ledger(Path(folder))
     with ledger.lock_study("stub"):

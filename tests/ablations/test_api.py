@@ -10,14 +10,14 @@ import torch
 from as_typed import write
 from called import succeed
 
-import ablations
-from ablations.ledger import Ledger
-from ablations.options import RunOptions
-from ablations.study import stored_plans
-from ablations.study.loading import load
-from ablations.training.comparison import compare_plan, read
-from bench.chapter.models.registry import ZOO
-from bench.errors import BadInput
+import unrolled
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import RunOptions
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.loading import load
+from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.errors import BadInput
 
 CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "valid", "steady"))]
 
@@ -33,7 +33,7 @@ def ran(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
 def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
-    made, spec = ablations.trial(name), ZOO[name]
+    made, spec = unrolled.trial(name), ZOO[name]
     assert dict(made.options) == dict(spec.options)
     assert all(getattr(made, key) == value for key, value in spec.settings.items())
     assert made.source and made.data and made.versions
@@ -41,27 +41,27 @@ def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
 
 def test_a_trial_is_refused_as_a_study_file_is() -> None:
     with pytest.raises(BadInput, match=r"^'learning_rate': unknown setting; did you mean 'lr'\?$"):
-        ablations.trial("lm4", learning_rate=1e-3)
+        unrolled.trial("lm4", learning_rate=1e-3)
     for seed in ("a", -1, 1.5, 2**40, True):
         with pytest.raises(
             BadInput, match=r"^seed: .* is not an integer from 0 to 4294967295; give one, such as 0$"
         ):
-            ablations.trial("lm4", seed=seed)
-    assert ablations.trial("lm4", seed=np.int64(3)).id == ablations.trial("lm4", seed=3).id
+            unrolled.trial("lm4", seed=seed)
+    assert unrolled.trial("lm4", seed=np.int64(3)).id == unrolled.trial("lm4", seed=3).id
 
 
 def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(ran: Path, monkeypatch) -> None:
     monkeypatch.chdir(ran)
-    stored = ablations.result(ablations.results("small").trial[0])
+    stored = unrolled.result(unrolled.results("small").trial[0])
     torch.set_num_threads(2)
     mode = torch.get_deterministic_debug_mode()
-    again = ablations.train(stored.trial)
+    again = unrolled.train(stored.trial)
     assert again.fingerprints == stored.fingerprints and again.trial == stored.trial
     assert (torch.get_num_threads(), torch.get_deterministic_debug_mode()) == (2, mode)
 
 
 def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> None:
-    table = ablations.results("small", ran / "results")
+    table = unrolled.results("small", ran / "results")
     assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1]] * 3
     ledger = Ledger(ran / "results")
     for row in table.itertuples():
@@ -73,8 +73,8 @@ def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> Non
 def test_a_study_is_given_by_its_name_its_file_or_itself(ran: Path, monkeypatch) -> None:
     monkeypatch.chdir(ran)
     for study in ("small.toml", load("small.toml")):
-        pd.testing.assert_frame_equal(ablations.results(study), ablations.results("small"))
-        pd.testing.assert_frame_equal(ablations.verdicts(study), ablations.verdicts("small"))
+        pd.testing.assert_frame_equal(unrolled.results(study), unrolled.results("small"))
+        pd.testing.assert_frame_equal(unrolled.verdicts(study), unrolled.verdicts("small"))
 
 
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
@@ -82,17 +82,17 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     plan = stored_plans.stored("small", ledger)
     base, *rows = compare_plan(plan, read(plan, ledger)).rows
     for row in rows:
-        found = ablations.compare("small", row.arm.name, folder=ran / "results")
+        found = unrolled.compare("small", row.arm.name, folder=ran / "results")
         assert found.verdict == row.verdict and found.contrast == row.contrast
         assert f"— {row.arm.name} against {base.arm.name}: " in str(found)
         assert found.contrast.identical or "Holm p" in str(found)
     one, other = (row.arm.name for row in rows)
-    there = ablations.compare("small", one, other, folder=ran / "results")
-    back = ablations.compare("small", other, one, folder=ran / "results")
+    there = unrolled.compare("small", one, other, folder=ran / "results")
+    back = unrolled.compare("small", other, one, folder=ran / "results")
     assert there.contrast.mean == -back.contrast.mean
     assert "unadjusted p" in str(there), "the study does not declare this contrast"
     assert (
-        ablations.compare("small", one, metric="seconds", delta=9.0, folder=ran / "results").metric
+        unrolled.compare("small", one, metric="seconds", delta=9.0, folder=ran / "results").metric
         == "seconds"
     )
 
@@ -117,7 +117,7 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
 )
 def test_what_cannot_be_compared_is_told_in_one_line(ran: Path, names, how, told) -> None:
     with pytest.raises(BadInput) as refused:
-        ablations.compare(*names, folder=ran / "results", **how)
+        unrolled.compare(*names, folder=ran / "results", **how)
     assert told in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -126,10 +126,10 @@ def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
 ) -> None:
     monkeypatch.chdir(ran)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    study = ablations.Study(**tomllib.loads(Path("small.toml").read_text()) | {"name": "a small one"})
-    outcome = ablations.run(study, RunOptions(results=f"{tmp_path}/results", out=f"{tmp_path}/out"))  # type: ignore[arg-type]
+    study = unrolled.Study(**tomllib.loads(Path("small.toml").read_text()) | {"name": "a small one"})
+    outcome = unrolled.run(study, RunOptions(results=f"{tmp_path}/results", out=f"{tmp_path}/out"))  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(
-        outcome.results.drop(columns=CLOCKS), ablations.results("small").drop(columns=CLOCKS)
+        outcome.results.drop(columns=CLOCKS), unrolled.results("small").drop(columns=CLOCKS)
     )
     assert list(outcome.verdicts.verdict) == ["open"] * 2 and str(outcome).count("? open — ") == 2
     assert outcome.page.read_text().count("<tr") == Path("out/small/index.html").read_text().count("<tr")
@@ -147,7 +147,7 @@ def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
         ({}, "baseline"),
     ):
         with pytest.raises(BadInput) as refused:
-            ablations.Study("mine", **keys)
+            unrolled.Study("mine", **keys)
         assert told in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -164,16 +164,16 @@ def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
 def test_run_trains_nothing_where_an_option_is_wrong(ran: Path, monkeypatch, study, options, told) -> None:
     monkeypatch.chdir(ran)
     with pytest.raises(BadInput) as refused:
-        ablations.run(study, RunOptions(results="elsewhere", **options))  # type: ignore[arg-type]
+        unrolled.run(study, RunOptions(results="elsewhere", **options))  # type: ignore[arg-type]
     assert str(refused.value).startswith(told) and not Path("elsewhere").exists()
 
 
 def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
     """Its lines as they stand, with names of the small study for those of a shipped one."""
-    from ablations import api
+    from unrolled.ablations import api
 
     monkeypatch.chdir(ran)
-    first = ablations.results("small").trial[0]
+    first = unrolled.results("small").trial[0]
     lines = [line.strip() for line in (api.__doc__ or "").splitlines() if line.startswith("    ")]
     assert len(lines) == 7
     code = "\n".join(lines).replace("toggles", "small").replace("no AR", "lr 0.001").replace("3fa9", first)

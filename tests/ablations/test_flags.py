@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.devices import cores
+from unrolled.bench.devices import cores
 
-COUNT = "from bench.devices import cores; print(cores())"
+COUNT = "from unrolled.bench.devices import cores; print(cores())"
 HALF = {
     "v2": {"cpu.max": "50000 100000\n"},
     "v1": {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"},

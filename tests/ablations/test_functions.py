@@ -11,11 +11,11 @@ from types import ModuleType
 import pytest
 from as_typed import environment
 
-from ablations import Study, bundle, run, verify
-from ablations.api import Outcome
-from ablations.commands import report
-from ablations.options import VerifyOptions
-from bench.errors import BadInput
+from unrolled import Study, bundle, run, verify
+from unrolled.ablations.api import Outcome
+from unrolled.ablations.commands import report
+from unrolled.ablations.options import VerifyOptions
+from unrolled.bench.errors import BadInput
 
 CODE = """
 import random
@@ -94,7 +94,7 @@ def test_a_function_of_a_module_that_was_started_is_imported_by_its_whole_name(
     module: Callable[..., ModuleType], tmp_path: Path
 ) -> None:
     package = module("", package=True).__name__
-    end = f"from ablations import Study\nstudy = Study('mine', train, metrics={METRICS})\n"
+    end = f"from unrolled import Study\nstudy = Study('mine', train, metrics={METRICS})\n"
     (tmp_path / package / "inner.py").write_text(f"{CODE}\n{end}")
     program = runpy.run_module(f"{package}.inner", run_name="__main__", alter_sys=True)["study"].file.program
     assert (program.function, program.folder) == (f"{package}.inner:train", str(tmp_path.resolve()))
@@ -159,7 +159,7 @@ CELL = """def train(seed, width=1):
     import random
     return {"accuracy": random.Random(seed).random() + width}
 """
-IN_A_NOTEBOOK = """from ablations import Study, run
+IN_A_NOTEBOOK = """from unrolled import Study, run
 metrics = [{"name": "accuracy", "delta": 0.5}]
 print(run(Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)))
 """

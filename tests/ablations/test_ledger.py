@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from stub_trials import steady, trial
 
-from ablations.ledger import Ledger
-from bench.errors import BadInput
-from bench.files import save
-from bench.trial import FORMAT, Result, canonical
+from unrolled.ablations.ledger import Ledger
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import save
+from unrolled.bench.trial import FORMAT, Result, canonical
 
 
 def files(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SAY = "from ablations import run_folder; print(run_folder.folder(), flush=True); "
+SAY = "from unrolled.ablations import run_folder; print(run_folder.folder(), flush=True); "
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import math
 
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result, failure
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result, failure
 
 SUITS = {0.0: 0.01, 0.1: 0.003, 0.2: 0.03, 0.3: 0.01}
 """The best learning rate by dropout; at it, a trial's loss is the dropout and its luck."""

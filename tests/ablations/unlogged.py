@@ -2,8 +2,8 @@
 
 import sys
 
-import ablations.cli
-from ablations.commands import run
+from unrolled.ablations import cli
+from unrolled.ablations.commands import run
 
 
 class Unlogged:
@@ -18,4 +18,4 @@ class Unlogged:
 
 if __name__ == "__main__":
     run.Writer = Unlogged
-    sys.exit(ablations.cli.main())
+    sys.exit(cli.main())

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import plugins
-from bench.chapter.corpus import Corpus, corpus
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench import plugins
+from unrolled.bench.chapter.corpus import Corpus, corpus
+from unrolled.bench.chapter.trial import ChapterTrial
 
 PLUG_INS = {
     "cell": """
 import torch
 from torch import nn
-from bench.plugins import cell
+from unrolled.bench.plugins import cell
 
 @cell("mine", "my cell", epochs=1)
 class Mine(nn.Module):
@@ -28,8 +28,8 @@ class Mine(nn.Module):
 """,
     "model": """
 from torch import nn
-from bench.chapter.models.recurrent import LanguageModel, Output
-from bench.plugins import model
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
+from unrolled.bench.plugins import model
 
 @model("mine")
 class Mine(LanguageModel):
@@ -45,7 +45,7 @@ class Mine(LanguageModel):
         return Output(self.h_o(hidden), hidden, hidden)
 """,
     "regularizer": """
-from bench.plugins import regularizer
+from unrolled.bench.plugins import regularizer
 
 @regularizer("small", "small activations")
 def small(output):

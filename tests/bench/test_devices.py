@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from bench import environment
-from bench.chapter.corpus import batches, load
-from bench.chapter.first_batch import train_first_batch
-from bench.chapter.metrics import Evaluation
-from bench.chapter.models.registry import ZOO, spec_of
-from bench.chapter.run import run_trial
-from bench.chapter.training import checkpoint, loop, train
-from bench.chapter.trial import ChapterTrial
-from bench.chapter.witnesses import model
-from bench.errors import BadInput
-from bench.trial import Result
+from unrolled.bench import environment
+from unrolled.bench.chapter.corpus import batches, load
+from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import checkpoint, loop, train
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses import model
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result
 
 META = torch.device("meta")
 aten = torch.ops.aten

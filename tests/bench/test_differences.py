@@ -4,9 +4,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from bench.chapter.trial import ChapterTrial
-from bench.differences import differences, is_clock, numbers
-from bench.trial import Result
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.differences import differences, is_clock, numbers
+from unrolled.bench.trial import Result
 
 RESULT = Result(
     trial=ChapterTrial(model="lm4", seed=0),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BadInput
-from bench.files import save_all, sweep
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import save_all, sweep
 
 
 def test_where_the_disk_is_full_no_file_of_several_is_replaced(tmp_path: Path, small_disk) -> None:

@@ -12,20 +12,20 @@ from typing import Any
 import pytest
 import torch
 
-from bench import environment
-from bench.chapter.models.registry import ZOO, spec_of
-from bench.chapter.training import checkpoint, loop, optimizer, train
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.bench import environment
+from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 DEVICE = "cuda"
 UPDATES = 5
 TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
 ALONE = """
 import json, sys
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
-from bench.trial import canonical
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import canonical
 print(canonical(run_trial(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """
 

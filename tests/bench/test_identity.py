@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import bench.identity
-from ablations.runner.child import TaskSpec
-from ablations.runner.process import run_alone
-from bench.chapter import identity
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+import unrolled.bench.identity
+from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.process import run_alone
+from unrolled.bench.chapter import identity
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 PACKAGE = identity.BENCH
 
@@ -49,7 +49,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "bench"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(identity, "BENCH", folder)
-    monkeypatch.setattr(bench.identity, "_CONTENTS", {})
+    monkeypatch.setattr(unrolled.bench.identity, "_CONTENTS", {})
     identity.source_hash.cache_clear()
     yield folder
     identity.source_hash.cache_clear()
@@ -58,7 +58,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def ids(engine: str = "learner") -> dict[str, str]:
     """The identities of the zoo as a process that starts now would have them."""
     identity.source_hash.cache_clear()
-    bench.identity._CONTENTS.clear()
+    unrolled.bench.identity._CONTENTS.clear()
     return {name: ChapterTrial(model=name, seed=0, engine=engine).identify().id for name in ZOO}
 
 
@@ -110,7 +110,7 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
 def modules(trial: ChapterTrial) -> Result:
     """A trial's work, which prints the files of the package that its process has loaded at the end."""
     result = run_trial(trial)
-    print(*(m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "bench"), sep="\n")
+    print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("unrolled.bench")), sep="\n")
     raise RuntimeError(f"prints are kept of trials that fail; this one is {result.status}")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import environment, machine
-from bench.trial import canonical
+from unrolled.bench import environment, machine
+from unrolled.bench.trial import canonical
 
 
 def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from bench import environment, machine
-from bench.machine_kind import FACTS, VARIABLES, kind, machine_difference, mixed
+from unrolled.bench import environment, machine
+from unrolled.bench.machine_kind import FACTS, VARIABLES, kind, machine_difference, mixed
 
 OTHERWISE = """
 import json, torch
 torch.backends.mkldnn.enabled = False
-from bench import environment, machine
+from unrolled.bench import environment, machine
 environment.deterministic()
 print(json.dumps(machine.facts()))
 """

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.errors import BadInput
-from bench.metric import KNOWN, Metric, direction
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import KNOWN, Metric, direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score speed_train"""

@@ -7,8 +7,8 @@ import pynvml
 import pytest
 from nvml_stand_in import Machine, uuid
 
-from bench import devices, nvidia
-from bench.devices import usable
+from unrolled.bench import devices, nvidia
+from unrolled.bench.devices import usable
 
 EIGHT = [{} for _ in range(8)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BadInput
-from bench.plugin_sources import Reads
+from unrolled.bench.errors import BadInput
+from unrolled.bench.plugin_sources import Reads
 
 READ = {
     "open": ("scale.txt", lambda path: path.read_text()),

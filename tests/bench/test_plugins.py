@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import plugins
-from bench.chapter import costs
-from bench.chapter.first_batch import train_first_batch
-from bench.chapter.identity import check, source_hash
-from bench.chapter.models.recurrent import Output
-from bench.chapter.models.registry import ZOO, spec_of
-from bench.chapter.models.spec import PENALTIES
-from bench.chapter.regularization import penalties
-from bench.chapter.run import run_trial
-from bench.chapter.training import learner
-from bench.chapter.training.train import build
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.identity import _CONTENTS, version
+from unrolled.bench import plugins
+from unrolled.bench.chapter import costs
+from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.identity import check, source_hash
+from unrolled.bench.chapter.models.recurrent import Output
+from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.spec import PENALTIES
+from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import learner
+from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import _CONTENTS, version
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}
 IMPORTS = "from mylayers import mixing\ndef rarely():\n    import mylayers.late\n"
-READS = "from bench.plugins import data_file\nSCALE = data_file('scale.txt').read_text()\n"
+READS = "from unrolled.bench.plugins import data_file\nSCALE = data_file('scale.txt').read_text()\n"
 PARTS = {
     "its own file": ("", "my.py"),
     "a package that it imports": (IMPORTS, "mylayers/__init__.py"),
@@ -229,7 +229,7 @@ def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[
     plug(
         "model",
         "from torch import nn",
-        "from torch import nn\nfrom bench.chapter.models.lstm import BuiltinLSTM",
+        "from torch import nn\nfrom unrolled.bench.chapter.models.lstm import BuiltinLSTM",
     )
     assert [Path(file).name for file in ZOO["mine"].sources.families] == ["lstm.py", "recurrent.py"]
 

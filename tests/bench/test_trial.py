@@ -6,9 +6,9 @@ from dataclasses import asdict, fields, replace
 
 import pytest
 
-from bench import trial as module
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result, canonical, failure
+from unrolled.bench import trial as module
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result, canonical, failure
 
 TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
 

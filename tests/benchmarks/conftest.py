@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ablations.runner.process import ENVIRONMENT
+from unrolled.ablations.runner.process import ENVIRONMENT
 
 HERE = Path(__file__).parent
 if str(HERE) not in sys.path:  # the peers are imported here and in their own processes

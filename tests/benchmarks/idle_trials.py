@@ -1,7 +1,7 @@
 """Trials that train nothing."""
 
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 
 def nothing(trial: ChapterTrial) -> Result:

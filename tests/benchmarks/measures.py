@@ -19,16 +19,16 @@ import pynvml
 import torch
 from torch import nn
 
-from bench import environment, nvidia
-from bench.chapter import flops, throughput
-from bench.chapter.corpus import Batches
-from bench.chapter.models.registry import spec_of
-from bench.chapter.run import run_trial
-from bench.chapter.training import loop
-from bench.chapter.training.engine import Training
-from bench.chapter.training.train import build
-from bench.machine import facts
-from bench.trial import canonical
+from unrolled.bench import environment, nvidia
+from unrolled.bench.chapter import flops, throughput
+from unrolled.bench.chapter.corpus import Batches
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import loop
+from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.train import build
+from unrolled.bench.machine import facts
+from unrolled.bench.trial import canonical
 
 VOCAB = 30  # as Human Numbers
 SAMPLED = 1.0  # seconds: the longest that NVML looks back
@@ -127,14 +127,16 @@ def _kept_by_library(a: torch.Tensor, b: torch.Tensor) -> Iterator[tuple[torch.T
 
 def seeds(count: int, model: str, workers: int) -> dict[str, float]:
     """Seconds to train so many seeds of one epoch side by side, each in a process of its own."""
-    from ablations.ledger import Ledger
-    from ablations.runner.parallel import TrialConditions, run_trials
+    from unrolled.ablations.ledger import Ledger
+    from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 
     trials = [spec_of(model).trial(seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
         begun = time.perf_counter()
         tally = run_trials(
-            trials, Ledger(Path(folder)), TrialConditions(preload=("bench.chapter.warm_up",), workers=workers)
+            trials,
+            Ledger(Path(folder)),
+            TrialConditions(preload=("unrolled.bench.chapter.warm_up",), workers=workers),
         )
         seconds = time.perf_counter() - begun
     assert tally.done == count

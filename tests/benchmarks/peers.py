@@ -23,7 +23,7 @@ from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 from torch import Tensor, nn
 
-from bench.chapter.text import HUMAN_NUMBERS, text_of
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 
 BATCH, HIDDEN = 64, 64
 

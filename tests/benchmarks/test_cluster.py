@@ -10,9 +10,9 @@ pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolle
 import dask
 from distributed import LocalCluster
 
-from ablations.ledger import Ledger
-from ablations.runner.parallel import TrialConditions, run_trials
-from bench.chapter.trial import ChapterTrial
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.bench.chapter.trial import ChapterTrial
 
 PLACES = 2
 LOCAL = {"n_workers": PLACES, "threads_per_worker": 1, "memory_limit": 0, "dashboard_address": ":0"}

@@ -10,9 +10,9 @@ from statistics import fmean
 
 import pytest
 
-from ablations.ledger import Ledger
-from ablations.study import loading, plan
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import loading, plan
+from unrolled.bench.trial import Result
 
 COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
 

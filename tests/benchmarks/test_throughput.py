@@ -5,7 +5,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from bench.devices import cores
+from unrolled.bench.devices import cores
 
 OPERATIONS = 3e10  # of a measurement, about: large networks make fewer updates
 FEWEST, MOST = 2, 40

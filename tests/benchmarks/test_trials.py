@@ -5,7 +5,7 @@ from statistics import median
 import pytest
 import torch
 
-from bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.registry import spec_of
 
 CHAPTER = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm6", "lm7", "gru")
 SCRATCH = ("lstm-gates", "lstm-chunk", "gru-after", "gru-before")

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablations.study.loading import load
-from bench.chapter.costs import expected_seconds
-from bench.metric import Metric
-from reports.statistics.decisions import decide
-from reports.statistics.sequential import Looks
+from unrolled.ablations.study.loading import load
+from unrolled.bench.chapter.costs import expected_seconds
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.sequential import Looks
 
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
 TOGGLES = load("toggles")

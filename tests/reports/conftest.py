@@ -15,7 +15,7 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The page of a study of synthetic.py by its name there, rendered once."""
     import synthetic
 
-    from reports.render import render
+    from unrolled.reports.render import render
 
     out = tmp_path_factory.mktemp("pages")
     return cache(lambda name: render(synthetic.compare(getattr(synthetic, name)()), out / name))

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from synthetic import compare_table
 
-from bench.metric import Metric
-from reports.elsewhere import Columns
-from reports.statistics.contrasts import contrast
-from reports.statistics.elsewhere import compare_folds
-from reports.statistics.speed_ratio import ratios_of_rounds
+from unrolled.bench.metric import Metric
+from unrolled.reports.elsewhere import Columns
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.elsewhere import compare_folds
+from unrolled.reports.statistics.speed_ratio import ratios_of_rounds
 
 ROWS, FEATURES, STUDIES = 200, 10, 2000
 

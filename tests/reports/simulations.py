@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
-from reports.statistics.power import ALPHA
-from reports.statistics.sequential import LOOKS, Look, Looks
-from reports.statistics.stopping import median_unbiased
+from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
+from unrolled.reports.statistics.stopping import median_unbiased
 
 Flags = np.ndarray
 Tails = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]

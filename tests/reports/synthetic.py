@@ -15,18 +15,18 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from bench.chapter.trial import ChapterTrial
-from bench.metric import Metric
-from bench.program.trial import ProgramTrial
-from bench.trial import Result, failure
-from reports import comparison
-from reports.chapter import CHAPTER
-from reports.comparison import Comparison
-from reports.design import Design, MeasuredArm
-from reports.elsewhere import Columns, arrange, design_of
-from reports.presentation import PLAIN
-from reports.statistics.estimators import mean_tails, moments
-from reports.trials import tabulate
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.metric import Metric
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result, failure
+from unrolled.reports import comparison
+from unrolled.reports.chapter import CHAPTER
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.elsewhere import Columns, arrange, design_of
+from unrolled.reports.presentation import PLAIN
+from unrolled.reports.statistics.estimators import mean_tails, moments
+from unrolled.reports.trials import tabulate
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}

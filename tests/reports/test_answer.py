@@ -19,8 +19,8 @@ from synthetic import (
     study,
 )
 
-from reports.answer import answer
-from reports.design import MeasuredArm
+from unrolled.reports.answer import answer
+from unrolled.reports.design import MeasuredArm
 
 
 def said(design):

@@ -8,9 +8,9 @@ import pytest
 from simulate_compare import slow_rate
 from synthetic import HERE
 
-from bench.errors import BadInput
-from reports.before_after import ResultSet, compare_timings
-from reports.statistics.speed_ratio import ratios_of_rounds
+from unrolled.bench.errors import BadInput
+from unrolled.reports.before_after import ResultSet, compare_timings
+from unrolled.reports.statistics.speed_ratio import ratios_of_rounds
 
 
 def stored(seconds: float, iqr: float, rounds: int) -> pd.DataFrame:

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from synthetic import HERE, A, B, C, D
 
-from bench.errors import BadInput
-from bench.metric import Metric
-from reports.before_after import BeforeAfter, ResultSet, compare_results
-from reports.before_after_arms import WAITING, seeds_to_show
-from reports.before_after_screen import WIDTH, markdown, screen
-from reports.statistics.contrasts import contrast
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
+from unrolled.reports.before_after import BeforeAfter, ResultSet, compare_results
+from unrolled.reports.before_after_arms import WAITING, seeds_to_show
+from unrolled.reports.before_after_screen import WIDTH, markdown, screen
+from unrolled.reports.statistics.contrasts import contrast
 
 FAST = (10120.0, 10050.0, 9980.0, 10200.0, 10090.0)  # tokens/s
 SLOW = (9400.0, 9310.0, 9250.0, 9480.0, 9390.0)

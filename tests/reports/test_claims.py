@@ -8,8 +8,8 @@ import pytest
 import synthetic
 from synthetic import arm, compare, measuring, pair, realistic, study
 
-from reports.claims import claims, limits, remark, tally, warnings
-from reports.render import describe, render_index
+from unrolled.reports.claims import claims, limits, remark, tally, warnings
+from unrolled.reports.render import describe, render_index
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, broken, compare, measuring, pair, realistic, study, text_of
 
-from reports import sections
-from reports.render import render
+from unrolled.reports import sections
+from unrolled.reports.render import render
 
 
 def costs(design):

@@ -6,14 +6,14 @@ import pytest
 from simulate_compare import failure_rates
 from synthetic import compare_table, text_of
 
-from bench.errors import BadInput
-from bench.metric import Metric
-from reports.claims import remark, tally
-from reports.comparison import Comparison
-from reports.elsewhere import Columns, unnamed_failures
-from reports.figures.forest import panels
-from reports.render import render
-from reports.tables import comparison_csv, comparison_markdown, screen
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
+from unrolled.reports.claims import remark, tally
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.elsewhere import Columns, unnamed_failures
+from unrolled.reports.figures.forest import panels
+from unrolled.reports.render import render
+from unrolled.reports.tables import comparison_csv, comparison_markdown, screen
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(

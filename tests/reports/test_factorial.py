@@ -6,9 +6,9 @@ from functools import cache
 import pytest
 from synthetic import arm, broken, compare, pair, realistic, study, switched, text_of
 
-from reports.answer import answer
-from reports.factorial import AVERAGE, BESIDE, VIEWS, Part, factorial, parts
-from reports.render import render
+from unrolled.reports.answer import answer
+from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, factorial, parts
+from unrolled.reports.render import render
 
 compared = cache(lambda: compare(switched()))
 WHOLE = cache(lambda: factorial(compared()))

@@ -21,11 +21,11 @@ from synthetic import (
     switched,
 )
 
-from bench.metric import Metric
-from reports.chapter.page import extras
-from reports.factorial import factorial
-from reports.figures import forest, panels
-from reports.presentation import NOTHING
+from unrolled.bench.metric import Metric
+from unrolled.reports.chapter.page import extras
+from unrolled.reports.factorial import factorial
+from unrolled.reports.figures import forest, panels
+from unrolled.reports.presentation import NOTHING
 
 
 @pytest.fixture(scope="module")

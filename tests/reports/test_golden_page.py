@@ -1,7 +1,7 @@
 import pytest
 from synthetic import is_self_contained, text_of
 
-from reports.chapter.golden import render
+from unrolled.reports.chapter.golden import render
 
 ROWS = [
     {"model": "lm1", "epoch": 2, "ours": (1.4175559, 1.6544977, 0.4944141),

@@ -8,11 +8,11 @@ from statistics import fmean
 import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
-from reports.claims import claims, limits, seen_data, sentences, standing, tally
-from reports.formats import number
-from reports.render import describe, render, render_index
-from reports.statistics.wording import sentence
-from reports.tables import comparison_csv, comparison_markdown, trials_csv
+from unrolled.reports.claims import claims, limits, seen_data, sentences, standing, tally
+from unrolled.reports.formats import number
+from unrolled.reports.render import describe, render, render_index
+from unrolled.reports.statistics.wording import sentence
+from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
 @pytest.fixture(scope="module")

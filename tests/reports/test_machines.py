@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, compare, measuring, realistic, study
 
-from reports import claims, sections
-from reports.chapter import page as chapter
-from reports.design import MeasuredArm, Tuned
-from reports.render import describe, render, render_index
+from unrolled.reports import claims, sections
+from unrolled.reports.chapter import page as chapter
+from unrolled.reports.design import MeasuredArm, Tuned
+from unrolled.reports.render import describe, render, render_index
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
 HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}

@@ -14,9 +14,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from synthetic import compare, compare_table, hostile, program, realistic
 
-from bench.metric import Metric
-from reports.elsewhere import Columns
-from reports.render import describe, render, render_index
+from unrolled.bench.metric import Metric
+from unrolled.reports.elsewhere import Columns
+from unrolled.reports.render import describe, render, render_index
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from synthetic import compare, measuring, program, text_of
 
-from bench.metric import Metric
-from reports.figures import panels
-from reports.render import render
-from reports.tables import comparison_csv
+from unrolled.bench.metric import Metric
+from unrolled.reports.figures import panels
+from unrolled.reports.render import render
+from unrolled.reports.tables import comparison_csv
 
 ERROR, LOSS = Metric("error", 0.01), Metric("train_loss", 0.1)
 SECONDS = Metric("seconds", 5.0, ratio=True)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from synthetic import compare, four_errors, study
 
-from bench.chapter.trial import ChapterTrial
-from bench.metric import Metric
-from bench.trial import Result
-from reports.design import Design, MeasuredArm
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Result
+from unrolled.reports.design import Design, MeasuredArm
 
 STUDIES, ARMS, SEEDS = int(os.environ.get("STUDIES", 40)), 12, tuple(range(10, 50))
 METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from recompute import NUMBERS, recompute
 
-from ablations import shipped
-from ablations.commands import study_tables
-from ablations.study import loading
-from reports.tables import comparison_csv
+from unrolled import shipped
+from unrolled.ablations.commands import study_tables
+from unrolled.ablations.study import loading
+from unrolled.reports.tables import comparison_csv
 
 
 @pytest.mark.parametrize("study", ["order", "gru"])

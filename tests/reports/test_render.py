@@ -25,12 +25,12 @@ from synthetic import (
     text_of,
 )
 
-from bench.errors import BadInput
-from reports import sections
-from reports.chapter import page as chapter
-from reports.claims import sentences, warnings
-from reports.design import page_of
-from reports.render import describe, render, render_index
+from unrolled.bench.errors import BadInput
+from unrolled.reports import sections
+from unrolled.reports.chapter import page as chapter
+from unrolled.reports.claims import sentences, warnings
+from unrolled.reports.design import page_of
+from unrolled.reports.render import describe, render, render_index
 
 
 class Tags(HTMLParser):
@@ -77,7 +77,7 @@ def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(rendere
     # Hash randomisation and a fresh import must not show.
     code = (
         "import sys, pathlib; sys.path.append(sys.argv[1]); import synthetic;"
-        "from reports.render import render;"
+        "from unrolled.reports.render import render;"
         "render(synthetic.compare(synthetic.pair()), pathlib.Path(sys.argv[2]))"
     )
     subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=True)

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from ablations.study.loading import declare
-from bench.errors import BadInput
-from bench.metric import Metric
-from reports.chapter import CHAPTER
-from reports.presentation import PLAIN
-from reports.statistics.interval import Interval
+from unrolled.ablations.study.loading import declare
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
+from unrolled.reports.chapter import CHAPTER
+from unrolled.reports.presentation import PLAIN
+from unrolled.reports.statistics.interval import Interval
 
 ACCURACY = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 0.02))
 SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))

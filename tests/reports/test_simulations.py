@@ -16,9 +16,9 @@ from simulations import (
 )
 from synthetic import four_errors
 
-from reports.before_after_arms import shown_no_worse
-from reports.statistics.speed_ratio import ratios_of_speeds
-from reports.statistics.verdicts import verdicts
+from unrolled.reports.before_after_arms import shown_no_worse
+from unrolled.reports.statistics.speed_ratio import ratios_of_speeds
+from unrolled.reports.statistics.verdicts import verdicts
 
 CONTRASTS = 4_000
 

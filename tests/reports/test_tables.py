@@ -5,18 +5,18 @@ from dataclasses import replace
 import pytest
 from synthetic import A, B, arm, compare, counted, hostile, laddered, measuring, pair, realistic, study
 
-from ablations.study.loading import load
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput, visible
-from bench.metric import Metric
-from reports.chapter.book import BOOK, compare_with_book, own_settings
-from reports.claims import claims, limits, tally
-from reports.contrast_decisions import decide_looks
-from reports.exclusions import Exclusion
-from reports.formats import count, csv_cell, interval, number, p_value
-from reports.render import render
-from reports.statistics.interval import Interval
-from reports.tables import comparison_csv, comparison_markdown, trials_csv
+from unrolled.ablations.study.loading import load
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.metric import Metric
+from unrolled.reports.chapter.book import BOOK, compare_with_book, own_settings
+from unrolled.reports.claims import claims, limits, tally
+from unrolled.reports.contrast_decisions import decide_looks
+from unrolled.reports.exclusions import Exclusion
+from unrolled.reports.formats import count, csv_cell, interval, number, p_value
+from unrolled.reports.render import render
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
 def rows(text):

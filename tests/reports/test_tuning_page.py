@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, compare, hostile, realistic, study, text_of
 
-from bench.metric import Metric
-from bench.trial import failure
-from reports.claims import flips
-from reports.design import Tuned
-from reports.render import describe, render, render_index
-from reports.tuning import own_best
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import failure
+from unrolled.reports.claims import flips
+from unrolled.reports.design import Tuned
+from unrolled.reports.render import describe, render, render_index
+from unrolled.reports.tuning import own_best
 
 LEVELS = (0.001, 0.003, 0.01)
 SEEDS = (2000, 2001, 2002)

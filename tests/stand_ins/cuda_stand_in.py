@@ -31,9 +31,9 @@ def _built_for_cuda(devices: ModuleType) -> None:
 
 
 CHANGED: dict[str, Callable[[ModuleType], None]] = {
-    "bench.environment": _on_the_cpu,
-    "bench.machine": _nameless,
-    "bench.devices": _built_for_cuda,
+    "unrolled.bench.environment": _on_the_cpu,
+    "unrolled.bench.machine": _nameless,
+    "unrolled.bench.devices": _built_for_cuda,
 }
 
 

@@ -4,11 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bench import plugins
-from bench.chapter import costs
-from bench.chapter.identity import source_hash
-from bench.chapter.models.registry import ZOO
-from bench.chapter.models.spec import PENALTIES
+from unrolled.bench import plugins
+from unrolled.bench.chapter import costs
+from unrolled.bench.chapter.identity import source_hash
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.models.spec import PENALTIES
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def new_process() -> Iterator[None]:
 
 
 def _forget() -> None:
-    from bench.chapter import corpus, text  # torch: not for every worker
+    from unrolled.bench.chapter import corpus, text  # torch: not for every worker
 
     PENALTIES.clear()
     plugins._LOADED.clear()

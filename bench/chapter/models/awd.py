@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from fastai.text.models import awdlstm as fastai
 from torch import Tensor, nn
 
-from bench.chapter.models.recurrent import LanguageModel, Output, State
-from bench.chapter.regularization import EmbeddingDropout, LockedDropout, WeightDropout
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, State
+from unrolled.bench.chapter.regularization import EmbeddingDropout, LockedDropout, WeightDropout
 
 Parts = tuple[nn.Embedding, nn.Module, nn.Module, nn.ModuleList, nn.Module, nn.Module]
 """Embedding, embedding dropout, input dropout, LSTMs, dropout between them, output dropout."""

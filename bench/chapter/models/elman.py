@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.chapter.models.recurrent import BuiltinLM, LanguageModel, Output, State
-from bench.errors import require
+from unrolled.bench.chapter.models.recurrent import BuiltinLM, LanguageModel, Output, State
+from unrolled.bench.errors import require
 
 
 class LMModel2(LanguageModel):

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.chapter.models.recurrent import BuiltinLM, Cell, ScratchLM
+from unrolled.bench.chapter.models.recurrent import BuiltinLM, Cell, ScratchLM
 
 
 class ResetAfterCell(Cell):

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from bench.chapter.models.recurrent import BuiltinLM, Cell, ScratchLM
+from unrolled.bench.chapter.models.recurrent import BuiltinLM, Cell, ScratchLM
 
 LSTMState = tuple[Tensor, Tensor] | None
 """(h, c), each (b, hidden); None for zeros."""

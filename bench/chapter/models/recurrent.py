@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from bench.chapter.regularization import Dropout
+from unrolled.bench.chapter.regularization import Dropout
 
 State = Any
 """None (zeros), a tensor, or tuples of states."""

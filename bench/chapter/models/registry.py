@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from bench.chapter.models.spec import PENALTIES, ModelSpec
-from bench.errors import BadInput, suggestion
-from bench.trial import Scalar
+from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
+from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.trial import Scalar
 
 _FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
 _SLOW = {**_FAST, "lr": 3e-3}
@@ -33,7 +33,7 @@ def _zoo(*rows: tuple[Any, ...]) -> dict[str, ModelSpec]:
     zoo = {}
     for name, title, about, path, *rest in rows:
         module, builder = path.split(".")
-        spec = ModelSpec(name, title, about, f"bench.chapter.models.{module}", builder, *rest)
+        spec = ModelSpec(name, title, about, f"unrolled.bench.chapter.models.{module}", builder, *rest)
         zoo[name] = replace(spec, choices=_CHOICES.get(builder, {}))
     return zoo
 

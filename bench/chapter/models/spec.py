@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Scalar
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Scalar
 
 
 @dataclass(frozen=True, kw_only=True)

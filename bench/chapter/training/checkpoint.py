@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from bench import machine
-from bench.errors import BadInput
-from bench.files import save
-from bench.machine_kind import kind
-from bench.trial import canonical
+from unrolled.bench import machine
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import save
+from unrolled.bench.machine_kind import kind
+from unrolled.bench.trial import canonical
 
 FOLDER = "UNROLLED_CHECKPOINTS"
 EVERY = "UNROLLED_CHECKPOINT_SECONDS"

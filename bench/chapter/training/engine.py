@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.chapter.metrics import Evaluation
-from bench.chapter.throughput import Clock
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.throughput import Clock
 
 KEPT = ("losses", "lrs", "moms", "penalties")
 """Fields of Training that a checkpoint has as they are."""

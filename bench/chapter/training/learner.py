@@ -14,14 +14,14 @@ from fastai.learner import Callback
 from fastai.optimizer import Adam
 from torch import Tensor
 
-from bench.chapter.corpus import Batches
-from bench.chapter.metrics import Evaluation
-from bench.chapter.models.recurrent import LanguageModel, Output
-from bench.chapter.models.spec import strengths
-from bench.chapter.regularization import penalties
-from bench.chapter.throughput import Clock
-from bench.chapter.training.engine import Training
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.corpus import Batches
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
+from unrolled.bench.chapter.models.spec import strengths
+from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.throughput import Clock
+from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.trial import ChapterTrial
 
 
 class RecordCallback(Callback):  # type: ignore[misc]

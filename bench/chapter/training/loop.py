@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from bench.chapter.corpus import Batches
-from bench.chapter.metrics import Evaluation
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.regularization import penalties
-from bench.chapter.throughput import Clock
-from bench.chapter.training.checkpoint import Checkpoint
-from bench.chapter.training.engine import Training
-from bench.chapter.training.optimizer import SQR_MOM, adam, one_cycle
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.corpus import Batches
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.throughput import Clock
+from unrolled.bench.chapter.training.checkpoint import Checkpoint
+from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.optimizer import SQR_MOM, adam, one_cycle
+from unrolled.bench.chapter.trial import ChapterTrial
 
 SMOOTH = 0.98  # of fastai's AvgSmoothLoss
 

@@ -6,14 +6,14 @@ import math
 import torch
 from torch import Tensor
 
-from bench import environment
-from bench.chapter import corpus
-from bench.chapter.corpus import Batches, Corpus
-from bench.chapter.metrics import Evaluation
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.models.registry import spec_of
-from bench.chapter.training.engine import Training
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench import environment
+from unrolled.bench.chapter import corpus
+from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def load(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
@@ -34,7 +34,7 @@ def build(trial: ChapterTrial, vocab: int) -> LanguageModel:
 
 def fit(trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
     """Train by the trial's engine on its device. Raises Diverged where a training loss is not finite."""
-    engine = importlib.import_module(f"bench.chapter.training.{trial.engine}")
+    engine = importlib.import_module(f"unrolled.bench.chapter.training.{trial.engine}")
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     record: Training = engine.train(trial, model, train, valid, environment.device(trial.device))
     return record

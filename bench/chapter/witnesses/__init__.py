@@ -11,10 +11,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.chapter.models.registry import spec_of
-from bench.chapter.models.spec import strengths
-from bench.chapter.witnesses import data, model, training
-from bench.chapter.witnesses.context import (
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.models.spec import strengths
+from unrolled.bench.chapter.witnesses import data, model, training
+from unrolled.bench.chapter.witnesses.context import (
     DataWitnessInput,
     Witness,
     WitnessInput,
@@ -23,7 +23,7 @@ from bench.chapter.witnesses.context import (
     near,
     penalty,
 )
-from bench.chapter.witnesses.observer import BatchRecorder
+from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 
 __all__ = ["BatchRecorder", "DataWitnessInput", "Witness", "WitnessInput", "count_witnesses", "witnesses"]
 

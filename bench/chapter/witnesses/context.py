@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.chapter.corpus import Batches, Corpus
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.training.engine import Training
-from bench.chapter.trial import ChapterTrial
-from bench.chapter.witnesses.observer import BatchRecorder
+from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 
 Witness = dict[str, Any]
 """{"ok": bool, "declared": …, "seen": …}"""

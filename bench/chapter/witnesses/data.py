@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from bench.chapter.corpus import UNKNOWN
-from bench.chapter.witnesses.context import DataWitnessInput, Witness, equal, fitting
+from unrolled.bench.chapter.corpus import UNKNOWN
+from unrolled.bench.chapter.witnesses.context import DataWitnessInput, Witness, equal, fitting
 
 
 def tokens(case: DataWitnessInput) -> Witness:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench import environment
-from bench.chapter.models.recurrent import Output, ScratchLM, Unrolled, parts_of
-from bench.chapter.models.registry import spec_of
-from bench.chapter.witnesses.context import Witness, WitnessInput, all_are, equal, fitting
+from unrolled.bench import environment
+from unrolled.bench.chapter.models.recurrent import Output, ScratchLM, Unrolled, parts_of
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.witnesses.context import Witness, WitnessInput, all_are, equal, fitting
 
 SHARED = ("hidden", "layers", "dropout", "tying")
 """Options that a model from scratch has in common with its twin around torch's module."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.chapter.models.recurrent import LanguageModel, Output
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 
 KEPT = 2  # training batches whose tokens are kept
 

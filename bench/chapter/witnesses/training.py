@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from bench.chapter.corpus import Batches
-from bench.chapter.diagnostics import gradient_by_distance
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.witnesses.context import Witness, WitnessInput, equal, fitting, near
+from unrolled.bench.chapter.corpus import Batches
+from unrolled.bench.chapter.diagnostics import gradient_by_distance
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.witnesses.context import Witness, WitnessInput, equal, fitting, near
 
 ROWS = 8  # of a batch that are looked up in the text
 

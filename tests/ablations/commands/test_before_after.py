@@ -14,11 +14,11 @@ from as_typed import benchmarked, imports, write
 from result_sets import ledger, side, trained
 from stub_plans import kept, planned, recorded
 
-from ablations.cli import app
-from ablations.ledger import seal, unseal
-from ablations.study import loading
-from bench.files import save
-from bench.metric import Metric
+from unrolled.ablations.cli import app
+from unrolled.ablations.ledger import seal, unseal
+from unrolled.ablations.study import loading
+from unrolled.bench.files import save
+from unrolled.bench.metric import Metric
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -220,7 +220,7 @@ def test_no_job_of_the_workflow_that_may_write_runs_the_code_of_a_pull_request(w
 def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_worse(
     tmp_path, gate, monkeypatch
 ) -> None:
-    from bench.chapter.run import run_trial
+    from unrolled.bench.chapter.run import run_trial
 
     monkeypatch.chdir(tmp_path)
     metrics = 'metrics = [{ name = "valid_loss", delta = 0.02 }, { name = "valid_accuracy", delta = 0.01 }]'

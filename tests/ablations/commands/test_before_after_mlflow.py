@@ -6,9 +6,9 @@ from dataclasses import replace
 from result_sets import ledger, trained
 from stub_plans import planned, sync
 
-from ablations.ledger import Ledger
-from ablations.mlflow.database import set_environment
-from ablations.study import stored_plans
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.database import set_environment
+from unrolled.ablations.study import stored_plans
 
 set_environment()  # before anything imports mlflow
 

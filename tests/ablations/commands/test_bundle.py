@@ -17,9 +17,9 @@ from as_typed import write
 from called import call, succeed
 from rocrate.rocrate import ROCrate
 
-from ablations.commands import bundle_check
-from ablations.commands.bundle import DESCRIPTION
-from ablations.ledger import seal, unseal
+from unrolled.ablations.commands import bundle_check
+from unrolled.ablations.commands.bundle import DESCRIPTION
+from unrolled.ablations.ledger import seal, unseal
 
 CELL = "my-cell.py"
 
@@ -282,7 +282,7 @@ def with_plugin(tmp_path_factory) -> Path:
     succeed(folder, "new", "cell", CELL)
     (folder / "scale.txt").touch()
     with (folder / CELL).open("a") as file:
-        file.write("from bench.plugins import data_file\ndata_file('scale.txt')\n")
+        file.write("from unrolled.bench.plugins import data_file\ndata_file('scale.txt')\n")
         file.write(f"\nopen({str(folder / 'ran')!r}, 'a').close()\n")
     made = study(folder, "my-cell", "--plugin", CELL, corpus=str(text))
     text.unlink()

@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 
-from ablations.cli import app, examples, main
+from unrolled.ablations.cli import app, examples, main
 
 COMMANDS = [name for name in app if not name.startswith("-")]
 

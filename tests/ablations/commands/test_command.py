@@ -15,12 +15,12 @@ from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, u
 from called import call, succeed
 from unlogged import Unlogged
 
-from ablations.cli import app, main
-from ablations.commands import run
-from bench.devices import cores
-from bench.errors import plural
-from reports.statistics.sequential import LOOKS
-from reports.statistics.stopping import expected
+from unrolled.ablations.cli import app, main
+from unrolled.ablations.commands import run
+from unrolled.bench.devices import cores
+from unrolled.bench.errors import plural
+from unrolled.reports.statistics.sequential import LOOKS
+from unrolled.reports.statistics.stopping import expected
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from as_typed import TEXT, benchmarked
 
-from ablations.commands.compare import compare as judge
-from ablations.commands.golden import golden
-from ablations.mlflow.database import set_environment
-from ablations.options import CompareOptions, RunOptions
-from ablations.training.study_run import Budget
-from bench.errors import BadInput
+from unrolled.ablations.commands.compare import compare as judge
+from unrolled.ablations.commands.golden import golden
+from unrolled.ablations.mlflow.database import set_environment
+from unrolled.ablations.options import CompareOptions, RunOptions
+from unrolled.ablations.training.study_run import Budget
+from unrolled.bench.errors import BadInput
 
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(

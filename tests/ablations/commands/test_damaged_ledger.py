@@ -12,10 +12,10 @@ import pytest
 from as_typed import mlflow_runs, write
 from called import call, succeed
 
-from ablations.ledger import Ledger
-from ablations.study import stored_plans
-from bench.identity import version
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import stored_plans
+from unrolled.bench.identity import version
+from unrolled.bench.trial import Result
 
 STATE = (
     "small: 3 of 3 trials finished, none failed; 0 of 2 contrasts decided; open: hidden 8, hidden 16, "

@@ -10,8 +10,8 @@ import pytest
 from called import call, run_script
 from small_examples import SMALLER, preload_scikit_learn, substitute
 
-from ablations.api import compare, results
-from ablations.ledger import Ledger
+from unrolled.ablations.api import compare, results
+from unrolled.ablations.ledger import Ledger
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "examples" / "README.md").read_text("utf-8")

@@ -7,9 +7,9 @@ import pytest
 from called import call, run_script
 from small_examples import EXAMPLES, SMALLER, preload_scikit_learn, substitute
 
-from ablations.ledger import Ledger
-from ablations.options import RunOptions
-from bench.errors import BadInput
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import RunOptions
+from unrolled.bench.errors import BadInput
 
 pytestmark = pytest.mark.slow
 

@@ -9,14 +9,14 @@ import pytest
 from called import call, succeed
 from unlogged import Unlogged
 
-from ablations.cli import main
-from ablations.commands import run
-from ablations.study import loading
-from ablations.training import study_run
-from bench import plugins
-from bench.chapter.first_batch import train_first_batch
-from bench.chapter.models.registry import spec_of
-from bench.chapter.trial import ChapterTrial
+from unrolled.ablations.cli import main
+from unrolled.ablations.commands import run
+from unrolled.ablations.study import loading
+from unrolled.ablations.training import study_run
+from unrolled.bench import plugins
+from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.trial import ChapterTrial
 
 CELL = '[[arm]]\nname = "my cell"\nset = { model = "my-cell", layers = 1 }\n'
 PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'
@@ -165,7 +165,8 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_before_plan_and
     folder: Path, monkeypatch, capsys, as_before
 ) -> None:
     (folder / "slow.py").write_text(
-        "import time\nfrom bench.plugins import regularizer\n\n@regularizer('slow')\ndef slow(output):\n"
+        "import time\nfrom unrolled.bench.plugins import regularizer\n\n"
+        "@regularizer('slow')\ndef slow(output):\n"
         "    time.sleep(600)\n    return output.raw.mean()\n"
     )
     mine(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)

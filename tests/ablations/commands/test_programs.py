@@ -12,13 +12,13 @@ import pytest
 from as_typed import mlflow_runs
 from called import call, succeed
 
-from ablations.api import results, verdicts
-from ablations.ledger import Ledger
-from ablations.study import stored_plans
-from ablations.study.retraining import with_files
-from ablations.training.study_run import Budget
-from bench.program.trial import ProgramTrial
-from bench.trial import Result
+from unrolled.ablations.api import results, verdicts
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.retraining import with_files
+from unrolled.ablations.training.study_run import Budget
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 PROGRAM = """
 import argparse, json, random
@@ -87,7 +87,7 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
 
 
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("ablations.training.study_run.Budget.allows", lambda *_: False)
+    monkeypatch.setattr("unrolled.ablations.training.study_run.Budget.allows", lambda *_: False)
     done = call(project(tmp_path), "run", "mine.toml", "--budget", "50s")
     assert "0 trained" in done.stdout, done.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()

@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 from many_trials import keep, planned, study
 
-from ablations.commands import report
-from ablations.commands.report import index, prepare_folder
-from ablations.ledger import Ledger
-from ablations.study import chapter, stored_plans
-from ablations.study.plan import Plan
-from ablations.training import comparison
-from ablations.training.comparison import compare_plan, read
-from bench import identity
-from bench.chapter import trial
-from reports import answer
-from reports.statistics import sequential
+from unrolled.ablations.commands import report
+from unrolled.ablations.commands.report import index, prepare_folder
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import chapter, stored_plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training import comparison
+from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.bench import identity
+from unrolled.bench.chapter import trial
+from unrolled.reports import answer
+from unrolled.reports.statistics import sequential
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bench.files import save
+from unrolled.bench.files import save
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 save(Path(sys.argv[1]), b"half")
 """

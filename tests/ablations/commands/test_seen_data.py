@@ -6,12 +6,12 @@ import pytest
 from result_sets import trained
 from stub_plans import planned
 
-from ablations.ledger import Ledger
-from ablations.study import loading, stored_plans
-from ablations.study import plan as plans
-from ablations.training.comparison import compare_plan, read
-from bench.trial import failure
-from reports.claims import seen_data, sentences
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.bench.trial import failure
+from unrolled.reports.claims import seen_data, sentences
 
 
 def made(seeds, code="v1"):

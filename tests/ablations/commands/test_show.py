@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations.api import learner
-from ablations.commands import show
-from ablations.ledger import Ledger
-from ablations.study.retraining import find
-from bench.chapter.retrained import continuation, retrained
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.trial import Result, failure
+from unrolled.ablations.api import learner
+from unrolled.ablations.commands import show
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study.retraining import find
+from unrolled.bench.chapter.retrained import continuation, retrained
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result, failure
 
 
 @pytest.fixture(scope="module")

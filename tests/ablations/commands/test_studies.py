@@ -11,15 +11,15 @@ import pytest
 from as_typed import write
 from called import call
 
-from ablations.cli import main
-from ablations.ledger import Ledger
-from ablations.study import stored_plans
-from ablations.study.loading import load
-from ablations.study.study_file import shipped
-from bench.chapter.corpus import batches, corpus
-from bench.chapter.costs import check_length
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from unrolled.ablations.cli import main
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.study_file import shipped
+from unrolled.bench.chapter.corpus import batches, corpus
+from unrolled.bench.chapter.costs import check_length
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ import pytest
 from called import call
 from stub_plans import recorded
 
-import ablations
-from ablations.commands import report, study_tables
-from ablations.ledger import Ledger
-from ablations.study import loading, stored_plans
-from ablations.study.study import Study
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.trial import Result, failure
+import unrolled
+from unrolled.ablations.commands import report, study_tables
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study.study import Study
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result, failure
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 
@@ -29,22 +29,22 @@ def test_what_ships_is_small() -> None:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
-    table = ablations.shipped(name)
+    table = unrolled.shipped(name)
     found = study_tables.compare(table)
     assert found.table.counts.equals(table.counts)
-    assert len(ablations.verdicts(table)) == sum(row.has_contrast_to_decide for row in found.rows)
+    assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in found.rows)
     assert all(row.decided or row.contrast.pairs == len(found.design.seeds) for row in found.rows_to_decide)
 
 
 def test_the_number_of_averaged_rows_is_no_metric_of_a_table() -> None:
     with pytest.raises(BadInput, match="no result has 'rows averaged'"):
-        ablations.verdicts(ablations.shipped("order"), metric="rows averaged")
+        unrolled.verdicts(unrolled.shipped("order"), metric="rows averaged")
 
 
 def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
     done = call(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
     assert done.returncode == 3, "an arm is worse"
-    table = ablations.verdicts(ablations.shipped("order"))
+    table = unrolled.verdicts(unrolled.shipped("order"))
     lines = [line for line in done.stdout.splitlines() if line.endswith(tuple(table.verdict))]
     for row in table.itertuples():
         assert sum(line.startswith(row.arm) and line.endswith(row.verdict) for line in lines) > 0
@@ -53,9 +53,9 @@ def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["order", "detach"])
 def test_the_two_means_of_a_verdict_are_over_its_pairs_and_subtract(name: str) -> None:
-    table = ablations.shipped(name)
+    table = unrolled.shipped(name)
     values = table.pivot(index="seed", columns="arm", values="valid_accuracy")
-    for row in ablations.verdicts(table).itertuples():
+    for row in unrolled.verdicts(table).itertuples():
         pairs = values[[row.arm, row.baseline]].head(row.pairs)
         assert row.arm_mean == pytest.approx(pairs[row.arm].mean())
         assert row.baseline_mean == pytest.approx(pairs[row.baseline].mean())
@@ -67,13 +67,13 @@ def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
 
     Counting amplifies nothing: its numbers are the same in all six stored digits.
     """
-    arms = dict(iter(ablations.shipped("models").groupby("arm")))
+    arms = dict(iter(unrolled.shipped("models").groupby("arm")))
     counts, seed = arms["bigram counts"].iloc[0], int(arms["LMModel4"].seed.iloc[0])
-    again = run_trial(ablations.trial("ngram-2", seed)).metrics
+    again = run_trial(unrolled.trial("ngram-2", seed)).metrics
     for name in ("valid_accuracy", "valid_loss"):
         assert again[name] == pytest.approx(counts[name], abs=1e-6)
     accuracies = arms["LMModel4"].valid_accuracy
-    again = run_trial(ablations.trial("lm4", seed)).metrics
+    again = run_trial(unrolled.trial("lm4", seed)).metrics
     assert abs(again["valid_accuracy"] - fmean(accuracies)) < 4 * stdev(accuracies) < 0.3
 
 
@@ -109,15 +109,15 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
     "change", [{"sets": [("epochs", [3])]}, {"seeds": "100-105"}, {"sets": [("lr", [0.1, 0.2])]}]
 )
 def test_a_table_of_another_design_is_refused_in_one_line(models, monkeypatch, change) -> None:
-    table = ablations.shipped("models")
+    table = unrolled.shipped("models")
     changed = loading.override(models, **change)
     monkeypatch.setattr(loading, "load", lambda name: changed)
-    for use in (study_tables.compare, ablations.verdicts, lambda table: ablations.compare(table, "LMModel5")):
+    for use in (study_tables.compare, unrolled.verdicts, lambda table: unrolled.compare(table, "LMModel5")):
         with pytest.raises(BadInput) as refused:
             use(table)
         assert refused.value.place == "study 'models'" and "unrolled run models" in refused.value.cure
     with pytest.raises(BadInput):
-        ablations.shipped("models")
+        unrolled.shipped("models")
 
 
 def test_other_words_in_a_studys_file_change_no_design(models) -> None:
@@ -132,7 +132,7 @@ def test_other_words_in_a_studys_file_change_no_design(models) -> None:
     [
         (lambda table: table.assign(arm="LMModel9"), "no trial of arm 'LMModel9'"),
         (lambda table: table.drop(columns="design"), "is not a study's table"),
-        (lambda table: pd.concat([table, ablations.shipped("order")]), "give that of one study"),
+        (lambda table: pd.concat([table, unrolled.shipped("order")]), "give that of one study"),
         (lambda table: table[:0], "give that of one study"),
         (lambda table: table.assign(status="well"), "^study 'models': "),
         (lambda table: table.assign(valid_loss="n/a"), "^study 'models': "),
@@ -141,12 +141,12 @@ def test_other_words_in_a_studys_file_change_no_design(models) -> None:
 )
 def test_what_is_no_table_of_a_study_is_refused(change, told: str) -> None:
     with pytest.raises(BadInput, match=told):
-        ablations.verdicts(change(ablations.shipped("models")))
+        unrolled.verdicts(change(unrolled.shipped("models")))
 
 
 def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
     with pytest.raises(BadInput, match="no results that come with Unrolled"):
-        ablations.shipped("tuned")
+        unrolled.shipped("tuned")
 
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:

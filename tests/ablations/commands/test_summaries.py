@@ -10,11 +10,11 @@ from many_trials import ARMS, diverged, keep, planned, study
 from scipy import stats
 from stub_plans import kept
 
-from ablations.cli import main
-from ablations.mlflow.database import set_environment
-from ablations.mlflow.experiment import read_ended_runs
-from ablations.study import stored_plans
-from bench.metric import Metric
+from unrolled.ablations.cli import main
+from unrolled.ablations.mlflow.database import set_environment
+from unrolled.ablations.mlflow.experiment import read_ended_runs
+from unrolled.ablations.study import stored_plans
+from unrolled.bench.metric import Metric
 
 set_environment()  # before anything imports mlflow
 

@@ -10,15 +10,15 @@ import pytest
 from as_typed import write
 from called import call, succeed
 
-from ablations.cli import main
-from ablations.commands import verify as verifying
-from ablations.commands.verify import Replay, difference, replays, sample
-from ablations.ledger import Ledger
-from ablations.runner import process
-from ablations.runner.parallel import TrialConditions
-from ablations.study import stored_plans
-from bench.errors import BadInput
-from bench.trial import Result
+from unrolled.ablations.cli import main
+from unrolled.ablations.commands import verify as verifying
+from unrolled.ablations.commands.verify import Replay, difference, replays, sample
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import process
+from unrolled.ablations.runner.parallel import TrialConditions
+from unrolled.ablations.study import stored_plans
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result
 
 ARMS = """
 [[arm]]
@@ -140,7 +140,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     whole = ended(folder, "done")[0]
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
     old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
-    (again,) = replays([old], TrialConditions(preload=("bench.chapter.warm_up",)))
+    (again,) = replays([old], TrialConditions(preload=("unrolled.bench.chapter.warm_up",)))
     assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", again.unplayed)
 
 
@@ -149,8 +149,8 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
 ) -> None:
     import torch
 
-    from bench.chapter.run import run_trial
-    from bench.chapter.training.engine import Training
+    from unrolled.bench.chapter.run import run_trial
+    from unrolled.bench.chapter.training.engine import Training
 
     honest, step = ended(folder, "done")[0], Training.step
 

@@ -13,10 +13,10 @@ import pytest
 from processes import wait_for
 from stub_plans import planned
 
-from ablations.mlflow.database import set_environment
-from ablations.mlflow.ui import ui_command
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.ablations.mlflow.database import set_environment
+from unrolled.ablations.mlflow.ui import ui_command
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 set_environment()  # before anything imports mlflow
 

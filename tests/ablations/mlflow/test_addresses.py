@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablations.mlflow.database import one_line
+from unrolled.ablations.mlflow.database import one_line
 
 
 @pytest.mark.parametrize(

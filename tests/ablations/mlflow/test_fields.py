@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from stub_plans import planned, sync
 
-from ablations.mlflow import fields, study_runs
-from bench.chapter.tracking import CHAPTER
+from unrolled.ablations.mlflow import fields, study_runs
+from unrolled.bench.chapter.tracking import CHAPTER
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from as_typed import empty_database
 from mlflow import MlflowClient
 from stub_plans import kept, planned
 
-from ablations.cli import main
+from unrolled.ablations.cli import main
 
 webdriver = pytest.importorskip("selenium.webdriver")
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from stub_plans import sync
 
-from ablations.mlflow import fields, study_runs
-from ablations.mlflow.database import public, set_environment, tracking_uri
-from ablations.mlflow.study_runs import ArmRun
+from unrolled.ablations.mlflow import fields, study_runs
+from unrolled.ablations.mlflow.database import public, set_environment, tracking_uri
+from unrolled.ablations.mlflow.study_runs import ArmRun
 
 STARTED = 1_700_000_000.25
 

@@ -9,8 +9,8 @@ from called import call
 from mlflow_writers import ask
 from stub_plans import planned, sync
 
-from ablations.mlflow.ui import ui_command
-from bench.errors import BadInput
+from unrolled.ablations.mlflow.ui import ui_command
+from unrolled.bench.errors import BadInput
 
 CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
 

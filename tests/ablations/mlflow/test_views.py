@@ -4,8 +4,8 @@ import json
 
 from stub_plans import planned
 
-from ablations.mlflow import views
-from bench.metric import Metric
+from unrolled.ablations.mlflow import views
+from unrolled.bench.metric import Metric
 
 MARK = "f00d-c0ffee"
 

@@ -19,7 +19,7 @@ from mlflow_writers import feed, start
 from processes import wait_for
 from stub_plans import sync
 
-from ablations.mlflow import study_runs, writer
+from unrolled.ablations.mlflow import study_runs, writer
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]
 

@@ -10,18 +10,18 @@ import pytest
 from stub_trials import alone
 from torch import nn
 
-from ablations.ledger import Ledger
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from bench import plugins
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench import plugins
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
 
-WORK = "bench.chapter.run:run_trial"
-WARM = "bench.chapter.warm_up"
+WORK = "unrolled.bench.chapter.run:run_trial"
+WARM = "unrolled.bench.chapter.warm_up"
 PROJECT = Path(__file__).parents[3]
 CELL = """
 from torch import nn
-from bench.plugins import cell
+from unrolled.bench.plugins import cell
 
 @cell("mine")
 class Mine(nn.RNNCell):
@@ -79,14 +79,15 @@ EDITED = """
 import json, os, signal, sys
 from multiprocessing import forkserver
 from pathlib import Path
-from ablations.runner.child import TaskSpec
-from ablations.runner.process import run_alone
-from bench.chapter import training
-from bench.errors import BadInput
-from bench.chapter.trial import ChapterTrial
+from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.process import run_alone
+from unrolled.bench.chapter import training
+from unrolled.bench.errors import BadInput
+from unrolled.bench.chapter.trial import ChapterTrial
 
 def train(trial):
-    result = run_alone(trial, TaskSpec(preload=["bench.chapter.warm_up"]), checkpoints=Path("checkpoints"))
+    spec = TaskSpec(preload=["unrolled.bench.chapter.warm_up"])
+    result = run_alone(trial, spec, checkpoints=Path("checkpoints"))
     return result.fingerprints["weights"]
 
 settings = {"corpus": sys.argv[1], "window": 4, "batch": 8, "epochs": 1, "options": {"hidden": 8}}
@@ -108,7 +109,7 @@ print(json.dumps([first, second, third]))
 
 def test_code_that_is_edited_while_a_study_runs_reaches_no_trial_of_it(tmp_path: Path, text: Path) -> None:
     """The fork server goes on with what it loaded; one that is started anew loads the edit and is refused."""
-    for name in ("bench", "ablations"):
+    for name in ("unrolled", "bench", "ablations"):
         subprocess.run(["cp", "-r", str(PROJECT / name), str(tmp_path / name)], check=True)
     done = subprocess.run(
         [sys.executable, "-c", EDITED, str(text)], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -165,7 +166,7 @@ def test_a_plug_in_may_read_what_counts_and_what_it_wrote_itself(
     lines = f"""
 import tempfile
 from pathlib import Path
-from bench.plugins import data_file
+from unrolled.bench.plugins import data_file
 SCALE = data_file("scale.txt")
 NOTES = Path({str(tmp_path)!r}, "notes.txt")
 NOTES.write_text("mine")

@@ -11,22 +11,23 @@ import pytest
 import torch
 from processes import wait_for
 
-from ablations.ledger import Ledger
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from bench.chapter.training.checkpoint import Checkpoint
-from bench.chapter.training.engine import Epoch, Training
-from bench.chapter.trial import ChapterTrial
-from bench.differences import differences, numbers
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.chapter.training.checkpoint import Checkpoint
+from unrolled.bench.chapter.training.engine import Epoch, Training
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.differences import differences, numbers
 
-WARM = TrialConditions(preload=("bench.chapter.warm_up",))
+WARM = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
 DRIVER = """
 import sys
 from pathlib import Path
-from ablations.ledger import Ledger
-from ablations.runner.parallel import TrialConditions, run_trials
-from bench.chapter.trial import ChapterTrial
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.bench.chapter.trial import ChapterTrial
 trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
-where = TrialConditions(work="halting_trials:act", preload=("bench.chapter.warm_up",), workers=len(trials))
+warm = ("unrolled.bench.chapter.warm_up",)
+where = TrialConditions(work="halting_trials:act", preload=warm, workers=len(trials))
 run_trials(trials, Ledger(Path(sys.argv[1])), where)
 """
 CASES = {

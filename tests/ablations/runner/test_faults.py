@@ -7,12 +7,12 @@ import pytest
 from processes import lives
 from stub_trials import WORK, alone, bits, steady, trial, whole
 
-from ablations.ledger import Ledger
-from ablations.runner import process
-from ablations.runner.child import Limits
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from bench.errors import BadInput
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import process
+from unrolled.ablations.runner.child import Limits
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result
 
 MIB = 2**20
 

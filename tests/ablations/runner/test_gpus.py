@@ -11,13 +11,13 @@ import pytest
 from nvml_stand_in import Machine, uuid
 from stub_trials import WORK, gpu_trial
 
-from ablations.ledger import Ledger
-from ablations.runner import gpus as gpus_
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from bench.chapter.trial import ChapterTrial
-from bench.devices import usable
-from bench.errors import BadInput
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import gpus as gpus_
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.devices import usable
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result
 
 
 def ran(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
@@ -63,7 +63,7 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     nvml.has({}, {})
     seen, plug_in = tmp_path / "seen", tmp_path / "mine.py"
     plug_in.write_text(
-        "import os\nfrom pathlib import Path\nfrom bench.plugins import regularizer\n\n"
+        "import os\nfrom pathlib import Path\nfrom unrolled.bench.plugins import regularizer\n\n"
         f"Path({str(seen)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )

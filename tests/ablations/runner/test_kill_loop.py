@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from stub_trials import bits, steady, trial, whole
 
-from ablations.ledger import Ledger
-from bench.chapter.trial import ChapterTrial
+from unrolled.ablations.ledger import Ledger
+from unrolled.bench.chapter.trial import ChapterTrial
 
 VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
 COUNT = 60

@@ -15,14 +15,14 @@ import unlogged
 from nvml_stand_in import Machine
 from processes import Marked, lives, read, wait_for
 
-from ablations.ledger import Ledger
-from ablations.runner.child import Limits
-from ablations.runner.parallel import TrialConditions, run_trials
-from bench.devices import usable
-from bench.errors import BadInput
-from bench.program.run import PIPE_SECONDS
-from bench.program.trial import ProgramTrial
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.child import Limits
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.bench.devices import usable
+from unrolled.bench.errors import BadInput
+from unrolled.bench.program.run import PIPE_SECONDS
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 
 def run(folder: Path, program: str, **changes: object) -> Result:

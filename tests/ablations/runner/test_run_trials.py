@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from stub_trials import WORK, alone, bits, steady, trial, whole
 
-from ablations.ledger import Ledger
-from ablations.runner import process
-from ablations.runner.child import Limits
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from ablations.runner.process import ENVIRONMENT
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.trial import Result, failure
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import process
+from unrolled.ablations.runner.child import Limits
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.ablations.runner.process import ENVIRONMENT
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result, failure
 
 
 def looks_from_a_fresh_process(**options) -> dict:
@@ -110,9 +110,13 @@ def test_each_trial_has_a_process_of_its_own_with_the_pinned_environment_and_few
     assert one["hash"] == other["hash"]
     assert one["folder"] == str(Path.cwd())
     assert one["main"] is None, "the program that started it is not imported"
-    assert not {"pytest", "torch", "mlflow", "ablations.ledger", "ablations.runner.process"} & {
-        *one["modules"]
-    }
+    assert not {
+        "pytest",
+        "torch",
+        "mlflow",
+        "unrolled.ablations.ledger",
+        "unrolled.ablations.runner.process",
+    } & {*one["modules"]}
 
 
 def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations.study.loading import load
-from ablations.study.study import Study
+from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.study import Study
 
 
 @pytest.fixture

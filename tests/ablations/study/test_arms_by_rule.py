@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from ablations.options import parse_set
-from ablations.study.chapter import (
+from unrolled.ablations.options import parse_set
+from unrolled.ablations.study.chapter import (
     DEFAULTS,
     FACTORS,
     inherit,
     label,
     resolve,
 )
-from ablations.study.study import Arm, Study
-from bench.chapter.models.registry import ZOO
-from bench.chapter.trial import ChapterTrial, Setting
-from bench.errors import BadInput
-from bench.trial import DERIVED
+from unrolled.ablations.study.study import Arm, Study
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.trial import ChapterTrial, Setting
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import DERIVED
 
 FOUR = ["tying", "dropout", "ar", "tar"]
 Write = Callable[..., Study]

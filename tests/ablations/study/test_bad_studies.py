@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from ablations.options import parse_set
-from ablations.study import loading
-from ablations.study.chapter import DEFAULTS, resolve
-from ablations.study.loading import load, override
-from ablations.study.seeds import seeds
-from bench.chapter.models.registry import ZOO
-from bench.errors import BadInput
+from unrolled.ablations.options import parse_set
+from unrolled.ablations.study import loading
+from unrolled.ablations.study.chapter import DEFAULTS, resolve
+from unrolled.ablations.study.loading import load, override
+from unrolled.ablations.study.seeds import seeds
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.errors import BadInput
 
 HEAD = 'name = "n"\nquestion = "q?"\n'
 LM6 = HEAD + '[baseline]\nmodel = "lm6"\n'

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ablations.study.chapter import DEFAULTS
-from ablations.study.loading import load
-from ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
-from bench.chapter.models.registry import spec_of
-from bench.errors import BadInput
+from unrolled.ablations.study.chapter import DEFAULTS
+from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.errors import BadInput
 
 VALUES = {
     "empty text": '""', "blank text": '" "', "text": '"zzz"', "long text": f'"{"x" * 10_000}"',

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ablations.ledger import Ledger, seal
-from ablations.study.plan import Plan, PlannedArm
-from ablations.study.retraining import reasons
-from ablations.study.stored_plans import all_stored, store, stored
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.files import save
-from bench.metric import Metric
-from bench.trial import failure
+from unrolled.ablations.ledger import Ledger, seal
+from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.retraining import reasons
+from unrolled.ablations.study.stored_plans import all_stored, store, stored
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import save
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import failure
 
 ARM = PlannedArm(
     name="a", model="lm4", title="LMModel4", changes={"lr": 0.1}, trials={0: "0" * 16, 7: "f" * 16}

@@ -7,19 +7,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablations import cli
-from ablations.study.loading import load, override
-from ablations.study.plan import make_plan
-from ablations.study.study_file import shipped
-from bench.chapter import corpus, text
-from bench.chapter.costs import expected_seconds, work
-from bench.chapter.models.registry import ZOO
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from reports.statistics import sequential
-from reports.statistics.power import ALPHA
-from reports.statistics.sequential import Looks
-from reports.statistics.stopping import expected
+from unrolled.ablations import cli
+from unrolled.ablations.study.loading import load, override
+from unrolled.ablations.study.plan import make_plan
+from unrolled.ablations.study.study_file import shipped
+from unrolled.bench.chapter import corpus, text
+from unrolled.bench.chapter.costs import expected_seconds, work
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.reports.statistics import sequential
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.stopping import expected
 
 NAMES = shipped()
 STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
@@ -118,8 +118,8 @@ def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
 def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_slow_packages() -> None:
     code = (
         "import sys\n"
-        "import ablations.commands.plan\n"
-        "from ablations.study.loading import load, shipped\n"
+        "import unrolled.ablations.commands.plan\n"
+        "from unrolled.ablations.study.loading import load, shipped\n"
         "for study in map(load, shipped()):\n"
         "    study.contrasts\n"
         "    sum(arm.trial(seed).seconds for arm in study.arms for seed in arm.seeds)\n"

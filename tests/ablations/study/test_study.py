@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from ablations.study.chapter import resolve
-from ablations.study.loading import AA_NAME, load, override
-from ablations.study.plan import make_plan
-from ablations.study.study import Study
-from bench.chapter.costs import expected_seconds
-from bench.chapter.models.registry import ZOO
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.metric import Metric
+from unrolled.ablations.study.chapter import resolve
+from unrolled.ablations.study.loading import AA_NAME, load, override
+from unrolled.ablations.study.plan import make_plan
+from unrolled.ablations.study.study import Study
+from unrolled.bench.chapter.costs import expected_seconds
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
 
 TEXT = """
 name = "mine"

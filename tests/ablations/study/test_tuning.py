@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 from unlogged import Unlogged
 
-from ablations.commands.run import _run_study
-from ablations.commands.summaries import summarise_arms
-from ablations.ledger import Ledger
-from ablations.options import RunOptions
-from ablations.runner.parallel import TrialConditions, run_trials
-from ablations.study import loading, plan, stored_plans, tuning
-from ablations.study.loading import load, override
-from ablations.study.study import Arm, Study
-from ablations.training.comparison import compare_plan, read
-from ablations.training.study_run import Budget
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.metric import Metric
-from bench.trial import Result, failure
+from unrolled.ablations.commands.run import _run_study
+from unrolled.ablations.commands.summaries import summarise_arms
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import RunOptions
+from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.ablations.study import loading, plan, stored_plans, tuning
+from unrolled.ablations.study.loading import load, override
+from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.ablations.training.study_run import Budget
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
+from unrolled.bench.trial import Result, failure
 
 SMALL = """
 name = "tuned"
@@ -194,13 +194,13 @@ def train(folder: Path, study: Study, stop_after: int = -1, **words: object) -> 
     """Run a study with stub trials; what it printed. After `stop_after` results it crashes."""
     args = RunOptions(results=folder / "results", out=folder / "out", workers=1, **words)
     # warm, as each trial's process asks for its text, Human Numbers
-    where = TrialConditions(work="tuned_trials:act", preload=("bench.chapter.warm_up",))
+    where = TrialConditions(work="tuned_trials:act", preload=("unrolled.bench.chapter.warm_up",))
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), suppress(KeyboardInterrupt):
         patch.setattr(Recorded, "stop_after", stop_after)
-        patch.setattr("ablations.commands.run.Writer", Recorded)
-        patch.setattr("ablations.commands.run.try_first_batches", lambda *_: None)
-        patch.setattr("ablations.training.study_run.trial_conditions", lambda *_: where)
+        patch.setattr("unrolled.ablations.commands.run.Writer", Recorded)
+        patch.setattr("unrolled.ablations.commands.run.try_first_batches", lambda *_: None)
+        patch.setattr("unrolled.ablations.training.study_run.trial_conditions", lambda *_: where)
         _run_study(study, args, Ledger(args.results), Budget(inf))
     return printed.getvalue()
 
@@ -284,7 +284,7 @@ def test_ctrl_c_at_the_last_search_starts_no_winner(small, tmp_path, monkeypatch
     def interrupted(*args, **keys):
         return replace(run_trials(*args, **keys), interrupted=True)
 
-    monkeypatch.setattr("ablations.training.study_run.run_trials", interrupted)
+    monkeypatch.setattr("unrolled.ablations.training.study_run.run_trials", interrupted)
     assert f"{DECLARED + SEARCHED - 1} trained" in train(tmp_path, small)
     assert stored(tmp_path).tuned == ()
 

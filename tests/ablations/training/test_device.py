@@ -10,20 +10,20 @@ from as_typed import started_with, unrolled, write
 from called import call
 from nvml_stand_in import VARIABLE, Machine, uuid
 
-from ablations.cli import main
-from ablations.commands.plan import minutes, print_plans
-from ablations.ledger import Ledger
-from ablations.options import PlanOptions
-from ablations.study import loading
-from ablations.study.chapter import resolve
-from ablations.study.study import Study
-from ablations.training import device
-from bench import devices
-from bench.chapter import costs
-from bench.chapter.models.registry import ZOO
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.metric import Metric
+from unrolled.ablations.cli import main
+from unrolled.ablations.commands.plan import minutes, print_plans
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import PlanOptions
+from unrolled.ablations.study import loading
+from unrolled.ablations.study.chapter import resolve
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training import device
+from unrolled.bench import devices
+from unrolled.bench.chapter import costs
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
 
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
 

@@ -2,9 +2,9 @@
 
 import re
 
-from ablations.training.progress import progress
-from bench.chapter.trial import ChapterTrial
-from bench.trial import failure
+from unrolled.ablations.training.progress import progress
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import failure
 
 
 def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch, capsys):

@@ -14,14 +14,14 @@ from called import call
 from look_trials import Study
 from processes import wait_for
 
-from ablations import results
-from ablations.study import stored_plans
-from ablations.training.comparison import compare_plan, read
-from ablations.training.study_run import Budget
-from bench.program.trial import ProgramTrial
-from bench.trial import Result
-from reports.claims import tally
-from reports.tables import trials_csv
+from unrolled import results
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.ablations.training.study_run import Budget
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
+from unrolled.reports.claims import tally
+from unrolled.reports.tables import trials_csv
 
 LOOKS = 5, 6, 8
 

@@ -9,10 +9,10 @@ from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder
 from torch import Tensor, nn
 
-from bench.chapter.models.awd import AwdLM
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.models.awd import AwdLM
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
 
 VOCAB = 11
 QUIET = {"embed_p": 0.0, "input_p": 0.0, "weight_p": 0.0, "hidden_p": 0.0, "output_p": 0.0}

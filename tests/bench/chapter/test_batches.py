@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.chapter.corpus import Corpus, batches, load
-from bench.chapter.training import train
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.corpus import Corpus, batches, load
+from unrolled.bench.chapter.training import train
+from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_one(numbers: Corpus) -> None:

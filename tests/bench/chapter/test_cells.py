@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.chapter.models.gru import ResetAfterCell, ResetBeforeCell
-from bench.chapter.models.lstm import ChunkCell, GatesCell
-from bench.chapter.models.recurrent import Unrolled
-from bench.chapter.training.train import build
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.models.gru import ResetAfterCell, ResetBeforeCell
+from unrolled.bench.chapter.models.lstm import ChunkCell, GatesCell
+from unrolled.bench.chapter.models.recurrent import Unrolled
+from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.trial import ChapterTrial
 
 IN, HIDDEN, ROWS, STEPS = 5, 7, 3, 6
 FORMS = {

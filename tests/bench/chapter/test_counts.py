@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.chapter.corpus import Corpus, batches
-from bench.chapter.models.counts import Constant, NGram
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
-from bench.differences import numbers as numbers_of
+from unrolled.bench.chapter.corpus import Corpus, batches
+from unrolled.bench.chapter.models.counts import Constant, NGram
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.differences import numbers as numbers_of
 
 #                    0  1  2  3  4  5  6  7
 IDS = torch.tensor([0, 1, 0, 1, 0, 2, 0, 1])

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from bench.chapter import witnesses
-from bench.chapter.models.registry import ZOO
-from bench.chapter.models.spec import ModelSpec
-from bench.chapter.run import run_trial
-from bench.chapter.training import train
-from bench.chapter.trial import ChapterTrial
-from bench.trial import Result
+from unrolled.bench.chapter import witnesses
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.models.spec import ModelSpec
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import train
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.trial import Result
 
 AWD = {"lr": 0.2, **dict.fromkeys(("embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 0.1)}
 

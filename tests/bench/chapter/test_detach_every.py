@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.chapter.diagnostics import gradient_by_distance
-from bench.chapter.models.recurrent import LanguageModel, detached
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.training.engine import first_difference
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.diagnostics import gradient_by_distance
+from unrolled.bench.chapter.models.recurrent import LanguageModel, detached
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training.engine import first_difference
+from unrolled.bench.chapter.trial import ChapterTrial
 
 WINDOW, COUNT = 4, 6
 VOCAB = WINDOW * COUNT

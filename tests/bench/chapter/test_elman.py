@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.chapter.models.elman import LMModel2
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.models.elman import LMModel2
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_lmmodel1_and_lmmodel2_train_to_the_same_weights(small: Callable[..., ChapterTrial]) -> None:

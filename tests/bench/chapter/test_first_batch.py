@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.chapter.first_batch import train_first_batch
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.training import train
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import train
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
 
 
 def test_a_model_that_takes_another_number_of_threads_is_refused(

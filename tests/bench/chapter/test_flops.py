@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.chapter.flops import forward_flops, training_flops
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.models.registry import ZOO
-from bench.chapter.run import run_trial
-from bench.chapter.training.train import build
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.flops import forward_flops, training_flops
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.trial import ChapterTrial
 
 VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8
 TRAINED = sorted(name for name, spec in ZOO.items() if not spec.counted)

@@ -9,9 +9,9 @@ import torch
 from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Recorder, defaults
 
-from bench import machine
-from bench.chapter import golden
-from bench.chapter.models.registry import spec_of
+from unrolled.bench import machine
+from unrolled.bench.chapter import golden
+from unrolled.bench.chapter.models.registry import spec_of
 
 TARGETS = {"lm1": 4207, "lm2": 4207, "lm3": 4160}  # in the validation set; 12,288 from LMModel4 on
 UNLIKE = golden.facts()["unlike"]

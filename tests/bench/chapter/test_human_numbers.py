@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.chapter.corpus import Corpus, batches, corpus
-from bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.corpus import Corpus, batches, corpus
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers
+from unrolled.bench.chapter.trial import ChapterTrial
 
 SHA256 = (
     "194a5defcc1e77a1697d94422744f1b8552ddf5ad7f31e9c84cc1956014c16bf",

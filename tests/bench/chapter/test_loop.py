@@ -10,16 +10,16 @@ from fastai.learner import AvgSmoothLoss
 from fastai.torch_core import norm_bias_params
 from torch import nn
 
-from bench import environment
-from bench.chapter import corpus
-from bench.chapter.corpus import Batches
-from bench.chapter.models.elman import LMModel2
-from bench.chapter.models.recurrent import LanguageModel, Output
-from bench.chapter.models.registry import ZOO
-from bench.chapter.training import learner, loop, optimizer
-from bench.chapter.training.engine import Diverged, Training
-from bench.chapter.training.train import build
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench import environment
+from unrolled.bench.chapter import corpus
+from unrolled.bench.chapter.corpus import Batches
+from unrolled.bench.chapter.models.elman import LMModel2
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.training import learner, loop, optimizer
+from unrolled.bench.chapter.training.engine import Diverged, Training
+from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.trial import ChapterTrial
 
 CPU = torch.device("cpu")
 NEURAL = [name for name, spec in ZOO.items() if not spec.counted]

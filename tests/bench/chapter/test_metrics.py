@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from bench.chapter.metrics import Evaluation, perplexity
+from unrolled.bench.chapter.metrics import Evaluation, perplexity
 
 
 def test_roles_are_sums_and_absent_roles_are_left_out() -> None:

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from bench.chapter.models.registry import ZOO, spec_of
-from bench.errors import BadInput
+from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.errors import BadInput
 
 # Source: fastbook chapter 12: learning rate, epochs, window.
 CHAPTER = dict.fromkeys(("lm1", "lm2"), (1e-3, 4, 3)) | {"lm3": (3e-3, 10, 3)}
@@ -35,9 +35,12 @@ def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
 
 
 LIGHT = """
-import sys, bench.chapter.models.registry, bench.trial, bench.identity, bench.devices, bench.chapter.text
-bench.chapter.text.text_of("human-numbers")
-print(*bench.devices.torch_build(), {"torch", "fastai"} & {*sys.modules})
+import sys
+from unrolled.bench import devices, identity, trial
+from unrolled.bench.chapter import text
+from unrolled.bench.chapter.models import registry
+text.text_of("human-numbers")
+print(*devices.torch_build(), {"torch", "fastai"} & {*sys.modules})
 """
 
 

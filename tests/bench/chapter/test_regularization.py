@@ -12,15 +12,15 @@ from fastai.callback.rnn import RNNRegularizer
 from fastai.text.models import awdlstm as fastai
 from torch import Tensor, nn
 
-from bench.chapter.models.recurrent import Output
-from bench.chapter.regularization import (
+from unrolled.bench.chapter.models.recurrent import Output
+from unrolled.bench.chapter.regularization import (
     Dropout,
     EmbeddingDropout,
     LockedDropout,
     WeightDropout,
     penalties,
 )
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial
 
 P = 0.4
 WORDS, SIZE = 2000, 4

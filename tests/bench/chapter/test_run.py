@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.chapter.corpus import Batches, batches, load
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.run import run_trial
-from bench.chapter.training import loop, train
-from bench.chapter.training.engine import Training
-from bench.chapter.training.train import build
-from bench.chapter.trial import ChapterTrial
-from bench.environment import stream
-from bench.errors import BadInput
-from bench.trial import Result
+from unrolled.bench.chapter.corpus import Batches, batches, load
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import loop, train
+from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.environment import stream
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 BatchRecorder = tuple[Result, LanguageModel, Batches, Training]

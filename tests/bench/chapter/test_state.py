@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.models.registry import ZOO
 
 VOCAB, ROWS = 11, 3
 NEURAL = [name for name, spec in ZOO.items() if not spec.counted]

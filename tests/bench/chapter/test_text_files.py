@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.chapter.corpus import UNKNOWN, batches, corpus, load
-from bench.chapter.text import text_of
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from unrolled.bench.chapter.corpus import UNKNOWN, batches, corpus, load
+from unrolled.bench.chapter.text import text_of
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import measures
 
-from bench import environment, machine, nvidia
-from bench.chapter.throughput import Clock, gpu_memory
+from unrolled.bench import environment, machine, nvidia
+from unrolled.bench.chapter.throughput import Clock, gpu_memory
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

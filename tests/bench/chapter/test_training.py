@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from bench.chapter.run import run_trial
-from bench.chapter.training.engine import Trace, first_difference
-from bench.chapter.training.train import build, fit, load
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training.engine import Trace, first_difference
+from unrolled.bench.chapter.training.train import build, fit, load
+from unrolled.bench.chapter.trial import ChapterTrial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])

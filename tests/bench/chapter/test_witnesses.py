@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from bench.chapter import run
-from bench.chapter.diagnostics import fingerprint
-from bench.chapter.models.recurrent import LanguageModel
-from bench.chapter.models.registry import ZOO
-from bench.chapter.regularization import Dropout
-from bench.chapter.run import run_trial
-from bench.chapter.training import train
-from bench.chapter.trial import ChapterTrial
-from bench.chapter.witnesses import WitnessInput, witnesses
+from unrolled.bench.chapter import run
+from unrolled.bench.chapter.diagnostics import fingerprint
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.models.registry import ZOO
+from unrolled.bench.chapter.regularization import Dropout
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.training import train
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses import WitnessInput, witnesses
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import BadInput
-from bench.program.output import Told, read, row_of
+from unrolled.bench.errors import BadInput
+from unrolled.bench.program.output import Told, read, row_of
 
 
 def told(*rows: dict[str, object]) -> Told:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BadInput
-from bench.program.trial import ProgramTrial
-from bench.trial import Result
+from unrolled.bench.errors import BadInput
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.errors import BadInput
-from bench.program.template import Field, fields_of, fill, fill_word, split
+from unrolled.bench.errors import BadInput
+from unrolled.bench.program.template import Field, fields_of, fill, fill_word, split
 
 
 def test_a_value_stays_one_word_whatever_is_in_it() -> None:

@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from synthetic import equivalence_p, four_errors
 
-from bench.metric import Metric
-from reports.statistics.contrasts import contrast
-from reports.statistics.decisions import decide
-from reports.statistics.estimators import (
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.estimators import (
     mean_interval,
     mean_tails,
     moments,
@@ -25,9 +25,9 @@ from reports.statistics.estimators import (
     t_interval,
     tails_to_p,
 )
-from reports.statistics.power import ALPHA
-from reports.statistics.sequential import LOOKS, Look, Looks
-from reports.statistics.stopping import expected
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
+from unrolled.reports.statistics.stopping import expected
 
 pytestmark = pytest.mark.slow
 STUDIES, ARMS = 8_000, 16

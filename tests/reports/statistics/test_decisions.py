@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from bench.metric import Metric
-from reports.statistics.decisions import Decisions, Pair, decide
-from reports.statistics.families import benjamini_hochberg
-from reports.statistics.sequential import LOOKS, Looks
-from reports.statistics.verdicts import verdicts
-from reports.statistics.wording import stage
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.decisions import Decisions, Pair, decide
+from unrolled.reports.statistics.families import benjamini_hochberg
+from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.verdicts import verdicts
+from unrolled.reports.statistics.wording import stage
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))

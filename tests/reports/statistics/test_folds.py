@@ -6,9 +6,9 @@ from scipy import stats
 from simulate_compare import fold_rates
 from synthetic import four_errors
 
-from reports.statistics.contrasts import contrast
-from reports.statistics.elsewhere import compare_folds
-from reports.statistics.verdicts import judge_contrasts
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.elsewhere import compare_folds
+from unrolled.reports.statistics.verdicts import judge_contrasts
 
 DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
 ZEROS = dict.fromkeys(DIFFERENCES, 0.0)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from reports.statistics import sequential
-from reports.statistics.contrasts import contrast
-from reports.statistics.estimators import mean_interval, moments
-from reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate
+from unrolled.reports.statistics import sequential
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.estimators import mean_interval, moments
+from unrolled.reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate
 
 SHORT, EARLY = Looks((10, 20, 40)), Looks((5, 10, 15, 20, 30, 40))
 STORED = 10_000_000  # draws behind the stored table
@@ -135,8 +135,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
 
 def test_planning_deciding_and_tables_load_the_light_half_of_scipy_and_no_pictures() -> None:
     heavy = "{'scipy.stats', 'scipy.optimize', 'torch', 'urllib.request', 'matplotlib', 'mlflow'}"
-    light = (
-        "reports.statistics.stopping, reports.answer, ablations.commands.compare, ablations.commands.studies"
-    )
-    code = f"import sys, {light}; print({heavy} & set(sys.modules))"
+    light = ("reports.statistics.stopping", "reports.answer", "ablations.commands.compare")
+    names = ", ".join(f"unrolled.{name}" for name in (*light, "ablations.commands.studies"))
+    code = f"import sys, {names}; print({heavy} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

@@ -10,13 +10,13 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from reports.statistics.arm_summary import divergence_interval, summarise
-from reports.statistics.contrasts import contrast
-from reports.statistics.estimators import moments, without_rounding
-from reports.statistics.families import benjamini_hochberg, holm
-from reports.statistics.interval import Interval
-from reports.statistics.power import ALPHA
-from reports.statistics.verdicts import judge_contrasts
+from unrolled.reports.statistics.arm_summary import divergence_interval, summarise
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.estimators import moments, without_rounding
+from unrolled.reports.statistics.families import benjamini_hochberg, holm
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.verdicts import judge_contrasts
 
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.chapter.book import prediction
-from reports.statistics.designs import factorial_effects
-from reports.statistics.speed_ratio import speed_ratio
+from unrolled.reports.chapter.book import prediction
+from unrolled.reports.statistics.designs import factorial_effects
+from unrolled.reports.statistics.speed_ratio import speed_ratio
 
 OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of eight seeds
 FACTORS = ("tying", "dropout", "ar")

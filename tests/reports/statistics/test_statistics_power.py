@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from reports.statistics import power
-from reports.statistics.contrasts import contrast
+from unrolled.reports.statistics import power
+from unrolled.reports.statistics.contrasts import contrast
 
 
 @pytest.mark.parametrize(("dz", "seeds"), [(0.5, 34), (1, 10), (1.5, 6)])  # statsmodels 0.15

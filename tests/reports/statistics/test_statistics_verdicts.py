@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.scale import Scale
-from reports.statistics.contrasts import Contrast, contrast
-from reports.statistics.families import Adjusted
-from reports.statistics.power import ALPHA
-from reports.statistics.verdicts import (
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.families import Adjusted
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.verdicts import (
     Direction,
     Size,
     Verdict,
     judge_contrasts,
     verdict,
 )
-from reports.statistics.wording import self_check, sentence
+from unrolled.reports.statistics.wording import self_check, sentence
 
 NATS = Scale(level="nats", difference="nats")
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from reports.statistics import power
-from reports.statistics.sequential import LOOKS, Looks
-from reports.statistics.stopping import expected, median_unbiased
+from unrolled.reports.statistics import power
+from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.stopping import expected, median_unbiased
 
 
 def test_one_look_has_the_power_of_the_t_test() -> None:

@@ -11,7 +11,7 @@ import pytest
 from processes import Marked, wait_for
 from stub_trials import trial
 
-from bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.trial import ChapterTrial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
 

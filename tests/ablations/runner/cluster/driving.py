@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 from stub_trials import WORK, bits, steady
 
-from ablations.ledger import Ledger
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
-from bench.trial import Result
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result
 
 
 class Told(list[Result]):

@@ -13,20 +13,21 @@ from nvml_stand_in import Machine, uuid
 from processes import lives
 from stub_trials import WORK, bits, gpu_trial, steady, trial, whole
 
-from ablations.ledger import Ledger
-from ablations.runner import cluster
-from ablations.runner.parallel import Counts, TrialConditions, run_trials
-from bench.chapter.text import data_hash
-from bench.chapter.trial import ChapterTrial
-from bench.errors import BadInput
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import cluster
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
+from unrolled.bench.chapter.text import data_hash
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
 
 
 def other_code(folder: Path) -> Path:
     """A copy of the project in which one file has another comment."""
-    for name in ("bench", "ablations"):
+    for name in ("unrolled", "bench", "ablations", "reports"):
         shutil.copytree(
             Path(cluster.__file__).parents[2] / name,
             folder / "code" / name,
+            symlinks=True,
             ignore=shutil.ignore_patterns("__pycache__"),
         )
     with (folder / "code/bench/chapter/metrics.py").open("a") as file:
@@ -130,7 +131,8 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
     text, plug_in = tmp_path / "my.txt", tmp_path / "my_penalty.py"
     text.write_text("één two\nthree", encoding="utf-8")
     plug_in.write_text(
-        "from bench.plugins import regularizer\n\n@regularizer('mine')\ndef mine(output):\n    return 0\n"
+        "from unrolled.bench.plugins import regularizer\n\n"
+        "@regularizer('mine')\ndef mine(output):\n    return 0\n"
     )
     words = {"corpus": str(text), "data": data_hash(str(text))}
     trials = [

@@ -8,9 +8,9 @@ from driving import Told, every_trial_is_kept_once, running
 from processes import lives
 from stub_trials import trial
 
-from ablations.ledger import Ledger
-from ablations.runner.parallel import Counts
-from bench.errors import BadInput
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import Counts
+from unrolled.bench.errors import BadInput
 
 
 def test_the_trials_of_a_killed_worker_are_tried_again_and_no_others(

@@ -8,7 +8,7 @@ from look_trials import Study
 
 MODEL = """
 from torch import nn
-from bench.plugins import cell
+from unrolled.bench.plugins import cell
 
 @cell("leaky", "leaky unit", epochs=1, batch=4, window=8)
 class Leaky(nn.Module):

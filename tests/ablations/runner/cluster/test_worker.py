@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from stub_trials import WORK, bits, steady, trial
 
-from ablations.ledger import seal
-from ablations.runner import worker
-from ablations.runner.child import TaskSpec
-from ablations.runner.cluster import read_worker_answer
-from bench.trial import Result
+from unrolled.ablations.ledger import seal
+from unrolled.ablations.runner import worker
+from unrolled.ablations.runner.child import TaskSpec
+from unrolled.ablations.runner.cluster import read_worker_answer
+from unrolled.bench.trial import Result
 
 
 @pytest.mark.parametrize("name", ["Python", "torch", "unrolled"])
