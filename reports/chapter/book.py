@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unrolled.bench.trial import Scalar
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.trial import Trial
 from unrolled.reports.arms import mean_of, trial_of, values
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
@@ -21,11 +22,9 @@ DIGITS = 6  # decimals that the book prints
 
 @dataclass(frozen=True)
 class BookRow:
-    """One published trial: the settings it was trained with, and the last line that it printed."""
+    """The last line that one published trial printed."""
 
     title: str
-    lr: float
-    epochs: int
     train_loss: float  # nats a token
     valid_loss: float  # nats a token
     accuracy: float
@@ -39,27 +38,15 @@ class BookRow:
 
 
 BOOK = {
-    "lm1": BookRow("LMModel1", 1e-3, 4, 1.376440, 1.650849, 0.494414, 4207, (1.650849, 0.494414)),
-    "lm2": BookRow("LMModel2", 1e-3, 4, 1.388390, 1.657033, 0.470406, 4207, (1.657033, 0.470406)),
-    "lm3": BookRow("LMModel3", 3e-3, 10, 0.795096, 1.651267, 0.588942, 4160),
-    "lm4": BookRow("LMModel4", 3e-3, 15, 0.646154, 1.877519, 0.640055, 12288),
-    "lm5": BookRow("LMModel5", 3e-3, 15, 0.604309, 2.180355, 0.487874, 12288, (2.168205, 0.548828)),
-    "lm6": BookRow("LMModel6", 1e-2, 15, 0.028068, 1.368083, 0.758464, 12288),
-    "lm7": BookRow("LMModel7", 1e-2, 15, 0.098121, 0.458372, 0.869385, 12288, (0.402400, 0.882975)),
+    "lm1": BookRow("LMModel1", 1.376440, 1.650849, 0.494414, 4207, (1.650849, 0.494414)),
+    "lm2": BookRow("LMModel2", 1.388390, 1.657033, 0.470406, 4207, (1.657033, 0.470406)),
+    "lm3": BookRow("LMModel3", 0.795096, 1.651267, 0.588942, 4160),
+    "lm4": BookRow("LMModel4", 0.646154, 1.877519, 0.640055, 12288),
+    "lm5": BookRow("LMModel5", 0.604309, 2.180355, 0.487874, 12288, (2.168205, 0.548828)),
+    "lm6": BookRow("LMModel6", 0.028068, 1.368083, 0.758464, 12288),
+    "lm7": BookRow("LMModel7", 0.098121, 0.458372, 0.869385, 12288, (0.402400, 0.882975)),
 }
 """What the chapter prints, by model. Each is one trial of one seed."""
-
-
-_PLAIN = dict[str, Scalar](wd=0.01, moms="0.95,0.85,0.95", alpha=0.0, beta=0.0, dropout=0.0, tying=False)
-_PLAIN.update(window=16, detach_every=16, order="grouped", reset="epoch", batch=64, hidden=64, clip=0.0)
-_THREE: dict[str, Scalar] = {"window": 3, "detach_every": 3}
-_SETTINGS: dict[str, dict[str, Scalar]] = {
-    "lm1": {**_THREE, "order": "sequential", "reset": "batch"},
-    "lm2": {**_THREE, "order": "sequential", "reset": "batch"},
-    "lm3": _THREE,
-    "lm7": {"wd": 0.1, "moms": "0.8,0.7,0.8", "alpha": 2.0, "beta": 1.0, "dropout": 0.4, "tying": True},
-}
-"""How the book trains its models: the settings and options of all, and what is different for some."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +82,13 @@ class BookComparison:
     accuracy_prediction: Prediction | None
 
 
-def own_settings(model: str) -> dict[str, Scalar]:
-    """How the book trains a model, as far as learning rate and epochs do not say it."""
-    return _PLAIN | _SETTINGS.get(model, {})
+def has_book_settings(trial: Trial, model: str) -> bool:
+    """Return True if a trial has every setting that the registry gives its model; any engine will do.
+
+    A plugged-in penalty, which the registry has only while its plug-in is loaded, is off at 0.
+    """
+    book = spec_of(model).trial().factors()
+    return all(value == book.get(name, 0) for name, value in trial.factors().items() if name != "engine")
 
 
 def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
@@ -107,13 +98,7 @@ def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
 
 def _compare_with_row(row: ComparedArm) -> BookComparison | None:
     trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
-    if trial is None or published is None:
-        return None
-    factors, book = trial.factors(), own_settings(row.arm.model).items()
-    if not set(row.arm.changes) <= {"model"} and any(factors.get(key, level) != level for key, level in book):
-        return None
-    printed = {"corpus": "human-numbers", "split": "tail", "lr": published.lr, "epochs": published.epochs}
-    if not printed.items() <= factors.items():
+    if trial is None or published is None or not has_book_settings(trial, row.arm.model):
         return None
     losses, hits = (list(values(row.arm, name).values()) for name in ("valid_loss", "valid_accuracy"))
     predicted = prediction(losses, published.valid_loss, DIGITS)

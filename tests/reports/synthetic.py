@@ -31,6 +31,8 @@ from unrolled.reports.trials import tabulate
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
 OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
+LM7_OPTIONS = {"dropout": 0.4, "tying": True}
+LM7_SETTINGS = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
 HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}  # a kind of machine
@@ -210,7 +212,10 @@ def realistic() -> Design:
     return study(
         (
             arm("LMModel6", 0.0),
-            arm("LMModel7", -0.50, 0.03, model="lm7", parameters=33502),
+            arm(
+                "LMModel7", -0.50, 0.03, model="lm7", changes={"model": "lm7"}, options=LM7_OPTIONS,
+                settings=LM7_SETTINGS, parameters=33502,
+            ),
             arm("dropout 0.4", -0.12, options={"dropout": 0.4}),
             arm("tying", -0.06, 0.07, options={"tying": True}),
             arm("dropout and tying", -0.24, options={"dropout": 0.4, "tying": True}),
@@ -221,7 +226,7 @@ def realistic() -> Design:
             broken(arm("no reset", 0.01, 0.06, settings={"reset": "never"}), failed=(7,)),
             arm("random blocks", -0.9, settings={"split": "blocks"}),
         )
-    )
+    )  # fmt: skip
 
 
 @cache

@@ -1,15 +1,30 @@
 import csv
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
-from synthetic import A, B, arm, compare, counted, hostile, laddered, measuring, pair, realistic, study
+from synthetic import (
+    LM7_OPTIONS,
+    LM7_SETTINGS,
+    A,
+    B,
+    arm,
+    compare,
+    counted,
+    hostile,
+    laddered,
+    measuring,
+    pair,
+    realistic,
+    study,
+)
 
 from unrolled.ablations.study.loading import load
+from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter.book import BOOK, compare_with_book, own_settings
+from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.claims import claims, limits, tally
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exclusions import Exclusion
@@ -172,38 +187,44 @@ def test_each_published_accuracy_is_a_whole_number_of_hits(name):
     assert row.hits / row.targets == pytest.approx(row.accuracy, abs=5.1e-7)
 
 
-def test_the_book_is_held_against_its_own_settings_only():
+def setting_moved(model):
+    """The chapter's trial of a model once for each of its settings, with another value of that one."""
+    chapter = spec_of(model).trial()
+    for name in (each.name for each in fields(ChapterTrial) if "setting" in each.metadata):
+        yield name, replace(chapter, **{name: another(getattr(chapter, name))})
+    for name, value in {**chapter.options, "a_penalty": 0.0}.items():
+        yield name, replace(chapter, options={**chapter.options, name: another(value)})
+
+
+def another(value):
+    if isinstance(value, str | tuple):
+        return value * 2
+    return not value if isinstance(value, bool) else value + 1
+
+
+@pytest.mark.parametrize("name", BOOK)
+def test_the_books_row_stands_beside_trials_of_all_its_settings_and_of_any_engine_alone(name):
+    alike = {setting for setting, trial in setting_moved(name) if has_book_settings(trial, name)}
+    chapter = spec_of(name).trial()
+    off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
+    assert alike == {"engine"} and has_book_settings(off, name)
+    shipped = [arm.trial() for arm in load("models").arms if arm.settings["model"] == name]
+    assert shipped and all(has_book_settings(trial, name) for trial in shipped)
+
+
+def test_the_book_is_compared_with_arms_of_its_own_settings_whether_baseline_or_rung_of_a_ladder():
+    lm7 = {"model": "lm7", "options": LM7_OPTIONS, "settings": LM7_SETTINGS}
     arms = (
         arm("LMModel6", 0.0),
-        arm("LMModel7", -0.5, model="lm7"),
-        arm("LMModel7, fewer epochs", -0.5, model="lm7", settings={"epochs": 3}),
-        arm("LMModel4, another rate", 0.3, model="lm4"),  # the book's is 3e-3, this one 1e-2
+        arm("LMModel6 again", 0.0, changes={}, options={"hidden": 8}),
+        arm("LMModel7", -0.5, **lm7),
+        arm("no AR", -0.4, **{**lm7, "settings": {**LM7_SETTINGS, "alpha": 0.0}}),
+        arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
     )
     held = compare_with_book(compare(study(arms)))
     assert [h.row.arm.name for h in held] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
     assert [h.prediction.plausible for h in held] == [True, False]
-
-
-@pytest.mark.parametrize("name", BOOK)
-def test_the_books_settings_are_those_of_the_models_that_ship(name):
-    shipped = (ChapterTrial(seed=0, **arm.settings) for arm in load("models").arms)
-    factors = next(trial.factors() for trial in shipped if trial.model == name)
-    found = {key: factors[key] for key in own_settings(name) if key in factors}
-    assert found.items() <= own_settings(name).items() and len(found) > 10
-    assert (factors["lr"], factors["epochs"]) == (BOOK[name].lr, BOOK[name].epochs)
-
-
-def test_a_rung_of_a_ladder_is_held_against_the_book_by_its_settings():
-    parts = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
-    own = {"dropout": 0.4, "tying": True}
-    rungs = [
-        arm("LMModel7", -0.5, model="lm7", options=own, settings=parts),
-        arm("no AR", -0.4, model="lm7", options=own, settings={**parts, "alpha": 0.0}),
-    ]
-    assert all(set(rung.changes) > {"model"} for rung in rungs)
-    held = compare_with_book(compare(study((arm("base", 0.1, settings={"clip": 1.0}), *rungs))))
-    assert [h.row.arm.name for h in held] == ["LMModel7"]
 
 
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():
