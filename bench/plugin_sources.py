@@ -132,8 +132,10 @@ def imported_names(path: Path, package: str) -> Iterator[str]:
         return
     try:
         tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError) as error:
-        raise BadInput(f"is no Python that can be read ({error})", place=path, cure="correct it") from error
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
+        reason = str(error) or "nested too deeply"
+        cure = "correct it; `code` in [program] can name the files that count, and leave it out"
+        raise BadInput(f"is no Python that can be read ({reason})", place=path, cure=cure) from error
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
