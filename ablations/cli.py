@@ -80,7 +80,7 @@ RunStudy = Annotated[str, Parameter(help="A study that was run, by its name or .
 Source = Annotated[
     tuple[str, ...],
     Parameter(
-        help="A table with arms in it (.csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, mlflow:URI); "
+        help="A table with arms in it (.csv, .tsv, .json, .jsonl, .parquet, pytest-benchmark's, mlflow:URI); "
         "two result sets, before and after (results folders, tables, stored benchmarks, MLflow); or models"
     ),
 ]

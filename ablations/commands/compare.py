@@ -18,6 +18,7 @@ from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.files import save
 from unrolled.bench.metric import Metric
+from unrolled.bench.table_files import FORMATS
 from unrolled.reports import comparison, elsewhere
 from unrolled.reports.before_after import BeforeAfter, ResultSet, compare_results, compare_timings
 from unrolled.reports.before_after_screen import markdown
@@ -34,7 +35,7 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     Returns 0, or `FAILED` if an arm is worse; of before and after also where that is not ruled out.
     """
     for source in sources:
-        is_file = Path(source).suffix.lower() in (*tables.TABLES, ".json")
+        is_file = Path(source).suffix.lower() in FORMATS
         exists = not is_file or result_sets.holds_results(source)
         require(exists, "there is no such file", place=source, cure=_nearest(source, _files()))
     if len(sources) == 2 and any(map(result_sets.holds_results, sources)):
@@ -62,9 +63,9 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
 
 def _files() -> list[str]:
     """The files and folders of this folder that can be compared."""
-    kinds = (*tables.TABLES, ".json")
+    paths = Path().iterdir()
     return sorted(
-        str(path) for path in Path().iterdir() if path.suffix.lower() in kinds or result_sets.is_ledger(path)
+        str(path) for path in paths if path.suffix.lower() in FORMATS or result_sets.is_ledger(path)
     )
 
 

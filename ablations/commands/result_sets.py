@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.ablations.commands.tables import TABLES
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, unseal
 from unrolled.ablations.mlflow.database import public
 from unrolled.ablations.mlflow.experiment import EndedRun, read_ended_runs
@@ -25,6 +24,7 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.differences import measured
 from unrolled.bench.errors import BadInput, require, suggestion, visible
 from unrolled.bench.machine_kind import kind
+from unrolled.bench.table_files import FORMATS
 from unrolled.bench.trial import Result, canonical, trial_type
 from unrolled.reports.before_after import ResultSet
 from unrolled.reports.before_after_arms import WAITING
@@ -58,7 +58,7 @@ def kind_of(source: str) -> str:
         cure = f"name {path / 'results'}"
     there = source and not within and (path.is_file() or (path.is_dir() and any(path.iterdir())))
     require(there and path.suffix != ".db", "there are no results", place=source or "''", cure=cure)
-    if path.suffix.lower() in TABLES:
+    if path.suffix.lower() in FORMATS.keys() - {".json"}:
         return "tables"
     return "results" if is_ledger(path) else "timings"
 

@@ -1,6 +1,7 @@
 """The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,19 +15,38 @@ from unrolled.ablations.mlflow.experiment import read_ended_runs
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
+from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.before_after import ResultSet
 from unrolled.reports.elsewhere import STATUS, Columns
 
-# "None" and "NA" are names of arms; an empty cell alone is none
-_CSV = {"keep_default_na": False, "na_values": [""]}
-TABLES: dict[str, Callable[..., Any]] = {
-    ".csv": partial(pd.read_csv, **_CSV),
-    ".tsv": partial(pd.read_csv, sep="\t", **_CSV),
+
+def read_delimited(path: Path, separator: str) -> pd.DataFrame:
+    """A table whose first line has the names of its columns.
+
+    Raises ValueError for a name that is there twice, and for a row of more cells.
+    """
+    # "None" and "NA" are names of arms; an empty cell alone is none
+    options: dict[str, Any] = {"sep": separator, "keep_default_na": False, "na_values": [""]}
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).loc[0].dropna()
+    if header.duplicated().any():
+        raise ValueError(f"the header names {header[header.duplicated()].iloc[0]!r} twice")
+    with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
+        try:
+            table: pd.DataFrame = pd.read_csv(path, index_col=False, **options)
+        except pd.errors.ParserWarning as warning:
+            raise ValueError("a row has more cells than the header") from warning
+    return table
+
+
+BY_PANDAS: dict[str, Callable[..., Any]] = {
+    ".csv": partial(read_delimited, separator=","),
+    ".tsv": partial(read_delimited, separator="\t"),
     ".jsonl": partial(pd.read_json, lines=True, dtype=False),
     ".ndjson": partial(pd.read_json, lines=True, dtype=False),
     ".parquet": pd.read_parquet,
 }
-KINDS = ".csv, .tsv, .jsonl, .parquet, pytest-benchmark's .json, or mlflow:URI"
+"""The formats that pandas reads, a million rows in seconds; a line that is no row is an error to it."""
+KINDS = f"{', '.join(FORMATS)}, pytest-benchmark's .json, or mlflow:URI"
 
 
 def read(source: str, experiment: str) -> pd.DataFrame:
@@ -35,12 +55,13 @@ def read(source: str, experiment: str) -> pd.DataFrame:
         return _of_mlflow(source.removeprefix("mlflow:"), experiment)
     path = Path(source)
     kind = path.suffix.lower()
-    reader = _rounds if kind == ".json" else TABLES.get(kind)
-    if reader is None:
-        raise BadInput("is of no known kind", place=path, cure=f"give {KINDS}")
+    require(kind in FORMATS, "is of no known kind", place=path, cure=f"give {KINDS}")
     try:
-        table: pd.DataFrame = reader(path).reset_index(drop=True)
-        return table
+        if kind in BY_PANDAS:
+            table: pd.DataFrame = BY_PANDAS[kind](path).reset_index(drop=True)
+            return table
+        rows = read_rows(path)
+        return _rounds(path) if kind == ".json" and len(rows) == 1 else pd.DataFrame(rows)
     except BadInput:
         raise
     except UnicodeDecodeError as error:

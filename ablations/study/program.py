@@ -14,6 +14,7 @@ from unrolled.ablations.study.trainer import Costs, Factor, Settings
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.program.template import PLACES, fields_of, split
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.table_files import check_suffix
 from unrolled.bench.trial import Scalar
 
 _SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
@@ -84,6 +85,7 @@ class ProgramSettings:
             rule, cure = "names no {out}, the folder of each trial", 'write metrics = "{out}/metrics.jsonl"'
             require("out" in names, rule, key="metrics", cure=cure)
             self._check_names("metrics", names)
+            check_suffix(self.table.metrics, key="metrics")
 
     def _check_names(self, key: str, names: Set[str]) -> None:
         known = [*self.baseline, *PLACES]

@@ -177,8 +177,8 @@ braces; a boolean as `{tying?--tie:--no-tie}`; `python` is the interpreter that 
     function: str = ""
     """in place of `run`, a function as `module:name`, which returns its metrics by name"""
     metrics: str = ""
-    """the file in `{out}` with its metrics, .jsonl, .json or .csv, such as `{out}/metrics.csv`; by default \
-the lines of its output that are JSON objects"""
+    """the file in `{out}` with its metrics, such as `{out}/metrics.csv`: .csv, .tsv, .json (an object, or a \
+list of them), .jsonl, .ndjson or .parquet; by default the lines of its output that are JSON objects"""
     folder: str = "."
     """where it runs and finds its files, from the folder of the study's file"""
     code: Patterns = ("**/*.py",)

@@ -1,16 +1,17 @@
-"""The numbers that a program tells: rows of JSON or CSV, of which those with a step make curves."""
+"""The numbers that a program tells: rows that it prints, writes or returns; those with a step make curves."""
 
-import csv
 import glob
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.table_files import Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 
@@ -28,7 +29,7 @@ class Told:
         """Take the rows that an attempt told before it was killed, and keep those to come there, too."""
         with path.open("a", encoding="utf-8") as rows:
             print(file=rows)  # a kill may have left half a line
-        for row in filter(None, map(row_of, path.read_text("utf-8").splitlines())):
+        for row in filter(None, map(parse_row, path.read_text("utf-8").splitlines())):
             self.add(row)
         self._rows = path
 
@@ -36,7 +37,7 @@ class Told:
         """Take a row: numbers by name, also those of arrays and tensors. Other values are left out."""
         if isinstance(row.get("settings"), Mapping):
             self.settings |= row["settings"]
-        told = {str(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
+        told = {_writable(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
         numbers = {name: x for name, x in told.items() if x is not None}
         if self._rows:
             with self._rows.open("a", encoding="utf-8") as rows:
@@ -60,41 +61,50 @@ class Told:
         return {"min": min, "max": max}[word](finite, default=math.nan)
 
 
-def row_of(line: str) -> Mapping[str, Any] | None:
-    """The JSON object that a line is, or None."""
-    if not line.lstrip().startswith("{"):
-        return None
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, Mapping) else None
+class SimilarLine:
+    """The printed line that looks most like a row with one of these metrics; the last one of several."""
+
+    text = ""
+    _likeness = 0
+
+    def __init__(self, metrics: Iterable[str]) -> None:
+        self._words = {name: re.split(r"[\W_]", name)[-1] for name in metrics}
+
+    def compare(self, line: str) -> None:
+        """Keep the line if it looks as much like a row as the one that is kept, or more."""
+        for name, last_word in self._words.items():
+            likeness = (name in line) + ("{" in line) + any(map(str.isdigit, line))
+            if last_word in line and likeness >= self._likeness:
+                self.text = line.strip()
+                self._likeness = likeness
 
 
-def read(pattern: str) -> Iterator[Mapping[str, Any]]:
-    """The rows of the files that match, oldest file first. Raises BadInput for none, or an unreadable one."""
+def read_files(pattern: str, judged: Collection[str] = ()) -> Iterator[Row]:
+    """The rows of the files that match, oldest file first.
+
+    Raises BadInput for none, for an unreadable one, and for a metric that is judged and is no number.
+    """
     names = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (an absolute pattern)
     paths = sorted(filter(Path.is_file, names), key=lambda path: path.stat().st_mtime_ns)
     require(paths, f"it wrote no {Path(pattern).name}", cure="see `metrics` in [program]")
     for path in paths:
         try:
-            text = path.read_text("utf-8-sig")
-            yield from _rows(path, text)
-        except (ValueError, OSError) as error:
-            raise BadInput(f"its {path.name} cannot be read ({error})") from error
+            rows = read_rows(path)
+        except BadInput as error:
+            error.place = f"its {path.name}"
+            raise
+        for number, row in enumerate(rows, 1):
+            for name in judged:
+                value = row.get(name)
+                is_number = not isinstance(value, str | bool) and _number(value) is not None
+                rule = f"{name} is {value!r:.60}, and no number"
+                require(value is None or is_number, rule, place=f"row {number} of its {path.name}")
+            yield row
 
 
-def _rows(path: Path, text: str) -> Iterable[Mapping[str, Any]]:
-    match path.suffix:
-        case ".csv":
-            return ({k: _number(cell) for k, cell in row.items()} for row in csv.DictReader(text.split("\n")))
-        case ".json":
-            row = json.loads(text)
-            if not isinstance(row, Mapping):
-                raise ValueError("it is no object")
-            return [row]
-        case _:
-            return filter(None, map(row_of, text.split("\n")))
+def _writable(name: object) -> str:
+    """A name as UTF-8 can write it: a lone surrogate becomes its escape."""
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,11 @@ from typing import IO, Any
 
 from unrolled.bench import machine
 from unrolled.bench.differences import is_clock
-from unrolled.bench.errors import suggestion
-from unrolled.bench.program import output
-from unrolled.bench.program.output import Told
+from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.program.output import SimilarLine, Told, read_files
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial, distributions
+from unrolled.bench.table_files import parse_row
 from unrolled.bench.trial import Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
@@ -154,10 +154,11 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    listener = _Listener(program, told)
+    judged = [name for name in trial.wanted if name not in MEASURED_ON_A_GPU]
+    listener = _Listener(program, told, SimilarLine(judged))
     code, ended = listener.wait()
     if trial.metrics and not code:
-        _read_file(trial, out, values, told)
+        _read_file(trial, out, values, told, judged)
     if code < 0:
         with suppress(OSError):  # the handler of SIGKILL cannot be set
             signal.signal(-code, signal.SIG_DFL)
@@ -165,6 +166,10 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
     if code:
         reason = listener.last_error or listener.last_line or "it printed nothing"
         raise Failure(f"exit code {code}: {reason[:REASON_LENGTH]}")
+    similar = listener.similar_line.text
+    if similar and not trial.metrics and not told.last:
+        row = f'a JSON object on a line of its own, such as {{"{judged[0]}": 0.5}}'
+        raise Failure(f"it told no number: print {row}; it printed {similar[:REASON_LENGTH]}")
     return ended
 
 
@@ -175,8 +180,9 @@ class _Listener:
     last_error = ""  # of its standard error, which may be read before an earlier line of the other pipe
     error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
-    def __init__(self, program: "subprocess.Popen[bytes]", told: Told) -> None:
+    def __init__(self, program: "subprocess.Popen[bytes]", told: Told, similar_line: SimilarLine) -> None:
         self._program, self._told = program, told
+        self.similar_line = similar_line
         pipes = [(program.stderr, self._log_error), (program.stdout, self._take)]
         self._threads = [
             threading.Thread(target=self._read, args=one, daemon=True) for one in pipes if one[0]
@@ -202,10 +208,12 @@ class _Listener:
             self._program.kill()
 
     def _take(self, line: str) -> None:
-        row = output.row_of(line)
+        row = parse_row(line)
         if row is None and line.startswith("{") and len(line) >= LINE_BYTES:
             raise ValueError(f"a row of numbers has more than {LINE_BYTES:,} bytes")
         self._told.add(row) if row is not None else self._log(line)
+        if not self._told.last:
+            self.similar_line.compare(line)
 
     def _log_error(self, line: str) -> None:
         self._log(line)
@@ -216,16 +224,24 @@ class _Listener:
         self.last_line = line.strip() or self.last_line
 
 
-def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told) -> None:
+def _read_file(
+    trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told, judged: Collection[str]
+) -> None:
     """Read the rows of the files of metrics. Raises Failure where there are none that can be read."""
     texts = {name: glob.escape(x) if isinstance(x, str) else x for name, x in values.items()}
     pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics, texts))
     try:
-        for row in output.read(str(pattern)):
-            told.add(row)
-    except ValueError as error:
+        rows = list(read_files(str(pattern), judged))
+    except BadInput as error:
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-        raise Failure(f"{error}; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}") from error
+        there = "" if error.place else f"; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}"
+        raise Failure(f"{error}{there}") from error
+    for row in rows:
+        told.add(row)
+    if judged and not told.last:
+        raise Failure(
+            f"its {pattern.name} has no number{f': its first row is {rows[0]!r:.100}' if rows else ''}"
+        )
 
 
 def _call(trial: ProgramTrial, out: Path, told: Told) -> float:

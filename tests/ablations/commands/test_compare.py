@@ -27,6 +27,7 @@ WRITERS = {
     "runs.csv": lambda path: FRAME.to_csv(path, index=False),
     "runs.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
     "runs.jsonl": lambda path: FRAME.to_json(path, orient="records", lines=True),
+    "runs.json": lambda path: FRAME.to_json(path, orient="records"),
     "runs.parquet": FRAME.to_parquet,
 }
 
@@ -187,6 +188,8 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("nowhere.csv", (), "nowhere.csv: there is no such file"),
         ("head.csv", ASKED, "head.csv: has no rows; give a table with results"),
         ("latin.csv", ASKED, "latin.csv: is not UTF-8; save the file as UTF-8"),
+        ("longer.csv", ASKED, "longer.csv: cannot be read as csv (a row has more cells than the header"),
+        ("twice.csv", ASKED, "twice.csv: cannot be read as csv (the header names 'accuracy' twice"),
         ("noarm.csv", ASKED, "noarm.csv: row 2 has no model; fill it in"),
         ("lists.jsonl", ASKED, "lists.jsonl: seed: has values that are no plain text or number; name"),
         ("none.json", ASKED, "none.json: holds no benchmark"),
@@ -212,6 +215,10 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
         "none.json": '{"benchmarks": []}',
     }
     texts |= {"noarm.csv": "model,seed,accuracy\na,1,1\n,2,1\n"}
+    texts |= {
+        "longer.csv": "model,seed,accuracy\na,1,1,.5\nb,1,1,.5\n",
+        "twice.csv": "model,seed,accuracy,accuracy\n",
+    }
     texts |= {"lists.jsonl": "".join(f'{{"model": "{m}", "seed": [1], "accuracy": 1}}\n' for m in "ab")}
     texts |= {"page.csv": "trial,arm,seed,status\na,1,0,done\nb,2,0,done\n"}
     texts |= {"study.csv": "study,design,arm,seed,status\n", "rows.csv": "model,seed,rows\na,1,2\nb,1,3\n"}

@@ -85,7 +85,13 @@ def test_where_a_time_is_judged_a_killed_program_begins_anew(tmp_path: Path) -> 
             "exit code 1: wrong",
         ),
         (
-            "print('loss: 0.3')",
+            "print('loss: 0.3'); print('done')",
+            "failed",
+            'it told no number: print a JSON object on a line of its own, such as {"loss": 0.5}; it printed '
+            "loss: 0.3",
+        ),
+        (
+            "print('bye')",
             "failed",
             'it tells no loss; it told no number, such as {"loss": 0.5} on a line of its own',
         ),
@@ -112,6 +118,12 @@ def test_metrics_come_from_the_file_that_is_named(tmp_path: Path, file: str, met
     result = run(tmp_path, code, metrics=metrics, settings={"name": "[a]"})
     assert result.done and result.metrics["loss"] == 2.5
     assert run(tmp_path, code, metrics=file).reason.endswith(f"{{out}} has {file}")
+
+
+def test_a_file_of_metrics_without_a_number_is_told_of_with_its_first_row(tmp_path: Path) -> None:
+    code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.json').write_text('{\"eval\": {\"loss\": 1}}')"
+    reason = run(tmp_path, code, metrics="{out}/m.json").reason
+    assert "its m.json has no number" in reason and "{'eval': {'loss': 1}}" in reason
 
 
 def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What counts of a program's numbers: the last told, by step, in JSON lines, JSON and CSV alike."""
 
+import json
 import math
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.output import Told, read, row_of
+from unrolled.bench.program.output import SimilarLine, Told, read_files
+from unrolled.bench.table_files import parse_row
 
 
 def told(*rows: dict[str, object]) -> Told:
@@ -23,7 +25,7 @@ def told(*rows: dict[str, object]) -> Told:
     ["", "line 42", "{half", "[1, 2]", "epoch 3: {'loss': 1}", '"accuracy": 0.9', '{"a":' + "[" * 99_999],
 )
 def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
-    assert row_of(line) is None
+    assert parse_row(line) is None
 
 
 def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor() -> None:
@@ -76,7 +78,7 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "deep" / "down"
     folder.mkdir(parents=True)
     (folder / name).write_text(FILES[name])
-    found = told(*read(str(tmp_path / "**" / name)))
+    found = told(*read_files(str(tmp_path / "**" / name)))
     assert found.last["loss"] == 1.0 and found.last.get("acc", 0.5) == 0.5
     assert name == "metrics.json" or found.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
 
@@ -84,7 +86,7 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
 def test_a_link_that_leads_nowhere_is_no_file_of_metrics(tmp_path: Path) -> None:
     (tmp_path / "old.json").symlink_to("gone")
     (tmp_path / "new.json").write_text('{"loss": 1}')
-    assert [*read(str(tmp_path / "*.json"))] == [{"loss": 1}]
+    assert [*read_files(str(tmp_path / "*.json"))] == [{"loss": 1}]
 
 
 @pytest.mark.parametrize("text", [None, "[1]", "{", b"\xff"])
@@ -92,4 +94,37 @@ def test_a_file_that_is_missing_or_cannot_be_read_is_told_by_its_name(tmp_path: 
     if text is not None:
         (tmp_path / "m.json").write_bytes(text if isinstance(text, bytes) else str(text).encode())
     with pytest.raises(BadInput, match=r"m\.json"):
-        list(read(str(tmp_path / "m.json")))
+        list(read_files(str(tmp_path / "m.json")))
+
+
+@pytest.mark.parametrize("cell", ["0,5", "12%", "n/a", "0.\x003", "True"])
+def test_a_judged_metric_that_is_text_is_refused_by_row_and_file(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "m.csv").write_text(f'loss,note\n0.5,1\n,{cell.replace(",", ".")}\n"{cell}",3\n')
+    (tmp_path / "m.json").write_text(json.dumps([{"loss": 0.5, "note": "1"}, {}, {"loss": cell}]))
+    for name in ("m.csv", "m.json"):
+        assert len(list(read_files(str(tmp_path / name), ["accuracy"]))) == 3
+        with pytest.raises(BadInput) as refusal:
+            list(read_files(str(tmp_path / name), ["loss"]))
+        assert refusal.value.place == f"row 3 of its {name}"
+
+
+def test_a_name_that_utf_8_cannot_write_becomes_one_that_it_can() -> None:
+    found = told({"loss": 1, "\ud800": 2, "step": 1})
+    assert found.last == {"loss": 1, r"\ud800": 2} and found.curves.keys() == found.last.keys()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{'eval/loss': 0.42, 'epoch': 1.0}",
+        'INFO:root:{"eval/loss": 0.42}',
+        '{"eval": {"loss": 0.42}}',
+        "loss 1",
+    ],
+)
+def test_the_line_that_looks_most_like_a_row_is_kept(line: str) -> None:
+    similar = SimilarLine(["eval/loss"])
+    for other in ("epoch 3", "loss", "loss of words", line, "{'epoch': 3}", "done in 3 s"):
+        similar.compare(f"{other}\n")
+    assert similar.text == line
+    assert SimilarLine([]).text == ""

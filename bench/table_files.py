@@ -1,0 +1,139 @@
+"""Files of rows, each a mapping from names to values: `FORMATS` has one reader for each suffix."""
+
+import csv
+import importlib.util
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unrolled.bench.errors import BadInput, require
+
+Row = Mapping[str, Any]
+
+_NO_VALUE = "", "None", "null", "NA"  # cells of a CSV file without a value
+_NOT_FINITE = re.compile(r"(?<=[:,\[\s])(-?)(nan|inf)(?=\s*[,}\]])")
+_JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How files of one suffix are read: a function from their content to rows."""
+
+    read: Callable[[bytes], Iterable[Row]]
+    package: str = ""  # that it imports, where Python alone cannot
+
+
+def check_suffix(name: str, key: str = "") -> None:
+    """Raise BadInput for the name of a file that no reader of FORMATS knows, or whose package is missing."""
+    suffix = Path(name).suffix.lower()
+    rule = f"{suffix} is no format that is read" if suffix else f"{Path(name).name!r} has no suffix"
+    cure = f"name the file by its format, one of {', '.join(FORMATS)}"
+    require(suffix in FORMATS, rule, key=key, cure=cure)
+    package = FORMATS[suffix].package
+    installed = not package or importlib.util.find_spec(package)
+    require(installed, f"{suffix} needs the package {package}", key=key, cure=f"pip install {package}")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, by its suffix. Raises BadInput, naming the file, where it cannot be read."""
+    check_suffix(path.name)
+    try:
+        return list(FORMATS[path.suffix.lower()].read(path.read_bytes()))
+    except UnicodeDecodeError as error:
+        raise BadInput(f"byte {error.start} is not UTF-8", place=path, cure="write it as UTF-8") from error
+    except RecursionError as error:
+        raise BadInput("is nested too deeply", place=path, cure="write rows of numbers") from error
+    except (ValueError, csv.Error, NotImplementedError, OSError) as error:  # pyarrow's own derive from them
+        why = " ".join(str(error).split())[:200]
+        raise BadInput(f"cannot be read ({why})", place=path, cure="write it as its suffix says") from error
+
+
+def parse_row(line: str) -> Row | None:
+    """The JSON object that a line is, or None. Numbers may be nan and inf, as an f-string writes them."""
+    if not line.lstrip().startswith("{"):
+        return None
+    for text in (line, _NOT_FINITE.sub(lambda match: match[1] + _JSON_NAMES[match[2]], line)):
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        return row if isinstance(row, Mapping) else None
+    return None
+
+
+def read_csv(content: bytes, delimiter: str = ",") -> Iterator[Row]:
+    """A row a line below the header; a cell is a number where it can be, None where it has no value.
+
+    Raises ValueError for a header that names no columns or one twice, and for a row that is longer.
+    """
+    text = content.decode("utf-8-sig")
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    header = next(lines, None)
+    if header is None:
+        return
+    _check_header(header, delimiter)
+    for cells in lines:
+        if any(cells[len(header) :]):
+            raise ValueError(f"line {lines.line_num} has {len(cells)} cells, the header {len(header)}")
+        yield {name: _parse_cell(cell) for name, cell in zip(header, cells, strict=False)}
+
+
+def _check_header(header: list[str], delimiter: str) -> None:
+    line = delimiter.join(header)
+    twice = [name for name, count in Counter(header).items() if count > 1 and name]
+    if twice:
+        raise ValueError(f"the header names {twice[0]!r} twice")
+    if all(isinstance(_parse_cell(name), float) for name in header):
+        raise ValueError(f"its first line names no columns: {line[:60]}")
+    for other in {";", "\t", ","} - {delimiter}:
+        if len(header) == 1 and other in line:
+            raise ValueError(f"its columns are separated by {other!r}, and not by {delimiter!r}")
+
+
+def _parse_cell(cell: str) -> float | str | None:
+    if cell.strip() in _NO_VALUE:
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return cell
+
+
+def read_json(content: bytes) -> list[Row]:
+    """The rows of a list of objects, or the one row that an object is. Raises ValueError for other data."""
+    data = json.loads(content.decode("utf-8-sig"))
+    rows = data if isinstance(data, list) else [data]
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise ValueError("it is neither an object nor a list of objects")
+    return rows
+
+
+def read_json_lines(content: bytes) -> Iterator[Row]:
+    """The lines that are JSON objects. Others are log, or what a killed program left of a line."""
+    return filter(None, map(parse_row, content.decode("utf-8-sig").split("\n")))
+
+
+def read_parquet(content: bytes) -> list[Row]:
+    """The rows of a table."""
+    import pyarrow.parquet
+
+    rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    return rows
+
+
+FORMATS = {
+    ".csv": Format(read_csv),
+    ".tsv": Format(partial(read_csv, delimiter="\t")),
+    ".json": Format(read_json),
+    ".jsonl": Format(read_json_lines),
+    ".ndjson": Format(read_json_lines),
+    ".parquet": Format(read_parquet, package="pyarrow"),
+}
+"""The reader of each suffix. A row here is all that a further format takes."""

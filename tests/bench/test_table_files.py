@@ -1,0 +1,118 @@
+"""Files of rows: the same rows in every format, and one line for what is none."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from unrolled.ablations.commands import tables
+from unrolled.bench import table_files
+from unrolled.bench.errors import BadInput
+from unrolled.bench.table_files import FORMATS, Format, check_suffix, parse_row, read_rows
+
+ROWS = [{"step": 1, "loss": 0.5, "note": "a, b"}, {"step": 2, "loss": math.inf, "note": None}]
+FRAME = pd.DataFrame(ROWS)
+LINES = "".join(f"{json.dumps(row)}\n" for row in ROWS)
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "m.csv": lambda path: FRAME.to_csv(path, index=False, encoding="utf-8-sig"),
+    "M.CSV": lambda path: FRAME.to_csv(path, index=False, lineterminator="\r\n"),
+    "m.tsv": lambda path: FRAME.to_csv(path, index=False, sep="\t"),
+    "m.json": lambda path: path.write_text(json.dumps(ROWS)),
+    "m.jsonl": lambda path: path.write_text(f"starting\n{LINES}"),
+    "m.ndjson": lambda path: path.write_text(LINES),
+    "m.parquet": FRAME.to_parquet,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_has_the_same_rows(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    assert read_rows(tmp_path / name) == ROWS
+    assert {Path(name).suffix.lower() for name in WRITERS} == FORMATS.keys()
+
+
+def test_an_empty_cell_and_none_are_no_values_and_what_no_float_is_stays_text(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("a,b,c,d\n,None,1e400,True\n0.5,NA,-inf,1,,\n3\n" + '"a\nb",2\n' + "x" * 200_000)
+    assert read_rows(path)[:4] == [
+        {"a": None, "b": None, "c": math.inf, "d": "True"},
+        {"a": 0.5, "b": None, "c": -math.inf, "d": 1},
+        {"a": 3},
+        {"a": "a\nb", "b": 2},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("longer.csv", b"step,loss\n1,0.5\n2,0.14,0.2,0.3\n"),
+        ("two of a name.csv", b"loss,loss\n1,2\n"),
+        ("no header.csv", b"0,0.5\n1,0.4\n"),
+        ("semicolons.csv", b"step;loss\n1;0.5\n"),
+        ("commas.tsv", b"step,loss\n1,0.5\n"),
+        ("open quote.csv", b'step,loss\n"1,0.5\n2,0.4\n'),
+        ("utf-16.csv", "loss\n0.5\n".encode("utf-16")),
+        ("deep.json", b"[" * 100_000),
+        ("half.json", b'{"loss": 1'),
+        ("numbers.json", b"[1]"),
+        ("text.json", b'"loss"'),
+        ("many digits.json", b'{"loss": 1' + b"0" * 5000 + b"}"),
+        ("text.parquet", b"PAR1"),
+        ("missing.csv", None),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_by_its_name_in_one_line(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput) as refusal:
+        read_rows(tmp_path / name)
+    assert refusal.value.place == str(tmp_path / name) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["training.log", "m.yaml", "events.out.tfevents.1.host", "m.*", "m", "csv"])
+def test_a_suffix_that_no_reader_has_is_refused_with_those_that_have_one(name: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        check_suffix(name, key="metrics")
+    assert refusal.value.key == "metrics" and all(suffix in refusal.value.cure for suffix in FORMATS)
+
+
+def test_a_format_whose_package_is_not_installed_is_refused_with_its_name(monkeypatch) -> None:
+    check_suffix("m.parquet")
+    monkeypatch.setitem(FORMATS, ".parquet", Format(table_files.read_parquet, package="no_such_package"))
+    with pytest.raises(BadInput) as refusal:
+        check_suffix("m.parquet")
+    assert "no_such_package" in refusal.value.cure
+
+
+def test_a_format_is_added_by_one_row_for_programs_and_for_compare(tmp_path: Path, monkeypatch) -> None:
+    def read_pairs(content: bytes) -> list[dict[str, str]]:
+        return [dict(pair.split("=") for pair in line.split()) for line in content.decode().splitlines()]
+
+    monkeypatch.setitem(FORMATS, ".logfmt", Format(read_pairs))
+    path = tmp_path / "m.logfmt"
+    path.write_text("arm=a loss=1\narm=b loss=2\n")
+    check_suffix(str(path))
+    assert read_rows(path) == tables.read(str(path), "").to_dict("records") == read_pairs(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        (
+            '{"loss": nan, "accuracy":-inf, "note": "x"}',
+            {"loss": math.nan, "accuracy": -math.inf, "note": "x"},
+        ),
+        (' {"loss": [inf, 1]}\n', {"loss": [math.inf, 1]}),
+        ('{"loss": none}', None),
+        ("{'loss': 0.5}", None),
+        ('INFO:root:{"loss": 0.5}', None),
+        ('{"a":' * 100_000, None),
+    ],
+)
+def test_a_row_may_have_numbers_that_are_not_finite_as_python_writes_them(line: str, row: object) -> None:
+    assert repr(parse_row(line)) == repr(row)
