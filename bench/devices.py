@@ -85,7 +85,7 @@ def architectures() -> tuple[str, ...]:
 
     Torch is asked in a process of its own, which takes as long as importing it.
     """
-    ask = (sys.executable, "-c", "import torch; print(*torch.cuda.get_arch_list())")
+    ask = (sys.executable, "-P", "-c", "import torch; print(*torch.cuda.get_arch_list())")
     return tuple(subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split())
 
 

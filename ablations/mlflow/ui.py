@@ -30,7 +30,8 @@ def ui(port: int) -> int:
     for name, address in addresses.items():
         print(f"{visible(name)}: {root}{address}")
     sys.stdout.flush()
-    os.execv(command[0], command)
+    # -m would otherwise import a user's own mlflow.py from the working folder
+    os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})
 
 
 def ui_command(where: str, port: int) -> list[str]:
@@ -52,7 +53,8 @@ def ui_command(where: str, port: int) -> list[str]:
         "workers": "1",
         "allowed-hosts": f"127.0.0.1:{port},localhost:{port}",
         "cors-allowed-origins": f"http://127.0.0.1:{port}",
-        "uvicorn-opts": "--no-access-log --timeout-graceful-shutdown 5",
+        # without --app-dir uvicorn would put the working folder first on its module path
+        "uvicorn-opts": f"--no-access-log --timeout-graceful-shutdown 5 --app-dir {os.devnull}",
     }
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]
     return [sys.executable, "-m", "mlflow", "ui", *flags]

@@ -28,6 +28,11 @@ from unrolled.bench.trial import Result, Trial, canonical, failure
 BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
 
+SAFE_PATH = "PYTHONSAFEPATH"
+"""The variable that keeps the working folder off the module path of `python -c` and `python -m`."""
+SAFE_PATH_OF_SERVER = "of the fork server"
+"""Its value in the fork server, unless the user has set it: a trial and its programs do not inherit it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:

@@ -272,9 +272,13 @@ def _start_conditions(preload: list[str]) -> Iterator[None]:
     """Within the block, a process starts with ENVIRONMENT, SIGINT blocked and an empty `__main__`."""
     with _starting:
         _restart_fork_server(preload)
-        variables = {**ENVIRONMENT, run_folder.MARK: str(run_folder.folder())}
+        # The tracker and the fork server are started by `python -c`, which would otherwise import a user's
+        # own types.py from the working folder. Trials do not inherit the variable: see `fork_server`.
+        safe_path = {child.SAFE_PATH: os.environ.get(child.SAFE_PATH) or child.SAFE_PATH_OF_SERVER}
+        variables = {**ENVIRONMENT, **safe_path, run_folder.MARK: str(run_folder.folder())}
         main = sys.modules["__main__"]
         before = {name: os.environ[name] for name in variables if name in os.environ}
+        os.environ.update(safe_path)
         # Ctrl-C in a terminal reaches the whole foreground group, but only the parent handles it. The tracker
         # starts first, because starting it unblocks SIGINT, also for the fork server after it.
         resource_tracker.ensure_running()

@@ -17,8 +17,10 @@ CREATE = ("POST", "/api/2.0/mlflow/experiments/create")
 
 @pytest.fixture(scope="module")
 def served(serve, result, tmp_path_factory):
-    """The command on a database of two studies."""
+    """The command on a database of two studies, in a folder with a user's own modules."""
     folder = tmp_path_factory.mktemp("served")
+    for name in ("mlflow.py", "uvicorn.py", "types.py"):
+        (folder / name).write_text("import os\nopen('executed', 'w').close()\nos._exit(1)\n")
     variables = environment(folder)
     for name in ("widths", "rates"):
         sync(planned(study=name), {"baseline": [result()]}, f"sqlite:///{folder}/mlflow.db")
@@ -37,6 +39,11 @@ def test_it_prints_one_address_a_study_and_serves_it_there(served):
     ]
     status, shown = ask(served.address, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=2")
     assert status == 200 and "mlflow.sharedViewState.by-arm" in shown
+
+
+@pytest.mark.slow
+def test_it_imports_nothing_from_the_working_folder(served):
+    assert served.log.exists() and not (served.log.parent / "executed").exists()
 
 
 @pytest.mark.slow

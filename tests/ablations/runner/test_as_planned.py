@@ -1,6 +1,7 @@
 """A trial is computed as it was planned or not at all, whatever changes meanwhile."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,9 +112,9 @@ def test_code_that_is_edited_while_a_study_runs_reaches_no_trial_of_it(tmp_path:
     """The fork server goes on with what it loaded; one that is started anew loads the edit and is refused."""
     for name in ("unrolled", "bench", "ablations"):
         subprocess.run(["cp", "-r", str(PROJECT / name), str(tmp_path / name)], check=True)
-    done = subprocess.run(
-        [sys.executable, "-c", EDITED, str(text)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    words = [sys.executable, "-c", EDITED, str(text)]
+    variables = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, second, third = json.loads(done.stdout.splitlines()[-1])
     assert first == second

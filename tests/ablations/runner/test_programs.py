@@ -16,6 +16,7 @@ from nvml_stand_in import Machine
 from processes import Marked, lives, read, wait_for
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.devices import usable
@@ -150,6 +151,19 @@ def test_python_is_the_interpreter_that_runs_unrolled_also_behind_env(tmp_path: 
     code = "import os, sys; sys.exit(os.environ['LR'] + sys.executable)"
     result = run(tmp_path, code, run="env LR=0.1 python train.py {seed}", settings={"lr": 0.1})
     assert result.reason == f"exit code 1: 0.1{sys.executable}"
+
+
+@pytest.mark.parametrize("users", ["", "1"])
+def test_the_fork_server_s_safe_path_reaches_a_program_only_if_the_user_has_set_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, users: str
+) -> None:
+    monkeypatch.setenv("PYTHONSAFEPATH", users)
+    process._preloaded.clear()  # a new fork server
+    code = (
+        "import json, os; print(json.dumps({'loss': 1, 'safe': len(os.environ.get('PYTHONSAFEPATH', ''))}))"
+    )
+    assert run(tmp_path, code).metrics["safe"] == len(users)
+    process._preloaded.clear()
 
 
 def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""A user's own files with the names of our packages, or of modules that we import, are never executed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from as_typed import COMMAND, environment
+
+OURS = "bench.py", "reports.py", "reports/__init__.py", "ablations.py", "ablations/__init__.py", "unrolled.py"
+LIBRARIES = "numpy.py", "psutil.py", "queue.py", "random.py", "signal.py", "threading.py", "types.py"
+EXECUTED = "open({marker!r}, 'a').write(__file__ + '\\n')\nraise SystemExit('executed')\n"
+
+FUNCTION = """
+import random
+
+def train(seed, width=1):
+    random.seed(seed)
+    return {"loss": random.random() + width}
+"""
+STUDY_OF_A_FUNCTION = """
+from bench import train
+from unrolled import Study, bundle, run, verify
+from unrolled.ablations.options import VerifyOptions
+
+metrics = [{"name": "loss", "delta": 0.1}]
+study = Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)
+run(study)
+assert verify(study, VerifyOptions(number=1))
+bundle(study, "mine.zip")
+"""
+PROGRAM = """
+import json, random, sys
+random.seed(sys.argv[1])
+print(json.dumps({"loss": random.random() + float(sys.argv[2])}))
+"""
+STUDY_OF_A_PROGRAM = """
+name = "mine"
+question = "Is it worth it?"
+metrics = [{ name = "loss", delta = 0.1 }]
+seeds = 2
+[program]
+run = "python train.py {seed} {width}"
+[baseline]
+width = 1
+[design.one_at_a_time]
+width = [2]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "files", "own"),
+    [
+        (
+            [COMMAND, "run", "study/mine.toml"],
+            {"mine.toml": STUDY_OF_A_PROGRAM, "train.py": PROGRAM},
+            ["bench.py", "reports/__init__.py", "ablations.py"],
+        ),
+        (
+            [sys.executable, "study/my_study.py"],
+            {
+                "my_study.py": STUDY_OF_A_FUNCTION,
+                "bench.py": FUNCTION,
+            },  # the function's module is called bench
+            ["reports/__init__.py", "ablations.py"],
+        ),
+    ],
+    ids=["the command", "a function, from Python"],
+)
+def test_files_of_the_working_folder_and_of_the_study_s_folder_are_not_imported(
+    tmp_path: Path, words: list[str], files: dict[str, str], own: list[str]
+) -> None:
+    """A folder that a script lies in is on its own path, so there only our names can be in the way."""
+    marker = tmp_path / "executed"
+    for name in (*OURS, *LIBRARIES, *(f"study/{name}" for name in own)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(EXECUTED.format(marker=str(marker)))
+    for name, text in files.items():
+        (tmp_path / "study" / name).write_text(text)
+    # pytest's own variable would be the user's
+    variables = {name: value for name, value in environment(tmp_path).items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 trained" in done.stdout
+    assert not marker.exists(), marker.read_text()
