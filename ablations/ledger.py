@@ -78,8 +78,13 @@ class Ledger:
         return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
     def record(self, result: Result) -> None:
-        """Store a result durably, in place of an earlier one. Raises BadInput if it cannot be written."""
+        """Store a result durably, in place of an earlier one. A failure replaces no other result.
+
+        Raises BadInput if it cannot be written.
+        """
         id, fields = result.trial.id, result.to_dict()
+        if result.status == "failed" and (earlier := self.read(id)) and earlier.status != "failed":
+            return
         details = canonical({name: fields.pop(name) for name in DETAILS})
         digest = hashlib.sha256(details).hexdigest()
         sealed = seal({"format": FORMAT, "result": fields, "details": digest})

@@ -21,6 +21,7 @@ from unrolled.ablations.runner import worker
 from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.process import check_result
 from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.ablations.runner.worker import store_files
 from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.trial import Result, Trial, canonical, failure
@@ -90,7 +91,7 @@ def run_on_cluster(
     address: str,
     spec: TaskSpec,
     todo: Sequence[Trial],
-    queue: Iterator[Trial],
+    queue: TrialQueue,
     record: Callable[[Result], None],
     shutdown: Shutdown,
 ) -> None:
@@ -202,16 +203,16 @@ class _Driver:
     slots: int = 0
     counted_at: float = -inf  # when the slots were counted last
     had_slots_at: float = field(default_factory=time.monotonic)  # when there was a slot last
-    exhausted: bool = False  # no more trials are wanted
 
-    def run(self, queue: Iterator[Trial]) -> None:
+    def run(self, queue: TrialQueue) -> None:
         """Run until every trial of the queue is recorded, or the shutdown has let the last one finish."""
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         while not self.shutdown.halted:
             self.refresh_slots()
             while len(self.running) < self.slots and (trial := self.next_trial(queue)):
                 completed.add(self.submit(trial))
-            if not self.running and (self.shutdown.drained or (self.exhausted and not self.to_resubmit)):
+            finished = queue.exhausted and not self.to_resubmit
+            if not self.running and (self.shutdown.drained or finished):
                 return
             for future, outcome in completed.next_batch(block=False):
                 self.receive(self.running.pop(future.key), outcome)
@@ -230,15 +231,11 @@ class _Driver:
         elif now - self.had_slots_at > NO_WORKER_SECONDS:
             raise self.cluster_error(f"no worker for {NO_WORKER_SECONDS:g} s", "start some")
 
-    def next_trial(self, queue: Iterator[Trial]) -> Trial | None:
+    def next_trial(self, queue: TrialQueue) -> Trial | None:
         """The next trial to submit, if there is one."""
         if self.shutdown.drained:
             return None
-        if self.to_resubmit:
-            return self.to_resubmit.pop()
-        trial = next(queue, None)
-        self.exhausted = trial is None
-        return trial
+        return self.to_resubmit.pop() if self.to_resubmit else queue.next()
 
     def submit(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""

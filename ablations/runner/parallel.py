@@ -7,7 +7,7 @@ trial is therefore one failed result and never, as with a pool of processes, the
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -20,6 +20,7 @@ from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
+from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.errors import require
 from unrolled.bench.nvidia import Gpu
 from unrolled.bench.trial import Result, Trial
@@ -68,15 +69,17 @@ def run_trials(
     fail_fast: bool = False,
     wanted: Callable[[Trial], bool] = lambda _: True,
     on_result: Callable[[Result], None] = lambda _: None,
+    on_result_of_another_run: Callable[[Result], None] = lambda _: None,
     on_drain: Callable[[], None] = _print_draining,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in the order given.
 
-    `wanted` is asked once of each trial, when a slot is free for it; one that is not wanted does not start.
-    It and `on_result` are called one at a time, from several threads, so that what is wanted may follow from
-    the results so far. A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no
-    more after the first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one,
-    or SIGTERM, ends the running trials too, unrecorded.
+    `wanted` is asked of each trial when a slot is free for it; one that is not wanted does not start. A trial
+    that another run is training does not start either: `on_result_of_another_run` is called with its result.
+    These three are called one at a time, from several threads, so that what is wanted may follow from the
+    results so far. A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more
+    after the first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or
+    SIGTERM, ends the running trials too, unrecorded.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
@@ -85,21 +88,34 @@ def run_trials(
     todo = missing_trials(planned.values(), ledger.results(planned), retry)
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
+    def is_missing(trial: Trial) -> bool:
+        results = ledger.results([trial.id])
+        missing = missing_trials([trial], results, retry)
+        if not missing:
+            ended["by another run"] += 1
+            on_result_of_another_run(results[trial.id])
+        return bool(missing)
+
     def record(result: Result) -> None:
         ledger.record(result)
         remove_checkpoints(ledger.checkpoints, result.trial)
+        queue.unlock(result.trial)
         with lock:
             ended[result.status] += 1
             on_result(result)
         if fail_fast and result.status == "failed":
             shutdown.drain()
 
-    with shutdown.signals(on_drain):
-        _run_all(todo, filter(wanted, todo), ledger.checkpoints, conditions, record, shutdown, lock)
+    queue = TrialQueue(todo, ledger.checkpoints, wanted, is_missing, ledger.warn_once, shutdown, lock)
+    try:
+        with shutdown.signals(on_drain):
+            _run_all(todo, queue, ledger.checkpoints, conditions, record, shutdown)
+    finally:
+        queue.unlock_all()
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
-        skipped=len(planned) - len(todo),
+        skipped=len(planned) - len(todo) + ended["by another run"],
         left=len(todo) - ended.total(),
         interrupted=shutdown.interrupted,
     )
@@ -120,14 +136,13 @@ def run_aside(
 
 def _run_all(
     todo: Sequence[Trial],
-    queue: Iterator[Trial],
+    queue: TrialQueue,
     checkpoints: Path,
     conditions: TrialConditions,
     record: Callable[[Result], None],
     shutdown: Shutdown,
-    lock: threading.Lock,
 ) -> None:
-    """Run the trials of a queue, on a cluster or here; `lock` guards the queue. Raises an error of theirs."""
+    """Run the trials of a queue, on a cluster or here. Raises an error of theirs."""
     if conditions.cluster and todo:
         from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
@@ -141,17 +156,13 @@ def _run_all(
     )
     slots = GpuSlots(conditions.gpus, workers)
 
-    def next_trial() -> Trial | None:
-        with lock:
-            return None if shutdown.drained else next(queue, None)
-
     def run(trial: Trial) -> None:
         with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
             result = run_alone(trial, conditions, checkpoints=checkpoints, stop=shutdown.stopped, gpu=gpu)
         if result is not None:
             record(replace(result, environment={"trials_at_a_time": workers, **result.environment}))
 
-    _side_by_side(next_trial, run, workers, shutdown)
+    _side_by_side(queue.wait_for_next, run, workers, shutdown)
 
 
 def _side_by_side(

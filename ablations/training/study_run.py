@@ -73,6 +73,7 @@ class StudyRun:
     device: Device
     budget: Budget
     trained: set[str] = field(default_factory=set)  # identities
+    ended_trials: int = 0  # those that it trained, and those that another run trained meanwhile
 
     def todo(self) -> list[Trial]:
         """The trials that are wanted and have no result, in the order of running."""
@@ -101,12 +102,16 @@ class StudyRun:
         """
         options, arm_names = self.options, self.plan.arm_names
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
-        shown = progress(self.plan.study, labels, self._remaining, len(self.trained))
+        shown = progress(self.plan.study, labels, self._remaining, self.ended_trials)
         with shown as show_result, self._pages() as render_page:
 
             def on_result(result: Result) -> None:
+                self.trained.add(result.trial.id)
+                on_stored_result(result)
+
+            def on_stored_result(result: Result) -> None:
                 id = result.trial.id
-                self.trained.add(id)
+                self.ended_trials += 1
                 if self.scheduler.add(result) and self.scheduler.pending:
                     render_page()  # not after the last look: the end of the run renders the page
                 self.budget.learn(result)
@@ -122,6 +127,7 @@ class StudyRun:
                 fail_fast=strict or options.fail_fast,
                 wanted=self._wants,
                 on_result=on_result,
+                on_result_of_another_run=on_stored_result,
             )
 
     def _remaining(self) -> tuple[int, str]:

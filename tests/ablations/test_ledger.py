@@ -15,7 +15,7 @@ from stub_trials import steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
-from unrolled.bench.trial import FORMAT, Result, canonical
+from unrolled.bench.trial import FORMAT, Result, canonical, failure
 
 
 def files(folder: Path) -> list[str]:
@@ -84,6 +84,16 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
     for thread in threads:
         thread.join()
     assert all(result in (once, again) for result in read)
+
+
+@pytest.mark.parametrize("status", ["done", "diverged"])
+def test_a_failure_never_replaces_a_training_that_ended_and_is_replaced_by_one(
+    ledger: Ledger, status: str
+) -> None:
+    ended, failed = replace(steady(trial()), status=status), failure(trial(), "killed by signal 9")
+    for result in (failed, ended, failed):
+        ledger.record(result)
+    assert ledger.read(trial().id) == ended
 
 
 @pytest.mark.parametrize("renamed", [0, 1])
