@@ -175,6 +175,11 @@ class Result:
         return self.status == "diverged"
 
     @property
+    def stopped_by_limit(self) -> bool:
+        """Whether a limit of time or of disk ended it: it keeps its checkpoint, and may go on from there."""
+        return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
+
+    @property
     def spent(self) -> float:
         """Seconds of all attempts that are part of this result."""
         return max(self.seconds, self.metrics.get("seconds", 0.0))
@@ -210,6 +215,9 @@ class Result:
 
 
 STATUSES = ("done", "diverged", "failed")
+
+TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
+DISK_LIMIT = "disk limit"  # and of one that wrote too much
 
 
 def failure(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:

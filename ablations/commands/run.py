@@ -157,7 +157,7 @@ def _begin(study_run: StudyRun) -> None:
         study_run.budget.learn(result)
         if result.status != "failed":  # another study may be training that again
             # a driver that was killed had recorded the result and not yet removed them
-            remove_checkpoints(ledger.checkpoints, result.trial)
+            remove_checkpoints(ledger.checkpoints, result)
 
 
 def _print_outcome(

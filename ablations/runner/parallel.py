@@ -98,7 +98,7 @@ def run_trials(
 
     def record(result: Result) -> None:
         ledger.record(result)
-        remove_checkpoints(ledger.checkpoints, result.trial)
+        remove_checkpoints(ledger.checkpoints, result)
         queue.unlock(result.trial)
         with lock:
             ended[result.status] += 1

@@ -33,7 +33,7 @@ from unrolled.ablations.runner.gpus import Usage
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.nvidia import Gpu
-from unrolled.bench.trial import STATUSES, Result, Trial, failure
+from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failure
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -54,7 +54,6 @@ PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner
 """The modules that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
-TIME_LIMIT = "time limit"  # the first words of the reason of a trial that took too long
 OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if the trial fails
 
 
@@ -103,6 +102,7 @@ def run_alone(
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
     return replace(
         result,
+        reason=result.reason + _kept_checkpoint(checkpoints, result),
         attempts=attempt,
         started=end.started,
         seconds=end.seconds,
@@ -117,13 +117,23 @@ def plain_reason(result: Result) -> str:
     return result.reason.removeprefix(child.BAD_INPUT)
 
 
-def remove_checkpoints(checkpoints: Path, trial: Trial) -> None:
-    """Remove the checkpoints and the folder of a trial that has ended."""
-    for path in checkpoints.glob(f"{trial.id}.*"):
+def remove_checkpoints(checkpoints: Path, result: Result) -> None:
+    """Remove the checkpoints and the folder of a trial that has ended, unless a limit stopped it."""
+    if result.stopped_by_limit:
+        return
+    for path in checkpoints.glob(f"{result.trial.id}.*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def _kept_checkpoint(checkpoints: Path, result: Result) -> str:
+    """A clause on what a trial that a limit stopped may go on from; "" where there is nothing."""
+    for kind in ("out", "pt") if result.stopped_by_limit else ():
+        for path in checkpoints.glob(f"{result.trial.id}.*{kind}"):
+            return f"; what it wrote stays in {path}, and another run goes on from there"
+    return ""
 
 
 def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Result | None:

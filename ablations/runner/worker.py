@@ -111,7 +111,7 @@ def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[]
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:
         return {}
-    remove_checkpoints(checkpoints, trial)
+    remove_checkpoints(checkpoints, result)
     return {"result": _with_drivers_paths(result, trial, local, folder).to_dict()}
 
 

@@ -12,7 +12,7 @@ from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, is_final, run_aside, run_trials
-from unrolled.ablations.runner.process import TIME_LIMIT, plain_reason
+from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
@@ -21,7 +21,7 @@ from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.progress import checking, progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import Result, Trial
+from unrolled.bench.trial import TIME_LIMIT, Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
 

@@ -28,7 +28,7 @@ from unrolled.bench.program.output import SimilarLine, Told, read_files
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial, distributions
 from unrolled.bench.table_files import parse_row
-from unrolled.bench.trial import Result, canonical, failure
+from unrolled.bench.trial import DISK_LIMIT, Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
@@ -119,7 +119,7 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
     over = threading.Event()
 
     def stop(*_: object) -> None:
-        reason = f"its folder has more than {trial.disk:,} MiB: write less, or raise `disk` in [program]"
+        reason = f"{DISK_LIMIT} of {trial.disk:,} MiB: write less to {{out}}, or raise `disk` in [program]"
         raise Failure(reason)
 
     def watch() -> None:

@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import stub_trials
 import torch
 from processes import wait_for
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.engine import Epoch, Training
@@ -101,6 +103,17 @@ def test_a_checkpoint_of_another_kind_of_machine_is_not_resumed_and_is_removed_i
         pytest.skip("this CPU has no other capability")
     trial = made(tmp_path / "text.txt")
     assert_undisturbed(killed(tmp_path, [trial], ATEN_CPU_CAPABILITY="default"), trial, tmp_path)
+
+
+def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
+    stopped = stub_trials.trial(0, "loops")
+    checkpoint = ledger.checkpoints / f"{stopped.id}.cpu.0123.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    run_trials([stopped], ledger, TrialConditions(work=stub_trials.WORK, limits=Limits(seconds=1)))
+    result = ledger.read(stopped.id)
+    assert result is not None and result.stopped_by_limit
+    assert str(checkpoint) in result.reason and checkpoint.exists()
 
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:

@@ -32,7 +32,8 @@ def run(folder: Path, program: str, **changes: object) -> Result:
     told = {"run": "python train.py {seed} {out}", "wanted": ("loss",), "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **told).identify()
     ledger = Ledger(folder / "results")
-    run_trials([trial], ledger, TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus))
+    conditions = TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus)
+    run_trials([trial], ledger, conditions, retry=True)
     result = ledger.read(trial.id)
     assert result is not None
     return result
@@ -64,6 +65,20 @@ def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_wh
     assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
     kept = sorted(tmp_path.glob("results/kept/*/**/*.*"))
     assert [path.parts[-2:] for path in kept] == [("last", "model.pt"), (result.trial.id, "model.png")]
+    assert not list((tmp_path / "results" / "checkpoints").iterdir())
+
+
+def test_a_program_that_a_limit_stopped_goes_on_from_its_own_checkpoint_under_a_higher_one(
+    tmp_path: Path,
+) -> None:
+    writes = "    (out / f'{step}.bin').write_bytes(bytes(1 << 20))\n    saved.write"
+    program = CHECKPOINTED.replace("    saved.write", writes).replace("step == 2 and", "step < 0 and")
+    stopped = run(tmp_path, program, disk=3)
+    (folder,) = tmp_path.glob("results/checkpoints/*.out")
+    assert stopped.stopped_by_limit and str(folder) in stopped.reason
+    again = run(tmp_path, program, disk=30)
+    assert again.done and again.metrics["began"] == 6
+    assert [step for step, _ in again.curves["loss"]] == [0, 1, 2, 3, 4, 5], "those told before, too"
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
