@@ -242,10 +242,11 @@ _CAVEATS_OF_LOOKS = (
 )
 
 
-def _not_deterministic(c: Comparison) -> str:
-    if not c.design.apart:
+def not_deterministic(c: Comparison) -> str:
+    """A sentence on a program of which two equal trials differ; "" for others."""
+    if not c.design.nondeterminism:
         return ""
-    largest = ", ".join(f"{name} by {x:.2g}" for name, x in c.design.apart.items() if x)
+    largest = ", ".join(f"{name} by {x:.2g}" for name, x in c.design.nondeterminism.items() if x)
     return (
         f"Not deterministic: two trials of one seed differ ({largest or 'in their curves'}). Seeds pair the "
         "arms less closely, and whether a setting has an effect at all was not checked."
@@ -263,7 +264,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     one = "There is one validation set:" if known else "If seeds share one validation set,"
     phrases = [
         f"{one} every interval is over seeds, given that set. Other data may differ.",
-        _not_deterministic(c),
+        not_deterministic(c),
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."
             for view in c.per_metric

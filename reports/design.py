@@ -79,7 +79,9 @@ class Design:
     first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first
-    apart: Mapping[str, float] = field(default_factory=dict)  # metric → distance of two equal trials, if any
+    nondeterminism: Mapping[str, float] = field(
+        default_factory=dict
+    )  # distance of two equal trials, by metric
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
     presentation: Presentation = PLAIN
 

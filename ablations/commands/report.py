@@ -66,7 +66,7 @@ def state_of(plan: Plan, ledger: Ledger) -> str:
     """
     root = Path(__file__).parents[2]
     code = digest(sorted(file for part in _CODE for file in root.glob(part)))
-    results = ledger.digest(sorted(plan.ids))  # a stored plan has its seeds in another order
+    results = ledger.digest(plan.ids)
     return hashlib.sha256(canonical([code, asdict(plan), results])).hexdigest()
 
 

@@ -175,6 +175,7 @@ def _print_outcome(
     """
     from unrolled.reports.claims import (  # scipy: most of a second, so not before training
         mixed_machines,
+        not_deterministic,
         seen_data,
     )
     from unrolled.reports.render import answer_lines
@@ -185,8 +186,8 @@ def _print_outcome(
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
-    remarks = visible(mixed_machines(comparison)), visible(seen_data(comparison)), _failure(failed, plan)
-    for line in filter(None, (counts, scheduler.status_line, *remarks)):
+    remarks = [visible(remark(comparison)) for remark in (mixed_machines, not_deterministic, seen_data)]
+    for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan))):
         print(f"{visible(plan.study)}: {line}")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")

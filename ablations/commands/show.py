@@ -84,8 +84,7 @@ def list_trials(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
     """A line for each of a study's trials, seed by seed; those not needed so far come last."""
     pending = SeedScheduler(plan, results).pending
     needed = pending | results.keys()
-    cells = sorted(plan.arm_and_seed.items(), key=lambda cell: cell[1][1])  # a stored plan has seeds as text
-    for id, (arm, seed) in sorted(cells, key=lambda cell: cell[0] not in needed):
+    for id, (arm, seed) in sorted(plan.arm_and_seed.items(), key=lambda cell: cell[0] not in needed):
         result = results.get(id)
         if result is None:
             word = "missing" if id in pending else "not needed so far"

@@ -72,7 +72,7 @@ def replay(
     kind_of_device = results[0].trial.device  # which is that of all trials of a plan
     device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
     conditions = trial_conditions([result.trial for result in results], options, device)
-    for again in replays(results, conditions, plan.apart or {}):
+    for again in replays(results, conditions, plan.nondeterminism or {}):
         trial = again.result.trial
         arm = plan.arm_names[trial.id]
         if again.unplayed:
@@ -81,7 +81,9 @@ def replay(
             differ += 1
             print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
     same = len(results) - differ - unplayed.total()
-    alike = f"within {REPEATS} times the distance of two equal trials" if plan.apart else "bit-identical"
+    alike = (
+        f"within {REPEATS} times the distance of two equal trials" if plan.nondeterminism else "bit-identical"
+    )
     parts = [f"{same} of {len(results)} {alike}"]
     parts += [f"{differ} not"] if differ else []
     if unplayed:

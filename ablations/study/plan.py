@@ -28,7 +28,8 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 class PlannedArm(ArmDescription):
     """One arm, and the identity of its trial for each seed. The seeds are the study's or those of a search.
 
-    An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial.
+    An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial. `trials` are
+    in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2.
     """
 
     model: str
@@ -37,6 +38,10 @@ class PlannedArm(ArmDescription):
     seedless: bool = False
 
     __pydantic_config__ = _STRICT  # how a stored one is read
+
+    def __post_init__(self) -> None:
+        """Put the trials in the order of their seeds."""
+        object.__setattr__(self, "trials", dict(sorted(self.trials.items())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +65,8 @@ class Plan:
     the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
     shipped study that was not changed: that was declared before there were results. `earlier` are the study's
     other plans of which there are results. `device`, cpu or cuda, is the same for every trial, so that no
-    contrast mixes the two; "" in a plan of an earlier version. `apart` is by how much two runs of one trial
-    of a program's baseline differ, by metric: {} if they do not, None before this was measured.
+    contrast mixes the two; "" in a plan of an earlier version. `nondeterminism` is by how much two runs of
+    one trial of a program's baseline differ, by metric: {} if they do not, None before this was measured.
     """
 
     study: str
@@ -81,7 +86,7 @@ class Plan:
     earlier: tuple[Declaration, ...] = ()
     device: str = ""
     decide: str = "direction"
-    apart: Mapping[str, float] | None = None
+    nondeterminism: Mapping[str, float] | None = None
 
     __pydantic_config__ = _STRICT
 

@@ -4,7 +4,7 @@ What had been seen before a plan was declared, and the study's earlier plans, ar
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,18 +28,27 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
     If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen` and
-    `earlier`); so are `tuned` and `apart`, unless the new plan has them. A stored plan that cannot be read is
-    set aside.
+    `earlier`); so are `tuned`, unless the new plan has them, and `nondeterminism` (see `_nondeterminism`). A
+    stored plan that cannot be read is set aside.
     """
     before = latest_or_set_aside(plan.study, ledger)
-    if before and (before.hash, before.ids_at_start) == (plan.hash, plan.ids_at_start):
-        apart = before.apart if plan.apart is None else plan.apart
-        plan = replace(plan, tuned=plan.tuned or before.tuned, apart=apart)
+    if before:
+        plan = replace(plan, nondeterminism=_nondeterminism(plan, before))
+    if before and before.hash == plan.hash and set(before.ids_at_start) == set(plan.ids_at_start):
+        plan = replace(plan, tuned=plan.tuned or before.tuned)
         plan = replace(plan, planned=before.planned, seen=before.seen, earlier=before.earlier)
     else:
         plan = _declare(plan, before, ledger, trials)
     save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
+
+
+def _nondeterminism(plan: Plan, before: Plan) -> Mapping[str, float] | None:
+    """What a plan has measured, or else a stored one if the trial that it ran twice is this plan's, too."""
+    if plan.nondeterminism is not None or before.nondeterminism is None:
+        return plan.nondeterminism
+    first = before.arms[0].trials[before.seeds[0]]
+    return before.nondeterminism if plan.arms[0].trials[plan.seeds[0]] == first else None
 
 
 def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
@@ -59,8 +68,6 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     A plan that the study had at an earlier time gets the `planned` and `seen` of that time.
     """
     known, earlier = ledger.files(), list(before.earlier) if before else []
-    if before and before.ids_at_start[:1] == plan.ids_at_start[:1]:  # same first trial of the baseline
-        plan = replace(plan, apart=before.apart)
     if before:
         earlier.append(
             Declaration(hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen=before.seen)

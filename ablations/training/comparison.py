@@ -46,7 +46,7 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     """
     drawn, once, told = plan.tracking.drawn, PRESENTATIONS[plan.trainer].once, False
     arms, results = (*plan.arms, *plan.searches, *plan.tuned), {}
-    for id in dict.fromkeys(id for arm in arms for _, id in sorted(arm.trials.items())):
+    for id in dict.fromkeys(id for arm in arms for id in arm.trials.values()):
         if result := ledger.read(id):
             records = {name: record for name, record in result.records.items() if name not in once}
             if not told and result.done and len(records) < len(result.records):
@@ -96,7 +96,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         first=min(shared, default=None),
         titles=_TITLES.get(plan.trainer, {}),
         presentation=PRESENTATIONS[plan.trainer],
-        apart=plan.apart or {},
+        nondeterminism=plan.nondeterminism or {},
         **{key: getattr(plan, key) for key in copied},
     )
 

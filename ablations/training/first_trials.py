@@ -6,6 +6,7 @@ where the two tell the same numbers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 
 from unrolled.ablations.runner.parallel import run_aside
 from unrolled.ablations.runner.process import plain_reason
@@ -22,8 +23,8 @@ SEEDS, MORE_SEEDS = 2, 5
 def check_first_trials(study_run: StudyRun) -> bool:
     """Train a program's first trials and compare their numbers. Returns whether Ctrl-C ended it.
 
-    The plan then has `apart`, the distance of two equal trials. Raises BadInput, naming the arm, for a trial
-    that failed, also if only the second time, and for a seed or an arm without effect.
+    The plan then has `nondeterminism`, the distance of two equal trials. Raises BadInput, naming the arm, for
+    a trial that failed, also if only the second time, and for a seed or an arm without effect.
     """
     plan = study_run.plan
     arms = [arm for arm in plan.arms if not arm.seedless]
@@ -33,7 +34,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
         return True
     if len(known) < len(set(ids)):  # the budget is over
         return False
-    if plan.apart is None:
+    if plan.nondeterminism is None:
         first = next(trial for trial in study_run.trials if trial.id == ids[0])
         if not study_run.has_time_for(first):
             return False
@@ -41,13 +42,12 @@ def check_first_trials(study_run: StudyRun) -> bool:
         repeated, interrupted = run_aside([first], conditions)
         if again := repeated.get(first.id):
             _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
-            plan = stored_plans.store(
-                replace(plan, apart=_distance(known[first.id], again)), study_run.ledger
-            )
+            measured = replace(plan, nondeterminism=_distance(known[first.id], again))
+            plan = stored_plans.store(measured, study_run.ledger)
             study_run.plan = plan
         if interrupted:
             return True
-    if plan.apart or all(is_clock(metric.name) for metric in plan.metrics):
+    if plan.nondeterminism or all(is_clock(metric.name) for metric in plan.metrics):
         return False
     if _seeds_tie(arms[0], known):  # by chance, if what is told is coarse: more of them tell
         others = [arms[0].trials[seed] for seed in plan.seeds[SEEDS:MORE_SEEDS]]
@@ -90,11 +90,15 @@ def _ended(result: Result | None) -> bool:
 
 
 def _distance(one: Result, two: Result) -> dict[str, float]:
-    """How far two results are apart by each metric but clocks; {} where all numbers are the same."""
+    """How far two results are apart by each metric but clocks; {} where all numbers are the same.
+
+    A metric that is not finite has no distance.
+    """
     if one.fingerprints == two.fingerprints and one.status == two.status:
         return {}
-    names = [name for name in one.metrics.keys() & two.metrics.keys() if not is_clock(name)]
-    return {name: abs(one.metrics[name] - two.metrics[name]) for name in sorted(names)}
+    names = sorted(name for name in one.metrics.keys() & two.metrics.keys() if not is_clock(name))
+    distances = {name: abs(one.metrics[name] - two.metrics[name]) for name in names}
+    return {name: distance for name, distance in distances.items() if isfinite(distance)}
 
 
 def _seeds_tie(arm: PlannedArm, known: Mapping[str, Result]) -> bool:

@@ -302,8 +302,8 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
     noise = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
     folder = project(tmp_path / "project", noise)
     succeed(folder, "run", "mine.toml", "--seeds", "0-1")
-    apart = stored_plans.stored("mine", Ledger(folder / "results")).apart
-    assert apart and 0 < apart["accuracy"] < 1e-6
+    distance = stored_plans.stored("mine", Ledger(folder / "results")).nondeterminism
+    assert distance and 0 < distance["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
 
 
@@ -312,7 +312,7 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
     done = call(project(tmp_path / "project", kept), "run", "mine.toml", "--seeds", "0-1")
     assert done.returncode == 2
     assert "arm 'baseline', seed 0: trained a second time: " in done.stderr
-    assert stored_plans.stored("mine", Ledger(tmp_path / "project" / "results")).apart is None
+    assert stored_plans.stored("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
 
 
 def test_ctrl_c_while_the_baseline_is_trained_a_second_time_ends_the_run(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ except FileExistsError:
     assert done.returncode == 130
     ledger = Ledger(tmp_path / "project" / "results")
     assert len(ledger.files()) == 6, "two seeds of three arms"
-    assert stored_plans.stored("mine", ledger).apart == {}, "what the second time told is kept"
+    assert stored_plans.stored("mine", ledger).nondeterminism == {}, "what the second time told is kept"
 
 
 def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(

@@ -131,7 +131,7 @@ def test_an_index_compares_no_study_again_whose_entry_was_kept_with_its_page(
 ) -> None:
     results = study(seeds=12, arms=2)
     ledger = keep(tmp_path, results)
-    plan = stored_plans.store(planned(results), ledger)  # has seed 2 before seed 10; its file, not
+    plan = stored_plans.store(planned(results), ledger)
     index(ledger, tmp_path / "fresh")
 
     def keep_entry_of(plan: Plan) -> None:
@@ -161,7 +161,7 @@ def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_baselines_fir
     as_made, stored = (
         read(plan, ledger) for plan in (planned(results), stored_plans.stored("width", ledger))
     )
-    for found in (as_made, stored):  # of the second seed 10 comes before seed 2
+    for found in (as_made, stored):
         (told,) = (result.trial for result in found.values() if "passage" in result.records)
         assert told == results[baseline][1].trial
     for id, result in as_made.items():

@@ -130,6 +130,18 @@ def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) ->
     assert stored("s", ledger) == whole
 
 
+def test_a_plan_of_more_than_ten_seeds_keeps_its_order_and_the_distance_of_equal_trials(
+    tmp_path: Path,
+) -> None:
+    ledger, plan = Ledger(tmp_path), replace(planned("s", range(5, 45)), seeds=tuple(range(5, 45)))
+    store(plan, ledger)
+    train(ledger, range(5, 45))
+    measured = store(replace(plan, nondeterminism={"loss": 0.1}), ledger)
+    assert measured.nondeterminism == {"loss": 0.1}
+    assert store(plan, ledger) == measured, "of one that has not measured it"
+    assert (stored("s", ledger).ids, stored("s", ledger).earlier) == (plan.ids, ())
+
+
 def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path) -> None:
     ledger, plan = Ledger(tmp_path), planned("s", range(1))
     train(ledger, range(1))

@@ -89,8 +89,8 @@ def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
     plan, listed = make_plan(mine, "unrolled run mine")
     arms = list(plan.arm_names.values())
     assert [(name, trial.seed) for name, trial in zip(arms, listed, strict=True)] == [
-        ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
         ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
+        ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
     ]  # fmt: skip
     assert all(trial.source and trial.data and trial.versions for trial in listed)
 
@@ -289,7 +289,7 @@ def test_a_seedless_arm_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(e
     assert set(study.contrasts) == {"+ dropout", "calm", "stormy"}
     plan, listed = make_plan(study, "unrolled run mine")
     arm = next(arm for arm in plan.arms if arm.name == "counts")
-    assert arm.seedless and list(arm.trials) == [3, 0] and len(set(arm.trials.values())) == 1
+    assert arm.seedless and list(arm.trials) == [0, 3] and len(set(arm.trials.values())) == 1
     assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0]
     assert plan.ids == [trial.id for trial in listed]
     assert plan.arm_and_seed[arm.trials[3]] == (arm, 0)
