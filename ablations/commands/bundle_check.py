@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import starmap, zip_longest
 from math import inf
@@ -23,6 +23,7 @@ from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.plan_check import plan_faults
 from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.bench import plugins
@@ -67,7 +68,7 @@ def checked(path: Path, trust: bool) -> Iterator[Bundle]:
             path, "has a plan or a result that no run writes", "ask its author for another"
         ):
             results = read(plan, ledger)
-            faults += [*_other_designs(plan, results), *_other_pages(plan, results, root)]
+            faults += [*plan_faults(plan), *_other_pages(plan, results, root)]
             faults += _other_source(results, root)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
@@ -125,28 +126,13 @@ def _file_faults(root: Path) -> Iterator[str]:
             yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
 
 
-def _plan(ledger: Ledger, path: Path) -> Plan:
-    found, unreadable = stored_plans.read_all(ledger)
-    if len(found) != 1 or unreadable:
-        raise BadInput("does not hold one plan that can be read", place=path, cure="get it again")
-    return found[0]
-
-
-def _other_designs(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
-    """Trials with another model or other settings than the plan says of their arm."""
-    first = next((results[id] for id in plan.arms[0].trials.values() if id in results), None)
-    for arm in (*plan.arms, *plan.searches, *plan.tuned):
-        for seed, result in ((seed, results.get(id)) for seed, id in arm.trials.items()):
-            if result is None or arm.seedless:
-                continue
-            has, told = result.trial.factors(), dict(arm.changes)
-            if first and arm.model == first.trial.factors().get("model", ""):
-                told = first.trial.factors() | told
-                told |= {arm.setting: arm.level} if arm.tunes else {}
-            other = [key for key, value in told.items() if key != "seed" and has.get(key) != value]
-            if (arm.model and arm.model != has["model"]) or other:
-                what = other[0] if other else "model"
-                yield f"arm {arm.name!r}, seed {seed}: was trained with another {what}"
+def _plan(ledger: Ledger, bundle: Path) -> Plan:
+    """The plan of a bundle, which may contradict itself. Raises BadInput where there is not one."""
+    paths = list(ledger.root.glob("plans/*.json"))
+    with suppress(BadInput):
+        if len(paths) == 1 and (plan := stored_plans.read_unchecked(paths[0])):
+            return plan
+    raise BadInput("does not hold one plan that can be read", place=bundle, cure="get it again")
 
 
 def _other_pages(plan: Plan, results: Mapping[str, Result], root: Path) -> Iterator[str]:

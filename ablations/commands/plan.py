@@ -156,7 +156,7 @@ def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[st
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
     wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
     times = defaultdict(list)
-    for id, (arm, _) in plan.arm_and_seed.items() if (plan.device or "cpu") == device else ():
+    for id, (arm, _) in plan.arm_and_seed.items() if plan.device == device else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
             times[arm.name].append(result.spent)
     return (

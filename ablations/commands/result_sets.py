@@ -153,7 +153,7 @@ def _plan(path: Path) -> Plan:
     with explaining_misread(path, *_MISREAD):
         stored = unseal(read_required(path))["plan"]
         known = {field.name for field in fields(PlannedArm)}
-        arms = [{name: arm[name] for name in arm if name in known} for arm in stored["arms"]]
+        arms = [{"trial_fields": {}} | {n: arm[n] for n in arm if n in known} for arm in stored["arms"]]
         return PLAN.validate_json(
             canonical({**{name: stored[name] for name in _ASKED if name in stored}, "arms": arms})
         )

@@ -124,7 +124,7 @@ def _difference(plan: Plan, study: Study) -> str:
         return ", of other seeds or settings"
     seed = study.seeds[0]
     with suppress(BadInput):  # code that is missing is other code
-        trials = {arm.name: arm.trial(seed, plan.device or "cpu").identify().id for arm in study.arms}
+        trials = {arm.name: arm.trial(seed, plan.device).identify().id for arm in study.arms}
         if all(arm.trials[seed] == trials[arm.name] for arm in plan.arms):
             return ""
     return ", of earlier code or data: a run trains it again"

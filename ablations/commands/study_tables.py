@@ -24,7 +24,7 @@ from unrolled.ablations.study.study_file import shipped as shipped_studies
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save
-from unrolled.bench.trial import Result, canonical
+from unrolled.bench.trial import Result, Trial, canonical
 from unrolled.reports.arms import trial_of
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def study_of(table: pd.DataFrame) -> Study:
 def compare(table: pd.DataFrame) -> "Comparison":
     """The arms of a study's table side by side, by the looks, metrics and δ of the study's file.
 
-    Raises BadInput for a table of another design, for a row of no trial of the study, and for a value that is
-    no number.
+    Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
+    and for a value that is no number.
     """
     from unrolled.reports import comparison, elsewhere
 
@@ -89,11 +89,32 @@ def compare(table: pd.DataFrame) -> "Comparison":
     for arm, seed in zip(table.arm, table.seed, strict=True):
         if arm not in arms or seed not in arms[arm].trials:
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
-    known, design = {trial.id: trial for trial in trials}, design_of_plan(plan, {})
-    measured = [replace(arm, trial=known[next(iter(arms[arm.name].trials.values()))]) for arm in design.arms]
+    planned_trials = {trial.id: trial for trial in trials}
+    trial_of_arm = {name: planned_trials[next(iter(arm.trials.values()))] for name, arm in arms.items()}
+    _check_settings(table, trial_of_arm, study.name)
+    design = design_of_plan(plan, {})
+    measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
     columns = elsewhere.Columns(("arm",), ("seed",), plan.metrics)
     checked = elsewhere.arrange(table.reset_index(drop=True), columns, f"study {study.name!r}")
     return comparison.compare(checked, replace(design, arms=tuple(measured)))
+
+
+def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:
+    """Raise BadInput where a row has another setting than the trials of its arm."""
+    settings = {name for trial in trial_of_arm.values() for name in trial.factors()} & {*table.columns}
+    for arm, rows in table.groupby("arm", sort=False):
+        factors = trial_of_arm[str(arm)].factors()
+        for name in sorted(settings):
+            planned = factors.get(name)
+            cells = rows[name]
+            others = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
+            if len(others):
+                raise BadInput(
+                    f"arm {arm!r} has {planned} by the study's file",
+                    place=f"study {study!r}",
+                    key=f"{name} = {others.iloc[0]}",
+                    cure=f"`unrolled run {study}` makes results of today's",
+                )
 
 
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:

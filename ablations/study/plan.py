@@ -4,11 +4,12 @@ Reports and MLflow read the plan and the ledger, never the study's file or the p
 has other trials and another plan, so that no old result can enter a new report.
 """
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
@@ -17,7 +18,7 @@ from unrolled.ablations.study import tuning
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.metric import Metric
 from unrolled.bench.tracking import Tracking, tracking_of
-from unrolled.bench.trial import Result, Trial
+from unrolled.bench.trial import Result, Trial, canonical, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
 
@@ -29,12 +30,14 @@ class PlannedArm(ArmDescription):
     """One arm, and the identity of its trial for each seed. The seeds are the study's or those of a search.
 
     An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial. `trials` are
-    in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2.
+    in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2. `trial_fields` are
+    the fields of each of its trials that enter the identity, but seed and device: see `Plan.trial`.
     """
 
     model: str
     title: str
     trials: Mapping[int, Id]
+    trial_fields: Mapping[str, Any]
     seedless: bool = False
 
     __pydantic_config__ = _STRICT  # how a stored one is read
@@ -65,7 +68,7 @@ class Plan:
     the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
     shipped study that was not changed: that was declared before there were results. `earlier` are the study's
     other plans of which there are results. `device`, cpu or cuda, is the same for every trial, so that no
-    contrast mixes the two; "" in a plan of an earlier version. `nondeterminism` is by how much two runs of
+    contrast mixes the two. `nondeterminism` is by how much two runs of
     one trial of a program's baseline differ, by metric: {} if they do not, None before this was measured.
     """
 
@@ -84,7 +87,7 @@ class Plan:
     tuned: tuple[PlannedArm, ...] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
     earlier: tuple[Declaration, ...] = ()
-    device: str = ""
+    device: str = "cpu"
     decide: str = "direction"
     nondeterminism: Mapping[str, float] | None = None
 
@@ -99,6 +102,12 @@ class Plan:
     def tracking(self) -> Tracking:
         """What is shown of its trials."""
         return tracking_of(self.trainer)
+
+    def trial(self, arm: PlannedArm, seed: int) -> Trial:
+        """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""
+        kind = trial_type(self.trainer)
+        seed = min(arm.trials) if arm.seedless else seed
+        return kind(**arm.trial_fields, seed=seed + arm.seed_offset, device=self.device)
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
@@ -155,6 +164,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
             model=str(arm.settings.get("model", "")),
             title=one.title,
             trials=ids,
+            trial_fields=shared_fields(one),
             seedless=arm.seedless,
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
         )
@@ -169,6 +179,13 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         **{key: getattr(study, key) for key in _COPIED},
     )
     return plan, [known[id] for id in plan.ids]
+
+
+def shared_fields(trial: Trial) -> dict[str, Any]:
+    """The fields that enter the identity of a trial, but its seed and device, as JSON has them."""
+    aside = {"seed", "device", *trial.uncounted}
+    fields_: dict[str, Any] = json.loads(canonical(trial.to_dict()))
+    return {name: value for name, value in fields_.items() if name not in aside}
 
 
 def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:

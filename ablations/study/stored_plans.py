@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
 from unrolled.ablations.study.loading import load
 from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
+from unrolled.ablations.study.plan_check import plan_faults
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import name_in, shipped
 from unrolled.bench.errors import BadInput
@@ -22,6 +23,7 @@ from unrolled.bench.trial import Trial, canonical
 
 PLAN = TypeAdapter(Plan)  # reads a stored plan
 _CURE = "run its study again, which sets it aside"
+_DAMAGED = "is damaged or no plan of this version"
 
 
 def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
@@ -175,9 +177,25 @@ def path_of(ledger: Ledger, study: str) -> Path:
 
 
 def _read(path: Path) -> Plan | None:
-    """The plan in a file; None where there is none. Raises BadInput where it cannot be read or is no plan."""
+    """The plan in a file; None where there is none.
+
+    Raises BadInput where it cannot be read, is no plan, or contradicts itself.
+    """
+    plan = read_unchecked(path)
+    if plan:
+        with explaining_misread(path, _DAMAGED, _CURE):
+            for fault in plan_faults(plan):
+                raise BadInput(f"is not what this version writes: {fault}", place=path, cure=_CURE)
+    return plan
+
+
+def read_unchecked(path: Path) -> Plan | None:
+    """The plan in a file, which may contradict itself (see `plan_faults`); None where there is none.
+
+    Raises BadInput where it cannot be read or is no plan.
+    """
     data = read_bytes(path)
     if data is None:
         return None
-    with explaining_misread(path, "is damaged or no plan of this version", _CURE):
+    with explaining_misread(path, _DAMAGED, _CURE):
         return PLAN.validate_json(canonical(unseal(data)["plan"]))

@@ -20,7 +20,8 @@ class ArmDescription:
     includes that model's chapter settings. `against` names the arm that this one is compared with, from which
     `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
     itself. An arm of a search names in `tunes` the arm whose `setting` is tuned, repeats its changes, and has
-    one `level`. An arm of a program that is `identical` may tell the same numbers as its baseline.
+    one `level`. An arm of a program that is `identical` may tell the same numbers as its baseline. A trial is
+    trained with a seed of the study, by which it is paired, plus `seed_offset`.
     """
 
     name: str
@@ -33,21 +34,20 @@ class ArmDescription:
     setting: str = ""
     level: Scalar = 0
     identical: bool = False
+    seed_offset: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):
     """One arm of a study with the complete settings of its trials.
 
-    `settings` are the fields of its trials but the seed. A trial is trained with one of `seeds` (the study's,
-    or the search's) plus `seed_offset`, and is paired without it. `also` are further names under which the
-    design declares an arm of the same settings.
+    `settings` are the fields of its trials but the seed. `seeds` are the study's, or the search's. `also` are
+    further names under which the design declares an arm of the same settings.
     """
 
     trainer: Trainer = field(repr=False, compare=False)
     settings: Settings
     seeds: tuple[int, ...]
-    seed_offset: int = 0
     also: tuple[str, ...] = ()
 
     @property

@@ -40,9 +40,10 @@ def planned(
         PlannedArm(
             name=arm,
             model=made[0].trial.model if made else "lm1",
-            title=arm,
+            title=made[0].trial.title if made else "",
             changes=(changes or {}).get(arm, {}),
             trials={r.trial.seed: r.trial.id for r in made},
+            trial_fields=plans.shared_fields(made[0].trial) if made else {},
         )
         for arm, made in (results or {}).items()
     )

@@ -136,10 +136,32 @@ def changed_loss(body: dict[str, Any]) -> None:
     body["result"]["metrics"]["valid_loss"] -= 0.5
 
 
-def another_rate(body: dict[str, Any]) -> None:
+def swapped_arms(body: dict[str, Any]) -> None:
     """The trials of one arm stand under the name of the other."""
     one, other = body["plan"]["arms"]
     one["trials"], other["trials"] = other["trials"], one["trials"]
+
+
+def swapped_seeds(body: dict[str, Any]) -> None:
+    """The trials of an arm stand under each other's seed."""
+    trials = body["plan"]["arms"][1]["trials"]
+    body["plan"]["arms"][1]["trials"] = dict(zip(trials, reversed(trials.values()), strict=True))
+
+
+def swapped_settings(body: dict[str, Any]) -> None:
+    """Trials and settings of one arm stand under the name and the changes of the other."""
+    swapped_arms(body)
+    one, other = body["plan"]["arms"]
+    one["trial_fields"], other["trial_fields"] = other["trial_fields"], one["trial_fields"]
+
+
+def another_title(body: dict[str, Any]) -> None:
+    body["plan"]["arms"][0]["title"] = "LMModel7"
+
+
+def a_distance(body: dict[str, Any]) -> None:
+    """Equal trials of the chapter are said to differ."""
+    body["plan"]["nondeterminism"] = {"valid_loss": 9.0}
 
 
 def no_machine(body: dict[str, Any]) -> None:
@@ -181,7 +203,14 @@ def test_a_fault_fails_a_bundle_all_of_whose_trials_are_the_same_again_whatever_
     [
         (reseals("ledger/trials", changed_loss), "comparison.csv: is not what the results give"),
         (other_curves, "its details are damaged or missing"),
-        (reseals("ledger/plans", another_rate), "was trained with another lr"),
+        (
+            reseals("ledger/plans", swapped_arms),
+            "arm 'lr .02': its trials have another seed, device",
+        ),
+        (reseals("ledger/plans", swapped_seeds), "another seed, device or setting (seeds 0, 1)"),
+        (reseals("ledger/plans", swapped_settings), "arm 'lr .02': its trials have another lr"),
+        (reseals("ledger/plans", another_title), "its trials have another title"),
+        (reseals("ledger/plans", a_distance), "equal trials are said to differ"),
         (a_word_in_a_figure, "index.html: is not what the results give"),
         (partial(move_a_point, pixels=9.0), "index.html: is not what the results give"),
         (another_page, "pages/index.html: is no page of these results"),
@@ -307,6 +336,19 @@ def test_foreign_code_runs_only_where_it_is_trusted_and_reads_the_bundles_own_te
 def author(made: Path, tmp_path: Path) -> Path:
     """A copy of the folder in which the study was run."""
     return shutil.copytree(made.parent, tmp_path / "author", ignore=shutil.ignore_patterns("*.zip"))
+
+
+def test_a_ledger_whose_plan_was_forged_is_neither_reported_nor_bundled_nor_verified(author: Path) -> None:
+    (file,) = (author / "results" / "plans").glob("*.json")
+    files = {"plans/one": file.read_bytes()}
+    reseals("plans", swapped_seeds)(files)
+    file.write_bytes(files["plans/one"])
+    for words in (["report"], ["verify"], ["show"], ["bundle", "-o", "small.zip"]):
+        done = call(author, *words, "small")
+        assert (done.returncode, done.stderr.count("\n")) == (
+            2,
+            1,
+        ) and "is not what this version writes" in done.stderr
 
 
 def test_a_text_that_may_not_be_passed_on_is_left_out_and_missed_in_the_replay(

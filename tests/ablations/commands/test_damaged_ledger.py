@@ -180,7 +180,14 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
         ledger.record(replace(result, trial=older))
         ledger.path(id).unlink()
         new[id] = older.id
-    arms = [replace(arm, trials={s: new[id] for s, id in arm.trials.items()}) for arm in plan.arms]
+    arms = [
+        replace(
+            arm,
+            trials={seed: new[id] for seed, id in arm.trials.items()},
+            trial_fields={**arm.trial_fields, "versions": "torch 2.5.0"},
+        )
+        for arm in plan.arms
+    ]
     stored_plans.store(replace(plan, arms=tuple(arms)), ledger)
     done = call(copy, "run", "small.toml", "--seeds", "0")
     line = f"torch 2.5.0 → {version('torch')}: 3 trials to train; the earlier results stay in the ledger"

@@ -135,6 +135,8 @@ def test_other_words_in_a_studys_file_change_no_design(models) -> None:
         (lambda table: pd.concat([table, unrolled.shipped("order")]), "give that of one study"),
         (lambda table: table[:0], "give that of one study"),
         (lambda table: table.assign(status="well"), "^study 'models': "),
+        (lambda table: table.assign(lr=0.5), "lr = 0.5: arm 'LMModel4' has 0.003 by"),
+        (lambda table: table.assign(tying=True), "tying = True: arm 'LMModel4' has None by"),
         (lambda table: table.assign(valid_loss="n/a"), "^study 'models': "),
         (lambda table: table.drop(columns="valid_loss"), "^study 'models': "),
     ],

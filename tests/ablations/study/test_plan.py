@@ -1,13 +1,15 @@
 """A stored plan decides what a report shows, so whatever happens to its file is noticed."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from unrolled.ablations.ledger import Ledger, seal
-from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.plan import Plan, PlannedArm, shared_fields
 from unrolled.ablations.study.retraining import reasons
 from unrolled.ablations.study.stored_plans import all_stored, store, stored
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -16,9 +18,20 @@ from unrolled.bench.files import save
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import failure
 
-ARM = PlannedArm(
-    name="a", model="lm4", title="LMModel4", changes={"lr": 0.1}, trials={0: "0" * 16, 7: "f" * 16}
-)
+
+def arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
+    """A baseline of trials that no study makes, as their code has no hash."""
+    trials = {seed: ChapterTrial(model="stub", seed=seed, **settings) for seed in seeds}
+    return PlannedArm(
+        name="a",
+        model="stub",
+        title="stub",
+        trials={seed: trial.id for seed, trial in trials.items()},
+        trial_fields=shared_fields(next(iter(trials.values()))),
+    )
+
+
+ARM = arm((0, 7))
 PLAN = Plan(
     study="s",
     question="q?",
@@ -104,14 +117,56 @@ def test_a_sealed_plan_with_other_content_is_refused(
         stored("s", ledger)
 
 
+WIDE = replace(arm((0, 7), options={"hidden": 8}), name="wide", changes={"hidden": 8})
+HONEST = replace(PLAN, arms=(ARM, WIDE))
+
+
+def other(**facts: Any) -> dict[str, Any]:
+    """The facts of a plan whose second arm has these."""
+    return {"arms": (ARM, replace(WIDE, **facts))}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            other(trials={0: WIDE.trials[7], 7: WIDE.trials[0]}),
+            "seed, device or setting (seeds 0, 7)",
+        ),
+        (other(trials={0: WIDE.trials[7], 7: WIDE.trials[7]}), "seed, device or setting (seeds 0)"),
+        (other(trials=ARM.trials), "seed, device or setting (seeds 0, 7)"),
+        (other(seed_offset=7), "seed, device or setting (seeds 0, 7)"),
+        ({"device": "cuda"}, "seed, device or setting (seeds 0, 7)"),
+        ({"seeds": (0,), "looks": (1,)}, "its seeds are not the plan's"),
+        (other(trials=ARM.trials, trial_fields=ARM.trial_fields), "another hidden than"),
+        (other(changes={"hidden": 16}), "another hidden than"),
+        (other(changes={}), "another hidden than"),
+        (other(changes={"hidden": 8, "tying": True}), "another tying than"),
+        (other(model="lm6"), "another model than"),
+        ({"nondeterminism": {"valid_loss": 0.1}}, "equal trials are said to differ"),
+        (other(trial_fields={}), "is damaged or no plan of this version"),
+        (other(trials={}), "its seeds are not the plan's"),
+    ],
+)
+def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_aside(
+    ledger: Ledger, file: Path, changed: dict[str, Any], said: str
+) -> None:
+    store(HONEST, ledger)
+    assert stored("s", ledger) == HONEST
+    save(file, seal({"plan": asdict(replace(HONEST, **changed))}))
+    with pytest.raises(BadInput) as refused:
+        stored("s", ledger)
+    assert said in refused.value.rule
+    store(HONEST, ledger)
+    assert stored("s", ledger) == HONEST
+
+
 # When a plan was declared. Trials are real, as their identities name the results.
 
 
 def planned(study: str, seeds: range, lr: float = 0.01, when: float = 0.0) -> Plan:
-    trials = {seed: ChapterTrial(model="stub", seed=seed, lr=lr).id for seed in seeds}
-    return replace(
-        PLAN, study=study, hash=f"{study} {seeds} {lr}", arms=(replace(ARM, trials=trials),), planned=when
-    )
+    facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "planned": when}
+    return replace(PLAN, seeds=tuple(seeds), arms=(arm(seeds, lr=lr),), **facts)
 
 
 def train(ledger: Ledger, seeds: range) -> None:
@@ -133,11 +188,11 @@ def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) ->
 def test_a_plan_of_more_than_ten_seeds_keeps_its_order_and_the_distance_of_equal_trials(
     tmp_path: Path,
 ) -> None:
-    ledger, plan = Ledger(tmp_path), replace(planned("s", range(5, 45)), seeds=tuple(range(5, 45)))
+    ledger, plan = Ledger(tmp_path), planned("s", range(5, 45))
     store(plan, ledger)
     train(ledger, range(5, 45))
-    measured = store(replace(plan, nondeterminism={"loss": 0.1}), ledger)
-    assert measured.nondeterminism == {"loss": 0.1}
+    measured = store(replace(plan, nondeterminism={}), ledger)
+    assert measured.nondeterminism == {}
     assert store(plan, ledger) == measured, "of one that has not measured it"
     assert (stored("s", ledger).ids, stored("s", ledger).earlier) == (plan.ids, ())
 
@@ -147,7 +202,7 @@ def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path
     train(ledger, range(1))
     assert reasons(plan, plan, [ChapterTrial(model="stub", seed=0, lr=0.01)], ledger) == []
     edited = ChapterTrial(model="stub", seed=0, lr=0.01, source="edited")
-    now = replace(plan, arms=(replace(ARM, trials={0: edited.id}),))
+    now = replace(plan, arms=(arm([0], source="edited"),))
     (line,) = reasons(plan, now, [edited], ledger)
     assert line.startswith("the code was edited: 1 trial")
 
