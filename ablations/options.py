@@ -152,6 +152,8 @@ class CompareOptions(RunOptions):
     """Pairs are random splits of one data set, of which this share tests."""
     metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
     """What is compared, and the difference that does not matter, such as accuracy=0.02."""
+    kind: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
+    """The kind of a metric that is no quality: time, speed or memory, such as epoch_seconds=time."""
     baseline: Annotated[str, Parameter(group=TABLES)] = ""
     """The arm to compare with (default: that of the first row)."""
     lower: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()

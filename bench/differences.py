@@ -1,45 +1,63 @@
 """Every number of a result by name, so that two results of one trial can be compared. Imports no torch.
 
-Clocks and memory are left out, as they differ from run to run. A result is what `Result.to_dict` writes.
+Times, speeds and memory that Unrolled measures are left out, as they differ from run to run; so are the
+metrics that a caller names. A result is what `Result.to_dict` writes.
 """
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
+from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import canonical
 
-_CLOCKS = re.compile(
-    r"\b(clock|duration|elapsed|fps|gpu|hours|latency|memory|milliseconds?|minutes|rss|runtime|sec|seconds?"
-    r"|speed|system|throughput|times?|vram)\b"
-    r"|\bms\b(?! ssim)|\bs per\b|\bper s\b"
-)
-"""Words in the names of times, speeds and memory, which differ from run to run."""
 _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
 
-def measured(result: Mapping[str, Any]) -> dict[str, str]:
-    """Curves and metrics of a result, as JSON by name ("valid_loss at 3").
+def measured_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The curve and the final value of each metric of a result, as JSON by name ("valid_loss at 3").
 
     Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
     """
-    curves = result.get("curves", {}).items()
-    found = {f"{name} at {step:g}": value for name, points in curves for step, value in points}
-    found |= result.get("metrics", {})
-    return {name: _text(value) for name, value in found.items() if not is_clock(name)}
+    by_metric: dict[str, dict[str, str]] = {}
+    for name, points in result.get("curves", {}).items():
+        by_metric[name] = {f"{name} at {step:g}": _text(value) for step, value in points}
+    for name, value in result.get("metrics", {}).items():
+        by_metric.setdefault(name, {})[name] = _text(value)
+    return {name: values for name, values in by_metric.items() if kind_of(name) == "quality"}
 
 
-def numbers(result: Mapping[str, Any]) -> dict[str, str]:
-    """The values that a second training must reproduce: status, measurements, proofs, records."""
+def measured(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
+    """The curves and final values of the metrics of a result, but for those of `leave_out`.
+
+    Raises as `measured_by_metric` does.
+    """
+    values: dict[str, str] = {}
+    for metric, of_metric in measured_by_metric(result).items():
+        if metric not in leave_out:
+            values |= of_metric
+    return values
+
+
+def fingerprint(result: Mapping[str, Any], leave_out: Container[str] = ()) -> str:
+    """sha256 of the curves and final values of the metrics of a result, but for those of `leave_out`."""
+    return hashlib.sha256(canonical(measured(result, leave_out))).hexdigest()
+
+
+def numbers(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
+    """The values that a second training must reproduce: status, measurements, proofs, records.
+
+    A program's fingerprint `numbers` is a hash of measurements that are compared one by one.
+    """
     ended = {name: result.get(name, "") for name in ("status", "reason")}
     proofs = {f"witness {factor}": seen for factor, seen in result.get("witnesses", {}).items()}
     proofs |= result.get("records", {})
-    proofs |= {f"fingerprint {name}": mark for name, mark in result.get("fingerprints", {}).items()}
+    marks = result.get("fingerprints", {}).items()
+    proofs |= {f"fingerprint {name}": mark for name, mark in marks if name != "numbers"}
     proofs |= {"trace": result.get("trace", {})}
     return {
         **{name: _text(value) for name, value in ended.items()},
-        **measured(result),
+        **measured(result, leave_out),
         **{name: _text(value) for name, value in proofs.items()},
     }
 
@@ -50,12 +68,6 @@ def differences(one: Mapping[str, str], two: Mapping[str, str]) -> Iterator[tupl
         a, b = one.get(name, "none"), two.get(name, "none")
         if a != b:
             yield name, a, b
-
-
-def is_clock(name: str) -> bool:
-    """Whether a metric is a time, a speed or memory, by words and units in its name, also in MLflow."""
-    per_second = re.sub(r"/s\b|\(s\)|\[s\]", " per s ", name.lower())
-    return bool(_CLOCKS.search(re.sub(r"[\W_]+", " ", per_second)))
 
 
 def _text(value: Any) -> str:

@@ -1,18 +1,28 @@
-"""Metrics: what arms are judged by, and whether lower or higher is better.
+"""Metrics: what arms are judged by, of what kind they are, and whether lower or higher is better.
 
-A direction is declared, or known by the metric's whole name. It is never guessed from a word within the name:
-`neg_log_loss` is a loss whose higher values are better.
+A direction is declared, or known by the metric's whole name; a kind is declared, or known of what Unrolled
+measures itself. Neither is guessed from a word within the name: `neg_log_loss` is a loss whose higher values
+are better, and `time_series_mae` is no time.
 """
 
 import math
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, get_args
 
 from unrolled.bench.errors import BadInput, require
 
 Better = Literal["higher", "lower"]
+Kind = Literal["quality", "time", "speed", "memory"]
+
+MEASURED: dict[str, Kind] = {
+    **dict.fromkeys(("seconds", "speed_train_seconds", "speed_valid_seconds"), "time"),
+    **dict.fromkeys(("speed_train", "speed_valid", "speed_steady", "gpu_utilisation"), "speed"),
+    **dict.fromkeys(("memory_peak", "gpu_memory_peak", "gpu_memory_used"), "memory"),
+}
+"""The kinds of what Unrolled measures of a trial, by name. It differs from run to run."""
+_BETTER: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
 
 _HIGHER = """
 accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision recall sensitivity specificity
@@ -48,10 +58,18 @@ class Metric:
     delta: float  # in the metric's unit
     better: str = ""  # higher | lower; "" is that of KNOWN
     ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `judged`
+    kind: str = ""  # quality | time | speed | memory; "" is that of `kind_of`
 
     def __post_init__(self) -> None:
-        """Complete the direction, so that equal metrics are equal."""
-        object.__setattr__(self, "better", self.better or direction(self.name))
+        """Complete kind and direction, so that equal metrics are equal."""
+        known_kind = kind_of(self.name)
+        kind = self.kind or known_kind
+        key = f"kind of {self.name} = {kind}"
+        require(kind in get_args(Kind), f"should be one of {', '.join(get_args(Kind))}", key=key)
+        rule = f"it is a {known_kind}, which Unrolled measures itself"
+        require(known_kind in ("quality", kind), rule, key=key, cure="leave the kind out")
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "better", self.better or _BETTER.get(kind) or direction(self.name))
         known = self.better in ("higher", "lower")
         require(known, "should be higher or lower", key=f"better of {self.name} = {self.better}")
 
@@ -65,9 +83,19 @@ class Metric:
         return 100 * math.log(value) if value > 0 else math.nan
 
     @property
+    def is_quality(self) -> bool:
+        """Whether it is what a trial computes, and neither a time, a speed nor memory."""
+        return self.kind == "quality"
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether a lower value is better."""
         return self.better == "lower"
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of a metric that Unrolled measures, also by its name in MLflow; of any other one quality."""
+    return MEASURED.get(name.replace("/", "_"), "quality")
 
 
 def direction(name: str) -> Better:

@@ -16,7 +16,7 @@ from unrolled.ablations.study.study_file import StudyFile
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import KNOWN
+from unrolled.bench.metric import KNOWN, MEASURED
 
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
@@ -34,7 +34,9 @@ INTRODUCTIONS = {
         "Metrics whose direction is known by the whole name, in any case, also behind `train_`, `valid_`, "
         "`val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Of any other one it is "
         'declared: `better = "higher"` or `"lower"` in a study, `--higher NAME` or `--lower NAME` on the '
-        "command line."
+        'command line. So is a kind, `kind = "time"` or `--kind NAME=time`: of a time and of memory lower is '
+        "better, of a speed higher. Known are the kinds of what Unrolled measures itself: "
+        f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time`, `grid` and `[tuning]`, and of "

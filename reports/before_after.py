@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from unrolled.bench.differences import is_clock
 from unrolled.bench.errors import BadInput
 from unrolled.bench.machine_kind import mixed
 from unrolled.bench.metric import Metric
@@ -112,7 +111,7 @@ def compare_results(
     added = [name for name in rows_after if name not in rows]
     machines = [(row.machine, row_after.machine) for arm in arms for row, row_after in arm.pairs.values()]
     kinds = [kind for pair in machines for kind in pair]
-    if is_clock(metric.name) and any(kinds) and (reason := unlike(kinds)):  # a table records no machine
+    if not metric.is_quality and any(kinds) and (reason := unlike(kinds)):  # a table records no machine
         raise BadInput(reason, place=after.name, key=metric.name, cure="train both sides on one machine")
     ratios, unlike_speeds = ratios_of_like_machines({arm.name: arm.speeds for arm in arms}, margin)
     verdicts = _judge_arms(arms, metric, design)

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from unrolled.bench.differences import is_clock
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import canonical
 from unrolled.reports.arms import finished, mean_of, trial_of
 from unrolled.reports.comparison import ComparedArm, Comparison
@@ -75,7 +75,7 @@ def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> 
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
     difference = machine_difference(kind(result.environment) for result in both)
-    return {name: v for name, v in spent.items() if not (difference and is_clock(name))}
+    return {name: v for name, v in spent.items() if not difference or kind_of(name) == "quality"}
 
 
 def _cost(arm: MeasuredArm, name: str) -> float | None:

@@ -104,7 +104,8 @@ def _print_verdicts(compared: Comparison) -> int:
     return FAILED if worse else 0
 
 
-_ELSEWHERE = ("arm", "pair", "folds", "test_share", "metric", "baseline", "lower", "higher", "experiment")
+_METRICS = ("metric", "kind", "lower", "higher")
+_ELSEWHERE = ("arm", "pair", "folds", "test_share", "baseline", "experiment", *_METRICS)
 _OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
 _NOT_OF_TWO = ("baseline", "experiment", "out", *TRAINING)
 _BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
@@ -170,7 +171,7 @@ def _before_after(sources: Sequence[str], options: CompareOptions) -> int:
 
 
 def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
-    flags = ("study", "metric", "lower", "higher", *COLUMNS)
+    flags = ("study", *_METRICS, *COLUMNS)
     refuse(options, flags, "is for results, and these are benchmarks", "leave it out")
     sides = map(tables.timings, sources)
     return compare_timings(*sides, margin=options.speed_margin, require_speed=options.require_speed)
@@ -179,7 +180,7 @@ def _timings(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
 def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
     """The baseline decides what is asked, unless the command does: a change cannot lower its own bar."""
     refuse(options, COLUMNS, "is for tables", "leave it out")
-    tables.check_directions(options)
+    tables.check_metric_flags(options)
     name, delta = (*options.metric, "")[0], 0.0
     if "=" in name:
         name, delta = tables.metric_and_delta(name)
@@ -195,7 +196,7 @@ def _results(sources: Sequence[str], options: CompareOptions) -> BeforeAfter:
         place=before.name,
         cure=f"give --metric {name}=0.02",
     )
-    metric = replace(tables.metric(name, delta, options, declared.better if declared else ""), ratio=ratio)
+    metric = replace(tables.metric(name, delta, options, declared), ratio=ratio)
     return _of_both(before, after, metric, options)
 
 

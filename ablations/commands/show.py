@@ -16,8 +16,8 @@ from unrolled.ablations.study.retraining import find
 from unrolled.ablations.study.study_file import shipped
 from unrolled.ablations.training.comparison import PRESENTATIONS
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.differences import is_clock
 from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import duration
 
@@ -117,9 +117,9 @@ def _wrapped(parts: Sequence[str]) -> list[str]:
 
 def _curves(result: Result) -> list[str]:
     """A line for each metric that has a curve: its first and last value, the lowest and the highest."""
-    told = {name: points for name, points in result.curves.items() if points and not is_clock(name)}
-    width = max(map(len, told), default=0)
-    return [f"{name:<{width}}  {_curve(points)}" for name, points in told.items()]
+    curves = {n: points for n, points in result.curves.items() if points and kind_of(n) == "quality"}
+    width = max(map(len, curves), default=0)
+    return [f"{name:<{width}}  {_curve(points)}" for name, points in curves.items()]
 
 
 def _curve(points: Sequence[tuple[float, float]]) -> str:

@@ -149,7 +149,7 @@ def of_page(table: pd.DataFrame, source: str) -> bool:
 
 def columns(options: CompareOptions) -> Columns:
     """How the rows of a table are read, by the flags. Raises BadInput."""
-    check_directions(options)
+    check_metric_flags(options)
     metrics = [metric(*metric_and_delta(given), options) for given in options.metric]
     arms = tuple(filter(None, (column.strip() for column in options.arm.split(","))))
     for key, given in (("--metric", metrics), ("--arm", arms)):
@@ -191,15 +191,28 @@ def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
 
 
-def metric(name: str, delta: float, options: CompareOptions, declared: str = "") -> Metric:
-    """The metric with the direction that --lower or --higher gives it, else the `declared` one, if any."""
+def metric(name: str, delta: float, options: CompareOptions, declared: Metric | None = None) -> Metric:
+    """The metric with the kind and direction that flags give it, else those of the `declared` one, if any."""
+    kind = dict(map(_name_and_kind, options.kind)).get(name, declared.kind if declared else "")
     flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
-    return Metric(name, delta, flags[0] if flags else declared)
+    better = flags[0] if flags else declared.better if declared else ""
+    return Metric(name, delta, better, kind=kind)
 
 
-def check_directions(options: CompareOptions) -> None:
-    """Raise BadInput for --lower and --higher of something that is no --metric, or of both."""
+def _name_and_kind(given: str) -> tuple[str, str]:
+    """The two sides of "epoch_seconds=time"."""
+    name, _, kind = given.rpartition("=")
+    return name, kind
+
+
+def check_metric_flags(options: CompareOptions) -> None:
+    """Raise BadInput for --lower, --higher and --kind of something that is no --metric, or given twice."""
     names = {given.rpartition("=")[0] or given for given in options.metric}
+    kinds = [_name_and_kind(given)[0] for given in options.kind]
+    for name, given in zip(kinds, options.kind, strict=True):
+        once = name in names and kinds.count(name) == 1
+        cure = "give a column of --metric, and once: --kind epoch_seconds=time"
+        require(once, "names no metric, or one twice", place=f"--kind {given}", cure=cure)
     for flag, columns, others in (
         ("lower", options.lower, options.higher),
         ("higher", options.higher, options.lower),

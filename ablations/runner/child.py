@@ -50,11 +50,13 @@ class TaskSpec:
     work: str = ""  # the function that it calls, by its import name; "" for the trial's own
     preload: Sequence[str] = ()  # modules by name, plug-ins by path
     limits: Limits = Limits()
+    resumes: bool = True  # goes on from what a killed attempt left
 
     def of(self, trial: Trial) -> "TaskSpec":
         """The same for one trial: its own work, and what it needs of the modules."""
         preload = tuple(trial.modules(self.preload))
-        return TaskSpec(work=self.work or trial.work, preload=preload, limits=self.limits)
+        work = self.work or trial.work
+        return TaskSpec(work=work, preload=preload, limits=self.limits, resumes=self.resumes)
 
 
 def main(

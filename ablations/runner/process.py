@@ -94,6 +94,8 @@ def run_alone(
     attempt, result = 0, None
     while result is None:
         attempt += 1
+        if not task.resumes:
+            remove_checkpoints(checkpoints, trial)
         end = _run_attempt(trial, task, checkpoints, stop, gpu)
         if end.stopped:
             return None

@@ -7,7 +7,6 @@ from typing import Any
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trainer import Settings, Trainer
-from unrolled.bench.differences import is_clock
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Scalar, Trial, canonical
 
@@ -110,7 +109,7 @@ class Study:
     @property
     def clocks(self) -> list[str]:
         """The metrics of time, speed or memory that it judges: its trials run one at a time."""
-        return [metric.name for metric in self.metrics if is_clock(metric.name)]
+        return [metric.name for metric in self.metrics if not metric.is_quality]
 
     @property
     def contrasts(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from unrolled.ablations.study.errors import error_context, explain
 from unrolled.ablations.study.seeds import MOST
 from unrolled.bench.chapter.text import contents
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import Kind, Metric
 
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
@@ -148,8 +148,11 @@ GPU, `gpu_memory_peak`"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
 which is meant for times"""
+    kind: Kind | None = None
+    """`"time"`, `"speed"` or `"memory"` of a metric that differs from run to run, as the cost of training \
+does: trials are then trained one at a time; by default `"quality"`, but for what Unrolled measures itself"""
     better: Literal["higher", "lower"] | None = None
-    """whether higher or lower is better, where it is not as known of the name ([Metrics](#metrics))"""
+    """whether higher or lower is better, where kind and name do not tell it ([Metrics](#metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
     """what counts of a program's curve: its last value, its best one, or the mean of so many last ones"""
 
@@ -165,7 +168,7 @@ which is meant for times"""
         """The same as what arms are judged by."""
         ratio = isinstance(self.delta, str)
         delta = float(str(self.delta).rstrip("% "))
-        return Metric(self.name, delta, self.better or "", ratio)
+        return Metric(self.name, delta, self.better or "", ratio, self.kind or "")
 
 
 class ProgramTable(Table):

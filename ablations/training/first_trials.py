@@ -12,9 +12,9 @@ from unrolled.ablations.runner.parallel import run_aside
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.training.study_run import StudyRun, trial_conditions
-from unrolled.bench.differences import is_clock
+from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import Result
 
 SEEDS, MORE_SEEDS = 2, 5
@@ -38,8 +38,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
         first = next(trial for trial in study_run.trials if trial.id == ids[0])
         if not study_run.has_time_for(first):
             return False
-        conditions = trial_conditions([first], study_run.options, study_run.device)
-        repeated, interrupted = run_aside([first], conditions)
+        repeated, interrupted = run_aside([first], study_run.conditions([first]))
         if again := repeated.get(first.id):
             _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
             measured = replace(plan, nondeterminism=_distance(known[first.id], again))
@@ -47,7 +46,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
             study_run.plan = plan
         if interrupted:
             return True
-    if plan.nondeterminism or all(is_clock(metric.name) for metric in plan.metrics):
+    if plan.nondeterminism or not any(metric.is_quality for metric in plan.metrics):
         return False
     if _seeds_tie(arms[0], known):  # by chance, if what is told is coarse: more of them tell
         others = [arms[0].trials[seed] for seed in plan.seeds[SEEDS:MORE_SEEDS]]
@@ -96,7 +95,7 @@ def _distance(one: Result, two: Result) -> dict[str, float]:
     """
     if one.fingerprints == two.fingerprints and one.status == two.status:
         return {}
-    names = sorted(name for name in one.metrics.keys() & two.metrics.keys() if not is_clock(name))
+    names = sorted(name for name in one.metrics.keys() & two.metrics.keys() if kind_of(name) == "quality")
     distances = {name: abs(one.metrics[name] - two.metrics[name]) for name in names}
     return {name: distance for name, distance in distances.items() if isfinite(distance)}
 
@@ -130,7 +129,7 @@ def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, R
         cure="seed every random draw with it, or let it tell a finer number, such as a loss",
     )
     shown = " and ".join(map(str, seeds))
-    speed = any(is_clock(metric.name) for metric in plan.metrics)  # may change alone
+    speed = not all(metric.is_quality for metric in plan.metrics)  # may change alone
     for arm in arms[1:] if not speed else ():
         base = arm.against or baseline
         if arm.changes and not arm.identical and marks[arm.name] == marks[base]:

@@ -122,13 +122,21 @@ class StudyRun:
             return run_trials(
                 todo,
                 self.ledger,
-                trial_conditions(todo, options, self.device),
+                self.conditions(todo),
                 retry=strict or options.retry,
                 fail_fast=strict or options.fail_fast,
                 wanted=self._wants,
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
             )
+
+    def conditions(self, trials: Iterable[Trial]) -> TrialConditions:
+        """How and where these trials are run: from the start where a time is judged.
+
+        The time of a part of a program would be too short. A model of the chapter adds up its attempts.
+        """
+        timed = self.plan.of_program and not all(metric.is_quality for metric in self.plan.metrics)
+        return replace(trial_conditions(trials, self.options, self.device), resumes=not timed)
 
     def _remaining(self) -> tuple[int, str]:
         """How many trials the next look still needs, and the status line if there are several looks.

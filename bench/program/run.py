@@ -1,7 +1,6 @@
 """One trial of a program, in the process that the runner gives it: start it, listen, read its numbers."""
 
 import glob
-import hashlib
 import importlib.util
 import inspect
 import math
@@ -22,13 +21,13 @@ from types import ModuleType
 from typing import IO, Any
 
 from unrolled.bench import machine
-from unrolled.bench.differences import is_clock
+from unrolled.bench.differences import fingerprint
 from unrolled.bench.errors import BadInput, suggestion
 from unrolled.bench.program.output import SimilarLine, Told, read_files
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial, distributions
 from unrolled.bench.table_files import parse_row
-from unrolled.bench.trial import DISK_LIMIT, Result, canonical, failure
+from unrolled.bench.trial import DISK_LIMIT, Result, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
@@ -73,7 +72,9 @@ def run_trial(trial: ProgramTrial) -> Result:
     result = _conclude(trial, failed, metrics, told)
     if result.done:
         _keep(trial, out)
-    return replace(result, metrics=metrics, **facts)
+    result = replace(result, metrics=metrics, **facts)
+    marks = {"numbers": fingerprint(result.to_dict())} if result.done else {}
+    return replace(result, fingerprints=marks)
 
 
 def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], told: Told) -> Result:
@@ -86,26 +87,21 @@ def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], to
             return failure(trial, f"diverged: {name} is {value}", status="diverged")
     if reason := failed or _missing(trial, told.last) or _other_settings(trial, told):
         return failure(trial, reason)
-    numbers = [{n: x for n, x in part.items() if not is_clock(n)} for part in (metrics, told.curves)]
     proofs = {
         name: {"ok": True, "declared": value, "seen": value}
         for name, value in trial.settings.items()
         if name in told.settings
     }
-    digest = hashlib.sha256(canonical(numbers)).hexdigest()
-    return Result(trial=trial, status="done", witnesses=proofs, fingerprints={"numbers": digest})
+    return Result(trial=trial, status="done", witnesses=proofs)
 
 
 def _own_folder(trial: ProgramTrial) -> Path:
     """The trial's own folder, which its command line calls {out}.
 
-    What an earlier attempt left there is kept, unless a time is judged: that of a part would be too short.
+    What an earlier attempt left there is kept.
     """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
-    if any(map(is_clock, trial.wanted)):
-        shutil.rmtree(out, ignore_errors=True)
-        out.with_suffix(".rows").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     return out.absolute()
 

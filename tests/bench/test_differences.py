@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.differences import differences, is_clock, numbers
+from unrolled.bench.differences import differences, numbers
 from unrolled.bench.trial import Result
 
 RESULT = Result(
@@ -52,7 +52,7 @@ def test_every_point_of_a_curve_is_compared_to_its_last_digit() -> None:
     assert between(RESULT, nudged) == [("valid_loss at 3", repr(0.5), repr(0.5 + 1e-15))]
 
 
-def test_clocks_and_memory_are_not_compared() -> None:
+def test_times_speeds_and_memory_that_unrolled_measures_are_not_compared() -> None:
     slower = replace(
         RESULT,
         curves={**RESULT.curves, "speed_train_seconds": ((1.0, 9.0),)},
@@ -63,29 +63,12 @@ def test_clocks_and_memory_are_not_compared() -> None:
     assert between(RESULT, slower) == []
 
 
-@pytest.mark.parametrize(
-    ("name", "clock"),
-    [
-        ("latency_ms", True),
-        ("runtime", True),
-        ("elapsed", True),
-        ("ms_per_step", True),
-        ("tokens/s", True),
-        ("it_per_sec", True),
-        ("epoch_time", True),
-        ("forward_ms_p50", True),
-        ("step (ms)", True),
-        ("train (s)", True),
-        ("s_per_it", True),
-        ("ms_ssim", False),
-        ("r_s", False),
-        ("sentiment", False),
-        ("timely", False),
-        ("loss", False),
-    ],
-)
-def test_a_clock_is_known_by_a_whole_word_or_a_unit(name: str, clock: bool) -> None:
-    assert is_clock(name) == clock
+def test_a_metric_of_the_program_s_own_is_compared_whatever_words_are_in_its_name() -> None:
+    names = ("time_series_mae", "memory_recall", "system_prompt_score", "ms_per_step")
+    forged = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 5.0)})
+    told = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 0.0)})
+    assert [name for name, *_ in between(told, forged)] == list(names)
+    assert list(differences(numbers(told.to_dict(), names), numbers(forged.to_dict(), names))) == []
 
 
 def test_what_one_side_lacks_is_named_and_nan_is_itself() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import KNOWN, Metric, direction
+from unrolled.bench.metric import KNOWN, MEASURED, Metric, direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score speed_train"""
@@ -38,3 +38,22 @@ def test_a_declared_direction_comes_before_a_known_one_and_other_words_are_refus
 def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:
     assert Metric("loss", 0.1) == Metric("loss", 0.1, "lower")
     assert len(KNOWN) == len({name.lower() for name in KNOWN})
+
+
+@pytest.mark.parametrize("name", ["time_series_mae", "memory_recall", "system_prompt_score", "latency"])
+def test_a_kind_is_declared_or_that_of_what_is_measured_and_never_guessed(name: str) -> None:
+    assert Metric(name, 0.1, "higher").is_quality
+    assert [Metric(name, 0.1, kind=kind).better for kind in ("time", "speed", "memory")] == [
+        "lower",
+        "higher",
+        "lower",
+    ]
+    assert not any(Metric(measured, 0.1).is_quality for measured in MEASURED)
+    assert Metric("speed/train", 0.1).kind == "speed", "its name in MLflow"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("loss", "clock"), ("seconds", "quality"), ("seconds", "memory")])
+def test_an_unknown_kind_and_another_one_of_what_is_measured_are_refused(name: str, kind: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        Metric(name, 0.1, kind=kind)
+    assert refused.value.key == f"kind of {name} = {kind}"

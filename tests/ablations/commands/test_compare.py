@@ -59,6 +59,13 @@ def test_every_kind_of_file_gives_the_same_verdicts(compare, name: str) -> None:
         assert f"+{expected:.4f}" in shown and "better by more than δ" in shown
 
 
+def test_a_time_is_declared_by_its_kind_and_lower_is_better(compare) -> None:
+    FRAME.rename(columns={"accuracy": "epoch cost"}).to_csv("runs.csv", index=False)
+    flags = ("--metric", "epoch cost=0.02", "--kind", "epoch cost=time")
+    code, out, err = compare("runs.csv", *ASKED[:4], *flags)
+    assert (code, err) == (3, "") and "(lower is better" in out
+
+
 def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare) -> None:
     frame = FRAME[FRAME.model != "worse"].rename(columns={"accuracy": "loss"})
     frame.loc[(frame.model == "better") & (frame.seed < 3), "loss"] = float("inf")
@@ -195,6 +202,8 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("none.json", ASKED, "none.json: holds no benchmark"),
         ("runs.csv", (*ASKED[:4], "--metric", "seed=1"), "seed: whether higher or lower is better is"),
         ("runs.csv", (*ASKED, "--lower", "acuracy"), "--lower acuracy: names no metric, or one of both"),
+        ("runs.csv", (*ASKED, "--kind", "acuracy=time"), "--kind acuracy=time: names no metric"),
+        ("runs.csv", (*ASKED, "--kind", "accuracy=clock"), "kind of accuracy = clock: should be one of"),
         ("runs.csv", (*ASKED, "--lower", "accuracy", "--higher", "accuracy"), "--lower accuracy: names no"),
         ("runs.csv", (*ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI; leave it out"),
         ("runs.csv", (*ASKED, "--folds", "9", "--test-share", "0.1"), "--test-share: says what --folds says"),

@@ -12,7 +12,7 @@ import pytest
 from as_typed import mlflow_runs
 from called import call, succeed
 
-from unrolled.ablations.api import results, verdicts
+from unrolled.ablations.api import Study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.retraining import with_files
@@ -339,6 +339,14 @@ def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(
     told = PROGRAM + "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
     call(project(tmp_path / "project", told), "run", "mine.toml", "-j", "1")
     assert len((tmp_path / "project" / "train.py.runs").read_text().split()) == 6
+
+
+def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_nothing() -> None:
+    quality = {"name": "time_series_mae", "delta": 0.1, "better": "lower"}
+    time = {"name": "epoch_cost", "delta": "5%", "kind": "time"}
+    program = {"run": "echo {seed}"}
+    clocks = [Study("mine", program=program, baseline={}, metrics=[one]).clocks for one in (quality, time)]
+    assert clocks == [[], ["epoch_cost"]]
 
 
 def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:

@@ -26,13 +26,13 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 
-def run(folder: Path, program: str, **changes: object) -> Result:
+def run(folder: Path, program: str, *, resumes: bool = True, **changes: object) -> Result:
     """The result of a program with one seed."""
     (folder / "train.py").write_text(program)
     told = {"run": "python train.py {seed} {out}", "wanted": ("loss",), "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **told).identify()
     ledger = Ledger(folder / "results")
-    conditions = TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus)
+    conditions = TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus, resumes=resumes)
     run_trials([trial], ledger, conditions, retry=True)
     result = ledger.read(trial.id)
     assert result is not None
@@ -82,9 +82,9 @@ def test_a_program_that_a_limit_stopped_goes_on_from_its_own_checkpoint_under_a_
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
-def test_where_a_time_is_judged_a_killed_program_begins_anew(tmp_path: Path) -> None:
+def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> None:
     once = f"not os.path.exists('{tmp_path}/killed') and not open('{tmp_path}/killed', 'w').close()"
-    result = run(tmp_path, CHECKPOINTED.replace("first == 0", once), wanted=("seconds",))
+    result = run(tmp_path, CHECKPOINTED.replace("first == 0", once), resumes=False)
     assert result.done and result.attempts == 2 and result.metrics["began"] == 0
 
 
@@ -278,9 +278,3 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
     for result in ended:
         expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
         assert result.done and result.metrics["loss"] == expected
-
-
-def test_times_in_a_curve_make_no_program_random(tmp_path: Path) -> None:
-    code = 'import time; print(\'{"step": 1, "loss": 1, "tokens_per_second": %f}\' % time.time())'
-    marks = {run(tmp_path, f"{code}\n# {i}").fingerprints["numbers"] for i in range(2)}
-    assert len(marks) == 1
