@@ -22,6 +22,7 @@ MEASURED: dict[str, Kind] = {
     **dict.fromkeys(("memory_peak", "gpu_memory_peak", "gpu_memory_used"), "memory"),
 }
 """The kinds of what Unrolled measures of a trial, by name. It differs from run to run."""
+LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow
 _BETTER: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
 
 _HIGHER = """

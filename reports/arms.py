@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result, Trial
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise
 
 Value = TypeVar("Value")
-LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow
 
 Statuses = Mapping[str, Mapping[Any, str]]  # the status of every row by arm and, within it, by seed
 

@@ -10,7 +10,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import kind, mixed
 from unrolled.reports.arms import values
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.formats import interval, number, short
+from unrolled.reports.formats import distances, interval, number, short
 from unrolled.reports.statistics.arm_summary import divergence_interval
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
@@ -246,10 +246,10 @@ def not_deterministic(c: Comparison) -> str:
     """A sentence on a program of which two equal trials differ; "" for others."""
     if not c.design.nondeterminism:
         return ""
-    largest = ", ".join(f"{name} by {x:.2g}" for name, x in c.design.nondeterminism.items() if x)
+    differ = distances(c.design.nondeterminism)
     return (
-        f"Not deterministic: two trials of one seed differ ({largest or 'in their curves'}). Seeds pair the "
-        "arms less closely, and whether a setting has an effect at all was not checked."
+        f"Not deterministic: two trials of one seed differ ({differ}). Seeds pair the arms less closely, and "
+        "whether a setting has an effect at all was not checked."
     )
 
 

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.metric import Metric
-from unrolled.reports.arms import LARGEST
+from unrolled.bench.metric import LARGEST, Metric
 from unrolled.reports.design import Design, MeasuredArm
 
 LONGEST_NAME = 200

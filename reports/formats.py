@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from unrolled.bench.errors import visible
+from unrolled.bench.metric import LARGEST
 from unrolled.reports.statistics.interval import Interval
 
 MINUS = "−"
@@ -115,6 +116,13 @@ def pipe_table(rows: Sequence[Sequence[str]]) -> str:
     rows = list(zip(*kept, strict=True))
     lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def distances(apart: Mapping[str, float]) -> str:
+    """How far two trials are apart by each metric: "loss by 0.013"."""
+    shown = [f"{name} by {x:.2g}" for name, x in apart.items() if 0 < x < LARGEST]
+    shown += [f"{name}, which diverged once" for name, x in apart.items() if x >= LARGEST]
+    return ", ".join(shown) or "in their curves"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.arms import LARGEST, Statuses, trial_of
+from unrolled.reports.arms import Statuses, trial_of
 from unrolled.reports.design import Design
 from unrolled.reports.elsewhere import ROWS
 

@@ -21,7 +21,7 @@ from unrolled.ablations.study.loading import AA_NAME, AA_OFFSET
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.stored_plans import PLAN
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.differences import measured
+from unrolled.bench.differences import fingerprint, measured
 from unrolled.bench.errors import BadInput, require, suggestion, visible
 from unrolled.bench.machine_kind import kind
 from unrolled.bench.table_files import FORMATS
@@ -29,7 +29,10 @@ from unrolled.bench.trial import Result, canonical, trial_type
 from unrolled.reports.before_after import ResultSet
 from unrolled.reports.before_after_arms import WAITING
 
-_ASKED = ("study", "question", "about", "metrics", "seeds", "looks", "decide", "hash", "command", "trainer")
+_ASKED = (
+    *("study", "question", "about", "metrics", "seeds", "looks", "decide", "hash", "command", "trainer"),
+    "varying",
+)
 """The parts of a plan that are read, beside its arms."""
 _MISREAD = "is damaged, or of no known format", "run its study again"
 
@@ -179,11 +182,14 @@ def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> 
     shown = plan.tracking.numbers(result).items()
     held = {metric_key(name): value for name, value in shown if math.isfinite(value)}
     whole = {**stored, "metrics": {**result.metrics, **held}}
+    left_out = plan.irreproducible | set(map(metric_key, plan.irreproducible))
+    if "numbers" in prints:  # a program's own is of all that it told, what varies included
+        prints["numbers"] = fingerprint(stored, left_out)
     return {
         "status": result.status,
         "reason": result.reason or ("" if metric in result.metrics else f"there is no {metric}"),
         "fingerprints": " ".join(f"{n}={mark}" for n, mark in sorted(prints.items())) or result.reason,
-        "numbers": measured(whole) if prints else {},
+        "numbers": measured(whole, left_out) if prints else {},
         "settings": _settings(stored["trial"]),
         "task": tuple(result.trial.task),
         "machine": kind(result.environment),

@@ -3,7 +3,7 @@
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -27,8 +27,9 @@ from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import differences, numbers
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.metric import MEASURED
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import short
+from unrolled.reports.formats import listed, short
 
 
 @run_folder.used()
@@ -72,7 +73,8 @@ def replay(
     kind_of_device = results[0].trial.device  # which is that of all trials of a plan
     device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
     conditions = trial_conditions([result.trial for result in results], options, device)
-    for again in replays(results, conditions, plan.nondeterminism or {}):
+    left_out = plan.irreproducible
+    for again in replays(results, conditions, plan.nondeterminism or {}, left_out):
         trial = again.result.trial
         arm = plan.arm_names[trial.id]
         if again.unplayed:
@@ -89,7 +91,8 @@ def replay(
     if unplayed:
         why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
         parts.append(f"{unplayed.total()} could not be replayed ({why})")
-    print(", ".join(parts))
+    told = {name for result in results for name in result.metrics} & left_out - {*MEASURED}
+    print(", ".join(parts) + (f"; not compared: {visible(listed(sorted(told)))}" if told else ""))
     if unplayed["interrupted"] and not differ:
         return 130
     return 0 if same == len(results) else 1
@@ -122,8 +125,12 @@ def replays(
     results: Sequence[Result],
     conditions: TrialConditions = TrialConditions(),
     apart: Mapping[str, float] = {},
+    left_out: Collection[str] = (),
 ) -> Iterator[Replay]:
-    """Train each trial again where today's code and data still make it."""
+    """Train each trial again where today's code and data still make it.
+
+    The metrics `left_out` are not compared.
+    """
     today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:
         again = Ledger(Path(folder))
@@ -131,10 +138,12 @@ def replays(
         for result in results:
             trial, why = today[result.trial.id]
             found = again.read(trial.id) if trial else None
-            yield _compared(result, found, why, apart) if trial else Replay(result, "", why)
+            yield _compared(result, found, why, apart, left_out) if trial else Replay(result, "", why)
 
 
-def _compared(result: Result, again: Result | None, why: str, apart: Mapping[str, float]) -> Replay:
+def _compared(
+    result: Result, again: Result | None, why: str, apart: Mapping[str, float], left_out: Collection[str]
+) -> Replay:
     if again is None:
         return Replay(result, unplayed="interrupted")
     if not (again.done or again.diverged):
@@ -143,7 +152,8 @@ def _compared(result: Result, again: Result | None, why: str, apart: Mapping[str
         return Replay(result, unplayed=f"{why}, {_apart(result, again)}")
     then, now = result.metrics, again.metrics
     near = [abs(then.get(name, inf) - now.get(name, inf)) <= REPEATS * most for name, most in apart.items()]
-    return Replay(result, differs="" if near and all(near) else difference(result, again))
+    left_out = {*left_out, *apart} if all(near) else left_out
+    return Replay(result, differs=difference(result, again, left_out))
 
 
 def _apart(result: Result, again: Result) -> str:
@@ -153,11 +163,11 @@ def _apart(result: Result, again: Result) -> str:
     return f"by which {name} is {abs(result.metrics[name] - again.metrics[name]):.2g} apart"
 
 
-def difference(result: Result, replay: Result) -> str:
+def difference(result: Result, replay: Result, left_out: Collection[str] = ()) -> str:
     """ "" for the same numbers; else the first step and tensor, and the first number, that differ."""
     from unrolled.bench.chapter.training.engine import first_difference
 
-    apart = list(differences(numbers(result.to_dict()), numbers(replay.to_dict())))
+    apart = list(differences(numbers(result.to_dict(), left_out), numbers(replay.to_dict(), left_out)))
     if not apart:
         return ""
     name, was, now = apart[0]

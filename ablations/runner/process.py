@@ -95,7 +95,7 @@ def run_alone(
     while result is None:
         attempt += 1
         if not task.resumes:
-            remove_checkpoints(checkpoints, trial)
+            clear_checkpoints(checkpoints, trial)
         end = _run_attempt(trial, task, checkpoints, stop, gpu)
         if end.stopped:
             return None
@@ -121,9 +121,13 @@ def plain_reason(result: Result) -> str:
 
 def remove_checkpoints(checkpoints: Path, result: Result) -> None:
     """Remove the checkpoints and the folder of a trial that has ended, unless a limit stopped it."""
-    if result.stopped_by_limit:
-        return
-    for path in checkpoints.glob(f"{result.trial.id}.*"):
+    if not result.stopped_by_limit:
+        clear_checkpoints(checkpoints, result.trial)
+
+
+def clear_checkpoints(checkpoints: Path, trial: Trial) -> None:
+    """Remove the checkpoints and the folder of a trial, so that it begins anew."""
+    for path in checkpoints.glob(f"{trial.id}.*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -68,8 +68,9 @@ class Plan:
     the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
     shipped study that was not changed: that was declared before there were results. `earlier` are the study's
     other plans of which there are results. `device`, cpu or cuda, is the same for every trial, so that no
-    contrast mixes the two. `nondeterminism` is by how much two runs of
-    one trial of a program's baseline differ, by metric: {} if they do not, None before this was measured.
+    contrast mixes the two. `nondeterminism` is by how much two runs of one trial of a program's baseline
+    differ, by each judged quality: {} if in none, None before this was measured. `varying` are the other
+    metrics in which they differ.
     """
 
     study: str
@@ -90,6 +91,7 @@ class Plan:
     device: str = "cpu"
     decide: str = "direction"
     nondeterminism: Mapping[str, float] | None = None
+    varying: tuple[str, ...] = ()
 
     __pydantic_config__ = _STRICT
 
@@ -108,6 +110,17 @@ class Plan:
         kind = trial_type(self.trainer)
         seed = min(arm.trials) if arm.seedless else seed
         return kind(**arm.trial_fields, seed=seed + arm.seed_offset, device=self.device)
+
+    @property
+    def qualities(self) -> list[str]:
+        """The metrics that it judges, but for times, speeds and memory."""
+        return [metric.name for metric in self.metrics if metric.is_quality]
+
+    @property
+    def irreproducible(self) -> set[str]:
+        """The metrics that vary between equal trainings; a judged quality is none of them."""
+        judged = {metric.name for metric in self.metrics}
+        return (judged | {*self.varying}) - {*self.qualities}
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:

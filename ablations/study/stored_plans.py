@@ -4,7 +4,7 @@ What had been seen before a plan was declared, and the study's earlier plans, ar
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -30,12 +30,12 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
     If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen` and
-    `earlier`); so are `tuned`, unless the new plan has them, and `nondeterminism` (see `_nondeterminism`). A
-    stored plan that cannot be read is set aside.
+    `earlier`); so are `tuned`, unless the new plan has them, `nondeterminism` and `varying` (see
+    `_with_nondeterminism`). A stored plan that cannot be read is set aside.
     """
     before = latest_or_set_aside(plan.study, ledger)
     if before:
-        plan = replace(plan, nondeterminism=_nondeterminism(plan, before))
+        plan = _with_nondeterminism(plan, before)
     if before and before.hash == plan.hash and set(before.ids_at_start) == set(plan.ids_at_start):
         plan = replace(plan, tuned=plan.tuned or before.tuned)
         plan = replace(plan, planned=before.planned, seen=before.seen, earlier=before.earlier)
@@ -45,12 +45,13 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     return plan
 
 
-def _nondeterminism(plan: Plan, before: Plan) -> Mapping[str, float] | None:
-    """What a plan has measured, or else a stored one if the trial that it ran twice is this plan's, too."""
-    if plan.nondeterminism is not None or before.nondeterminism is None:
-        return plan.nondeterminism
-    first = before.arms[0].trials[before.seeds[0]]
-    return before.nondeterminism if plan.arms[0].trials[plan.seeds[0]] == first else None
+def _with_nondeterminism(plan: Plan, before: Plan) -> Plan:
+    """The plan with what a stored one has measured, if that ran the same trial twice and judged the same."""
+    if plan.nondeterminism is not None or before.qualities != plan.qualities:
+        return plan
+    if plan.arms[0].trials[plan.seeds[0]] != before.arms[0].trials[before.seeds[0]]:
+        return plan
+    return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
 
 
 def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:

@@ -1,63 +1,76 @@
 """The first trials of a program: whether its seed and its settings have an effect, before the others.
 
-The first two seeds of every arm are trained, and the baseline's first one twice; three more of the baseline's
-where the two tell the same numbers.
+They have one if the judged qualities change: what else a program tells (its settings, a time, a path)
+counts for nothing. The first two seeds of every arm are trained, and the baseline's first one twice; three
+more seeds where the judged numbers are the same.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 
 from unrolled.ablations.runner.parallel import run_aside
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.training.study_run import StudyRun
-from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import kind_of
+from unrolled.bench.differences import measured_by_metric
+from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
+from unrolled.reports.formats import distances, listed
 
 SEEDS, MORE_SEEDS = 2, 5
 
+Pair = tuple[PlannedArm, PlannedArm]
+"""An arm, and the one that it is compared with. The baseline twice stands for its seeds among themselves."""
+
 
 def check_first_trials(study_run: StudyRun) -> bool:
-    """Train a program's first trials and compare their numbers. Returns whether Ctrl-C ended it.
+    """Train a program's first trials and compare their judged numbers. Returns whether Ctrl-C ended it.
 
-    The plan then has `nondeterminism`, the distance of two equal trials. Raises BadInput, naming the arm, for
-    a trial that failed, also if only the second time, and for a seed or an arm without effect.
+    The plan then has `nondeterminism`, the distance of two equal trials. What cannot be checked is printed.
+    Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for a seed or
+    an arm without effect.
     """
-    plan = study_run.plan
-    arms = [arm for arm in plan.arms if not arm.seedless]
-    ids = [arm.trials[seed] for seed in plan.seeds[:SEEDS] for arm in arms]
+    arms = [arm for arm in study_run.plan.arms if not arm.seedless]
+    ids = _trials(arms, study_run.plan.seeds[:SEEDS])
     known = _train(ids, study_run)
     if known is None:
         return True
-    if len(known) < len(set(ids)):  # the budget is over
+    if len(known) < len(ids):  # the budget is over
         return False
-    if plan.nondeterminism is None:
-        first = next(trial for trial in study_run.trials if trial.id == ids[0])
-        if not study_run.has_time_for(first):
-            return False
-        repeated, interrupted = run_aside([first], study_run.conditions([first]))
-        if again := repeated.get(first.id):
-            _require_numbers(again, arms[0], plan.seeds[0], "trained a second time")
-            measured = replace(plan, nondeterminism=_distance(known[first.id], again))
-            plan = stored_plans.store(measured, study_run.ledger)
-            study_run.plan = plan
-        if interrupted:
-            return True
-    if plan.nondeterminism or not any(metric.is_quality for metric in plan.metrics):
+    if study_run.plan.nondeterminism is None and _repeat(ids[0], study_run):
+        return True
+    plan = study_run.plan
+    if plan.nondeterminism is None:  # the budget is over
         return False
-    if _seeds_tie(arms[0], known):  # by chance, if what is told is coarse: more of them tell
-        others = [arms[0].trials[seed] for seed in plan.seeds[SEEDS:MORE_SEEDS]]
-        more = _train(others, study_run)
+    if unchecked := _unchecked(plan, known):
+        print(f"{visible(plan.study)}: {visible(unchecked)}", flush=True)
+        return False
+    rule, cure = f"each of its first trials {known[ids[0]].reason}", "see that what it tells is meant"
+    require(any(result.done for result in known.values()), rule, place=f"study {plan.study!r}", cure=cure)
+    pairs = [pair for pair in _pairs(arms) if _tie(pair, known, study_run)]
+    if len(plan.qualities) < len(plan.metrics):  # a setting may change the time alone
+        _print_ties([pair for pair in pairs if pair[0] is not pair[1]], plan)
+        pairs = [pair for pair in pairs if pair[0] is pair[1]]
+    if pairs:  # by chance, if what is judged is coarse: more seeds tell
+        ids = _trials({arm.name: arm for pair in pairs for arm in pair}.values(), plan.seeds[:MORE_SEEDS])
+        more = _train(ids, study_run)
         if more is None:
             return True
-        if len(more) < len(others):  # the budget is over
+        if len(more) < len(ids):  # the budget is over
             return False
-        known |= more
-    _check_effects(plan, arms, known)
+        if ties := [pair for pair in pairs if _tie(pair, known | more, study_run)]:
+            _print_ties(ties[1:], plan)
+            _refuse(ties[0], plan)
     return False
+
+
+def _trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
+    """The identities of these trials, seed by seed, each once."""
+    arms = list(arms)
+    return list(dict.fromkeys(arm.trials[seed] for seed in seeds for arm in arms))
 
 
 def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
@@ -76,6 +89,25 @@ def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
     return known
 
 
+def _repeat(id: str, study_run: StudyRun) -> bool:
+    """Train a trial a second time and store with the plan what differs. Returns whether Ctrl-C ended it."""
+    trial = next(trial for trial in study_run.trials if trial.id == id)
+    first = study_run.ledger.read(id)
+    if first is None or not study_run.has_time_for(trial):
+        return False
+    results, interrupted = run_aside([trial], study_run.conditions([trial]))
+    if again := results.get(id):
+        plan = study_run.plan
+        _require_numbers(again, *plan.arm_and_seed[id], "trained a second time")
+        differing = _differing(first, again)
+        varying = tuple(sorted(differing - {*plan.qualities}))
+        distance = {name: _distance(first, again, name) for name in plan.qualities}
+        distance = distance if differing.intersection(plan.qualities) else {}
+        measured = replace(plan, nondeterminism=distance, varying=varying)
+        study_run.plan = stored_plans.store(measured, study_run.ledger)
+    return interrupted
+
+
 def _require_numbers(result: Result, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
     reason, cure = plain_reason(result), "nothing may stay of a trial before it" if key else ""
@@ -88,53 +120,80 @@ def _ended(result: Result | None) -> bool:
     return result is not None and (result.done or result.diverged)
 
 
-def _distance(one: Result, two: Result) -> dict[str, float]:
-    """How far two results are apart by each metric but clocks; {} where all numbers are the same.
-
-    A metric that is not finite has no distance.
-    """
-    if one.fingerprints == two.fingerprints and one.status == two.status:
-        return {}
-    names = sorted(name for name in one.metrics.keys() & two.metrics.keys() if kind_of(name) == "quality")
-    distances = {name: abs(one.metrics[name] - two.metrics[name]) for name in names}
-    return {name: distance for name, distance in distances.items() if isfinite(distance)}
+def _differing(one: Result, other: Result) -> set[str]:
+    """The metrics of which two results have another final value or another curve."""
+    a, b = (measured_by_metric(result.to_dict()) for result in (one, other))
+    return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
 
 
-def _seeds_tie(arm: PlannedArm, known: Mapping[str, Result]) -> bool:
-    """Whether all trained seeds of an arm tell the same numbers."""
-    results = [known[id] for id in arm.trials.values() if id in known]
-    marks = {result.fingerprints.get("numbers", result.trial.id) for result in results}
-    return len(results) > 1 and len(marks) == 1
+def _distance(one: Result, other: Result, metric: str) -> float:
+    """How far two results are apart by the final value of a metric: LARGEST for a number and NaN."""
+    x, y = (result.metrics.get(metric, math.nan) for result in (one, other))
+    both_missing = math.isnan(x) and math.isnan(y)
+    return 0.0 if x == y or both_missing else min(LARGEST, abs(x - y))
 
 
-def _check_effects(plan: Plan, arms: Sequence[PlannedArm], known: Mapping[str, Result]) -> None:
-    """Raise BadInput where two seeds of the baseline, or an arm and its base, tell the same numbers.
-
-    A trial that diverged tells none, and is like no other. Where all do, that is told.
-    """
-    seeds, ended = plan.seeds[:SEEDS], list(known.values())
-    rule, cure = f"each of its first trials {ended[0].reason}", "see that what it tells is meant"
-    require(any(result.done for result in ended), rule, place=f"study {plan.study!r}", cure=cure)
-
-    def told(arm: PlannedArm) -> list[str]:
-        results = [known[arm.trials[seed]] for seed in seeds]
-        return [result.fingerprints.get("numbers", result.trial.id) for result in results]
-
-    marks, baseline = {arm.name: told(arm) for arm in arms}, arms[0].name
-    tried = [seed for seed in plan.seeds if arms[0].trials[seed] in known]
-    require(
-        not _seeds_tie(arms[0], known),
-        f"seeds {', '.join(map(str, tried))} tell the same numbers: the seed has no effect",
-        place=f"arm {baseline!r}",
-        cure="seed every random draw with it, or let it tell a finer number, such as a loss",
+def _unchecked(plan: Plan, known: Mapping[str, Result]) -> str:
+    """Why no effect can be checked, and what its user can do about it; "" if it can."""
+    effects = "whether the seed and the settings have an effect cannot be checked"
+    if not plan.qualities:
+        names = listed([metric.name for metric in plan.metrics])
+        return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
+    if not plan.nondeterminism:
+        return ""
+    seed, changed = plan.seeds[0], {name for arm in plan.arms if not arm.identical for name in arm.changes}
+    unproven = sorted(changed.difference(*(result.witnesses for result in known.values())))
+    shown = f"; nothing shows that it uses {listed(unproven)}: let it tell its settings" if unproven else ""
+    return (
+        f"not deterministic: two trainings of seed {seed} differ ({distances(plan.nondeterminism)}). Seeds pair "
+        f"the arms less closely, and {effects}{shown}; of a time, a speed or memory declare the kind"
     )
-    shown = " and ".join(map(str, seeds))
-    speed = not all(metric.is_quality for metric in plan.metrics)  # may change alone
-    for arm in arms[1:] if not speed else ():
-        base = arm.against or baseline
-        if arm.changes and not arm.identical and marks[arm.name] == marks[base]:
-            changes = ", ".join(f"{key} = {value}" for key, value in arm.changes.items())
-            rule = f"no effect seen: on seed {shown} it tells the numbers of {base!r}, to the last digit"
-            cure = "see that the program uses it, let it tell a finer number, such as a loss, or write an "
-            cure += "[[arm]] with identical = true"
-            raise BadInput(rule, place=f"arm {arm.name!r}", key=changes, cure=cure)
+
+
+def _pairs(arms: Sequence[PlannedArm]) -> list[Pair]:
+    """The pairs that should differ: the baseline's seeds, and each arm and its base."""
+    by_name = {arm.name: arm for arm in arms}
+    changed = [arm for arm in arms[1:] if arm.changes and not arm.identical]
+    return [(arms[0], arms[0]), *((arm, by_name.get(arm.against, arms[0])) for arm in changed)]
+
+
+def _tie(pair: Pair, known: Mapping[str, Result], study_run: StudyRun) -> bool:
+    """Whether all trained seeds of a pair tell the same judged numbers."""
+    arm, base = pair
+    seeds = [seed for seed in study_run.plan.seeds if {arm.trials[seed], base.trials[seed]} <= known.keys()]
+    if arm is base:
+        first = arm.trials[seeds[0]]
+        same = [(first, arm.trials[seed]) for seed in seeds[1:]]
+    else:
+        same = [(arm.trials[seed], base.trials[seed]) for seed in seeds]
+    return bool(same) and all(_same_numbers(known[a], known[b], study_run) for a, b in same)
+
+
+def _same_numbers(one: Result, other: Result, study_run: StudyRun) -> bool:
+    """Whether two trials tell the same of every judged quality; one that diverged is like no other."""
+    qualities = study_run.plan.qualities
+    if not (one.done and other.done) or any(one.metrics[name] != other.metrics[name] for name in qualities):
+        return False
+    a, b = (study_run.ledger.read(result.trial.id) for result in (one, other))  # with their curves
+    return a is not None and b is not None and _differing(a, b).isdisjoint(qualities)
+
+
+def _print_ties(pairs: Sequence[Pair], plan: Plan) -> None:
+    """Tell of arms whose judged qualities are those of their base."""
+    for arm, base in pairs:
+        line = f"{arm.name}: {listed(plan.qualities)} as of {base.name}, to the last digit"
+        print(f"{visible(plan.study)}: {visible(line)}", flush=True)
+
+
+def _refuse(pair: Pair, plan: Plan) -> None:
+    """Raise BadInput for a seed, or an arm, without effect."""
+    arm, base = pair
+    seeds = listed([str(seed) for seed in plan.seeds[:MORE_SEEDS]])
+    judged, finer = listed(plan.qualities), "judge a finer metric, too, such as a loss"
+    if arm is base:
+        rule = f"seeds {seeds} tell the same {judged}: the seed has no effect"
+        raise BadInput(rule, place=f"arm {arm.name!r}", cure=f"seed every random draw with it, or {finer}")
+    changes = ", ".join(f"{key} = {value}" for key, value in arm.changes.items())
+    rule = f"no effect seen: its {judged} on seeds {seeds} are those of {base.name!r}, to the last digit"
+    cure = f"see that the program uses it, {finer}, or write an [[arm]] with identical = true"
+    raise BadInput(rule, place=f"arm {arm.name!r}", key=changes, cure=cure)

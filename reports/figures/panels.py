@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
 
+from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.arms import LARGEST, mean_of
+from unrolled.reports.arms import mean_of
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
 from unrolled.reports.formats import short

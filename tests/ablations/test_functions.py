@@ -135,6 +135,12 @@ def test_an_error_and_what_is_no_dictionary_are_told_in_one_line(
     assert told in line
 
 
+def test_a_function_that_ignores_its_seed_is_refused(module: Callable[[str], ModuleType]) -> None:
+    with pytest.raises(BadInput) as refusal:
+        studied(module(CODE.replace("random.seed(seed)", "random.seed(0)")))
+    assert refusal.value.place == "arm 'baseline'"
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

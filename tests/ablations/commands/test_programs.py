@@ -298,10 +298,51 @@ def test_an_arm_may_be_declared_to_be_identical_also_one_of_the_design(tmp_path:
     succeed(folder, "run", "mine.toml", "--seeds", "0-1")
 
 
+ECHO = "import time\nprint(json.dumps({**vars(given), 'timestamp': time.time(), 'path': 'runs/3'}))\n"
+"""What programs tell beside their metrics: their arguments, the seed among them, and the time."""
+JUDGED = "time_series_mae"  # a quality, whatever words are in its name
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (("random.seed(given.seed)", "random.seed(0)"), "arm 'baseline': "),
+        (("given.dropout / 10", "0"), "arm 'dropout 0.5': dropout = 0.5: "),
+    ],
+)
+def test_a_seed_or_a_setting_without_effect_is_found_whatever_else_is_told(
+    tmp_path: Path, change: tuple[str, str], place: str
+) -> None:
+    program = (PROGRAM.replace(*change) + ECHO).replace('"accuracy"', f'"{JUDGED}"')
+    study = STUDY.replace('"accuracy", ', f'"{JUDGED}", better = "higher", ')
+    refused = call(project(tmp_path / "project", program, study), "run", "mine.toml")
+    assert refused.returncode == 2 and f"unrolled: {place}" in refused.stderr
+    ledger = Ledger(tmp_path / "project" / "results")
+    assert 9 <= len(ledger.files()) <= 12, "more seeds of what ties alone: it may be by chance"
+
+
+def test_what_differs_between_equal_trainings_makes_no_program_random_and_is_not_verified(
+    tmp_path: Path,
+) -> None:
+    rows = PROGRAM.replace('{"epoch"', '{"dt": time.time(), "epoch"').replace("import ", "import time, ")
+    folder = project(tmp_path / "project", rows + ECHO)
+    for ledger in ("results", "again"):
+        told = succeed(folder, "run", "mine.toml", "--seeds", "0-1", "--results", ledger)
+        assert "not deterministic" not in told
+    plan = stored_plans.stored("mine", Ledger(folder / "results"))
+    assert (plan.nondeterminism, plan.varying) == ({}, ("dt", "timestamp"))
+    verified = succeed(folder, "verify", "mine.toml", "-n", "2")
+    assert "2 of 2 bit-identical; not compared: dt and timestamp" in verified
+    assert "3 bit-identical" in succeed(folder, "compare", "results", "again")
+
+
 def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_distance(tmp_path: Path) -> None:
     noise = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
+    noise += "print(json.dumps({'settings': {'deep': given.deep}}))\n"
     folder = project(tmp_path / "project", noise)
-    succeed(folder, "run", "mine.toml", "--seeds", "0-1")
+    told = succeed(folder, "run", "mine.toml", "--seeds", "0-1")
+    (line,) = (line for line in told.splitlines() if "not deterministic" in line)
+    assert "cannot be checked" in line and "nothing shows that it uses dropout:" in line
     distance = stored_plans.stored("mine", Ledger(folder / "results")).nondeterminism
     assert distance and 0 < distance["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
@@ -349,10 +390,20 @@ def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_not
     assert clocks == [[], ["epoch_cost"]]
 
 
-def test_a_study_of_speed_runs_one_trial_at_a_time_and_asks_for_no_effect(tmp_path: Path) -> None:
-    study = STUDY.replace('name = "accuracy", delta = 0.01', 'name = "seconds", delta = "10%"')
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ("", "(seconds): whether the seed and the settings have an effect cannot be checked"),
+        (', { name = "accuracy", delta = 0.01 }', "dropout 0.5: accuracy as of baseline"),
+    ],
+)
+def test_a_study_of_speed_runs_one_trial_at_a_time_and_tells_what_has_no_effect(
+    tmp_path: Path, more: str, line: str
+) -> None:
+    study = STUDY.replace('name = "accuracy", delta = 0.01 }', 'name = "seconds", delta = "10%" }' + more)
     folder = project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
-    assert "one trial at a time" in succeed(folder, "run", "mine.toml", "-j", "4", "--seeds", "0-1")
+    told = succeed(folder, "run", "mine.toml", "-j", "4", "--seeds", "0-1")
+    assert "one trial at a time" in told and line in told
     ledger = Ledger(folder / "results")
     assert "under a minute on 1 core" in succeed(folder, "plan", "mine.toml", "-j", "4")
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
