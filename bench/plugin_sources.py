@@ -4,7 +4,6 @@ Imports are read from the source, so that one inside a function counts as well. 
 in the process that trains is refused there: see `Reads`.
 """
 
-import ast
 import importlib.util
 import os
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 
 from unrolled.bench.chapter.models.spec import Sources
 from unrolled.bench.errors import BadInput
+from unrolled.bench.imports import UNREADABLE, absolute_names, import_names
 
 BENCH = Path(__file__).parent
 PROJECT = ("unrolled", "bench", "ablations", "reports")
@@ -124,27 +124,19 @@ def _uncounted(path: Path, place: str) -> BadInput:
 
 
 def imported_names(path: Path, package: str) -> Iterator[str]:
-    """The names of all modules that a source file may import; of `from a import b` also a.b.
+    """Yield the names of all modules that a source file may import; relative ones as those of its package.
 
-    Relative imports are left out where `package` is "". Raises BadInput for what is no Python.
+    Raises BadInput for what is no Python.
     """
     if path.suffix != ".py":
         return
     try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deeply
+        names = tuple(import_names(path.read_bytes()))
+    except UNREADABLE as error:
         reason = str(error) or "nested too deeply"
         cure = "correct it; `code` in [program] can name the files that count, and leave it out"
         raise BadInput(f"is no Python that can be read ({reason})", place=path, cure=cure) from error
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (package or not node.level):
-            base = node.module or ""
-            if node.level:
-                base = importlib.util.resolve_name("." * node.level + base, package)
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+    yield from absolute_names(names, package)
 
 
 def _origin(name: str) -> tuple[Path, str] | None:
