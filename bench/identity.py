@@ -57,7 +57,20 @@ def digest(paths: Iterable[Path], more: str = "") -> str:
 _CONTENTS: dict[Path, str] = {}
 """sha256 of each file when this process first read it, or as `loaded` recorded it."""
 
+ROOT = Path(__file__).parents[1]
+RUNNER = tuple(
+    ROOT / "ablations" / name
+    for name in ("ledger.py", "runner/child.py", "runner/gpus.py", "runner/process.py")
+)
+"""Files that measure, carry or write the numbers of every result, whatever trains it."""
+
 
 def loaded(path: Path, content: bytes) -> None:
     """Record the content that a file had when it was loaded; later changes of the file are ignored."""
     _CONTENTS[path] = hashlib.sha256(content).hexdigest()
+
+
+def record_loaded_files(paths: Iterable[Path]) -> None:
+    """Record the content of files that this process is just loading, as `loaded` does."""
+    for path in paths:
+        loaded(path, path.read_bytes())

@@ -22,8 +22,13 @@ from pathlib import Path
 
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import RUNNER, record_loaded_files
 from unrolled.bench.plugin_sources import Reads
 from unrolled.bench.trial import Result, Trial, canonical, failure
+
+record_loaded_files(
+    RUNNER
+)  # this module is loaded with them in the driver, and before them in a trial's process
 
 BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
 MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output

@@ -11,7 +11,7 @@ from unrolled.bench.chapter.models.spec import PENALTIES, Sources, strengths
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import digest, source_parts, version
+from unrolled.bench.identity import ROOT, RUNNER, digest, source_parts, version
 
 BENCH = Path(__file__).parents[1]
 
@@ -83,7 +83,7 @@ def check(trial: ChapterTrial) -> None:
     require(now.versions == trial.versions, rule, cure=again)
     rule = "a file of its plug-in was edited after the study was planned"
     require(source_parts(now)[2] == source_parts(trial)[2], rule, cure=again)
-    rule = f"the code in {BENCH.name}/ was edited after planning"
+    rule = "the code of Unrolled was edited after planning"
     require(now.source == trial.source, rule, cure=again)
 
 
@@ -113,11 +113,12 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
 
 
 def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
-    """The first hash of `source_hash`, of the copy of this package in `folder`.
+    """The first hash of `source_hash`, of the copy of this package in `folder` and of what stands beside it.
 
     Raises OSError where a file is missing.
     """
     files = [folder / name for name in package_files(model, engine, penalties)]
+    files += [folder.parent / path.relative_to(ROOT) for path in RUNNER]
     return digest(files, spec_of(model).builder)
 
 

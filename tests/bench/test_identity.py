@@ -1,5 +1,7 @@
 """An edit of the code or of the text makes another trial, and only where it can change a number."""
 
+import os
+import pkgutil
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +15,17 @@ from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.process import run_alone
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, Trial
 
 PACKAGE = identity.BENCH
+ROOT = PACKAGE.parent
 
 UNCOUNTED = {
+    "../ablations/__init__.py": "empty",
+    "../ablations/run_folder.py": "names a temporary folder",
+    "../ablations/runner/__init__.py": "empty",
+    "../ablations/runner/fork_server.py": "ends the trials with their server",
     "__init__.py": "empty",
     "chapter/__init__.py": "empty",
     "chapter/models/__init__.py": "empty",
@@ -28,6 +34,7 @@ UNCOUNTED = {
     "errors.py": "words of errors",
     "files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
+    "imports.py": "finds the files of plug-ins",
     "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts",
@@ -40,14 +47,17 @@ UNCOUNTED = {
 }
 """Files that a trial's process loads and that change no number, with the reason: not in its identity."""
 
+RUNNER = [f"../{path.relative_to(ROOT)}" for path in unrolled.bench.identity.RUNNER]
+
 FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the package, which identities are taken of."""
-    folder = tmp_path / "bench"
-    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    """A copy of the package, which identities are taken of, and of the runner beside it."""
+    folder, no_cache = tmp_path / "bench", shutil.ignore_patterns("__pycache__")
+    for package in ("bench", "ablations"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=no_cache)
     monkeypatch.setattr(identity, "BENCH", folder)
     monkeypatch.setattr(unrolled.bench.identity, "_CONTENTS", {})
     identity.source_hash.cache_clear()
@@ -72,7 +82,7 @@ def changed(file: Path, engine: str = "learner") -> set[str]:
 FAMILIES = sorted(set(FAMILY.values()))
 EDITS = [
     *((f"chapter/models/{home}.py", {n for n in ZOO if FAMILY[n] == home}) for home in FAMILIES),
-    *((file, set(ZOO)) for file in identity.SHARED),
+    *((file, set(ZOO)) for file in (*identity.SHARED, *RUNNER)),
     *((file, set()) for file in UNCOUNTED),
 ]
 """Files, each with the models whose trials change with it."""
@@ -107,11 +117,21 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     assert not set(ids().values()) & set(before.values())
 
 
-def modules(trial: ChapterTrial) -> Result:
-    """A trial's work, which prints the files of the package that its process has loaded at the end."""
-    result = run_trial(trial)
-    print(*(m.__file__ for name, m in sys.modules.items() if name.startswith("unrolled.bench")), sep="\n")
+def modules(trial: Trial) -> Result:
+    """A trial's work, which prints the files of the project that its process has loaded at the end."""
+    work: Callable[[Trial], Result] = pkgutil.resolve_name(trial.work)
+    result = work(trial)
+    files = [module.__file__ for name, module in sys.modules.items() if name.startswith("unrolled.")]
+    print(*files, sep="\n")
     raise RuntimeError(f"prints are kept of trials that fail; this one is {result.status}")
+
+
+def loaded_files(trial: Trial, checkpoints: Path) -> set[str]:
+    """The files of the project that the process of a trial loads, relative to the package."""
+    result = run_alone(trial, TaskSpec(work=f"{__name__}:modules"), checkpoints=checkpoints)
+    assert result is not None and result.reason.endswith("this one is done"), result
+    files = [Path(line) for line in result.output.splitlines() if line.startswith(str(ROOT))]
+    return {os.path.relpath(file, PACKAGE) for file in files if file.suffix == ".py"}
 
 
 @pytest.mark.usefixtures("a_fork_server_of_its_own")
@@ -119,16 +139,11 @@ def modules(trial: ChapterTrial) -> Result:
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     small: Callable[..., ChapterTrial], tmp_path: Path, engine: str
 ) -> None:
-    result = run_alone(
-        small("lm4", engine=engine), TaskSpec(work=f"{__name__}:modules"), checkpoints=tmp_path
-    )
-    assert result is not None and result.reason.endswith("this one is done")
-    lines = map(Path, result.output.splitlines())
-    loaded = {str(line.relative_to(PACKAGE)) for line in lines if line.is_relative_to(PACKAGE)}
+    loaded = loaded_files(small("lm4", engine=engine), tmp_path)
     own = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
     counted = {*identity.SHARED, "chapter/models/elman.py", *own}
     assert counted <= loaded
-    assert loaded - counted <= UNCOUNTED.keys()
+    assert loaded - counted - {*RUNNER} <= UNCOUNTED.keys()
 
 
 def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) -> None:

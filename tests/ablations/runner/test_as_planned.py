@@ -118,7 +118,7 @@ def test_code_that_is_edited_while_a_study_runs_reaches_no_trial_of_it(tmp_path:
     assert done.returncode == 0, done.stderr
     first, second, third = json.loads(done.stdout.splitlines()[-1])
     assert first == second
-    assert third == "the code in bench/ was edited after planning; run the study again"
+    assert third == "the code of Unrolled was edited after planning; run the study again"
 
 
 @pytest.mark.usefixtures("as_before")
