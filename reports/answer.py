@@ -13,7 +13,7 @@ from unrolled.bench.trial import Scalar
 from unrolled.reports.arms import is_self_check, task_differences, trial_of
 from unrolled.reports.claims import Claim, claims, magnitude
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.factorial import VIEWS, Part
+from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import listed, quoted
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.statistics.wording import divergence
@@ -33,14 +33,15 @@ class Finding(NamedTuple):
     disagreement: str = ""  # where another metric disagrees
 
 
-def answer(c: Comparison, parts: Sequence[Part] = ()) -> tuple[Markup, ...]:
+def answer(c: Comparison, parts: Sequence[Part] = (), whole: Factorial | None = None) -> tuple[Markup, ...]:
     """The study's question answered by the first metric: a sentence on levels, then a line each.
 
     First the arms that are better, best first; then those that are worse, worst first; what differs by less
-    than δ; what is open. `parts` are the switches of a study that asks for the effect of each; without them
-    every contrast has its own line. A study with the same arms on several tasks asks for their order.
+    than δ; what is open. `parts` are the switches of a study that asks for the effect of each, and `whole`
+    their factorial; without them every contrast has its own line. A study with the same arms on several
+    tasks asks for their order.
     """
-    return order(c) or tuple(filter(None, [_levels(c), *effects(c, parts)]))
+    return order(c) or tuple(filter(None, [_levels(c), *effects(c, parts), *_interactions(whole, c)]))
 
 
 def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
@@ -53,9 +54,23 @@ def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
     lines = _tell_effects(findings, c)
     if view and lines:
         lines[:0] = [Markup("{}:").format(view.capitalize())]
-    if differ := [_name(part.switch.name) for part in parts if part.differs]:
-        lines.append(Markup("The verdict depends on the other parts for {}").format(_few(differ)))
     return lines
+
+
+def _interactions(whole: Factorial | None, c: Comparison) -> Iterator[Markup]:
+    """The pairs of switches whose effects are shown not to add up, largest first, and how many are open."""
+    if whole is None:
+        return
+    together = Markup("Together {} and {} are {} {} {} than their two effects add up to {}")
+    for effect in sorted(whole.shown_interactions, key=lambda e: -magnitude(e.verdict)):
+        v = effect.verdict
+        first, second = map(_name, effect.factors)
+        size = c.scale.size(effect.mean, v.interval)
+        ends = c.scale.from_to(v.interval, sizes=True)
+        yield together.format(first, second, size, c.scale.difference, v.direction, ends)
+    if undecided := sum(not e.verdict.claims for e in whole.interactions):
+        pairs = plural(len(whole.interactions), "pair")
+        yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
 
 def order(c: Comparison) -> tuple[Markup, ...]:

@@ -34,13 +34,22 @@ class Factorial:
     switches: tuple[Switch, ...]
     effects: tuple[Effect, ...]
 
+    @property
+    def interactions(self) -> tuple[Effect, ...]:
+        """The effects of two switches together, beyond the sum of their own."""
+        return tuple(effect for effect in self.effects if len(effect.factors) == 2)
+
+    @property
+    def shown_interactions(self) -> tuple[Effect, ...]:
+        """The interactions whose verdict has a direction, but those of less than δ."""
+        return tuple(e for e in self.interactions if e.verdict.effect in ("better", "worse"))
+
     def partners(self, effect: Effect) -> tuple[str, ...]:
-        """The switches on which a main effect depends: those of its interactions that matter."""
+        """The switches on which a main effect depends, by its interactions."""
         return tuple(
             next(name for name in e.factors if name not in effect.factors)
-            for e in self.effects
-            if len(effect.factors) == 1 and len(e.factors) == 2 and set(effect.factors) < set(e.factors)
-            if e.verdict.effect in ("better", "worse")
+            for e in self.shown_interactions
+            if set(effect.factors) < set(e.factors)
         )
 
 
@@ -50,11 +59,6 @@ class Part:
 
     switch: Switch
     views: Mapping[str, Verdict | None]
-
-    @property
-    def differs(self) -> bool:
-        """Whether the views have different verdicts."""
-        return len({v.effect for v in self.views.values() if v}) > 1
 
 
 def factorial(c: Comparison) -> Factorial | None:

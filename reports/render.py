@@ -165,7 +165,8 @@ def _answer(c: Comparison) -> dict[str, Any]:
         "whole": whole,
         "extras": extras,
         "answers": [
-            answer.answer(view, parts if thorough and view is best else ()) for view in best.per_metric
+            answer.answer(view, parts, whole) if thorough and view is best else answer.answer(view)
+            for view in best.per_metric
         ],
         "standing": claims.standing(best),
         "seen_data": claims.seen_data(c),

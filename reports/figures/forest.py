@@ -5,7 +5,7 @@ A strip is an SVG whose places are percentages of its width: one drawing fits ev
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -259,7 +259,8 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
     low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    ticks = _ticks(axis, Scale(level="%") if c.scale.log else c.scale)  # 100 ln is nearly per cent
+    # 100 ln is nearly per cent; differences of per cent are points
+    ticks = _ticks(axis, Scale(level="%") if c.scale.log else replace(c.scale, level=""))
     zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.by, sign=True), []
     for e in whole.effects:
         v = e.verdict

@@ -49,17 +49,18 @@ def factorial_effects(
 ) -> tuple[Effect, ...]:
     """Main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
-    A main effect is the mean with the factor on minus the mean with it off. An interaction is half the
-    difference that the second factor makes to the effect of the first. Both are taken within each seed;
-    `factors` are named in the order of the cells' keys. Raises ValueError if a cell is missing, a value is
-    NaN, or fewer than 2 seeds converged in every cell.
+    A main effect is the mean with the factor on minus the mean with it off. An interaction is the effect of
+    the first factor where the second is on, minus its effect where the second is off: a whole change in the
+    metric's unit, so that δ means the same for both. Both are taken within each seed; `factors` are named in
+    the order of the cells' keys. Raises ValueError if a cell is missing, a value is NaN, or fewer than 2
+    seeds converged in every cell.
     """
     seeds, table, lost = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
     values = {}
     for columns in chosen:
-        effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - 1)
+        effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
         effect = without_rounding(effect, np.abs(table).max())
         values[columns] = dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0)
     judged = verdicts(values, delta=delta, lower_is_better=lower_is_better)

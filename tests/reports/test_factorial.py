@@ -21,8 +21,8 @@ def asked(c=None) -> dict[str, Part]:
 def test_the_largest_full_factorial_is_found_and_its_effects_judged():
     assert [s.name for s in WHOLE().switches] == ["tying", "dropout", "AR", "TAR"]
     found = {e.name: e for e in WHOLE().effects}
-    # −.2 + .08/2, −.1 + .08/2, −.05 and half of .08, with noise of .004 in each of 160 trials
-    expected = {"tying": -0.16, "dropout": -0.06, "AR": -0.05, "TAR": 0.0, "tying × dropout": 0.04}
+    # −.2 + .08/2, −.1 + .08/2, −.05 and all of .08, with noise of .004 in each of 160 trials
+    expected = {"tying": -0.16, "dropout": -0.06, "AR": -0.05, "TAR": 0.0, "tying × dropout": 0.08}
     assert {name: found[name].mean for name in expected} == pytest.approx(expected, abs=0.003)
     words = {name: e.verdict.kind for name, e in found.items()}
     assert len(found) == 4 + 6
@@ -34,8 +34,8 @@ def test_the_largest_full_factorial_is_found_and_its_effects_judged():
 def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has():
     found = factorial(compare(realistic()))  # its baseline has neither
     assert [(s.name, s.off, s.on) for s in found.switches] == [("dropout", 0.0, 0.4), ("tying", False, True)]
-    # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and half of −.06
-    assert [e.mean for e in found.effects] == pytest.approx((-0.15, -0.09, -0.03), abs=0.03)
+    # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and −.06
+    assert [e.mean for e in found.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
 
 
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
@@ -92,12 +92,28 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
         assert (view.difference.p, view.contrast.wins) == (row.verdict.difference.p, row.contrast.losses)
 
 
-def test_the_answer_names_the_parts_whose_verdict_depends_on_the_others():
-    assert asked()["dropout"].differs and not asked()["AR"].differs
-    said = [line.striptags() for line in answer(compared(), parts(compared(), WHOLE()))]
+def test_the_answer_names_the_parts_whose_effects_do_not_add_up_by_how_much_and_which_way():
+    said = [line.striptags() for line in answer(compared(), parts(compared(), WHOLE()), WHOLE())]
     assert said[1] == "Beside all the others:" and said[2].startswith("tying saves 0.117 nats [0.1")
     assert said[3].startswith("AR saves 0.049 nats [0.0") and "changes less than 0.03" not in said[3]
-    assert said[-1] == "The verdict depends on the other parts for dropout"
+    together = "Together tying and dropout are 0.080 nats worse than their two effects add up to [0.07"
+    assert said[-1].startswith(together)
+
+
+def test_parts_whose_words_differ_and_whose_effects_add_up_are_not_said_to_depend_on_each_other():
+    tying, clip = {"options": {"tying": True}}, {"settings": {"clip": 1.0}}
+    losses = {
+        "base": (0.0, {}),
+        "tying": (-0.05, tying),
+        "clip": (-0.02, clip),
+        "both": (-0.07, tying | clip),
+    }
+    c = compare(study(tuple(arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
+    whole = factorial(c)
+    asked_of_tying = parts(c, whole)[0].views
+    assert [asked_of_tying[view].kind for view in VIEWS] == ["open", "better", "better"]
+    *_, last = answer(c, parts(c, whole), whole)
+    assert last == "Whether the effects of two parts add up is open for 1 of 1 pair"
 
 
 def test_a_main_effect_says_on_which_switch_it_depends(rendered):

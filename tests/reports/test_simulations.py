@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulate_interactions import rates as interaction_rates
 from simulations import (
     both_tails,
     divergence_claims,
@@ -62,6 +63,11 @@ def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
     assert by["corrected too large"] < by["mean too large"]
     assert by["corrected too large"] == pytest.approx(0.5, abs=0.05 + four_errors(0.5, 600))
     assert by["corrected, of claims"] < by["mean of claims"]
+
+
+def test_effects_that_add_up_are_rarely_said_to_depend_on_each_other_whatever_their_words():
+    before, now = interaction_rates(1.0, 1.5, 40)
+    assert before > 0.9 and now <= 0.05 + four_errors(0.05, 40)
 
 
 # before and after a change: each bound is four standard errors of the binomial above its rate

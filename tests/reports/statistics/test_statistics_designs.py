@@ -30,10 +30,10 @@ def cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
 def test_factorial_effects_are_recovered() -> None:
     effects = {e.name: e for e in factorial_effects(cells(noise=0.0), FACTORS, delta=0.5)}
     assert list(effects) == ["tying", "dropout", "ar", "tying × dropout", "tying × ar", "dropout × ar"]
-    # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is half of .08
+    # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is all of .08
     assert effects["tying"].mean == pytest.approx(-0.16)
     assert effects["dropout"].mean == pytest.approx(-0.06)
-    assert effects["tying × dropout"].mean == pytest.approx(0.04)
+    assert effects["tying × dropout"].mean == pytest.approx(0.08)
     assert (effects["ar"].mean, effects["ar"].verdict.contrast.p) == (
         0.0,
         1.0,

@@ -1,0 +1,71 @@
+"""How often a study of four parts whose effects add up is said to depend on how they are combined.
+
+    python tests/reports/simulate_interactions.py [STUDIES]
+
+prints the share of studies in which it is said of some part: before, where the words of its effect beside the
+others, alone and on average differed; now, where an interaction is shown. A second or two for 400 studies.
+"""
+
+import sys
+from collections.abc import Mapping
+from itertools import product
+
+import numpy as np
+
+from unrolled.reports.statistics.designs import Cells, factorial_effects
+from unrolled.reports.statistics.verdicts import Verdict, verdicts
+
+PARTS, SEEDS = 4, 10
+OFF, ON = (False,) * PARTS, (True,) * PARTS
+Pair = tuple[Mapping[int, float], Mapping[int, float]]
+
+
+def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
+    """Losses of all combinations of parts that each save `effect` δ, by seed; pairs differ by `sd` (SD)."""
+    luck = rng.normal(size=SEEDS)
+    cells = {}
+    for levels in product((False, True), repeat=PARTS):
+        losses = luck - effect * sum(levels) + rng.normal(0, sd / np.sqrt(2), SEEDS)
+        cells[levels] = dict(enumerate(losses.tolist()))
+    return cells
+
+
+def words_differ(cells: Cells) -> bool:
+    """Whether some part has another verdict beside the others than alone or on average."""
+    beside: dict[int, Pair] = {}
+    alone: dict[int, Pair] = {}
+    for part in range(PARTS):
+        beside[part] = cells[ON], cells[_switch(ON, part)]
+        alone[part] = cells[_switch(OFF, part)], cells[OFF]
+    average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
+    views = verdicts(beside, delta=1.0), verdicts(alone, delta=1.0), [e.verdict for e in average]
+    return any(len({view[part].effect for view in views}) > 1 for part in range(PARTS))
+
+
+def interaction_shown(cells: Cells) -> bool:
+    """Whether the verdict on some interaction has a direction, by more than δ or by a size not settled."""
+    return any(_matters(e.verdict) for e in factorial_effects(cells, "abcd", delta=1.0)[PARTS:])
+
+
+def _matters(v: Verdict) -> bool:
+    return v.effect in ("better", "worse")
+
+
+def _switch(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:
+    return tuple(level is not (place == part) for place, level in enumerate(levels))
+
+
+def rates(effect: float, sd: float, studies: int, seed: int = 0) -> tuple[float, float]:
+    """The shares of studies, before and now."""
+    rng = np.random.default_rng(seed)
+    designs = [additive_study(effect, sd, rng) for _ in range(studies)]
+    before, now = ([rule(cells) for cells in designs] for rule in (words_differ, interaction_shown))
+    return float(np.mean(before)), float(np.mean(now))
+
+
+if __name__ == "__main__":
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    print(f"{'effects that add up, each of':32}{'SD':>6}{'before':>8}{'now':>8}")
+    for size, spread in product((0.5, 1.0, 1.5), (1.0, 1.5)):
+        old, new = rates(size, spread, number)
+        print(f"{f'{size:g} δ':32}{f'{spread:g} δ':>6}{old:8.3f}{new:8.3f}")
