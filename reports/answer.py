@@ -61,7 +61,7 @@ def _interactions(whole: Factorial | None, c: Comparison) -> Iterator[Markup]:
     """The pairs of switches whose effects are shown not to add up, largest first, and how many are open."""
     if whole is None:
         return
-    together = Markup("Together {} and {} are {} {} {} than their two effects add up to {}")
+    together = Markup("Together {} and {} are {} {} {} than their two effects add up to, {}")
     for effect in sorted(whole.shown_interactions, key=lambda e: -magnitude(e.verdict)):
         v = effect.verdict
         first, second = map(_name, effect.factors)
@@ -231,16 +231,17 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     for x in shown:
         verb, over = _verb(x.verdict, bool(x.against), c)
         against = f" {over} {quoted(visible(x.against))}" if x.against else ""
-        ends = c.scale.from_to(x.verdict.interval, sizes=True)
+        interval = c.scale.from_to(x.verdict.interval, sizes=True)
         change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
         effect = f"{verb} {change} {c.scale.difference}"
         if not _has_effect(x):
-            effect, ends = divergence(x.verdict), ""
+            effect, interval = divergence(x.verdict), ""
         k = x.verdict.contrast
         diverged = f"median; {k.arm_diverged} against {k.baseline_diverged} of {k.pairs} diverged"
-        median = diverged if ends and k.given_convergence else ""
+        median = diverged if interval and k.given_convergence else ""
         remarks = _in_brackets("; ".join(filter(None, (median, x.disagreement))))
-        lines.append(Markup("{} {}{} {}{}").format(x.name, effect.rstrip(), against, ends, remarks).rstrip())
+        ends = f", {interval}" if interval else ""
+        lines.append(Markup("{} {}{}{}{}").format(x.name, effect.rstrip(), against, ends, remarks))
     lines += _count_changes(findings[len(shown) :], c)
     return lines
 

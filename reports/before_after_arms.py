@@ -221,7 +221,7 @@ def _not_shown(verdict: Verdict | None, scale: Scale) -> Iterator[str]:
             yield f"{few}; under {FEWEST_SEEDS} nothing is decided{needed}"
         else:
             zone, end = scale.within(c.delta), scale.measured(_worst_end(c), sign=True)
-            yield f"not shown to be less than {zone} worse: the interval reaches {end}{needed}"
+            yield f"not shown to be less than {zone} worse: the 90 % interval reaches {end}{needed}"
 
 
 def _worst_end(c: Contrast) -> float | None:

@@ -80,7 +80,8 @@ def _line(row: ComparedArm, c: Comparison) -> str:
         median = "median " if k.by_median else ""
         phrases = [
             "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
-            f"{median}{c.scale.moved(k.estimate, row.interval)} {c.scale.from_to(row.interval)}".rstrip(),
+            f"{median}{c.scale.moved(k.estimate, row.interval)}",
+            c.scale.from_to(row.interval),
             allow_for_stop(row.verdict, show) if row.verdict else "",
             f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
         ]

@@ -92,12 +92,16 @@ class Scale:
         return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
 
     def from_to(self, ends: Interval | None, *, sizes: bool = False) -> str:
-        """The ends of a difference's interval, or their sizes, the smaller first; "" where there is none."""
+        """A difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" where there is none.
+
+        With `sizes` its ends have no signs, and the smaller comes first.
+        """
         if ends is None:
             return ""
+        low, high = (self.by(x, ends, sign=True) for x in (ends.low, ends.high))
         if sizes:
-            return f"[{', '.join(self.size(x, ends) for x in sorted((ends.low, ends.high), key=abs))}]"
-        return f"[{', '.join(self.by(x, ends, sign=True) for x in (ends.low, ends.high))}]"
+            low, high = (self.size(x, ends) for x in sorted((ends.low, ends.high), key=abs))
+        return f"{ends.percent} CI [{low}, {high}]"
 
     def within(self, delta: float) -> str:
         """δ with its unit: 2 points."""
@@ -124,7 +128,7 @@ class Scale:
         return f"{self.cell_by(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
 
     def cell_ends(self, ends: Interval | None) -> str:
-        """The ends of a difference's interval in a table."""
+        """The ends of a difference's interval in a table, beside which stands its level."""
         if ends is None:
             return "–"
         return f"[{', '.join(self.cell_by(x, sign=True) for x in (ends.low, ends.high))}]"

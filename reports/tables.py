@@ -64,7 +64,7 @@ def _name_metric(view: Comparison) -> str:
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     """The head, and the printed digits of every arm, baseline first."""
-    ends, seeds = "Δ [interval]", f"{view.design.noun}s"
+    ends, seeds = "Δ [interval] level", f"{view.design.noun}s"
     head = ("arm", "against", seeds, "mean ± SD", ends, UNBIASED, "better in", "p", "p of ±δ", "verdict")
     rows = [head, *(_line(row, view) for row in view.rows)]
     column = head.index(UNBIASED)
@@ -81,7 +81,7 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if k is None:
         return *alone, "–", "–", "–", "–", "–", row.note or "baseline"
     median = "median " if k.by_median else ""
-    ends = scale.cell_ends(row.interval) if row.interval else ""
+    ends = f"{scale.cell_ends(row.interval)} {row.interval.percent}" if row.interval else ""
     effect = f"{median}{scale.cell_by(k.estimate, sign=True)} {ends}".rstrip()
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
@@ -198,7 +198,7 @@ def cells_by_metric(row: ComparedArm, view: Comparison) -> dict[str, Any]:
     cells |= {also.title: _of_known(also.read)(s.mean)} if also else {}
     cells |= {"pair_mean": level(k and k.arm_mean), "pair_baseline": level(k and k.baseline_mean)}
     cells |= {"delta": change(k and k.estimate), **_ends("delta", ends, change)}
-    cells |= {"delta_level": ends and ends.level, "delta_unbiased": change(v and v.unbiased)}
+    cells |= {"delta_unbiased": change(v and v.unbiased)}
     if also:
         ratio = _of_known(also.read_difference)
         cells |= {"ratio": ratio(k and k.estimate), **_ends("ratio", ends, ratio)}
@@ -212,7 +212,8 @@ def _of_known(read: Callable[[float], float]) -> Callable[[Any], float | None]:
 
 
 def _ends(name: str, ends: Interval | None, read: Callable[[Any], float | None]) -> dict[str, float | None]:
-    return {f"{name}_low": read(ends and ends.low), f"{name}_high": read(ends and ends.high)}
+    low, high = read(ends and ends.low), read(ends and ends.high)
+    return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends and ends.level}
 
 
 def _csv(table: pd.DataFrame) -> str:

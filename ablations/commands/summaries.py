@@ -82,6 +82,7 @@ def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
                 if v.unbiased is not None and math.isfinite(v.unbiased):
                     numbers[f"{name} unbiased"] = v.unbiased
                 numbers = {end: view.scale.read_difference(x) for end, x in numbers.items()}
+                numbers |= {f"{name} level": v.interval.level} if v.interval else {}
                 by_arm.setdefault(row.arm.name, {}).update(numbers)
     return by_arm
 
@@ -110,7 +111,7 @@ def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     title = f"{arm.name} · {unit.at(summary.mean)}"
     if ends := summary.interval:
         low, high = (unit.at(end).removesuffix(unit.level).rstrip() for end in (ends.low, ends.high))
-        title += f" [{low}, {high}]"
+        title += f", {ends.percent} CI [{low}, {high}]"
     return title
 
 

@@ -33,7 +33,9 @@ def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
             ax.plot([show(ends.low), show(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
         if row.contrast and row.contrast.estimate is not None:
             ax.plot(show(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
-    ax.set_yticks(range(len(rows)), [short(row.arm.name, 30) for row in rows])
+    levels = [f", {row.interval.percent} CI" if row.interval else "" for row in rows]
+    labels = [f"{short(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
+    ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     unit = f" ({c.scale.difference})" if c.scale.difference else ""
     ax.set_xlabel(f"difference in {c.title}{unit}, and the zone that is too small to matter")

@@ -12,6 +12,12 @@ class Interval:
     high: float
     level: float
 
+    @property
+    def percent(self) -> str:
+        """The level in per cent: 95 %, 99.7 %."""
+        digits = 3 if self.level < 0.9995 else 5
+        return f"{100 * self.level:.{digits}g} %"
+
     def shifted(self, by: float) -> "Interval":
         """Both ends moved up by `by`."""
         return Interval(self.low + by, self.high + by, self.level)

@@ -7,7 +7,6 @@ from unrolled.reports.formats import count, p_value
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.elsewhere import Unpaired
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
@@ -60,7 +59,7 @@ def _effect(v: Verdict, scale: Scale) -> str:
     c = v.contrast
     if not c.pairs:
         return "no seed in common"
-    ends = f", {level(v.interval)} CI {scale.cell_ends(v.interval)}" if v.interval else ""
+    ends = f", {v.interval.percent} CI {scale.cell_ends(v.interval)}" if v.interval else ""
     effect = f"{scale.measured(c.estimate, sign=True)}{ends} over seeds"
     if not c.by_median:
         return "; ".join(filter(None, (effect, allow_for_stop(v, lambda x: scale.measured(x, sign=True)))))
@@ -74,11 +73,6 @@ def allow_for_stop(v: Verdict, show: Callable[[float], str]) -> str:
     if mean is None or unbiased is None or show(mean) == show(unbiased):
         return ""
     return f"{show(unbiased)} allowing for the early stop"
-
-
-def level(i: Interval) -> str:
-    """An interval's level in per cent: 95 %, 99.7 %."""
-    return f"{100 * i.level:.3g} %"
 
 
 def _failures(c: Contrast) -> str:

@@ -34,12 +34,12 @@ def lines(c):
 def test_a_loss_is_saved_or_costs_best_and_worst_first_and_what_is_open_has_its_seeds():
     assert said(realistic()) == [
         "LMModel6 has a validation loss of 1.31 nats",
-        "LMModel7 saves 0.490 nats [0.439, 0.579]",
-        "dropout and tying saves 0.242 nats [0.203, 0.279]",
-        "dropout 0.4 saves 0.107 nats [0.082, 0.132]",
-        "lr 3e-2 costs 0.32 nats [0.22, ∞] (median; 1 against 0 of 10 diverged)",
-        "lr 3e-3 costs 0.169 nats [0.114, 0.222]",
-        "clip 0.5 costs 0.022 nats [0.004, 0.038]",
+        "LMModel7 saves 0.490 nats, 99.4 % CI [0.439, 0.579]",
+        "dropout and tying saves 0.242 nats, 99.4 % CI [0.203, 0.279]",
+        "dropout 0.4 saves 0.107 nats, 99.3 % CI [0.082, 0.132]",
+        "lr 3e-2 costs 0.32 nats, 99 % CI [0.22, ∞] (median; 1 against 0 of 10 diverged)",
+        "lr 3e-3 costs 0.169 nats, 99.2 % CI [0.114, 0.222]",
+        "clip 0.5 costs 0.022 nats, 98.8 % CI [0.004, 0.038]",
         "Open: tying, no reset and from scratch",
     ]
 
@@ -50,7 +50,7 @@ def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
     gain = 100 * (fmean(strong[:10]) - fmean(base[:10]))
     first, second, *_ = said(design)
     assert first == f"base predicts {100 * fmean(base[:15]):.0f} % of the words"
-    assert second.startswith(f"strong gains {gain:.1f} points [")
+    assert second.startswith(f"strong gains {gain:.1f} points, 98.3 % CI [")
 
 
 def test_a_line_says_where_the_second_metric_disagrees():
@@ -64,8 +64,8 @@ def test_a_line_says_where_the_second_metric_disagrees():
     jitter = [measured("base", 0, 0), measured("both", 0.1, -0.2), measured("loss", 0.0, 0.2)]
     other = measured("against", 0.1, 0.2)
     found = said(study((*jitter, other), metrics=BOTH))
-    assert "both gains 10.0 points [10.0, 10.0]" in found
-    assert "against gains 10.0 points [10.0, 10.0] (perplexity × 1.221)" in found
+    assert "both gains 10.0 points, 98.3 % CI [10.0, 10.0]" in found
+    assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity × 1.221)" in found
     assert "loss equals base in validation accuracy on every seed (perplexity × 1.221)" in found
 
 
@@ -73,13 +73,13 @@ def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
     first, second, *rest = said(laddered())
     assert first == "rung 3 predicts 88 % of the words, rung 2 81 %, strong 78 %, base 68 %"
     assert second.startswith("rung 1 gains 14")
-    assert any(line.startswith("rung 3 gains 7.4 points over rung 2 [") for line in rest)
+    assert any(line.startswith("rung 3 gains 7.4 points over rung 2, 9") for line in rest)
     worse = replace(arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")
     lost = "\n".join(said(replace(laddered(), arms=(*laddered().arms, worse))))
-    assert "\ndown loses " in lost and " against rung 3 [" in lost
+    assert "\ndown loses " in lost and " against rung 3, 9" in lost
     base = arm("chunked, two layers", -0.9, settings={"clip": 4.0})
     named = said(looked(base, replace(worse, against=base.name)))
-    assert any(" against “chunked, two layers” [" in line for line in named)
+    assert any(" against “chunked, two layers”, 9" in line for line in named)
 
 
 def test_a_grid_names_the_best_arm_of_each_of_its_lines():

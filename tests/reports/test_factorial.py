@@ -94,9 +94,13 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
 
 def test_the_answer_names_the_parts_whose_effects_do_not_add_up_by_how_much_and_which_way():
     said = [line.striptags() for line in answer(compared(), parts(compared(), WHOLE()), WHOLE())]
-    assert said[1] == "Beside all the others:" and said[2].startswith("tying saves 0.117 nats [0.1")
-    assert said[3].startswith("AR saves 0.049 nats [0.0") and "changes less than 0.03" not in said[3]
-    together = "Together tying and dropout are 0.080 nats worse than their two effects add up to [0.07"
+    assert said[1] == "Beside all the others:" and said[2].startswith(
+        "tying saves 0.117 nats, 99.6 % CI [0.1"
+    )
+    assert said[3].startswith("AR saves 0.049 nats, 9") and "changes less than 0.03" not in said[3]
+    together = (
+        "Together tying and dropout are 0.080 nats worse than their two effects add up to, 99.3 % CI [0.07"
+    )
     assert said[-1].startswith(together)
 
 

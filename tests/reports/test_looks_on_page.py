@@ -49,9 +49,9 @@ def test_a_claim_goes_from_level_to_level_over_the_same_seeds_and_has_the_loss_b
     base = fmean(c.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
     (claim,) = [x for x in claims(c) if x.row.arm.name == "strong"]
     levels = f"{100 * base:.1f} → {100 * (base + fmean(accuracy)):.1f} %"
-    assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher [+")
+    assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher, 98.3 % CI [+")
     (by_loss,) = claim.other_metrics
-    assert ": ▲ better by more than δ, " in by_loss and f" nats, {-fmean(loss):.3f} nats lower [−" in by_loss
+    assert ": ▲ better by more than δ, " in by_loss and f" nats, {-fmean(loss):.3f} nats lower, 9" in by_loss
     (whole,) = [line for line in sentences(c) if "strong" in line]
     assert whole == f"▲ better by more than δ — strong against base: {claim.text}; {by_loss}."
 
@@ -139,7 +139,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert standing(c) == "4 of 6 contrasts decided"
     assert "rung 3 against rung 2" in text_of(page)
-    assert "rung 3 gains 7.4 points over rung 2 [" in text_of(render_index(map(describe, [c]), tmp_path))
+    assert "rung 3 gains 7.4 points over rung 2, 9" in text_of(render_index(map(describe, [c]), tmp_path))
 
 
 def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_the_curves(ladder):

@@ -129,9 +129,9 @@ def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
 def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
     answer = text.partition("Learning curves")[0]
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in answer
-    effect = "0.490 nats lower [−0.579, −0.439] 10 of 10 ▲ better by more than δ"
+    effect = "0.490 nats lower 99.4 % CI [−0.579, −0.439] 10 of 10 ▲ better by more than δ"
     assert f"LMModel7 1.31 → 0.82 nats {effect}" in answer
-    assert "tying 1.31 → 1.27 nats 0.043 nats lower [−0.1" in answer
+    assert "tying 1.31 → 1.27 nats 0.043 nats lower 98.3 % CI [−0.1" in answer
     assert " 7 of 10 ? open not decided" in answer
     assert (
         "Of the book's validation losses, 1.37 nats (LMModel6) lies within our 95 % prediction interval; "
@@ -200,7 +200,9 @@ def test_means_beside_a_median_say_which_pairs_they_are_of(text):
     k = row.contrast
     assert k.estimate != pytest.approx(k.arm_mean - k.baseline_mean, abs=1e-3)
     levels = f"{k.baseline_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
-    assert f"{row.arm.name} {levels} {k.estimate:.2f} nats higher [+0.22, ∞] median of 10 pairs" in text
+    assert (
+        f"{row.arm.name} {levels} {k.estimate:.2f} nats higher 99 % CI [+0.22, ∞] median of 10 pairs" in text
+    )
 
 
 def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_path):

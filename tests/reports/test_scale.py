@@ -26,7 +26,7 @@ SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
     ],
 )
 def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, high, shown) -> None:
-    assert ACCURACY.from_to(Interval(low, high, 0.95)) == shown
+    assert ACCURACY.from_to(Interval(low, high, 0.95)) == f"95 % CI {shown}"
 
 
 def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
@@ -46,7 +46,7 @@ def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     half, ends = 100 * math.log(0.5), Interval(100 * math.log(0.4), 100 * math.log(0.8), 0.95)
     assert SECONDS.change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
     assert SECONDS.moved(half, ends) == "50 % lower" and SECONDS.moved(-half) == "100 % higher"
-    assert SECONDS.from_to(ends) == "[−60, −20]"
+    assert SECONDS.from_to(ends) == "95 % CI [−60, −20]"
     share = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 5.0, ratio=True))
     assert share.at(100 * math.log(0.876)) == "87.6 %" and share.moved(half, ends) == "50 % lower"
 

@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -28,6 +29,7 @@ from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_sett
 from unrolled.reports.claims import claims, limits, tally
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exclusions import Exclusion
+from unrolled.reports.figures.intervals import intervals
 from unrolled.reports.formats import count, csv_cell, interval, number, p_value
 from unrolled.reports.render import render
 from unrolled.reports.statistics.interval import Interval
@@ -68,6 +70,20 @@ def test_a_difference_that_is_a_median_is_called_one():
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     assert {name: "| median " in lines[name] for name in told} == told
     assert [name for name, median in told.items() if median] == ["lr 3e-2", "no reset"]
+
+
+def test_every_interval_has_its_level_beside_it():
+    c = compare(realistic())
+    lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
+    records = {row["arm"]: row for row in rows(comparison_csv(c))}
+    levels = {row.arm.name: row.interval for row in c.rows_with_contrast}
+    assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
+    assert intervals(c).count(" % CI") == len(levels)
+    for name, ends in levels.items():
+        assert re.search(rf"\[.*\\\] {ends.percent} \|", lines[name])
+        assert float(records[name]["valid_loss_delta_level"]) == ends.level
+        assert records[name]["valid_loss_mean_level"] == "0.95"
+    assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
