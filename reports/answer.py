@@ -16,7 +16,7 @@ from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import listed, quoted
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
-from unrolled.reports.statistics.wording import divergence
+from unrolled.reports.statistics.wording import count_diverged, divergence
 
 NAMED = 3  # arms of each verdict that the answer names before it counts the others
 Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
@@ -31,6 +31,16 @@ class Finding(NamedTuple):
     verdict: Verdict
     other_task: bool = False  # than the baseline's
     disagreement: str = ""  # where another metric disagrees
+
+    @property
+    def diverged(self) -> str:
+        """How often each side diverged; "" if no seed did."""
+        return count_diverged(self.verdict.contrast)
+
+    @property
+    def remarks(self) -> str:
+        """How often each side diverged, and where another metric disagrees, in brackets; "" for neither."""
+        return _in_brackets(self.diverged, self.disagreement)
 
 
 def answer(c: Comparison, parts: Sequence[Part] = (), whole: Factorial | None = None) -> tuple[Markup, ...]:
@@ -183,13 +193,16 @@ def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tup
 
 
 def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
-    """Arms with their means: "A predicts 98 % of the words, B 95 %"."""
+    """Arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)"."""
     reaches = c.scale.reaches
     levels = [c.scale.at(row.summary.mean, 0 if reaches else None) for _, row in rows]
     article = "an" if c.title[:1] in "aeiou" else "a"
     levels[:1] = [reaches.format(x) if reaches else f"has {article} {c.title} of {x}" for x in levels[:1]]
-    pairs = zip(rows, levels, strict=True)
-    return Markup(", ").join(Markup("{} {}").format(name, level) for (name, _), level in pairs)
+    diverged = [
+        f" ({s.diverged} of {s.n} diverged)" if (s := row.summary).diverged else "" for _, row in rows
+    ]
+    phrases = zip(rows, levels, diverged, strict=True)
+    return Markup(", ").join(Markup("{} {}{}").format(name, *rest) for (name, _), *rest in phrases)
 
 
 def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
@@ -203,56 +216,67 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     for x in equal:
         base = _name(x.against or c.rows[0].arm.name)
         equals = Markup("{} equals {} in {} on every {}{}")
-        lines.append(equals.format(x.name, base, c.title, c.design.noun, _in_brackets(x.disagreement)))
+        lines.append(equals.format(x.name, base, c.title, c.design.noun, x.remarks))
     small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
         least = c.scale.within(c.metric.delta)
         verb = "changes" if len(small) == 1 else "change"
-        lines.append(Markup("{} {} less than {}").format(_few([_named(x) for x in small]), verb, least))
+        lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
     if undecided := [x for x in findings if not x.verdict.claims and x not in equal]:
-        lines.append(Markup("Open: {}").format(_few([_named(x) for x in undecided])))
+        lines.append(Markup("Open: {}").format(_list_findings(undecided)))
     return lines
 
 
-def _named(x: Finding) -> Markup:
-    """A finding's name with what it is compared with, and where another metric disagrees."""
-    against = f" against {quoted(visible(x.against))}" if x.against else ""
-    return Markup("{}{}{}").format(x.name, against, _in_brackets(x.disagreement))
+def _list_findings(findings: Sequence[Finding]) -> Markup:
+    """Findings by name, each with what it is compared with; of many the last are counted."""
+    names = []
+    for x in findings:
+        against = f" against {quoted(visible(x.against))}" if x.against else ""
+        names.append(Markup("{}{}{}").format(x.name, against, x.remarks))
+    return _few(names) + _count_diverged(findings[_number_named(findings) :])
 
 
-def _in_brackets(remark: str) -> str:
-    return f" ({remark})" if remark else ""
+def _count_diverged(others: Sequence[Finding]) -> str:
+    """How many of those that are only counted have diverged seeds, in brackets; "" for none."""
+    diverged = sum(bool(x.diverged) for x in others)
+    return f" (seeds of {diverged} diverged)" if diverged else ""
+
+
+def _in_brackets(*remarks: str) -> str:
+    told = "; ".join(filter(None, remarks))
+    return f" ({told})" if told else ""
 
 
 def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     """Arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
-    shown = findings[: NAMED + (len(findings) == NAMED + 1)]
+    shown = findings[: _number_named(findings)]
     lines = []
     for x in shown:
         verb, over = _verb(x.verdict, bool(x.against), c)
         against = f" {over} {quoted(visible(x.against))}" if x.against else ""
-        interval = c.scale.from_to(x.verdict.interval, sizes=True)
-        change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
-        effect = f"{verb} {change} {c.scale.difference}"
-        if not _has_effect(x):
-            effect, interval = divergence(x.verdict), ""
-        k = x.verdict.contrast
-        diverged = f"median; {k.arm_diverged} against {k.baseline_diverged} of {k.pairs} diverged"
-        median = diverged if interval and k.given_convergence else ""
-        remarks = _in_brackets("; ".join(filter(None, (median, x.disagreement))))
-        ends = f", {interval}" if interval else ""
-        lines.append(Markup("{} {}{}{}{}").format(x.name, effect.rstrip(), against, ends, remarks))
+        if _has_effect(x):
+            change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
+            effect = f"{verb} {change} {c.scale.difference}".rstrip()
+            effect += " in the median" if x.verdict.contrast.by_median else ""
+            interval = c.scale.from_to(x.verdict.interval, sizes=True)
+            line = Markup("{} {}{}, {}{}").format(x.name, effect, against, interval, x.remarks)
+        else:
+            remark = _in_brackets(x.disagreement)
+            line = Markup("{} {}{}{}").format(x.name, divergence(x.verdict), against, remark)
+        lines.append(line)
     lines += _count_changes(findings[len(shown) :], c)
     return lines
 
 
 def _count_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
     """Arms that differ in one direction, counted: those with an effect, and those that only diverge."""
-    effects = sorted((x.verdict.contrast.estimate or 0.0 for x in findings if _has_effect(x)), key=abs)
+    changed = [x for x in findings if _has_effect(x)]
+    effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     if effects:
         verb = _verb(findings[0].verdict, False, c)[0]
         ends = dict.fromkeys((c.scale.size(effects[0]), c.scale.size(effects[-1])))
-        yield Markup(f"{_others(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip())
+        line = f"{_others(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip()
+        yield Markup(f"{line}{_count_diverged(changed)}")
     if diverged := len(findings) - len(effects):
         yield Markup(f"{_others(diverged, 'differs')} by how often seeds diverge")
 
@@ -276,6 +300,11 @@ def _verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
 
 def _few(names: Sequence[Markup]) -> Markup:
     """Names as a list, of which all but a few are counted."""
-    shown = list(names[: NAMED + (len(names) == NAMED + 1)])
+    shown = list(names[: _number_named(names)])
     shown += [Markup(f"{len(names) - len(shown)} others")] if len(names) > len(shown) else []
     return Markup(listed(shown))
+
+
+def _number_named(things: Sequence[object]) -> int:
+    """How many of them are named before the others are counted: there is never one other."""
+    return NAMED + (len(things) == NAMED + 1)

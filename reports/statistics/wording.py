@@ -32,13 +32,19 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
 
 
 def divergence(v: Verdict) -> str:
-    """How often each side diverged, with the p where that is shown to differ; "" if no seed did."""
-    c = v.contrast
+    """How often each side diverged, with the p of a difference where seeds are paired; "" if no seed did."""
+    counts = count_diverged(v.contrast)
+    if not counts or not v.contrast.paired:
+        return counts
+    return f"{counts} (McNemar, adjusted p {p_value(v.divergence.p)})"
+
+
+def count_diverged(c: Contrast) -> str:
+    """How often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
     if not (c.arm_diverged or c.baseline_diverged):
         return ""
     n = c.sizes if isinstance(c, Unpaired) else (c.pairs, c.pairs)
-    counts = f"diverged {c.arm_diverged} of {n[0]} against {c.baseline_diverged} of {n[1]}"
-    return f"{counts} (McNemar, adjusted p {p_value(v.divergence.p)})" if c.paired else counts
+    return f"diverged {c.arm_diverged} of {n[0]} against {c.baseline_diverged} of {n[1]}"
 
 
 def stage(v: Verdict) -> str:

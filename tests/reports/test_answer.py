@@ -20,7 +20,9 @@ from synthetic import (
 )
 
 from unrolled.reports.answer import answer
+from unrolled.reports.claims import sentences
 from unrolled.reports.design import MeasuredArm
+from unrolled.reports.tables import comparison_markdown, screen
 
 
 def said(design):
@@ -37,7 +39,7 @@ def test_a_loss_is_saved_or_costs_best_and_worst_first_and_what_is_open_has_its_
         "LMModel7 saves 0.490 nats, 99.4 % CI [0.439, 0.579]",
         "dropout and tying saves 0.242 nats, 99.4 % CI [0.203, 0.279]",
         "dropout 0.4 saves 0.107 nats, 99.3 % CI [0.082, 0.132]",
-        "lr 3e-2 costs 0.32 nats, 99 % CI [0.22, ∞] (median; 1 against 0 of 10 diverged)",
+        "lr 3e-2 costs 0.32 nats in the median, 99 % CI [0.22, ∞] (diverged 1 of 10 against 0 of 10)",
         "lr 3e-3 costs 0.169 nats, 99.2 % CI [0.114, 0.222]",
         "clip 0.5 costs 0.022 nats, 98.8 % CI [0.004, 0.038]",
         "Open: tying, no reset and from scratch",
@@ -136,6 +138,28 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
 def test_what_has_no_effect_to_quote_is_said_in_words(arms, words):
     found = said(study((arm("base", 0.0, 0.0), *arms)))
     assert words in found and len(found) == 2
+
+
+def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
+    def compared(*arms):
+        return compare(study(arms, delta=0.02, seeds=tuple(range(40))))
+
+    def one(name, effect, *diverged):
+        clip = {"settings": {"clip": 1.0}} if name != "base" else {}
+        return broken(arm(name, effect, 0.0003, seeds=40, **clip), diverged=diverged)
+
+    told = "diverged 5 of 40 against 0 of 40"  # McNemar's p is .0625
+    for effect, line in ((-0.01, "{} changes less than 0.02 nats"), (0.0, "Open: {}")):
+        c = compared(one("base", 0.0), one("near", effect, 3, 9, 11, 20, 31))
+        assert lines(c)[1] == line.format(f"near ({told})")
+        assert (
+            told in sentences(c)[0] and "5 diverged" in screen(c) and "5 diverged" in comparison_markdown(c)
+        )
+    c = compared(one("base", 0.0, 3, 9, 11, 20, 31), one("other", 0.0))
+    assert lines(c)[0] == "base has a validation loss of 1.29 nats (5 of 40 diverged)"
+    assert lines(c)[1] == "Open: other (diverged 0 of 40 against 5 of 40)"
+    many = lines(compared(one("base", 0.0), *(one(f"wd {i}", -0.01, 0) for i in range(5))))
+    assert many[1].endswith("and 2 others (seeds of 2 diverged) change less than 0.02 nats")
 
 
 def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
