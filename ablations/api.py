@@ -197,6 +197,7 @@ class Compared:
     verdict: Verdict
     correction: str
     scale: Scale
+    exploratory: bool  # seen before the plan was declared, or not declared by it
 
     @property
     def contrast(self) -> Contrast:
@@ -204,7 +205,8 @@ class Compared:
         return self.verdict.contrast
 
     def __str__(self) -> str:
-        return sentence(self.verdict, self.arm, self.against, self.scale, correction=self.correction)
+        against = f"{self.against} (exploratory)" if self.exploratory else self.against
+        return sentence(self.verdict, self.arm, against, self.scale, correction=self.correction)
 
 
 def compare(
@@ -222,8 +224,8 @@ def compare(
     The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. A contrast that
     the study declares, by one of its metrics and with its δ, has the verdict of its report, corrected for all
     looks and contrasts. Any other one is judged on the seeds of the first look, whose number does not depend
-    on results, and is corrected for nothing. `better`, "higher" or "lower", is needed for a metric that the
-    study does not declare and whose name is not known.
+    on results; it is corrected for nothing, and exploratory. `better`, "higher" or "lower", is needed for a
+    metric that the study does not declare and whose name is not known.
     Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
     arms share no seed.
     """
@@ -243,12 +245,28 @@ def compare(
     if metric not in ("", by.name):
         by = Metric(metric, delta, better)
     elif row.verdict and against in ("", base) and delta in (0.0, by.delta):
-        return Compared(arm, base, by.name, row.verdict, row.correction, found.scale)
+        return Compared(
+            arm=arm,
+            against=base,
+            metric=by.name,
+            verdict=row.verdict,
+            correction=row.correction,
+            scale=found.scale,
+            exploratory=row.exploratory,
+        )
     by = replace(by, delta=delta or by.delta)
     against = against or base
     alone = found.judge_undeclared({arm: (row, rows[against])}, by)
     require(alone, f"arms {arm!r} and {against!r}: no seed has a result of both")
-    return Compared(arm, against, by.name, alone[arm], "unadjusted", found.design.scale(by))
+    return Compared(
+        arm=arm,
+        against=against,
+        metric=by.name,
+        verdict=alone[arm],
+        correction="unadjusted",
+        scale=found.design.scale(by),
+        exploratory=True,
+    )
 
 
 def verdicts(
@@ -266,6 +284,11 @@ def verdicts(
     - `better`: the number of pairs in which the arm is better
     - `p` of a difference, and `p_same` of equality within ±δ
     - `direction`, `size` and, in words, `verdict`
+    - `exploratory`: whether the study marks the arm so, or results of both sides had been seen before the
+      plan was declared
+    - `provisional`: whether it claims anything on fewer than ten pairs
+    - `open_because`: why it is open; "" where it is not
+    - `diverged` and `baseline_diverged`: in how many pairs each side diverged
 
     p and interval allow for all looks and contrasts of the study, so that interval and verdict agree. For a
     metric that is judged by its ratio the means are geometric and the differences in per cent. If a side of
@@ -295,10 +318,13 @@ def _verdicts(found: Comparison) -> pd.DataFrame:
     rows = []
     for row in found.rows_to_decide:
         if row.verdict and row.contrast:
-            v, cells = row.verdict, cells_by_metric(row, found)
-            about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": row.contrast.pairs}
+            v, k, cells = row.verdict, row.contrast, cells_by_metric(row, found)
+            about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": k.pairs}
             about |= {name: cells[cell] for name, cell in _CELLS.items()}
-            rows.append({**about, "direction": str(v.direction), "size": str(v.size), "verdict": v.text})
+            about |= {"direction": str(v.direction), "size": str(v.size), "verdict": v.text}
+            about |= {"exploratory": row.exploratory, "provisional": v.provisional}
+            about |= {"open_because": cells["open_because"], "diverged": k.arm_diverged}
+            rows.append({**about, "baseline_diverged": k.baseline_diverged})
     return pd.DataFrame(rows)
 
 

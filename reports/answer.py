@@ -31,6 +31,7 @@ class Finding(NamedTuple):
     verdict: Verdict
     other_task: bool = False  # than the baseline's
     disagreement: str = ""  # where another metric disagrees
+    exploratory: bool = False
 
     @property
     def diverged(self) -> str:
@@ -38,9 +39,17 @@ class Finding(NamedTuple):
         return count_diverged(self.verdict.contrast)
 
     @property
+    def state(self) -> str:
+        """Exploratory, provisional, or what keeps it open beside its numbers; "" for none of them."""
+        v = self.verdict
+        skewed = "the pairs are skewed" if v.open_by_skewness else ""
+        words = "exploratory" if self.exploratory else "", "provisional" if v.provisional else ""
+        return ", ".join(filter(None, (*words, v.blocked_reason or skewed)))
+
+    @property
     def remarks(self) -> str:
-        """How often each side diverged, and where another metric disagrees, in brackets; "" for neither."""
-        return _in_brackets(self.diverged, self.disagreement)
+        """In brackets its state, how often each side diverged, and where another metric disagrees."""
+        return _in_brackets(self.state, self.diverged, self.disagreement)
 
 
 def answer(c: Comparison, parts: Sequence[Part] = (), whole: Factorial | None = None) -> tuple[Markup, ...]:
@@ -139,8 +148,14 @@ def _tasks(c: Comparison) -> Mapping[str, Arms]:
 
 
 def _finding(x: Claim, c: Comparison) -> Finding:
-    elsewhere = bool(task_differences(x.row.arm, c.rows[0].arm))
-    return Finding(_name(x.row.arm.name), x.row.arm.against, x.verdict, elsewhere, _disagreement(x, c))
+    return Finding(
+        name=_name(x.row.arm.name),
+        against=x.row.arm.against,
+        verdict=x.verdict,
+        other_task=bool(task_differences(x.row.arm, c.rows[0].arm)),
+        disagreement=_disagreement(x, c),
+        exploratory=x.row.exploratory,
+    )
 
 
 def _disagreement(x: Claim, c: Comparison) -> str:
@@ -261,8 +276,8 @@ def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
             interval = c.scale.from_to(x.verdict.interval, sizes=True)
             line = Markup("{} {}{}, {}{}").format(x.name, effect, against, interval, x.remarks)
         else:
-            remark = _in_brackets(x.disagreement)
-            line = Markup("{} {}{}{}").format(x.name, divergence(x.verdict), against, remark)
+            remarks = _in_brackets(x.state, x.disagreement)
+            line = Markup("{} {}{}{}").format(x.name, divergence(x.verdict), against, remarks)
         lines.append(line)
     lines += _count_changes(findings[len(shown) :], c)
     return lines

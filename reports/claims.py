@@ -34,11 +34,6 @@ class Claim:
     comparison: Comparison
 
     @property
-    def exploratory(self) -> bool:
-        """Whether the study marks its arm so, or the plan was declared after results."""
-        return self.row.arm.exploratory or self.row.arm.name in self.comparison.design.seen
-
-    @property
     def text(self) -> str:
         """Levels, effect, interval and seeds; the word and the names stand beside it."""
         decided = stage(self.verdict) if self.row.decided else ""
@@ -102,10 +97,27 @@ def remark(row: ComparedArm) -> str:
         phrases.append(f"open: {v.blocked_reason}")
     elif not v.decided:
         phrases.append(_open(row, k))
+    elif not v.claims:
+        phrases.append(f"open: {open_because(row)}")
     phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
     if v.provisional:
         phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
     return "; ".join(phrases)
+
+
+def open_because(row: ComparedArm) -> str:
+    """Why the arm's contrast is open; "" where it claims anything, or is none."""
+    v, k = row.verdict, row.contrast
+    if v is None or k is None or v.claims:
+        return ""
+    if v.blocked_reason:
+        return v.blocked_reason
+    if k.pairs < FEWEST_SEEDS:
+        return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
+    if v.open_by_skewness:
+        return "the pairs are skewed"
+    shown = f"neither a difference nor equality within ±δ is shown at {plural(k.pairs, row.noun)}"
+    return f"{shown}, where the first metric was decided" if v.decided else shown
 
 
 def _open(row: ComparedArm, k: Contrast) -> str:
@@ -121,7 +133,7 @@ def sentences(c: Comparison) -> tuple[str, ...]:
     """The claims as whole sentences, each with the other metrics after it."""
     return tuple(
         f"{x.verdict.symbol} {x.verdict.label} — {x.row.arm.name} against {c.base(x.row).arm.name}"
-        f"{' (exploratory)' if x.exploratory else ''}: {'; '.join((x.text, *x.other_metrics))}."
+        f"{' (exploratory)' if x.row.exploratory else ''}: {'; '.join((x.text, *x.other_metrics))}."
         for x in claims(c)
     )
 

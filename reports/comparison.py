@@ -57,6 +57,7 @@ class ComparedArm:
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
     exclusion: Exclusion | None = None
     task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
+    exploratory: bool = False  # marked so by the study, or its results were seen before the plan
     has_contrast_to_decide: bool = False  # the A/A check has none
     decided: bool = False  # by the study's first metric
     blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
@@ -297,6 +298,7 @@ def _row(
         max_seeds=total if arm.seedless else looks[0 if index and is_self_check(arm) else -1],
         summary=summary_of(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
+        exploratory=arm.exploratory or arm.name in design.seen,
         task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
         proofs=proofs(finished(arm)),
     )

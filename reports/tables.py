@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.reports.arms import mean_of
-from unrolled.reports.claims import seen_data
+from unrolled.reports.claims import open_because, remark, seen_data
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.elsewhere import averaged
 from unrolled.reports.formats import (
@@ -42,8 +42,9 @@ def screen(c: Comparison) -> str:
 
 def _fit(row: Sequence[str]) -> list[str]:
     """The cells of a line, shortened: names and verdicts, but no number in a reasonable unit."""
-    arm, against, *numbers, word = row
-    return [short(arm, 40), short(against, 40), *(short(cell, 80) for cell in numbers), short(word, 40)]
+    arm, against, *numbers, word, remarks = row
+    numbers = [short(cell, 80) for cell in numbers]
+    return [short(arm, 40), short(against, 40), *numbers, short(word, 40), short(remarks, 160)]
 
 
 def comparison_markdown(c: Comparison) -> str:
@@ -65,7 +66,19 @@ def _name_metric(view: Comparison) -> str:
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     """The head, and the printed digits of every arm, baseline first."""
     ends, seeds = "Δ [interval] level", f"{view.design.noun}s"
-    head = ("arm", "against", seeds, "mean ± SD", ends, UNBIASED, "better in", "p", "p of ±δ", "verdict")
+    head = (
+        "arm",
+        "against",
+        seeds,
+        "mean ± SD",
+        ends,
+        UNBIASED,
+        "better in",
+        "p",
+        "p of ±δ",
+        "verdict",
+        "remarks",
+    )
     rows = [head, *(_line(row, view) for row in view.rows)]
     column = head.index(UNBIASED)
     return rows if view.stops_contrasts else [row[:column] + row[column + 1 :] for row in rows]
@@ -79,15 +92,17 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     mean = f"{scale.cell(s.mean)} ± {scale.cell_by(s.sd)}"
     alone = row.arm.name, row.arm.against or "–", seeds, mean
     if k is None:
-        return *alone, "–", "–", "–", "–", "–", row.note or "baseline"
+        return *alone, "–", "–", "–", "–", "–", row.note or "baseline", "–"
     median = "median " if k.by_median else ""
     ends = f"{scale.cell_ends(row.interval)} {row.interval.percent}" if row.interval else ""
     effect = f"{median}{scale.cell_by(k.estimate, sign=True)} {ends}".rstrip()
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
-        return *alone, effect, "–", better, "–", "–", "–"
+        return *alone, effect, "–", better, "–", "–", "–", "–"
     p = p_value(v.difference.p), p_value(v.equivalence.p)
-    return *alone, effect, scale.cell_by(v.unbiased, sign=True), better, *p, f"{v.symbol} {v.label}"
+    remarks = "; ".join(filter(None, ["exploratory" if row.exploratory else "", remark(row)]))
+    word = f"{v.symbol} {v.label}", remarks or "–"
+    return *alone, effect, scale.cell_by(v.unbiased, sign=True), better, *p, *word
 
 
 def notes(c: Comparison) -> list[str]:
@@ -180,6 +195,7 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     record |= {"against": c.base(row).arm.name if row.contrast else ""}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
     record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.text}
+    record |= {"exploratory": row.exploratory if row.verdict and c.design.plan_hash else None}
     record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.max_seeds}
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))
@@ -204,7 +220,8 @@ def cells_by_metric(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         cells |= {"ratio": ratio(k and k.estimate), **_ends("ratio", ends, ratio)}
     cells |= {"p": k and k.p, "p_adjusted": v and v.difference.p, "p_equivalent": v and v.equivalence.p}
     cells |= {"p_divergence": v and v.divergence.p, "wins": k.wins if k and k.paired else None}
-    return cells | {"r": k and k.r, "verdict": v and v.text}
+    cells |= {"r": k and k.r, "verdict": v and v.text, "provisional": v and v.provisional}
+    return cells | {"open_because": open_because(row)}
 
 
 def _of_known(read: Callable[[float], float]) -> Callable[[Any], float | None]:

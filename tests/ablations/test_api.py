@@ -90,7 +90,11 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     there = unrolled.compare("small", one, other, folder=ran / "results")
     back = unrolled.compare("small", other, one, folder=ran / "results")
     assert there.contrast.mean == -back.contrast.mean
-    assert "unadjusted p" in str(there), "the study does not declare this contrast"
+    assert "unadjusted p" in str(there) and there.exploratory, "the study does not declare this contrast"
+    assert not found.exploratory and "exploratory" not in str(found)
+    table = unrolled.verdicts("small", folder=ran / "results")
+    assert set(table.open_because) <= {"under 5 seeds nothing is decided"}
+    assert not table.exploratory.any() and not table.provisional.any() and not table.diverged.any()
     assert (
         unrolled.compare("small", one, metric="seconds", delta=9.0, folder=ran / "results").metric
         == "seconds"

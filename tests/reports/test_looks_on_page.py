@@ -156,7 +156,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_sc
     assert seen_data(c) == f"{told}their claims are exploratory. Fresh seeds confirm: --seeds 40-79"
     text = text_of(render(c, tmp_path))
     assert told in text.partition("Arm")[0] and "✕ after results of 1 of its contrasts" in text
-    assert [x.row.arm.name for x in claims(c) if x.exploratory] == ["strong"]
+    assert [x.row.arm.name for x in claims(c) if x.row.exploratory] == ["strong"]
     assert "strong against base (exploratory): " in sentences(c)[0]
     assert "declared before" not in text
     assert seen_data(compare(looked())) == ""

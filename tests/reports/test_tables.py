@@ -14,6 +14,7 @@ from synthetic import (
     counted,
     hostile,
     laddered,
+    looked,
     measuring,
     pair,
     realistic,
@@ -25,15 +26,16 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
+from unrolled.reports.answer import answer
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
-from unrolled.reports.claims import claims, limits, tally
+from unrolled.reports.claims import claims, limits, remark, tally
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.figures.intervals import intervals
 from unrolled.reports.formats import count, csv_cell, interval, number, p_value
 from unrolled.reports.render import render
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_csv
+from unrolled.reports.tables import comparison_csv, comparison_markdown, screen, trials_csv
 
 
 def rows(text):
@@ -84,6 +86,28 @@ def test_every_interval_has_its_level_beside_it():
         assert float(records[name]["valid_loss_delta_level"]) == ends.level
         assert records[name]["valid_loss_mean_level"] == "0.95"
     assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
+
+
+def test_every_form_says_what_is_exploratory_what_is_provisional_and_why_a_contrast_is_open():
+    strong = arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
+    weak = arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
+    arms = arm("base", 0.0, seeds=9), strong, weak
+    c = compare(study(arms, seeds=tuple(range(9)), seen={"strong": 9}))
+    _, seen, undecided = rows(comparison_csv(c))
+    told = [(row["exploratory"], row["valid_loss_provisional"]) for row in (seen, undecided)]
+    assert told == [("True", "True"), ("False", "False")] and seen["valid_loss_open_because"] == ""
+    reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
+    assert undecided["valid_loss_open_because"] == reason
+    for text in (screen(c), comparison_markdown(c)):
+        assert "exploratory; provisional: under 10 seeds" in text and "not decided at 9 seeds" in text
+    assert answer(c)[1].striptags().endswith(" (exploratory, provisional)")
+
+
+def test_a_metric_that_does_not_decide_says_why_it_is_open():
+    wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
+    row = compare(looked(measuring(wide, valid_accuracy=0.99))).others[0].rows[-1]
+    assert row.decided and row.verdict.kind == "open"
+    assert remark(row).endswith("is shown at 10 seeds, where the first metric was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():

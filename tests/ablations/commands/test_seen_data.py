@@ -6,6 +6,7 @@ import pytest
 from result_sets import trained
 from stub_plans import planned
 
+from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, stored_plans
 from unrolled.ablations.study import plan as plans
@@ -68,6 +69,8 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
     assert plan.seen == {"b": 10}
     assert told(plan, ledger) == f"{SAID}Fresh seeds confirm: --seeds 10-19"
     assert "b against base (exploratory)" in sentences(compare_plan(plan, read(plan, ledger)))[0]
+    assert verdicts(plan.study, folder=ledger.root).exploratory.all()
+    assert compare(plan.study, "b", folder=ledger.root).exploratory
     again = declared(ledger, range(10), **facts)  # resumed: it stays what it was
     assert again == plan
 
