@@ -171,15 +171,17 @@ class Comparison:
         """The verdicts on pairs of arms that the study does not compare, corrected together.
 
         They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
-        and does not depend on results. A pair without such seeds has no verdict.
+        and does not depend on results. Those that failed on a side are lost. A pair without such seeds has
+        no verdict.
         """
-        metric, sides = metric or self.metric, {}
+        metric, sides, lost = metric or self.metric, {}, {}
         values = values_of(self.table, metric.name, self.design)
         for name, pair in pairs.items():
             seeds = [seed for seed in self.common_seeds(pair) if seed in self.design.first_look]
             arm, base = (select_seeds(values[row.arm.name], seeds) for row in pair)
             sides[name] = arm, base
-        return verdicts(sides, delta=metric.delta, lower_is_better=metric.lower_is_better)
+            lost[name] = len(set(seeds) - (arm.keys() & base.keys()))
+        return verdicts(sides, delta=metric.delta, lower_is_better=metric.lower_is_better, lost=lost)
 
     def by_metric(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""

@@ -1,10 +1,11 @@
 """The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
 
-Of all rows at once a claim must survive runs that failed, or lack a partner, counted as losses: only
-survivors have numbers, and an arm whose bad runs crash or were left out would be better for it.
+A claim must survive runs that failed or lack a partner, of either side, each counted as the worst that it can
+be for the claim: only survivors have numbers, and an arm whose bad runs crash would be better for it, as
+would one whose baseline's good runs were left out.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from unrolled.reports.statistics.decisions import Decisions, decide
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.sequential import Looks
-from unrolled.reports.statistics.verdicts import Size, Verdict, judge_contrasts
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Side = Mapping[Any, float]  # the numbers of one arm by seed
 Sides = Mapping[str, Side]
@@ -90,38 +91,51 @@ def _at_once(contrasts: Sequence[str], ended: Statuses, values: Values, design: 
     for metric in design.metrics:
         by_arm = values[metric.name]
         sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
-        judged = judge_sides(sides, metric, design)
-        whole = {name: _with_losses(name, ended, by_arm, design) for name in contrasts}
-        lost = {name: sum(map(len, whole[name])) - sum(map(len, sides[name])) for name in contrasts}
-        counted = judge_sides(whole, metric, design) if any(lost.values()) else judged
+        lost = {name: _count_lost(name, ended, by_arm, design) for name in contrasts}
+        of_survivors = judge_sides(sides, metric, design)
+        judged = judge_sides(sides, metric, design, lost) if any(lost.values()) else of_survivors
         for name, v in judged.items():
-            v = _withdraw(v, counted.get(name), lost[name])
-            verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims)
+            reason = _explain_loss(of_survivors[name], v, lost[name])
+            verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
-def _with_losses(name: str, ended: Statuses, by_arm: Sides, design: Design) -> tuple[Side, Side]:
-    """Both sides of a contrast, with a loss for each row that failed, or that the other side alone has."""
-    base = design.bases[name]
+def _count_lost(name: str, ended: Statuses, by_arm: Sides, design: Design) -> int:
+    """The pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
+    sides = name, design.bases[name]
     if not design.pair:
-        return _count_as_losses(by_arm[name], ended[name]), _count_as_losses(by_arm[base], ended[base])
-    seeds = ended[name].keys() | ended[base].keys()
-    return _count_as_losses(by_arm[name], seeds), _count_as_losses(by_arm[base], seeds)
+        return sum(len(ended[side].keys() - by_arm[side].keys()) for side in sides)
+    whole = by_arm[sides[0]].keys() & by_arm[sides[1]].keys()
+    return len((ended[sides[0]].keys() | ended[sides[1]].keys()) - whole)
 
 
-def judge_sides(sides: Mapping[str, tuple[Side, Side]], metric: Metric, design: Design) -> dict[str, Verdict]:
-    """The verdicts on contrasts that are corrected together."""
-    options: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
-    options["family"] = len(sides)
+def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int) -> str:
+    """Why a contrast is open that would not be without its lost runs; "" for any other one."""
+    if judged.claims or not of_survivors.claims:
+        return ""
+    runs = plural(lost, "run")
+    return f"“{of_survivors.text}” does not survive {runs} that failed or lack a partner, counted against it"
 
-    def compare(arm: Side, base: Side) -> Contrast:
+
+def judge_sides(
+    sides: Mapping[str, tuple[Side, Side]],
+    metric: Metric,
+    design: Design,
+    lost: Mapping[str, int] | None = None,
+) -> dict[str, Verdict]:
+    """The verdicts on contrasts that are corrected together; `lost` counts the pairs without a number."""
+    known: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
+    known["family"] = len(sides)
+
+    def compare(name: str, arm: Side, base: Side) -> Contrast:
+        options = {**known, "lost": (lost or {}).get(name, 0)}
         if not design.pair:
             return welch([*arm.values()], [*base.values()], **options)
         if design.test_share:
             return compare_folds(arm, base, test_share=design.test_share, **options)
         return contrast(arm, base, **options)
 
-    return judge_contrasts({name: compare(*pair) for name, pair in sides.items()})
+    return judge_contrasts({name: compare(name, *pair) for name, pair in sides.items()})
 
 
 def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
@@ -131,25 +145,3 @@ def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, in
         for side in (name, design.bases[name]):
             most[side] = max(most[side], number)
     return most
-
-
-def _count_as_losses(values: Side, seeds: Iterable[Any]) -> Side:
-    """The values of one side, with a loss for each of the seeds that has none.
-
-    A loss is infinite, as a divergence is: it has no size, so that signs decide.
-    """
-    return {**dict.fromkeys(seeds, float("inf")), **values}
-
-
-def _withdraw(verdict: Verdict, counted: Verdict | None, lost: int) -> Verdict:
-    """The verdict, or an open one with the reason if it is another one with the `lost` runs counted.
-
-    A size that is another one with them is not settled.
-    """
-    if not lost or not verdict.claims:
-        return verdict
-    if counted and counted.kind == verdict.kind:
-        return verdict if counted.size is verdict.size else replace(verdict, size=Size.UNSETTLED)
-    runs = plural(lost, "run")
-    reason = f"“{verdict.text}” does not survive {runs} that failed or lack a partner, counted as losses"
-    return replace(verdict.withdrawn(), blocked_reason=reason)

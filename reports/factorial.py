@@ -3,7 +3,7 @@
 A switch is a setting with two levels. Off is the level 0 or false. If neither is, on is the baseline's level.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from unrolled.bench.trial import Scalar
@@ -76,18 +76,21 @@ def factorial(c: Comparison) -> Factorial | None:
             moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
             switches = {move: _switch(c, *move) for move in moves}
             seeds = c.design.first_look
-            table = {}
+            table, failed = {}, set[int]()
             for part, row in moved.items():
                 levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
                 table[levels] = select_seeds(row.summary.values, seeds)
-            return _measure_effects(c, tuple(switches.values()), table)
+                failed |= {seed for seed in row.seeds if seed in seeds} - table[levels].keys()
+            return _measure_effects(c, tuple(switches.values()), table, failed)
     return None
 
 
-def _measure_effects(c: Comparison, switches: tuple[Switch, ...], table: Cells) -> Factorial | None:
+def _measure_effects(
+    c: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
+) -> Factorial | None:
     names, delta, lower = [s.name for s in switches], c.metric.delta, c.metric.lower_is_better
     try:
-        effects = factorial_effects(table, names, delta=delta, lower_is_better=lower)
+        effects = factorial_effects(table, names, delta=delta, lower_is_better=lower, failed=failed)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
         return None
     return Factorial(switches=switches, effects=effects)

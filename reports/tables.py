@@ -144,14 +144,15 @@ FOLDS = (
 )
 DIVERGED = (
     "Means leave out the rows that diverged. Δ is then the median of all pairs, and how often each side is "
-    "better decides (sign test)."
+    "better (sign test) has to agree with the means."
 )
 DIVERGED_DEPENDENT = (
     "Means leave out the rows that diverged. Without independent pairs an arm is open where it or its "
     "baseline has any."
 )
 LOSSES = (
-    "A verdict, its size too, also has to hold with runs that failed or lack a partner counted as losses."
+    "A verdict, its size too, also has to hold with each run that failed or lacks a partner, on either side, "
+    "counted against it."
 )
 NOT_KNOWN = (
     "Not known, as these results were made elsewhere: whether rows were added after looking at the results, "

@@ -145,8 +145,8 @@ def _unchecked(plan: Plan, known: Mapping[str, Result]) -> str:
     unproven = sorted(changed.difference(*(result.witnesses for result in known.values())))
     shown = f"; nothing shows that it uses {listed(unproven)}: let it tell its settings" if unproven else ""
     return (
-        f"not deterministic: two trainings of seed {seed} differ ({distances(plan.nondeterminism)}). Seeds pair "
-        f"the arms less closely, and {effects}{shown}; of a time, a speed or memory declare the kind"
+        f"not deterministic: two trainings of seed {seed} differ ({distances(plan.nondeterminism)}). Seeds "
+        f"pair the arms less closely, and {effects}{shown}; of a time, a speed or memory declare the kind"
     )
 
 

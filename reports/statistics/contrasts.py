@@ -16,6 +16,7 @@ from scipy import special
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import (
     Floats,
+    Moments,
     mean_interval,
     mean_tails,
     median_interval,
@@ -35,8 +36,9 @@ class Contrast:
 
     A pair is converged when both its sides are. Means, SD, skewness and r are over converged pairs, and None
     when there are too few; wins, losses and the median count every pair, of which one with a diverged side is
-    infinite and one with two is a tie. Tests and intervals are of the mean or, where a side diverged or was
-    lost, or all differences are equal, of the median by signs (`by_signs`).
+    infinite and one with two is a tie. Tests and intervals are of the mean. Where a side diverged or a pair
+    was lost, the median by signs has to agree: each p is the larger of both tests, and an interval covers
+    both. Where all differences are equal there are signs alone.
     """
 
     seeds: tuple[int, ...]
@@ -78,17 +80,17 @@ class Contrast:
 
     @property
     def by_signs(self) -> bool:
-        """Whether it is judged by its median and the signs of the pairs, and not by its mean."""
+        """Whether the signs of the pairs judge it, beside their mean or, without any spread, in its place."""
         return self.given_convergence or self.constant or self.lost > 0
 
     @property
     def by_median(self) -> bool:
         """Whether `estimate` is the median of all pairs: the means are of those that converged."""
-        return self.by_signs and not self.constant
+        return self.given_convergence and not self.constant
 
     @property
     def estimate(self) -> float | None:
-        """The mean difference; by signs the median."""
+        """The mean difference; with diverged seeds the median."""
         if not self.by_median:
             return self.mean
         return median([*self.differences.values(), *self._infinite()])
@@ -131,22 +133,44 @@ class Contrast:
             return None
         if self.identical:
             return 0.0, 0.0
-        if self.by_signs:
-            return median_interval(*self._bounds(), alpha)
-        low, high = mean_interval(moments(self._sample()), alpha)
-        return float(low), float(high)
+        if not self.by_signs:
+            return self._mean_ends(alpha)
+        of_median = median_interval(*self._bounds(), alpha)
+        if self.constant:
+            return of_median
+        of_mean = self._mean_ends(alpha)
+        return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _tails(self, mu: float) -> tuple[float, float]:
         """One-sided p that the difference is at most mu, and that it is at least mu."""
-        if self.by_signs:
-            return median_tails(*self._bounds(), mu)
-        if self.pairs < 2:
-            return 1.0, 1.0
-        above, below = mean_tails(moments(self._sample()), mu)
-        return float(above), float(below)
+        if not self.by_signs:
+            return self._mean_tails(mu)
+        of_median = median_tails(*self._bounds(), mu)
+        if self.constant:
+            return of_median
+        of_mean = self._mean_tails(mu)
+        return max(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
-    def _sample(self) -> Floats:
-        return np.array([*self.differences.values()])
+    def _mean_tails(self, mu: float) -> tuple[float, float]:
+        """The tails of the mean of the converged pairs, of which there have to be two."""
+        if len(self.differences) < 2:
+            return 1.0, 1.0
+        lowest, highest = self._samples()
+        return float(mean_tails(lowest, mu)[0]), float(mean_tails(highest, mu)[1])
+
+    def _mean_ends(self, alpha: float) -> tuple[float, float]:
+        """The means that neither of `_mean_tails` rejects at alpha/2."""
+        if len(self.differences) < 2:
+            return -math.inf, math.inf
+        lowest, highest = self._samples()
+        return float(mean_interval(lowest, alpha)[0]), float(mean_interval(highest, alpha)[1])
+
+    def _samples(self) -> tuple[Moments, Moments]:
+        """The moments of the converged pairs, with lost ones as the lowest of them, and as the highest."""
+        known = np.array([*self.differences.values()])
+        lowest = np.append(known, [known.min()] * self.lost)
+        highest = np.append(known, [known.max()] * self.lost)
+        return moments(lowest), moments(highest)
 
     def _bounds(self) -> tuple[Floats, Floats]:
         """Every pair's difference, with those that were lost at their lowest and at their highest."""

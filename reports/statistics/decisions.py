@@ -115,13 +115,15 @@ class _Walk(Generic[Key]):
 
     def contrast_at(self, name: Key, metric: Metric, k: int) -> Contrast:
         """The contrast at look k."""
+        arm, baseline = self.sides(name, metric, k)
         return contrast(
-            *self.sides(name, metric, k),
+            arm,
+            baseline,
             delta=metric.delta,
             lower_is_better=metric.lower_is_better,
             family=len(self.pairs),
             look=Look(self.looks, k),
-            lost=len(self.lost_at(name, k)),
+            lost=len(self.lost_at(name, k).keys() - (arm.keys() & baseline.keys())),
         )
 
     def take_look(self, tracks: Mapping[Metric, dict[Key, _Track]], waiting: Sequence[Key], k: int) -> None:

@@ -1,7 +1,7 @@
 """The effects of a factorial design."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -45,17 +45,22 @@ Cells = Mapping[tuple[bool, ...], Mapping[int, float]]
 
 
 def factorial_effects(
-    cells: Cells, factors: Sequence[str], *, delta: float, lower_is_better: bool = True
+    cells: Cells,
+    factors: Sequence[str],
+    *,
+    delta: float,
+    lower_is_better: bool = True,
+    failed: Collection[int] = (),
 ) -> tuple[Effect, ...]:
     """Main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
     A main effect is the mean with the factor on minus the mean with it off. An interaction is the effect of
     the first factor where the second is on, minus its effect where the second is off: a whole change in the
     metric's unit, so that δ means the same for both. Both are taken within each seed; `factors` are named in
-    the order of the cells' keys. Raises ValueError if a cell is missing, a value is NaN, or fewer than 2
-    seeds converged in every cell.
+    the order of the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError if
+    a cell is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
     """
-    seeds, table, lost = _select_converged(cells, len(factors))
+    seeds, table, diverged = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
     values = {}
@@ -63,12 +68,13 @@ def factorial_effects(
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
         effect = without_rounding(effect, np.abs(table).max())
         values[columns] = dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0)
-    judged = verdicts(values, delta=delta, lower_is_better=lower_is_better)
-    if lost:
+    lost = dict.fromkeys(values, len(set(failed) - set(seeds)))
+    judged = verdicts(values, delta=delta, lower_is_better=lower_is_better, lost=lost)
+    if diverged:
         judged = {name: v.withdrawn() for name, v in judged.items()}
     left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))
     return tuple(
-        Effect(factors=tuple(factors[i] for i in columns), verdict=v, left_out=left_out, diverged=lost)
+        Effect(factors=tuple(factors[i] for i in columns), verdict=v, left_out=left_out, diverged=diverged)
         for columns, v in judged.items()
     )
 

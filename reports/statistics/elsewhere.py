@@ -21,8 +21,8 @@ from unrolled.reports.statistics.contrasts import Contrast, contrast
 class _ByError(Contrast):
     """A contrast that is judged by t with an error and degrees of freedom of its own, and never by signs.
 
-    The signs of dependent differences prove nothing: with a value that is infinite, or with one difference on
-    all folds, nothing is claimed, but that equal values are the same.
+    The signs of dependent differences prove nothing: with a value that is infinite or lost, or with one
+    difference on all folds, nothing is claimed, but that equal values are the same.
     """
 
     error: float  # the standard error of the difference; NaN where there is no test
@@ -34,7 +34,7 @@ class _ByError(Contrast):
         return False
 
     def _tails(self, mu: float) -> tuple[float, float]:
-        if self.given_convergence or self.mean is None or not self.error > 0:
+        if self.given_convergence or self.lost or self.mean is None or not self.error > 0:
             return 1.0, 1.0
         t = (self.mean - mu) / self.error
         return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))

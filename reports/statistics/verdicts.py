@@ -237,14 +237,17 @@ def verdicts(
     *,
     delta: float,
     lower_is_better: bool = True,
+    lost: Mapping[Name, int] | None = None,
 ) -> dict[Name, Verdict]:
     """The verdicts, by name, on pairs of arms at one look. A pair is the values by seed of arm and baseline.
 
     A pair that shares no seed has no verdict. The p of differences are corrected as one family (Holm), those
-    of equivalence as another, and those of divergence as a third.
+    of equivalence as another, and those of divergence as a third. `lost` counts the seeds of which a side
+    failed.
     """
     compare = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
-    return judge_contrasts({name: compare(*pair) for name, pair in pairs.items()})
+    lost = lost or {}
+    return judge_contrasts({name: compare(*pair, lost=lost.get(name, 0)) for name, pair in pairs.items()})
 
 
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:

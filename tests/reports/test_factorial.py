@@ -68,6 +68,12 @@ def test_a_seed_that_is_not_trained_everywhere_is_left_out_and_the_rest_decides(
     assert effect.verdict.kind == "better"
 
 
+def test_a_seed_that_failed_in_a_cell_counts_against_every_claim_on_an_effect():
+    last = broken(switched().arms[-1], failed=(5,))
+    effect = factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
+    assert (effect.left_out, effect.verdict.contrast.lost, effect.verdict.kind) == ((5,), 1, "open")
+
+
 def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
     expected = {  # on minus off: beside all others, alone, averaged over the rest
         "tying": (-0.12, -0.2, -0.16),

@@ -168,3 +168,9 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     arms = [one for one in looked().arms if one.name != "lost"]
     c = compare(study((*arms, lost), metrics=BOTH, **LOOKS))
     assert c.rows[-1].note == "open: seed 0 failed, seed 1 failed and 10 more"
+
+
+def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
+    rows = {row.arm.name: row for row in c.rows}
+    found = c.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
+    assert (found.contrast.losses, found.contrast.lost, found.kind) == (5, 5, "open")

@@ -132,6 +132,14 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> No
     assert first(d, "worse") == first(run(PAIRS), "worse")
 
 
+def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
+    arm, baseline = PAIRS["better"]["valid_loss"]
+    told = {**PAIRS["better"], "valid_loss": ({s: x for s, x in arm.items() if s != SEEDS[2]}, baseline)}
+    d = run({**PAIRS, "better": told}, lost={"better": {SEEDS[2]: "has no valid_loss to judge"}})
+    assert first(d, "better") == ("better", 10)
+    assert [v.contrast.lost for v in d.verdicts["better"].values()] == [0, 1]
+
+
 def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
     gone = SEEDS[6:16]
     pairs = {**PAIRS, "wide": without(PAIRS["wide"], *gone)}

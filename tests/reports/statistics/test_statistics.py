@@ -12,7 +12,12 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.estimators import moments, without_rounding
+from unrolled.reports.statistics.estimators import (
+    median_interval,
+    median_tails,
+    moments,
+    without_rounding,
+)
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
@@ -168,11 +173,14 @@ def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     assert (c.mde is None, c.seeds_needed is None) == (n < 2, n < 2)
 
 
-def test_diverged_seeds_are_judged_by_signs_and_the_median() -> None:
+def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others() -> None:
     c = contrast({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
     assert c.given_convergence
     assert c.estimate == pytest.approx(-0.04)
-    assert c.interval() == Interval(pytest.approx(-0.07), math.inf, 0.95)  # the least and the largest of 8
+    others = contrast({s: A[s] for s in c.differences}, B, delta=0.02)
+    # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
+    assert c.interval() == Interval(others.interval().low, math.inf, 0.95)
+    assert others.interval().low < -0.07
     assert (c.wins, c.losses, c.pairs) == (6, 2, 8)
     assert round(c.p, 3) == 0.289
     assert (c.arm_diverged, c.baseline_diverged) == (2, 0)
@@ -208,19 +216,43 @@ def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high:
 
 def test_the_p_of_signs_is_that_of_scipy_stats() -> None:
     for k, n in [(0, 1), (1, 1), (1, 2), (0, 7), (2, 7), (7, 7), (11, 30), (15, 30)]:
-        arm = {seed: float(seed < k) for seed in range(n)}
-        c = contrast(arm | {n: math.inf}, dict.fromkeys(arm, 0.5) | {n: 0.5}, delta=1.0)
-        assert c.p == pytest.approx(stats.binomtest(k + 1, n + 1).pvalue)
+        differences = np.where(np.arange(n) < k, 0.5, -0.5)
+        above, below = median_tails(*[np.append(differences, math.inf)] * 2)
+        assert min(1.0, 2 * min(above, below)) == pytest.approx(stats.binomtest(k + 1, n + 1).pvalue)
 
 
 def test_the_interval_of_the_median_holds_what_signs_do_not_reject() -> None:
     x = np.random.default_rng(4).standard_normal(12)
-    c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(12), 0.0), delta=1.0, lost=1)
     worst, best = np.sort([*x, -math.inf]), np.sort([*x, math.inf])
-    assert c.by_signs
     # of 13 signs three or fewer fall on one side with p .0461 · 2, two or fewer with .0112 · 2
-    assert c.interval(0.05) == Interval(worst[2], best[10], 0.95)
-    assert c.interval(0.0001) == Interval(-math.inf, math.inf, 0.9999)
+    assert median_interval(worst, best, 0.05) == (worst[2], best[10])
+    assert median_interval(worst, best, 0.0001) == (-math.inf, math.inf)
+
+
+def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> None:
+    """Sixteen of twenty pairs favour the arm, their mean does not; a lost pair makes no claim of that."""
+    differences = [*(-0.2 - 0.02 * i for i in range(16)), 0.6, 0.9, 1.2, 1.4]
+    arm, baseline = dict(enumerate(differences)), dict.fromkeys(range(20), 0.0)
+    whole = contrast(arm, baseline, delta=0.02)
+    arm.pop(3)
+    lost = contrast(arm, baseline, delta=0.02, lost=1)
+    assert stats.binomtest(15, 20).pvalue < 0.05 < whole.p < lost.p
+    for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
+        ends, (low, high) = (
+            lost.interval(alpha),
+            stats.t.interval(1 - alpha, 18, lost.mean, stats.sem([*lost.differences.values()])),
+        )
+        assert ends.low <= low and high <= ends.high, "that of the mean of the pairs that are left"
+        assert (ends.low <= 0 <= ends.high) == (alpha < lost.p), "word and interval agree"
+    assert lost.estimate == lost.mean, "what is shown is what subtracts"
+
+
+def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> None:
+    noise = np.random.default_rng(8).standard_normal(14)
+    signs = [*(0.4 + 0.1 * noise), 0.1]
+    c = contrast(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost=1)
+    filled = contrast(dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), delta=0.02)
+    assert c.p == pytest.approx(max(filled.p, stats.binomtest(15, 16).pvalue))
 
 
 def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:

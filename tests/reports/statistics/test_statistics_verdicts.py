@@ -180,10 +180,10 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "median" in said
 
 
-def test_an_arm_that_always_diverges_is_worse_and_diverges_more_often() -> None:
+def test_an_arm_that_always_diverges_has_no_mean_and_is_worse_as_it_diverges_more_often() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
     v = judged(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
-    assert (v.direction, v.size, v.diverges) == (WORSE, Size.MORE, WORSE)
+    assert (v.direction, v.diverges, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
     assert "median ∞ nats" in sentence(v, "x", "y", NATS)
 
 
