@@ -109,9 +109,16 @@ class Contrast:
 
     @property
     def divergence_p(self) -> float:
-        """The exact two-sided p that both sides diverge equally often (McNemar 1947)."""
-        arm, baseline = self._only_one_diverged()
-        return min(1.0, 2 * float(special.bdtr(min(arm, baseline), arm + baseline, 0.5)))
+        """The exact two-sided p that both sides diverge equally often (McNemar 1947).
+
+        In a lost pair the side that diverges less often may have been the one that did.
+        """
+        return self._mcnemar(self.lost)
+
+    @property
+    def divergence_differs(self) -> bool:
+        """Whether the pairs that ended tell, by the plain p, that the sides diverge unequally often."""
+        return self._mcnemar(0) <= ALPHA
 
     @property
     def diverges_more(self) -> int:
@@ -182,6 +189,11 @@ class Contrast:
         worst = math.inf if self.lower_is_better else -math.inf
         arm, baseline = self._only_one_diverged()
         return [worst] * arm + [-worst] * baseline + [0.0] * self.both_diverged
+
+    def _mcnemar(self, lost: int) -> float:
+        fewer, more = sorted(self._only_one_diverged())
+        fewer = min(fewer + lost, more)
+        return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
 
     def _only_one_diverged(self) -> tuple[int, int]:
         return self.arm_diverged - self.both_diverged, self.baseline_diverged - self.both_diverged

@@ -201,12 +201,12 @@ def verdict(
     """
     divergence = divergence or Adjusted(c.divergence_p, ALPHA)
     direction, size, ends = Direction.NONE, Size.UNSETTLED, c.interval(difference.alpha)
-    enough, divergence_differs = c.pairs >= FEWEST_SEEDS, c.divergence_p <= ALPHA
+    enough = c.pairs >= FEWEST_SEEDS
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
         better = (ends.high < 0) is c.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
         size = _size(ends, c.delta)
-        if divergence_differs and better is (c.diverges_more > 0):
+        if c.divergence_differs and better is (c.diverges_more > 0):
             direction, size = Direction.NONE, Size.UNSETTLED
     elif enough and equivalence.p <= ALPHA and not c.given_convergence:
         within = c.interval(equivalence.alpha, sides=1)

@@ -274,6 +274,15 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: i
     assert (c.diverges_more, c.turned().diverges_more) == ((arm > 0), -(arm > 0))
 
 
+def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
+    baseline = {s: 1.1 + 0.01 * s for s in range(20)}
+    gone = baseline | dict.fromkeys(range(6), math.inf)
+    lost = contrast(gone, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
+    assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue) and lost.divergence_differs
+    assert contrast(baseline, gone, delta=0.02, lost=6).divergence_p == 1.0
+    assert contrast(baseline, baseline, delta=0.02, lost=6).divergence_p == 1.0
+
+
 def test_a_rate_over_one_is_refused() -> None:
     with pytest.raises(ValueError, match="k"):
         divergence_interval(9, 8)
