@@ -231,7 +231,7 @@ def _of_known(read: Callable[[float], float]) -> Callable[[Any], float | None]:
 
 def _ends(name: str, ends: Interval | None, read: Callable[[Any], float | None]) -> dict[str, float | None]:
     low, high = read(ends and ends.low), read(ends and ends.high)
-    return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends and ends.level}
+    return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends.level if ends else None}
 
 
 def _csv(table: pd.DataFrame) -> str:

@@ -57,8 +57,8 @@ def factorial_effects(
     A main effect is the mean with the factor on minus the mean with it off. An interaction is the effect of
     the first factor where the second is on, minus its effect where the second is off: a whole change in the
     metric's unit, so that δ means the same for both. Both are taken within each seed; `factors` are named in
-    the order of the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError if
-    a cell is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
+    the order of the cells' keys. Seeds that `failed` in a cell count against every claim. Raises ValueError
+    if a cell is missing, a value is NaN, or fewer than 2 seeds converged in every cell.
     """
     seeds, table, diverged = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
