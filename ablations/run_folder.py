@@ -11,6 +11,7 @@ import functools
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ MARK = "UNROLLED_RUN"  # the variable with the folder, in the environment of wha
 LONGEST = 60
 """Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""
 
+STARTING_SECONDS = 1.0  # how long a process may have no environment, as it is being started
 PATIENCE = 10.0  # seconds for killed processes to be gone: one in a system call may take long
 
 
@@ -85,16 +87,36 @@ def _sweep(path: Path) -> None:
 
 
 def _clear(path: Path) -> None:
-    marked = [process for process in psutil.process_iter() if _mark(process) == str(path)]
-    for process in marked:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(marked, timeout=PATIENCE)
+    end_processes(MARK, path)
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _mark(process: psutil.Process) -> str:
-    try:
-        return str(process.environ().get(MARK, ""))
-    except (psutil.Error, OSError):  # another user's, or gone
-        return ""
+def end_processes(variable: str, path: Path) -> None:
+    """Kill the processes that were started with this path in an environment variable; wait for their end."""
+    deadline = time.monotonic() + PATIENCE
+    starting = True
+    while starting and time.monotonic() < deadline:
+        processes = list(psutil.process_iter())
+        starting = any(map(_is_starting, processes))  # asked first: one that has just started is found below
+        marked = [process for process in processes if _environment(process).get(variable) == str(path)]
+        for process in marked:
+            with suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(marked, timeout=PATIENCE)
+
+
+def _is_starting(process: psutil.Process) -> bool:
+    """Return True if the kernel is loading a process's program: its environment cannot be read yet.
+
+    That takes milliseconds: an older process has none at all. Kernel threads and zombies have no program.
+    """
+    with suppress(psutil.Error, OSError):
+        young = time.time() - process.create_time() < STARTING_SECONDS
+        return young and bool(process.exe()) and not process.environ()
+    return False
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    with suppress(psutil.Error, OSError):  # another user's, or gone
+        return dict(process.environ())
+    return {}

@@ -2,7 +2,8 @@
 
 The process comes from a fork server, which for models has torch loaded (28 ms; 0.9 s in a new interpreter).
 It leads a process group of its own, which is killed when it ends, however it ends. A process that left the
-group (setsid) is killed by `run_folder`: when this program ends or, if that was killed, when the next one
+group (setsid) is known by its environment: one of a program is killed before another attempt and when the
+trial ends, any other one by `run_folder`, when this program ends or, if that was killed, when the next one
 starts. `child` is what the process itself runs.
 """
 
@@ -92,11 +93,14 @@ def run_alone(
     can_limit, rule = trial.device == "cpu", "--memory-limit is for trials on the CPU"
     require(can_limit or not task.limits.memory_bytes, rule, cure=f"leave it out on device {trial.device}")
     attempt, result = 0, None
+    real_checkpoints = checkpoints.resolve()  # by one name, whatever links a run is given
+    _end_strays(real_checkpoints, trial)  # of a run that was killed
     while result is None:
         attempt += 1
         if not task.resumes:
             clear_checkpoints(checkpoints, trial)
-        end = _run_attempt(trial, task, checkpoints, stop, gpu)
+        end = _run_attempt(trial, task, real_checkpoints, stop, gpu)
+        _end_strays(real_checkpoints, trial)
         if end.stopped:
             return None
         result = _conclude(trial, end, task.limits, attempt)
@@ -112,6 +116,16 @@ def run_alone(
         metrics={**end.gpu_metrics, **result.metrics},
         environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
     )
+
+
+def _end_strays(checkpoints: Path, trial: Trial) -> None:
+    """Kill the processes of a program that have left its process group, as torchrun's workers do.
+
+    They would go on writing to its folder, {out}, which another attempt may be using.
+    """
+    folder = checkpoints / f"{trial.id}.out"
+    if folder.is_dir():
+        run_folder.end_processes("UNROLLED_OUT", folder)
 
 
 def plain_reason(result: Result) -> str:

@@ -68,6 +68,32 @@ def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_wh
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
+LEAVES_A_WORKER = """
+import json, os, pathlib, signal, subprocess, sys
+out = pathlib.Path(sys.argv[2])
+sys.path.append({TESTS!r})
+from processes import lives
+print(json.dumps({"loss": sum(lives(int(path.name)) for path in out.iterdir())}), flush=True)
+quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+worker = subprocess.Popen(["sleep", "600"], start_new_session=True, **quiet)  # as torchrun starts its own
+first = not [*out.iterdir()]
+(out / str(worker.pid)).touch()
+if first:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_in_a_session_of_its_own_ends_before_the_next_attempt_and_with_the_trial(
+    tmp_path: Path,
+) -> None:
+    tests = str(Path(__file__).parents[1])  # where `processes` is
+    result = run(tmp_path, LEAVES_A_WORKER.replace("{TESTS!r}", repr(tests)), keep=("*",))
+    assert result.done and result.attempts == 2
+    assert result.metrics["loss"] == 0, "the second attempt is alone in its folder"
+    workers = [int(path.name) for path in tmp_path.glob("results/kept/*/*")]
+    assert len(workers) == 2 and not any(map(lives, workers))
+
+
 def test_a_program_that_a_limit_stopped_goes_on_from_its_own_checkpoint_under_a_higher_one(
     tmp_path: Path,
 ) -> None:
