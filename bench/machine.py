@@ -15,7 +15,7 @@ from typing import Any
 from unrolled.bench import machine_kind, nvidia
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", *machine_kind.VARIABLES)
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", *machine_kind.VARIABLES)
 """Environment variables that are recorded; no others are, so that no secret gets into a result."""
 
 

@@ -36,7 +36,11 @@ GPU_VARIABLES = (
 )
 """Those of `VARIABLES` that change nothing on a CPU."""
 
+CAPABILITY_VARIABLE = "ATEN_CPU_CAPABILITY"
+"""Decides the fact `cpu_capability`, which is only known of a process that has torch loaded."""
+
 VARIABLES = (
+    CAPABILITY_VARIABLE,
     "MKL_CBWR",
     "MKL_DEBUG_CPU_TYPE",
     "MKL_ENABLE_INSTRUCTIONS",
@@ -50,7 +54,7 @@ VARIABLES = (
     "TORCH_MKLDNN_MATMUL_MIN_DIM",
     *GPU_VARIABLES,
 )
-"""Environment variables that choose other arithmetic, and whose effect cannot be read back from torch."""
+"""Environment variables that choose other arithmetic, and whose effect cannot be read back."""
 
 _LONGEST, _MOST = 40, 3  # characters of a value that is named, and values of a fact
 
@@ -60,7 +64,8 @@ def kind(environment: Mapping[str, Any]) -> dict[str, str]:
     packages, variables = (environment.get(part) or {} for part in ("packages", "variables"))
     known = {**environment, "torch": packages.get("torch")}
     facts = {name: _word(known[name]) for name in FACTS if known.get(name) not in (None, "")}
-    idle = GPU_VARIABLES if facts.get("device") == "cpu" else ()
+    idle = [*GPU_VARIABLES] if facts.get("device") == "cpu" else []
+    idle += [CAPABILITY_VARIABLE] if "cpu_capability" in facts else []
     return facts | {n: _word(variables[n]) for n in VARIABLES if n in variables and n not in idle}
 
 

@@ -68,6 +68,7 @@ def line(name: str, result: Result) -> str:
     """One line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
     index, uuid = (result.environment.get(fact, "") for fact in ("gpu_index", "gpu_uuid"))
     where = visible(f", GPU {index} ({uuid})") if index else ""
+    where += visible(f", {restart}") if (restart := result.environment.get("restart")) else ""
     if not result.done:
         return visible(f"{name}: {result.trouble}") + where
     return f"{visible(name)}: {visible(', '.join(result.main_numbers))}, {result.seconds:.1f} s{where}"

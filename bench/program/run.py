@@ -3,6 +3,7 @@
 import glob
 import importlib.util
 import inspect
+import json
 import math
 import os
 import resource
@@ -23,11 +24,13 @@ from typing import IO, Any
 from unrolled.bench import machine
 from unrolled.bench.differences import fingerprint
 from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.files import save
+from unrolled.bench.machine_kind import kind, machine_difference
 from unrolled.bench.program.output import SimilarLine, Told, read_files
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial, distributions
 from unrolled.bench.table_files import parse_row
-from unrolled.bench.trial import DISK_LIMIT, Result, failure
+from unrolled.bench.trial import DISK_LIMIT, Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
@@ -55,8 +58,11 @@ def run_trial(trial: ProgramTrial) -> Result:
     started, clock = time.time(), time.perf_counter()
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
-    facts: dict[str, Any] = {"started": started, "environment": environment | {"packages": versions}}
-    out, told, failed, ended = _own_folder(trial), Told(), "", 0.0
+    environment |= {"packages": versions}
+    out, restart = _own_folder(trial, kind(environment))
+    environment |= {"restart": restart} if restart else {}
+    facts: dict[str, Any] = {"started": started, "environment": environment}
+    told, failed, ended = Told(), "", 0.0
     run = _call if trial.function else _execute
     if not trial.metrics:  # a file of metrics is the program's own to keep
         told.resume(out.with_suffix(".rows"))
@@ -95,15 +101,24 @@ def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], to
     return Result(trial=trial, status="done", witnesses=proofs)
 
 
-def _own_folder(trial: ProgramTrial) -> Path:
-    """The trial's own folder, which its command line calls {out}.
+def _own_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, str]:
+    """The trial's own folder, which its command line calls {out}, and why it begins anew, or "".
 
-    What an earlier attempt left there is kept.
+    What an earlier attempt left there is kept, but for that of an attempt on a machine of another kind, which
+    a file beside the folder tells: one result would have numbers of two kinds.
     """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
+    kind_file = out.with_suffix(".kind")
+    earlier_kind = json.loads(kind_file.read_bytes()) if kind_file.exists() else {}
+    difference = machine_difference([earlier_kind, machine_kind]) if out.exists() else ""
+    if difference:
+        shutil.rmtree(out, ignore_errors=True)
+        out.with_suffix(".rows").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    return out.absolute()
+    save(kind_file, canonical(machine_kind))
+    restart = f"began anew: its checkpoint is of another kind of machine ({difference})"
+    return out.absolute(), restart if difference else ""
 
 
 @contextmanager

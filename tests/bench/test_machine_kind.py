@@ -47,6 +47,15 @@ def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_a
     assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
 
 
+def test_the_variable_of_the_cpu_s_capability_is_of_the_kind_where_its_effect_is_not_known() -> None:
+    unset = {"device": "cpu", "variables": {}}
+    set_ = {"device": "cpu", "variables": {"ATEN_CPU_CAPABILITY": "default"}}
+    told = "ATEN_CPU_CAPABILITY not set / default"
+    assert machine_difference([kind(unset), kind(set_)]) == told
+    asked = [kind({"cpu_capability": "DEFAULT", **one}) for one in (unset, set_)]
+    assert machine_difference(asked) == ""
+
+
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     one, two = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))

@@ -94,17 +94,29 @@ def test_a_worker_in_a_session_of_its_own_ends_before_the_next_attempt_and_with_
     assert len(workers) == 2 and not any(map(lives, workers))
 
 
+WRITES = "    (out / f'{step}.bin').write_bytes(bytes(1 << 20))\n    saved.write"
+TOO_LARGE = CHECKPOINTED.replace("    saved.write", WRITES).replace("step == 2 and", "step < 0 and")
+
+
 def test_a_program_that_a_limit_stopped_goes_on_from_its_own_checkpoint_under_a_higher_one(
     tmp_path: Path,
 ) -> None:
-    writes = "    (out / f'{step}.bin').write_bytes(bytes(1 << 20))\n    saved.write"
-    program = CHECKPOINTED.replace("    saved.write", writes).replace("step == 2 and", "step < 0 and")
-    stopped = run(tmp_path, program, disk=3)
+    stopped = run(tmp_path, TOO_LARGE, disk=3)
     (folder,) = tmp_path.glob("results/checkpoints/*.out")
     assert stopped.stopped_by_limit and str(folder) in stopped.reason
-    again = run(tmp_path, program, disk=30)
+    again = run(tmp_path, TOO_LARGE, disk=30)
     assert again.done and again.metrics["began"] == 6
     assert [step for step, _ in again.curves["loss"]] == [0, 1, 2, 3, 4, 5], "those told before, too"
+    assert not list((tmp_path / "results" / "checkpoints").iterdir())
+
+
+def test_a_checkpoint_of_another_kind_of_machine_is_removed_with_a_word(tmp_path: Path) -> None:
+    run(tmp_path, TOO_LARGE, disk=3)
+    (kind,) = tmp_path.glob("results/checkpoints/*.kind")
+    kind.write_text(json.dumps({**json.loads(kind.read_text()), "ATEN_CPU_CAPABILITY": "default"}))
+    again = run(tmp_path, TOO_LARGE, disk=30)
+    assert again.done and again.metrics["began"] == 0
+    assert "ATEN_CPU_CAPABILITY default / not set" in again.environment["restart"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
