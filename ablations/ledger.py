@@ -23,7 +23,7 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
-from unrolled.bench.trial import DETAILS, FORMAT, Result, Trial, canonical
+from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""
@@ -110,13 +110,12 @@ class Ledger:
         stored = (read_bytes(self.path(id)) or b"" for id in ids)
         return hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in stored)).hexdigest()
 
-    def trials_with_results(self) -> Iterator[Trial]:
-        """Every trial that finished or diverged, but those that a version with another format recorded."""
+    def all_results(self) -> Iterator[Result]:
+        """Every result without its details, but those that a version with another format recorded."""
         for id in self.files():
             with suppress(BadInput):
-                result = self._read(id, whole=False)
-                if result and result.status != "failed":
-                    yield result.trial
+                if result := self._read(id, whole=False):
+                    yield result
 
     def details(self, id: str, digest: str) -> dict[str, Any]:
         """The details with this sha256, as plain data. Raises ValueError if they are missing or damaged."""

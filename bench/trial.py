@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-FORMAT = 7
+FORMAT = 8
 """Version of the trial and result format; part of every identity."""
 
 Scalar = bool | int | float | str
@@ -68,7 +68,7 @@ class Trial:
 
     @property
     def main_metrics(self) -> tuple[str, ...]:
-        """The metrics that a one-line summary of its result shows."""
+        """The metrics that a line on its result shows; () for those that its study judges."""
         return ()
 
     @property
@@ -93,6 +93,10 @@ class Trial:
     def factors(self) -> dict[str, Scalar]:
         """Every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
+
+    def judge_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
+        """Its result as a study counts it that judges these metrics."""
+        return result
 
     def identify(self) -> Self:
         """The trial with `source`, `data` and `versions`: after a change of one it is another trial.
@@ -162,7 +166,7 @@ class Result:
     records: Mapping[str, Any] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    output: str = ""  # the end of what a failed trial printed
+    output: str = ""  # the end of what a trial printed that failed, or told no number
 
     @property
     def done(self) -> bool:
@@ -189,11 +193,10 @@ class Result:
         """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
-    @property
-    def main_numbers(self) -> list[str]:
-        """Its main metrics, as "loss 0.4213"."""
-        told = [name for name in self.trial.main_metrics if name in self.metrics]
-        return [f"{name.removeprefix('valid_')} {self.metrics[name]:.4f}" for name in told]
+    def main_numbers(self, judged: Sequence[str]) -> list[str]:
+        """Its main metrics, or those that its study judges, as "loss 0.4213"."""
+        names = [name for name in self.trial.main_metrics or judged if name in self.metrics]
+        return [f"{name.removeprefix('valid_')} {self.metrics[name]:.4f}" for name in names]
 
     def without_details(self) -> Self:
         """The same result with every field of DETAILS empty."""

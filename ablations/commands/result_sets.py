@@ -86,7 +86,7 @@ def _of_ledger(source: str, study: str, metric: str) -> ResultSet:
     metric = metric or plan.metrics[0].name
     arm_and_seed = plan.arm_and_seed
     paths = {id: ledger.path(id) for id in arm_and_seed}
-    trained = {id: _result(path, id, ledger, plan.trainer) for id, path in paths.items() if path.exists()}
+    trained = {id: _result(path, id, ledger, plan) for id, path in paths.items() if path.exists()}
     _check_metric(source, metric, {name for _, result in trained.values() for name in result.metrics})
     pending = SeedScheduler(plan, {id: result for id, (_, result) in trained.items()}).pending
     rows = []
@@ -162,17 +162,17 @@ def _plan(path: Path) -> Plan:
         )
 
 
-def _result(path: Path, id: str, ledger: Ledger, trainer: str) -> tuple[dict[str, Any], Result]:
-    """A result as it is stored, and the parts that are read."""
+def _result(path: Path, id: str, ledger: Ledger, plan: Plan) -> tuple[dict[str, Any], Result]:
+    """A result as it is stored, and the parts that are read, as the plan counts them."""
     with explaining_misread(path, *_MISREAD):
         body = unseal(read_required(path))
         stored = body["result"] | ledger.details(id, body["details"])
-        type_, told = trial_type(trainer), stored["trial"]
+        type_, told = trial_type(plan.trainer), stored["trial"]
         trial = type_(**{field.name: told[field.name] for field in fields(type_) if field.name in told})
         metrics = {name: float(value) for name, value in stored.get("metrics", {}).items()}
         parts = ("status", "reason", "records", "fingerprints", "environment")
         read = {name: stored[name] for name in parts if name in stored}
-        return stored, Result(trial=trial, metrics=metrics, **read)
+        return stored, plan.judge_result(Result(trial=trial, metrics=metrics, **read))
 
 
 def _row(stored: Mapping[str, Any], result: Result, metric: str, plan: Plan) -> dict[str, Any]:

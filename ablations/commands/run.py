@@ -128,7 +128,8 @@ def _run_study(
 def _known(plan: plans.Plan, ledger: Ledger, *, retry: bool) -> dict[str, Result]:
     """The results of trials that are not run again, without details; those that are damaged are set aside."""
     stored = (result.without_details() for id in plan.ids if (result := ledger.read(id)))
-    return {result.trial.id: result for result in stored if is_final(result, retry)}
+    judged = map(plan.judge_result, stored)
+    return {result.trial.id: result for result in judged if is_final(result, retry)}
 
 
 def _begin(study_run: StudyRun) -> None:

@@ -85,11 +85,11 @@ def list_trials(plan: Plan, results: Mapping[str, Result]) -> Iterator[str]:
     pending = SeedScheduler(plan, results).pending
     needed = pending | results.keys()
     for id, (arm, seed) in sorted(plan.arm_and_seed.items(), key=lambda cell: cell[0] not in needed):
-        result = results.get(id)
+        result = plan.judge_result(results[id]) if id in results else None
         if result is None:
             word = "missing" if id in pending else "not needed so far"
         elif result.done:
-            word = "  ".join(result.main_numbers)
+            word = "  ".join(result.main_numbers([metric.name for metric in plan.metrics]))
         else:
             word = result.trouble
         yield f"{id}  seed {seed:<4} {word:<32}  {arm.name}"

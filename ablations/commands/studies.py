@@ -44,7 +44,7 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
     from unrolled.reports.claims import tally  # pandas, which the list does without
 
     for name, plan in zip(names, stored_plans.of_studies(names, ledger), strict=True):
-        results = ledger.results(plan.ids)
+        results = {id: plan.judge_result(r) for id, r in ledger.results(plan.ids).items()}
         scheduler = SeedScheduler(plan, results)
         outcome = tally(compare_plan(plan, results))
         files = [name] if name in shipped() or name.endswith(".toml") else _study_files()

@@ -3,7 +3,7 @@
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -73,8 +73,7 @@ def replay(
     kind_of_device = results[0].trial.device  # which is that of all trials of a plan
     device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
     conditions = trial_conditions([result.trial for result in results], options, device)
-    left_out = plan.irreproducible
-    for again in replays(results, conditions, plan.nondeterminism or {}, left_out):
+    for again in replays(results, conditions, plan):
         trial = again.result.trial
         arm = plan.arm_names[trial.id]
         if again.unplayed:
@@ -91,7 +90,7 @@ def replay(
     if unplayed:
         why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
         parts.append(f"{unplayed.total()} could not be replayed ({why})")
-    told = {name for result in results for name in result.metrics} & left_out - {*MEASURED}
+    told = {name for result in results for name in result.metrics} & plan.irreproducible - {*MEASURED}
     print(", ".join(parts) + (f"; not compared: {visible(listed(sorted(told)))}" if told else ""))
     if unplayed["interrupted"] and not differ:
         return 130
@@ -113,8 +112,8 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """At most `number` ended results, drawn anew each time: no author can know which. BadInput for none."""
     ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
-    results = (ledger.read(result.trial.id) for result in ended)
-    drawn = list(islice(filter(None, results), number))
+    results = filter(None, (ledger.read(result.trial.id) for result in ended))
+    drawn = list(islice(map(plan.judge_result, results), number))
     require(
         drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
     )
@@ -124,13 +123,9 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
 def replays(
     results: Sequence[Result],
     conditions: TrialConditions = TrialConditions(),
-    apart: Mapping[str, float] = {},
-    left_out: Collection[str] = (),
+    plan: Plan | None = None,
 ) -> Iterator[Replay]:
-    """Train each trial again where today's code and data still make it.
-
-    The metrics `left_out` are not compared.
-    """
+    """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:
         again = Ledger(Path(folder))
@@ -138,35 +133,39 @@ def replays(
         for result in results:
             trial, why = today[result.trial.id]
             found = again.read(trial.id) if trial else None
-            yield _compared(result, found, why, apart, left_out) if trial else Replay(result, "", why)
+            yield _compared(result, found, why, plan) if trial else Replay(result, "", why)
 
 
-def _compared(
-    result: Result, again: Result | None, why: str, apart: Mapping[str, float], left_out: Collection[str]
-) -> Replay:
+def _compared(result: Result, again: Result | None, why: str, plan: Plan | None) -> Replay:
     if again is None:
         return Replay(result, unplayed="interrupted")
+    again = plan.judge_result(again) if plan else again
     if not (again.done or again.diverged):
         return Replay(result, unplayed=plain_reason(again))
     if why:
-        return Replay(result, unplayed=f"{why}, {_apart(result, again)}")
+        return Replay(result, unplayed=f"{why}, {_apart(result, again, plan)}")
+    apart = plan.nondeterminism or {} if plan else {}
     then, now = result.metrics, again.metrics
     near = [abs(then.get(name, inf) - now.get(name, inf)) <= REPEATS * most for name, most in apart.items()]
-    left_out = {*left_out, *apart} if all(near) else left_out
-    return Replay(result, differs=difference(result, again, left_out))
+    return Replay(result, differs=difference(result, again, plan, apart if all(near) else ()))
 
 
-def _apart(result: Result, again: Result) -> str:
+def _apart(result: Result, again: Result, plan: Plan | None) -> str:
     if result.diverged or again.diverged:
         return "of which one diverged" if result.diverged != again.diverged else "and both diverged"
-    name = result.trial.main_metrics[0]
+    judged = [metric.name for metric in plan.metrics] if plan else []
+    name = (*result.trial.main_metrics, *judged)[0]
     return f"by which {name} is {abs(result.metrics[name] - again.metrics[name]):.2g} apart"
 
 
-def difference(result: Result, replay: Result, left_out: Collection[str] = ()) -> str:
-    """ "" for the same numbers; else the first step and tensor, and the first number, that differ."""
+def difference(result: Result, replay: Result, plan: Plan | None = None, near: Collection[str] = ()) -> str:
+    """ "" for the same numbers; else the first step and tensor, and the first number, that differ.
+
+    What varies by the `plan`, and the metrics that are `near` enough, are not compared.
+    """
     from unrolled.bench.chapter.training.engine import first_difference
 
+    left_out = {*near, *(plan.irreproducible if plan else ())}
     apart = list(differences(numbers(result.to_dict(), left_out), numbers(replay.to_dict(), left_out)))
     if not apart:
         return ""
@@ -177,5 +176,7 @@ def difference(result: Result, replay: Result, left_out: Collection[str] = ()) -
     if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
         text = f"differs from {step}: {text}"
     if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
-        text += f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay)}"
+        text += (
+            f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay, plan)}"
+        )
     return text

@@ -54,7 +54,7 @@ class ArmRun:
 @dataclass(frozen=True)
 class _TrialRun:
     run_id: str
-    status: str
+    status: str  # of its result
     start: int  # unix milliseconds
     plan: str
     parent: str = ""
@@ -90,7 +90,8 @@ class StudyRuns:
                 outdated.append(info.run_id)
             elif found[ROLE] == "trial":
                 plan, parent = found.get(PLAN, ""), found.get(PARENT, "")
-                self._trials[key] = _TrialRun(info.run_id, info.status, info.start_time, plan, parent)
+                status = found.get("unrolled.status", "")
+                self._trials[key] = _TrialRun(info.run_id, status, info.start_time, plan, parent)
             else:
                 self._summaries[info.run_id] = found
         for run_id in outdated:
@@ -98,10 +99,9 @@ class StudyRuns:
 
     def write_trial(self, arm: str, result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns whether it was written."""
-        key = (text(arm, TAG_LENGTH), result.trial.id)
-        status, start = "FINISHED" if result.done else "FAILED", milliseconds(result.started)
-        existing = self._trials.get(key)
-        if existing and (existing.status, existing.start) == (status, start):
+        result, key = self._plan.judge_result(result), (text(arm, TAG_LENGTH), result.trial.id)
+        start, existing = milliseconds(result.started), self._trials.get(key)
+        if existing and (existing.status, existing.start) == (result.status, start):
             return False
         if existing:
             self._client.delete_run(existing.run_id)
@@ -111,12 +111,12 @@ class StudyRuns:
             {**self._tags("trial", arm), **tags(result)},
             started=result.started,
             ended=ended,
-            status=status,
+            status="FINISHED" if result.done else "FAILED",
             points=points(tracking.points(result), tracking.numbers(result), result.started, ended),
             params=params(arm, result),
             dataset=dataset(result.trial),
         )
-        self._trials[key] = _TrialRun(run_id, status, start, self._mark)
+        self._trials[key] = _TrialRun(run_id, result.status, start, self._mark)
         return True
 
     def publish(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:

@@ -67,6 +67,7 @@ def run_trials(
     *,
     retry: bool = False,
     fail_fast: bool = False,
+    judge: Callable[[Result], Result] = lambda result: result,
     wanted: Callable[[Trial], bool] = lambda _: True,
     on_result: Callable[[Result], None] = lambda _: None,
     on_result_of_another_run: Callable[[Result], None] = lambda _: None,
@@ -78,18 +79,20 @@ def run_trials(
     that another run is training does not start either: `on_result_of_another_run` is called with its result.
     These three are called one at a time, from several threads, so that what is wanted may follow from the
     results so far. A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more
-    after the first failure. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or
-    SIGTERM, ends the running trials too, unrecorded.
+    after the first failure. `judge` is a result as the study counts it, which decides both; the ledger keeps
+    it as it is. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM, ends
+    the running trials too, unrecorded.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    todo = missing_trials(planned.values(), ledger.results(planned), retry)
+    results = {id: judge(result) for id, result in ledger.results(planned).items()}
+    todo = missing_trials(planned.values(), results, retry)
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
     def is_missing(trial: Trial) -> bool:
-        results = ledger.results([trial.id])
+        results = {id: judge(result) for id, result in ledger.results([trial.id]).items()}
         missing = missing_trials([trial], results, retry)
         if not missing:
             ended["by another run"] += 1
@@ -100,6 +103,7 @@ def run_trials(
         ledger.record(result)
         remove_checkpoints(ledger.checkpoints, result)
         queue.unlock(result.trial)
+        result = judge(result)
         with lock:
             ended[result.status] += 1
             on_result(result)

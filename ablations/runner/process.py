@@ -33,6 +33,7 @@ from unrolled.ablations.runner.child import Limits, TaskSpec
 from unrolled.ablations.runner.gpus import Usage
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.metric import kind_of
 from unrolled.bench.nvidia import Gpu
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failure
 
@@ -55,7 +56,7 @@ PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner
 """The modules that the fork server imports first."""
 
 PIPE_BYTES = 1 << 20  # more than a pipe holds
-OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if the trial fails
+OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if it fails or tells no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +107,14 @@ def run_alone(
         result = _conclude(trial, end, task.limits, attempt)
         if end.code == FORK_SERVER_LOST:
             time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
+    useful = result.done and any(kind_of(name) == "quality" for name in result.metrics)
     return replace(
         result,
         reason=result.reason + _kept_checkpoint(checkpoints, result),
         attempts=attempt,
         started=end.started,
         seconds=end.seconds,
-        output="" if result.done else end.output.decode(errors="replace"),
+        output="" if useful else end.output.decode(errors="replace"),
         metrics={**end.gpu_metrics, **result.metrics},
         environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
     )

@@ -172,9 +172,8 @@ def trainer_of(file: StudyFile) -> Trainer:
     """What trains the arms of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
     if file.program is None:
         return chapter
-    take = {metric.name: metric.take for metric in file.metrics if metric.take != "last"}
-    wanted = tuple(metric.name for metric in file.metrics)
-    program = ProgramSettings(file.program, file.baseline, take, wanted)
+    reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
+    program = ProgramSettings(file.program, file.baseline, reduction)
     with error_context("[program]"):
         program.check()
     return program

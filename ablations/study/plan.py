@@ -105,6 +105,10 @@ class Plan:
         """What is shown of its trials."""
         return tracking_of(self.trainer)
 
+    def judge_result(self, result: Result) -> Result:
+        """The result as this study counts it, by the metrics that it judges."""
+        return result.trial.judge_result(result, [metric.name for metric in self.metrics])
+
     def trial(self, arm: PlannedArm, seed: int) -> Trial:
         """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""
         kind = trial_type(self.trainer)
@@ -155,7 +159,7 @@ class Plan:
         """The arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
         for id, result in ledger.results(arm_and_seed).items():
-            yield *arm_and_seed[id], result
+            yield *arm_and_seed[id], self.judge_result(result)
 
 
 _COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "trainer")

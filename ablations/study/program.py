@@ -27,8 +27,7 @@ class ProgramSettings:
 
     table: ProgramTable
     baseline: Mapping[str, Any]
-    take: Mapping[str, str]  # metric → what counts of it, where that is not its last value
-    wanted: tuple[str, ...]  # the metrics that decide
+    reduction: Mapping[str, str]  # metric → what counts of it, where that is not its last value
 
     def check(self) -> None:
         """Raise BadInput for a table that names no program, and where template and baseline differ."""
@@ -116,7 +115,7 @@ class ProgramSettings:
             "function": table.function,
             "settings": settings,
             "metrics": table.metrics,
-            "take": dict(self.take),
+            "reduction": dict(self.reduction),
             "threads": table.threads,
         }
 
@@ -167,7 +166,6 @@ class ProgramSettings:
             code=table.code,
             data_files=table.data,
             packages=table.packages,
-            wanted=self.wanted,
             keep=table.keep,
             disk=table.disk,
             **trial_fields,

@@ -92,9 +92,9 @@ def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Led
     its study and its code: after an edit of the code, what was seen has still been seen. `trials` are those
     of the arms; without them only results of the same code are recognised.
     """
-    results = list(ledger.trials_with_results())
-    contents = set(map(_content, results))
-    seen = {trial.id for trial in results} | {trial.id for trial in trials if _content(trial) in contents}
+    shown = _shown_trials(ledger)
+    contents = set(map(_content, shown))
+    seen = {trial.id for trial in shown} | {trial.id for trial in trials if _content(trial) in contents}
     by_name, pairs = {arm.name: arm for arm in arms}, {}
     for arm in arms[1:]:
         base = by_name.get(arm.against, arms[0])
@@ -102,6 +102,23 @@ def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Led
         if count:
             pairs[arm.name] = count
     return pairs
+
+
+def _shown_trials(ledger: Ledger) -> list[Trial]:
+    """The trials with results that did not fail, in a plan that has them if there is one.
+
+    A misspelt metric makes all of its study's trials fail: what they told was never shown.
+    """
+    plans_by_trial: dict[str, list[Plan]] = {}
+    for plan in read_all(ledger)[0]:
+        for id in plan.ids:
+            plans_by_trial.setdefault(id, []).append(plan)
+    shown = []
+    for result in ledger.all_results():
+        judged = [plan.judge_result(result) for plan in plans_by_trial.get(result.trial.id, ())]
+        if any(each.status != "failed" for each in judged or [result]):
+            shown.append(result.trial)
+    return shown
 
 
 def _content(trial: Trial) -> bytes:

@@ -157,8 +157,8 @@ does: trials are then trained one at a time; by default `"quality"`, but for wha
     """what counts of a program's curve: its last value, its best one, or the mean of so many last ones"""
 
     @property
-    def take(self) -> str:
-        """The same in the words of `ProgramTrial.take`."""
+    def reduction(self) -> str:
+        """The same in the words of `ProgramTrial.reduction`."""
         if self.value == "best":
             return "min" if self.metric.lower_is_better else "max"
         return "last" if self.value == "last" else f"mean {self.value}"

@@ -47,7 +47,8 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     drawn, once, told = plan.tracking.drawn, PRESENTATIONS[plan.trainer].once, False
     arms, results = (*plan.arms, *plan.searches, *plan.tuned), {}
     for id in dict.fromkeys(id for arm in arms for id in arm.trials.values()):
-        if result := ledger.read(id):
+        if stored := ledger.read(id):
+            result = plan.judge_result(stored)
             records = {name: record for name, record in result.records.items() if name not in once}
             if not told and result.done and len(records) < len(result.records):
                 records, told = dict(result.records), True
@@ -89,6 +90,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
     copied = (*asked, "planned", "command", "seen")
+    results = {id: plan.judge_result(result) for id, result in results.items()}
     return Design(
         arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results)),

@@ -78,14 +78,16 @@ def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
 
     Results are missing where the budget is over. Raises BadInput for a trial that fails.
     """
-    known = study_run.ledger.results(ids)
+    plan, ledger = study_run.plan, study_run.ledger
+    known = {id: plan.judge_result(result) for id, result in ledger.results(ids).items()}
     todo = [trial for trial in study_run.trials if trial.id in ids and not _ended(known.get(trial.id))]
     if study_run.train_missing(todo, strict=True).interrupted:
         return None
-    known |= study_run.ledger.results([trial.id for trial in todo])
+    trained = ledger.results([trial.id for trial in todo])
+    known |= {id: plan.judge_result(result) for id, result in trained.items()}
     for id in ids:
         if id in known:
-            _require_numbers(known[id], *study_run.plan.arm_and_seed[id])
+            _require_numbers(known[id], *plan.arm_and_seed[id])
     return known
 
 
@@ -98,7 +100,7 @@ def _repeat(id: str, study_run: StudyRun) -> bool:
     results, interrupted = run_aside([trial], study_run.conditions([trial]))
     if again := results.get(id):
         plan = study_run.plan
-        _require_numbers(again, *plan.arm_and_seed[id], "trained a second time")
+        _require_numbers(plan.judge_result(again), *plan.arm_and_seed[id], "trained a second time")
         differing = _differing(first, again)
         varying = tuple(sorted(differing - {*plan.qualities}))
         distance = {name: _distance(first, again, name) for name in plan.qualities}

@@ -1,7 +1,7 @@
 """The progress of running trials: a bar on a terminal, otherwise one line for each trial."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -15,12 +15,17 @@ from unrolled.reports.formats import duration
 
 @contextmanager
 def progress(
-    title: str, names: Mapping[str, str], remaining: Callable[[], tuple[int, str]], done: int = 0
+    title: str,
+    names: Mapping[str, str],
+    judged: Sequence[str],
+    remaining: Callable[[], tuple[int, str]],
+    done: int = 0,
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id; `done` trials have ended already. After each, `remaining` is asked
-    for the number of trials that the next look needs, and a line on the looks ("" where there is one).
+    `names` are the trials' names by id, `judged` the study's metrics; `done` trials have ended already. After
+    each, `remaining` is asked for the number of trials that the next look needs, and a line on the looks (""
+    where there is one).
     """
     console = Console(highlight=False)
     columns = (
@@ -39,7 +44,7 @@ def progress(
             nonlocal done, shown
             done += 1
             trials, status_line = remaining()
-            total, latest = done + trials, line(names[result.trial.id], result)
+            total, latest = done + trials, line(names[result.trial.id], result, judged)
             left = f"{duration((time.monotonic() - began) / (done - before) * trials)} left"
             lines = [] if console.is_terminal else [f"[{done}/{total}] {latest}, {left}"]
             lines += [f"{visible(title)}: {status_line}"] if status_line not in ("", shown) else []
@@ -64,11 +69,13 @@ def checking(arms: int) -> Iterator[Callable[[Result], None]]:
         yield lambda result: bar.advance(task)
 
 
-def line(name: str, result: Result) -> str:
+def line(name: str, result: Result, judged: Sequence[str]) -> str:
     """One line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
     index, uuid = (result.environment.get(fact, "") for fact in ("gpu_index", "gpu_uuid"))
     where = visible(f", GPU {index} ({uuid})") if index else ""
     where += visible(f", {restart}") if (restart := result.environment.get("restart")) else ""
     if not result.done:
         return visible(f"{name}: {result.trouble}") + where
-    return f"{visible(name)}: {visible(', '.join(result.main_numbers))}, {result.seconds:.1f} s{where}"
+    return (
+        f"{visible(name)}: {visible(', '.join(result.main_numbers(judged)))}, {result.seconds:.1f} s{where}"
+    )

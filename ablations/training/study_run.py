@@ -102,7 +102,8 @@ class StudyRun:
         """
         options, arm_names = self.options, self.plan.arm_names
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
-        shown = progress(self.plan.study, labels, self._remaining, self.ended_trials)
+        judged = [metric.name for metric in self.plan.metrics]
+        shown = progress(self.plan.study, labels, judged, self._remaining, self.ended_trials)
         with shown as show_result, self._pages() as render_page:
 
             def on_result(result: Result) -> None:
@@ -125,6 +126,7 @@ class StudyRun:
                 self.conditions(todo),
                 retry=strict or options.retry,
                 fail_fast=strict or options.fail_fast,
+                judge=self.plan.judge_result,
                 wanted=self._wants,
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,

@@ -4,7 +4,7 @@ import glob
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -17,12 +17,13 @@ STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 
 
 @dataclass
-class Told:
+class ReportedMetrics:
     """What a program has told so far, in this attempt and in those that were killed."""
 
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
+    not_numbers: dict[str, str] = field(default_factory=dict)  # metrics of a file that are text in a row
     _rows: Path | None = field(default=None, init=False, repr=False)
 
     def resume(self, path: Path) -> None:
@@ -37,8 +38,8 @@ class Told:
         """Take a row: numbers by name, also those of arrays and tensors. Other values are left out."""
         if isinstance(row.get("settings"), Mapping):
             self.settings |= row["settings"]
-        told = {_writable(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
-        numbers = {name: x for name, x in told.items() if x is not None}
+        cells = {_writable(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
+        numbers = {name: x for name, x in cells.items() if x is not None}
         if self._rows:
             with self._rows.open("a", encoding="utf-8") as rows:
                 print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=rows)
@@ -49,10 +50,10 @@ class Told:
                 if step is not None:
                     self.curves.setdefault(name, {})[step] = value
 
-    def value(self, metric: str, take: str) -> float:
+    def value(self, metric: str, reduction: str) -> float:
         """What counts of a metric: its "last" value, "min" or "max" of its curve, or "mean 5" of its end."""
         points = [value for _, value in sorted(self.curves.get(metric, {}).items())]
-        word, _, number = take.partition(" ")
+        word, _, number = reduction.partition(" ")
         if word == "last" or not points:
             return self.last[metric]
         if word == "mean":
@@ -61,45 +62,53 @@ class Told:
         return {"min": min, "max": max}[word](finite, default=math.nan)
 
 
-class SimilarLine:
-    """The printed line that looks most like a row with one of these metrics; the last one of several."""
-
-    text = ""
-    _likeness = 0
-
-    def __init__(self, metrics: Iterable[str]) -> None:
-        self._words = {name: re.split(r"[\W_]", name)[-1] for name in metrics}
-
-    def compare(self, line: str) -> None:
-        """Keep the line if it looks as much like a row as the one that is kept, or more."""
-        for name, last_word in self._words.items():
-            likeness = (name in line) + ("{" in line) + any(map(str.isdigit, line))
-            if last_word in line and likeness >= self._likeness:
-                self.text = line.strip()
-                self._likeness = likeness
+def find_similar_line(output: str, metric: str) -> str:
+    """The line of an output that looks most like a row with this metric, the last of several; "" for none."""
+    last_word = re.split(r"[\W_]", metric)[-1]
+    similar, most = "", 0
+    for line in output.splitlines():
+        likeness = (metric in line) + ("{" in line) + any(map(str.isdigit, line))
+        if last_word in line and likeness >= most:
+            similar, most = line.strip(), likeness
+    return similar
 
 
-def read_files(pattern: str, judged: Collection[str] = ()) -> Iterator[Row]:
-    """The rows of the files that match, oldest file first.
+def read_files(pattern: str) -> tuple[list[Row], dict[str, str]]:
+    """The rows of the files that match, oldest file first, and which columns of numbers have text in a row.
 
-    Raises BadInput for none, for an unreadable one, and for a metric that is judged and is no number.
+    Raises BadInput for no file, and for one that cannot be read.
     """
     names = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 (an absolute pattern)
     paths = sorted(filter(Path.is_file, names), key=lambda path: path.stat().st_mtime_ns)
     require(paths, f"it wrote no {Path(pattern).name}", cure="see `metrics` in [program]")
+    rows: list[Row] = []
+    not_numbers: dict[str, str] = {}
     for path in paths:
         try:
-            rows = read_rows(path)
+            rows_of_file = list(read_rows(path))
         except BadInput as error:
             error.place = f"its {path.name}"
             raise
-        for number, row in enumerate(rows, 1):
-            for name in judged:
-                value = row.get(name)
-                is_number = not isinstance(value, str | bool) and _number(value) is not None
-                rule = f"{name} is {value!r:.60}, and no number"
-                require(value is None or is_number, rule, place=f"row {number} of its {path.name}")
-            yield row
+        rows += rows_of_file
+        not_numbers |= _find_text(rows_of_file, path.name)
+    return rows, not_numbers
+
+
+def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
+    """By column that has numbers, the first cell that is text, with its place."""
+    numeric = {name for row in rows for name, cell in row.items() if _is_number(cell)}
+    text: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        for name in numeric & row.keys():
+            if row[name] is not None and not _is_number(row[name]):
+                text.setdefault(
+                    name, f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
+                )
+    return text
+
+
+def _is_number(cell: Any) -> bool:
+    return not isinstance(cell, str | bool) and _number(cell) is not None
 
 
 def _writable(name: object) -> str:

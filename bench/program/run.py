@@ -4,7 +4,6 @@ import glob
 import importlib.util
 import inspect
 import json
-import math
 import os
 import resource
 import shutil
@@ -14,19 +13,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
 from unrolled.bench import machine
 from unrolled.bench.differences import fingerprint
-from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
 from unrolled.bench.machine_kind import kind, machine_difference
-from unrolled.bench.program.output import SimilarLine, Told, read_files
+from unrolled.bench.program.output import ReportedMetrics, read_files
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial, distributions
 from unrolled.bench.table_files import parse_row
@@ -34,10 +32,6 @@ from unrolled.bench.trial import DISK_LIMIT, Result, canonical, failure
 
 THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 """Prefixes of the environment variables that set the threads of libraries: OMP_NUM_THREADS and so on."""
-
-MEASURED = "seconds", "memory_peak"
-"""Metrics that every program has."""
-MEASURED_ON_A_GPU = (*MEASURED, "gpu_memory_peak")  # the last one is measured by `ablations.runner.gpus`
 
 LINE_BYTES = 1 << 20  # a longer line is read as several, and may be no row of numbers
 CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
@@ -54,7 +48,7 @@ class Failure(Exception):
 
 
 def run_trial(trial: ProgramTrial) -> Result:
-    """Run the program or the function, and read its numbers. A failure or a divergence is a result too."""
+    """Run the program or the function, and read its numbers, which a failure has, too."""
     started, clock = time.time(), time.perf_counter()
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
@@ -62,43 +56,34 @@ def run_trial(trial: ProgramTrial) -> Result:
     out, restart = _own_folder(trial, kind(environment))
     environment |= {"restart": restart} if restart else {}
     facts: dict[str, Any] = {"started": started, "environment": environment}
-    told, failed, ended = Told(), "", 0.0
+    reported, failed, ended = ReportedMetrics(), "", 0.0
     run = _call if trial.function else _execute
     if not trial.metrics:  # a file of metrics is the program's own to keep
-        told.resume(out.with_suffix(".rows"))
+        reported.resume(out.with_suffix(".rows"))
     try:
         with _limited_folder(trial, out):
-            ended = run(trial, out, told)
+            ended = run(trial, out, reported)
     except Failure as error:
         failed = str(error)
-    seconds = (ended or time.perf_counter()) - clock
-    facts |= {"seconds": seconds, "curves": {n: tuple(sorted(c.items())) for n, c in told.curves.items()}}
-    metrics = {name: told.value(name, trial.take.get(name, "last")) for name in told.last}
-    metrics |= {"seconds": seconds, "memory_peak": _memory_peak(trial)}
-    result = _conclude(trial, failed, metrics, told)
-    if result.done:
-        _keep(trial, out)
-    result = replace(result, metrics=metrics, **facts)
-    marks = {"numbers": fingerprint(result.to_dict())} if result.done else {}
-    return replace(result, fingerprints=marks)
+    environment |= {"not_numbers": reported.not_numbers} if reported.not_numbers else {}
+    facts["seconds"] = seconds = (ended or time.perf_counter()) - clock
+    facts["curves"] = {name: tuple(sorted(curve.items())) for name, curve in reported.curves.items()}
+    metrics = {name: reported.value(name, trial.reduction.get(name, "last")) for name in reported.last}
+    facts["metrics"] = metrics | {"seconds": seconds, "memory_peak": _memory_peak(trial)}
+    if reason := failed or _other_settings(trial, reported):
+        return failure(trial, reason, **facts)
+    _keep(trial, out)
+    marks = {"numbers": fingerprint(facts)}
+    return Result(trial=trial, status="done", witnesses=_proofs(trial, reported), fingerprints=marks, **facts)
 
 
-def _conclude(trial: ProgramTrial, failed: str, metrics: Mapping[str, float], told: Told) -> Result:
-    """The result of a program that has ended, without its numbers; `failed` is why it failed, or "".
-
-    A metric that its study judges and that is not finite means divergence, also where the program failed.
-    """
-    for name in trial.wanted:
-        if not math.isfinite(value := metrics.get(name, 0.0)):
-            return failure(trial, f"diverged: {name} is {value}", status="diverged")
-    if reason := failed or _missing(trial, told.last) or _other_settings(trial, told):
-        return failure(trial, reason)
-    proofs = {
+def _proofs(trial: ProgramTrial, reported: ReportedMetrics) -> dict[str, dict[str, Any]]:
+    """A witness for each setting that the program says it used."""
+    return {
         name: {"ok": True, "declared": value, "seen": value}
         for name, value in trial.settings.items()
-        if name in told.settings
+        if name in reported.settings
     }
-    return Result(trial=trial, status="done", witnesses=proofs)
 
 
 def _own_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, str]:
@@ -149,7 +134,7 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
         over.set()
 
 
-def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
+def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
     """Run the command line. Returns when it ended, by `time.perf_counter`. Raises Failure where it fails.
 
     If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
@@ -165,11 +150,10 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    judged = [name for name in trial.wanted if name not in MEASURED_ON_A_GPU]
-    listener = _Listener(program, told, SimilarLine(judged))
+    listener = _Listener(program, reported)
     code, ended = listener.wait()
     if trial.metrics and not code:
-        _read_file(trial, out, values, told, judged)
+        _read_file(trial, out, values, reported)
     if code < 0:
         with suppress(OSError):  # the handler of SIGKILL cannot be set
             signal.signal(-code, signal.SIG_DFL)
@@ -177,10 +161,6 @@ def _execute(trial: ProgramTrial, out: Path, told: Told) -> float:
     if code:
         reason = listener.last_error or listener.last_line or "it printed nothing"
         raise Failure(f"exit code {code}: {reason[:REASON_LENGTH]}")
-    similar = listener.similar_line.text
-    if similar and not trial.metrics and not told.last:
-        row = f'a JSON object on a line of its own, such as {{"{judged[0]}": 0.5}}'
-        raise Failure(f"it told no number: print {row}; it printed {similar[:REASON_LENGTH]}")
     return ended
 
 
@@ -191,9 +171,8 @@ class _Listener:
     last_error = ""  # of its standard error, which may be read before an earlier line of the other pipe
     error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
-    def __init__(self, program: "subprocess.Popen[bytes]", told: Told, similar_line: SimilarLine) -> None:
-        self._program, self._told = program, told
-        self.similar_line = similar_line
+    def __init__(self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics) -> None:
+        self._program, self._reported = program, reported
         pipes = [(program.stderr, self._log_error), (program.stdout, self._take)]
         self._threads = [
             threading.Thread(target=self._read, args=one, daemon=True) for one in pipes if one[0]
@@ -222,9 +201,7 @@ class _Listener:
         row = parse_row(line)
         if row is None and line.startswith("{") and len(line) >= LINE_BYTES:
             raise ValueError(f"a row of numbers has more than {LINE_BYTES:,} bytes")
-        self._told.add(row) if row is not None else self._log(line)
-        if not self._told.last:
-            self.similar_line.compare(line)
+        self._reported.add(row) if row is not None else self._log(line)
 
     def _log_error(self, line: str) -> None:
         self._log(line)
@@ -235,27 +212,25 @@ class _Listener:
         self.last_line = line.strip() or self.last_line
 
 
-def _read_file(
-    trial: ProgramTrial, out: Path, values: Mapping[str, Any], told: Told, judged: Collection[str]
-) -> None:
+def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], reported: ReportedMetrics) -> None:
     """Read the rows of the files of metrics. Raises Failure where there are none that can be read."""
     texts = {name: glob.escape(x) if isinstance(x, str) else x for name, x in values.items()}
     pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics, texts))
     try:
-        rows = list(read_files(str(pattern), judged))
+        rows, reported.not_numbers = read_files(str(pattern))
     except BadInput as error:
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
         there = "" if error.place else f"; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}"
         raise Failure(f"{error}{there}") from error
     for row in rows:
-        told.add(row)
-    if judged and not told.last:
+        reported.add(row)
+    if not reported.last:
         raise Failure(
             f"its {pattern.name} has no number{f': its first row is {rows[0]!r:.100}' if rows else ''}"
         )
 
 
-def _call(trial: ProgramTrial, out: Path, told: Told) -> float:
+def _call(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
     """Call the function. Returns when it ended. The runner reports its exceptions."""
     os.environ.update(_environ(trial, out))
     module, _, name = trial.function.partition(":")
@@ -266,7 +241,7 @@ def _call(trial: ProgramTrial, out: Path, told: Told) -> float:
     for row in returned if several else [returned]:
         if not isinstance(row, Mapping):
             raise Failure(f"returned {type(row).__name__}, and no dictionary of metrics")
-        told.add(row)
+        reported.add(row)
     return time.perf_counter()
 
 
@@ -306,20 +281,9 @@ def _memory_peak(trial: ProgramTrial) -> float:
     return resource.getrusage(whose).ru_maxrss * unit / 2**20
 
 
-def _missing(trial: ProgramTrial, told: Mapping[str, float]) -> str:
-    """Why a program counts as failed that did not tell a metric which its study judges; or ""."""
-    measured = MEASURED if trial.device == "cpu" else MEASURED_ON_A_GPU
-    printed = not trial.metrics and not trial.function
-    for name in trial.wanted:
-        if name not in told and name not in measured:
-            way = f', such as {{"{name}": 0.5}} on a line of its own' if printed else ""
-            return f"it tells no {name}; {suggestion(name, told) if told else f'it told no number{way}'}"
-    return ""
-
-
-def _other_settings(trial: ProgramTrial, told: Told) -> str:
+def _other_settings(trial: ProgramTrial, reported: ReportedMetrics) -> str:
     """Why a program counts as failed that says it used other settings than the trial's; or ""."""
-    for name, value in told.settings.items():
+    for name, value in reported.settings.items():
         if name in trial.settings and value != trial.settings[name]:
             return f"it used {name} = {value!r}, and not {trial.settings[name]!r}"
     return ""

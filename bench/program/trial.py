@@ -3,18 +3,21 @@
 import glob
 import hashlib
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.identity import installed_version
+from unrolled.bench.metric import LARGEST, kind_of
 from unrolled.bench.plugin_sources import imported_names
-from unrolled.bench.trial import Scalar, Trial, canonical
+from unrolled.bench.program.output import find_similar_line
+from unrolled.bench.trial import Result, Scalar, Trial, canonical
 
+REASON_LENGTH = 300  # characters of a printed line that the reason of a failure quotes
 SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
 
 
@@ -34,7 +37,6 @@ class ProgramTrial(Trial):
         "code",
         "data_files",
         "packages",
-        "wanted",
         "keep",
         "disk",
     )
@@ -43,19 +45,18 @@ class ProgramTrial(Trial):
     function: str = ""
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: str = ""  # the file that it writes them to; "" for its standard output
-    take: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
+    reduction: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
     threads: int = 1
     folder: str = ""
     code: tuple[str, ...] = ()
     data_files: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # () for those that the code imports
-    wanted: tuple[str, ...] = ()  # metrics that it has to tell
     keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
     disk: int = 1024  # MiB that its folder may have
 
     def __post_init__(self) -> None:
         """Equal trials become equal; what JSON has as lists are tuples."""
-        for name in ("code", "data_files", "packages", "wanted", "keep"):
+        for name in ("code", "data_files", "packages", "keep"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
@@ -68,15 +69,36 @@ class ProgramTrial(Trial):
         return dict(self.settings)
 
     @property
-    def main_metrics(self) -> tuple[str, ...]:
-        """Those that its study judges."""
-        return self.wanted
-
-    @property
     def title(self) -> str:
         """The function, or the first word of the command line that names a file."""
         words = self.run.split()
         return self.function or next((word for word in words if "." in word), *words[:1])
+
+    def judge_result(self, result: Result, metrics: Sequence[str]) -> Result:
+        """The result as a study counts it that judges these metrics; the ledger has what the program told.
+
+        One that is not finite, or too large to be compared, means divergence, also where the program failed;
+        one that the program did not tell means failure.
+        """
+        for name in metrics:
+            if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
+                return replace(result, status="diverged", reason=f"diverged: {name} is {value}")
+            if not_number := result.environment.get("not_numbers", {}).get(name):
+                return replace(result, status="failed", reason=not_number)
+        missing = next((name for name in metrics if name not in result.metrics), None)
+        if missing is None or not result.done:
+            return result
+        numbers = [name for name in result.metrics if kind_of(name) == "quality"]
+        hint = suggestion(missing, numbers) if numbers else self._explain_no_number(missing, result.output)
+        return replace(result, status="failed", reason=f"it tells no {missing}; {hint}")
+
+    def _explain_no_number(self, metric: str, output: str) -> str:
+        """How a metric is told by a program that told no number, and what it printed in that place."""
+        if self.metrics or self.function:
+            return "it told no number"
+        way = f'it told no number, such as {{"{metric}": 0.5}} on a line of its own'
+        similar = find_similar_line(output, metric)
+        return f"{way}; it printed {similar[:REASON_LENGTH]}" if similar else way
 
     def identify(self) -> Self:
         """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""

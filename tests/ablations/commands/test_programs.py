@@ -269,6 +269,70 @@ def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a
     assert done.returncode == 0 and "0 failed, 4 diverged, 0 left" in done.stdout
 
 
+def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_path: Path) -> None:
+    told = '"loss": float("nan") if given.dropout and given.seed == 1 else 1 - accuracy, "accuracy"'
+    folder = project(tmp_path / "project", PROGRAM.replace('"accuracy"', told))
+    (folder / "other.toml").write_text(STUDY.replace('"accuracy"', '"loss"').replace('"mine"', '"other"'))
+    stored = []
+    for order in (("mine", "other"), ("other", "mine")):
+        words = "--seeds", "0-1", "--results", f"{order[0]} first"
+        lines = {name: succeed(folder, "run", f"{name}.toml", *words) for name in order}
+        assert "0 diverged" in lines["mine"] and "1 diverged" in lines["other"]
+        ledger = Ledger(folder / f"{order[0]} first")
+        results = ledger.results(ledger.files())
+        stored.append({id: (r.status, r.reason, r.fingerprints) for id, r in results.items()})
+        assert "diverged: loss is nan" in succeed(folder, "show", "other", "--results", str(ledger.root))
+        assert "3 of 3 bit-identical" in succeed(folder, "verify", "other.toml", "-n", "3", *words[2:])
+    assert stored[0] == stored[1] and {status for status, *_ in stored[0].values()} == {"done"}
+    with sqlite3.connect(folder / "mlflow.db") as db:
+        ends = (
+            "SELECT tags.value, COUNT(*) FROM tags JOIN runs USING (run_uuid) WHERE key = 'unrolled.status' "
+            "AND lifecycle_stage = 'active' GROUP BY tags.value"
+        )
+        assert dict(db.execute(ends).fetchall()) == {"done": 11, "diverged": 1}
+
+
+def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_path: Path) -> None:
+    folder = project(tmp_path / "project", study=STUDY.replace('"accuracy"', '"acuracy", better = "higher"'))
+    refused = call(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert refused.returncode == 2 and "did you mean 'accuracy'?" in refused.stderr
+    ledger = Ledger(folder / "results")
+    kept = len(ledger.files())
+    (folder / "mine.toml").write_text(STUDY)
+    told = succeed(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert kept and f"{6 - kept} trained, {kept} already there" in told
+    assert stored_plans.stored("mine", ledger).seen == {}, "no number of theirs was shown"
+
+
+def test_a_metric_that_one_trial_does_not_tell_fails_that_trial_in_the_studies_that_judge_it(
+    tmp_path: Path,
+) -> None:
+    lacks = PROGRAM.replace(
+        '"accuracy"', '**({} if given.seed == 2 and given.deep else {"f1": accuracy}), "accuracy"'
+    )
+    folder = project(tmp_path / "project", lacks, STUDY.replace('"accuracy"', '"f1"'))
+    (folder / "other.toml").write_text(STUDY.replace('"mine"', '"other"'))
+    words = "--seeds", "0-2"
+    told = call(folder, "run", "mine.toml", *words)
+    assert told.returncode == 1 and "deep, seed 2: it tells no f1; known: accuracy" in told.stdout
+    assert "9 already there, 0 failed" in succeed(folder, "run", "other.toml", *words)
+
+
+def test_a_second_training_that_diverges_is_told_of_and_its_plan_can_be_read(tmp_path: Path) -> None:
+    once = PROGRAM.replace(
+        "for epoch",
+        """try:
+    open(f"{__file__}.{given.seed}.{given.dropout}.{given.deep}", "x").close()
+except FileExistsError:
+    accuracy = float("nan")
+for epoch""",
+    )
+    folder = project(tmp_path / "project", once)
+    told = succeed(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert "not deterministic: two trainings of seed 0 differ (accuracy, which diverged once)" in told
+    assert stored_plans.stored("mine", Ledger(folder / "results")).nondeterminism
+
+
 def test_a_quoted_pipe_and_an_apostrophe_are_arguments(tmp_path: Path) -> None:
     study = STUDY.replace('run = "', "run = '''").replace('{seed}"', "{seed} \"|\" \"a | b\" it\\'s'''")
     succeed(project(tmp_path / "project", study=study), "plan", "mine.toml")

@@ -1,5 +1,6 @@
 """Which trial of a program it is: by content of files, settings and packages; and what it does not tell."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_a_moved_folder_hidden_files_and_what_is_kept_do_not_count(
     for hidden in (".hidden/other.py", "venv/installed.py"):
         (tmp_path / hidden).write_text("edited = True\n")
     moved = tmp_path.rename(tmp_path.with_name("moved"))
-    again = replace(trial, folder=str(moved), keep=("*.png",), disk=5, wanted=("loss",)).identify()
+    again = replace(trial, folder=str(moved), keep=("*.png",), disk=5).identify()
     assert again.id == trial.id
 
 
@@ -111,3 +112,32 @@ def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: P
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
     assert trial.moved(tmp_path / "worker").identify().id == trial.id
+
+
+STORED = Result(
+    trial=ProgramTrial(seed=0), status="done", metrics={"acc": 0.5, "loss": math.nan, "big": 2e100}
+)
+
+
+@pytest.mark.parametrize(
+    ("judged", "status", "reason"),
+    [
+        (["acc"], "done", ""),
+        (["acc", "loss"], "diverged", "diverged: loss is nan"),
+        (["acc", "big"], "diverged", "diverged: big is 2e+100"),
+        (["accc"], "failed", "it tells no accc; did you mean 'acc'?"),
+    ],
+)
+def test_each_study_decides_by_the_metrics_that_it_judges(
+    judged: list[str], status: str, reason: str
+) -> None:
+    result = STORED.trial.judge_result(STORED, judged)
+    assert (result.status, result.reason, result.metrics) == (status, reason, STORED.metrics)
+    assert STORED.trial.judge_result(result, judged) == result
+
+
+def test_a_program_that_fails_after_it_has_told_nan_diverged_and_another_failure_stays_one() -> None:
+    failed = replace(STORED, status="failed", reason="exit code 1")
+    judged = [failed.trial.judge_result(failed, [name]) for name in ("loss", "acc", "accc")]
+    assert [result.status for result in judged] == ["diverged", "failed", "failed"]
+    assert {result.reason for result in judged[1:]} == {"exit code 1"}
