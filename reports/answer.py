@@ -14,7 +14,7 @@ from unrolled.reports.arms import is_self_check, task_differences, trial_of
 from unrolled.reports.claims import Claim, claims, magnitude
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
-from unrolled.reports.formats import listed, quoted
+from unrolled.reports.formats import listed, on_all, quoted
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.statistics.wording import count_diverged, divergence
 
@@ -106,12 +106,14 @@ def order(c: Comparison) -> tuple[Markup, ...]:
     turned = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
     rest = [pair for pair in directions if pair not in (*kept, *turned)]
     verb = "keeps its" if len(kept) == 1 else "keep their"
-    unsure = f"differ for certain on at most {len(tasks) - 1} of {len(tasks)} tasks"
     phrases = [Markup(f"{len(kept)} of {plural(len(directions), 'pair')} of arms {verb} order")]
-    for pairs, what in ((turned, "change places"), (rest, unsure)):
+    unsure = Markup("Which is better is not shown on every task for {}")
+    for pairs, phrase in ((turned, Markup("{} change places")), (rest, unsure)):
         if pairs:
             named = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
-            phrases.append(Markup("{} {}").format(_few(named), what))
+            shown = named[: _number_named(named)]
+            shown += [Markup(f"{len(named) - len(shown)} others")] if len(named) > len(shown) else []
+            phrases.append(phrase.format(Markup("; ").join(shown)))
     levels = [
         Markup("On {} {}").format(task, _list_levels(_best([(names[key], rows[key]) for key in names], c), c))
         for task, rows in tasks.items()
@@ -230,8 +232,9 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     for x in equal:
         base = _name(x.against or c.rows[0].arm.name)
-        equals = Markup("{} equals {} in {} on every {}{}")
-        lines.append(equals.format(x.name, base, c.title, c.design.noun, x.remarks))
+        everywhere = on_all(x.verdict.contrast.pairs, c.design.noun)
+        equals = Markup("{} equals {} in {} {}{}")
+        lines.append(equals.format(x.name, base, c.title, everywhere, x.remarks))
     small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
         least = c.scale.within(c.metric.delta)

@@ -60,7 +60,8 @@ def headline(changes: BeforeAfter) -> str:
         return f"passed: none of {_count(changes)} is shown to be slower"
     if changes.passed:
         same = sum(arm.identical for arm in changes.arms)
-        return f"passed: {_count(changes)} no worse" + (f", {same} bit-identical" if same else "")
+        passed = f"passed: {_count(changes)} less than δ worse, if at all"
+        return passed + (f"; {same} bit-identical" if same else "")
     if not changes.failed:
         return f"FAILED: {changes.faults[0]}"
     return f"FAILED: {len(changes.failed)} of {_count(changes)}"

@@ -10,7 +10,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import kind, mixed
 from unrolled.reports.arms import values
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.formats import distances, interval, number, short
+from unrolled.reports.formats import distances, interval, number, on_all, short
 from unrolled.reports.statistics.arm_summary import divergence_interval
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
@@ -68,7 +68,7 @@ def _line(row: ComparedArm, c: Comparison) -> str:
     if k is None:
         return row.note
     if k.identical:
-        return f"the same on every one of {plural(k.pairs, row.noun)}"
+        return f"the same {on_all(k.pairs, row.noun)}"
     phrases = []
     show = partial(c.scale.by, ends=row.interval, sign=True)
     if k.estimate is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from unrolled.bench.errors import visible
+from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import LARGEST
 from unrolled.reports.statistics.interval import Interval
 
@@ -134,6 +134,13 @@ def listed_up_to(names: Sequence[object], most: int) -> str:
     """The first of many names, and how many more there are: 'a, b and 3 more'."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(short(name) for name in names[:most]) + more
+
+
+def on_all(number: int, noun: str) -> str:
+    """ "on the one seed", "on both seeds", "on all 10 seeds"."""
+    if number == 1:
+        return f"on the one {noun}"
+    return f"on both {noun}s" if number == 2 else f"on all {plural(number, noun)}"
 
 
 def quoted(name: str) -> str:

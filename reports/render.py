@@ -93,7 +93,7 @@ def _jinja() -> Environment:
     )
     for name in ("number", "count", "seconds", "duration", "interval", "when", "level"):
         jinja.filters[name] = getattr(formats, name)
-    jinja.filters |= {"p": formats.p_value, "plural": plural}
+    jinja.filters |= {"p": formats.p_value, "plural": plural, "on_all": formats.on_all}
     jinja.globals |= {
         "describe_interaction": wording.describe_interaction,
         "remark": claims.remark,

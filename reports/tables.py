@@ -133,11 +133,14 @@ def notes(c: Comparison) -> list[str]:
 UNBIASED = "unbiased Δ"
 FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (
-    f"The {UNBIASED} is the median-unbiased estimate, which allows for when a contrast stopped. The mean of "
-    "an arm is over the seeds of its own contrast. Over these the arm that it is compared with may have "
+    f"The {UNBIASED} is the median-unbiased estimate, which allows for the looks that were taken. The mean "
+    "of an arm is over the seeds of its own contrast. Over these the arm that it is compared with may have "
     "another mean than in its own row, so that two rows need not subtract to Δ."
 )
-UNPAIRED = " UNPAIRED (Welch): --pair would name the seed or document that rows share, and decide sooner."
+UNPAIRED = (
+    " Rows are not paired (Welch's test). Where rows of two arms share what moves both, such as a seed or a "
+    "document, --pair COLUMN compares them within it; a column of mere row numbers pairs nothing."
+)
 FOLDS = (
     "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "
     "(1/folds + test/train) times that of one."

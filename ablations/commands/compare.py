@@ -26,7 +26,7 @@ from unrolled.reports.before_after_screen import screen as screen_of_both
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.tables import screen
 
-FAILED = 3  # the exit code of a comparison in which an arm is worse, or not shown to be no worse than before
+FAILED = 3  # the exit code if an arm is worse or, after a change, not shown to be less than δ worse
 
 
 def compare(sources: Sequence[str], options: CompareOptions) -> int:

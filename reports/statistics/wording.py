@@ -3,11 +3,16 @@
 from collections.abc import Callable
 
 from unrolled.bench.errors import plural
-from unrolled.reports.formats import count, p_value
+from unrolled.reports.formats import count, number, on_all, p_value
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.elsewhere import Unpaired
-from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, SELF_CHECK_ALPHA
+from unrolled.reports.statistics.power import (
+    CLAIM_SEEDS,
+    FEWEST_SEEDS,
+    SELF_CHECK_ALPHA,
+    minimum_detectable_effect,
+)
 from unrolled.reports.statistics.verdicts import Size, Verdict
 
 
@@ -19,7 +24,7 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
     """
     c = v.contrast
     if c.identical:
-        parts = [f"the same value on every one of {c.pairs} seeds", _failures(c)]
+        parts = [f"the same value {on_all(c.pairs, 'seed')}", _failures(c)]
     else:
         better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
         parts = [_effect(v, scale), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
@@ -56,7 +61,8 @@ def stage(v: Verdict) -> str:
         return ""
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if not v.decided:
-        return f"open after {seeds}"
+        last = v.contrast.pairs >= looks.last
+        return f"open at the last look, {seeds}" if last else f"open after {seeds}"
     return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
 
 
@@ -74,7 +80,10 @@ def _effect(v: Verdict, scale: Scale) -> str:
 
 
 def allow_for_stop(v: Verdict, show: Callable[[float], str]) -> str:
-    """The median-unbiased estimate, where it differs from the mean as it is shown; else ""."""
+    """The median-unbiased estimate of a contrast that stopped early; "" where it looks like the mean."""
+    look = v.contrast.look
+    if not v.decided or look.k + 1 == len(look.looks.numbers):
+        return ""
     mean, unbiased = v.contrast.estimate, v.unbiased
     if mean is None or unbiased is None or show(mean) == show(unbiased):
         return ""
@@ -103,15 +112,20 @@ def _undecided(c: Contrast, scale: Scale) -> str:
 def self_check(c: Contrast) -> str:
     """A sentence on the A/A check: the baseline against itself under other seeds.
 
-    It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01.
+    It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01. One that
+    passed says what difference it would have noticed, as it cannot rule out a smaller one.
     """
-    on = f"on {plural(c.pairs, 'seed')}"
+    on = ", ".join(filter(None, (f"on {plural(c.pairs, 'seed')}", count_diverged(c))))
     if c.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if fails_self_check(c):
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
     judged = f"p {p_value(c.p)}, judged at {p_value(SELF_CHECK_ALPHA)}"
-    return f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
+    passed = f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
+    if c.by_signs or c.sd is None:
+        return passed
+    noticed = c.sd * minimum_detectable_effect(c.pairs, SELF_CHECK_ALPHA) / c.delta
+    return f"{passed}; with 80 % power it would notice a difference of {number(noticed, 1)} δ"
 
 
 def fails_self_check(c: Contrast) -> bool:

@@ -55,6 +55,7 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
     assert "9 of 10" in page and "better on 9 of 10 IDs" not in page and "2 gains 1.6 over 1" not in page
     assert "IDs better" in page and "ID, 300 of an arm at most" in page
     assert not any(word in page for word in ("seed", "trial", "Provenance", "Costs", "validation set"))
+    assert "Holm over all contrasts" in page and "declared" not in page, "a table declares nothing"
     assert "model" not in comparison_csv(sleep("ID")).splitlines()[0].split(",")
 
 
@@ -111,7 +112,7 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
 def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
     metric = Metric("flops", 1.0)
     found = compare_table(SLEEP.assign(flops=2e18), Columns(("group",), ("ID",), (metric,)))
-    assert "the same on every ID" in text_of(render(found, tmp_path))
+    assert "the same on all 10 IDs" in text_of(render(found, tmp_path))
 
 
 def test_the_axis_of_small_numbers_has_their_labels() -> None:

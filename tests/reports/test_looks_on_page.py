@@ -97,6 +97,16 @@ def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_ev
     assert "unbiased" not in comparison_markdown(compare(study((arm("base", 0.0), arm("near", -0.1)))))
 
 
+def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
+    seeds = {"seeds": 40}
+    arms = arm("base", 0.0, **seeds), arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
+    c = compare(study(arms, metrics=BOTH, **LOOKS))
+    v = c.rows[1].verdict
+    assert v.unbiased != v.contrast.mean and not v.decided
+    told = " ".join((*sentences(c), sentence(v, "weak", "base", c.scale)))
+    assert "early" not in told and "open at the last look, 40 of 40 seeds" in told
+
+
 def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, text):
     # base 16 and weak 17 of 20 at the next look; strong 12 and lost 12, whose looks ended at 10
     assert c.beyond_looks == 1 + 2 + 2 + 2

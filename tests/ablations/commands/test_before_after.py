@@ -28,8 +28,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("after", "flags", "code", "said"),
     [
-        ({}, "", 0, "passed: 1 arm no worse, 1 bit-identical\n"),
-        ({"code": "v2"}, "", 0, "passed: 1 arm no worse\n"),
+        ({}, "", 0, "passed: 1 arm less than δ worse, if at all; 1 bit-identical\n"),
+        ({"code": "v2"}, "", 0, "passed: 1 arm less than δ worse, if at all\n"),
         ({"code": "v2", "worse": 0.05}, "", 3, "✗ base: worse on 8 of 8 seeds, by +0.0"),
         ({"code": "v2", "seeds": 3}, "", 3, "under 5 nothing is decided; 5 seeds would mostly show it"),
         ({"slow": 1.2}, "", 3, "slower: the baseline's time ×1.200"),
@@ -233,7 +233,7 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     base, worse = real("base", 1e-2), real("worse", 1e-3)
     patient = ("--speed-margin", "9")  # a busy machine is no slower version
     code, said = gate(base, base, *patient)
-    assert (code, said.splitlines()[0]) == (0, "passed: 1 arm no worse, 1 bit-identical")
+    assert (code, said.splitlines()[0]) == (0, "passed: 1 arm less than δ worse, if at all; 1 bit-identical")
     code, said = gate(base, worse, *patient, "--markdown", "gate.md")
     assert code == 3 and len(said.splitlines()) <= 24, said
     assert "its settings changed: lr 0.01 → 0.001" in said
@@ -243,7 +243,7 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     assert cost
     slight, delta = real("slight", 1.000001e-2), ("--metric", f"valid_loss={float(cost[1]) / 2}")
     code, said = gate(base, slight, *patient, *delta)
-    assert (code, said.splitlines()[0]) == (0, "passed: 1 arm no worse")
+    assert (code, said.splitlines()[0]) == (0, "passed: 1 arm less than δ worse, if at all")
     assert gate(base, worse, *patient, *delta)[0] == 3
     assert gate(base, slight, *patient, "--metric", "valid_accuracy")[0] == 0
 

@@ -164,7 +164,7 @@ def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
 
 def test_a_program_s_results_are_bit_identical_before_and_after(whole: Path) -> None:
     same = succeed(whole, "compare", "results", "results")
-    assert "passed: 3 arms no worse, 3 bit-identical" in same
+    assert "passed: 3 arms less than δ worse, if at all; 3 bit-identical" in same
 
 
 def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
 @pytest.mark.parametrize(
     ("c", "part"),
     [
-        (differing(0.0, 0.0), "≡ the same within δ — x against y: the same value on every one of 10 seeds."),
+        (differing(0.0, 0.0), "≡ the same within δ — x against y: the same value on all 10 seeds."),
         (differing(0.0, 0.01), "0.0000 nats, 90 % CI [−0.0058, +0.0061] over"),
         (differing(0.0, 0.01), "within ±0.02 nats (TOST, Holm p <.001)"),
         # statsmodels' TTestPower: .9960 SD have power .8 at 10 pairs; .02/.05 SD need 52
@@ -228,5 +228,7 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     c = differing(0.01, 0.012)
     assert 0.01 < c.p < 0.05 and self_check(c).startswith("A/A check passed on 10 seeds")
+    # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
+    assert self_check(c).endswith("; with 80 % power it would notice a difference of 0.8 δ")
     assert self_check(differing(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
     assert "undecided on 4 seeds" in self_check(differing(0.5, 0.001, n=4))
