@@ -44,6 +44,13 @@ KNOWN: dict[str, Better] = {
     **dict.fromkeys(_LOWER.split(), "lower"),
 }
 """Metrics that are known, by their whole names in lower case."""
+_SHARES = """
+accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision recall sensitivity specificity
+f1 f1_score f1_macro f1_micro f1_weighted auc auroc roc_auc auprc average_precision hits
+iou miou dice mrr ndcg win_rate success_rate error_rate
+"""
+SHARES = frozenset(_SHARES.split())
+"""Metrics that are known to lie between 0 and 1, by their whole names in lower case."""
 
 _SPLIT = re.compile("^(train|training|valid|validation|val|dev|test|eval)_")
 
@@ -89,6 +96,11 @@ class Metric:
         return self.kind == "quality"
 
     @property
+    def highest(self) -> float:
+        """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other."""
+        return 1.0 if SHARES & {*_known_names(self.name)} and not self.ratio else math.inf
+
+    @property
     def lower_is_better(self) -> bool:
         """Whether a lower value is better."""
         return self.better == "lower"
@@ -105,8 +117,7 @@ def direction(name: str) -> Better:
     Case does not count, `/`, `-`, `.` and a space are as good as `_`, and the name of a split may stand in
     front: `val/F1` is f1. Raises BadInput for a name that is not known.
     """
-    plain = re.sub("[/. -]", "_", name.lower())
-    whole = _SPLIT.sub("", plain)
+    plain, whole = _known_names(name)
     known = KNOWN.get(plain) or KNOWN.get(whole)
     if known is None:
         rule = "whether higher or lower is better is not known of this name"
@@ -114,3 +125,9 @@ def direction(name: str) -> Better:
         close = get_close_matches(whole, KNOWN, n=1, cutoff=0.8)
         raise BadInput(rule, key=name, cure=f"did you mean {close[0]!r}? If not, {cure}" if close else cure)
     return known
+
+
+def _known_names(name: str) -> tuple[str, str]:
+    """The name as known names are written, and the same without the name of a split."""
+    plain = re.sub("[/. -]", "_", name.lower())
+    return plain, _SPLIT.sub("", plain)

@@ -14,7 +14,9 @@ Value = TypeVar("Value")
 
 Statuses = Mapping[str, Mapping[Any, str]]  # the status of every row by arm and, within it, by seed
 
-Values = Mapping[str, Mapping[str, Mapping[Any, float]]]
+Side = Mapping[Any, float]  # the numbers of one arm by seed
+
+Values = Mapping[str, Mapping[str, Side]]
 """A number by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
 
 

@@ -206,7 +206,8 @@ def _judge_arms(arms: list[PairedArm], metric: Metric, design: Design) -> dict[s
     verdicts: dict[str, Verdict] = {}
     for identical in (False, True):
         sides = {arm.name: arm.after_and_before for arm in arms if arm.after and arm.identical is identical}
-        verdicts |= judge_sides(sides, metric, design)
+        equal = {arm.name: arm.pairs.keys() for arm in arms if identical}
+        verdicts |= judge_sides(sides, metric, design, equal=equal)
     return verdicts
 
 

@@ -67,7 +67,7 @@ def _line(row: ComparedArm, c: Comparison) -> str:
     k = row.contrast
     if k is None:
         return row.note
-    if k.identical:
+    if k.tied:
         return f"the same {on_all(k.pairs, row.noun)}"
     phrases = []
     show = partial(c.scale.by, ends=row.interval, sign=True)

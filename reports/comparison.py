@@ -25,13 +25,14 @@ from unrolled.reports.arms import (
 from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
+from unrolled.reports.replicates import equal_seeds
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
-from unrolled.reports.statistics.verdicts import Verdict, verdicts
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 from unrolled.reports.trials import statuses, values_of
 from unrolled.reports.witnesses import Proof, proofs
 
@@ -174,14 +175,25 @@ class Comparison:
         and does not depend on results. Those that failed on a side are lost. A pair without such seeds has
         no verdict.
         """
-        metric, sides, lost = metric or self.metric, {}, {}
-        values = values_of(self.table, metric.name, self.design)
+        metric = metric or self.metric
+        names = {metric.name, *(declared.name for declared in self.design.metrics)}
+        values = {name: values_of(self.table, name, self.design) for name in names}
+        contrasts = {}
         for name, pair in pairs.items():
             seeds = [seed for seed in self.common_seeds(pair) if seed in self.design.first_look]
-            arm, base = (select_seeds(values[row.arm.name], seeds) for row in pair)
-            sides[name] = arm, base
-            lost[name] = len(set(seeds) - (arm.keys() & base.keys()))
-        return verdicts(sides, delta=metric.delta, lower_is_better=metric.lower_is_better, lost=lost)
+            arm, base = (select_seeds(values[metric.name][row.arm.name], seeds) for row in pair)
+            paired = arm.keys() & base.keys()
+            contrasts[name] = contrast(
+                arm,
+                base,
+                delta=metric.delta,
+                lower_is_better=metric.lower_is_better,
+                family=len(pairs),
+                lost=len(set(seeds) - paired),
+                identical=paired <= equal_seeds(pair[0].arm, pair[1].arm, values, self.design),
+                highest=metric.highest,
+            )
+        return judge_contrasts(contrasts)
 
     def by_metric(self, metric: str) -> "Comparison | None":
         """The comparison by this metric, if the study names it."""

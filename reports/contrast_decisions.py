@@ -5,15 +5,16 @@ be for the claim: only survivors have numbers, and an arm whose bad runs crash w
 would one whose baseline's good runs were left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
-from unrolled.reports.arms import Statuses, Values, is_self_check, values
+from unrolled.reports.arms import Side, Statuses, Values, is_self_check, values
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.exclusions import compared_arms, find_exclusions
+from unrolled.reports.replicates import equal_seeds
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions, decide
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
@@ -21,7 +22,6 @@ from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
-Side = Mapping[Any, float]  # the numbers of one arm by seed
 Sides = Mapping[str, Side]
 
 
@@ -74,12 +74,14 @@ def _look_by_look(
                 for seed in ended[side].keys() - numbers[side].keys():
                     done = ended[side][seed] == "done"
                     lost[name][seed] = f"has no {metric} to judge" if done else "failed"
+    arms = {arm.name: arm for arm in design.arms}
     return decide(
         {name: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()} for name in family},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
         lost=lost,
+        equal={name: equal_seeds(arms[name], arms[bases[name]], values, design) for name in family},
         adjust=adjust,
         rule=design.decide,
     )
@@ -88,12 +90,14 @@ def _look_by_look(
 def _at_once(contrasts: Sequence[str], ended: Statuses, values: Values, design: Design) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
+    arms = {arm.name: arm for arm in design.arms}
+    equal = {name: equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts}
     for metric in design.metrics:
         by_arm = values[metric.name]
         sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
         lost = {name: _count_lost(name, ended, by_arm, design) for name in contrasts}
-        of_survivors = judge_sides(sides, metric, design)
-        judged = judge_sides(sides, metric, design, lost) if any(lost.values()) else of_survivors
+        of_survivors = judge_sides(sides, metric, design, equal=equal)
+        judged = judge_sides(sides, metric, design, lost, equal) if any(lost.values()) else of_survivors
         for name, v in judged.items():
             reason = _explain_loss(of_survivors[name], v, lost[name])
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
@@ -122,13 +126,18 @@ def judge_sides(
     metric: Metric,
     design: Design,
     lost: Mapping[str, int] | None = None,
+    equal: Mapping[str, Collection[Any]] | None = None,
 ) -> dict[str, Verdict]:
-    """The verdicts on contrasts that are corrected together; `lost` counts the pairs without a number."""
+    """The verdicts on contrasts that are corrected together.
+
+    `lost` counts the pairs without a number, and `equal` has the seeds on which both sides computed the same.
+    """
     known: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
-    known["family"] = len(sides)
+    known |= {"highest": metric.highest, "family": len(sides)}
 
     def compare(name: str, arm: Side, base: Side) -> Contrast:
-        options = {**known, "lost": (lost or {}).get(name, 0)}
+        identical = arm.keys() & base.keys() <= set((equal or {}).get(name, ()))
+        options = {**known, "lost": (lost or {}).get(name, 0), "identical": identical}
         if not design.pair:
             return welch([*arm.values()], [*base.values()], **options)
         if design.test_share:

@@ -38,7 +38,8 @@ class Contrast:
     when there are too few; wins, losses and the median count every pair, of which one with a diverged side is
     infinite and one with two is a tie. Tests and intervals are of the mean. Where a side diverged or a pair
     was lost, the median by signs has to agree: each p is the larger of both tests, and an interval covers
-    both. Where all differences are equal there are signs alone.
+    both. Where all differences are equal there are signs alone, and what equal values show of equality
+    is told at `equivalence_p`.
     """
 
     seeds: tuple[int, ...]
@@ -54,7 +55,9 @@ class Contrast:
     arm_diverged: int
     baseline_diverged: int
     both_diverged: int
-    identical: bool  # every pair converged, none was lost, and its sides have the same value
+    tied: bool  # every pair converged, none was lost, and its sides have the same value
+    identical: bool  # tied, and known to have been computed alike, bit for bit
+    highest: float  # the metric's highest value, where its lowest one is 0; infinite if that is not known
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
     arm_mean: float | None
     baseline_mean: float | None
@@ -102,10 +105,19 @@ class Contrast:
 
     @property
     def equivalence_p(self) -> float:
-        """The p that the difference lies within ±δ: 0 if all values are the same, 1 with diverged seeds."""
+        """The p that the difference lies within ±δ: 0 for identical arms, 1 with diverged seeds.
+
+        Where all n differences are c: were the mean difference δ, some share of pairs would have another
+        one, at least (δ − c)/(`highest` − c). That none of n shows it has at most the probability
+        (1 − (δ − c)/(`highest` − c))ⁿ. With no highest value, equal pairs prove nothing of others.
+        """
         if self.identical:
             return 0.0
-        return 1.0 if self.given_convergence else max(self._tails(-self.delta)[0], self._tails(self.delta)[1])
+        if self.given_convergence:
+            return 1.0
+        if self.constant:
+            return self._ties_p(self.delta)
+        return max(self._tails(-self.delta)[0], self._tails(self.delta)[1])
 
     @property
     def divergence_p(self) -> float:
@@ -132,14 +144,14 @@ class Contrast:
         1 − 2 alpha. With one look and pairs without skewness it is the usual t interval.
         """
         tails = 3 - sides  # a test with one side at alpha has the interval of one with two at 2 alpha
-        ends = self._ends(tails * self.look.level(alpha, sides))
+        level = tails * self.look.level(alpha, sides)
+        of_ties = self.constant and (self.tied or sides == 1)
+        ends = self._ties_ends(level) if of_ties and self.pairs > 2 else self._ends(level)
         return ends and Interval(*ends, 1 - tails * alpha)
 
     def _ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
             return None
-        if self.identical:
-            return 0.0, 0.0
         if not self.by_signs:
             return self._mean_ends(alpha)
         of_median = median_interval(*self._bounds(), alpha)
@@ -147,6 +159,24 @@ class Contrast:
             return of_median
         of_mean = self._mean_ends(alpha)
         return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
+
+    def _ties_p(self, mu: float) -> float:
+        """The probability, at most, of equal differences only, were their mean ±mu: see `equivalence_p`."""
+        difference = abs(self.mean or 0.0)
+        if self.lost or difference >= mu or self.highest == math.inf:
+            return 1.0
+        return float(max(0.0, (self.highest - mu) / (self.highest - difference)) ** self.pairs)
+
+    def _ties_ends(self, alpha: float) -> tuple[float, float]:
+        """The means at which `_ties_p` is alpha/2."""
+        if self.identical:
+            return 0.0, 0.0
+        if self.lost or self.highest == math.inf:
+            return -math.inf, math.inf
+        left, difference = (alpha / 2) ** (1 / self.pairs), self.mean or 0.0
+        return (self.highest + difference) * left - self.highest, (
+            self.highest - (self.highest - difference) * left
+        )
 
     def _tails(self, mu: float) -> tuple[float, float]:
         """One-sided p that the difference is at most mu, and that it is at least mu."""
@@ -252,13 +282,16 @@ def contrast(
     family: int = 1,
     look: Look = FIXED,
     lost: int = 0,
+    identical: bool = False,
+    highest: float = math.inf,
 ) -> Contrast:
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
-    pairs of which a side failed. Raises ValueError on NaN, on a δ that is not positive, or on a family under
-    1.
+    pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
+    both arms computed the same. `highest` is that of a metric from 0 on: values beyond it show that it has
+    another unit. Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
@@ -267,6 +300,9 @@ def contrast(
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
     counts = int((a < b).sum()), int((a > b).sum())
     wins, losses = counts if lower_is_better else counts[::-1]
+    tied = bool(a.size and not lost and np.isfinite(a).all() and (a == b).all())
+    finite = converged([*a, *b])
+    within = bool(((finite >= 0) & (finite <= highest)).all())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
@@ -280,7 +316,9 @@ def contrast(
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
-        identical=bool(a.size and not lost and np.isfinite(a).all() and (a == b).all()),
+        tied=tied,
+        identical=tied and identical,
+        highest=highest if within else math.inf,
         **_describe_pairs(seeds, a, b),
     )
 

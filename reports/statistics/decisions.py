@@ -5,7 +5,7 @@ and nothing beyond. A study that is resumed, replayed or trained in another orde
 """
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -65,6 +65,7 @@ def decide(
     looks: Looks,
     metrics: Sequence[Metric],
     lost: Mapping[Key, Mapping[int, str]] | None = None,
+    equal: Mapping[Key, Collection[int]] | None = None,
     adjust: Adjust = holm,
     rule: str = "direction",
 ) -> Decisions[Key]:
@@ -72,14 +73,15 @@ def decide(
 
     `pairs` has every declared contrast, by name and by metric, those without results too. `lost` has the
     seeds for which a contrast cannot have a result, with the reason ("failed"): each counts as the worst that
-    it can be for a claim, and a contrast that lost half of a look's seeds stays open. A look is evaluated
-    when every other open contrast has all of its seeds. What is decided keeps its verdict; by the rule "size"
-    a direction decides once its size is settled. The other metrics are judged at the looks of the first, in
+    it can be for a claim, and a contrast that lost half of a look's seeds stays open. `equal` has the seeds
+    on which both sides of a contrast are known to have computed the same. A look is evaluated when every
+    other open contrast has all of its seeds. What is decided keeps its verdict; by the rule "size" a
+    direction decides once its size is settled. The other metrics are judged at the looks of the first, in
     families of their own. Raises ValueError without metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    walk = _Walk(pairs, seeds, looks, metrics, lost or {})
+    walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {})
     tracks = {m: {name: _Track(walk.contrast_at(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
     current = _judge(first, adjust)
@@ -106,6 +108,7 @@ class _Walk(Generic[Key]):
     looks: Looks
     metrics: Sequence[Metric]
     lost: Mapping[Key, Mapping[int, str]]
+    equal: Mapping[Key, Collection[int]]
 
     def sides(self, name: Key, metric: Metric, k: int) -> Pair:
         """The values of both sides at the seeds of look k."""
@@ -116,6 +119,7 @@ class _Walk(Generic[Key]):
     def contrast_at(self, name: Key, metric: Metric, k: int) -> Contrast:
         """The contrast at look k."""
         arm, baseline = self.sides(name, metric, k)
+        paired = arm.keys() & baseline.keys()
         return contrast(
             arm,
             baseline,
@@ -123,7 +127,9 @@ class _Walk(Generic[Key]):
             lower_is_better=metric.lower_is_better,
             family=len(self.pairs),
             look=Look(self.looks, k),
-            lost=len(self.lost_at(name, k).keys() - (arm.keys() & baseline.keys())),
+            lost=len(self.lost_at(name, k).keys() - paired),
+            identical=paired <= set(self.equal.get(name, ())),
+            highest=metric.highest,
         )
 
     def take_look(self, tracks: Mapping[Metric, dict[Key, _Track]], waiting: Sequence[Key], k: int) -> None:

@@ -21,8 +21,8 @@ from unrolled.reports.statistics.contrasts import Contrast, contrast
 class _ByError(Contrast):
     """A contrast that is judged by t with an error and degrees of freedom of its own, and never by signs.
 
-    The signs of dependent differences prove nothing: with a value that is infinite or lost, or with one
-    difference on all folds, nothing is claimed, but that equal values are the same.
+    The signs of dependent differences prove nothing, and neither do ties: with a value that is infinite or
+    lost, or with one difference on all folds, nothing is claimed, but that identical arms are the same.
     """
 
     error: float  # the standard error of the difference; NaN where there is no test
@@ -39,9 +39,13 @@ class _ByError(Contrast):
         t = (self.mean - mu) / self.error
         return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
 
+    def _ties_p(self, mu: float) -> float:
+        return 1.0
+
+    def _ties_ends(self, alpha: float) -> tuple[float, float]:
+        return (0.0, 0.0) if self.identical else (-math.inf, math.inf)
+
     def _ends(self, alpha: float) -> tuple[float, float] | None:
-        if self.identical:
-            return 0.0, 0.0
         if self.mean is None or not self.error > 0:
             return None
         half = float(special.stdtrit(self.df, 1 - alpha / 2)) * self.error

@@ -23,7 +23,7 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
     the metric's, `correction` the name of the method that adjusted p.
     """
     c = v.contrast
-    if c.identical:
+    if c.tied:
         parts = [f"the same value {on_all(c.pairs, 'seed')}", _failures(c)]
     else:
         better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"

@@ -1,9 +1,11 @@
 """The direction of a metric is declared, or known by its whole name, or asked for."""
 
+import math
+
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import KNOWN, MEASURED, Metric, direction
+from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score speed_train"""
@@ -33,6 +35,17 @@ def test_a_declared_direction_comes_before_a_known_one_and_other_words_are_refus
     with pytest.raises(BadInput) as refused:
         Metric("extra", 0.1, "up")
     assert refused.value.key == "better of extra = up"
+
+
+def test_a_known_share_ends_at_one_and_no_other_metric_has_a_known_end():
+    assert Metric("val/F1", 0.02).highest == Metric("valid_accuracy", 0.02).highest == 1
+    for metric in (
+        Metric("loss", 0.02),
+        Metric("my_accuracy", 0.02, "higher"),
+        Metric("accuracy", 5, ratio=True),
+    ):
+        assert metric.highest == math.inf
+    assert KNOWN.keys() >= SHARES
 
 
 def test_a_known_direction_that_is_written_out_is_the_same_metric() -> None:

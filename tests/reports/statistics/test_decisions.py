@@ -209,10 +209,14 @@ def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     assert v.equivalence.p <= 0.05 and v.contrast.pairs == 40 and v.kind == "open"
 
 
-def test_identical_arms_are_equivalent_at_the_first_look() -> None:
+def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_first() -> None:
     theirs = PAIRS["same"]["valid_accuracy"][1]
-    d = run({"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}})
-    assert first(d, "x") == ("same", 10)
+    tied = {"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}}
+    d = run(tied)
+    assert first(d, "x") == ("open", 40)  # .98 to the 40th is .45
+    assert d.verdicts["x"]["valid_accuracy"].equivalence.p == pytest.approx(LOOKS.p(0.98**40, 1), abs=1e-3)
+    assert first(run(tied, equal={"x": SEEDS}), "x") == ("same", 10)
+    assert first(run(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
 
 
 def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None:

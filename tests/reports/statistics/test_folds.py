@@ -34,9 +34,11 @@ def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
     assert (found.p, found.equivalence_p) == (1.0, 1.0)
 
 
-def test_folds_whose_values_are_all_equal_are_the_same() -> None:
-    found = compare_folds(DIFFERENCES, DIFFERENCES, delta=0.02, test_share=0.1)
-    assert judge_contrasts({"x": found})["x"].text == "the same within δ"
+@pytest.mark.parametrize("identical", [True, False])
+def test_folds_are_the_same_where_both_arms_computed_the_same_and_ties_alone_show_nothing(identical) -> None:
+    options = {"delta": 0.02, "test_share": 0.1, "highest": 1.0, "identical": identical}
+    found = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
+    assert found.text == ("the same within δ" if identical else "open")
 
 
 def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise
-from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.estimators import (
     median_interval,
     median_tails,
@@ -130,11 +131,11 @@ def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
 
 def test_differences_whose_powers_underflow_are_none() -> None:
     c = contrast({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
-    assert (c.p, c.identical, judge_contrasts({"x": c})["x"].text) == (1.0, False, "the same within δ")
+    assert (c.p, c.constant, c.tied, judge_contrasts({"x": c})["x"].text) == (1.0, True, False, "open")
 
 
-def test_equal_values_are_bitwise_identical_and_not_nan() -> None:
-    c = contrast(B, dict(B), delta=0.01)
+def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
+    c = contrast(B, dict(B), delta=0.01, identical=True)
     assert c.identical and c.constant
     assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
     assert c.interval() == Interval(0.0, 0.0, 0.95)
@@ -149,11 +150,34 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
     assert c.mean == pytest.approx(0.1) and c.estimate == c.mean
 
 
-def test_equal_small_differences_are_no_certain_equivalence() -> None:
-    c = contrast(dict.fromkeys(range(5), 0.001), dict.fromkeys(range(5), 0.0), delta=0.02)
-    assert c.equivalence_p == 2**-5 and c.p == 2**-4  # the least that signs of five pairs can give
+def ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
+    sides = dict.fromkeys(range(n), 0.5 + difference), dict.fromkeys(range(n), 0.5)
+    return contrast(*sides, **{"delta": 0.02, "highest": 1.0, **facts})
+
+
+@pytest.mark.parametrize("n", [5, 25, 148, 149])
+def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n: int) -> None:
+    c = ties(n)
+    assert c.tied and not c.identical and c.p == 1.0
+    assert c.equivalence_p == pytest.approx(0.98**n)  # of pairs that differ by 1 in .02 of cases none is seen
+    assert judge_contrasts({"x": c})["x"].text == ("the same within δ" if n > 148 else "open")
+    low, high = printed(c.interval(0.05, sides=1), 9)
+    assert (-low, high) == pytest.approx((1 - 0.05 ** (1 / n),) * 2)
+
+
+def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
+    assert judge_contrasts({"x": ties(10_000, highest=math.inf)})["x"].text == "open"
+    percent = contrast(dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), delta=2, highest=1.0)
+    assert percent.highest == math.inf and percent.equivalence_p == 1.0
+    assert ties(5, identical=True).equivalence_p == 0.0 and ties(149, lost=1).equivalence_p == 1.0
+
+
+def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
+    c = ties(5, 0.001)
+    assert c.p == 2**-4  # the least that signs of five pairs can give
+    assert c.equivalence_p == pytest.approx((0.98 / 0.999) ** 5) and ties(5, 0.02).equivalence_p == 1.0
     assert c.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
-    assert c.interval(0.05, sides=1) == Interval(0.001, 0.001, 0.9)
+    assert c.interval(0.05, sides=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
 
 
 def test_rounding_is_told_from_a_real_spread() -> None:
