@@ -22,7 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save_all, sweep
+from unrolled.bench.files import (
+    PARTIAL,
+    explaining_errors,
+    make_folder,
+    make_output_folder,
+    save_all,
+    sweep,
+)
 from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -190,6 +197,7 @@ class Ledger:
     def _held(self, name: str, mode: int, refusal: str) -> Iterator[None]:
         """Lock a file, alone (LOCK_EX, with this process in it for the refusal) or with others (LOCK_SH)."""
         path = self.root / "locks" / f"{name}.lock"
+        make_output_folder(self.root)
         with explaining_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

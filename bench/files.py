@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unrolled.bench.errors import BadInput
 
+OUTPUT_MARK = ".unrolled"  # a folder with a file of this name is Unrolled's own: see `make_output_folder`
 PARTIAL = ".partial"  # how the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file
 
 
@@ -72,6 +73,15 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync(folder.parent)
+
+
+def make_output_folder(folder: Path) -> None:
+    """Make a folder for what Unrolled writes, of which nothing ever counts as a program's code or data.
+
+    Raises BadInput where it cannot be written.
+    """
+    if not (mark := folder / OUTPUT_MARK).exists():
+        save(mark, b"Unrolled writes this folder. No file in it counts as code or data of a program.\n")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -15,7 +15,7 @@ from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import PARTIAL, save, sweep
+from unrolled.bench.files import PARTIAL, make_output_folder, save, sweep
 from unrolled.bench.identity import digest
 from unrolled.bench.trial import canonical
 from unrolled.reports.design import page_of
@@ -111,3 +111,4 @@ def prepare_folder(out: Path) -> None:
         raise BadInput(
             f"cannot be written ({error.strerror})", place=f"--out {out}", cure="choose another folder"
         ) from error
+    make_output_folder(out)

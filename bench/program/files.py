@@ -1,0 +1,120 @@
+"""The files that a study's patterns name, and those that count where it names none.
+
+Virtual environments, caches, the files of studies, and what Unrolled and MLflow write are left out.
+"""
+
+import glob
+import os
+import tomllib
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from unrolled.bench.errors import require
+from unrolled.bench.files import OUTPUT_MARK
+
+CODE_SUFFIXES = (".py", ".so", ".pyd", ".sh")
+"""Files that count by default, wherever they lie below the program's folder."""
+BESIDE_CODE = (
+    *("*.yaml", "*.yml", "*.toml", "*.json", "*.cfg", "*.ini"),
+    *("Makefile", "makefile", "GNUmakefile", "*.mk"),
+    *("uv.lock", "pixi.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"),
+    *("requirements*.txt", "constraints*.txt"),
+)
+"""Files that count by default in the program's folder, in folders with code, and in CONFIGURATION_FOLDERS."""
+CONFIGURATION_FOLDERS = frozenset(("conf", "config", "configs", "cfg", "cfgs"))
+
+_WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
+_STUDY_KEYS = {"name", "question", "baseline"}  # those that every study's file has
+
+
+def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
+    """The files that match, by their names relative to the folder; absolute ones by their paths.
+
+    A pattern that matches a folder has all files below it. Raises BadInput for one that matches no file.
+    """
+    files: dict[str, Path] = {}
+    exclusions = _Exclusions(folder)
+    for pattern in patterns:
+        names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
+        found = (*names, *_names_below(folder, names))
+        paths = {name: Path(os.path.normpath(folder / name)) for name in found}
+        matches = {n: path for n, path in paths.items() if path.is_file() and not exclusions.has_file(path)}
+        rule = "matches nothing that counts, only folders without files or what Unrolled writes"
+        rule = rule if names else "no file matches"
+        require(matches, rule, place=folder, key=repr(pattern), cure="correct `code` or `data`")
+        files |= matches
+    return dict(sorted(files.items()))
+
+
+def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
+    """Yield everything below those of these names that are folders."""
+    top = ""
+    for name in sorted(name.rstrip("/") for name in names):
+        if not (top and name.startswith(f"{top}/")) and (folder / name).is_dir():
+            top = name
+            yield from glob.glob(f"{glob.escape(name)}/**", root_dir=folder, recursive=True)  # noqa: PTH207
+
+
+def default_code(folder: Path) -> dict[str, Path]:
+    """The files that count where a study names none, by their names relative to the folder.
+
+    Code counts wherever it lies, and configuration beside code or in one of CONFIGURATION_FOLDERS.
+    """
+    files: dict[str, Path] = {}
+    visited: set[str] = set()  # links may lead in a circle
+    exclusions = _Exclusions(folder)
+    for directory, folders, names in os.walk(folder, followlinks=True):
+        here = Path(directory)
+        place = here.relative_to(folder)
+        visited.add(os.path.realpath(here))
+        inner = [name for name in folders if name[0] != "." and not exclusions.has_folder(here / name)]
+        folders[:] = sorted(name for name in inner if os.path.realpath(here / name) not in visited)
+        visible = [name for name in names if name[0] != "."]
+        counted = [name for name in visible if name.endswith(CODE_SUFFIXES)]
+        if counted or place == Path() or not CONFIGURATION_FOLDERS.isdisjoint(place.parts):
+            counted += [n for n in visible if any(fnmatchcase(n, pattern) for pattern in BESIDE_CODE)]
+        paths = [here / name for name in counted]
+        files |= {
+            str(place / path.name): path for path in paths if path.is_file() and not exclusions.has_file(path)
+        }
+    return dict(sorted(files.items()))
+
+
+class _Exclusions:
+    """The files and folders below a program's folder, or elsewhere, that never count by a pattern."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[Path, bool] = {}
+
+    def has_folder(self, folder: Path) -> bool:
+        """Return True for an environment, a cache, and what Unrolled and MLflow write."""
+        if folder not in self._folders:
+            is_environment = folder.name == "site-packages" or (folder / "pyvenv.cfg").exists()
+            is_environment = is_environment or (folder / "conda-meta").is_dir()
+            is_written = folder.name in _WRITTEN or (folder / OUTPUT_MARK).exists()
+            self._folders[folder] = is_environment or is_written
+        return self._folders[folder]
+
+    def has_file(self, path: Path) -> bool:
+        """Return True for a file in such a folder, MLflow's database and the file of a study."""
+        around = [folder for folder in path.parents if not self._root.is_relative_to(folder)]
+        return any(map(self.has_folder, around)) or _is_tracking(path) or _is_study(path)
+
+
+def _is_tracking(path: Path) -> bool:
+    """Return True for MLflow's database and for what SQLite writes beside it."""
+    database = os.environ.get("MLFLOW_TRACKING_URI", "").removeprefix("sqlite:///").partition("?")[0]
+    names = {"mlflow.db", Path(database).name}
+    return any(path.name.lstrip(".").startswith(name) for name in names if name)
+
+
+def _is_study(path: Path) -> bool:
+    """Return True for the file of a study, whose settings are those of its trials."""
+    if path.suffix != ".toml":
+        return False
+    try:
+        return tomllib.loads(path.read_text("utf-8-sig")).keys() >= _STUDY_KEYS
+    except (OSError, ValueError, RecursionError):
+        return False
