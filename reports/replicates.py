@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from unrolled.bench.differences import is_clock
 from unrolled.reports.arms import Side, Values
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.statistics.power import CLAIM_SEEDS
@@ -16,7 +15,7 @@ def equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Des
     there are none, as in a table, one of the numbers has to differ between the seeds of the first look, ten
     or more: equal accuracies of a few items may be chance.
     """
-    metrics = [metric for metric in design.metrics if not is_clock(metric.name)]
+    metrics = [metric for metric in design.metrics if metric.is_quality]
     numbers = [(values[m.name][arm.name], values[m.name][base.name]) for m in metrics]
     equal = (
         [seed for seed in numbers[0][0] if all(_same(*sides, seed) for sides in numbers)] if numbers else []
