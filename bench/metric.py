@@ -7,6 +7,7 @@ are better, and `time_series_mae` is no time.
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal, get_args
@@ -131,3 +132,8 @@ def _known_names(name: str) -> tuple[str, str]:
     """The name as known names are written, and the same without the name of a split."""
     plain = re.sub("[/. -]", "_", name.lower())
     return plain, _SPLIT.sub("", plain)
+
+
+def judges_clock(metrics: Iterable[Metric]) -> bool:
+    """Whether a time, a speed or memory is among the metrics by which arms are judged."""
+    return not all(metric.is_quality for metric in metrics)

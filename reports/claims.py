@@ -23,6 +23,7 @@ from unrolled.reports.statistics.wording import (
     stage,
 )
 from unrolled.reports.tuning import OwnBest, words
+from unrolled.reports.turns import turns, without_turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +201,7 @@ def arms_with_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
 
 
 def warnings(c: Comparison) -> tuple[str, ...]:
-    """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, mixed machines."""
+    """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, arms without turns, machines."""
     phrases = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
     ]
@@ -213,7 +214,7 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
     phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
-    return tuple(filter(None, (*phrases, _skewed(c), mixed_machines(c))))
+    return tuple(filter(None, (*phrases, _skewed(c), without_turns(c), mixed_machines(c))))
 
 
 def _skewed(c: Comparison) -> str:
@@ -278,6 +279,7 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     phrases = [
         f"{one} every interval is over seeds, given that set. Other data may differ.",
         not_deterministic(c),
+        turns(c),
         *(
             f"Differences in {view.title} within {zone(view)} were declared too small to matter."
             for view in c.per_metric

@@ -80,7 +80,8 @@ def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
     """
     plan, ledger = study_run.plan, study_run.ledger
     known = {id: plan.judge_result(result) for id, result in ledger.results(ids).items()}
-    todo = [trial for trial in study_run.trials if trial.id in ids and not _ended(known.get(trial.id))]
+    missing = [trial for trial in study_run.trials if trial.id in ids and not _ended(known.get(trial.id))]
+    todo = study_run.scheduler.in_order(missing)
     if study_run.train_missing(todo, strict=True).interrupted:
         return None
     trained = ledger.results([trial.id for trial in todo])

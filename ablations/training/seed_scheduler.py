@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
+from unrolled.bench.metric import judges_clock
 from unrolled.bench.trial import Result, Trial
 from unrolled.reports.formats import quoted, short
 
@@ -48,11 +49,21 @@ class SeedScheduler:
         self.pending = {id for id in self._arm_names if id not in self.results and self._is_due(id)}
 
     def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Trials seed by seed, the longest of a seed first: a run that is stopped leaves whole pairs."""
+        """Trials seed by seed: a run that is stopped leaves whole pairs. Within a seed the longest is first.
+
+        Where a time, a speed or memory is judged, arms take turns within the seeds (see `_turn`): what one
+        trial leaves to the next, such as a filled cache, then favours none of them.
+        """
         last = {"": self._plan.looks[-1]}  # those of tuning come last
+        names = [arm.name for arm in self._plan.arms]
+        take_turns = judges_clock(self._plan.metrics)
 
         def key(trial: Trial) -> tuple[int, float]:
-            return min(self._seed_index_by_arm.get(trial.id, last).values()), -trial.seconds
+            arms = self._seed_index_by_arm.get(trial.id, last)
+            arm = min(arms, key=lambda name: arms[name])
+            if take_turns and arm in names:
+                return arms[arm], _turn(names.index(arm), arms[arm], len(names))
+            return arms[arm], -trial.seconds
 
         return sorted(trials, key=key)
 
@@ -85,6 +96,16 @@ def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
         for index, seed in enumerate(plan.seeds):
             indices.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
     return indices
+
+
+def _turn(arm: int, seed: int, arms: int) -> int:
+    """The place of an arm among all arms within a seed; both are given by their index in the plan.
+
+    Seeds come in twos. The second has the order of the first turned round, so that of two arms each comes
+    first once, and the next two begin with another arm.
+    """
+    place = (arm - seed // 2) % arms
+    return arms - 1 - place if seed % 2 else place
 
 
 def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:

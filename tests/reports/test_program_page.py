@@ -9,6 +9,7 @@ import pytest
 from synthetic import compare, measuring, program, text_of
 
 from unrolled.bench.metric import Metric
+from unrolled.reports.claims import limits, warnings
 from unrolled.reports.figures import panels
 from unrolled.reports.render import render
 from unrolled.reports.tables import comparison_csv
@@ -23,6 +24,21 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
     assert not re.search(rf"\b({words})\b", text, re.IGNORECASE)
     assert "baseline has an error of 0.204. lr 0.5 saves 0.098, 95 % CI [0.09" in text
     assert "4.07 → 2.04 s 50.0 % lower" in text
+
+
+def test_where_a_time_is_judged_the_page_says_which_arm_was_trained_first_and_warns_of_a_fixed_order():
+    design = program(SECONDS)
+    base, other = design.arms
+    at = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
+    for reversed_seeds, first, warned in ((range(0, 10, 2), 5, False), ((), 0, True)):
+        after = {
+            s: replace(r, started=10.0 * s + 2 * (s not in reversed_seeds)) for s, r in other.results.items()
+        }
+        c = compare(replace(design, arms=(replace(base, results=at), replace(other, results=after))))
+        assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(limits(c, {}))
+        assert any("trained first on every seed" in line for line in warnings(c)) is warned
+    slow = compare(replace(c.design, metrics=(ERROR,)))
+    assert "compared with: lr 0.5 on" not in " ".join(limits(slow, {})) and not warnings(slow)
 
 
 def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():

@@ -461,7 +461,7 @@ def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_not
         (', { name = "accuracy", delta = 0.01 }', "dropout 0.5: accuracy as of baseline"),
     ],
 )
-def test_a_study_of_speed_runs_one_trial_at_a_time_and_tells_what_has_no_effect(
+def test_a_study_of_speed_runs_one_trial_at_a_time_in_turns_and_tells_what_has_no_effect(
     tmp_path: Path, more: str, line: str
 ) -> None:
     study = STUDY.replace('name = "accuracy", delta = 0.01 }', 'name = "seconds", delta = "10%" }' + more)
@@ -472,6 +472,11 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_and_tells_what_has_no_effect(
     assert "under a minute on 1 core" in succeed(folder, "plan", "mine.toml", "-j", "4")
     at_a_time = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert at_a_time == {1}
+    started = results("mine", folder / "results")[["arm", "seed"]].assign(
+        started=[r.started for r in ledger.results(results("mine", folder / "results").trial).values()]
+    )
+    orders = [list(of_seed.sort_values("started").arm) for _, of_seed in started.groupby("seed")]
+    assert orders[0] == orders[1][::-1], "also of the first trials, which check the program"
 
 
 TUNED = """

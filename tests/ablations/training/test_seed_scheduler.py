@@ -7,17 +7,23 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from called import call
 from look_trials import Study
 from processes import wait_for
+from result_sets import trained
+from stub_plans import planned
 
 from unrolled import results
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
+from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.claims import tally
@@ -175,6 +181,23 @@ def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(whole: S
     assert "looks: not run: no time was left" in study.run("--budget", "0.001s")
     study.run("-j", "2")
     assert study.outcome() == whole.outcome()
+
+
+def test_where_a_time_is_judged_the_second_of_two_equal_arms_gains_nothing_from_a_cache() -> None:
+    trials = {arm: [replace(trained(s), trial=replace(trained(s).trial, lr=lr)) for s in range(10)]
+              for arm, lr in (("base", 0.1), ("b", 0.2), ("c", 0.3))}  # fmt: skip
+    plan = planned(trials, metrics=(Metric("seconds", 2.0, ratio=True),))
+    names, every = plan.arm_names, [r.trial for of_arm in trials.values() for r in of_arm]
+    order = SeedScheduler(plan, {}).in_order(every)
+    by_seed = [[names[t.id] for t in order if t.seed == seed] for seed in range(10)]
+    assert [t.seed for t in order] == sorted(t.seed for t in every)
+    for one, other in combinations(trials, 2):
+        assert sum(arms.index(one) < arms.index(other) for arms in by_seed) == 5
+    assert {arms[0] for arms in by_seed} == set(trials)
+    left = SeedScheduler(plan, {}).in_order(every[7::3])  # a run that is resumed keeps the order
+    assert left == [t for t in order if t in left]
+    other = planned(trials, metrics=(Metric("valid_loss", 0.02),))
+    assert [names[t.id] for t in SeedScheduler(other, {}).in_order(every)][:3] == ["base", "b", "c"]
 
 
 def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
