@@ -3,7 +3,7 @@
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.commands import bundle_check
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse
-from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions, run_aside, run_trials
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
@@ -27,9 +27,23 @@ from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import differences, numbers
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.machine_kind import kind, machine_difference
-from unrolled.bench.metric import MEASURED
+from unrolled.bench.metric import MEASURED, kind_of
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import listed, short
+from unrolled.reports.formats import distances, listed, short
+
+REPEATS = 4
+"""How many times the distance of equal trials a stored result may be away from a new one."""
+MOST_TRAININGS = 4
+"""How often one trial is trained, at most, for that distance: that of two may be small by chance."""
+
+
+class Replay(NamedTuple):
+    """The outcome of training a trial again: both texts are empty if every number is the same."""
+
+    result: Result
+    differs: str = ""  # what differs first, and the kinds of machine where they do
+    unplayed: str = ""  # why it could not be trained again
+    again: Result | None = None  # what the second training gave
 
 
 @run_folder.used()
@@ -65,47 +79,94 @@ def replay(
 ) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
-    `locate` is the result with the files that its trial reads. A program that is not deterministic is
-    compared by the distance of its two first trials, of which `REPEATS` are allowed.
+    `locate` is the result with the files that its trial reads. Results of a program that is not deterministic
+    may be `REPEATS` times as far from the new ones as the new ones of one trial are from each other.
     """
     results = list(map(locate, sample(plan, ledger, options.number)))
-    differ, unplayed = 0, Counter[str]()  # by the reason
     kind_of_device = results[0].trial.device  # which is that of all trials of a plan
     device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
     conditions = trial_conditions([result.trial for result in results], options, device)
-    for again in replays(results, conditions, plan):
-        trial = again.result.trial
+    outcomes = list(replays(results, conditions, plan))
+    alike = "bit-identical"
+    if plan.of_program:
+        outcomes, noise = allow_for_noise(outcomes, plan, conditions)
+        if noise:
+            print(f"not deterministic: new trials of one seed differ ({distances(noise)})")
+            alike = f"within {REPEATS} times the distance of equal trials"
+    return _print_outcomes(outcomes, plan, alike)
+
+
+def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
+    """Print what differs, and how many are `alike`. Returns the exit code."""
+    differing = [outcome for outcome in outcomes if outcome.differs]
+    for outcome in differing:
+        trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
-        if again.unplayed:
-            unplayed[short(again.unplayed, 400)] += 1
-        elif again.differs:
-            differ += 1
-            print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(again.differs)}")
-    same = len(results) - differ - unplayed.total()
-    alike = (
-        f"within {REPEATS} times the distance of two equal trials" if plan.nondeterminism else "bit-identical"
-    )
-    parts = [f"{same} of {len(results)} {alike}"]
-    parts += [f"{differ} not"] if differ else []
+        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.differs)}")
+    unplayed = Counter(short(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
+    same = len(outcomes) - len(differing) - unplayed.total()
+    parts = [f"{same} of {len(outcomes)} {alike}"]
+    parts += [f"{len(differing)} not"] if differing else []
     if unplayed:
         why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
         parts.append(f"{unplayed.total()} could not be replayed ({why})")
-    told = {name for result in results for name in result.metrics} & plan.irreproducible - {*MEASURED}
-    print(", ".join(parts) + (f"; not compared: {visible(listed(sorted(told)))}" if told else ""))
-    if unplayed["interrupted"] and not differ:
+    reported = {name for outcome in outcomes for name in outcome.result.metrics}
+    left_out = sorted(reported & plan.irreproducible - {*MEASURED})
+    print(", ".join(parts) + (f"; not compared: {visible(listed(left_out))}" if left_out else ""))
+    if unplayed["interrupted"] and not differing:
         return 130
-    return 0 if same == len(results) else 1
+    return 0 if same == len(outcomes) else 1
 
 
-REPEATS = 4  # how many times the distance of two equal trials a third one may be away
+def allow_for_noise(
+    outcomes: Sequence[Replay], plan: Plan, conditions: TrialConditions
+) -> tuple[list[Replay], dict[str, float]]:
+    """The outcomes without the differences that a program's own noise explains, and that noise by metric.
+
+    One of the trials that differ is trained again, until its trainings are far enough apart to explain every
+    difference in the metrics by which arms are judged, or `MOST_TRAININGS` times. The distance that a plan
+    has does not count, as its author may have written any. Raises KeyboardInterrupt after Ctrl-C.
+    """
+    differing = [outcome for outcome in outcomes if outcome.differs and outcome.again]
+    trainings = [outcome.again for outcome in differing[:1] if outcome.again]
+    noise: dict[str, float] = {}
+    explained: list[Replay] = []
+    while len(explained) < len(differing) and len(trainings) < MOST_TRAININGS:
+        again, interrupted = run_aside([differing[0].result.trial], conditions)
+        if interrupted:
+            raise KeyboardInterrupt
+        trainings += map(plan.judge_result, again.values())
+        noise = _spread(trainings, plan)
+        explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
+        if not noise:
+            break
+    return [outcome._replace(differs="") if outcome in explained else outcome for outcome in outcomes], noise
 
 
-class Replay(NamedTuple):
-    """The outcome of training a trial again: both texts are empty if every number is the same."""
+def _spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
+    """How far the results of one trial are apart, by quality; {} where all their numbers are equal.
 
-    result: Result
-    differs: str = ""  # what differs first, and the kinds of machine where they do
-    unplayed: str = ""  # why it could not be trained again
+    The qualities are those that the plan judges or, where it judges none, all.
+    """
+    if not any(difference(trainings[0], other, plan) for other in trainings[1:]):
+        return {}
+    names = plan.qualities or [name for name in trainings[0].metrics if kind_of(name) == "quality"]
+    values = {
+        name: [result.metrics[name] for result in trainings if result.done and name in result.metrics]
+        for name in names
+    }
+    return {name: max(numbers) - min(numbers) for name, numbers in values.items() if numbers}
+
+
+def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
+    """Whether a result is no farther from the new one than the noise of its program allows."""
+    then, now = outcome.result, outcome.again
+    if now is None or not noise or then.status != now.status:
+        return False
+    return then.diverged or all(
+        abs(then.metrics.get(name, inf) - now.metrics.get(name, inf)) <= REPEATS * distance
+        for name, distance in noise.items()
+    )
 
 
 def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
@@ -128,12 +189,12 @@ def replays(
     """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = {result.trial.id: as_today(result.trial) for result in results}
     with TemporaryDirectory() as folder:
-        again = Ledger(Path(folder))
-        run_trials([trial for trial, _ in today.values() if trial], again, conditions)
+        ledger = Ledger(Path(folder))
+        run_trials([trial for trial, _ in today.values() if trial], ledger, conditions)
         for result in results:
             trial, why = today[result.trial.id]
-            found = again.read(trial.id) if trial else None
-            yield _compared(result, found, why, plan) if trial else Replay(result, "", why)
+            again = ledger.read(trial.id) if trial else None
+            yield _compared(result, again, why, plan) if trial else Replay(result, "", why)
 
 
 def _compared(result: Result, again: Result | None, why: str, plan: Plan | None) -> Replay:
@@ -144,10 +205,7 @@ def _compared(result: Result, again: Result | None, why: str, plan: Plan | None)
         return Replay(result, unplayed=plain_reason(again))
     if why:
         return Replay(result, unplayed=f"{why}, {_apart(result, again, plan)}")
-    apart = plan.nondeterminism or {} if plan else {}
-    then, now = result.metrics, again.metrics
-    near = [abs(then.get(name, inf) - now.get(name, inf)) <= REPEATS * most for name, most in apart.items()]
-    return Replay(result, differs=difference(result, again, plan, apart if all(near) else ()))
+    return Replay(result, difference(result, again, plan), again=again)
 
 
 def _apart(result: Result, again: Result, plan: Plan | None) -> str:
@@ -158,23 +216,24 @@ def _apart(result: Result, again: Result, plan: Plan | None) -> str:
     return f"by which {name} is {abs(result.metrics[name] - again.metrics[name]):.2g} apart"
 
 
-def difference(result: Result, replay: Result, plan: Plan | None = None, near: Collection[str] = ()) -> str:
+def difference(result: Result, replay: Result, plan: Plan | None = None) -> str:
     """ "" for the same numbers; else the first step and tensor, and the first number, that differ.
 
-    What varies by the `plan`, and the metrics that are `near` enough, are not compared.
+    What varies by the `plan` is not compared.
     """
-    from unrolled.bench.chapter.training.engine import first_difference
-
-    left_out = {*near, *(plan.irreproducible if plan else ())}
-    apart = list(differences(numbers(result.to_dict(), left_out), numbers(replay.to_dict(), left_out)))
-    if not apart:
+    left_out = plan.irreproducible if plan else set()
+    others = list(differences(numbers(result.to_dict(), left_out), numbers(replay.to_dict(), left_out)))
+    if not others:
         return ""
-    name, was, now = apart[0]
+    name, was, now = others[0]
     text = f"{name} {was} in the ledger, {now} in the replay"
-    if len(apart) > 1:
-        text += f", and {plural(len(apart) - 1, 'more number')}"
-    if result.trace and replay.trace and (step := first_difference(result.trace, replay.trace)):
-        text = f"differs from {step}: {text}"
+    if len(others) > 1:
+        text += f", and {plural(len(others) - 1, 'more number')}"
+    if result.trace and replay.trace:
+        from unrolled.bench.chapter.training.engine import first_difference  # torch: not for a program
+
+        if step := first_difference(result.trace, replay.trace):
+            text = f"differs from {step}: {text}"
     if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
         text += (
             f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay, plan)}"

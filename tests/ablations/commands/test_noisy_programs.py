@@ -1,14 +1,20 @@
 """A study of a program of which two trials of one seed differ: what says so, and how it is verified."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from called import succeed
+from as_typed import started_with, unrolled
+from called import call, succeed
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import stored_plans
 
 PROGRAM = """
 from pathlib import Path
 
-RUNS = Path({runs!r})  # how often each trial was run: the noise of its next run
+RUNS = Path({runs!r})  # how often each trial was run, on which its noise depends
 
 
 def train(seed, lr):
@@ -18,7 +24,8 @@ def train(seed, lr):
         runs.write("\\n")
         runs.seek(0)
         count = len(runs.readlines())
-    return {{"accuracy": seed % 7 / 100 + lr + 1e-6 * count}}
+    noise = 1 + count % 2 if count > 1 else 0  # never that of its first run, nor of the last one
+    return {{"accuracy": seed % 7 / 100 + lr + 1e-6 * noise}}
 """
 STUDY = """
 name = "noisy"
@@ -54,3 +61,52 @@ def test_page_and_terminal_tell_of_a_program_that_is_not_deterministic(told: tup
     page = (folder / "out" / "noisy" / "index.html").read_text("utf-8")
     for text in (printed, page):
         assert "Not deterministic: two trials of one seed differ (accuracy by 1e-06)" in text
+
+
+def test_it_is_verified_by_the_distance_of_new_trials_from_the_ledger_and_from_a_bundle(
+    told: tuple[Path, str], seeds: int
+) -> None:
+    folder, _ = told
+    succeed(folder, "bundle", "noisy.toml", "-o", "noisy.zip")
+    for words in (["noisy.toml"], ["noisy.zip", "--trust"]):
+        printed = succeed(folder, "verify", *words, "-n", "3")
+        assert "not deterministic: new trials of one seed differ (accuracy by 1e-06)\n" in printed
+        assert printed.endswith("3 of 3 within 4 times the distance of equal trials\n")
+
+
+def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
+    told: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(told[0], tmp_path / "copy")
+    ledger = Ledger(folder / "results")
+    plan = stored_plans.stored("noisy", ledger)
+    for id in plan.ids:
+        result = ledger.read(id)
+        assert result is not None
+        ledger.record(replace(result, metrics={**result.metrics, "accuracy": 0.9}))
+    stored_plans.store(replace(plan, nondeterminism={"accuracy": 9.0}), ledger)
+    done = call(folder, "verify", "noisy.toml", "-n", "2")
+    assert done.returncode == 1
+    assert done.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")
+
+
+def test_a_program_is_verified_where_torch_is_not_installed(tmp_path: Path) -> None:
+    folder = project(tmp_path, 2)
+    succeed(folder, "run", "noisy.toml")
+    succeed(folder, "bundle", "noisy.toml", "-o", "noisy.zip")
+    missing = """
+import sys
+
+
+class Missing:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("torch", "torchvision", "fastai"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Missing())
+"""
+    path = started_with(folder, missing)
+    done = unrolled(folder, "verify", "noisy.zip", "--trust", "-n", "2", PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 within 4 times" in done.stdout
