@@ -12,13 +12,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.arms import Statuses, trial_of
 from unrolled.reports.design import Design
-from unrolled.reports.elsewhere import ROWS
 
 Value = TypeVar("Value")
-_FACTS = {"trial", "arm", "seed", "status", "reason", "attempts", "counts", ROWS}
 
 
 def tabulate(design: Design) -> pd.DataFrame:
@@ -36,14 +34,15 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     measured = result.metrics if result.done else {}
     facts["seconds"] = measured.get("seconds", result.spent)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
-    cells = result.trial.factors() | numbers
-    return facts | {name: cell for name, cell in cells.items() if name not in facts}
+    settings = result.trial.factors()
+    cells = {**numbers, **settings, **facts}  # what a program logs replaces neither
+    return {name: cells[name] for name in (*facts, *settings, *numbers)}
 
 
 def metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
     """The columns that are metrics, `seconds` among them, and neither facts of a trial nor settings."""
     settings = {name for arm in design.arms if (trial := trial_of(arm)) for name in trial.factors()}
-    return sorted(set(table.columns) - settings - _FACTS)
+    return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
 
 def statuses(table: pd.DataFrame, design: Design) -> Statuses:

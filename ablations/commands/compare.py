@@ -75,7 +75,7 @@ def _nearest(source: str, known: list[str]) -> str:
 
 def _of_table(source: str, options: CompareOptions) -> int:
     """The verdicts on the arms of one table, a study's as its file says; of any other a page, too."""
-    frame = tables.read(source, options.experiment)
+    frame = tables.read(source, options.experiment, tables.metric_names(options))
     if study_tables.is_study(frame) and not (options.arm or options.metric):
         refuse(options, _ELSEWHERE, "a study's table is judged as its file says", _BY_COLUMNS)
         return _print_verdicts(study_tables.compare(frame))

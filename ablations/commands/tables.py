@@ -16,6 +16,7 @@ from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_files import FORMATS, read_rows
+from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, TABLE_COLUMNS
 from unrolled.reports.before_after import ResultSet
 from unrolled.reports.elsewhere import STATUS, Columns
 
@@ -49,10 +50,10 @@ BY_PANDAS: dict[str, Callable[..., Any]] = {
 KINDS = f"{', '.join(FORMATS)}, pytest-benchmark's .json, or mlflow:URI"
 
 
-def read(source: str, experiment: str) -> pd.DataFrame:
-    """The rows of a source, a column for everything that they have. Raises BadInput."""
+def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows of a source, a column for everything that they have; `metrics` are judged. Raises BadInput."""
     if source.startswith("mlflow:"):
-        return _of_mlflow(source.removeprefix("mlflow:"), experiment)
+        return _of_mlflow(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
     kind = path.suffix.lower()
     require(kind in FORMATS, "is of no known kind", place=path, cure=f"give {KINDS}")
@@ -71,11 +72,17 @@ def read(source: str, experiment: str) -> pd.DataFrame:
         raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
 
 
-def _of_mlflow(where: str, experiment: str) -> pd.DataFrame:
-    """The ended runs of an experiment: end, metrics, parameters and tags, in this order of rank."""
+def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
+    """The ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
     name, runs = read_ended_runs(where, experiment, flag="--experiment")
     require(any(run.done for run in runs), f"experiment {name!r} has no finished run", place=public(where))
-    return pd.DataFrame([{**run.tags, **run.params, **run.metrics, STATUS: run.end} for run in runs])
+    judged = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
+    return pd.DataFrame(
+        [
+            {**run.tags, **run.metrics, **run.params, **numbers, STATUS: run.end}
+            for run, numbers in zip(runs, judged, strict=True)
+        ]
+    )
 
 
 def _rounds(path: Path) -> pd.DataFrame:
@@ -159,7 +166,7 @@ def columns(options: CompareOptions) -> Columns:
     for known in metrics:
         once = names.count(known.name) == 1
         require(once, "is given twice", place=f"--metric {known.name}", cure="keep one of them")
-        free = known.name not in ("arm", "seed", STATUS)  # columns of the arranged table
+        free = known.name not in (*TABLE_COLUMNS, *BEFORE_AFTER_COLUMNS)
         require(
             free, "no metric can have this name", place=f"--metric {known.name}", cure="rename the column"
         )
@@ -205,9 +212,14 @@ def _name_and_kind(given: str) -> tuple[str, str]:
     return name, kind
 
 
+def metric_names(options: CompareOptions) -> list[str]:
+    """The names that --metric gives, with or without δ."""
+    return [given.rpartition("=")[0] or given for given in options.metric]
+
+
 def check_metric_flags(options: CompareOptions) -> None:
     """Raise BadInput for --lower, --higher and --kind of something that is no --metric, or given twice."""
-    names = {given.rpartition("=")[0] or given for given in options.metric}
+    names = metric_names(options)
     kinds = [_name_and_kind(given)[0] for given in options.kind]
     for name, given in zip(kinds, options.kind, strict=True):
         once = name in names and kinds.count(name) == 1
@@ -219,7 +231,7 @@ def check_metric_flags(options: CompareOptions) -> None:
     ):
         for column in columns:
             require(
-                column in names - {*others},
+                column in {*names} - {*others},
                 "names no metric, or one of both directions",
                 place=f"--{flag} {column}",
                 cure="give a column of --metric, and once",

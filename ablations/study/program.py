@@ -12,10 +12,11 @@ from unrolled.ablations.study.errors import shown
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trainer import Costs, Factor, Settings
 from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.template import PLACES, fields_of, split
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import check_suffix
-from unrolled.bench.trial import Scalar
+from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, STUDY_COLUMNS, Scalar
 
 _SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # '|' is an argument
@@ -103,6 +104,11 @@ class ProgramSettings:
             key="metrics",
             cure='name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]',
         )
+        for index, metric in enumerate(given):
+            key, cure = f"metrics.{index}.name = {shown(metric.name)}", "let the program tell another name"
+            taken = (*STUDY_COLUMNS, *BEFORE_AFTER_COLUMNS)
+            require(metric.name not in taken, "is a column of tables of results", key=key, cure=cure)
+            require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)
         return given
 
     def resolve(self, given: Settings) -> dict[str, Any]:
@@ -132,13 +138,15 @@ class ProgramSettings:
         return self.resolve({**trial_fields["settings"], setting: level})
 
     def check_key(self, given: Settings, key: str) -> None:
-        """Raise BadInput with a suggestion for a setting that [baseline] does not have."""
+        """Raise BadInput for a setting whose name is taken, or that [baseline] does not have."""
         require(
             key not in PLACES,
             "is given by Unrolled",
             key=repr(key),
             cure="take it out; `seeds` has the seeds",
         )
+        taken = key in STUDY_COLUMNS or key in MEASURED
+        require(not taken, "is a column of tables of results", key=repr(key), cure="call it otherwise")
         rule, cure = "is no setting of [baseline]", suggestion(key, self.baseline)
         require(key in self.baseline, rule, key=repr(key), cure=cure)
 

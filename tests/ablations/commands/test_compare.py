@@ -90,6 +90,25 @@ def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> 
     assert "Folds share training rows" in out and "10 of 10" in out
 
 
+def test_an_arm_is_named_by_a_parameter_also_where_a_metric_of_its_name_is_logged(compare, store) -> None:
+    set_environment()
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=store)
+    experiment = client.create_experiment("others")
+    for lr in (0.1, 0.3):
+        for seed in range(5):
+            run = client.create_run(experiment).info.run_id
+            for name, value in {"lr": lr, "seed": seed, "val_loss": "cross entropy"}.items():
+                client.log_param(run, name, value)
+            for name, number in {"lr": 0.0, "val_loss": lr + seed / 100}.items():
+                client.log_metric(run, name, number)
+            client.set_terminated(run)
+    words = ("--arm", "lr", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
+    _, out, err = compare(f"mlflow:{client.tracking_uri}", *words)
+    assert err == "" and "\n0.3  5/5" in out
+
+
 def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> None:
     set_environment()
     from mlflow import MlflowClient

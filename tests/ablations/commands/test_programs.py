@@ -17,8 +17,11 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.training.study_run import Budget
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, STUDY_COLUMNS, Result
+from unrolled.reports.trials import trial_record
 
 PROGRAM = """
 import argparse, json, random
@@ -256,6 +259,39 @@ def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
         done = call(folder, word, "mine.toml")
         assert done.returncode == 2 and f": {key}: " in done.stderr
     assert not (tmp_path / "project" / "results" / "trials").exists()
+
+
+MINE = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}}
+
+
+@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, *BEFORE_AFTER_COLUMNS, "lr"}))
+def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        Study("mine", **MINE, metrics=[{"name": name, "delta": 0.1, "better": "higher"}])
+    assert refused.value.key == f'metrics.0.name = "{name}"'
+
+
+@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, *MEASURED} - {"rows averaged"}))
+def test_a_setting_that_is_called_as_a_column_is_refused(name: str) -> None:
+    program = {"program": {"run": f"echo {{seed}} {{{name}}}"}, "baseline": {name: 1}}
+    with pytest.raises(BadInput) as refused:
+        Study("mine", **program, metrics=[{"name": "loss", "delta": 0.1}])
+    assert refused.value.key == repr(name)
+
+
+def test_every_column_of_our_own_is_among_those_that_are_refused(whole: Path) -> None:
+    table = results("mine", whole / "results", all=True)
+    with sqlite3.connect(whole / "mlflow.db") as db:
+        params = {key for (key,) in db.execute("SELECT DISTINCT key FROM params")}
+    own = ({*table.columns} | params) - {"dropout", "deep", "accuracy"}
+    assert own <= {*STUDY_COLUMNS, *MEASURED}
+
+
+def test_what_a_program_logs_replaces_no_setting_and_no_fact() -> None:
+    trial = ProgramTrial(seed=3, settings={"lr": 0.1})
+    logged = {"lr": 5.0, "seed": 7.0, "status": 1.0, "loss": 0.5}
+    row = trial_record("mine", 3, Result(trial=trial, status="done", metrics=logged))
+    assert (row["lr"], row["seed"], row["status"], row["loss"]) == (0.1, 3, "done", 0.5)
 
 
 def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a_result(
