@@ -11,10 +11,10 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
+from urllib.parse import unquote
 
 from unrolled.bench.chapter.models.spec import Sources
 from unrolled.bench.errors import BadInput
@@ -51,16 +51,23 @@ def sources_of(module: ModuleType, declared: Iterable[Path]) -> Sources:
     )
 
 
+STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.dlopen")
+"""Events by which code outside of Python begins to run, whose reads no event tells of."""
+
+
 class Reads:
-    """The files that this process reads by `open` or `import` until its block ends.
+    """The files that this process reads by `open`, `import`, sqlite3 or ctypes until its block ends.
 
     An audit hook. Files of the machine, of installed packages and of this project are left out, and those
-    that the process wrote itself. What a library reads without Python's `open` is not seen.
+    that the process wrote itself. `starts` are programs and libraries that the plug-in itself starts or
+    loads. What a library reads without Python's `open` is not seen.
     """
 
     def __init__(self) -> None:
         self.files: list[str] = []
+        self.starts: list[str] = []
         self._written: set[str] = set()
+        self._place = ""  # of the plug-in, within the block
         self._refuse: Callable[[str], None] | None = None
         self._over = False
         sys.addaudithook(self._on_event)
@@ -69,7 +76,8 @@ class Reads:
     def only(self, counted: Iterable[str], place: str) -> Iterator[None]:
         """Refuse other files than these, and than those in these folders, in the block and before it.
 
-        Raises BadInput at the file's opening, and at the block's end where its code caught that.
+        Raises BadInput as a file is opened or a program is started, and at the block's end where its code
+        caught that.
         """
         known = {os.path.realpath(path) for path in counted if path}
 
@@ -77,15 +85,19 @@ class Reads:
             if not known & {path, str(Path(path).parent)}:
                 raise _uncounted(Path(path), place)
 
-        for path in self.files:
-            refuse(path)
-        self._refuse = refuse
+        self._refuse_all(refuse, place)
+        self._refuse, self._place = refuse, place
         try:
             yield
         finally:
             self._over = True  # a hook cannot be removed
+        self._refuse_all(refuse, place)
+
+    def _refuse_all(self, refuse: Callable[[str], None], place: str) -> None:
         for path in self.files:
             refuse(path)
+        for name in self.starts:
+            raise _unseen(name, place)
 
     def _on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self._over:
@@ -94,10 +106,21 @@ class Reads:
             path, flags = arguments[0], arguments[2]
         elif event == "import":  # of a module in C, which has a path
             path, flags = arguments[1], os.O_RDONLY
+        elif event == "sqlite3.connect":
+            path, flags = _database(arguments[0]), os.O_RDWR | os.O_CREAT
+        elif event == "ctypes.dlopen" and "/" in str(arguments[0]):
+            path, flags = arguments[0], os.O_RDONLY
         else:
+            if event in STARTS and _is_called_by_plug_in():
+                self._started(str(arguments[0]))
             return
         if isinstance(path, str | bytes):  # and no descriptor
             self._opened(os.path.realpath(os.fsdecode(path)), flags)
+
+    def _started(self, name: str) -> None:
+        self.starts.append(name)
+        if self._refuse:
+            raise _unseen(name, self._place)
 
     def _opened(self, path: str, flags: int) -> None:
         if path.endswith(".pyc"):
@@ -114,13 +137,50 @@ class Reads:
 
 
 def _uncounted(path: Path, place: str) -> BadInput:
-    is_code = path.suffix in (".py", *EXTENSION_SUFFIXES)
-    line = f"import {path.name.partition('.')[0]}" if is_code else f"data_file({path.name!r})"
+    line = f"import {path.stem}" if path.suffix == ".py" else f"data_file({path.name!r})"
     return BadInput(
         f"reads {path.name}, which its trials' identity does not count",
         place=place,
         cure=f"write `{line}` at the top of the plug-in",
     )
+
+
+def _unseen(name: str, place: str) -> BadInput:
+    return BadInput(
+        f"starts or loads {name}, which may read files that its trials' identity does not count",
+        place=place,
+        cure="read them in Python: `data_file` names those that count",
+    )
+
+
+def _database(name: object) -> str | None:
+    """The file of a database of sqlite3; None for one in memory."""
+    text = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
+    if text.startswith("file:"):
+        text = unquote(text.removeprefix("file:").partition("?")[0])
+        text = f"/{text.lstrip('/')}" if text.startswith("//") else text
+    return None if text in ("", ":memory:") else text
+
+
+def _is_called_by_plug_in() -> bool:
+    """Return True if the user's code calls the standard library here, and no installed package does."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith("<frozen") and not _is_standard(Path(os.path.realpath(name))):
+            return not _is_the_machines(Path(name))
+        frame = frame.f_back
+    return False
+
+
+def _is_standard(path: Path) -> bool:
+    """Return True for a file of Python's standard library."""
+    return not _is_package(path) and any(path.is_relative_to(folder) for folder in STANDARD)
+
+
+def _is_package(path: Path) -> bool:
+    """Return True for a file of an installed package."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
 
 
 def imported_names(path: Path, package: str) -> Iterator[str]:
@@ -154,9 +214,7 @@ def _origin(name: str) -> tuple[Path, str] | None:
 
 def _installed(path: Path) -> bool:
     """Whether a file belongs to Python or to an installed package."""
-    if {"site-packages", "dist-packages"} & set(path.parts):
-        return True
-    return any(path.is_relative_to(folder) for folder in STANDARD)
+    return _is_package(path) or _is_standard(path)
 
 
 def _is_the_machines(path: Path) -> bool:

@@ -1,10 +1,17 @@
 """A plug-in may read the files that count in its trials' identities, and no others."""
 
+import ctypes
 import importlib
+import os
+import platform
 import runpy
+import sqlite3
+import subprocess
+from contextlib import nullcontext, suppress
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from pathlib import Path
 
+import psutil
 import pytest
 
 from unrolled.bench.errors import BadInput
@@ -17,6 +24,9 @@ READ = {
     "a loader": ("late.py", lambda path: SourceFileLoader("late", str(path)).get_code("late")),
     "a module by its name": ("late.py", lambda path: importlib.import_module("late")),
     "bytecode of another tool": ("__pycache__/late.one.two.three.pyc", lambda path: path.read_text()),
+    "sqlite3": ("late.db", lambda path: sqlite3.connect(path)),
+    "sqlite3 by an address": ("late.db", lambda path: sqlite3.connect(f"file:{path}?mode=ro", uri=True)),
+    "ctypes": ("late.so", lambda path: ctypes.CDLL(str(path))),
     "a module in C": (
         "late.so",
         lambda path: ExtensionFileLoader("late", str(path)).create_module(
@@ -40,6 +50,39 @@ def test_a_file_that_does_not_count_is_refused_however_it_is_read(
     assert reads.files[-1] == str((tmp_path / name).resolve())
     with pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "), reads.only([], "my.py"):
         pytest.fail("what was read before is refused at the start")
+
+
+STARTS = {
+    "subprocess": lambda: subprocess.run(["cat", "scale.txt"], check=False),
+    "os.system": lambda: os.system("cat scale.txt"),
+    "os.posix_spawn": lambda: os.posix_spawn("/bin/cat", ["cat", "scale.txt"], {}),
+    "os.execv": lambda: os.execv("/bin/cat", ["cat", "scale.txt"]),
+    "the C library": lambda: ctypes.CDLL(None).fopen(b"scale.txt", b"r"),
+}
+
+
+@pytest.mark.parametrize("way", STARTS)
+@pytest.mark.parametrize("is_caught", [False, True])
+def test_a_program_or_a_library_that_reads_unseen_is_refused_however_it_is_started(
+    way: str, is_caught: bool
+) -> None:
+    caught = suppress(BadInput) if is_caught else nullcontext()
+    with pytest.raises(BadInput) as refusal, Reads().only([], "my.py"), caught:
+        STARTS[way]()
+    assert refusal.value.place == "my.py" and refusal.value.cure
+
+
+def test_a_program_that_was_started_before_is_refused_at_the_start() -> None:
+    reads = Reads()
+    subprocess.run(["true"], check=True)
+    with pytest.raises(BadInput), reads.only([], "my.py"):
+        pytest.fail("the block is not entered")
+
+
+def test_what_an_installed_package_starts_and_a_database_in_memory_are_none_of_the_plug_ins() -> None:
+    with Reads().only([], "my.py"):
+        assert platform.libc_ver() and psutil.Popen(["true"]).wait() == 0
+        sqlite3.connect(":memory:").close()
 
 
 def test_files_that_count_and_those_in_a_folder_that_counts_may_be_read(tmp_path: Path) -> None:
