@@ -7,11 +7,11 @@ A trial is identified when it is planned (`Trial.identify`), and checked again i
 import functools
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-from unrolled.bench.trial import Trial
+from unrolled.bench.trial import FileState, Trial
 
 
 def changes(before: Trial, now: Trial) -> Iterator[str]:
@@ -74,3 +74,20 @@ def record_loaded_files(paths: Iterable[Path]) -> None:
     """Record the content of files that this process is just loading, as `loaded` does."""
     for path in paths:
         loaded(path, path.read_bytes())
+
+
+def file_state(path: Path) -> FileState:
+    """Size, inode and times of a file or folder, of which an edit changes at least one; () if there is none.
+
+    The time of the inode's last change shows also an edit that keeps the size and puts the other time back.
+    """
+    try:
+        stat = path.stat()
+    except OSError:
+        return ()
+    return stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def changed_files(before: Mapping[Path, FileState]) -> list[Path]:
+    """Those of these files that were written since they were in this state."""
+    return [path for path, state in before.items() if file_state(path) != state]

@@ -15,6 +15,9 @@ from typing import Any, ClassVar, Self
 FORMAT = 8
 """Version of the trial and result format; part of every identity."""
 
+FileState = tuple[int, ...]
+"""Size, inode and times of a file: see `bench.identity.file_state`."""
+
 Scalar = bool | int | float | str
 
 
@@ -105,8 +108,11 @@ class Trial:
         """
         raise NotImplementedError
 
-    def check(self) -> None:
-        """Raise BadInput if this process would not compute the trial as it was planned."""
+    def check(self) -> Mapping[Path, FileState]:
+        """The state of the user's files that count, which may be read until the trial has ended.
+
+        Raises BadInput if this process would not compute the trial as it was planned.
+        """
         raise NotImplementedError
 
     def modules(self, loaded: Sequence[str]) -> list[str]:

@@ -86,7 +86,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    if program and (absent := program.absolute_patterns):
+    if program and (absent := program.outside_paths):
         print(f"not in it, and needed at the same path to train again: {visible(', '.join(absent))}")
     return 0
 
@@ -120,8 +120,11 @@ def _files(
             file = re.sub(r"^\W+|[^\w.-]", "_", Path(name).name)  # for messages
             yield f"text/{sha256}/{file[:100]}", read_required(Path(name))
     programs = [r.trial for r in results.values() if isinstance(r.trial, ProgramTrial)]
-    for name, data in programs[0].files().items() if programs else ():
-        yield f"program/{name.partition('/')[2]}", data
+    of_arms = {(trial.source, trial.data): trial for trial in programs}  # command lines may name other files
+    contents = {
+        name.partition("/")[2]: data for trial in of_arms.values() for name, data in trial.files().items()
+    }
+    yield from ((f"program/{name}", data) for name, data in contents.items())
     for package in ("bench", "ablations", "reports"):
         yield from _package(package)
     packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})

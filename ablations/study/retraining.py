@@ -14,7 +14,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.identity import changes
-from unrolled.bench.program.trial import ProgramTrial, newest
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 
 
@@ -45,7 +45,7 @@ def as_today(trial: Trial) -> tuple[Trial | None, str]:
     except BadInput as error:
         return None, str(error)
     if today.id == trial.id:
-        return trial, ""
+        return today, ""
     same = replace(today, versions=trial.versions).id == trial.id
     return today if same else None, ", ".join(changes(trial, today))
 
@@ -71,8 +71,8 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
         for reason, count in found.items()
     ]
     if edited:
-        last = newest(edited.folder, edited.code)
-        lines.append(f"its newest file is {last}; `code` in [program] names the files that count")
+        cure = "`code` in [program] names the files that count"
+        lines.append(f"its newest file is {edited.newest_code}; {cure}")
     return lines
 
 

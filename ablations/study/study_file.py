@@ -184,8 +184,9 @@ braces; a boolean as `{tying?--tie:--no-tie}`; `python` is the interpreter that 
 list of them), .jsonl, .ndjson or .parquet; by default the lines of its output that are JSON objects"""
     folder: str = "."
     """where it runs and finds its files, from the folder of the study's file"""
-    code: Patterns = ("**/*.py",)
-    """patterns of the files whose content counts in the identity"""
+    code: Patterns = ()
+    """patterns of the files whose content counts in the identity; by default code, and configuration beside \
+it. Files that they import, and those that `run` names, count as well ([programs.md](programs.md))"""
     data: Patterns = ()
     """patterns of the files that it reads besides; their content counts, too"""
     packages: Patterns = ()

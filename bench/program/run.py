@@ -23,10 +23,12 @@ from unrolled.bench import machine
 from unrolled.bench.differences import fingerprint
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
+from unrolled.bench.identity import record_loaded_files
 from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.program.identity import READERS
 from unrolled.bench.program.output import ReportedMetrics, read_files
 from unrolled.bench.program.template import fill, fill_word
-from unrolled.bench.program.trial import ProgramTrial, distributions
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import parse_row
 from unrolled.bench.trial import DISK_LIMIT, Result, canonical, failure
 
@@ -40,7 +42,7 @@ REASON_LENGTH = 300  # characters of a program's last line that the reason of it
 FILES_NAMED = 5  # how many files of a program's folder a message names
 
 
-distributions()  # which takes a tenth of a second: read once, by the process that all trials are forked from
+record_loaded_files(READERS)  # by the process that all trials are forked from
 
 
 class Failure(Exception):

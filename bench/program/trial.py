@@ -1,22 +1,21 @@
 """A trial of a user's program or function: its command line, its files, how its numbers are read."""
 
-import glob
 import hashlib
-import platform
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.identity import installed_version
+from unrolled.bench.errors import plural, require, suggestion
+from unrolled.bench.identity import changes
 from unrolled.bench.metric import LARGEST, kind_of
-from unrolled.bench.plugin_sources import imported_names
+from unrolled.bench.program.file_facts import FileFacts
+from unrolled.bench.program.identity import Identity, Snapshot, identify_program
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.trial import Result, Scalar, Trial, canonical
+from unrolled.bench.trial import FileState, Result, Scalar, Trial, canonical
 
+FILES_NAMED = 5  # how many files a message names
 REASON_LENGTH = 300  # characters of a printed line that the reason of a failure quotes
 SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
 
@@ -27,13 +26,14 @@ class ProgramTrial(Trial):
 
     `run` is the template of its command line, or `function` a function as "module:name", called with the
     settings and the seed. `folder` is where both are found and run; `code` and `data_files` are patterns of
-    files there. It is not stored: a stored trial cannot run anything.
+    files there. It is not stored: a stored trial cannot run anything. `snapshot` is what `identify` has read.
     """
 
     trainer: ClassVar[str] = "program"
     work: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",
+        "snapshot",
         "code",
         "data_files",
         "packages",
@@ -48,11 +48,12 @@ class ProgramTrial(Trial):
     reduction: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
     threads: int = 1
     folder: str = ""
-    code: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()  # () for `files.default_code`
     data_files: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # () for those that the code imports
     keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
     disk: int = 1024  # MiB that its folder may have
+    snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Equal trials become equal; what JSON has as lists are tuples."""
@@ -61,8 +62,9 @@ class ProgramTrial(Trial):
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by its name, but for the folder, which may be a home."""
-        return {name: value for name, value in super().to_dict().items() if name != "folder"}
+        """Every field by its name, but for the folder, which may be a home, and what was read there."""
+        left_out = "folder", "snapshot"
+        return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its name."""
@@ -102,6 +104,27 @@ class ProgramTrial(Trial):
 
     def identify(self) -> Self:
         """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
+        return replace(self, **self._identity()._asdict())
+
+    def check(self) -> Mapping[Path, FileState]:
+        """The state of the files that count. Raises BadInput where they, or packages, are not as planned."""
+        self.snapshot.remember()
+        now, again = self.identify(), "run the study again"
+        for what, before, files in (
+            ("code", self.snapshot.code, now.snapshot.code),
+            ("data", self.snapshot.data, now.snapshot.data),
+        ):
+            names = _names_of_edited(before, files)
+            rule = f"its {what} was edited after the study was planned: {_shorten(names)}"
+            cure = f"{again}; what trials write belongs into {{out}}, or `{what}` names the other files"
+            require(not names or not before, rule, place=self.title, cure=cure)
+        identities = [(trial.source, trial.data, trial.versions) for trial in (self, now)]
+        rule = f"{' and '.join(changes(self, now))} after the study was planned"
+        require(identities[0] == identities[1], rule, place=self.title, cure=again)
+        return now.snapshot.states
+
+    def _identity(self) -> Identity:
+        """What it is identified by. Raises BadInput."""
         require(
             self.folder,
             "a program runs from its study's file alone",
@@ -109,48 +132,82 @@ class ProgramTrial(Trial):
             cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust, "
             "and a study from Python is given to `ablations.verify` and `ablations.bundle`",
         )
-        code, data = files_of(self.folder, self.code), files_of(self.folder, self.data_files)
-        require(code, f"there is no code in {self.folder}", key="code", cure="name its files")
-        source = _digest(code)
-        packages = self.packages or _imported_packages(tuple(code.items()), source)
-        versions = [f"python {platform.python_version()}", *(f"{p} {_version(p)}" for p in packages)]
-        return replace(self, source=source, data=_digest(data), versions=", ".join(versions))
-
-    def check(self) -> None:
-        """Raise BadInput if its files or packages are others than when it was planned."""
-        now, again = self.identify(), "run the study again"
-        for name, what, patterns in (("source", "code", self.code), ("data", "data", self.data_files)):
-            if getattr(now, name) != getattr(self, name):
-                last = newest(self.folder, patterns)
-                raise BadInput(
-                    f"its {what} was edited after the study was planned (the newest file is {last})",
-                    place=self.title,
-                    cure=f"{again}; if trials write it, name fewer files in `{what}`",
-                )
-        require(
-            now.versions == self.versions,
-            f"{now.versions} is installed, but {self.versions} when the study was planned",
-            place=self.title,
-            cure=again,
+        return identify_program(
+            self._root,
+            self.run,
+            self.settings,
+            code=self.code,
+            data=self.data_files,
+            packages=self.packages,
         )
 
+    @property
+    def _root(self) -> Path:
+        return Path(os.path.abspath(self.folder))  # noqa: PTH100 (without the dots of a study's path)
+
+    def counted_files(self) -> dict[str, Path]:
+        """Its code and data by name: relative to its folder, absolute, or `module:file` of a package.
+
+        Raises BadInput where one is missing.
+        """
+        snapshot = self._identity().snapshot
+        return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
+
     def files(self) -> dict[str, bytes]:
-        """Its code and data, as far as they lie in its folder."""
-        found = files_of(self.folder, (*self.code, *self.data_files))
-        inside = {name: path for name, path in found.items() if not Path(name).is_absolute()}
-        size = sum(path.stat().st_size for path in inside.values())
+        """Its code and data, as far as they lie in its folder.
+
+        Raises BadInput where they are too large, and for one that its folder's place decides.
+        """
+        files, root = self.counted_files(), self._root
+        for name in files:
+            rule, cure = f"{name} lies outside of its folder", "give all one folder: `folder` of [program]"
+            require(not name.startswith(f"..{os.sep}"), rule, place=self.title, cure=cure)
+        inside = [path for path in files.values() if path.is_relative_to(root)]
+        size = sum(path.stat().st_size for path in inside)
         require(
             size <= SHIPPED,
             f"has {size / 1e6:.0f} MB of files, more than are sent to workers",
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
+        return {f"{self._place}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in inside}
+
+    def describe_identity(self) -> str:
+        """What counts in its identity beside its settings, in a line. Raises BadInput for missing files."""
+        identity, root = self._identity(), self._root
+        snapshot = identity.snapshot
+        parts = [_shorten(snapshot.code)]
+        if snapshot.data:
+            parts.append(f"data: {_shorten(snapshot.data)}")
+        parts.append(identity.versions)
+        paths = [facts.path for facts in (*snapshot.code.values(), *snapshot.data.values())]
+        folders = [
+            name
+            for name in snapshot.command.folders
+            if not any(path.is_relative_to(root / name) for path in paths)
+        ]
+        if folders:
+            parts.append(f"not the files in {', '.join(folders)}: `data` in [program] names them")
+        return "; ".join(parts)
 
     @property
-    def absolute_patterns(self) -> list[str]:
-        """The patterns of its code and data that are absolute paths, whose files `files` leaves out."""
-        return [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
+    def newest_code(self) -> str:
+        """The file of its code that was written last."""
+        code = self._identity().snapshot.code
+        return max(code, key=lambda name: code[name].path.stat().st_mtime_ns)
+
+    @property
+    def outside_paths(self) -> list[str]:
+        """The absolute patterns and paths that it names, and installed sources, which `files` leaves out."""
+        named = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
+        files, root = self.counted_files(), self._root
+        words = [name for name in self._identity().snapshot.command.files if Path(name).is_absolute()]
+        sources = [
+            str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
+            for name, path in files.items()
+            if ":" in name and not path.is_relative_to(root)
+        ]
+        return list(dict.fromkeys((*named, *words, *sources)))
 
     def reading(self, data: Path) -> Self:
         """The same trial with its files in another folder."""
@@ -165,77 +222,15 @@ class ProgramTrial(Trial):
         return hashlib.sha256(canonical([self.source, self.data])).hexdigest()
 
 
-def files_of(folder: str, patterns: Iterable[str]) -> dict[str, Path]:
-    """The files that match, by their names relative to the folder; absolute ones by their paths.
-
-    Those of hidden folders and of virtual environments are left out. Raises BadInput for a pattern that none
-    matches.
-    """
-    found: dict[str, Path] = {}
-    for pattern in patterns:
-        names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
-        paths = {name: Path(folder, name) for name in names}
-        files = {n: path for n, path in paths.items() if path.is_file() and not _is_installed(folder, n)}
-        require(files, "no file matches", place=folder, key=repr(pattern), cure="correct `code` or `data`")
-        found |= files
-    return dict(sorted(found.items()))
+def _shorten(names: Collection[str]) -> str:
+    """The first names of files, and how many there are besides; a package's sources by its name."""
+    shown = list(dict.fromkeys(name.partition(":")[0] if ":" in name else name for name in names))
+    more = len(shown) - FILES_NAMED
+    return ", ".join(shown[:FILES_NAMED]) + (f" and {plural(more, 'more file')}" if more > 0 else "")
 
 
-def newest(folder: str, patterns: Iterable[str]) -> str:
-    """The file that was edited last; "" for no files."""
-    files = files_of(folder, patterns)
-    return max(files, key=lambda name: files[name].stat().st_mtime_ns, default="")
-
-
-@cache
-def _has_environment(folder: Path) -> bool:
-    return (folder / "pyvenv.cfg").exists()
-
-
-def _is_installed(folder: str, name: str) -> bool:
-    """Whether a file lies in a virtual environment below the folder, or in the packages of one."""
-    inner = [parent for parent in Path(name).parents if parent != Path()]
-    return "site-packages" in Path(name).parts or any(
-        _has_environment(Path(folder, parent)) for parent in inner
-    )
-
-
-def _digest(files: Mapping[str, Path]) -> str:
-    """sha256 of names and contents; "" for no files."""
-    stats = {name: (path, path.stat()) for name, path in files.items()}
-    hashes = {name: _hash(path, s.st_size, s.st_mtime_ns, s.st_ino) for name, (path, s) in stats.items()}
-    return hashlib.sha256(canonical(hashes)).hexdigest() if hashes else ""
-
-
-@cache
-def _hash(path: Path, *version: int) -> str:
-    """sha256 of a file; the size and time of its `version` spare the reading of large data once an arm."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@cache
-def _imported_packages(files: tuple[tuple[str, Path], ...], digest: str) -> tuple[str, ...]:
-    """The installed packages that source files of this `digest` import, by their names in the package index.
-
-    The digest spares the reading of unchanged files once an arm.
-    """
-    names = {name.partition(".")[0] for _, path in files for name in imported_names(path, "")}
-    own = {part for name, _ in files if name.endswith(".py") for part in Path(name[:-3]).parts}
-    known = distributions()
-    return tuple(sorted({known[name] for name in names - own if name in known}))
-
-
-@cache
-def distributions() -> Mapping[str, str]:
-    """The name in the package index of each installed package, by the name that it is imported by."""
-    return {name: packages[0] for name, packages in metadata.packages_distributions().items()}
-
-
-def _version(package: str) -> str:
-    try:
-        return installed_version(package).partition("+")[0]
-    except (metadata.PackageNotFoundError, ValueError) as error:
-        raise BadInput(
-            "is not installed", place="packages", key=repr(package), cure="install it, or take it out"
-        ) from error
+def _names_of_edited(before: Mapping[str, FileFacts], now: Mapping[str, FileFacts]) -> list[str]:
+    """The files with another content than before, or that only one of the two has."""
+    names = sorted(before.keys() | now.keys())
+    hashes = [{name: facts.sha256 for name, facts in files.items()} for files in (before, now)]
+    return [name for name in names if hashes[0].get(name) != hashes[1].get(name)]

@@ -1,4 +1,5 @@
 import random
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import torch
 from unrolled.bench import plugins
 from unrolled.bench.chapter.corpus import Corpus, corpus
 from unrolled.bench.chapter.trial import ChapterTrial
+
+sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
 
 PLUG_INS = {
     "cell": """

@@ -1,22 +1,20 @@
 """An edit of the code or of the text makes another trial, and only where it can change a number."""
 
 import os
-import pkgutil
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loaded_files import loaded_files
 
 import unrolled.bench.identity
-from unrolled.ablations.runner.child import TaskSpec
-from unrolled.ablations.runner.process import run_alone
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, Trial
+from unrolled.bench.program.identity import READERS
+from unrolled.bench.program.trial import ProgramTrial
 
 PACKAGE = identity.BENCH
 ROOT = PACKAGE.parent
@@ -117,23 +115,6 @@ def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     assert not set(ids().values()) & set(before.values())
 
 
-def modules(trial: Trial) -> Result:
-    """A trial's work, which prints the files of the project that its process has loaded at the end."""
-    work: Callable[[Trial], Result] = pkgutil.resolve_name(trial.work)
-    result = work(trial)
-    files = [module.__file__ for name, module in sys.modules.items() if name.startswith("unrolled.")]
-    print(*files, sep="\n")
-    raise RuntimeError(f"prints are kept of trials that fail; this one is {result.status}")
-
-
-def loaded_files(trial: Trial, checkpoints: Path) -> set[str]:
-    """The files of the project that the process of a trial loads, relative to the package."""
-    result = run_alone(trial, TaskSpec(work=f"{__name__}:modules"), checkpoints=checkpoints)
-    assert result is not None and result.reason.endswith("this one is done"), result
-    files = [Path(line) for line in result.output.splitlines() if line.startswith(str(ROOT))]
-    return {os.path.relpath(file, PACKAGE) for file in files if file.suffix == ".py"}
-
-
 @pytest.mark.usefixtures("a_fork_server_of_its_own")
 @pytest.mark.parametrize("engine", identity.ENGINES)
 def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
@@ -144,6 +125,31 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     counted = {*identity.SHARED, "chapter/models/elman.py", *own}
     assert counted <= loaded
     assert loaded - counted - {*RUNNER} <= UNCOUNTED.keys()
+
+
+UNCOUNTED_IN_PROGRAMS = {
+    "differences.py": "tells clocks from other metrics",
+    "program/__init__.py": "empty",
+    "program/command_line.py": "decides which trial it is",
+    "program/file_facts.py": "decides which trial it is",
+    "program/files.py": "decides which trial it is",
+    "program/identity.py": "decides which trial it is",
+    "program/imported.py": "decides which trial it is",
+    "program/interpreter.py": "decides which trial it is",
+    "program/trial.py": "decides which trial it is",
+    **{f"chapter/{name}.py": "of another trainer" for name in ("text", "trial", "models/spec")},
+}
+"""The same of a program's process: files that neither start it nor read its numbers."""
+
+
+@pytest.mark.usefixtures("a_fork_server_of_its_own")
+def test_every_file_that_a_programs_process_loads_counts_or_has_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print('{\"loss\": 1}')")
+    trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path)).identify()
+    loaded = loaded_files(trial, tmp_path / "checkpoints")
+    counted = {os.path.relpath(path, PACKAGE) for path in READERS}
+    assert counted - {*RUNNER} <= loaded
+    assert loaded - counted <= UNCOUNTED.keys() | UNCOUNTED_IN_PROGRAMS.keys()
 
 
 def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Print what the Python that runs this file has installed, as a last line of JSON.
+
+A program may have another Python than Unrolled: 3.8 or newer. So this file imports nothing else and is run by
+that Python, with a list of modules and one of packages as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+import sysconfig
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+INSTALLED = ("site-packages", "dist-packages")
+STANDARD = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
+
+
+def describe(modules: list[str], packages: list[str]) -> dict[str, Any]:
+    """Version, packages and modules: see `describe_module`; `watched` are the paths that decide the rest."""
+    owners = find_owners()
+    name = platform.python_implementation().lower()
+    name = "python" if name == "cpython" else name
+    folders = [Path(entry) for entry in sys.path if Path(entry).is_dir()]
+    links = [path for folder in folders for path in folder.glob("*.pth")]
+    environment = [path for path in (Path(sys.prefix, "pyvenv.cfg"), Path(sys.executable)) if path.exists()]
+    return {
+        "python": f"{name} {platform.python_version()}",
+        "modules": {module: describe_module(module, owners.get(module, [])) for module in modules},
+        "packages": {package: version_of_package(package) for package in packages},
+        "watched": [str(path) for path in (*folders, *links, *environment)],
+    }
+
+
+def find_owners() -> dict[str, list[metadata.Distribution]]:
+    """The installed distributions of each top-level module, by its name."""
+    owners: dict[str, list[metadata.Distribution]] = {}
+    for distribution in metadata.distributions():
+        tops = (distribution.read_text("top_level.txt") or "").split()
+        if not tops:
+            paths = [path.parts for path in distribution.files or () if path.suffix in (".py", ".so", ".pyd")]
+            tops = sorted({parts[0].partition(".")[0] for parts in paths})
+        for top in tops:
+            owners.setdefault(top, []).append(distribution)
+    return owners
+
+
+def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str, Any] | None:
+    """The packages of a top-level module, with their versions, and the paths of its sources without one.
+
+    None for a module that is not there; one of the standard library has neither.
+    """
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        spec = None
+    if spec is None:
+        return None
+    places = [Path(place) for place in spec.submodule_search_locations or () if Path(place).is_dir()]
+    if not places and spec.has_location and spec.origin:
+        origin = Path(spec.origin)
+        places = [next(path for path in (origin, *origin.parents) if path.exists())]  # an archive's, perhaps
+    packages: dict[str, str] = {}
+    sources: list[str] = []
+    for place in places:
+        folder = place.parent.resolve()
+        here = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
+        if folder.name not in INSTALLED:
+            if STANDARD.intersection((folder, *folder.parents)):
+                continue
+            here = [owner for owner in here if owner.read_text("WHEEL")]  # no folder with its .egg-info
+        for owner in here:
+            packages[owner.metadata["Name"]] = version(owner)
+        if not here:
+            sources.append(str(place.resolve()))
+    return {"packages": packages, "sources": sources}
+
+
+def version_of_package(name: str) -> str | None:
+    """The version of a package by its name in the index; None if it is not installed."""
+    try:
+        return version(metadata.distribution(name))
+    except (metadata.PackageNotFoundError, ValueError):
+        return None
+
+
+def version(distribution: metadata.Distribution) -> str:
+    """A version without its build, so that a CPU and a CUDA build are one, or with a hash of the files.
+
+    A package that was installed from a folder or a repository may change without another version.
+    """
+    public = str(distribution.version).partition("+")[0]
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if "archive_info" in origin or not origin:
+        return public
+    lines = (distribution.read_text("RECORD") or "").splitlines()
+    files = sorted(line for line in lines if ".dist-info/" not in line and "__pycache__" not in line)
+    return f"{public}+{hashlib.sha256(chr(10).join(files).encode()).hexdigest()[:8]}"
+
+
+if __name__ == "__main__":
+    if Path(sys.path[0]).resolve() == Path(__file__).parent.resolve():
+        del sys.path[0]  # so that no module of this folder is found
+    print()
+    print(json.dumps(describe(*json.loads(sys.argv[1]))))

@@ -1,0 +1,74 @@
+"""What is read of each file that counts: its hash and its imports, once as long as its state is the same."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import file_state
+from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.program.command_line import is_python
+from unrolled.bench.trial import FileState, canonical
+
+_SETTLED_NS = 2_000_000_000  # an edit within a tick of a file's times would not be seen: some disks have 2 s
+
+
+class FileFacts(NamedTuple):
+    """What was read of a file, and its state before that."""
+
+    path: Path
+    state: FileState
+    is_settled: bool  # whether the next edit will change the state
+    sha256: str
+    imports: tuple[str, ...] | None  # the modules that a Python source imports; None where it cannot be read
+
+
+_FACTS: dict[Path, FileFacts] = {}
+
+
+def read_file(path: Path) -> FileFacts:
+    """Hash a file and list its imports, unless that was done and its state is the same.
+
+    Raises BadInput where it cannot be read.
+    """
+    state = file_state(path)
+    known = _FACTS.get(path)
+    if known is not None and known.is_settled and known.state == state:
+        return known
+    is_settled = bool(state) and time.time_ns() - max(state[2:]) > _SETTLED_NS
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        imports = _imports_of(path)
+    except OSError as error:
+        raise BadInput(f"cannot be read ({error.strerror})", place=path, cure="make it readable") from error
+    facts = _FACTS[path] = FileFacts(path, state, is_settled, sha256, imports)
+    return facts
+
+
+def _imports_of(path: Path) -> tuple[str, ...] | None:
+    """The modules that a file imports, relative ones with their dots; None for Python that cannot be read."""
+    if not is_python(path):
+        return ()
+    try:
+        return tuple(dict.fromkeys(import_names(path.read_bytes())))
+    except UNREADABLE:
+        return None
+
+
+def read_files(files: Mapping[str, Path]) -> dict[str, FileFacts]:
+    """`read_file` of each, by its name."""
+    return {name: read_file(path) for name, path in files.items()}
+
+
+def remember_facts(facts: Iterable[FileFacts]) -> None:
+    """Take over what another process has read."""
+    for each in facts:
+        _FACTS.setdefault(each.path, each)
+
+
+def hash_files(files: Mapping[str, FileFacts]) -> str:
+    """sha256 of names and contents."""
+    return hashlib.sha256(canonical({name: facts.sha256 for name, facts in files.items()})).hexdigest()

@@ -1,0 +1,174 @@
+"""Identity of a program: hashes of the files that decide its numbers, and the versions that it runs with.
+
+Files count that the study's patterns or the command line name, and the modules that those import. Packages
+count by the versions that the program's own Python tells; what reads the program's numbers here, by its hash.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from unrolled.bench.errors import require
+from unrolled.bench.identity import ROOT, RUNNER, digest, file_state
+from unrolled.bench.program.command_line import CommandLine, read_command
+from unrolled.bench.program.file_facts import FileFacts, hash_files, read_files, remember_facts
+from unrolled.bench.program.files import default_code, files_of
+from unrolled.bench.program.imported import ImportedFiles
+from unrolled.bench.program.interpreter import READS, Answer, Question, ask_python, remember_answers
+from unrolled.bench.trial import FileState, Scalar
+
+READERS = (
+    *(ROOT / "bench" / "program" / name for name in ("output.py", "run.py", "template.py")),
+    *(ROOT / "bench" / name for name in ("table_files.py", "trial.py")),
+    *RUNNER,
+)
+"""Files that start a program, and read, carry or write its numbers."""
+
+ABSENT = "absent"  # in place of a version: the program may do without, and installing it makes other trials
+_AT_START = ("sitecustomize", "usercustomize")  # modules that every Python imports where they are there
+
+
+NO_COMMAND = CommandLine("")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What planning has read, by which its trials' processes need to read again only what has changed."""
+
+    code: Mapping[str, FileFacts] = field(default_factory=dict)  # by the name of each file
+    data: Mapping[str, FileFacts] = field(default_factory=dict)
+    answers: Mapping[Question, Answer] = field(default_factory=dict)
+    command: CommandLine = NO_COMMAND
+
+    @property
+    def states(self) -> dict[Path, FileState]:
+        """The state of every file that counts, by its path."""
+        return {facts.path: facts.state for facts in (*self.code.values(), *self.data.values())}
+
+    def remember(self) -> None:
+        """Let this process know what was read."""
+        remember_facts((*self.code.values(), *self.data.values()))
+        remember_answers(self.answers)
+
+
+class Identity(NamedTuple):
+    """What a program's trials are identified by beside their settings, and what it was taken of."""
+
+    source: str
+    data: str
+    versions: str
+    snapshot: Snapshot
+
+
+def identify_program(
+    folder: Path,
+    run: str,
+    settings: Mapping[str, Scalar],
+    *,
+    code: Sequence[str],
+    data: Sequence[str],
+    packages: Sequence[str],
+) -> Identity:
+    """Identify a program, or with `run` = "" a function.
+
+    Raises BadInput for what is missing or cannot be read.
+    """
+    command = read_command(run, settings, folder) if run else CommandLine(sys.executable, search=(folder,))
+    require(
+        command.interpreter or not packages,
+        "cannot be asked for, as another program chooses the Python",
+        key="packages",
+        cure="take it out: the files that say which packages there are count",
+    )
+    data_files, named = files_of(folder, data), files_of(folder, code)
+    by_default = {} if code else default_code(folder)
+    others = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
+    files = others | named
+    require(files, f"there is no code in {folder}", key="code", cure="name its files")
+    resolved = _resolve(folder, command, read_files(files), packages)
+    data_facts = read_files(data_files)
+    for name, facts in resolved.code.items():
+        require(
+            facts.imports is not None or packages or (name in by_default and name not in command.files),
+            "is no Python that can be read",
+            place=facts.path,
+            cure="correct it, or name what it imports in `packages`",
+        )
+    return Identity(
+        source=hash_files(resolved.code),
+        data=hash_files(data_facts) if data_facts else "",
+        versions=", ".join([f"unrolled {digest(READERS)[:12]}", *resolved.versions]),
+        snapshot=Snapshot(resolved.code, data_facts, resolved.answers, command),
+    )
+
+
+class _Resolved(NamedTuple):
+    """The files that count and what they import, and the state of all that this follows from."""
+
+    code: Mapping[str, FileFacts]
+    versions: Sequence[str]
+    answers: Mapping[Question, Answer]
+    watched: Mapping[Path, FileState]
+
+
+_RESOLVED: dict[object, _Resolved] = {}
+_MOST_RESOLVED = 100  # arms may have command lines of their own, and there may be thousands
+
+
+def _resolve(
+    folder: Path, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
+) -> _Resolved:
+    """Follow the imports of files, unless that was done of the same ones and nothing was added since."""
+    values = tuple(command.variables.get(name, os.environ.get(name, "")) for name in READS)
+    facts = tuple((name, each.path, each.state) for name, each in files.items())
+    key = folder, command.interpreter, command.search, command.modules, values, facts, tuple(packages)
+    known = _RESOLVED.get(key)
+    if known is None or any(file_state(path) != state for path, state in known.watched.items()):
+        if len(_RESOLVED) >= _MOST_RESOLVED:
+            _RESOLVED.clear()
+        known = _RESOLVED[key] = _follow_imports(folder, command, files, packages, any(values))
+    return known
+
+
+def _follow_imports(
+    folder: Path,
+    command: CommandLine,
+    files: Mapping[str, FileFacts],
+    packages: Sequence[str],
+    has_variables: bool,
+) -> _Resolved:
+    """Find what files import, beside the program and in its Python. Raises BadInput."""
+    imported = ImportedFiles(folder, command.search, files)
+    imported.add_modules(command.modules)
+    if not command.interpreter:
+        return _Resolved(imported.files, [], {}, imported.watched)
+    if has_variables:
+        imported.missing |= {*_AT_START}
+    asked: set[str] | None = None
+    while asked != imported.missing:  # the sources of one package may import another
+        asked = set(imported.missing)
+        question, answer = ask_python(command.interpreter, asked, packages, command.variables, folder)
+        for module, installed in answer.modules.items():
+            imported.add_sources(module, installed.sources if installed else ())
+    versions = [answer.python, *_versions(answer, packages, imported)]
+    watched = imported.watched | {folder / path: state for path, state in answer.watched.items()}
+    return _Resolved(imported.files, versions, {question: answer}, watched)
+
+
+def _versions(answer: Answer, packages: Sequence[str], imported: ImportedFiles) -> Iterator[str]:
+    """Yield the packages that count, with their versions. Raises BadInput for a named one that is missing."""
+    for name in packages:
+        version = answer.packages[name]
+        cure = "install it, or take it out"
+        require(version, "is not installed", place="packages", key=repr(name), cure=cure)
+        yield f"{name} {version}"
+    versions: dict[str, str] = {}
+    for module, installed in answer.modules.items() if not packages else ():
+        if installed:
+            versions |= installed.packages
+        elif module not in _AT_START and not imported.has_part(module):
+            versions[module] = ABSENT
+    yield from (f"{name} {version}" for name, version in sorted(versions.items()))

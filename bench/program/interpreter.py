@@ -1,0 +1,111 @@
+"""What the Python that runs a program has installed, as that Python says."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import file_state
+from unrolled.bench.trial import FileState
+
+SECONDS = 120.0  # for an answer: a Python on a network's disk may take long
+READS = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
+"""Variables that decide what a Python finds."""
+
+_SCRIPT = Path(__file__).with_name("describe_python.py")
+
+
+class Module(NamedTuple):
+    """A top-level module that is installed; one of the standard library has neither packages nor sources."""
+
+    packages: Mapping[str, str]  # their versions
+    sources: tuple[str, ...]  # files or folders that no version tells of, as those of an editable install
+
+
+class Answer(NamedTuple):
+    """What a Python has installed, and the state of all that this follows from."""
+
+    python: str  # "python 3.11.2"
+    modules: Mapping[str, Module | None]  # None where there is no such module
+    packages: Mapping[str, str | None]  # the version of each by its name in the index
+    watched: Mapping[str, FileState]
+
+
+class Question(NamedTuple):
+    """What a Python is asked for."""
+
+    interpreter: str
+    modules: tuple[str, ...]
+    packages: tuple[str, ...]
+    variables: tuple[str, ...]  # the values of READS
+
+
+_ANSWERS: dict[Question, Answer] = {}
+
+
+def ask_python(
+    interpreter: str,
+    modules: Iterable[str],
+    packages: Iterable[str],
+    variables: Mapping[str, str],
+    folder: Path,
+) -> tuple[Question, Answer]:
+    """Ask a Python for these modules and packages, unless it has answered and nothing was installed since.
+
+    `variables` are those of the program, `folder` is where it runs. Raises BadInput, naming the Python, where
+    it does not answer.
+    """
+    environ = {**os.environ, **variables}
+    values = tuple(environ.get(name, "") for name in READS)
+    question = Question(interpreter, tuple(sorted(modules)), tuple(packages), values)
+    answer = _ANSWERS.get(question)
+    if answer is None or any(file_state(Path(path)) != state for path, state in answer.watched.items()):
+        answer = _ANSWERS[question] = _ask(question, environ, folder)
+    return question, answer
+
+
+def remember_answers(answers: Mapping[Question, Answer]) -> None:
+    """Take over answers that another process got."""
+    _ANSWERS.update(answers)
+
+
+def _ask(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
+    """Start the Python. Raises BadInput."""
+    own = question.interpreter == sys.executable and not any(question.variables)
+    if own and not question.packages and sys.stdlib_module_names.issuperset(question.modules):
+        modules: dict[str, Module | None] = {name: Module({}, ()) for name in question.modules}
+        return Answer(f"python {platform.python_version()}", modules, {}, {})
+    words = [question.interpreter, str(_SCRIPT), json.dumps([question.modules, question.packages])]
+    try:
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=True,
+        )
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
+        code = getattr(error, "returncode", None)
+        lines = (getattr(error, "stderr", None) or ("" if code else str(error))).strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {code}"
+        raise BadInput(
+            f"{question.interpreter} does not say which packages it has ({reason})",
+            key="run",
+            cure="name a Python of 3.8 or newer, or start this one in a script: bash run.sh {seed}",
+        ) from error
+    modules = {
+        name: Module(module["packages"], tuple(module["sources"])) if module else None
+        for name, module in told["modules"].items()
+    }
+    watched = {path: file_state(folder / path) for path in told["watched"]}
+    return Answer(told["python"], modules, told["packages"], watched)

@@ -1,0 +1,98 @@
+"""What a command line tells: the files among its words, and the Python that runs it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.program.command_line import read_command
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """The folder of a study, with files in it and beside it, and a Python of another environment."""
+    folder = tmp_path / "study"
+    for name in ("train.py", "run.sh", "conf.json", "a,b.csv", "folds/0.csv", "folds/11.csv", "folds/x.csv"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    (tmp_path / "outside.py").touch()
+    for name in ("env/bin/python3.13", "env/bin/torchrun", "study/bin/python"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!{tmp_path}/env/bin/python3.13\nfrom torch.distributed import run\n")
+        path.chmod(0o755)
+    return folder
+
+
+FILES = {
+    "python train.py {seed}": ["train.py"],
+    "python ../outside.py {seed}": ["../outside.py"],
+    "bash run.sh {seed}": ["run.sh"],
+    "./run.sh {seed}": ["run.sh"],
+    "env A=1 python train.py --config={config} {seed}": ["conf.json", "train.py"],
+    "python -m x @conf.json +data=a,b.csv {seed}": ["a,b.csv", "conf.json"],
+    "python train.py --data folds/{seed}.csv --log {out}/conf.json": [
+        "folds/0.csv",
+        "folds/11.csv",
+        "train.py",
+    ],
+    "/usr/bin/env bash run.sh {seed}": ["run.sh"],
+    "python -c '{long}' {seed}": [],
+}
+
+
+@pytest.mark.parametrize("run", FILES)
+def test_files_that_are_named_count_those_of_every_seed_and_none_of_the_trials_own(
+    study: Path, run: str
+) -> None:
+    command = read_command(run, {"config": "conf.json", "long": "x" * 5000}, study)
+    assert sorted(command.files) == FILES[run]
+    assert read_command(f"{run} {study}/conf.json", {"config": "", "long": ""}, study).files["conf.json"]
+
+
+def test_folders_that_are_named_are_known(study: Path) -> None:
+    assert read_command("python train.py --data=folds . .. {seed}", {}, study).folders == ("folds",)
+
+
+INTERPRETERS = {
+    "python train.py {seed}": sys.executable,
+    "env A=1 python train.py {seed}": sys.executable,
+    "nice -n 5 python3 train.py {seed}": sys.executable,
+    "bash run.sh {seed}": sys.executable,
+    f"{sys.executable} train.py {{seed}}": sys.executable,
+    "../env/bin/python3.13 train.py {seed}": "env/bin/python3.13",
+    "env PATH={env} python3.13 train.py {seed}": "env/bin/python3.13",
+    "../env/bin/torchrun train.py {seed}": "env/bin/python3.13",
+    "env PATH={env} torchrun train.py {seed}": "env/bin/python3.13",
+    "bin/python train.py {seed}": "study/bin/python",
+}
+
+
+@pytest.mark.parametrize("run", INTERPRETERS)
+def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
+    command = read_command(run, {"env": str(study.parent / "env/bin")}, study)
+    assert Path(command.interpreter) == study.parent / INTERPRETERS[run]
+    if "torchrun" in run:
+        assert "torch.distributed.run" in command.modules or "../env/bin/torchrun" in command.files
+
+
+def test_modules_that_are_run_by_name_are_known(study: Path) -> None:
+    assert read_command("python -u -m pkg.train {seed}", {}, study).modules[0] == "pkg.train"
+    assert read_command("python -c 'import a; a.b({seed})'", {}, study).modules == ("a",)
+
+
+def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refused(study: Path) -> None:
+    for run in (
+        "../env/bin/python9 train.py {seed}",
+        "uv run train.py {seed}",
+        "conda run -n x python train.py",
+    ):
+        with pytest.raises(BadInput) as refusal:
+            read_command(run, {}, study)
+        assert refusal.value.key == "run"
+    (study.parent / "uv.lock").touch()
+    (study / "environment.yml").touch()
+    assert "../uv.lock" in read_command("uv run train.py {seed}", {}, study).files
+    assert read_command("conda run -n x python train.py {seed}", {}, study).interpreter == ""
+    assert read_command("docker run image python train.py {seed}", {}, study).interpreter == ""

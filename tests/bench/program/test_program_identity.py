@@ -1,0 +1,247 @@
+"""What a program imports counts: files beside it, packages of its own Python, sources without a version."""
+
+import json
+import os
+import shutil
+import subprocess
+import venv
+from pathlib import Path
+
+import pytest
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import _CONTENTS
+from unrolled.bench.program import file_facts, identity, interpreter
+from unrolled.bench.program.trial import ProgramTrial
+
+
+def write(path: Path, text: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def install(site: Path, name: str, version: str, code: str = "", **origin: object) -> None:
+    """Install a package of one module, from the index or from an `origin`."""
+    for old in site.glob(f"{name}-*"):
+        shutil.rmtree(old)
+    info = site / f"{name}-{version}.dist-info"
+    write(info / "METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    write(info / "WHEEL", "Wheel-Version: 1.0\n")
+    write(info / "RECORD", f"{name}/__init__.py,sha256={hash(code)},\n{info.name}/RECORD,,\n")
+    write(site / name / "__init__.py", code)
+    if origin:
+        write(info / "direct_url.json", json.dumps({"url": "file:///x", **origin}))
+
+
+@pytest.fixture(scope="module")
+def new_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("environment")
+    venv.EnvBuilder(symlinks=True).create(folder)
+    return folder
+
+
+@pytest.fixture
+def environment(new_environment: Path, tmp_path: Path) -> Path:
+    """Another Python, which has the package `first` in version 1.0."""
+    folder = Path(shutil.copytree(new_environment, tmp_path / "env", symlinks=True))
+    install(site_of(folder), "first", "1.0")
+    return folder
+
+
+def site_of(environment: Path) -> Path:
+    return next(environment.glob("lib/*/site-packages"))
+
+
+def program(folder: Path, run: str = "python train.py {seed}", **fields: object) -> ProgramTrial:
+    """The program as a process that starts now identifies it."""
+    for known in (file_facts._FACTS, interpreter._ANSWERS, identity._RESOLVED):
+        known.clear()
+    return ProgramTrial(seed=0, run=run, folder=str(folder), **fields).identify()  # type: ignore[arg-type]
+
+
+def versions(trial: ProgramTrial) -> dict[str, str]:
+    return dict(pair.split(" ") for pair in trial.versions.split(", "))
+
+
+def test_the_packages_of_another_python_count_and_a_missing_one_until_it_is_there(
+    environment: Path, tmp_path: Path
+) -> None:
+    write(
+        tmp_path / "study/train.py",
+        "import first, json\ntry:\n    import second\nexcept ImportError:\n    pass\n",
+    )
+    run, site = f"{environment}/bin/python train.py {{seed}}", site_of(environment)
+    ids = {}
+    for change in ("nothing", "upgraded", "added", "from a folder", "from it again"):
+        if change == "upgraded":
+            install(site, "first", "1.1")
+        elif change == "added":
+            install(site, "second", "2.0")
+        elif change.startswith("from"):
+            install(site, "second", "2.0", change, dir_info={})
+        trial = program(tmp_path / "study", run)
+        ids[trial.id] = versions(trial)
+    assert [each.get("first") for each in ids.values()] == ["1.0", *["1.1"] * 4]
+    assert [each["second"].partition("+")[0] for each in ids.values()] == ["absent", "absent", *["2.0"] * 3]
+    named = program(tmp_path / "study", run, packages=("first",))
+    assert versions(named).keys() == {"unrolled", "python", "first"}
+    with pytest.raises(BadInput) as refusal:
+        program(tmp_path / "study", run, packages=("third",))
+    assert refusal.value.key == "'third'"
+
+
+def test_the_sources_of_an_editable_package_count_and_what_it_imports(
+    environment: Path, tmp_path: Path
+) -> None:
+    site = site_of(environment)
+    install(site, "mylib", "0.1", dir_info={"editable": True})
+    shutil.rmtree(site / "mylib")
+    write(site / "__editable__.mylib.pth", str(tmp_path / "src"))
+    write(tmp_path / "src/mylib/__init__.py", "import first\n")
+    write(tmp_path / "src/mylib/core/rate.py", "sign = 1\n")
+    write(tmp_path / "study/train.py", "import mylib\n")
+    run = f"{environment}/bin/python train.py {{seed}}"
+    before = program(tmp_path / "study", run)
+    assert versions(before)["first"] == "1.0" and str(tmp_path / "src/mylib") in before.outside_paths
+    write(tmp_path / "src/mylib/core/rate.py", "sign = -1\n")
+    assert program(tmp_path / "study", run).id != before.id
+
+
+def test_modules_in_pythonpath_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "study/train.py", "import lib.inner\n")
+    write(tmp_path / "path/lib/inner.py", "a = 1\n")
+    write(tmp_path / "path/unused.py")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    ids = set()
+    for name in ("path/lib/inner.py", "path/sitecustomize.py"):
+        ids.add(program(tmp_path / "study").id)
+        write(tmp_path / name, "a = 2\n")
+    ids.add(program(tmp_path / "study").id)
+    monkeypatch.delenv("PYTHONPATH")
+    by_word = program(tmp_path / "study", "env PYTHONPATH=../path python train.py {seed}")
+    assert len(ids) == 3 and any("inner.py" in name for name in by_word.counted_files())
+    write(tmp_path / "path/unused.py", "a = 3\n")
+    assert program(tmp_path / "study", by_word.run).id == by_word.id
+
+
+def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> None:
+    for name in ("study/other.py", "study/pkg/unused.py", "study/pkg/fast.cpython-311-x86_64-linux-gnu.so"):
+        write(tmp_path / name)
+    write(tmp_path / "study/train.py", "import helper\nfrom pkg import part\nimport pkg.fast\n")
+    write(tmp_path / "study/helper.py")
+    write(tmp_path / "study/pkg/__init__.py")
+    write(tmp_path / "study/pkg/part.py", "from .deep.er import x\nfrom . import near\n")
+    write(tmp_path / "study/pkg/deep/er.py")
+    write(tmp_path / "study/pkg/near.py")
+    imported = program(tmp_path / "study", code=("train.py",)).counted_files()
+    assert sorted(imported) == [
+        "helper.py",
+        *("pkg/__init__.py", "pkg/deep/er.py", "pkg/fast.cpython-311-x86_64-linux-gnu.so"),
+        *("pkg/near.py", "pkg/part.py", "train.py"),
+    ]
+    write(tmp_path / "below/train.py")
+    beside = program(tmp_path / "below", "python ../study/train.py {seed}").counted_files()
+    assert "../study/helper.py" in beside and "../study/other.py" not in beside
+
+
+@pytest.mark.parametrize(
+    ("files", "has_numpy"),
+    [
+        (["tools/numpy.py"], True),  # which no import finds
+        (["numpy/data.csv"], True),  # a folder gives way to an installed package
+        (["numpy.py"], False),
+        (["numpy/__init__.py"], False),
+    ],
+)
+def test_a_name_hides_an_installed_package_where_python_finds_it_first(
+    tmp_path: Path, files: list[str], has_numpy: bool
+) -> None:
+    write(tmp_path / "train.py", "import numpy\n")
+    for name in files:
+        write(tmp_path / name)
+    assert ("numpy" in versions(program(tmp_path))) is has_numpy
+
+
+def test_python_that_cannot_be_read_is_refused_where_it_is_run(tmp_path: Path) -> None:
+    write(tmp_path / "train.py", "import json\n")
+    for name, text in (("old.py", "print 1\n"), ("deep.py", f"x = {'-' * 10_000}1\n")):
+        write(tmp_path / name, text)
+        assert name in program(tmp_path).counted_files(), "it lies there, and no one runs it"
+        for fields in ({"run": f"python {name} {{seed}}"}, {"code": (name,)}):
+            with pytest.raises(BadInput) as refusal:
+                program(tmp_path, **fields)
+            assert refusal.value.place == str(tmp_path / name)
+    assert "numpy" in versions(program(tmp_path, code=("old.py",), packages=("numpy",)))
+
+
+def test_a_python_that_cannot_be_asked_is_refused_in_a_line(tmp_path: Path) -> None:
+    write(tmp_path / "train.py", "import json\n")
+    write(tmp_path / "python2", "#!/bin/sh\nexit 3\n")
+    (tmp_path / "python2").chmod(0o755)
+    with pytest.raises(BadInput) as refusal:
+        program(tmp_path, "./python2 train.py {seed}")
+    assert refusal.value.key == "run" and refusal.value.cure
+    write(tmp_path / "uv.lock")
+    with pytest.raises(BadInput) as refusal:
+        program(tmp_path, "uv run train.py {seed}", packages=("numpy",))
+    assert refusal.value.key == "packages"
+
+
+def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "1")
+    facts = file_facts.read_file(tmp_path / "a.csv")
+    assert not facts.is_settled and file_facts.read_file(tmp_path / "a.csv") is not facts
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled at once: a test does not wait."""
+    monkeypatch.setattr(file_facts, "_SETTLED_NS", 0)
+
+
+@pytest.mark.usefixtures("settled")
+def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_something_changed(
+    environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "study/train.py", "import first\n")
+    write(tmp_path / "study/large.bin", "3 GB")
+    run = f"{environment}/bin/python train.py {{seed}}"
+    trial = program(tmp_path / "study", run, data_files=("large.bin",))
+    read: list[Path] = []
+    real = file_facts._imports_of
+    monkeypatch.setattr(file_facts, "_imports_of", lambda path: [read.append(path), real(path)][1])
+    asked: list[object] = []
+    answer = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: [asked.append(a), answer(*a, **k)][1])
+
+    def check() -> None:
+        for known in (file_facts._FACTS, interpreter._ANSWERS, identity._RESOLVED):
+            known.clear()  # as in a process that starts now
+        for seen in (read, asked):
+            seen.clear()
+        trial.check()
+
+    check()
+    assert (read, asked) == ([], [])
+    stat = (tmp_path / "study/large.bin").stat()
+    write(tmp_path / "study/large.bin", "3 gb")
+    os.utime(tmp_path / "study/large.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(BadInput, match=r"data .* large\.bin"):
+        check()
+    assert [path.name for path in read] == ["large.bin"]
+    write(tmp_path / "study/large.bin", "3 GB")
+    install(site_of(environment), "first", "1.1")
+    with pytest.raises(BadInput, match=r"first 1\.0 → 1\.1"):
+        check()
+    assert asked
+
+
+def test_an_edit_of_what_reads_its_numbers_makes_other_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "train.py")
+    ids = {program(tmp_path).id}
+    for path in identity.READERS:
+        monkeypatch.setitem(_CONTENTS, path, "of an edited file")
+        ids.add(program(tmp_path).id)
+    assert len(ids) == 1 + len(identity.READERS)
