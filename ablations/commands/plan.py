@@ -13,6 +13,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
 from unrolled.bench.devices import cores
 from unrolled.bench.errors import plural, visible
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.reports.formats import duration, listed
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
@@ -52,6 +53,8 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     print(f"seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
+    if isinstance(program := study.baseline.trial(), ProgramTrial):
+        print(f"counts in the identity: {visible(program.describe_identity())}")
     if known := ledger.files().keys():
         ids = plans.make_plan(study, "", device.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")

@@ -210,9 +210,17 @@ def test_a_bundle_tells_of_data_at_an_absolute_path_which_it_does_not_have(tmp_p
 
 
 def test_a_program_is_measured_within_any_budget_and_its_plan_then_knows_its_seconds(tmp_path: Path) -> None:
-    assert "until a first trial is measured" in call(project(tmp_path), "plan", "mine.toml").stdout
+    """Though it keeps a copy of its source, and its patterns match results, pages and MLflow's database."""
+    keeps = PROGRAM + "import os, shutil\nshutil.copy(__file__, os.environ['UNROLLED_OUT'])\n"
+    study = STUDY.replace(
+        "[baseline]", 'keep = ["*.py"]\ncode = ["**/*.py"]\ndata = ["*", "**/*.csv"]\n[baseline]'
+    )
+    (tmp_path / "data.csv").touch()
+    told = call(project(tmp_path, keeps, study), "plan", "mine.toml").stdout
+    assert "until a first trial is measured" in told and "data.csv" in told and "python 3" in told
     done = call(tmp_path, "run", "mine.toml", "--seeds", "0", "--budget", "50s")
     assert "3 trained" in done.stdout, done.stderr
+    assert list(tmp_path.glob("results/kept/*/train.py"))
     told = call(tmp_path, "plan", "mine.toml").stdout
     assert "until a first trial is measured" not in told and "of 15 trials at most, 3 are in" in told
 
