@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from unrolled.bench.chapter.identity import plugged
+from unrolled.bench.chapter.identity import plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
 from unrolled.bench.chapter.text import contents
@@ -135,8 +135,7 @@ def is_plug_in(name: str) -> bool:
 def counted_files(trial: Trial) -> set[str]:
     """The files that count in the identity of a trial with plug-ins: theirs and its text."""
     assert isinstance(trial, ChapterTrial)
-    sources = plugged(trial.model, strengths(trial.options))
-    return {trial.corpus, *(file for source in sources for file in source.files)}
+    return {trial.corpus, *map(str, plug_in_files(trial))}
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:

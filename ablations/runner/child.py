@@ -22,9 +22,9 @@ from pathlib import Path
 
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import RUNNER, record_loaded_files
+from unrolled.bench.identity import RUNNER, changed_files, record_loaded_files
 from unrolled.bench.plugin_sources import Reads
-from unrolled.bench.trial import Result, Trial, canonical, failure
+from unrolled.bench.trial import FileState, Result, Trial, canonical, failure
 
 record_loaded_files(
     RUNNER
@@ -115,6 +115,7 @@ def _die_with_parent() -> None:
 def _run(trial: Trial, task: TaskSpec) -> bytes:
     """The result as canonical JSON; an exception becomes a failed result."""
     usual, memory_bytes = resource.getrlimit(resource.RLIMIT_DATA), task.limits.memory_bytes
+    states: Mapping[Path, FileState] = {}
     try:
         function: Callable[[Trial], Result] = pkgutil.resolve_name(task.work)
         plug_ins = list(filter(plugins.is_plug_in, task.preload))
@@ -125,7 +126,7 @@ def _run(trial: Trial, task: TaskSpec) -> bytes:
         try:
             for module in plug_ins:
                 plugins.load(module)
-            trial.check()
+            states = trial.check()
         except BadInput as error:
             return canonical({"refused": str(error)})
         if memory_bytes:
@@ -134,11 +135,23 @@ def _run(trial: Trial, task: TaskSpec) -> bytes:
             result = function(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{task.work} returned {type(result).__name__}, not a Result")
-        return canonical(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
         traceback.print_exc()
-        return canonical(failure(trial, _reason(error, trial, memory_bytes)).to_dict())
+        result = failure(trial, _reason(error, trial, memory_bytes))
+    if written := changed_files(states):
+        return canonical({"refused": _drop(trial, written[0])})
+    return canonical(result.to_dict())
+
+
+def _drop(trial: Trial, path: Path) -> str:
+    """Remove the checkpoints of a trial that may have read a file before and after an edit. Returns why."""
+    from unrolled.ablations.runner.process import remove_checkpoints  # which no other trial's process loads
+
+    remove_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
+    rule = f"{path.name} was written while it trained, so that nothing of it was stored"
+    cure = "run the study again; what trials write belongs into {out}, or `code` names the other files"
+    return str(BadInput(rule, place=trial.title, cure=cure))
 
 
 def _only_counted_files(
@@ -169,11 +182,11 @@ def _reason(error: BaseException, trial: Trial, memory_bytes: int) -> str:
 
 def _place_in_program(error: BaseException, trial: Trial) -> str:
     """'train.py, line 9' if the error passed through a file of the trial's program; else ''."""
-    from unrolled.bench.program.trial import ProgramTrial, files_of  # which no trial of the chapter loads
+    from unrolled.bench.program.trial import ProgramTrial  # which no trial of the chapter loads
 
     if not isinstance(trial, ProgramTrial):
         return ""
-    names = {path.resolve(): name for name, path in files_of(trial.folder, trial.code).items()}
+    names = {path.resolve(): name for name, path in trial.counted_files().items()}
     passed = [(Path(f.filename).resolve(), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     mine = [f"{names[path]}, line {line}" for path, line in passed if path in names]
     return mine[-1] if mine else ""

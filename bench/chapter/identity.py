@@ -11,7 +11,8 @@ from unrolled.bench.chapter.models.spec import PENALTIES, Sources, strengths
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import ROOT, RUNNER, digest, source_parts, version
+from unrolled.bench.identity import ROOT, RUNNER, digest, file_state, source_parts, version
+from unrolled.bench.trial import FileState
 
 BENCH = Path(__file__).parents[1]
 
@@ -68,13 +69,15 @@ def identify(trial: ChapterTrial) -> dict[str, Any]:
     }
 
 
-def check(trial: ChapterTrial) -> None:
-    """Raise BadInput if this process would not compute the trial as it was planned.
+def check(trial: ChapterTrial) -> dict[Path, FileState]:
+    """The state of the files of its plug-ins, which may import them late. Its text is read already.
 
-    A trial without the hashes of `identify` is not checked.
+    Raises BadInput if this process would not compute the trial as it was planned. A trial without the hashes
+    of `identify` is not checked.
     """
     if not trial.source:
-        return
+        return {}
+    states = {path: file_state(path) for path in plug_in_files(trial)}
     again, now = "run the study again", trial.identify()
     same = hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() == trial.data
     rule = "the text was edited after the study was planned"
@@ -85,6 +88,12 @@ def check(trial: ChapterTrial) -> None:
     require(source_parts(now)[2] == source_parts(trial)[2], rule, cure=again)
     rule = "the code of Unrolled was edited after planning"
     require(now.source == trial.source, rule, cure=again)
+    return states
+
+
+def plug_in_files(trial: ChapterTrial) -> set[Path]:
+    """The files of a trial's plug-ins, which count in its identity."""
+    return {Path(file) for part in plugged(trial.model, strengths(trial.options)) for file in part.files}
 
 
 def versions(trial: ChapterTrial) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
-from unrolled.bench.trial import DERIVED, Scalar, Trial
+from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
 
@@ -138,11 +138,11 @@ class ChapterTrial(Trial):
 
         return replace(self, **identify(self))
 
-    def check(self) -> None:
-        """Raise BadInput if this process would not compute the trial as it was planned."""
+    def check(self) -> Mapping[Path, FileState]:
+        """The state of its plug-ins' files. Raises BadInput where code, text, versions are not as planned."""
         from unrolled.bench.chapter.identity import check
 
-        check(self)
+        return check(self)
 
     def modules(self, loaded: Sequence[str]) -> list[str]:
         """Those of a study's modules and plug-ins that this trial needs."""

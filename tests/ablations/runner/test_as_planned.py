@@ -159,6 +159,23 @@ def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_w
 
 
 @pytest.mark.usefixtures("as_before")
+def test_no_result_is_stored_of_a_plug_in_whose_module_was_edited_before_a_late_import_and_put_back(
+    planned: Callable[..., ChapterTrial], tmp_path: Path
+) -> None:
+    (tmp_path / "late.py").write_text("SCALE = 1\n")
+    plug_in = tmp_path / "my_cell.py"
+    forward, indent = "def forward(self, x, h=None):\n", " " * 8
+    edit = f"{indent}if FILE.read_text() == 'SCALE = 1\\n' and 'late' not in sys.modules:\n"
+    edit += f"{indent}    FILE.write_text('SCALE = 9\\n')\n{indent}    import late\n"
+    edit += f"{indent}    FILE.write_text('SCALE = 1\\n')\n"
+    head = f"import sys\nfrom pathlib import Path\nFILE = Path({str(tmp_path / 'late.py')!r})\n"
+    plug_in.write_text(f"{head}sys.path.append(str(FILE.parent))\n{CELL.replace(forward, forward + edit)}")
+    plugins.load(str(plug_in))
+    with pytest.raises(BadInput, match=r"late\.py was written while it trained"):
+        alone(planned("mine"), WORK, preload=[WARM, str(plug_in)])
+
+
+@pytest.mark.usefixtures("as_before")
 def test_a_plug_in_may_read_what_counts_and_what_it_wrote_itself(
     planned: Callable[..., ChapterTrial], tmp_path: Path
 ) -> None:

@@ -247,6 +247,35 @@ def test_a_file_that_is_edited_while_a_study_runs_stops_it(tmp_path: Path) -> No
         run_trials([trial, replace(trial, seed=1)], Ledger(tmp_path / "results"))
 
 
+EDITS_ITSELF = """
+import json, os, pathlib, sys
+file = pathlib.Path(sys.argv[1])
+text, stat = file.read_text(), file.stat()
+file.write_text(text.replace("1", "9"))
+loss = json.loads(file.read_text().partition(" = ")[2])
+file.write_text(text)
+os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+print(json.dumps({"loss": loss}))
+raise SystemExit(int(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(("file", "code"), [("helper.py", 0), ("data.txt", 0), ("helper.py", 1)])
+def test_no_result_is_stored_where_a_file_was_edited_while_it_trained_and_put_back(
+    tmp_path: Path, file: str, code: int
+) -> None:
+    """Neither a failure is, which the edit may have caused."""
+    for name in ("helper.py", "data.txt"):
+        (tmp_path / name).write_text("LOSS = 1")
+    patterns = {"code": ("*.py",), "data_files": ("*.txt",)}
+    with pytest.raises(BadInput, match=f"{file} was written while it trained"):
+        run(tmp_path, EDITS_ITSELF, run=f"python train.py {file} {code} {{seed}}", **patterns)
+    assert not Ledger(tmp_path / "results").files()
+    assert not list((tmp_path / "results" / "checkpoints").iterdir()), (
+        "nor does another attempt go on from it"
+    )
+
+
 def done(trials: Path) -> int:
     return len(list(trials.rglob("*.json")))
 
