@@ -146,9 +146,9 @@ def _run(trial: Trial, task: TaskSpec) -> bytes:
 
 def _drop(trial: Trial, path: Path) -> str:
     """Remove the checkpoints of a trial that may have read a file before and after an edit. Returns why."""
-    from unrolled.ablations.runner.process import remove_checkpoints  # which no other trial's process loads
+    from unrolled.ablations.runner.process import clear_checkpoints  # which no other trial's process loads
 
-    remove_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
+    clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
     rule = f"{path.name} was written while it trained, so that nothing of it was stored"
     cure = "run the study again; what trials write belongs into {out}, or `code` names the other files"
     return str(BadInput(rule, place=trial.title, cure=cure))

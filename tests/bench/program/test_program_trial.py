@@ -67,13 +67,15 @@ def test_imported_packages_count_by_their_versions_also_after_an_edit(
     "text",
     ["print 'Python 2'", "x = " + "(" * 10_000, "x = " + "1+" * 10_000 + "1", "-" * 100_000 + "1", "\0"],
 )
-def test_a_file_that_python_cannot_parse_is_refused_by_its_name(trial: ProgramTrial, text: str) -> None:
+def test_a_file_that_python_cannot_parse_is_refused_where_a_study_names_it(
+    trial: ProgramTrial, text: str
+) -> None:
     path = Path(trial.folder, "old.py")
     path.write_text(text)
     with pytest.raises(BadInput) as refusal:
-        trial.identify()
-    assert refusal.value.place == str(path) and "`code`" in refusal.value.cure
-    replace(trial, code=("train.py",)).identify()
+        replace(trial, code=("*.py",)).identify()
+    assert refusal.value.place == str(path)
+    replace(trial, code=()).identify()
 
 
 def test_a_folder_that_is_called_like_a_package_hides_no_package_and_one_in_an_environment_no_code(
