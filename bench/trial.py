@@ -8,7 +8,7 @@ import json
 import math
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -210,7 +210,8 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for `canonical`."""
-        return {**asdict(self), "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**own, "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:

@@ -150,7 +150,7 @@ def _drop(trial: Trial, path: Path) -> str:
 
     clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
     rule = f"{path.name} was written while it trained, so that nothing of it was stored"
-    cure = "run the study again; what trials write belongs into {out}, or `code` names the other files"
+    cure = "run the study again; a file that trials write belongs into {out}, or `code` names the others"
     return str(BadInput(rule, place=trial.title, cure=cure))
 
 

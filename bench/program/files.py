@@ -5,6 +5,7 @@ Virtual environments, caches, the files of studies, and what Unrolled and MLflow
 
 import glob
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -37,7 +38,8 @@ def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
     exclusions = _Exclusions(folder)
     for pattern in patterns:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
-        found = (*names, *_names_below(folder, names))
+        searched = [name for name in names if not exclusions.has_folder(folder / name)]
+        found = (*names, *_names_below(folder, searched))
         paths = {name: Path(os.path.normpath(folder / name)) for name in found}
         matches = {n: path for n, path in paths.items() if path.is_file() and not exclusions.has_file(path)}
         rule = "matches nothing that counts, only folders without files or what Unrolled writes"
@@ -105,9 +107,9 @@ class _Exclusions:
 
 def _is_tracking(path: Path) -> bool:
     """Return True for MLflow's database and for what SQLite writes beside it."""
-    database = os.environ.get("MLFLOW_TRACKING_URI", "").removeprefix("sqlite:///").partition("?")[0]
-    names = {"mlflow.db", Path(database).name}
-    return any(path.name.lstrip(".").startswith(name) for name in names if name)
+    address = os.environ.get("MLFLOW_TRACKING_URI", "").partition("?")[0]
+    names = {"mlflow.db", Path(address).name if address.startswith("sqlite:///") else "mlflow.db"}
+    return any(re.fullmatch(rf"\.?{re.escape(name)}([-.].*)?", path.name) for name in names if name)
 
 
 def _is_study(path: Path) -> bool:

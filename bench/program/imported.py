@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from unrolled.bench.identity import file_state
+from unrolled.bench.identity import ROOT, file_state
 from unrolled.bench.program.file_facts import FileFacts, read_file
 from unrolled.bench.trial import FileState
 
 _SUFFIXES = (".py", ".so", ".pyd")
-_UNCOUNTED = ("", "unrolled")  # what reads a program's numbers counts by itself
+_PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))
 
 
 class ImportedFiles:
@@ -60,9 +60,10 @@ class ImportedFiles:
 
     def _add_import(self, name: str) -> list[FileFacts]:
         """Add the files of a module, or note that the program's Python has to be asked."""
-        top, added = name.partition(".")[0], list[FileFacts]()
-        if top in _UNCOUNTED:
-            return added
+        top, _, rest = name.partition(".")
+        added: list[FileFacts] = []
+        if top == "unrolled":
+            return self._add_module(ROOT, rest) if rest else added
         for folder in self._search:
             added += self._add_module(folder, name)
             if self._modules_in(folder).get(top) or self._modules_in(folder / top).get("__init__"):
@@ -78,7 +79,9 @@ class ImportedFiles:
             folder = folder / part
             paths += [folder / file for file in self._modules_in(folder).get("__init__", ())]
         new = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
-        return [self._add(os.path.relpath(path, self._folder), path) for path in new]
+        is_project = any(folder.is_relative_to(part) for part in _PROJECT)
+        top, start = ("unrolled:", ROOT) if is_project else ("", self._folder)
+        return [self._add(f"{top}{os.path.relpath(path, start)}", path) for path in new]
 
     def _add(self, name: str, path: Path) -> FileFacts:
         self._paths.add(path)

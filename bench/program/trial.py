@@ -116,7 +116,7 @@ class ProgramTrial(Trial):
         ):
             names = _names_of_edited(before, files)
             rule = f"its {what} was edited after the study was planned: {_shorten(names)}"
-            cure = f"{again}; what trials write belongs into {{out}}, or `{what}` names the other files"
+            cure = f"{again}; a file that trials write belongs into {{out}}, or `{what}` names the others"
             require(not names or not before, rule, place=self.title, cure=cure)
         identities = [(trial.source, trial.data, trial.versions) for trial in (self, now)]
         rule = f"{' and '.join(changes(self, now))} after the study was planned"
@@ -205,7 +205,7 @@ class ProgramTrial(Trial):
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
             for name, path in files.items()
-            if ":" in name and not path.is_relative_to(root)
+            if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(root)
         ]
         return list(dict.fromkeys((*named, *words, *sources)))
 

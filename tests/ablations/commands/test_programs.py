@@ -181,16 +181,22 @@ def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
 
 
 def test_a_bundle_has_the_program_and_runs_it_only_if_it_is_trusted(trained: Path, need) -> None:
-    (trained / "mine.toml").write_text(STUDY.replace("[baseline]", 'data = ["d*"]\n[baseline]'))
-    (trained / "dé (1) %41.csv").touch()
+    """Also what only one arm's command line names."""
+    study = STUDY.replace("[baseline]", 'data = ["d*"]\n[baseline]\nbonus = "none.txt"')
+    study = study.replace("{seed}", "{seed} {bonus}").replace("deep = [true]", 'bonus = ["some.txt"]')
+    program = PROGRAM.replace("given =", 'parser.add_argument("bonus")\ngiven =')
+    program = program.replace("for epoch", "accuracy += float(open(given.bonus).read())\nfor epoch")
+    project(trained, program, study)
+    for name, text in (("dé (1) %41.csv", ""), ("none.txt", "0"), ("some.txt", ".1")):
+        (trained / name).write_text(text)
     succeed(trained, "run", "mine.toml", "--seeds", "0-1")
     succeed(trained, "bundle", "mine.toml", "-o", "mine.zip")
-    for name in ("train.py", "mine.toml"):
+    for name in ("train.py", "mine.toml", "none.txt", "some.txt"):
         (trained / name).unlink()
     careful = call(trained, "verify", "mine.zip", "-n", "2")
     assert careful.returncode == 1 and "0 faults" in careful.stdout
     assert "no trial was trained again" in careful.stdout
-    assert "2 of 2 bit-identical" in call(trained, "verify", "mine.zip", "-n", "2", "--trust").stdout
+    assert "6 of 6 bit-identical" in call(trained, "verify", "mine.zip", "-n", "9", "--trust").stdout
 
 
 def test_a_bundle_tells_of_data_at_an_absolute_path_which_it_does_not_have(tmp_path: Path) -> None:

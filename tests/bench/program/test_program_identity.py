@@ -144,6 +144,18 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
     assert "../study/helper.py" in beside and "../study/other.py" not in beside
 
 
+def test_modules_of_unrolled_count_that_a_program_imports_by_name(tmp_path: Path) -> None:
+    write(tmp_path / "train.py", "from unrolled import Study, run\n")
+    assert list(program(tmp_path).counted_files()) == ["train.py"]
+    write(tmp_path / "train.py", "from unrolled.bench.chapter.models import lstm\n")
+    trial = program(tmp_path)
+    counted = trial.counted_files()
+    assert {"unrolled:bench/chapter/models/lstm.py", "unrolled:bench/chapter/models/recurrent.py"} <= {
+        *counted
+    }
+    assert "torch" in versions(trial) and trial.outside_paths == []
+
+
 @pytest.mark.parametrize(
     ("files", "has_numpy"),
     [
