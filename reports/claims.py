@@ -10,7 +10,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import kind, mixed
 from unrolled.reports.arms import values
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.formats import distances, interval, number, on_all, short
+from unrolled.reports.formats import distances, interval, listed_up_to, number, on_all, short
 from unrolled.reports.statistics.arm_summary import divergence_interval
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
@@ -214,7 +214,16 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
     phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
-    return tuple(filter(None, (*phrases, _skewed(c), without_turns(c), mixed_machines(c))))
+    return tuple(filter(None, (*phrases, one_run(c), _skewed(c), without_turns(c), mixed_machines(c))))
+
+
+def one_run(c: Comparison) -> str:
+    """A sentence on the arms that ignore their seed; "" if there are none."""
+    copied = listed_up_to([short(row.arm.name) for row in c.rows if row.copied], 5)
+    if not copied:
+        return ""
+    cure = "" if c.design.plan_hash else f"; --seedless ARM says that no {c.design.noun} changes an arm"
+    return f"one run, with the same numbers on every {c.design.noun}, shows no difference: {copied}{cure}"
 
 
 def _skewed(c: Comparison) -> str:

@@ -16,6 +16,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.arms import (
     Statuses,
+    Values,
     finished,
     is_self_check,
     select_seeds,
@@ -25,7 +26,7 @@ from unrolled.reports.arms import (
 from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
-from unrolled.reports.replicates import equal_seeds
+from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast, contrast
@@ -60,6 +61,7 @@ class ComparedArm:
     task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
     exploratory: bool = False  # marked so by the study, or its results were seen before the plan
     has_contrast_to_decide: bool = False  # the A/A check has none
+    copied: bool = False  # it ignores its seed: one run, which every seed repeats
     decided: bool = False  # by the study's first metric
     blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
@@ -177,7 +179,8 @@ class Comparison:
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
-        values = {name: values_of(self.table, name, self.design) for name in names}
+        values: Values = {name: values_of(self.table, name, self.design) for name in names}
+        values = drop_copies(values, find_copies(statuses(self.table, self.design), values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
             seeds = [seed for seed in self.common_seeds(pair) if seed in self.design.first_look]
@@ -251,6 +254,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     values = {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
     decisions = decide_contrasts(compared_arms(exclusions), ended, values, design)
+    copies = find_copies(ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
@@ -260,6 +264,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         for index, name in enumerate(arm.name for arm in design.arms):
             trials = _Trials(ended[name], values[metric.name][name], seeds[name], needed[name])
             row = _row(index, trials, exclusions.get(name), metric, design)
+            row = replace(row, copied=name in copies)
             rows.append(_with_verdict(row, rows[0], metric, decisions) if index else row)
         taken = decisions.looks_taken
         views.append(

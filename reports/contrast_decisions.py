@@ -14,7 +14,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.arms import Side, Statuses, Values, is_self_check, values
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.exclusions import compared_arms, find_exclusions
-from unrolled.reports.replicates import equal_seeds
+from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions, decide
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
@@ -44,13 +44,19 @@ def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
 def decide_contrasts(
     contrasts: Sequence[str], ended: Statuses, values: Values, design: Design
 ) -> Decisions[str]:
-    """The verdicts on these arms, each against the arm that it names, by every metric."""
+    """The verdicts on these arms, each against the arm that it names, by every metric.
+
+    An arm that ignores its seed is one run: its other seeds are lost.
+    """
+    copies = find_copies(ended, values, design)
+    values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design)
+        return _at_once(contrasts, ended, values, design, copies)
     arms = {arm.name: arm for arm in design.arms}
+    lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
     families = [
-        _look_by_look([n for n in named if arms[n].exploratory is exploratory], ended, values, design, adjust)
+        _look_by_look([n for n in named if arms[n].exploratory is exploratory], lost, values, design, adjust)
         for exploratory, adjust in ((False, holm), (True, benjamini_hochberg))
     ]
     return Decisions(
@@ -63,31 +69,39 @@ def decide_contrasts(
     )
 
 
+def _explain_lost(
+    name: str, ended: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
+) -> dict[Any, str]:
+    """The seeds of which a side of a contrast has no number of its own, with the reason."""
+    lost = {}
+    for metric, numbers in values.items():
+        for side in (name, design.bases[name]):
+            for seed in ended[side].keys() - numbers[side].keys():
+                reason = "failed" if ended[side][seed] != "done" else f"has no {metric} to judge"
+                lost[seed] = f"repeats seed {copies[side]}" if side in copies else reason
+    return lost
+
+
 def _look_by_look(
-    family: Sequence[str], ended: Statuses, values: Values, design: Design, adjust: Any
+    family: Sequence[str], lost: Mapping[str, dict[Any, str]], values: Values, design: Design, adjust: Any
 ) -> Decisions[str]:
     """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
-    bases, lost = design.bases, {name: dict[int, str]() for name in family}
-    for name in family:
-        for metric, numbers in values.items():
-            for side in (name, bases[name]):
-                for seed in ended[side].keys() - numbers[side].keys():
-                    done = ended[side][seed] == "done"
-                    lost[name][seed] = f"has no {metric} to judge" if done else "failed"
-    arms = {arm.name: arm for arm in design.arms}
+    bases, arms = design.bases, {arm.name: arm for arm in design.arms}
     return decide(
         {name: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()} for name in family},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost=lost,
+        lost={name: lost[name] for name in family},
         equal={name: equal_seeds(arms[name], arms[bases[name]], values, design) for name in family},
         adjust=adjust,
         rule=design.decide,
     )
 
 
-def _at_once(contrasts: Sequence[str], ended: Statuses, values: Values, design: Design) -> Decisions[str]:
+def _at_once(
+    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
+) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
     arms = {arm.name: arm for arm in design.arms}
@@ -99,7 +113,9 @@ def _at_once(contrasts: Sequence[str], ended: Statuses, values: Values, design: 
         of_survivors = judge_sides(sides, metric, design, equal=equal)
         judged = judge_sides(sides, metric, design, lost, equal) if any(lost.values()) else of_survivors
         for name, v in judged.items():
-            reason = _explain_loss(of_survivors[name], v, lost[name])
+            copied = next((side for side in (name, design.bases[name]) if side in copies), "")
+            one_run = f"{copied} has one run's numbers on every {design.noun}" if copied else ""
+            reason = one_run or _explain_loss(of_survivors[name], v, lost[name])
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 

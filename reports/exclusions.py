@@ -32,7 +32,7 @@ def compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
 
 def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
     baseline = design.base(arm)
-    if arm.seedless and not arm.against:
+    if arm.seedless and not arm.against and design.looks:
         return Exclusion.COUNTED
     if not arm.against and any(other.against == arm.name for other in design.arms):
         return Exclusion.REFERENCE

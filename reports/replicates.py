@@ -1,11 +1,12 @@
-"""What equal numbers tell: which arms computed the same."""
+"""What equal numbers tell: which arms computed the same, and which arm is one run, copied for every seed."""
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from unrolled.reports.arms import Side, Values
+from unrolled.reports.arms import Side, Statuses, Values
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.statistics.power import CLAIM_SEEDS
+from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 
 
 def equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -43,3 +44,47 @@ def _differs(numbers: Side, design: Design) -> bool:
     """Whether an arm has another number on every seed of the first look."""
     first = [x for seed, x in numbers.items() if not design.looks or seed in design.first_look]
     return len(set(first)) == len(first) >= CLAIM_SEEDS
+
+
+def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, Any]:
+    """The arms that ignore their seed, each with the seed of its one run.
+
+    All that is judged, clocks apart, has one value on all seeds of the first look, five or more, or of the
+    table, and so have the fingerprints. An arm that is declared to be `seedless` is none.
+    """
+    copies = {}
+    for arm in design.arms:
+        seeds = [seed for seed in ended[arm.name] if seed in _first_seeds(design, ended[arm.name])]
+        numbers = [values[m.name][arm.name] for m in design.metrics if m.is_quality]
+        fingerprints = {tuple(sorted(_fingerprints(arm, seed).items())) for seed in seeds}
+        if arm.seedless or not numbers or len(fingerprints) > 1:
+            continue
+        if all(_is_one_value([side[seed] for seed in seeds if seed in side]) for side in numbers):
+            copies[arm.name] = next(seed for seed in seeds if seed in numbers[0])
+    return copies
+
+
+def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
+    """The values, of arms that ignore their seed those of their one run alone."""
+    if not copies:
+        return values
+    return {
+        metric: {
+            name: {s: x for s, x in side.items() if s == copies[name]} if name in copies else side
+            for name, side in by_arm.items()
+        }
+        for metric, by_arm in values.items()
+    }
+
+
+def _first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
+    """The seeds of the first look with five or more, once all have ended; of a table all that it has."""
+    if not design.looks:
+        return ended.keys()
+    enough = next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])
+    seeds = design.seeds[:enough]
+    return seeds if set(seeds) <= ended.keys() else ()
+
+
+def _is_one_value(numbers: Sequence[float]) -> bool:
+    return len(numbers) >= FEWEST_SEEDS and len({*numbers}) == 1 and math.isfinite(numbers[0])

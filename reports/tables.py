@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.reports.arms import mean_of
-from unrolled.reports.claims import open_because, remark, seen_data
+from unrolled.reports.claims import one_run, open_because, remark, seen_data
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.elsewhere import averaged
 from unrolled.reports.formats import (
@@ -108,26 +108,34 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 def notes(c: Comparison) -> list[str]:
     """How arms were compared, which rows have no partner, and what cannot be known of others' results."""
     exploratory = any(row.arm.exploratory for row in c.rows)
+    copied = f"WARNING: {one_run(c)}." if any(row.copied for row in c.rows) else ""
     others = ", of exploratory arms Benjamini–Hochberg's" if exploratory else ""
     sentences = [f"p is Holm's over all arms{others}, of the difference and of the equivalence within ±δ."]
     few = FEW if any(k.pairs < FEWEST_SEEDS for row in c.rows if (k := row.contrast)) else ""
     if c.design.plan_hash:
         checks = [f"{self_check(row.contrast)}." for row in c.rows if row.contrast and not row.verdict]
-        return [*filter(None, [*sentences, few, STOPPED if c.sequential else ""]), *checks]
+        return [*filter(None, [*sentences, few, copied, STOPPED if c.sequential else ""]), *checks]
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
     by_signs = c.design.pair and not c.design.test_share
     diverged = DIVERGED if by_signs else DIVERGED_DEPENDENT
-    sentences += [few, diverged if any(row.diverged for row in c.rows) else ""]
-    lost = any(row.failed or (row.contrast and row.contrast.unpaired) for row in c.rows)
+    sentences += [few, copied, diverged if any(row.diverged for row in c.rows) else ""]
+    unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.rows}
+    lost = any(row.failed or unpaired[row.arm.name] for row in c.rows)
     sentences.append(LOSSES if lost else "")
-    for row in c.rows:
-        if row.contrast and (alone := row.contrast.unpaired):
+    for name, alone in unpaired.items():
+        if alone:
             labels = listed_up_to(alone, LISTED)
             sentences.append(
-                f"{row.arm.name}: {plural(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
+                f"{name}: {plural(len(alone), 'row')} without a partner: {c.design.pair} {labels}"
             )
     return [*filter(None, sentences), NOT_KNOWN]
+
+
+def _rows_without_partner(row: ComparedArm, c: Comparison) -> Sequence[Any]:
+    """The seeds that one side of a contrast lacks; none where a side is one run and has no other seeds."""
+    one_run = row.copied or c.base(row).copied
+    return row.contrast.unpaired if row.contrast and not one_run else ()
 
 
 UNBIASED = "unbiased Δ"

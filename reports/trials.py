@@ -79,9 +79,10 @@ def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
 def _repeat_seedless(
     by_arm: Mapping[str, Mapping[Any, Value]], design: Design
 ) -> dict[str, Mapping[Any, Value]]:
-    """Repeat the single row of a seedless arm for every seed."""
+    """Repeat the single row of a seedless arm for every seed, of a table for all that it has."""
     seedless = {arm.name for arm in design.arms if arm.seedless and by_arm[arm.name]}
+    seeds = design.seeds or tuple(dict.fromkeys(seed for rows in by_arm.values() for seed in rows))
     return {
-        name: dict.fromkeys(design.seeds, next(iter(rows.values()))) if name in seedless else rows
+        name: dict.fromkeys(seeds, next(iter(rows.values()))) if name in seedless else rows
         for name, rows in by_arm.items()
     }

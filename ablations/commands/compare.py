@@ -105,9 +105,9 @@ def _print_verdicts(compared: Comparison) -> int:
 
 
 _METRICS = ("metric", "kind", "lower", "higher")
-_ELSEWHERE = ("arm", "pair", "folds", "test_share", "baseline", "experiment", *_METRICS)
+_ELSEWHERE = ("arm", "pair", "folds", "test_share", "baseline", "seedless", "experiment", *_METRICS)
 _OF_TWO = ("study", "markdown", "speed_margin", "require_speed")
-_NOT_OF_TWO = ("baseline", "experiment", "out", *TRAINING)
+_NOT_OF_TWO = ("baseline", "seedless", "experiment", "out", *TRAINING)
 _BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
 
 

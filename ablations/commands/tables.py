@@ -172,7 +172,7 @@ def columns(options: CompareOptions) -> Columns:
         )
     pair = tuple(filter(None, (column.strip() for column in options.pair.split(","))))
     share = _test_share(pair, options)
-    return Columns(arms, pair, tuple(metrics), options.baseline, test_share=share)
+    return Columns(arms, pair, tuple(metrics), options.baseline, share, options.seedless)
 
 
 def _test_share(pair: Sequence[str], options: CompareOptions) -> float:

@@ -23,6 +23,8 @@ from unrolled.reports.statistics.estimators import (
     median_tails,
     moments,
     tails_to_p,
+    ties_end,
+    ties_p,
     without_rounding,
 )
 from unrolled.reports.statistics.interval import Interval
@@ -38,8 +40,8 @@ class Contrast:
     when there are too few; wins, losses and the median count every pair, of which one with a diverged side is
     infinite and one with two is a tie. Tests and intervals are of the mean. Where a side diverged or a pair
     was lost, the median by signs has to agree: each p is the larger of both tests, and an interval covers
-    both. Where all differences are equal there are signs alone, and what equal values show of equality
-    is told at `equivalence_p`.
+    both. Where all differences are equal there are signs alone, and equality within ±δ is shown as far as n
+    ties show it (`ties_p`).
     """
 
     seeds: tuple[int, ...]
@@ -105,12 +107,7 @@ class Contrast:
 
     @property
     def equivalence_p(self) -> float:
-        """The p that the difference lies within ±δ: 0 for identical arms, 1 with diverged seeds.
-
-        Where all n differences are c: were the mean difference δ, some share of pairs would have another
-        one, at least (δ − c)/(`highest` − c). That none of n shows it has at most the probability
-        (1 − (δ − c)/(`highest` − c))ⁿ. With no highest value, equal pairs prove nothing of others.
-        """
+        """The p that the difference lies within ±δ: 0 for identical arms, 1 with diverged seeds."""
         if self.identical:
             return 0.0
         if self.given_convergence:
@@ -161,22 +158,18 @@ class Contrast:
         return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _ties_p(self, mu: float) -> float:
-        """The probability, at most, of equal differences only, were their mean ±mu: see `equivalence_p`."""
-        difference = abs(self.mean or 0.0)
-        if self.lost or difference >= mu or self.highest == math.inf:
-            return 1.0
-        return float(max(0.0, (self.highest - mu) / (self.highest - difference)) ** self.pairs)
+        """The p, of pairs with one difference, that its mean lies within ±mu."""
+        return 1.0 if self.lost else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """The means at which `_ties_p` is alpha/2."""
         if self.identical:
             return 0.0, 0.0
-        if self.lost or self.highest == math.inf:
-            return -math.inf, math.inf
-        left, difference = (alpha / 2) ** (1 / self.pairs), self.mean or 0.0
-        return (self.highest + difference) * left - self.highest, (
-            self.highest - (self.highest - difference) * left
+        highest = math.inf if self.lost else self.highest
+        low, high = (
+            ties_end(self.pairs, x, alpha / 2, highest) for x in (-(self.mean or 0.0), self.mean or 0.0)
         )
+        return -low, high
 
     def _tails(self, mu: float) -> tuple[float, float]:
         """One-sided p that the difference is at most mu, and that it is at least mu."""

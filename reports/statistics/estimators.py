@@ -119,6 +119,22 @@ def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, flo
     return float(np.sort(low)[k]), float(np.sort(high)[n - 1 - k])
 
 
+def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
+    """The probability, at most, that n differences all are this one, were their mean mu.
+
+    Of values from 0 to `highest`: were the mean mu, above the difference, a share of pairs of at least
+    (mu − difference)/(highest − difference) would have another one. Without a highest value it is 1.
+    """
+    if difference >= mu or highest == math.inf:
+        return 1.0
+    return float(max(0.0, (highest - mu) / (highest - difference)) ** n)
+
+
+def ties_end(n: int, difference: float, alpha: float, highest: float) -> float:
+    """The mean, above the difference, at which `ties_p` is alpha."""
+    return math.inf if highest == math.inf else highest - (highest - difference) * alpha ** (1 / n)
+
+
 def step_down(ps: ArrayLike) -> Floats:
     """Holm's adjusted p values within each family; ps is (…, k).
 

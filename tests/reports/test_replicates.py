@@ -1,14 +1,19 @@
-"""Equal numbers: of arms that computed the same, or by chance."""
+"""Equal numbers: of arms that computed the same, of an arm that ignores its seed, or by chance."""
 
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import BOTH, LOOKS, arm, compare, compare_table, study
+from scipy import stats
+from synthetic import BOTH, LOOKS, arm, compare, compare_table, measuring, study
 
+from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
+from unrolled.reports.claims import warnings
+from unrolled.reports.comparison import ComparedArm
 from unrolled.reports.elsewhere import Columns
+from unrolled.reports.tables import screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
@@ -56,3 +61,75 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
     row = compare(study((base, twin), metrics=BOTH, **LOOKS)).rows[1]
     assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
     assert row.contrast.tied
+
+
+# one run, copied for every seed
+
+DRAWN = 1.0 + 0.1 * np.random.default_rng(2).standard_normal(10)
+LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
+
+
+def copied(columns: Columns = LOSS, one: float = 0.5, **facts: object) -> ComparedArm:
+    """An arm whose runs all end at one loss, beside a baseline whose runs differ."""
+    runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
+    return compare_table(pd.concat([runs, runs.assign(arm="b", loss=one, **facts)]), columns).rows[1]
+
+
+@pytest.mark.parametrize("baseline", ["a", "b"])
+@pytest.mark.parametrize("pair", [("seed",), ()])
+def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baseline: str, pair: tuple) -> None:
+    columns = replace(LOSS, pair=pair, baseline=baseline)
+    runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
+    found = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
+    row = found.rows[1]
+    assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
+    assert "one run" in row.blocked_reason and [r.arm.name for r in found.rows if r.copied] == ["b"]
+    assert "--seedless" in screen(found) and any("one run" in text for text in warnings(found))
+
+
+def test_an_arm_that_is_declared_seedless_is_the_constant_of_a_one_sample_test() -> None:
+    expected = stats.ttest_1samp(0.5 - DRAWN, 0)
+    for columns in (replace(LOSS, seedless=("b",)), replace(LOSS, seedless=("b",), pair=())):
+        row = copied(columns)
+        assert row.verdict.kind == "better" and row.contrast.p >= 0.99 * expected.pvalue
+        assert row.contrast.mean == pytest.approx(0.5 - DRAWN.mean())
+        assert (row.total, row.done, row.summary.sd, row.copied) == (1, 1, None, False)
+    runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
+    once = pd.concat([runs, pd.DataFrame({"arm": ["b"], "seed": [0], "loss": [0.5]})])
+    row = compare_table(once, replace(LOSS, seedless=("b",))).rows[1]
+    assert (row.contrast.pairs, row.contrast.p) == (10, copied(replace(LOSS, seedless=("b",))).contrast.p)
+
+
+@pytest.mark.parametrize(("seedless", "said"), [("c", "has no arm 'c'"), ("a", "something changes it")])
+def test_an_arm_that_is_none_or_varies_is_not_seedless(seedless: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        copied(replace(LOSS, seedless=(seedless,)))
+
+
+def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
+    accuracy = Metric("accuracy", 0.01)
+    rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "accuracy": 0.7 + 0.1 * DRAWN})
+    solved = rows.assign(arm="b", accuracy=1.0, loss=DRAWN[::-1])
+    both = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
+    row = compare_table(pd.concat([rows, solved]), both).rows[1]
+    assert not row.copied and row.verdict.kind == "better"
+    alone = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).rows[1]
+    assert alone.copied and alone.verdict.kind == "open"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "marks_differ", "pairs", "kind"),
+    [(40, False, 1, "open"), (40, True, 10, "worse"), (9, False, 9, "open")],
+)
+def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, kind) -> None:
+    """Once the first look has ended, and unless the fingerprints of its trials differ."""
+    stuck = measuring(
+        arm("stuck", 0.4, seeds=seeds, settings={"clip": 1.0}), valid_accuracy=0.3, valid_loss=2.0
+    )
+    if not marks_differ:
+        one = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
+        stuck = replace(stuck, results=one)
+    found = compare(study((arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
+    row = found.rows[1]
+    assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
+    assert ("repeats seed 0" in row.blocked_reason) is row.copied
