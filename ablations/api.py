@@ -286,6 +286,8 @@ def verdicts(
     - `direction`, `size` and, in words, `verdict`
     - `exploratory`: whether the study marks the arm so, or results of both sides had been seen before the
       plan was declared
+    - `attempt`: one more than there are earlier plans of the same contrast in the ledger, each of which had
+      its own .05
     - `provisional`: whether it claims anything on fewer than ten pairs
     - `open_because`: why it is open; "" where it is not
     - `diverged` and `baseline_diverged`: in how many pairs each side diverged
@@ -322,7 +324,7 @@ def _verdicts(found: Comparison) -> pd.DataFrame:
             about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": k.pairs}
             about |= {name: cells[cell] for name, cell in _CELLS.items()}
             about |= {"direction": str(v.direction), "size": str(v.size), "verdict": v.text}
-            about |= {"exploratory": row.exploratory, "provisional": v.provisional}
+            about |= {"exploratory": row.exploratory, "attempt": row.attempt, "provisional": v.provisional}
             about |= {"open_because": cells["open_because"], "diverged": k.arm_diverged}
             rows.append({**about, "baseline_diverged": k.baseline_diverged})
     return pd.DataFrame(rows)

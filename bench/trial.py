@@ -60,6 +60,20 @@ class Trial:
         return {k: value for k, value in self.to_dict().items() if k not in (*self.uncounted, *DERIVED)}
 
     @property
+    def experiment(self) -> dict[str, Any]:
+        """What is trained, with which settings, on which data: all but the seed, and the code that does it.
+
+        By it a contrast is found again in the plans of other studies, of other seeds and of earlier code.
+        """
+        settings = {name: value for name, value in self.declared.items() if name != "seed"}
+        return {**settings, "data": self.data}
+
+    @property
+    def template(self) -> str:
+        """The template of its command line; "" where it has none."""
+        return ""
+
+    @property
     def title(self) -> str:
         """What is trained, as a page calls it."""
         return ""

@@ -31,7 +31,7 @@ class Finding(NamedTuple):
     verdict: Verdict
     other_task: bool = False  # than the baseline's
     disagreement: str = ""  # where another metric disagrees
-    exploratory: bool = False
+    standing: Sequence[str] = ()  # exploratory, or one of several attempts
 
     @property
     def diverged(self) -> str:
@@ -40,11 +40,11 @@ class Finding(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Exploratory, provisional, or what keeps it open beside its numbers; "" for none of them."""
+        """Its standing, whether it is provisional, and what keeps it open beside its numbers."""
         v = self.verdict
         skewed = "the pairs are skewed" if v.open_by_skewness else ""
-        words = "exploratory" if self.exploratory else "", "provisional" if v.provisional else ""
-        return ", ".join(filter(None, (*words, v.blocked_reason or skewed)))
+        provisional = "provisional" if v.provisional else ""
+        return ", ".join(filter(None, (*self.standing, provisional, v.blocked_reason or skewed)))
 
     @property
     def remarks(self) -> str:
@@ -156,7 +156,7 @@ def _finding(x: Claim, c: Comparison) -> Finding:
         verdict=x.verdict,
         other_task=bool(task_differences(x.row.arm, c.rows[0].arm)),
         disagreement=_disagreement(x, c),
-        exploratory=x.row.exploratory,
+        standing=x.row.standing,
     )
 
 

@@ -132,11 +132,13 @@ def _open(row: ComparedArm, k: Contrast) -> str:
 
 def sentences(c: Comparison) -> tuple[str, ...]:
     """The claims as whole sentences, each with the other metrics after it."""
-    return tuple(
-        f"{x.verdict.symbol} {x.verdict.label} — {x.row.arm.name} against {c.base(x.row).arm.name}"
-        f"{' (exploratory)' if x.row.exploratory else ''}: {'; '.join((x.text, *x.other_metrics))}."
-        for x in claims(c)
-    )
+    lines = []
+    for x in claims(c):
+        standing = f" ({', '.join(x.row.standing)})" if x.row.standing else ""
+        sides = f"{x.row.arm.name} against {c.base(x.row).arm.name}{standing}"
+        numbers = "; ".join((x.text, *x.other_metrics))
+        lines.append(f"{x.verdict.symbol} {x.verdict.label} — {sides}: {numbers}.")
+    return tuple(lines)
 
 
 def standing(c: Comparison) -> str:
@@ -150,7 +152,7 @@ def seen_data(c: Comparison) -> str:
     seen = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
     if not seen:
         return ""
-    first, n = max(c.design.seeds) + 1, len(c.design.seeds)
+    first, n = max(max(c.design.seeds) + 1, c.design.fresh), len(c.design.seeds)
     contrasts = plural(len(c.rows_to_decide), "contrast")
     return (
         f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: their claims "

@@ -60,6 +60,7 @@ class ComparedArm:
     exclusion: Exclusion | None = None
     task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
     exploratory: bool = False  # marked so by the study, or its results were seen before the plan
+    attempt: int = 1  # one more than there are earlier plans of its contrast
     has_contrast_to_decide: bool = False  # the A/A check has none
     copied: bool = False  # it ignores its seed: one run, which every seed repeats
     decided: bool = False  # by the study's first metric
@@ -70,6 +71,13 @@ class ComparedArm:
     def correction(self) -> str:
         """The method that adjusts its p."""
         return "Benjamini–Hochberg" if self.arm.exploratory else "Holm"
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """Words on what its contrast had behind it when the study was declared; () for nothing."""
+        exploratory = "exploratory" if self.exploratory else ""
+        attempt = f"attempt {self.attempt}" if self.attempt > 1 else ""
+        return tuple(filter(None, (exploratory, attempt)))
 
     @property
     def interval(self) -> Interval | None:
@@ -318,6 +326,7 @@ def _row(
         summary=summary_of(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
         exploratory=arm.exploratory or arm.name in design.seen,
+        attempt=1 + len(design.attempts.get(arm.name, ())),
         task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
         proofs=proofs(finished(arm)),
     )

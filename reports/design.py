@@ -3,7 +3,7 @@
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,11 @@ class Design:
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
     seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
+    attempts: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # earlier plans of its contrast, by arm
+    fresh: int = 0  # no plan of its contrasts had this seed, or a higher one
+    ships: bool = False  # with Unrolled, unchanged: it was declared before all results
     first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
     tuned: tuple[Tuned, ...] = ()  # baseline first

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save, save_all
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, claims, factorial, formats, sections, tables, tuning
+from unrolled.reports import answer, claims, declaration, factorial, formats, sections, tables, tuning
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
 from unrolled.reports.figures import forest, panels
@@ -128,7 +128,8 @@ def _context(c: Comparison) -> dict[str, Any]:
         "costs_of": {name: scale for name, scale in c.design.presentation.costs.items() if name in told},
         "devices": sections.devices(c),
         "environments": environments,
-        "started": min((r.started for r in _results(c) if r.started), default=None),
+        "declaration": declaration.declaration(c),
+        "earlier_attempts": declaration.earlier_attempts(c),
         "data": sorted({r.trial.data for r in _results(c)}),
         "effects": forest.effects(whole, c) if whole else None,
         "pictures": {"curves": panels.curves(c), "sweeps": panels.sweeps(sweeps, c)},
@@ -170,6 +171,7 @@ def _answer(c: Comparison) -> dict[str, Any]:
         ],
         "standing": claims.standing(best),
         "seen_data": claims.seen_data(c),
+        "attempts": declaration.count_attempts(c),
         "tally": claims.tally(c),
         "warnings": (*claims.warnings(c), *extras.warnings),
         "flips": claims.flips(own_best),

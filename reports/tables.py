@@ -9,6 +9,7 @@ from unrolled.bench.errors import plural, visible
 from unrolled.reports.arms import mean_of
 from unrolled.reports.claims import one_run, open_because, remark, seen_data
 from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.declaration import count_attempts, earlier_attempts
 from unrolled.reports.elsewhere import averaged
 from unrolled.reports.formats import (
     columns,
@@ -54,7 +55,8 @@ def comparison_markdown(c: Comparison) -> str:
         rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.others else []
         parts.append(pipe_table(rows).rstrip())
-    sentences = [*notes(c), *([f"{seen}."] if (seen := seen_data(c)) else [])]
+    behind = [f"{sentence}." for sentence in (seen_data(c), count_attempts(c)) if sentence]
+    sentences = [*notes(c), *behind, *earlier_attempts(c)]
     return "\n\n".join([*parts, *map(markdown_cell, sentences)]) + "\n"
 
 
@@ -100,7 +102,7 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     if v is None:
         return *alone, effect, "–", better, "–", "–", "–", "–"
     p = p_value(v.difference.p), p_value(v.equivalence.p)
-    remarks = "; ".join(filter(None, ["exploratory" if row.exploratory else "", remark(row)]))
+    remarks = "; ".join((*row.standing, *filter(None, [remark(row)])))
     word = f"{v.symbol} {v.label}", remarks or "–"
     return *alone, effect, scale.cell_by(v.unbiased, sign=True), better, *p, *word
 
@@ -207,7 +209,11 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     record |= {"against": c.base(row).arm.name if row.contrast else ""}
     record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
     record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.text}
-    record |= {"exploratory": row.exploratory if row.verdict and c.design.plan_hash else None}
+    planned = row.verdict and c.design.plan_hash
+    record |= {
+        "exploratory": row.exploratory if planned else None,
+        "attempt": row.attempt if planned else None,
+    }
     record |= {"state": row.state, "pairs": row.contrast and row.contrast.pairs, "most_seeds": row.max_seeds}
     if not c.design.looks:
         record |= dict.fromkeys(("state", "most_seeds"))

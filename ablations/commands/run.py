@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
@@ -22,6 +23,7 @@ from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import retraining, stored_plans
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.first_trials import check_first_trials
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 130  # the exit code after Ctrl-C
+LISTED = 5  # earlier attempts that the outcome lists before it counts the others
 
 
 def run(names: Sequence[str], options: RunOptions) -> int:
@@ -150,6 +153,7 @@ def _begin(study_run: StudyRun) -> None:
             print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     try_first_batches(untried, study_run.options, study_run.device)
+    plan = replace(plan, attempts=find_attempts(plan, ledger))
     study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
     study_run.writer.open(study_run.plan)
     if todo:
@@ -179,6 +183,7 @@ def _print_outcome(
         not_deterministic,
         seen_data,
     )
+    from unrolled.reports.declaration import count_attempts, earlier_attempts
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
@@ -187,7 +192,12 @@ def _print_outcome(
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
-    remarks = [visible(remark(comparison)) for remark in (mixed_machines, not_deterministic, seen_data)]
+    sentences = [
+        remark(comparison) for remark in (mixed_machines, not_deterministic, seen_data, count_attempts)
+    ]
+    attempts = earlier_attempts(comparison)
+    more = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
+    remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *more)]
     for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan))):
         print(f"{visible(plan.study)}: {line}")
     for line in answer_lines(comparison):

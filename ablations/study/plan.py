@@ -4,6 +4,7 @@ Reports and MLflow read the plan and the ledger, never the study's file or the p
 has other trials and another plan, so that no old result can enter a new report.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from pydantic import ConfigDict, Field
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import tuning
+from unrolled.ablations.study.seeds import as_text
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.metric import Metric
 from unrolled.bench.tracking import Tracking, tracking_of
@@ -32,6 +34,8 @@ class PlannedArm(ArmDescription):
     An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial. `trials` are
     in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2. `trial_fields` are
     the fields of each of its trials that enter the identity, but seed and device: see `Plan.trial`.
+    `experiment` is a hash of what its trials train with which settings, whatever the seed and the code (see
+    `Trial.experiment`).
     """
 
     model: str
@@ -39,6 +43,7 @@ class PlannedArm(ArmDescription):
     trials: Mapping[int, Id]
     trial_fields: Mapping[str, Any]
     seedless: bool = False
+    experiment: str = ""
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -60,17 +65,44 @@ class Declaration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An earlier plan of a contrast: its study, the seeds with results of both sides, its verdict by then."""
+
+    study: str
+    planned: float  # unix seconds
+    arm: str
+    baseline: str
+    seeds: tuple[int, ...]
+    metric: str
+    delta: float
+    verdict: str  # in words
+    template: str  # of its command line
+
+    __pydantic_config__ = _STRICT
+
+    def describe(self, template: str) -> str:
+        """The attempt in a line, with its command line where that has another template."""
+        sides = f"{self.arm} against {self.baseline} in study {self.study}"
+        judged = f"{self.verdict} ({self.metric}, δ {self.delta:g})"
+        command = f", run as `{self.template}`" if self.template != template else ""
+        return f"{sides}, seeds {as_text(self.seeds)}: {judged}{command}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A study as it was declared, and when.
 
     `hash` is the sha256 of the resolved study, `command` what was typed, "" from Python. `searches` are each
     tuned arm at each level, `tuned` the winners: known once every search has ended. `seen` counts, by arm,
     the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
-    shipped study that was not changed: that was declared before there were results. `earlier` are the study's
-    other plans of which there are results. `device`, cpu or cuda, is the same for every trial, so that no
-    contrast mixes the two. `nondeterminism` is by how much two runs of one trial of a program's baseline
-    differ, by each judged quality: {} if in none, None before this was measured. `varying` are the other
-    metrics in which they differ.
+    study that `ships` and was not changed: that was declared before there were results. `alike` has, by
+    trial, the fingerprints of earlier results of the same program, settings and seed that were made with
+    another `template` of the command line: with the same numbers they are the same. `attempts` are, by arm,
+    the earlier plans of its contrast in the ledger, `earlier` the study's other plans of which there are
+    results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the two.
+    `nondeterminism` is by how much two runs of one trial of a program's baseline differ, by each judged
+    quality: {} if in none, None before this was measured. `varying` are the other metrics in which they
+    differ.
     """
 
     study: str
@@ -86,7 +118,11 @@ class Plan:
     planned: float = field(default_factory=time.time)  # unix seconds
     searches: tuple[PlannedArm, ...] = ()
     tuned: tuple[PlannedArm, ...] = ()
+    template: str = ""
     seen: Mapping[str, int] = field(default_factory=dict)
+    alike: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
+    ships: bool = False
+    attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     earlier: tuple[Declaration, ...] = ()
     device: str = "cpu"
     decide: str = "direction"
@@ -155,6 +191,16 @@ class Plan:
         """The identities of all trials except the winners', which are not known at the start."""
         return replace(self, tuned=()).ids
 
+    @property
+    def sides(self) -> dict[str, frozenset[str]]:
+        """By arm, what it and the arm that it is compared with train, where these differ."""
+        experiments = {arm.name: arm.experiment for arm in self.arms}
+        sides = {
+            arm.name: frozenset((arm.experiment, experiments.get(arm.against, self.arms[0].experiment)))
+            for arm in self.arms[1:]
+        }
+        return {name: pair for name, pair in sides.items() if len(pair) == 2}
+
     def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
         """The arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
@@ -183,6 +229,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
             trials=ids,
             trial_fields=shared_fields(one),
             seedless=arm.seedless,
+            experiment=hashlib.sha256(canonical(one.experiment)).hexdigest()[:16],
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
         )
 
@@ -193,6 +240,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         hash=study.plan_hash,
         command=command,
         device=device,
+        template=study.baseline.trial().template,
         **{key: getattr(study, key) for key in _COPIED},
     )
     return plan, [known[id] for id in plan.ids]

@@ -46,6 +46,17 @@ def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def as_text(seeds: Sequence[int]) -> str:
+    """Seeds as `seeds` reads them: "0-4,7"."""
+    pieces: list[list[int]] = []
+    for seed in seeds:
+        if pieces and seed == pieces[-1][-1] + 1:
+            pieces[-1][1:] = [seed]
+        else:
+            pieces.append([seed])
+    return ",".join("-".join(map(str, ends)) for ends in pieces)
+
+
 def check(seed: Any, **fields: Any) -> None:
     """Raise BadInput, with the fields given, for what cannot be a seed."""
     can = type(seed) is int and 0 <= seed <= LAST

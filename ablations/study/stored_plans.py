@@ -19,7 +19,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import name_in, shipped
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
-from unrolled.bench.trial import Trial, canonical
+from unrolled.bench.trial import Result, Trial, canonical
 
 PLAN = TypeAdapter(Plan)  # reads a stored plan
 _CURE = "run its study again, which sets it aside"
@@ -29,16 +29,16 @@ _DAMAGED = "is damaged or no plan of this version"
 def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
-    If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen` and
-    `earlier`); so are `tuned`, unless the new plan has them, `nondeterminism` and `varying` (see
-    `_with_nondeterminism`). A stored plan that cannot be read is set aside.
+    If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen`,
+    `alike`, `ships`, `attempts` and `earlier`); so are `tuned`, unless the new plan has them,
+    `nondeterminism` and `varying` (see `_with_nondeterminism`). A plan that cannot be read is set aside.
     """
     before = latest_or_set_aside(plan.study, ledger)
     if before:
         plan = _with_nondeterminism(plan, before)
-    if before and before.hash == plan.hash and set(before.ids_at_start) == set(plan.ids_at_start):
+    if before and same_plan(before, plan):
         plan = replace(plan, tuned=plan.tuned or before.tuned)
-        plan = replace(plan, planned=before.planned, seen=before.seen, earlier=before.earlier)
+        plan = replace(plan, **{name: getattr(before, name) for name in _DECLARED})
     else:
         plan = _declare(plan, before, ledger, trials)
     save(path_of(ledger, plan.study), seal({"plan": asdict(plan)}))
@@ -54,6 +54,21 @@ def _with_nondeterminism(plan: Plan, before: Plan) -> Plan:
     return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
 
 
+_DECLARED = ("planned", "seen", "alike", "ships", "attempts", "earlier")
+"""Fields of a plan that are recorded when it is declared."""
+
+
+def same_plan(one: Plan, other: Plan) -> bool:
+    """Whether two plans are the same but for what is found out as they run."""
+    same_trials = set(one.ids_at_start) == set(other.ids_at_start)
+    return same_trials and (one.study, one.hash) == (other.study, other.hash)
+
+
+def ships(plan: Plan) -> bool:
+    """Whether it is the plan of a study that comes with Unrolled, unchanged."""
+    return plan.study in shipped() and plan.hash == load(plan.study).plan_hash
+
+
 def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
     """The stored plan of a study, or None. A plan that cannot be read is set aside."""
     path = path_of(ledger, study)
@@ -66,9 +81,10 @@ def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
 
 
 def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
-    """The plan, which differs from the stored one `before`, with `seen` and `earlier`.
+    """The plan, which differs from the stored one `before`, with what is recorded at its declaration.
 
-    A plan that the study had at an earlier time gets the `planned` and `seen` of that time.
+    A plan that the study had at an earlier time gets the `planned` and `seen` of that time, and those of its
+    `attempts` that came before it.
     """
     known, earlier = ledger.files(), list(before.earlier) if before else []
     if before:
@@ -78,11 +94,18 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
     ids = set(plan.ids_at_start)
     again = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
+    plan = replace(plan, ships=ships(plan), earlier=others)
     if again:
-        return replace(plan, planned=again.planned, seen=again.seen, earlier=others)
-    ships = plan.study in shipped() and plan.hash == load(plan.study).plan_hash
-    seen = {} if ships else _seen_pairs(plan.arms, trials, ledger)
-    return replace(plan, seen=seen, earlier=others)
+        before_it = {
+            arm: tuple(attempt for attempt in attempts if attempt.planned < again.planned)
+            for arm, attempts in plan.attempts.items()
+        }
+        attempts = {arm: found for arm, found in before_it.items() if found}
+        return replace(plan, planned=again.planned, seen=again.seen, attempts=attempts)
+    if plan.ships:
+        return plan
+    seen = _seen_pairs(plan.arms, trials, ledger)
+    return replace(plan, seen=seen, alike=_results_alike(trials, ledger))
 
 
 def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Ledger) -> dict[str, int]:
@@ -119,6 +142,26 @@ def _shown_trials(ledger: Ledger) -> list[Trial]:
         if any(each.status != "failed" for each in judged or [result]):
             shown.append(result.trial)
     return shown
+
+
+def _results_alike(trials: Iterable[Trial], ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """By trial, the fingerprints of results that differ from it by the template of the command line alone.
+
+    A flag that changes no number makes no seen trial fresh: whether it changed one, the results will tell.
+    """
+    wanted = {(canonical(trial.experiment), trial.seed): trial for trial in trials if trial.template}
+    marks: dict[str, tuple[str, ...]] = {}
+    for earlier in _shown_trials(ledger) if wanted else ():
+        trial = wanted.get((canonical(earlier.experiment), earlier.seed))
+        if trial and trial.template != earlier.template:
+            for result in ledger.results([earlier.id]).values():
+                marks[trial.id] = (*marks.get(trial.id, ()), numbers_mark(result))
+    return marks
+
+
+def numbers_mark(result: Result) -> str:
+    """The fingerprint of all numbers of a program's result but times, speeds and memory."""
+    return result.fingerprints.get("numbers", result.status)
 
 
 def _content(trial: Trial) -> bytes:

@@ -13,6 +13,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.stored_plans import numbers_mark
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.design import Design, MeasuredArm, Tuned
@@ -89,18 +90,40 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
-    copied = (*asked, "planned", "command", "seen")
+    copied = (*asked, "planned", "command", "ships")
     results = {id: plan.judge_result(result) for id, result in results.items()}
+    attempts = {arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.attempts.items()}
+    tried = [seed for of_arm in plan.attempts.values() for attempt in of_arm for seed in attempt.seeds]
     return Design(
         arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
         tuned=tuple(_tuned(plan, results)),
         plan_hash=plan.hash,
         first=min(shared, default=None),
+        seen={**_seen_under_another_command(plan, results), **plan.seen},
+        attempts=attempts,
+        fresh=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer, {}),
         presentation=PRESENTATIONS[plan.trainer],
         nondeterminism=plan.nondeterminism or {},
         **{key: getattr(plan, key) for key in copied},
     )
+
+
+def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
+    """By arm, the pairs that had been seen when the plan was declared, with another command line.
+
+    It is the same program if all of the results that are alike have the same numbers as then: what was
+    changed in the command line, such as a flag, changes none.
+    """
+    alike = {id: marks for id, marks in plan.alike.items() if id in results}
+    if not alike or any(numbers_mark(results[id]) not in marks for id, marks in alike.items()):
+        return {}
+    bases = {arm.name: arm for arm in plan.arms}
+    seen = {}
+    for arm in plan.arms[1:]:
+        base = bases.get(arm.against, plan.arms[0])
+        seen[arm.name] = sum(id in alike and base.trials[seed] in alike for seed, id in arm.trials.items())
+    return {name: count for name, count in seen.items() if count}
 
 
 PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}

@@ -71,6 +71,16 @@ class ProgramTrial(Trial):
         return dict(self.settings)
 
     @property
+    def experiment(self) -> dict[str, Any]:
+        """The program, its settings and its data; not the words of the command line that are no settings."""
+        return {"program": self.title, "settings": dict(self.settings), "data": self.data}
+
+    @property
+    def template(self) -> str:
+        """The template of its command line; "" for a function."""
+        return self.run
+
+    @property
     def title(self) -> str:
         """The function, or the first word of the command line that names a file."""
         words = self.run.split()

@@ -11,7 +11,7 @@ from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Result, Scalar
+from unrolled.bench.trial import Result, Scalar, canonical
 
 
 def sync(
@@ -39,8 +39,9 @@ def planned(
     arms = tuple(
         PlannedArm(
             name=arm,
-            model=made[0].trial.model if made else "lm1",
+            model=getattr(made[0].trial, "model", "") if made else "lm1",
             title=made[0].trial.title if made else "",
+            experiment=canonical(made[0].trial.experiment).decode() if made else "",
             changes=(changes or {}).get(arm, {}),
             trials={r.trial.seed: r.trial.id for r in made},
             trial_fields=plans.shared_fields(made[0].trial) if made else {},

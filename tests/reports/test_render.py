@@ -180,9 +180,15 @@ SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in
         ),
         pytest.param(
             pair(planned=1_770_000_000.0, first=1_770_000_000.0 - 86400),
-            "first declared 2026-02-01 02:40:00 UTC, in this form 2026-02-02 02:40:00 UTC ✓ before results "
-            "of both sides of a contrast, or as it ships; first trial",
+            "first declared on 2026-02-01 02:40:00 UTC and in this form on 2026-02-02 02:40:00 UTC, before "
+            "any of its contrasts had results of both sides in this ledger Seeds",
             id="of a plan that was declared twice",
+        ),
+        pytest.param(
+            pair(attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}),
+            "1 of 1 contrast was planned before in this ledger. Each attempt has its own .05, so that among "
+            "several one is wrong more often. b against base in study s, seeds 0-9: open",
+            id="of a contrast that was planned before",
         ),
     ],
 )

@@ -10,9 +10,15 @@ from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, stored_plans
 from unrolled.ablations.study import plan as plans
-from unrolled.ablations.training.comparison import compare_plan, read
-from unrolled.bench.trial import failure
+from unrolled.ablations.training.attempts import find_attempts
+from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read
+from unrolled.bench.metric import Metric
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result, failure
 from unrolled.reports.claims import seen_data, sentences
+from unrolled.reports.declaration import count_attempts, declaration, earlier_attempts
+from unrolled.reports.formats import markdown_cell
+from unrolled.reports.tables import comparison_markdown
 
 
 def made(seeds, code="v1"):
@@ -26,9 +32,13 @@ def made(seeds, code="v1"):
 
 
 def declared(ledger, seeds, code="v1", **facts):
-    """The stored plan of these results, as a run stores it: with its trials."""
-    results = made(seeds, code)
-    plan = planned(results, {"b": {"lr": 0.1}}, **{"hash": f"{seeds}", **facts})
+    """The stored plan of these results, as a run stores it."""
+    return stored(made(seeds, code), ledger, **{"hash": f"{seeds}", **facts})
+
+
+def stored(results, ledger, **facts):
+    plan = planned(results, {"b": {"lr": 0.1}}, **facts)
+    plan = replace(plan, attempts=find_attempts(plan, ledger))
     return stored_plans.store(plan, ledger, [r.trial for of in results.values() for r in of])
 
 
@@ -68,7 +78,7 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
     plan = declared(ledger, range(10), **facts)
     assert plan.seen == {"b": 10}
     assert told(plan, ledger) == f"{SAID}Fresh seeds confirm: --seeds 10-19"
-    assert "b against base (exploratory)" in sentences(compare_plan(plan, read(plan, ledger)))[0]
+    assert "b against base (exploratory, attempt 2)" in sentences(compare_plan(plan, read(plan, ledger)))[0]
     assert verdicts(plan.study, folder=ledger.root).exploratory.all()
     assert compare(plan.study, "b", folder=ledger.root).exploratory
     again = declared(ledger, range(10), **facts)  # resumed: it stays what it was
@@ -97,6 +107,60 @@ def test_fresh_seeds_of_seen_arms_confirm(ledger):
     assert (plan.seen, told(plan, ledger)) == ({}, "")
 
 
+def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_verdict(ledger):
+    plan = declared(ledger, range(10, 20), study="confirms")
+    train(ledger, range(10, 20))
+    c = compare_plan(plan, read(plan, ledger))
+    assert count_attempts(c).startswith("1 of 1 contrast was planned before in this ledger. Each attempt has")
+    (line,) = earlier_attempts(c)
+    assert line == "b against base in study s, seeds 0-9: worse by more than δ (valid_loss, δ 0.02)"
+    assert "before any of its contrasts had results of both sides" in declaration(c)
+    assert "b against base (attempt 2)" in sentences(c)[0] and markdown_cell(line) in comparison_markdown(c)
+    assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
+    third = declared(ledger, range(10, 20), study="again")
+    lines = earlier_attempts(compare_plan(third, read(third, ledger)))
+    assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
+    assert told(third, ledger).endswith("Fresh seeds confirm: --seeds 20-29")
+    assert declared(ledger, range(10, 20), study="again") == third, "resumed"
+
+
+def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
+    others = made(range(10, 20))
+    others["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in others["b"]]
+    assert stored(others, ledger, study="another rate").attempts == {}
+    assert [a.study for a in declared(ledger, range(30, 40), study="no result yet").attempts["b"]] == ["s"]
+    assert [a.study for a in declared(ledger, range(40, 50), study="last").attempts["b"]] == ["s"]
+    assert declared(ledger, range(10), planned=1e9).attempts == {}, "the first plan had none before it"
+
+
+@pytest.mark.parametrize(("numbers", "seen"), [("", {"b": 5}), ("others", {})])
+def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers, seen):
+    def results(run, numbers):
+        return {
+            arm: [
+                Result(
+                    trial=ProgramTrial(seed=seed, run=run, settings={"lr": lr}, source="s"),
+                    status="done",
+                    metrics={"accuracy": 0.8 + lr / 10 + seed / 1000},
+                    fingerprints={"numbers": f"{lr} {seed} {numbers}"},
+                )
+                for seed in range(5)
+            ]
+            for arm, lr in (("base", 0.1), ("b", 0.3))
+        }
+
+    ledger, run = Ledger(tmp_path), "python train.py --lr {lr} --seed {seed}"
+    facts = {"trainer": "program", "metrics": (Metric("accuracy", 0.01),)}
+    for study, template, told in (("first", run, ""), ("second", f"{run} --verbose", numbers)):
+        plan = stored(results(template, told), ledger, study=study, template=template, hash=study, **facts)
+        assert plan.seen == {} and design_of_plan(plan, {}).seen == {}, "nothing is known before the results"
+        for of_arm in results(template, told).values():
+            for result in of_arm:
+                ledger.record(result)
+    c = compare_plan(plan, ledger.results(plan.ids))
+    assert c.design.seen == seen and earlier_attempts(c)[0].endswith(f", run as `{run}`")
+
+
 def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger):
     first = stored_plans.stored("s", ledger)
     assert told(first, ledger) == "" and declared(ledger, range(10)) == first
@@ -111,7 +175,9 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     plan, trials = plans.make_plan(study, "unrolled run lstm")
     for trial in trials[: 3 * len(plan.arms)]:
         ledger.record(replace(trained(trial.seed), trial=trial))
-    assert stored_plans.store(plan, ledger, trials).seen == {}
+    plan = stored_plans.store(plan, ledger, trials)
+    assert plan.seen == {} and plan.ships
+    assert "it ships with Unrolled" in declaration(compare_plan(plan, ledger.results(plan.ids)))
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
     seen = stored_plans.store(copy, ledger, trials).seen
     assert seen
