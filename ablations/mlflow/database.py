@@ -84,13 +84,17 @@ def artifacts_uri(where: str) -> str:
 def prepare(where: str) -> None:
     """Import mlflow, and create the SQLite database if there is none.
 
-    It is created under another name first: one killed in its migration stays broken.
+    It is created under another name first: one killed in its migration stays broken. Raises OSError for one
+    that cannot be opened or created, which MLflow would try for half a minute.
     """
     set_environment()
     from mlflow import MlflowClient
 
     path = sqlite_path(where)
-    if path is None or path.exists():
+    if path is None:
+        return
+    if path.exists():
+        path.open("rb").close()
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone_in(path.parent):
@@ -98,6 +102,7 @@ def prepare(where: str) -> None:
             for left in path.parent.glob(f".{path.name}.*.new*"):  # and its journal
                 left.unlink()
             draft = path.with_name(f".{path.name}.{time.time_ns()}.new")
+            draft.touch()
             MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments(max_results=1)
             draft.rename(path)
 

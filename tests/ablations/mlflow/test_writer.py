@@ -113,6 +113,17 @@ def test_a_database_that_is_overwritten_is_told_and_training_goes_on(database, s
     assert writing.finish().endswith("run `unrolled sync`")
 
 
+@pytest.mark.parametrize("uri", ["sqlite:///{folder}", "sqlite:////proc/mlflow.db"])
+def test_a_database_that_cannot_be_opened_or_created_is_told_at_once_with_the_reason(
+    tmp_path, open_writer, trials, monkeypatch, uri
+):
+    monkeypatch.setattr(writer, "PATIENCE", 5.0)
+    writing = open_writer(uri.format(folder=tmp_path))
+    writing.write_missing(trials)
+    assert isinstance(writing.error, OSError) and not isinstance(writing.error, TimeoutError)
+    assert writing.finish().endswith("run `unrolled sync`")
+
+
 def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_writer, trials, snapshot):
     writing = open_writer(store)
     writing.write_trial("baseline", lambda: None)
