@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -154,8 +154,9 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
     listener = _Listener(program, reported)
     code, ended = listener.wait()
-    if trial.metrics and not code:
-        _read_file(trial, out, values, reported)
+    if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
+        with suppress(Failure) if code else nullcontext():
+            _read_file(trial, out, values, reported)
     if code < 0:
         with suppress(OSError):  # the handler of SIGKILL cannot be set
             signal.signal(-code, signal.SIG_DFL)

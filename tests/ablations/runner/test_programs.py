@@ -170,6 +170,20 @@ def test_a_file_of_metrics_without_a_number_is_told_of_with_its_first_row(tmp_pa
     assert "its m.json has no number" in reason and "{'eval': {'loss': 1}}" in reason
 
 
+@pytest.mark.parametrize("metrics", ["", "{out}/m.jsonl"])
+def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path, metrics: str) -> None:
+    code = "import sys\nfile = open(sys.argv[2] + '/m.jsonl', 'w') if len(sys.argv) > 3 else sys.stdout\n"
+    code += "print('{\"step\": 1, \"loss\": NaN}', file=file, flush=True)\nsys.exit('no number')"
+    run_line = "python train.py {seed} {out}" + (" file" if metrics else "")
+    result = run(tmp_path, code, run=run_line, metrics=metrics)
+    assert (result.status, result.reason, list(result.curves)) == (
+        "failed",
+        "exit code 1: no number",
+        ["loss"],
+    )
+    assert result.trial.judge_result(result, ["loss"]).diverged
+
+
 def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:
     result = run(tmp_path, 'print(\'{"loss": 1, "seconds": 9999, "memory_peak": -1}\')')
     assert result.metrics["seconds"] < 999 and result.metrics["memory_peak"] > 0
