@@ -197,6 +197,22 @@ def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
         yield f"This machine has {unlike}: sums may round in another way, and digits differ."
 
 
+def summarise(rows: Iterable[GoldenRow]) -> list[str]:
+    """Sentences on how far the printed rows are reproduced."""
+    printed = [row for row in rows if row.printed]
+    exact = sum(row.off == 0 for row in printed)
+    nearly = sum(row.off == 1 for row in printed)
+    counts = f"{exact} of {len(printed)} printed rows come out in every digit"
+    sentences = [f"{counts}, {nearly} more in all but a last digit."]
+    first_off: dict[str, int] = {}
+    for row in printed:
+        if row.off > 1:
+            first_off.setdefault(spec_of(row.model).title, row.epoch)
+    if places := [f"{title} at epoch {epoch}" for title, epoch in first_off.items()]:
+        sentences.append(f"Rounding takes over in {', '.join(places)}.")
+    return sentences
+
+
 def _line(row: GoldenRow) -> str:
     cells = []
     for printed, ours, agree in zip(row.printed or (), row.ours, row.agree or (), strict=True):

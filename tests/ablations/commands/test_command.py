@@ -144,7 +144,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
         (["run", "golden", "--budget", "1h"], "--budget: golden is the book's notebook, played as it is"),
         (["run", "golden", "--dry-run"], "--dry-run: golden is the book's notebook, played as it is"),
-        (["run", "golden", "--out", "text.txt"], "--out text.txt: cannot be written"),
+        (["run", "golden", "--out", "text.txt"], "--out: golden is the book's notebook, played as it is"),
         (["plan", "small.toml", "--seeds", ""], "seeds: "),
         (["plan", "small.toml", "--corpus", ""], "--corpus '': is not one text; give one text"),
         (["plan", "small.toml", "--corpus", "a", "--set", "corpus=b"], "--corpus 'a': is not one text"),

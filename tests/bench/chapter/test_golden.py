@@ -136,3 +136,17 @@ def test_the_table_shows_printed_rows_and_how_many_decimals_agree():
         "LMModel4      0  3.285931 → 3.285931 =    3.072032 → 3.072032 =    0.212565 → 0.212565 =",
         "LMModel6      0  3.026114 → 3.026114 =    2.772102 → 2.772101 5    0.153076 → 0.153076 =",
     ]
+
+
+def test_the_summary_counts_printed_rows_and_says_where_rounding_takes_over():
+    ours = {
+        0: (1.824297, 1.970941, 0.467554),
+        1: (1.386973, 1.823243, 0.467554),
+        2: (1.5, 1.654497, 0.494414),
+    }
+    rows = [golden.compared("lm1", epoch, numbers) for epoch, numbers in ours.items()]
+    rows.append(golden.GoldenRow(model="lm4", epoch=1, ours=(2.3, 1.9, float("nan"))))
+    assert golden.summarise(rows) == [
+        "1 of 3 printed rows come out in every digit, 1 more in all but a last digit.",
+        "Rounding takes over in LMModel1 at epoch 2.",
+    ]
