@@ -135,13 +135,14 @@ def _run(trial: Trial, task: TaskSpec) -> bytes:
             result = function(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{task.work} returned {type(result).__name__}, not a Result")
+        answer = canonical(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
         traceback.print_exc()
-        result = failure(trial, _reason(error, trial, memory_bytes))
+        answer = canonical(failure(trial, _reason(error, trial, memory_bytes)).to_dict())
     if written := changed_files(states):
         return canonical({"refused": _drop(trial, written[0])})
-    return canonical(result.to_dict())
+    return answer
 
 
 def _drop(trial: Trial, path: Path) -> str:

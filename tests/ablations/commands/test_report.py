@@ -57,7 +57,7 @@ def test_the_next_report_or_run_removes_them_and_none_of_a_process_that_lives(
     for draft in living:
         draft.write_bytes(b"half")
     sweeps(tmp_path)
-    assert set(tmp_path.rglob(".*")) == living
+    assert set(tmp_path.rglob(".*.partial")) == living
 
 
 OF_WIDTH = study(seeds=5, arms=3)
