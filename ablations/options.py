@@ -133,6 +133,8 @@ class VerifyOptions(LimitOptions, PlaceOptions):
     """Number of trials to train again (default: 5)."""
     trust: bool = False
     """Of a bundle: run its plug-ins or its program, which are code of someone else's."""
+    out: Path = Path("out/verified")
+    """Of a bundle: folder of the page that is written of its results (default: out/verified)."""
 
 
 @Parameter(name="*")

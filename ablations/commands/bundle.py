@@ -23,7 +23,7 @@ from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import as_today, find_program, with_files
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.comparison import read
 from unrolled.bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, plural, require, visible
@@ -36,18 +36,18 @@ DESCRIPTION = "ro-crate-metadata.json"
 SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
 PARTS = {
     "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
-    "pages": "the report and its tables",
     "plugins": "the study's own models, cells and regularisers, and what they read",
     "text": "the texts that it was trained on, by the sha256 that every trial has",
     "program": "the program that was studied, and what it reads",
     "source": "the source that trained it",
     "environment.txt": "the installed packages",
 }
+PACKAGES = "bench", "ablations", "reports"
 _USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names but those that lead elsewhere
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
-    r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json|pages(/\w[\w.-]*)+"
-    rf"|(plugins|program){_USERS}|text/[0-9a-f]{{64}}/\w[\w.-]*|source(/\w[\w.-]*)+"
+    r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json"
+    rf"|(plugins|program){_USERS}|text/[0-9a-f]{{64}}/\w[\w.-]*|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
     r"|environment\.txt|" + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have."""
@@ -81,7 +81,6 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
                 cure=cure,
             )
             save(root / name, data)
-        render(compare_plan(plan, results), root / "pages")
         _describe(root, plan)
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
@@ -106,7 +105,7 @@ def _check_parts(results: Iterable[Result], study: str) -> None:
 def _files(
     plan: Plan, results: Mapping[str, Result], ledger: Ledger, plugins: Sequence[str], no_text: bool
 ) -> Iterator[tuple[str, bytes]]:
-    """Everything but the pages, by its name in the bundle."""
+    """Every file but the description, by its name in the bundle."""
     paths = [path for id in results for path in ledger.paths(id)]
     for path in (stored_plans.path_of(ledger, plan.study), *paths):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
@@ -125,7 +124,7 @@ def _files(
         name.partition("/")[2]: data for trial in of_arms.values() for name, data in trial.files().items()
     }
     yield from ((f"program/{name}", data) for name, data in contents.items())
-    for package in ("bench", "ablations", "reports"):
+    for package in PACKAGES:
         yield from _package(package)
     packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})
     yield "environment.txt", "".join(packages).encode()
@@ -148,16 +147,25 @@ def _describe(root: Path, plan: Plan) -> None:
             f"rocrate is missing ({error})", cure=".venv/bin/pip install -e '.[bundle]'"
         ) from error
     crate = ROCrate(version="1.1")
-    crate.name, crate.description = f"unrolled: {plan.study}", plan.question
+    for key, value in crate_facts(plan).items():
+        crate.root_dataset[key] = value
     crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."
     crate.datePublished = datetime.now(UTC)
-    crate.root_dataset["studyHash"] = plan.hash
-    crate.root_dataset["planned"] = datetime.fromtimestamp(plan.planned, UTC).isoformat()
     for path in below(root):
         name, data = path.relative_to(root).as_posix(), path.read_bytes()
         about = {"sha256": hashlib.sha256(data).hexdigest(), "contentSize": str(len(data))}
         crate.add_file(path, name, properties={**about, "description": PARTS[name.partition("/")[0]]})
     crate.metadata.write(root)
+
+
+def crate_facts(plan: Plan) -> dict[str, str]:
+    """What the description of a bundle says of its study."""
+    return {
+        "name": f"unrolled: {plan.study}",
+        "description": plan.question,
+        "studyHash": plan.hash,
+        "planned": datetime.fromtimestamp(plan.planned, UTC).isoformat(),
+    }
 
 
 def below(root: Path) -> list[Path]:

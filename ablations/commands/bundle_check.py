@@ -1,25 +1,23 @@
 """The checks of a bundle, which may come from anyone.
 
-Nothing in it is run unless --trust says so, and nothing is written outside of a temporary folder.
+Nothing in it is run unless --trust says so, and nothing is written outside of a temporary folder but the page
+that is made of its results.
 """
 
 import hashlib
 import json
-import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import starmap, zip_longest
-from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below
+from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
@@ -27,18 +25,19 @@ from unrolled.ablations.study.plan_check import plan_faults
 from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.bench import plugins
-from unrolled.bench.chapter.identity import package_hash
+from unrolled.bench.chapter.identity import package_files, package_hash
+from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
+if TYPE_CHECKING:
+    from unrolled.reports.comparison import Comparison
+
 MAX_BYTES, MAX_FILES = 2**31, 100_000  # of a bundle's files together
-TAG = re.compile(rb"(<[^>]*>)")
-FIGURE = re.compile(rb"<(circle|clipPath|g|line|path|rect|text|tspan|use)\b")
-"""Elements of figures. Their coordinates may be rounded otherwise on another machine."""
-NUMBER = re.compile(rb"-?\d+(?:\.\d+)?")
-TOLERANCE = 0.11  # pixels: figures have one decimal
+
+Results = Mapping[str, Result]
 
 
 class Bundle(NamedTuple):
@@ -53,39 +52,60 @@ class Bundle(NamedTuple):
 
 
 @contextmanager
-def checked(path: Path, trust: bool) -> Iterator[Bundle]:
-    """Check a bundle's hashes, plan and verdicts.
+def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
+    """Check a bundle's files and its plan, and print what is wrong and what was not checked.
 
-    Its plug-ins are loaded if they are trusted. Raises BadInput where it is no bundle, or a hostile one.
+    Where nothing is wrong, its verdicts are printed, and the page of its results is written below `out`. Its
+    plug-ins are loaded if they are trusted. Raises BadInput where it is no bundle, or a hostile one.
     """
     with TemporaryDirectory() as folder:
         root = Path(folder)
         _extract(path, root)
-        faults = list(_file_faults(root))
+        faults: list[str] = []
         ledger = Ledger(root / "ledger", warn=faults.append)
         plan = _plan(ledger, path)
         with explaining_misread(
             path, "has a plan or a result that no run writes", "ask its author for another"
         ):
             results = read(plan, ledger)
-            faults += [*plan_faults(plan), *_other_pages(plan, results, root)]
-            faults += _other_source(results, root)
+            faults += _faults(plan, results, root, trust)
+            comparison = compare_plan(plan, results)
+            page = None if faults else render(comparison, out)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
-        there = f"{len(results)} of {plural(len(plan.ids), 'result')}"
-        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {there}, {plural(len(faults), 'fault')}")
+        count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
+        print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
+        print(f"not checked: {', '.join(_unchecked(results, root, trust))}")
+        _print_verdicts(comparison, page)
         foreign = plan.of_program or any(root.glob("plugins/*.py"))
         if foreign and not trust:
             print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
-        program = _program(results, root) if trust else None
-        texts = {path.parent.name: path for path in root.glob("text/*/*")}
-
-        def locate(result: Result) -> Result:
-            text = texts.get(result.trial.data)
-            located = replace(result, trial=result.trial.reading(text)) if text else result
-            return with_files(located, program)
-
         loaded = _load(root) if trust else ()
-        yield Bundle(plan, ledger, faults, loaded, locate, foreign and not trust)
+        program = _program(results, root) if trust else None
+        yield Bundle(plan, ledger, faults, loaded, _locator(root, program), foreign and not trust)
+
+
+def _print_verdicts(comparison: "Comparison", page: Path | None) -> None:
+    """Print the verdicts and where their page is; only that there is none, if the bundle has a fault."""
+    if page is None:
+        print("no page is written of a bundle that has a fault")
+        return
+    from unrolled.reports.render import answer_lines  # matplotlib and pandas: see comparison.render
+
+    for line in answer_lines(comparison):
+        print(f"  {visible(line)}")
+    print(f"report: {visible(page)}")
+
+
+def _locator(root: Path, program: ProgramTrial | None) -> Callable[[Result], Result]:
+    """A function from a result to the same one whose trial reads the files of the bundle."""
+    texts = {text.parent.name: text for text in root.glob("text/*/*")}
+
+    def locate(result: Result) -> Result:
+        text = texts.get(result.trial.data)
+        located = replace(result, trial=result.trial.reading(text)) if text else result
+        return with_files(located, program)
+
+    return locate
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -111,21 +131,6 @@ def _hostile(files: list[zipfile.ZipInfo]) -> str:
     return "has a name twice" if len(set(names)) < len(names) else ""
 
 
-def _file_faults(root: Path) -> Iterator[str]:
-    """Files that are not as the description says, or not in it."""
-    try:
-        graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
-        hashes = {unquote(entity["@id"]): entity["sha256"] for entity in graph if entity["@type"] == "File"}
-    except (OSError, *MISREAD):
-        yield f"{DESCRIPTION}: is missing, or describes no bundle"
-        return
-    there = {p.relative_to(root).as_posix(): p for p in below(root) if p.name != DESCRIPTION}
-    yield from (f"{name}: is described and not there" for name in hashes if name not in there)
-    for name, path in there.items():
-        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name):
-            yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
-
-
 def _plan(ledger: Ledger, bundle: Path) -> Plan:
     """The plan of a bundle, which may contradict itself. Raises BadInput where there is not one."""
     paths = list(ledger.root.glob("plans/*.json"))
@@ -135,58 +140,148 @@ def _plan(ledger: Ledger, bundle: Path) -> Plan:
     raise BadInput("does not hold one plan that can be read", place=bundle, cure="get it again")
 
 
-def _other_pages(plan: Plan, results: Mapping[str, Result], root: Path) -> Iterator[str]:
-    """Pages and tables that are not what the results give."""
-    again, pages = root / "again", root / "pages"
-    render(compare_plan(plan, results), again)
-    made, told = ({str(path.relative_to(top)): path for path in below(top)} for top in (again, pages))
-    for name in sorted(made.keys() | told.keys()):
-        if name not in made:
-            yield f"pages/{name}: is no page of these results"
-        elif name not in told or not _same_page(told[name].read_bytes(), made[name].read_bytes()):
-            yield f"pages/{name}: is not what the results give"
+def _faults(plan: Plan, results: Results, root: Path, trust: bool) -> Iterator[str]:
+    """Yield a sentence on everything that is wrong with a bundle."""
+    yield from _file_faults(root)
+    yield from _description_faults(root, plan)
+    yield from plan_faults(plan)
+    yield from _ledger_faults(Ledger(root / "ledger"), plan, results)
+    yield from _text_faults(results, root)
+    yield from _source_faults(results, root)
+    program = _program(results, root)
+    if program and (trust or not _reads_elsewhere(program)):
+        yield from _program_faults(program, results, root)
 
 
-def _same_page(told: bytes, made: bytes) -> bool:
-    """Whether two pages differ at most in how a coordinate of a figure was rounded."""
-    return told == made or all(starmap(_same_piece, zip_longest(TAG.split(told), TAG.split(made))))
+def _entities(root: Path) -> dict[str, dict[str, Any]]:
+    """What the description describes, by name; nothing where it is missing or malformed."""
+    with suppress(OSError, *MISREAD):
+        graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
+        return {unquote(entity["@id"]): dict(entity) for entity in graph}
+    return {}
 
 
-def _same_piece(told: bytes | None, made: bytes | None) -> bool:
-    if told == made:
-        return True
-    if not (told and made and FIGURE.match(told)):
-        return False
-    numbers = zip_longest(*(map(float, NUMBER.findall(piece)) for piece in (told, made)), fillvalue=inf)
-    return NUMBER.sub(b"#", told) == NUMBER.sub(b"#", made) and all(
-        abs(a - b) < TOLERANCE for a, b in numbers
-    )
+def _file_faults(root: Path) -> Iterator[str]:
+    """Files that are not as the description says, or not in it."""
+    entities = _entities(root)
+    if not entities:
+        yield f"{DESCRIPTION}: is missing, or describes no bundle"
+        return
+    hashes = {name: entity.get("sha256") for name, entity in entities.items() if entity["@type"] == "File"}
+    files = {path.relative_to(root).as_posix(): path for path in below(root)}
+    files.pop(DESCRIPTION)
+    yield from (f"{name}: is described and not there" for name in hashes if name not in files)
+    for name, path in files.items():
+        if hashlib.sha256(path.read_bytes()).hexdigest() != hashes.get(name):
+            yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
 
 
-def _other_source(results: Mapping[str, Result], root: Path) -> Iterator[str]:
+def _description_faults(root: Path, plan: Plan) -> Iterator[str]:
+    """What the description says of the study, where the plan says otherwise."""
+    dataset = _entities(root).get("./", {})
+    for key, value in crate_facts(plan).items():
+        if dataset.get(key) != value:
+            yield f"{DESCRIPTION}: its {key} is not the plan's"
+
+
+def _ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
+    """Files of the ledger that the plan does not lead to."""
+    planned = {stored_plans.path_of(ledger, plan.study)}
+    planned |= {path for id in results for path in ledger.paths(id)}
+    for path in below(ledger.root):
+        name = path.relative_to(ledger.root).as_posix()
+        if path not in planned and not name.startswith("set-aside/"):
+            yield f"ledger/{name}: belongs to no trial of the plan"
+
+
+def _text_faults(results: Results, root: Path) -> Iterator[str]:
+    """Texts on which nothing was trained, and texts that were changed."""
+    hashes = {result.trial.data for result in results.values() if isinstance(result.trial, ChapterTrial)}
+    for path in root.glob("text/*/*"):
+        name = path.relative_to(root).as_posix()
+        if path.parent.name not in hashes:
+            yield f"{name}: nothing was trained on it"
+        elif _text_hash(path) != path.parent.name:
+            yield f"{name}: is not the text that was trained on"
+
+
+def _text_hash(path: Path) -> str:
+    """The hash by which trials know a text; "" for a file that is no text."""
+    with suppress(BadInput):
+        return data_hash(str(path))
+    return ""
+
+
+def _of_this_package(results: Results) -> list[ChapterTrial]:
+    """A trial of each source without plug-ins, whose files are the package's alone."""
+    trials = [result.trial for result in results.values() if isinstance(result.trial, ChapterTrial)]
+    return list({trial.source: trial for trial in trials if "-" not in trial.source}.values())
+
+
+def _source_faults(results: Results, root: Path) -> Iterator[str]:
     """Source files that are not those that trained the results, by the hash that every trial has."""
-    for source, trial in {result.trial.source: result.trial for result in results.values()}.items():
-        if not isinstance(trial, ChapterTrial) or "-" in source:  # it has plug-ins
-            continue
+    for trial in _of_this_package(results):
         try:
-            found = package_hash(trial.model, trial.engine, root / "source" / "bench")
+            source = package_hash(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
             yield f"source/: lacks {Path(str(error.filename)).relative_to(root / 'source')}"
             return
-        if found != trial.source:
+        except BadInput as error:
+            yield f"source/: cannot be compared with what was trained: {error}"
+            return
+        if source != trial.source:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
-def _load(root: Path) -> tuple[str, ...]:
-    """Load the plug-ins. Returns their files."""
-    found = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
-    for file in found:
-        plugins.load(file)
-    return found
-
-
-def _program(results: Mapping[str, Result], root: Path) -> ProgramTrial | None:
+def _program(results: Results, root: Path) -> ProgramTrial | None:
     """The program that was studied, with its files, if there is one."""
     programs = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
     first = next(programs, None)
     return first and first.reading(root / "program")
+
+
+def _reads_elsewhere(program: ProgramTrial) -> bool:
+    """Whether a program names files outside of its folder, which are not read unless it is trusted."""
+    patterns = [Path(pattern) for pattern in (*program.code, *program.data_files)]
+    return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
+
+
+def _program_faults(program: ProgramTrial, results: Results, root: Path) -> Iterator[str]:
+    """Files that are not the program of which the results are, by the hashes that every trial has."""
+    try:
+        today = program.identify()
+        names = {name.partition("/")[2] for name in program.files()}
+    except BadInput as error:
+        yield f"program/: cannot be compared with what was run: {error}"
+        return
+    trials = [result.trial for result in results.values()]
+    if any(trial.source != today.source for trial in trials):
+        yield "program/: its code is not what was run"
+    if any(trial.data != today.data for trial in trials):
+        yield "program/: its data are not those that were read"
+    for path in below(root / "program"):
+        name = path.relative_to(root / "program").as_posix()
+        if name not in names:
+            yield f"program/{name}: is neither code nor data of the program"
+
+
+def _unchecked(results: Results, root: Path, trust: bool) -> Iterator[str]:
+    """What of a bundle was compared with nothing but the hashes in its description."""
+    yield "environment.txt"
+    files: set[str] = set()
+    with suppress(BadInput):  # a model that is not known, which is a fault
+        files = {n for trial in _of_this_package(results) for n in package_files(trial.model, trial.engine)}
+    yield f"source/ but for {len(files)} files of bench/ that trained the results" if files else "source/"
+    program = _program(results, root)
+    if program and not trust and _reads_elsewhere(program):
+        yield "program/, which reads files elsewhere"
+    if any(root.glob("plugins/*")) and not trust:
+        yield "plugins/"
+
+
+def _load(root: Path) -> tuple[str, ...]:
+    """Load the plug-ins. Returns their files."""
+    files = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
+    for file in files:
+        plugins.load(file)
+    return files

@@ -50,20 +50,20 @@ class Replay(NamedTuple):
 def verify(study: str | Study, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
-    A study that is a .zip is a bundle, which is checked first; its plug-ins or its program are run only if it
-    is trusted. The exit code is 1 where a number differs, where a trial could not be trained again, and where
-    a bundle has a fault.
+    A study that is a .zip is a bundle, which is checked first, and whose page is written anew; its plug-ins
+    or its program are run only if it is trusted. The exit code is 1 where a number differs, where a trial
+    could not be trained again, and where a bundle has a fault.
     """
     if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
         refuse(options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those")
-        with bundle_check.checked(Path(study), options.trust) as bundle:
+        with bundle_check.checked(Path(study), options.trust, options.out) as bundle:
             if bundle.runs_foreign_code:
                 return 1  # else a forger would add a plug-in, and no number would be computed again
             own = replace(options, plugin=bundle.plugins)
             code = replay(bundle.plan, bundle.ledger, own, bundle.locate)
             return 1 if bundle.faults else code
     load_plugins(options.plugin)
-    refuse(options, ("trust",), "is for a bundle", "name its .zip, or leave it out")
+    refuse(options, ("trust", "out"), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
     plan, program = find_program(study, ledger)
     if plan.of_program:
