@@ -152,7 +152,12 @@ def _begin(study_run: StudyRun) -> None:
         if earlier.hash != plan.hash and page.exists():
             print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
-    try_first_batches(untried, study_run.options, study_run.device)
+    unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
+    if unchecked:
+        study_run.unchecked_arms = unchecked
+        study_run.budget.has_refused = True
+        tried = f"{len(untried) - len(unchecked)} of {plural(len(untried), 'arm')}"
+        print(f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left")
     plan = replace(plan, attempts=find_attempts(plan, ledger))
     study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
     study_run.writer.open(study_run.plan)

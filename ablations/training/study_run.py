@@ -42,6 +42,11 @@ class Budget:
         """Whether no time is left."""
         return time.monotonic() >= self._end
 
+    def half(self) -> "Budget":
+        """A budget of half of the time that is left."""
+        now = time.monotonic()
+        return Budget(now + (self._end - now) / 2)
+
     def learn(self, result: Result) -> None:
         """Take the seconds of a finished trial into account: others may have ended early."""
         if result.done:
@@ -73,6 +78,7 @@ class StudyRun:
     device: Device
     budget: Budget
     trained: set[str] = field(default_factory=set)  # identities
+    unchecked_arms: frozenset[str] = frozenset()  # names of those whose first batch was not tried
     ended_trials: int = 0  # those that it trained, and those that another run trained meanwhile
 
     def todo(self) -> list[Trial]:
@@ -101,6 +107,7 @@ class StudyRun:
         `strict` trains failed trials again, and starts no more after the first failure.
         """
         options, arm_names = self.options, self.plan.arm_names
+        unchecked = {id for id, name in arm_names.items() if name in self.unchecked_arms}
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
         judged = [metric.name for metric in self.plan.metrics]
         shown = progress(self.plan.study, labels, judged, self._remaining, self.ended_trials)
@@ -127,7 +134,7 @@ class StudyRun:
                 retry=strict or options.retry,
                 fail_fast=strict or options.fail_fast,
                 judge=self.plan.judge_result,
-                wanted=self._wants,
+                wanted=lambda trial: trial.id not in unchecked and self._wants(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
             )
@@ -185,10 +192,16 @@ def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result
     return {names[t.id]: t for t in todo if t.rehearsal and names[t.id] not in tried}
 
 
-def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: Device) -> None:
-    """Train a batch of each arm. Raises BadInput, naming the arm, for one that cannot be trained in time."""
+def try_first_batches(
+    arms: Mapping[str, Trial], options: RunOptions, device: Device, budget: Budget
+) -> frozenset[str]:
+    """Train a batch of each arm, within half of the budget. Returns the names of arms that were not reached.
+
+    Raises BadInput, naming the arm, for one that cannot be trained in time.
+    """
     if not arms:
-        return
+        return frozenset()
+    half = budget.half()
     conditions = trial_conditions(arms.values(), options, device)
     seconds = min(FIRST_BATCH_SECONDS, options.time_limit)
     conditions = replace(
@@ -197,7 +210,13 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
         limits=replace(conditions.limits, seconds=seconds),
     )
     with checking(len(arms)) as on_result:
-        results, interrupted = run_aside([*arms.values()], conditions, fail_fast=True, on_result=on_result)
+        results, interrupted = run_aside(
+            [*arms.values()],
+            conditions,
+            fail_fast=True,
+            wanted=lambda _: not half.over,
+            on_result=on_result,
+        )
     if interrupted:
         raise KeyboardInterrupt
     for name, trial in arms.items():
@@ -207,6 +226,7 @@ def try_first_batches(arms: Mapping[str, Trial], options: RunOptions, device: De
                 cure = "lower what makes it large (layers, hidden, window, batch, the text)"
                 reason = f"its first batch takes more than {seconds:g} s: {cure}"
             raise BadInput(reason, place=f"arm {name!r}")
+    return frozenset(name for name, trial in arms.items() if trial.id not in results)
 
 
 def trial_conditions(

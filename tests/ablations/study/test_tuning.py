@@ -199,7 +199,7 @@ def train(folder: Path, study: Study, stop_after: int = -1, **words: object) -> 
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), suppress(KeyboardInterrupt):
         patch.setattr(Recorded, "stop_after", stop_after)
         patch.setattr("unrolled.ablations.commands.run.Writer", Recorded)
-        patch.setattr("unrolled.ablations.commands.run.try_first_batches", lambda *_: None)
+        patch.setattr("unrolled.ablations.commands.run.try_first_batches", lambda *_: ())
         patch.setattr("unrolled.ablations.training.study_run.trial_conditions", lambda *_: where)
         _run_study(study, args, Ledger(args.results), Budget(inf))
     return printed.getvalue()

@@ -8,10 +8,11 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 
 import pytest
+from as_typed import write
 from called import call
 from look_trials import Study
 from processes import wait_for
@@ -198,6 +199,20 @@ def test_where_a_time_is_judged_the_second_of_two_equal_arms_gains_nothing_from_
     assert left == [t for t in order if t in left]
     other = planned(trials, metrics=(Metric("valid_loss", 0.02),))
     assert [names[t.id] for t in SeedScheduler(other, {}).in_order(every)][:3] == ["base", "b", "c"]
+
+
+def test_first_batches_are_within_the_budget_and_only_arms_that_it_reached_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = count()  # first before the study, then before each arm
+    monkeypatch.setattr(Budget, "over", property(lambda _: next(asked) == 3))
+    folder = write(tmp_path, seeds="seeds = 2", widths=(8, 16))
+    done = call(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
+    assert done.returncode == 0
+    assert "the first batch of 2 of 3 arms was tried" in done.stdout
+    assert "small: 4 trained, 0 already there, 0 failed, 0 diverged, 2 left" in done.stdout
+    assert "2 trials of this look were not begun, as the time is up" in done.stderr
+    assert "small: 2 trained, 4 already there" in call(folder, "run", "small.toml").stdout
 
 
 def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
