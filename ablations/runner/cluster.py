@@ -7,7 +7,9 @@ decide which one is wanted next, and because Dask blames a worker's death on eve
 import asyncio
 import hashlib
 import logging
+import platform
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -52,11 +54,14 @@ POLL = 0.005  # seconds between two looks for results and for Ctrl-C
 
 
 class Shipment(WorkerPlugin):  # type: ignore[misc]
-    """The user's texts and plug-ins, stored on each worker before its first trial, whenever it joins."""
+    """The user's texts and plug-ins, stored on each worker before its first trial, whenever it joins.
+
+    Its name is of one driver: another one may ship the same files, and ends at another time.
+    """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = files
-        self.name = f"unrolled-{hashlib.sha256(canonical(sorted(files))).hexdigest()[:12]}"
+        self.name = f"unrolled-{uuid.uuid4().hex}"
 
     def setup(self, worker: Worker) -> None:
         """Write the files. Dask calls it on the worker."""
@@ -70,8 +75,8 @@ def check_worker(facts: Mapping[str, str], device: str, dask_worker: Worker) -> 
     return worker.mismatch(facts) or (worker.lack_of_gpu() if gpu else "")
 
 
-def run_on_worker(trial: Trial, spec: TaskSpec) -> bytes:
-    """On a worker: run a trial until it ends or its task is cancelled. Returns its sealed answer.
+def run_on_worker(trial: Trial, spec: TaskSpec, ledger: str) -> bytes:
+    """On a worker: run a trial of a ledger until it ends or its task is cancelled. Returns its sealed answer.
 
     The scheduler cancels the tasks of a driver that is gone.
     """
@@ -83,13 +88,14 @@ def run_on_worker(trial: Trial, spec: TaskSpec) -> bytes:
         closing = here.status in (Status.closing, Status.closed, Status.failed)
         return closing or task is None or task.state not in ("executing", "long-running")
 
-    answer = worker.run_trial(trial, spec, Path(here.local_directory), cancelled)
+    answer = worker.run_trial(trial, spec, ledger, Path(here.local_directory), cancelled)
     return seal({**answer, "worker": here.address})
 
 
 def run_on_cluster(
     address: str,
     spec: TaskSpec,
+    checkpoints: Path,
     todo: Sequence[Trial],
     queue: TrialQueue,
     record: Callable[[Result], None],
@@ -97,6 +103,7 @@ def run_on_cluster(
 ) -> None:
     """Run the trials of a queue on a cluster and record each result as it comes, until the shutdown.
 
+    `checkpoints` is the folder of the ledger here; a worker keeps those of each ledger apart.
     Raises BadInput if there is no cluster, if a worker has other code or other versions, and if the scheduler
     is lost, or all workers for a while.
     """
@@ -104,7 +111,8 @@ def run_on_cluster(
     with _connected(address) as client:
         _check_workers(client, address, todo[0].device)
         with _shipped(client, files):
-            _Driver(client, address, todo[0].device, spec, names, record, shutdown).run(queue)
+            ledger = hashlib.sha256(canonical([platform.node(), str(checkpoints.resolve())])).hexdigest()[:16]
+            _Driver(client, address, todo[0].device, spec, ledger, names, record, shutdown).run(queue)
 
 
 @contextmanager
@@ -193,6 +201,7 @@ class _Driver:
     address: str
     device: str
     spec: TaskSpec
+    ledger: str  # its name on the workers
     names: Mapping[str, str]  # of the modules to load: a worker's by the driver's
     record: Callable[[Result], None]
     shutdown: Shutdown
@@ -241,7 +250,7 @@ class _Driver:
         """Let Dask run a trial where there is a slot."""
         spec, resources = self.spec.of(trial), {} if trial.device == "cpu" else {"GPU": 1}
         spec = replace(spec, preload=tuple(self.names[name] for name in spec.preload))
-        future = self.client.submit(run_on_worker, trial, spec, resources=resources, pure=False)
+        future = self.client.submit(run_on_worker, trial, spec, self.ledger, resources=resources, pure=False)
         self.running[future.key] = trial
         return future
 

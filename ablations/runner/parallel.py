@@ -150,7 +150,7 @@ def _run_all(
     if conditions.cluster and todo:
         from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
-        return run_on_cluster(conditions.cluster, conditions, todo, queue, record, shutdown)
+        return run_on_cluster(conditions.cluster, conditions, checkpoints, todo, queue, record, shutdown)
     on_gpus, workers = any(trial.device != "cpu" for trial in todo), min(conditions.workers, len(todo))
     require(
         conditions.gpus or not on_gpus,

@@ -95,14 +95,17 @@ def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
         save(folder / name, content)
 
 
-def run_trial(trial: Trial, spec: TaskSpec, folder: Path, cancelled: Callable[[], bool]) -> dict[str, object]:
+def run_trial(
+    trial: Trial, spec: TaskSpec, ledger: str, folder: Path, cancelled: Callable[[], bool]
+) -> dict[str, object]:
     """Run a trial whose files `store_files` put into `folder`, until it ends or is `cancelled`.
 
+    Drivers with other ledgers may have the same trial run here: each `ledger` has checkpoints of its own.
     Returns {"result": …}, {"refused": why}, or {} for a cancelled trial.
     """
     local = trial.moved(folder)
     names = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
-    local_spec, checkpoints = replace(spec, preload=names), folder.parent / "unrolled-checkpoints"
+    local_spec, checkpoints = replace(spec, preload=names), folder.parent / "unrolled-checkpoints" / ledger
     try:
         slot = nullcontext() if local.device == "cpu" else _gpu_slots().take()
         with _stop(cancelled) as stop, slot as gpu:

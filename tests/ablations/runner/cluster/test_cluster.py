@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_tria
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
+from unrolled.bench.program.trial import ProgramTrial
 
 
 def other_code(folder: Path) -> Path:
@@ -156,6 +158,32 @@ def test_a_worker_that_joins_later_has_the_users_files_too(two: str, ledger: Led
     assert run_trials([mine], ledger, TrialConditions(work=WORK, cluster=two)) == Counts(done=1)
     result = ledger.read(mine.id)
     assert result is not None and result.environment["text"] == "one two"
+
+
+MEETS = """
+import json, os, pathlib, sys, time
+meeting, out = map(pathlib.Path, sys.argv[2:])
+(meeting / str(os.getpid())).touch()
+while len(os.listdir(meeting)) < 2:
+    time.sleep(0.01)
+(out / str(os.getpid())).touch()
+time.sleep(0.3)
+print(json.dumps({"loss": len(os.listdir(out))}))
+"""
+
+
+def test_drivers_with_ledgers_of_their_own_may_have_equal_trials_on_one_cluster_at_once(
+    two: str, tmp_path: Path
+) -> None:
+    (tmp_path / "meeting").mkdir()
+    (tmp_path / "train.py").write_text(MEETS)
+    words = {"run": f"python train.py {{seed}} {tmp_path / 'meeting'} {{out}}", "code": ("train.py",)}
+    shared = ProgramTrial(seed=0, folder=str(tmp_path), wanted=("loss",), **words).identify()
+    ledgers = [Ledger(tmp_path / "one"), Ledger(tmp_path / "two")]
+    with ThreadPoolExecutor() as pool:
+        drivers = [pool.submit(run_trials, [shared], each, TrialConditions(cluster=two)) for each in ledgers]
+    assert [driver.result() for driver in drivers] == [Counts(done=1)] * 2
+    assert [each.results([shared.id])[shared.id].metrics["loss"] for each in ledgers] == [1, 1]
 
 
 def test_no_scheduler_and_no_workers_are_told_in_a_line(

@@ -20,10 +20,10 @@ def test_a_worker_with_another_version_says_which(name: str) -> None:
 
 
 def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> None:
-    kept = tmp_path / "unrolled-checkpoints" / f"{trial().id}.cuda.pt"
-    kept.parent.mkdir()
+    kept = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
+    kept.parent.mkdir(parents=True)
     kept.touch()
-    answer = worker.run_trial(trial(), TaskSpec(work=WORK), tmp_path / "files", lambda: False)
+    answer = worker.run_trial(trial(), TaskSpec(work=WORK), "0123", tmp_path / "files", lambda: False)
     assert not kept.exists(), "the trial has ended"
     assert bits(Result.from_dict(answer["result"])) == bits(steady(trial()))
 
