@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
 from unrolled.bench.errors import require
@@ -25,6 +25,7 @@ BESIDE_CODE = (
 """Files that count by default in the program's folder, in folders with code, and in CONFIGURATION_FOLDERS."""
 CONFIGURATION_FOLDERS = frozenset(("conf", "config", "configs", "cfg", "cfgs"))
 
+_is_beside_code = re.compile("|".join(map(translate, BESIDE_CODE))).match
 _WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
 _STUDY_KEYS = {"name", "question", "baseline"}  # those that every study's file has
 
@@ -75,11 +76,9 @@ def default_code(folder: Path) -> dict[str, Path]:
         visible = [name for name in names if name[0] != "."]
         counted = [name for name in visible if name.endswith(CODE_SUFFIXES)]
         if counted or place == Path() or not CONFIGURATION_FOLDERS.isdisjoint(place.parts):
-            counted += [n for n in visible if any(fnmatchcase(n, pattern) for pattern in BESIDE_CODE)]
-        paths = [here / name for name in counted]
-        files |= {
-            str(place / path.name): path for path in paths if path.is_file() and not exclusions.has_file(path)
-        }
+            counted += filter(_is_beside_code, visible)
+        paths = {str(place / name): here / name for name in counted}
+        files |= {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
     return dict(sorted(files.items()))
 
 
@@ -102,20 +101,21 @@ class _Exclusions:
     def has_file(self, path: Path) -> bool:
         """Return True for a file in such a folder, MLflow's database and the file of a study."""
         around = [folder for folder in path.parents if not self._root.is_relative_to(folder)]
-        return any(map(self.has_folder, around)) or _is_tracking(path) or _is_study(path)
+        return any(map(self.has_folder, around)) or _is_uncounted(path)
 
 
-def _is_tracking(path: Path) -> bool:
-    """Return True for MLflow's database and for what SQLite writes beside it."""
+def _is_uncounted(path: Path) -> bool:
+    """Return True for MLflow's database, what SQLite writes beside it, and the file of a study."""
+    return _is_tracking(path.name) or (path.suffix == ".toml" and _is_study(path))
+
+
+def _is_tracking(name: str) -> bool:
     address = os.environ.get("MLFLOW_TRACKING_URI", "").partition("?")[0]
     names = {"mlflow.db", Path(address).name if address.startswith("sqlite:///") else "mlflow.db"}
-    return any(re.fullmatch(rf"\.?{re.escape(name)}([-.].*)?", path.name) for name in names if name)
+    return any(re.fullmatch(rf"\.?{re.escape(each)}([-.].*)?", name) for each in names if each)
 
 
 def _is_study(path: Path) -> bool:
-    """Return True for the file of a study, whose settings are those of its trials."""
-    if path.suffix != ".toml":
-        return False
     try:
         return tomllib.loads(path.read_text("utf-8-sig")).keys() >= _STUDY_KEYS
     except (OSError, ValueError, RecursionError):
