@@ -445,6 +445,11 @@ def test_a_ledger_whose_plan_was_forged_is_neither_reported_nor_bundled_nor_veri
         ) and "is not what this version writes" in done.stderr
 
 
+def test_a_folder_for_the_page_is_for_a_bundle_alone(author: Path) -> None:
+    done = call(author, "verify", "small", "--out", "elsewhere")
+    assert done.returncode == 2 and done.stderr.startswith("unrolled: --out: ")
+
+
 def test_a_text_that_may_not_be_passed_on_is_left_out_and_missed_in_the_replay(
     author: Path, tmp_path: Path
 ) -> None:

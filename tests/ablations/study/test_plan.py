@@ -118,6 +118,7 @@ def test_a_sealed_plan_with_other_content_is_refused(
 
 
 WIDE = replace(arm((0, 7), options={"hidden": 8}), name="wide", changes={"hidden": 8})
+SHIFTED = dict(zip((0, 7), arm((7, 14), options={"hidden": 8}).trials.values(), strict=True))
 HONEST = replace(PLAN, arms=(ARM, WIDE))
 
 
@@ -129,14 +130,13 @@ def other(**facts: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        (
-            other(trials={0: WIDE.trials[7], 7: WIDE.trials[0]}),
-            "seed, device or setting (seeds 0, 7)",
-        ),
-        (other(trials={0: WIDE.trials[7], 7: WIDE.trials[7]}), "seed, device or setting (seeds 0)"),
-        (other(trials=ARM.trials), "seed, device or setting (seeds 0, 7)"),
-        (other(seed_offset=7), "seed, device or setting (seeds 0, 7)"),
-        ({"device": "cuda"}, "seed, device or setting (seeds 0, 7)"),
+        (other(trials={0: WIDE.trials[7], 7: WIDE.trials[0]}), "device or setting (seeds 0, 7)"),
+        (other(trials={0: WIDE.trials[7], 7: WIDE.trials[7]}), "device or setting (seeds 0)"),
+        (other(trials=ARM.trials), "device or setting (seeds 0, 7)"),
+        (other(seed_offset=7), "device or setting (seeds 0, 7)"),
+        (other(seed_offset=7, trials=SHIFTED), "has other seeds than its base"),
+        (other(seedless=True, trials=dict.fromkeys((0, 7), WIDE.trials[0])), "its seeds share one trial"),
+        ({"device": "cuda"}, "device or setting (seeds 0, 7)"),
         ({"seeds": (0,), "looks": (1,)}, "its seeds are not the plan's"),
         (other(trials=ARM.trials, trial_fields=ARM.trial_fields), "another hidden than"),
         (other(changes={"hidden": 16}), "another hidden than"),

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from unrolled.ablations import cli
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load, override
 from unrolled.ablations.study.plan import make_plan
 from unrolled.ablations.study.study_file import shipped
@@ -36,6 +38,15 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert [len(ids) for ids in listed] == [1 if arm.seedless else len(study.seeds) for arm in study.arms]
     assert len(set().union(*listed)) == sum(map(len, listed))
     assert len(study.looks) == 1 or sequential._table_path(study.looks).exists(), "2 s of simulation less"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_path: Path) -> None:
+    plan = make_plan(load(name), f"unrolled run {name}")[0]
+    again = stored_plans.store(plan, Ledger(tmp_path))
+    assert again == plan == stored_plans.stored(name, Ledger(tmp_path)), (
+        "and nothing in it contradicts itself"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
