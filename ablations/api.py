@@ -42,6 +42,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.claims import sentences
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
+from unrolled.reports.elsewhere import FIRST_LOOK
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
@@ -171,7 +172,8 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     """The results of a study that count, one row for each trial.
 
     A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
-    trial, arm, seed, status, reason, attempts, seconds, the settings and the metrics. With `all` there are
+    trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics and `first_look`, which
+    tells whether the trial is of the first look, whose number no result has chosen. With `all` there are
     rows for the other trials too, those beyond the looks that were taken and those of tuning, and a column
     `counts` that tells which count. A setting or metric that a trial does not have is missing (NaN), as is
     every metric of one that failed or diverged. Raises BadInput for an unknown study.
@@ -183,7 +185,8 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
     known = set(table.trial)
     others = [cell for cell in plan.cells(ledger) if cell[2].trial.id not in known]
-    rows = [{**trial_record(arm.name, seed, found), "counts": False} for arm, seed, found in others]
+    unused = {"counts": False, FIRST_LOOK: False}
+    rows = [{**trial_record(arm.name, seed, found), **unused} for arm, seed, found in others]
     return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
 
 

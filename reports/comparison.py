@@ -25,6 +25,7 @@ from unrolled.reports.arms import (
 )
 from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.elsewhere import FIRST_LOOK
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.scale import Scale
@@ -135,7 +136,7 @@ class ComparedArm:
 class Comparison:
     """Arms in declared order, compared by one metric; `others` compares them by the other metrics."""
 
-    table: pd.DataFrame  # a row a trial; `counts` tells whether it counts for its arm's contrast
+    table: pd.DataFrame  # a row a trial; `counts`: whether it counts for its arm's contrast; `first_look`
     design: Design
     metric: Metric
     rows: tuple[ComparedArm, ...]
@@ -266,6 +267,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
+    if design.looks:
+        table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
     views = []
     for metric in design.metrics:
         rows: list[ComparedArm] = []

@@ -30,6 +30,7 @@ class Columns:
 
 
 ROWS = "rows averaged"  # a column's name that no metric has
+FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
 STATUS = "status"  # the column that tells how a run ended, of a table that has it
 ENDS = {
     **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
@@ -43,8 +44,9 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """The table of these columns: arm, seed, status, one for each metric, and how many rows were averaged.
 
     Rows of one arm and pair are averaged, as they share it and are not independent; where one of them failed
-    or diverged, so did the average. Raises BadInput for a missing column, and for a value that is no number;
-    it calls rows by the frame's index, which counts from 0.
+    or diverged, so did the average. Of a study's trials those of its first look are taken, whose number no
+    result has chosen; the table then has the column `FIRST_LOOK`. Raises BadInput for a missing column, and
+    for a value that is no number; it calls rows by the frame's index, which counts from 0.
     """
     for column in (*columns.arm, *columns.pair, *(metric.name for metric in columns.metrics)):
         if column not in frame.columns:
@@ -54,6 +56,9 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
                 cure=f"it has: {', '.join(map(str, frame.columns))}",
             )
     require(len(frame), "has no rows", place=source, cure="give a table with results")
+    if of_study := FIRST_LOOK in frame.columns:
+        frame = frame[frame[FIRST_LOOK].astype(str) == "True"]
+        require(len(frame), "has no trial of a study's first look", place=source, cure="give its whole table")
     arms = _labels(frame, columns.arm, source)
     longest = max(map(len, arms))
     require(
@@ -66,7 +71,8 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     table = pd.DataFrame({"arm": arms, "seed": _seeds(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
         table[metric.name] = _numbers(frame[metric.name], ends == "done", source)
-    return _average(table, columns) if columns.pair else table.assign(**{ROWS: 1})
+    table = _average(table, columns) if columns.pair else table.assign(**{ROWS: 1})
+    return table.assign(**{FIRST_LOOK: True}) if of_study else table
 
 
 def _average(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from unrolled.reports.arms import mean_of
 from unrolled.reports.claims import one_run, open_because, remark, seen_data
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.declaration import count_attempts, earlier_attempts
-from unrolled.reports.elsewhere import averaged
+from unrolled.reports.elsewhere import FIRST_LOOK, averaged
 from unrolled.reports.formats import (
     columns,
     csv_cell,
@@ -119,6 +119,7 @@ def notes(c: Comparison) -> list[str]:
         return [*filter(None, [*sentences, few, copied, STOPPED if c.sequential else ""]), *checks]
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
+    sentences.append(FIRST_SEEDS if FIRST_LOOK in c.table else "")
     by_signs = c.design.pair and not c.design.test_share
     diverged = DIVERGED if by_signs else DIVERGED_DEPENDENT
     sentences += [few, copied, diverged if any(row.diverged for row in c.rows) else ""]
@@ -162,6 +163,10 @@ DIVERGED = (
 DIVERGED_DEPENDENT = (
     "Means leave out the rows that diverged. Without independent pairs an arm is open where it or its "
     "baseline has any."
+)
+FIRST_SEEDS = (
+    "The rows are trials of a study, which gets seeds until it is decided: only those of its first look are "
+    "compared, whose number no result has chosen."
 )
 LOSSES = (
     "A verdict, its size too, also has to hold with each run that failed or lacks a partner, on either side, "

@@ -83,6 +83,10 @@ def _of_table(source: str, options: CompareOptions) -> int:
         options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
         frame["arm"] = frame.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
     columns, name = tables.columns(options), public(source)
+    if study_tables.is_study(frame):
+        if answer := study_tables.answer_own_question(frame, columns):
+            return _print_verdicts(answer)
+        frame = study_tables.mark_first_look(frame)
     unnamed = elsewhere.unnamed_failures(frame, columns, name)
     if unnamed.any():
         runs = plural(int(unnamed.sum()), "failed run")

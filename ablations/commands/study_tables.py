@@ -29,6 +29,7 @@ from unrolled.reports.arms import trial_of
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
+    from unrolled.reports.elsewhere import Columns
 
 FOLDER = resources.files("unrolled.ablations.studies")
 MARKS = ("study", "design", "arm", "seed", "status")
@@ -115,6 +116,28 @@ def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], stud
                     key=f"{name} = {others.iloc[0]}",
                     cure=f"`unrolled run {study}` makes results of today's",
                 )
+
+
+def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison | None":
+    """The study's own comparison by the metrics of these columns, where they ask what the study asks.
+
+    That is: its arms against its baseline, by seed, with its δ. None for any other question.
+    """
+    study = study_of(table)
+    by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
+    own_baseline = columns.baseline in ("", study.arms[0].name) and not columns.seedless
+    if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
+        return None
+    first, *others = (view for view in compare(table).per_metric if view.metric in columns.metrics)
+    return replace(first, others=tuple(others))
+
+
+def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of a study with a column that tells which trials are of its first look."""
+    from unrolled.reports.elsewhere import FIRST_LOOK
+
+    study = study_of(table)
+    return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
 
 
 def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:

@@ -11,14 +11,14 @@ import pandas as pd
 
 from unrolled.ablations.ledger import MISREAD, explaining_misread, read_required
 from unrolled.ablations.mlflow.database import public
-from unrolled.ablations.mlflow.experiment import read_ended_runs
+from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, TABLE_COLUMNS
 from unrolled.reports.before_after import ResultSet
-from unrolled.reports.elsewhere import STATUS, Columns
+from unrolled.reports.elsewhere import FIRST_LOOK, STATUS, Columns
 
 
 def read_delimited(path: Path, separator: str) -> pd.DataFrame:
@@ -77,12 +77,13 @@ def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFr
     name, runs = read_ended_runs(where, experiment, flag="--experiment")
     require(any(run.done for run in runs), f"experiment {name!r} has no finished run", place=public(where))
     judged = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         [
             {**run.tags, **run.metrics, **run.params, **numbers, STATUS: run.end}
             for run, numbers in zip(runs, judged, strict=True)
         ]
     )
+    return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 
 def _rounds(path: Path) -> pd.DataFrame:

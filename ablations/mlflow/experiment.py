@@ -26,6 +26,9 @@ from unrolled.ablations.mlflow.fields import (
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Scalar
 
+FIRST_LOOK_TAG = "unrolled.first_look"
+"""The tag that tells whether a study's trial is of its first look, whose number no result has chosen."""
+
 
 class Experiment:
     """The experiment of a title, made or restored where need be. Methods raise what MLflow raises.

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from unrolled.ablations.mlflow import views
-from unrolled.ablations.mlflow.experiment import Experiment, runs
+from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, Experiment, runs
 from unrolled.ablations.mlflow.fields import (
     TAG_LENGTH,
     dataset,
@@ -74,6 +74,13 @@ class StudyRuns:
         self._client = self._experiment.client
         self._trials: dict[tuple[str, str], _TrialRun] = {}  # by arm and trial
         self._summaries: dict[str, Mapping[str, str]] = {}  # tags of the runs of arms and reports, by run
+        first_seeds = plan.seeds[: plan.looks[0]]
+        self._first_look = {
+            (text(arm.name, TAG_LENGTH), id)
+            for arm in plan.arms
+            for seed, id in arm.trials.items()
+            if seed in first_seeds
+        }
         self._read_runs()
         if self._client.get_experiment(self._experiment.id).tags.get(PLAN) != self._mark:
             self._describe()
@@ -108,7 +115,7 @@ class StudyRuns:
         tracking, ended = self._plan.tracking, result.started + result.seconds
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
-            {**self._tags("trial", arm), **tags(result)},
+            {**self._tags("trial", arm), **tags(result), FIRST_LOOK_TAG: str(key in self._first_look)},
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
@@ -172,6 +179,7 @@ class StudyRuns:
             parent, plan = (arm_runs[key[0]], self._mark) if key in present else ("", trial.plan)
             if plan != trial.plan:
                 self._client.set_tag(trial.run_id, PLAN, plan)
+                self._client.set_tag(trial.run_id, FIRST_LOOK_TAG, str(key in self._first_look))
             if parent and parent != trial.parent:
                 self._client.set_tag(trial.run_id, PARENT, parent)
             elif trial.parent and not parent:  # MLflow's pages would list a deleted parent

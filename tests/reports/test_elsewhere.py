@@ -1,10 +1,12 @@
 """Verdicts on tables that this project did not make."""
 
+import io
+
 import numpy as np
 import pandas as pd
 import pytest
 from simulate_compare import failure_rates
-from synthetic import compare_table, text_of
+from synthetic import compare, compare_table, looked, text_of
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
@@ -13,7 +15,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.elsewhere import Columns, unnamed_failures
 from unrolled.reports.figures.forest import panels
 from unrolled.reports.render import render
-from unrolled.reports.tables import comparison_csv, comparison_markdown, screen
+from unrolled.reports.tables import comparison_csv, comparison_markdown, screen, trials_csv
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(
@@ -94,6 +96,16 @@ def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
     diverged = (RUNS.group == "2") & (RUNS.ID == 0)
     rows = failing(2, "1").assign(extra=failing(2, "1").extra.mask(diverged, float("inf")))
     assert tally(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
+
+
+def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_says_so() -> None:
+    trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
+    columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
+    found = compare_table(trials, columns)
+    assert found.rows[2].arm.name == "weak" and found.rows[2].contrast.pairs == 10
+    assert len(trials[trials.arm == "weak"]) == 15 and "first look" in screen(found)
+    with pytest.raises(BadInput, match="no trial of a study's first look"):
+        compare_table(trials.assign(first_look=False), columns)
 
 
 # Rows that are not independent, and runs that have no number.

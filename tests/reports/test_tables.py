@@ -128,7 +128,7 @@ def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page(
 
 
 def test_a_failed_trial_shows_no_number_in_any_table_and_a_table_of_no_trial_has_its_head():
-    assert trials_csv(compare(study((arm("base", 0.0, seeds=0),)))) == "arm,seed,status\n"
+    assert trials_csv(compare(study((arm("base", 0.0, seeds=0),)))) == "arm,seed,status,first_look\n"
     assert "0.123456" not in trials_csv(compare(realistic())) + comparison_csv(compare(realistic()))
     lost = [r for r in rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
     assert [(r["arm"], r["seed"], r["valid_loss"]) for r in lost] == [

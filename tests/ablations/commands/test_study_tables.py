@@ -17,7 +17,9 @@ from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, failure
+from unrolled.reports.elsewhere import Columns
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 
@@ -49,6 +51,35 @@ def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
     for row in table.itertuples():
         assert sum(line.startswith(row.arm) and line.endswith(row.verdict) for line in lines) > 0
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"], "no ledger is touched"
+
+
+def test_columns_that_ask_what_a_study_asks_are_judged_by_its_looks_and_no_others_are(tmp_path) -> None:
+    file = str(study_tables.FOLDER / "order.csv")
+    by_seed = "compare", file, "--arm", "arm", "--pair", "seed", "--metric"
+    assert call(tmp_path, *by_seed, "valid_accuracy=0.03", "--metric", "valid_loss=0.05").stdout == (
+        call(tmp_path, "compare", file).stdout
+    )
+    assert "first look" in call(tmp_path, *by_seed, "valid_accuracy=0.01").stdout
+    pairs = pd.read_csv(tmp_path / "out" / "compare-order" / "comparison.csv").pairs.dropna()
+    assert set(pairs) == {10} and len(pairs) == 7
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": (Metric("valid_accuracy", 0.01),)},
+        {"metrics": (Metric("valid_accuracy", 0.03), Metric("valid_loss", 0.03))},
+        {"baseline": "shuffled, no state"},
+        {"arm": ("order", "reset")},
+        {"pair": ()},
+    ],
+)
+def test_another_question_than_the_studys_is_told_from_it(change) -> None:
+    table = unrolled.shipped("order")
+    own = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
+    answer = study_tables.answer_own_question(table, own)
+    assert answer is not None and [view.metric.name for view in answer.per_metric] == ["valid_loss"]
+    assert study_tables.answer_own_question(table, replace(own, **change)) is None
 
 
 @pytest.mark.parametrize("name", ["order", "detach"])

@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from stub_plans import sync
+from stub_plans import planned, sync
 
+from unrolled.ablations.commands import tables
 from unrolled.ablations.mlflow import fields, study_runs
 from unrolled.ablations.mlflow.database import public, set_environment, tracking_uri
 from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.bench.metric import Metric
+from unrolled.reports.elsewhere import Columns, arrange
 
 STARTED = 1_700_000_000.25
 
@@ -75,6 +78,18 @@ def test_trials_behind_one_that_is_half_written_are_read_and_none_is_written_twi
     client.update_run(newest.info.run_id, status="RUNNING")
     assert sync(study, results, store) == (1, 4)
     assert [run[0] for run in snapshot(store)] == [f"baseline/seed={s}" for s in range(5)]
+
+
+def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(store, result, out):
+    arms = {name: [result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
+    plan = planned(arms, looks=(2, 3))
+    sync(plan, arms, store)
+    frame = tables.read(f"mlflow:{store}", "s")
+    columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
+    assert sorted(arrange(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
+    runs = tuple(ArmRun(name=name, trials=tuple(r.trial.id for r in made)) for name, made in arms.items())
+    study_runs.StudyRuns(replace(plan, looks=(1, 3), hash="another"), store).publish(out, (), runs)
+    assert len(arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")) == 2
 
 
 # the study's own run
