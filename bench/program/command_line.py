@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,14 +23,17 @@ LOCK_FILES = {
     "pdm": ("pdm.lock",),
     "pipenv": ("Pipfile.lock",),
     "pixi": ("pixi.lock",),
+    "rye": ("requirements.lock",),
     **dict.fromkeys(
         ("conda", "mamba", "micromamba"), ("conda-lock.yml", "environment*.yml", "environment*.yaml")
     ),
-    **dict.fromkeys(("docker", "podman", "apptainer", "singularity"), ()),
+    **dict.fromkeys(("docker", "podman", "apptainer", "singularity", "hatch", "pipx", "uvx"), ()),
 }
 """Programs that choose a Python and its packages, and the files that say which, in or above a folder."""
 
 _SYSTEM = tuple(Path("/", name) for name in ("bin", "sbin", "usr/bin", "usr/sbin"))
+_SHELLS = ("sh", "bash", "dash", "zsh", "ksh")
+_SEPARATOR = ";"  # between the commands of a shell
 _SEED, _OUT = "\0", "\1"  # in place of a seed and of the trial's own folder, which no path contains
 _PYTHON = re.compile(r"(python|pypy)[\d.]*")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
@@ -54,6 +58,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], folder: Path) ->
     Raises BadInput for a Python that does not exist, and where no file says which packages it has.
     """
     words = fill(template, {**settings, "seed": _SEED, "out": _OUT})
+    words += _words_for_a_shell(words)
     variables, command = _split_environment([w.replace(_SEED, "0").replace(_OUT, "out") for w in words])
     files = dict(_files_among(words, folder))
     scripts = [path for path in files.values() if is_python(path)]
@@ -61,13 +66,14 @@ def read_command(template: str, settings: Mapping[str, Scalar], folder: Path) ->
     modules = tuple(_modules_of(command))
     if modules or not search:
         search = (*search, folder)
-    launcher = Path(command[0]).name if command else ""
-    if launcher in LOCK_FILES:
+    launcher = next((name for name in _programs(command) if name in LOCK_FILES), "")
+    if launcher:
         interpreter = ""
         files |= _lock_files(launcher, folder, scripts)
     else:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        path = variables.get("PATH", path)
+        activated = [str(path.parent) for path in files.values() if path.name == "activate"]
+        path = os.pathsep.join((*activated, variables.get("PATH", path)))
         if words[0] in ("python", "python3"):
             interpreter = sys.executable
         else:
@@ -107,6 +113,23 @@ def _split_environment(words: Sequence[str]) -> tuple[dict[str, str], list[str]]
             break
         del rest[:1]
     return variables, rest
+
+
+def _words_for_a_shell(words: Sequence[str]) -> list[str]:
+    """The words of what a shell runs: of `bash -c "source env/bin/activate && python train.py"`."""
+    inner: list[str] = []
+    for shell, option, text in zip(words, words[1:], words[2:], strict=False):
+        if Path(shell).name in _SHELLS and re.fullmatch(r"-\w*c", option):
+            with suppress(ValueError):  # an open quote
+                inner += [_SEPARATOR, *shlex.split(re.sub(r"(&&|\|\||[;&|])", rf" {_SEPARATOR} ", text))]
+    return inner
+
+
+def _programs(command: Sequence[str]) -> Iterator[str]:
+    """The names of the programs that a command starts: the first, and those that a shell runs."""
+    for before, word in pairwise((_SEPARATOR, *command)):
+        if before == _SEPARATOR:
+            yield Path(word).name
 
 
 def _pieces(words: Sequence[str]) -> Iterator[str]:
@@ -194,8 +217,10 @@ def _locate(word: str, folder: Path, path: str) -> str:
 
 
 def _same_or_own(interpreter: str) -> str:
-    """The interpreter, or the one that runs Unrolled where it is of the same environment."""
-    return sys.executable if Path(interpreter).parent == Path(sys.executable).parent else interpreter
+    """The interpreter, or the one that runs Unrolled where it is the same by another name."""
+    own = Path(sys.executable)
+    is_own = Path(interpreter).parent == own.parent and Path(interpreter).resolve() == own.resolve()
+    return sys.executable if is_own else interpreter
 
 
 def _lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> dict[str, Path]:

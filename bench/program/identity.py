@@ -171,4 +171,4 @@ def _versions(answer: Answer, packages: Sequence[str], imported: ImportedFiles) 
             versions |= installed.packages
         elif module not in _AT_START and not imported.has_part(module):
             versions[module] = ABSENT
-    yield from (f"{name} {version}" for name, version in sorted(versions.items()))
+    yield from (f"{name} {''.join(version.split())}" for name, version in sorted(versions.items()))

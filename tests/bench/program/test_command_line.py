@@ -13,7 +13,16 @@ from unrolled.bench.program.command_line import read_command
 def study(tmp_path: Path) -> Path:
     """The folder of a study, with files in it and beside it, and a Python of another environment."""
     folder = tmp_path / "study"
-    for name in ("train.py", "run.sh", "conf.json", "a,b.csv", "folds/0.csv", "folds/11.csv", "folds/x.csv"):
+    for name in (
+        "train.py",
+        "run.sh",
+        "conf.json",
+        "bin/activate",
+        "a,b.csv",
+        "folds/0.csv",
+        "folds/11.csv",
+        "folds/x.csv",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     (tmp_path / "outside.py").touch()
@@ -38,6 +47,7 @@ FILES = {
         "train.py",
     ],
     "/usr/bin/env bash run.sh {seed}": ["run.sh"],
+    "sh -c 'python train.py {seed}; cat conf.json'": ["conf.json", "train.py"],
     "python -c '{long}' {seed}": [],
 }
 
@@ -66,13 +76,18 @@ INTERPRETERS = {
     "../env/bin/torchrun train.py {seed}": "env/bin/python3.13",
     "env PATH={env} torchrun train.py {seed}": "env/bin/python3.13",
     "bin/python train.py {seed}": "study/bin/python",
+    "bash -c '. bin/activate && python train.py {seed}'": "study/bin/python",
+    "bash -lc '../env/bin/python3.13 train.py {seed}'": "env/bin/python3.13",
+    "bash -c 'uv run train.py {seed}'": "",
 }
 
 
 @pytest.mark.parametrize("run", INTERPRETERS)
 def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
+    (study / "uv.lock").touch()
     command = read_command(run, {"env": str(study.parent / "env/bin")}, study)
-    assert Path(command.interpreter) == study.parent / INTERPRETERS[run]
+    expected = INTERPRETERS[run]
+    assert command.interpreter == (expected and str(study.parent / expected))
     if "torchrun" in run:
         assert "torch.distributed.run" in command.modules or "../env/bin/torchrun" in command.files
 
