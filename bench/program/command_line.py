@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
@@ -165,8 +165,8 @@ def _folders_among(words: Sequence[str], folder: Path) -> Iterator[str]:
 
 
 def _modules_of(command: Sequence[str]) -> Iterator[str]:
-    """The modules that `-m` runs and that the source after `-c` imports."""
-    for option, word in pairwise(command):
+    """The modules that `-m` runs and that the source after `-c` imports: options before any script."""
+    for option, word in pairwise(takewhile(lambda word: not word.endswith(".py"), command)):
         if option == "-m":
             yield from (word, f"{word}.__main__")
         elif option == "-c":

@@ -95,6 +95,7 @@ def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
 def test_modules_that_are_run_by_name_are_known(study: Path) -> None:
     assert read_command("python -u -m pkg.train {seed}", {}, study).modules[0] == "pkg.train"
     assert read_command("python -c 'import a; a.b({seed})'", {}, study).modules == ("a",)
+    assert read_command("python train.py -m small {seed}", {}, study).modules == ()
 
 
 def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refused(study: Path) -> None:
