@@ -216,7 +216,7 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
     phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
-    return tuple(filter(None, (*phrases, one_run(c), _skewed(c), without_turns(c), mixed_machines(c))))
+    return tuple(filter(None, (*phrases, one_run(c), *skewness(c), without_turns(c), mixed_machines(c))))
 
 
 def one_run(c: Comparison) -> str:
@@ -228,17 +228,29 @@ def one_run(c: Comparison) -> str:
     return f"one run, with the same numbers on every {c.design.noun}, shows no difference: {copied}{cure}"
 
 
-def _skewed(c: Comparison) -> str:
-    """A sentence on the contrasts whose pairs are so skewed that tests may err; "" if there are none."""
-    skewed = [
-        f"{short(row.arm.name)} (skewness {number(row.contrast.skewness, 1)} over "
-        f"{plural(len(row.contrast.differences), c.design.noun)})"
-        for row in c.rows_with_contrast
-        if row.verdict and row.contrast and row.contrast.skewed
-    ]
-    more = f" and {len(skewed) - 5} more" if len(skewed) > 5 else ""
-    arms = ", ".join(skewed[:5]) + more
-    return f"skewed pairs: {arms}; such verdicts may err more often than they should" if skewed else ""
+def skewness(c: Comparison) -> tuple[str, ...]:
+    """Sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
+    whose = "pairs" if c.design.pair else "values"
+    skewed, few = [], []
+    for row in c.rows_with_contrast:
+        k, v = row.contrast, row.verdict
+        if k and v and k.skewed:
+            of = plural(k.skewness_of, c.design.noun)
+            skewed.append(f"{short(row.arm.name)} (skewness {number(k.skewness, 1)} over {of})")
+        elif k and v and v.claims and k.hides_skewness:
+            few.append(f"{short(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
+    sentences = {
+        f"skewed {whose}": skewed,
+        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": few,
+    }
+    return tuple(f"{what}: {_join(arms)}; {MORE_ERRORS}" for what, arms in sentences.items() if arms)
+
+
+MORE_ERRORS = "such verdicts may err more often than they should"
+
+
+def _join(arms: Sequence[str]) -> str:
+    return ", ".join(arms[:5]) + (f" and {len(arms) - 5} more" if len(arms) > 5 else "")
 
 
 def mixed_machines(c: Comparison) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.reports.arms import mean_of
-from unrolled.reports.claims import one_run, open_because, remark, seen_data
+from unrolled.reports.claims import one_run, open_because, remark, seen_data, skewness
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.declaration import count_attempts, earlier_attempts
 from unrolled.reports.elsewhere import FIRST_LOOK, averaged
@@ -126,6 +126,7 @@ def notes(c: Comparison) -> list[str]:
     unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.rows}
     lost = any(row.failed or unpaired[row.arm.name] for row in c.rows)
     sentences.append(LOSSES if lost else "")
+    sentences += [f"WARNING: {sentence}." for sentence in skewness(c)]
     for name, alone in unpaired.items():
         if alone:
             labels = listed_up_to(alone, LISTED)

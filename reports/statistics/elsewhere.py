@@ -1,6 +1,8 @@
 """Contrasts of tables from elsewhere whose pairs are not independent seeds: none at all, or folds.
 
-Without pairs the test is Welch's (1947). Folds, or random splits, of one data set share most of their
+Without pairs there are two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
+five skewed values against fifty have another law of t than Welch's. Against a constant the test is that of
+one sample. Folds, or random splits, of one data set share most of their
 training rows, so that their differences are not independent: the variance of the mean of k folds is taken as
 (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
 Learning 52 (2003).
@@ -8,13 +10,16 @@ Learning 52 (2003).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast, contrast, skewness_ratio
+from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval, mean_tails, moments
+from unrolled.reports.statistics.permutation import MOST, Permutations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +38,12 @@ class _ByError(Contrast):
         """Always false: see the class."""
         return False
 
+    @property
+    def _has_test(self) -> bool:
+        return not self.given_convergence and not self.lost and self.error > 0
+
     def _tails(self, mu: float) -> tuple[float, float]:
-        if self.given_convergence or self.lost or self.mean is None or not self.error > 0:
+        if not self._has_test or self.mean is None:
             return 1.0, 1.0
         t = (self.mean - mu) / self.error
         return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
@@ -56,10 +65,45 @@ class _ByError(Contrast):
 class Unpaired(_ByError):
     """An arm minus the baseline without pairs: `mean` is the difference of means, `sizes` are the two n.
 
-    It has no differences, wins or losses.
+    It has no differences, wins or losses. Its skewness is that of the side with the larger one.
     """
 
     sizes: tuple[int, int]
+    samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # the finite values of both sides
+
+    @cached_property
+    def _one_sample(self) -> Moments | None:
+        """The differences from a side without any spread, if one has none."""
+        arm, baseline = self.samples
+        if np.ptp(baseline) == 0:
+            return moments(arm - baseline[0])
+        return moments(arm[0] - baseline) if np.ptp(arm) == 0 else None
+
+    @cached_property
+    def _permutations(self) -> Permutations | None:
+        return Permutations(*self.samples) if min(map(len, self.samples)) <= MOST else None
+
+    def _tails(self, mu: float) -> tuple[float, float]:
+        of_welch = super()._tails(mu)
+        if not self._has_test:
+            return of_welch
+        if self._one_sample:
+            above, below = mean_tails(self._one_sample, mu)
+            return float(above), float(below)
+        other = self._permutations.tails(mu) if self._permutations else of_welch
+        return max(of_welch[0], other[0]), max(of_welch[1], other[1])
+
+    def _ends(self, alpha: float) -> tuple[float, float] | None:
+        of_welch = super()._ends(alpha)
+        if of_welch is None or self.mean is None:
+            return None
+        if self._one_sample:
+            low, high = mean_interval(self._one_sample, alpha)
+            return float(low), float(high)
+        if not self._permutations:
+            return of_welch
+        other = self._permutations.interval(alpha, self.mean, self.mean - of_welch[0])
+        return min(of_welch[0], other[0]), max(of_welch[1], other[1])
 
     @property
     def pairs(self) -> int:
@@ -101,8 +145,12 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         if error:
             df = sum(squares) ** 2 / sum(v**2 / (x.size - 1) for v, x in zip(squares, (a, b), strict=True))
     means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())} if a.size and b.size else {}
+    skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     known = {
         "sizes": (len(arm), len(baseline)),
+        "samples": (a, b),
+        "skewness": skewness,
+        "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
         "baseline_diverged": len(baseline) - b.size,
         "mean": means["arm_mean"] - means["baseline_mean"] if means else None,
@@ -110,6 +158,10 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         "df": df,
     }
     return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **known})
+
+
+def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
+    return float(moments(sample).skewness) if sample.size > 2 else None, sample.size
 
 
 def compare_folds(
