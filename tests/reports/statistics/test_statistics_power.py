@@ -1,26 +1,52 @@
-"""What a number of seeds can decide, held to scipy and statsmodels."""
+"""What a number of seeds can decide, held to scipy, statsmodels and a simulation of the test in use."""
 
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
+from simulations import simulate_stretch
 from statsmodels.stats.power import TTestPower
+from synthetic import four_errors
 
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.estimators import mean_interval, moments
 
 
-@pytest.mark.parametrize(("dz", "seeds"), [(0.5, 34), (1, 10), (1.5, 6)])  # statsmodels 0.15
-def test_the_seeds_that_decide_an_effect(dz: float, seeds: int) -> None:
+@pytest.mark.parametrize(("dz", "by_t", "seeds"), [(0.5, 34, 35), (1, 10, 12), (1.5, 6, 7)])  # statsmodels
+def test_the_seeds_that_decide_an_effect(dz: float, by_t: int, seeds: int) -> None:
+    assert power.t_power(dz, by_t) >= 0.8 > power.t_power(dz, by_t - 1)
     assert power.seeds_needed(dz) == power.seeds_needed(-dz) == seeds
 
 
 @pytest.mark.parametrize("dz", [0.05, 0.2, 0.8, 3.0])
-def test_seeds_needed_are_the_fewest_by_statsmodels_power(dz: float) -> None:
+def test_seeds_needed_are_the_fewest(dz: float) -> None:
     n = power.seeds_needed(dz, alpha=0.01)
-    at = TTestPower()
-    assert at.power(dz, n, 0.01) >= 0.8 > at.power(dz, n - 1, 0.01)
+    assert power.power(dz, n, 0.01) >= 0.8 > power.power(dz, n - 1, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("n", "family", "by_t"),
+    [(5, 1, 0.65), (10, 1, 0.73), (20, 1, 0.78), (5, 15, 0.54), (10, 15, 0.64), (20, 15, 0.73)],
+)
+def test_a_detectable_effect_is_detected_in_four_of_five_studies(n: int, family: int, by_t: float) -> None:
+    """And not in the fewer in which an independent simulation found the effect that t alone would detect."""
+    alpha, studies = 0.05 / family, 20_000
+    low, _ = mean_interval(moments(np.random.default_rng(n).standard_normal((studies, n))), alpha)
+    for effect, expected in (
+        (power.minimum_detectable_effect(n, alpha), 0.8),
+        (power.t_detectable_effect(n, alpha), by_t),
+    ):
+        found = float(np.mean(low + effect > 0))
+        assert found == pytest.approx(expected, abs=0.01 + four_errors(expected, studies))
+    assert power.power(power.minimum_detectable_effect(n, alpha), n, alpha) == pytest.approx(0.8, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "alpha"), [(7, 0.01), (9, 0.05), (12, 0.002), (30, 0.0005)])
+def test_the_stored_factors_are_what_a_simulation_gives(n: int, alpha: float) -> None:
+    assert power.stretch(n, alpha) == pytest.approx(simulate_stretch(n, alpha, 20_000, seed=1), rel=0.02)
+    assert 1 < power.stretch(10 * n, alpha) < power.stretch(n + 1, alpha)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30, 9000])
@@ -29,13 +55,13 @@ def test_seeds_needed_are_the_fewest_by_statsmodels_power(dz: float) -> None:
 def test_power_agrees_with_the_noncentral_t(n: int, alpha: float, dz: float) -> None:
     critical, shift = stats.t.isf(alpha / 2, n - 1), dz * math.sqrt(n)
     tails = stats.nct.sf(critical, n - 1, shift) + np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))
-    assert power.power(dz, n, alpha) == pytest.approx(tails, abs=1e-7)
+    assert power.t_power(dz, n, alpha) == pytest.approx(tails, abs=1e-7)
 
 
 @pytest.mark.parametrize("n", [5, 8, 10, 30])
-def test_the_detectable_effect_has_eighty_percent_power(n: int) -> None:
+def test_the_effect_that_t_detects_is_statsmodels(n: int) -> None:
     expected = TTestPower().solve_power(nobs=n, alpha=0.05, power=0.8)
-    assert power.minimum_detectable_effect(n) == pytest.approx(expected, rel=1e-5)
+    assert power.t_detectable_effect(n) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_huge_need_is_told_at_once() -> None:
@@ -54,8 +80,6 @@ def test_a_larger_family_detects_less_and_needs_more() -> None:
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
     one, many = (contrast(arm, baseline, delta=0.05, family=k) for k in (1, 12))
     assert one.sd is not None and one.mde is not None and many.mde is not None
-    assert one.mde == pytest.approx(
-        one.sd * TTestPower().solve_power(nobs=5, alpha=0.05, power=0.8), rel=1e-5
-    )
+    assert one.mde == pytest.approx(one.sd * power.minimum_detectable_effect(5))
     assert many.mde > one.mde
     assert (many.seeds_needed or 0) > (one.seeds_needed or 0) == power.seeds_needed(0.05 / one.sd)
