@@ -35,6 +35,7 @@ UNCOUNTED = {
     "imports.py": "finds the files of plug-ins",
     "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
+    "metric.py": "tells kinds and directions of metrics by their names",
     "machine.py": "reads the machine's facts",
     "nvidia.py": "reads the machine's facts",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
