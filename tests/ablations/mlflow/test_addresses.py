@@ -1,8 +1,10 @@
 """What is printed of a tracking address and of its errors."""
 
 import pytest
+from stub_plans import planned
 
 from unrolled.ablations.mlflow.database import one_line
+from unrolled.ablations.mlflow.writer import Writer
 
 
 @pytest.mark.parametrize(
@@ -12,12 +14,22 @@ from unrolled.ablations.mlflow.database import one_line
         "http://127.0.0.1:1/x#SECRET",
         "https://me:SECRET@127.0.0.1:1/x",
         "mysql://127.0.0.1:1/db?password=SECRET",
+        "http://127.0.0.1:1/?a=1&token=SECRET",
+        "http://127.0.0.1:1/x;token=SECRET",
+        "http://127.0.0.1:1/x?SECRET",
+        "http://me:a@SECRET/b@127.0.0.1:1/x",
     ],
 )
-def test_a_secret_in_an_address_is_printed_nowhere(address: str, command) -> None:
+def test_a_secret_in_an_address_is_printed_nowhere(
+    address: str, command, capsys: pytest.CaptureFixture[str]
+) -> None:
     flags = ("--experiment", "e", "--arm", "arm", "--metric", "acc=0.1")
     code, out, err = command("compare", f"mlflow:{address}", *flags)
     assert code == 2 and "127.0.0.1:1/" in err and "SECRET" not in out + err
+    writer = Writer(address)  # of `run`
+    writer.open(planned())
+    told = writer.finish() + "".join(capsys.readouterr())
+    assert "MLflow lacks" in told and "MLflow cannot be written" in told and "SECRET" not in told
 
 
 @pytest.mark.parametrize("address", ["mlflow.db", "ftp://u:SECRET@host", ""])
