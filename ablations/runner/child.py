@@ -75,6 +75,8 @@ def main(
     """Do the work and answer with the result, as canonical JSON. This is all that the process runs."""
     os.setsid()
     os.environ.update(environ)  # before torch looks for a GPU, which it does once
+    if os.environ.get(SAFE_PATH) == SAFE_PATH_OF_SERVER:
+        del os.environ[SAFE_PATH]  # a program needs its own folder on its module path
     # An open copy would keep the fork server alive after the driver.
     os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one may be pending from before setsid

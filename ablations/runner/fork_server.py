@@ -4,16 +4,12 @@ The server ends with the driver, however that ends. A trial notices that too, un
 interpreter's lock.
 """
 
-import os
 from contextlib import suppress
 
 import psutil
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.runner.child import SAFE_PATH, SAFE_PATH_OF_SERVER, end_group
-
-if os.environ.get(SAFE_PATH) == SAFE_PATH_OF_SERVER:
-    del os.environ[SAFE_PATH]  # a trial's program needs its own folder on its path
+from unrolled.ablations.runner.child import end_group
 
 
 def end_trials() -> None:

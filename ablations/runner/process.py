@@ -305,7 +305,7 @@ def _start_conditions(preload: list[str]) -> Iterator[None]:
     with _starting:
         _restart_fork_server(preload)
         # The tracker and the fork server are started by `python -c`, which would otherwise import a user's
-        # own types.py from the working folder. Trials do not inherit the variable: see `fork_server`.
+        # own types.py from the working folder. Trials do not inherit the variable: see `child`.
         safe_path = {child.SAFE_PATH: os.environ.get(child.SAFE_PATH) or child.SAFE_PATH_OF_SERVER}
         variables = {**ENVIRONMENT, **safe_path, run_folder.MARK: str(run_folder.folder())}
         main = sys.modules["__main__"]
