@@ -11,7 +11,7 @@ from unrolled.reports.statistics.wording import sentence
 
 WIDTH = 108  # columns of the screen
 _ROWS, _REASONS = 7, 8  # lines of each, so that all of it stays within 24 lines
-_HEADS = ("Δ [90 % interval]", "seeds", "verdict", "time ×")
+_HEADS = ("Δ [90 % interval]", "seeds", "verdict", "time × [interval] level")
 
 
 def screen(changes: BeforeAfter) -> str:
@@ -102,11 +102,9 @@ def _cells(arm: ArmChange, changes: BeforeAfter) -> tuple[str, ...]:
         delta, ends = changes.scale.cell_by(c.estimate, sign=True), c.interval(ALPHA, sides=1)
         delta += f" {changes.scale.cell_ends(ends)}" if ends else ""
         word = f"{arm.verdict.symbol} {arm.verdict.text}"
-    time = (
-        f"{number(arm.speed_ratio.ratio, 3)} {interval(arm.speed_ratio.interval, 3)}"
-        if arm.speed_ratio
-        else "–"
-    )
+    time = "–"
+    if ratio := arm.speed_ratio:
+        time = f"{number(ratio.ratio, 3)} {interval(ratio.interval, 3)} {ratio.interval.percent}"
     return "✗" if arm.faults else "✓", short(arm.name, 22), delta, str(c.pairs) if c else "–", word, time
 
 

@@ -154,9 +154,10 @@ def seen_data(c: Comparison) -> str:
         return ""
     first, n = max(max(c.design.seeds) + 1, c.design.fresh), len(c.design.seeds)
     contrasts = plural(len(c.rows_to_decide), "contrast")
+    whose = "its claim is" if len(seen) == 1 else "their claims are"
     return (
-        f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: their claims "
-        f"are exploratory. Fresh seeds confirm: --seeds {first}-{first + n - 1}"
+        f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: {whose} "
+        f"exploratory. Fresh seeds confirm: --seeds {first}-{first + n - 1}"
     )
 
 

@@ -163,7 +163,7 @@ def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_th
 def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_screen_and_its_line(tmp_path):
     c = compare(looked(seen={"strong": 12}))
     told = "The results of 1 of 3 contrasts had been seen when this plan was declared: "
-    assert seen_data(c) == f"{told}their claims are exploratory. Fresh seeds confirm: --seeds 40-79"
+    assert seen_data(c) == f"{told}its claim is exploratory. Fresh seeds confirm: --seeds 40-79"
     text = text_of(render(c, tmp_path))
     assert told in text.partition("Arm")[0] and "after results of both sides of 1 of its 3 contrasts" in text
     assert [x.row.arm.name for x in claims(c) if x.row.exploratory] == ["strong"]

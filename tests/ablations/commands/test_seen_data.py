@@ -52,9 +52,7 @@ def told(plan, ledger):
     return seen_data(compare_plan(plan, read(plan, ledger)))
 
 
-SAID = (
-    "The results of 1 of 1 contrast had been seen when this plan was declared: their claims are exploratory. "
-)
+SAID = "The results of 1 of 1 contrast had been seen when this plan was declared: its claim is exploratory. "
 
 
 @pytest.fixture
