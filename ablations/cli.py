@@ -138,6 +138,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `unrolled plan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as error:  # a word whose bytes are no text, as of a name in Latin-1
+        around = error.object[max(0, error.start - 40) : error.end + 40]
+        print(f"unrolled: {around!a}: is not UTF-8; rename it", file=sys.stderr)
+        return 2
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
         print(f"unrolled: {_short(error)}; {cure}", file=sys.stderr)

@@ -16,7 +16,16 @@ from unrolled.ablations.study.errors import error_context, shown
 from unrolled.ablations.study.functions import function_tables
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Arm, Study
-from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile, check, parse, read, shipped
+from unrolled.ablations.study.study_file import (
+    ArmTable,
+    DesignTable,
+    StudyFile,
+    check,
+    check_texts,
+    parse,
+    read,
+    shipped,
+)  # fmt: skip
 from unrolled.ablations.study.trainer import Settings, Trainer, title
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, require, suggestion, visible
@@ -40,10 +49,7 @@ def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     """
     path, text = read(str(name_or_path))
     with error_context(path):
-        try:
-            return _study(_placed(parse(text), Path(path).parent), path, confirmed)
-        except RecursionError as error:
-            raise BadInput("is nested too deeply", cure="a study needs four levels") from error
+        return _study(_placed(parse(text), Path(path).parent), path, confirmed)
 
 
 def _placed(file: StudyFile, folder: Path) -> StudyFile:
@@ -90,6 +96,7 @@ def override(
     """
     fixed = {} if seeds is None else {"seeds": seeds_.seeds(seeds), "looks": None}
     with error_context("--set"):
+        check_texts(dict(sets))
         changed = study.file.model_copy(update={**fixed, **_changed(study.file, sets)})
     with error_context(study.path):
         return _study(changed, study.path, confirmed)
@@ -174,6 +181,8 @@ def trainer_of(file: StudyFile) -> Trainer:
         return chapter
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
     program = ProgramSettings(file.program, file.baseline, reduction)
+    with error_context("[baseline]"):
+        program.check_baseline()
     with error_context("[program]"):
         program.check()
     return program

@@ -1,7 +1,7 @@
 """The settings of a user's program or function, and its trials: its `Trainer`."""
 
-import math
 import re
+import sys
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,6 +30,19 @@ class ProgramSettings:
     baseline: Mapping[str, Any]
     reduction: Mapping[str, str]  # metric → what counts of it, where that is not its last value
 
+    def check_baseline(self) -> None:
+        """Raise BadInput for a setting that is neither a number nor a string nor a boolean."""
+        for name, value in self.baseline.items():
+            cure = ""
+            if isinstance(value, Mapping):
+                cure = f'a name with a dot stands in quotes: "{name}.{next(iter(value), "")}" = …'
+            if isinstance(value, list):
+                cure = (
+                    f"write a setting for each of its values, and name them in `run`: {{{name}1}} {{{name}2}}"
+                )
+            rule = "should be a number, a string or a boolean"
+            require(isinstance(value, Scalar), rule, key=f"{name} = {shown(value)}", cure=cure)
+
     def check(self) -> None:
         """Raise BadInput for a table that names no program, and where template and baseline differ."""
         for key in ("run", "metrics"):
@@ -37,6 +50,8 @@ class ProgramSettings:
             require(alone, "stands beside `function`", key=key, cure="keep one of them")
         self._check_files()
         if self.table.function:
+            named = re.fullmatch(r"\w+(\.\w+)*:\w+", self.table.function)
+            require(named, "is no module:name", key="function", cure='write function = "train:main"')
             return
         require(self.table.run, "is missing", key="run", cure='write run = "python train.py --seed {seed}"')
         fields = fields_of("run", split(self.table.run))
@@ -206,7 +221,8 @@ class ProgramSettings:
         elif isinstance(usual, str):
             require(isinstance(value, str), "should be a string, as in [baseline]", key=place)
         else:
-            require(number and math.isfinite(value), "should be a finite number", key=place)
+            finite = number and abs(value) <= sys.float_info.max
+            require(finite, "should be a finite number", key=place)
         if isinstance(usual, float):
             return float(value)
         return int(value) if isinstance(value, float) and value.is_integer() else value  # 1.0 is 1

@@ -1,7 +1,7 @@
 """A study's file: where it is found, how it is read, which tables and keys it may have."""
 
-import math
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from importlib import resources
@@ -27,6 +27,9 @@ from unrolled.bench.metric import Kind, Metric
 
 LARGEST = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
+DEEPEST = 10
+"""Levels of tables and arrays that a study may have."""
+FOUR_LEVELS = "a study needs four levels"
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Patterns = Annotated[tuple[str, ...], Field(strict=False)]
@@ -122,12 +125,13 @@ has a contrast of its own only where it names one itself, which may be the basel
 
 def _check_delta(value: Any) -> float | str:
     """A number above 0, or a share in per cent. Raises ValueError."""
-    share = isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)? ?%", value)
+    share = isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%", value)
     if not share and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError('should be a number, or a share such as "5%"')
-    if not 0 < (number := float(value.rstrip("% ") if share else value)) < math.inf:
+    number = float(value.rstrip("% ")) if share else value
+    if not 0 < number <= sys.float_info.max:
         raise ValueError("should be more than 0" if number <= 0 else "should be a finite number")
-    return str(value) if share else number
+    return str(value) if share else float(number)
 
 
 def _check_value(value: Any) -> Any:
@@ -303,23 +307,42 @@ def read(name: str) -> tuple[str, str]:
 
 def check(keys: Mapping[str, Any]) -> StudyFile:
     """The keys of a study's file, checked. Raises BadInput, naming the key."""
+    check_texts(keys)
     try:
         return StudyFile.model_validate(keys)
     except ValidationError as error:
         raise explain(error, _TABLES) from error
 
 
+def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
+    """Raise BadInput, naming the key, for a NUL, for what UTF-8 cannot write, and for deep nesting."""
+    require(len(place) <= DEEPEST, "is nested too deeply", key=".".join(place[:4]), cure=FOUR_LEVELS)
+    if isinstance(value, str) and (wrong := re.search("[\0\ud800-\udfff]", value)):
+        rule = f"has the character U+{ord(wrong[0]):04X}, which no text has"
+        raise BadInput(rule, key=".".join(place), cure="take it out")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            check_texts(key, (*place, ascii(key)))
+            check_texts(inner, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            check_texts(inner, (*place, str(index)))
+
+
 def parse(text: str) -> StudyFile:
     """A study's text, checked. Raises BadInput, naming the line or the key."""
     try:
-        return check(tomllib.loads(f"{text}\n"))  # with a line end every error has a line
-    except tomllib.TOMLDecodeError as error:
+        keys = tomllib.loads(f"{text}\n")  # with a line end every error has a line
+    except RecursionError as error:
+        raise BadInput("is nested too deeply", cure=FOUR_LEVELS) from error
+    except ValueError as error:  # also for an integer of 5,000 digits
         where = re.search(r"\(at line (\d+)", str(error))
         line = f"line {where[1]}: " if where else ""
         if where and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
             repeated = text.split("\n")[int(where[1]) - 1].strip()
             raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
         raise BadInput(f"{line}is not TOML: {error}") from error
+    return check(keys)
 
 
 def name_in(path: str) -> str:

@@ -14,6 +14,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_files import Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
+LARGEST_STEP = 2**53  # a row of a further one, or of NaN, is no point
 
 
 @dataclass
@@ -43,7 +44,9 @@ class ReportedMetrics:
         if self._rows:
             with self._rows.open("a", encoding="utf-8") as rows:
                 print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=rows)
-        step = next((numbers[name] for name in STEPS if name in numbers), None)
+        step = next(
+            (numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP), None
+        )
         for name, value in numbers.items():
             if name not in STEPS:
                 self.last[name] = value

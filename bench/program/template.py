@@ -10,7 +10,7 @@ from unrolled.bench.trial import Scalar
 
 PLACES = "seed", "out"  # names that every template may use beside those of the settings
 
-_FIELD = re.compile(r"\{([\w-]+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
+_FIELD = re.compile(r"\{([\w.-]+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
 
 
 class Field(NamedTuple):
@@ -21,12 +21,14 @@ class Field(NamedTuple):
 
 
 def fields_of(key: str, words: Iterable[str]) -> list[Field]:
-    """The names in braces in the words of a key. Raises BadInput for a brace that belongs to none."""
+    """The names in braces in the words of a key. Raises BadInput for a brace that has no name."""
     fields = []
     for word in words:
         for match in _FIELD.finditer(word):
-            rule = f"a brace of {word!r} belongs to no {{name}}"
-            require(match[0] not in "{}", rule, key=key, cure="write {{ or }} for a brace")
+            if match[0] in "{}":
+                rule = f"a brace in {word!r} has no name of a setting: letters, digits, `_`, `-` and `.`"
+                cure = "write {name} for a setting's value, and {{ or }} for a brace"
+                raise BadInput(rule, key=key, cure=cure)
             if match[1]:
                 fields.append(Field(match[1], match[2] is not None))
     return fields

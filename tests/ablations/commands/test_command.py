@@ -156,6 +156,10 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["run", "small.toml", "--out", "text.txt"], "--out text.txt: cannot be written"),
         (["run", "small.toml", "--set", "corpus='a\nb\x1b.txt'"], "corpus a b␛.txt: No such file"),
         (["show", "models", "--plugin", "."], "plug-in .: is no Python file"),
+        *(
+            (words, "is not UTF-8; rename it")
+            for words in (["show", "\udcff"], ["run", "small.toml", "--plugin", "\udcff.py"])
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, command):

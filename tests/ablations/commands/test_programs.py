@@ -255,6 +255,14 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("[program]", "[program]\nkeep = ['/tmp/*.pt']"), "[program]: keep"),
         (("[program]", "[program]\nkeep = ['']"), "[program]: keep"),
         (("[program]", "[program]\nfunction = 'train:main'"), "[program]: run"),
+        (("[program]\nrun = ", "[program]\nfunction = 'train'\n# "), "[program]: function"),
+        (("{dropout}", "{drop out}"), "[program]: run"),
+        (("dropout = 0.0", "dropout = [0.0, 0.1]"), "[baseline]: dropout = [0.0, 0.1]"),
+        (("dropout = 0.0", "dropout.low = 0.0"), '[baseline]: dropout = {"low": 0.0}'),
+        (("dropout = 0.0", "dropout = 1979-05-27"), "[baseline]: dropout = 1979-05-27"),
+        (("dropout = 0.0", f"dropout = {'9' * 400}"), "[baseline]: dropout = 999"),
+        (("dropout = [0.5]", f"dropout = [{'9' * 400}]"), "dropout = 999"),
+        (("{seed}", "{seed} \\u0000"), "program.run"),
         (("dropout = [0.5]", "drop = [0.5]"), "'drop'"),
         (("dropout = [0.5]", "dropout = ['much']"), 'dropout = "much"'),
         (("deep = [true]", "deep = [1]"), "deep = 1"),
@@ -271,7 +279,7 @@ def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
     folder = project(tmp_path / "project", study=STUDY.replace(*change))
     for word in ("plan", "run"):
         done = call(folder, word, "mine.toml")
-        assert done.returncode == 2 and f": {key}: " in done.stderr
+        assert done.returncode == 2 and f": {key}" in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "project" / "results" / "trials").exists()
 
 

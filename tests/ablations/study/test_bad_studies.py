@@ -10,7 +10,7 @@ import pytest
 from unrolled.ablations.options import parse_set
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.chapter import DEFAULTS, resolve
-from unrolled.ablations.study.loading import load, override
+from unrolled.ablations.study.loading import declare, load, override
 from unrolled.ablations.study.seeds import seeds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput
@@ -73,6 +73,15 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (b"name = '\xff'", "byte 8 is not UTF-8"),
         ("a = " + "[" * 5000, "is nested too deeply"),
         (LM6 + "lr." + "a." * 5000 + "b = 1", "is nested too deeply"),
+        (LM6 + "lr." + "a." * 20 + "b = 1", "baseline.lr.a.a: is nested too deeply"),
+        (LM6 + f"epochs = {'9' * 5000}", "is not TOML: Exceeds the limit (4300 digits)"),
+        (LM6 + f"epochs = {'9' * 400}", "epochs = 999"),
+        (LM6 + r'corpus = "a\u0000b"', "baseline.corpus: has the character U+0000, which no text has; take"),
+        (LM6 + r'"a\u0000b" = 1', r"baseline.'a\x00b': has the character U+0000"),
+        (LM6 + "lr = 1979-05-27", "[baseline]: lr = 1979-05-27: should be a number"),
+        (LM6 + '"ключ" = 1', "[baseline]: 'ключ': unknown setting"),
+        (TOP.format(f"metrics = [{{ name = 'valid_loss', delta = {'9' * 400} }}]"), "should be a finite num"),
+        (TOP.format("metrics = [{ name = 'valid_loss', delta = '٥%' }]"), 'should be a number, or a share'),
         # values at the top, whose types and ranges test_every_field tries
         (
             HEAD + "metrics = [{ name = 'valid_loss', delta = 0 }]\n[baseline]\nmodel = 'lm6'",
@@ -249,6 +258,22 @@ def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.Monk
     assert load("gru", confirmed=True).plan_hash == gru.plan_hash
 
 
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ({"about": "a\ud800"}, "about"),
+        ({"baseline": {"model": "lm1", "\ud800": 1}}, r"baseline.'\ud800'"),
+        ({"one_at_a_time": {"corpus": ["a", "\0"]}}, "design.one_at_a_time.corpus.1"),
+        ({"arm": [{"name": "\udcff", "set": {"lr": 0.1}}]}, "arm.0.name"),
+        ({"metrics": [{"name": "\ud800", "delta": 1}]}, "metrics.0.name"),
+    ],
+)
+def test_a_character_that_is_no_text_is_refused_by_its_key(keys: dict[str, Any], key: str) -> None:
+    with pytest.raises(BadInput) as refusal:
+        declare("mine", **{"baseline": {"model": "lm1"}, **keys})
+    assert (refusal.value.place, refusal.value.key) == ("study 'mine'", key)
+
+
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(BadInput, match="is not a regular file; give the path of a"):
@@ -278,6 +303,7 @@ def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
         ([("lr", [1e-3, -1])], "lr = -1"),
         ([("lr", [1e-3, float("nan")])], "lr = nan"),
         ([("lr", [])], "no value for lr"),
+        ([("corpus", ["a\udcff"])], "corpus.0: has the character U+DCFF"),
         ([("window", [16]), ("detach_every", [4, 5])], "detach_every = 5"),
         ([("lr", [1e-3]), ("lr", [1e-2])], "lr is given twice; write its values side by side: lr=0.001,0.01"),
     ],

@@ -41,6 +41,12 @@ def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
     assert found.curves == {"loss": {1.0: 3.0, 2.0: 2.0}} and found.last == {"loss": 2.0}
 
 
+@pytest.mark.parametrize("step", [math.nan, math.inf, 1e300, "a", None, [1]])
+def test_a_row_whose_step_is_no_place_on_a_curve_counts_as_the_last_value(step: object) -> None:
+    found = told({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
+    assert found.last["loss"] == 1.0 and found.curves == {"loss": {1: 2.0}}
+
+
 def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
     found = told(
         *({"epoch": i, "loss": x} for i, x in enumerate([4.0, 1.0, math.inf, 2.0, 3.0])), {"acc": 5.0}

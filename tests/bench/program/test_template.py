@@ -33,15 +33,17 @@ def test_an_empty_string_is_a_word() -> None:
 
 
 def test_the_names_of_a_template_are_known_with_their_kind() -> None:
-    found = fields_of("run", split("run --lr {learning-rate} {tie?--tie:} --{{x}}"))
-    assert found == [Field("learning-rate", False), Field("tie", True)]
+    found = fields_of("run", split("run --lr {learning-rate} {model.tie?--tie:} --{{x}}"))
+    assert found == [Field("learning-rate", False), Field("model.tie", True)]
 
 
 def test_a_path_is_filled_in_as_a_whole() -> None:
     assert fill_word("{out}/my file.csv", {"out": "a b"}) == "a b/my file.csv"
 
 
-@pytest.mark.parametrize("template", ["run {lr", "run lr}", "run {l r}", "run 'a", "", "run {tie?yes}"])
+@pytest.mark.parametrize(
+    "template", ["run {lr", "run lr}", "run {l r}", "run {}", "run {l[0]}", "run 'a", "", "run {tie?yes}"]
+)
 def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
     with pytest.raises(BadInput) as refusal:
         fields_of("run", split(template))
