@@ -99,6 +99,8 @@ class PlanOptions(PlaceOptions):
     """human-numbers, bible, or the path of a UTF-8 text."""
     device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
     """auto (the default) keeps the device of a stored plan and otherwise chooses the faster one."""
+    to_the_end: bool = False
+    """Give seeds also to contrasts that are unlikely to be decided by the last look."""
     yes: bool = False
     """Allow more than 10,000 trials."""
 

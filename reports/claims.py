@@ -161,6 +161,18 @@ def seen_data(c: Comparison) -> str:
     )
 
 
+def futile_contrasts(c: Comparison) -> str:
+    """A sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
+    names = [row.arm.name for row in c.rows_to_decide if row.verdict and row.verdict.futile]
+    if not names:
+        return ""
+    are = "is" if len(names) == 1 else "are"
+    return (
+        f"{plural(len(names), 'contrast')} {are} given up, as a verdict by {max(c.design.looks)} seeds is "
+        f"unlikely: {listed_up_to(names, 3)}; run again with --to-the-end to go on"
+    )
+
+
 def magnitude(v: Verdict) -> float:
     """The absolute difference."""
     return abs(v.contrast.estimate or 0.0)

@@ -65,7 +65,7 @@ class ComparedArm:
     has_contrast_to_decide: bool = False  # the A/A check has none
     copied: bool = False  # it ignores its seed: one run, which every seed repeats
     decided: bool = False  # by the study's first metric
-    blocked_reason: str = ""  # why its contrast cannot be decided, such as "seed 3 failed"
+    blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
     proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
 
     @property

@@ -19,6 +19,7 @@ from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions, decide
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
+from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -55,9 +56,12 @@ def decide_contrasts(
     arms = {arm.name: arm for arm in design.arms}
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
+    futility = 0.0 if design.to_the_end else BOUND
+    declared, exploratory = ([n for n in named if arms[n].exploratory is x] for x in (False, True))
     families = [
-        _look_by_look([n for n in named if arms[n].exploratory is exploratory], lost, values, design, adjust)
-        for exploratory, adjust in ((False, holm), (True, benjamini_hochberg))
+        _look_by_look(declared, lost, values, design, holm, futility),
+        # none of these is futile: that is predicted for the steps of Holm
+        _look_by_look(exploratory, lost, values, design, benjamini_hochberg, 0.0),
     ]
     return Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
@@ -83,7 +87,12 @@ def _explain_lost(
 
 
 def _look_by_look(
-    family: Sequence[str], lost: Mapping[str, dict[Any, str]], values: Values, design: Design, adjust: Any
+    family: Sequence[str],
+    lost: Mapping[str, dict[Any, str]],
+    values: Values,
+    design: Design,
+    adjust: Any,
+    futility: float,
 ) -> Decisions[str]:
     """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
     bases, arms = design.bases, {arm.name: arm for arm in design.arms}
@@ -96,6 +105,7 @@ def _look_by_look(
         equal={name: equal_seeds(arms[name], arms[bases[name]], values, design) for name in family},
         adjust=adjust,
         rule=design.decide,
+        futility=futility,
     )
 
 

@@ -170,6 +170,7 @@ def _answer(c: Comparison) -> dict[str, Any]:
             for view in best.per_metric
         ],
         "standing": claims.standing(best),
+        "futile": claims.futile_contrasts(c),
         "seen_data": claims.seen_data(c),
         "attempts": declaration.count_attempts(c),
         "tally": claims.tally(c),

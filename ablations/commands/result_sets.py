@@ -30,8 +30,8 @@ from unrolled.reports.before_after import ResultSet
 from unrolled.reports.before_after_arms import WAITING
 
 _ASKED = (
-    *("study", "question", "about", "metrics", "seeds", "looks", "decide", "hash", "command", "trainer"),
-    "varying",
+    *("study", "question", "about", "metrics", "seeds", "looks", "decide", "to_the_end"),
+    *("hash", "command", "trainer", "varying"),
 )
 """The parts of a plan that are read, beside its arms."""
 _MISREAD = "is damaged, or of no known format", "run its study again"

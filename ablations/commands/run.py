@@ -96,6 +96,7 @@ def _run_study(
     with ledger.lock_study(study.name):
         device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {device}", flush=True)
+        study = stored_plans.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
@@ -184,6 +185,7 @@ def _print_outcome(
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
     from unrolled.reports.claims import (  # scipy: most of a second, so not before training
+        futile_contrasts,
         mixed_machines,
         not_deterministic,
         seen_data,
@@ -197,9 +199,8 @@ def _print_outcome(
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
-    sentences = [
-        remark(comparison) for remark in (mixed_machines, not_deterministic, seen_data, count_attempts)
-    ]
+    writers = futile_contrasts, mixed_machines, not_deterministic, seen_data, count_attempts
+    sentences = [write(comparison) for write in writers]
     attempts = earlier_attempts(comparison)
     more = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
     remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *more)]

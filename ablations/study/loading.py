@@ -149,6 +149,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
         study = load(given, confirmed=options.yes) if isinstance(given, str) else given
         if options.seeds is not None or sets:
             study = override(study, options.seeds, sets, confirmed=options.yes)
+        study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
         if study.name != given and study.name in shipped():
             message = (
                 f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
@@ -203,7 +204,7 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
     metrics = tuple(metric.metric for metric in arms[0].trainer.metrics(file.metrics))
-    told = {key: getattr(file, key) for key in ("name", "question", "about", "decide")}
+    told = {key: getattr(file, key) for key in ("name", "question", "about", "decide", "to_the_end")}
     return Study(
         metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told
     )

@@ -102,7 +102,8 @@ class Plan:
     results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the two.
     `nondeterminism` is by how much two runs of one trial of a program's baseline differ, by each judged
     quality: {} if in none, None before this was measured. `varying` are the other metrics in which they
-    differ.
+    differ. `to_the_end` may be set later, and is no part of `hash`: it makes no claim that the plan would not
+    make without it.
     """
 
     study: str
@@ -126,6 +127,7 @@ class Plan:
     earlier: tuple[Declaration, ...] = ()
     device: str = "cpu"
     decide: str = "direction"
+    to_the_end: bool = False
     nondeterminism: Mapping[str, float] | None = None
     varying: tuple[str, ...] = ()
 
@@ -208,7 +210,7 @@ class Plan:
             yield *arm_and_seed[id], self.judge_result(result)
 
 
-_COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "trainer")
+_COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "to_the_end", "trainer")
 
 
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:

@@ -69,6 +69,15 @@ def ships(plan: Plan) -> bool:
     return plan.study in shipped() and plan.hash == load(plan.study).plan_hash
 
 
+def keep_to_the_end(study: Study, ledger: Ledger) -> Study:
+    """The study, which goes on to the last look if its stored plan does, so that no verdict is taken back."""
+    with suppress(BadInput):
+        before = _read(path_of(ledger, study.name))
+        if before and before.to_the_end and before.hash == study.plan_hash:
+            return replace(study, to_the_end=True)
+    return study
+
+
 def latest_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
     """The stored plan of a study, or None. A plan that cannot be read is set aside."""
     path = path_of(ledger, study)

@@ -75,7 +75,8 @@ class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
     The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may, and `decide` is
-    what it decides: "direction" or "size". `searches` are each tuned arm at each level, if the study tunes.
+    what it decides: "direction" or "size". With `to_the_end` contrasts that are unlikely to be decided go on
+    to the last look. `searches` are each tuned arm at each level, if the study tunes.
     `file` is the parsed study file, which `override` changes.
     """
 
@@ -86,6 +87,7 @@ class Study:
     seeds: tuple[int, ...]
     looks: tuple[int, ...]
     decide: str
+    to_the_end: bool
     arms: tuple[Arm, ...]
     searches: tuple[Arm, ...]
     path: str

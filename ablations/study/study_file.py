@@ -226,6 +226,8 @@ class StudyFile(Table):
     decide: Literal["direction", "size"] = "direction"
     """what has to be known before a contrast gets no more seeds: whether the arm is better, worse or the
     same within δ (`"direction"`), or also whether a difference is more or less than δ (`"size"`)"""
+    to_the_end: bool = False
+    """gives seeds up to the last look also to a contrast that is unlikely to be decided by then"""
     aa: bool = False
     """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""

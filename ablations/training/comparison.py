@@ -89,7 +89,7 @@ class Points(Sequence[tuple[float, float]]):
 def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     """The data of a plan's report: its results, arm by arm."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide")
+    asked = ("study", "question", "about", "metrics", "seeds", "looks", "decide", "to_the_end")
     copied = (*asked, "planned", "command", "ships")
     results = {id: plan.judge_result(result) for id, result in results.items()}
     attempts = {arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.attempts.items()}

@@ -1,6 +1,6 @@
-"""The verdicts of contrasts that get seeds until they are decided, look by look.
+"""The verdicts of contrasts that get seeds until they are decided or futile, look by look.
 
-A pure function of the study and its results: at look k it reads the first n_k seeds of what is still open,
+A pure function of the study and its results: at look k it reads the first n_k seeds of what still gets seeds,
 and nothing beyond. A study that is resumed, replayed or trained in another order comes to the same end.
 """
 
@@ -9,9 +9,14 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+import numpy as np
+
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
+from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
+from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.verdicts import Direction, Verdict, verdict
 
@@ -68,6 +73,7 @@ def decide(
     equal: Mapping[Key, Collection[int]] | None = None,
     adjust: Adjust = holm,
     rule: str = "direction",
+    futility: float = 0.0,
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
@@ -77,7 +83,14 @@ def decide(
     on which both sides of a contrast are known to have computed the same. A look is evaluated when every
     other open contrast has all of its seeds. What is decided keeps its verdict; by the rule "size" a
     direction decides once its size is settled. The other metrics are judged at the looks of the first, in
-    families of their own. Raises ValueError without metrics, or with fewer seeds than the last look.
+    families of their own.
+
+    A contrast is futile if, after a look, its chance to be decided by the last look is below `futility`. It
+    gets no more seeds and stays in the family with its p, and may still be decided when Holm's step is a
+    milder one. This takes claims away and makes none, so that the error rates do not depend on it: a study
+    may be judged again with another bound, 0 among them, once it has the seeds for that.
+
+    Raises ValueError without metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
@@ -85,18 +98,27 @@ def decide(
     tracks = {m: {name: _Track(walk.contrast_at(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
     current = _judge(first, adjust)
+    futile: dict[Key, str] = {}
     completed = 0
     while completed < len(looks.numbers):
-        waiting = [n for n, v in current.items() if not v.decided and not walk.blocked_reason(n, completed)]
+        waiting = [
+            name
+            for name, v in current.items()
+            if not v.decided and name not in futile and not walk.blocked_reason(name, completed)
+        ]
         if not waiting or not all(walk.complete(name, completed) for name in waiting):
             break
         walk.take_look(tracks, waiting, completed)
         judged = _judge(first, adjust)
-        current |= {name: replace(judged[name], decided=_decides(judged[name], rule)) for name in waiting}
+        for name in (*waiting, *futile):
+            current[name] = replace(judged[name], decided=_decides(judged[name], rule))
         completed += 1
+        futile = {name: reason for name, reason in futile.items() if not current[name].decided}
+        if futility and completed < len(looks.numbers):
+            futile |= _find_futile({name: current[name] for name in waiting}, rule, futility)
     by_metric = {metrics[0].name: {name: replace(v, rule=rule) for name, v in current.items()}}
     by_metric |= {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
-    return walk.decisions(current, by_metric, completed)
+    return walk.decisions(current, by_metric, completed, futile)
 
 
 @dataclass(frozen=True)
@@ -144,16 +166,17 @@ class _Walk(Generic[Key]):
         current: Mapping[Key, Verdict],
         by_metric: Mapping[str, Mapping[Key, Verdict]],
         completed: int,
+        futile: Mapping[Key, str],
     ) -> Decisions[Key]:
         """The state after so many looks; `current` has the verdicts by the first metric."""
         next_look = min(completed, len(self.looks.numbers) - 1)
         seeds = self.looks.numbers[next_look] if completed == next_look else 0
         verdicts, requested = {}, {}
         for name, v in current.items():
-            why = "" if v.decided else self.blocked_reason(name, next_look)
+            why = "" if v.decided else futile.get(name) or self.blocked_reason(name, next_look)
             requested[name] = 0 if v.decided or why else seeds
             verdicts[name] = {
-                metric: replace(by_name[name], decided=v.decided, blocked_reason=why)
+                metric: replace(by_name[name], decided=v.decided, blocked_reason=why, futile=name in futile)
                 for metric, by_name in by_metric.items()
             }
         return Decisions(verdicts=verdicts, seeds_requested=requested, looks_taken=completed)
@@ -180,6 +203,34 @@ class _Walk(Generic[Key]):
 def _decides(v: Verdict, rule: str) -> bool:
     """Whether a verdict ends its contrast."""
     return v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
+
+
+def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> dict[Key, str]:
+    """The open contrasts that are futile, each with the number of seeds that would decide it, in words.
+
+    Contrasts that are judged by signs are not among them: diverged and lost pairs are not predicted.
+    """
+    candidates = {}
+    for name, v in verdicts.items():
+        c = v.contrast
+        if v.decided or c.by_signs or c.pairs < FEWEST_SEEDS:
+            continue
+        test = LastLook(
+            looks=c.look.looks,
+            delta=c.delta,
+            alpha=v.difference.alpha,
+            alpha_same=v.equivalence.alpha,
+            until_size=rule == "size",
+        )
+        candidates[name] = test, Moments(c.pairs, *map(np.asarray, (c.mean, c.sd, c.skewness)))
+    seeds = find_futile(candidates, bound)
+    return {name: _describe_seeds(number, verdicts[name]) for name, number in seeds.items()}
+
+
+def _describe_seeds(number: int | None, v: Verdict) -> str:
+    """A phrase on the number of seeds that would decide a contrast, in two significant digits."""
+    about = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
+    return f"{about} seeds would {'settle its size' if v.claims else 'decide it'}"
 
 
 def _judge(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:

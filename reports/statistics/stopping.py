@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval, moments
+from unrolled.reports.statistics.futility import LastLook
 from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
 
@@ -22,17 +23,18 @@ _HALVINGS = 24  # of the range in which an estimate is sought
 
 @dataclass(frozen=True)
 class Expected:
-    """The mean number of seeds of a contrast, and its chance of being decided."""
+    """The expected number of seeds of a contrast by the last look, and the chances that it is decided."""
 
     seeds: float
     decided: float
+    right: float  # that it is decided, and that the decision is true
+    reach: tuple[float, ...]  # the chance that it gets the seeds of each look
 
 
 class _Seen(NamedTuple):
     """What a look sees of simulated contrasts, in SDs: means and the ends of both intervals, (STUDIES,)."""
 
-    n: int
-    mean: Floats
+    moments: Moments
     low: Floats
     high: Floats
     inner_low: Floats  # of the interval that shows equivalence
@@ -45,29 +47,77 @@ class _Seen(NamedTuple):
         if until_size:
             settled = (low > delta) | (high < -delta) | ((low > -delta) & (high < delta))
         same = (self.inner_low + effect > -delta) & (self.inner_high + effect < delta)
-        enough = self.n >= FEWEST_SEEDS
+        enough = self.moments.n >= FEWEST_SEEDS
+        same &= ~((low > 0) | (high < 0))
         return enough & settled & (low > 0), enough & settled & (high < 0), enough & same
+
+    def right(self, effect: float, delta: float, until_size: bool) -> Flags:
+        """Which contrasts stop with a true decision: its direction or, as the same, its size.
+
+        Until sizes are settled, the size of a direction has to be true as well. At a true difference of δ no
+        size is.
+        """
+        higher, lower, same = self.stops(effect, delta, until_size)
+        direction = higher if effect > 0 else lower if effect < 0 else np.zeros(STUDIES, bool)
+        if until_size:
+            more = (self.low + effect > delta) | (self.high + effect < -delta)
+            direction = direction & (more if abs(effect) > delta else ~more & (abs(effect) < delta))
+        return direction | (same & (abs(effect) < delta))
 
 
 @lru_cache(maxsize=1024)
 def expected(
-    looks: Looks, *, sd: float, delta: float, effect: float, family: int = 1, until_size: bool = False
+    looks: Looks,
+    *,
+    sd: float,
+    delta: float,
+    effect: float,
+    family: int = 1,
+    until_size: bool = False,
+    futility: float = 0.0,
 ) -> Expected:
     """For a true difference, and the SD of the pairs' differences, both in the unit of δ; pairs are normal.
 
-    The contrast is judged at .05/family, Holm's first step, so that both numbers err on the side of caution;
-    with `until_size` it goes on until a difference is shown to be more or less than δ. Raises ValueError
-    unless sd, δ and the family are positive.
+    The contrast is judged at .05/family, Holm's first step, so that seeds err on the high side and chances on
+    the low one; with `until_size` it goes on until a difference is shown to be more or less than δ. It gets
+    no more seeds at a look after which its chance to be decided is below `futility`, if the other contrasts
+    of the family are as it is. Raises ValueError unless sd, δ and the family are positive.
     """
     if not (sd > 0 and delta > 0 and family > 0):
         raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family}")
-    undecided, seeds, before = np.ones(STUDIES, bool), 0, 0
-    for seen in _simulate(looks, ALPHA / family, ALPHA / family):
-        seeds += (seen.n - before) * int(undecided.sum())
-        before = seen.n
-        higher, lower, same = seen.stops(effect / sd, delta / sd, until_size)
-        undecided &= ~(higher | lower | same)
-    return Expected(seeds / STUDIES, float(1 - undecided.mean()))
+    effect, delta, alpha = effect / sd, delta / sd, ALPHA / family
+    test = LastLook(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
+    going, different, same = np.ones(STUDIES, bool), np.zeros(STUDIES, bool), np.zeros(STUDIES, bool)
+    right, reach = 0, []
+    for seen in _simulate(looks, alpha, alpha):
+        reach.append(float(going.mean()))
+        higher, lower, equal = seen.stops(effect, delta, until_size)
+        different |= going & (higher | lower)
+        same |= going & equal
+        right += int((going & seen.right(effect, delta, until_size)).sum())
+        going &= ~(different | same)
+        if futility and FEWEST_SEEDS <= seen.moments.n < looks.last:
+            m = _select(seen.moments, going, effect)
+            going[going] = _predict_family(test, m, family, different.mean(), same.mean()) >= futility
+    seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
+    return Expected(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
+
+
+def _predict_family(test: LastLook, m: Moments, family: int, different: float, same: float) -> Floats:
+    """The chances of contrasts to be decided, each in a family whose other contrasts are as all of them.
+
+    `different` and `same` are the shares of all simulated contrasts that are decided so.
+    """
+    others = family - 1
+    chances = test.after(others, others).predict(m)
+    different += float(chances.difference.sum()) / STUDIES
+    same += float(chances.same.sum()) / STUDIES
+    return test.after(others * different, others * same).predict(m).decided
+
+
+def _select(m: Moments, chosen: Flags, effect: float) -> Moments:
+    """The moments of these samples, moved by an effect."""
+    return Moments(m.n, m.mean[chosen] + effect, m.sd[chosen], m.skewness[chosen])
 
 
 @lru_cache(maxsize=1024)
@@ -91,7 +141,7 @@ def median_unbiased(
     if most == 1 or not sd > 0:
         return mean
     stages = _simulate(looks, alpha, alpha_same)[:most]
-    reach = 6 * sd / math.sqrt(stages[0].n)
+    reach = 6 * sd / math.sqrt(stages[0].moments.n)
     low, high = mean - reach, mean + reach
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -102,11 +152,11 @@ def median_unbiased(
 
 def _final_means(stages: tuple[_Seen, ...], effect: float, delta: float, until_size: bool) -> Floats:
     """The means of simulated contrasts where they end, in SDs: (STUDIES,)."""
-    going, means = np.ones(STUDIES, bool), stages[-1].mean.copy()
+    going, means = np.ones(STUDIES, bool), stages[-1].moments.mean.copy()
     for seen in stages[:-1]:
         higher, lower, same = seen.stops(effect, delta, until_size)
         ends = going & (higher | lower | same)
-        means[ends] = seen.mean[ends]
+        means[ends] = seen.moments.mean[ends]
         going &= ~ends
     return means + effect
 
@@ -119,7 +169,7 @@ def _simulate(looks: Looks, alpha: float, alpha_same: float) -> tuple[_Seen, ...
         look, m = Look(looks, k), _moments(looks.last, n)
         outer = mean_interval(m, look.level(alpha))
         inner = mean_interval(m, 2 * look.level(alpha_same, sides=1))
-        stages.append(_Seen(n, m.mean, *outer, *inner))
+        stages.append(_Seen(m, *outer, *inner))
     return tuple(stages)
 
 

@@ -57,7 +57,8 @@ class Verdict:
     `difference`, `equivalence` and `divergence` are the adjusted p of three tests: of a difference, of
     equality within ±δ, and of how often the two arms diverge. `diverges` tells whether the arm is shown to
     diverge more often (worse) or less often (better) than its baseline. `decided` says that the contrast gets
-    no more seeds. `blocked_reason` says why an open one cannot go on, such as "seed 3 failed".
+    no more seeds. `blocked_reason` says why an open one does not go on, such as "seed 3 failed", and `futile`
+    that it is unlikely to be decided by the last look.
     """
 
     contrast: Contrast
@@ -71,6 +72,7 @@ class Verdict:
     rule: str = ""  # what stops the contrast, "direction" or "size"; "" by a metric that does not stop it
     decided: bool = False
     blocked_reason: str = ""
+    futile: bool = False
 
     @property
     def unbiased(self) -> float | None:

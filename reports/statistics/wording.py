@@ -31,7 +31,7 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
         parts.append(_failures(c))
         if v.kind == "same":
             parts[1] = f"within ±{scale.delta(c.delta)} (TOST, {correction} p {p_value(v.equivalence.p)})"
-    parts += [stage(v), "" if v.claims else _undecided(c, scale)]
+    parts += [stage(v), "" if v.claims or v.futile else _undecided(c, scale)]
     parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
     return f"{v.symbol} {v.text} — {arm} against {baseline}: {'; '.join(filter(None, parts))}."
 

@@ -37,6 +37,7 @@ name = "looks"
 question = "Which width?"
 metrics = [{ name = "valid_loss", delta = 0.05 }, { name = "valid_accuracy", delta = 0.02 }]
 looks = [5, 6, 8]
+to_the_end = true
 aa = true
 [baseline]
 model = "lm4"
@@ -48,7 +49,8 @@ name = "another task"
 set = { hidden = 48, split = "blocks" }
 """
 MOVED = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
-"""The loss of a width: 8 is decided at the first look, 32 by its small noise, 24 not at all."""
+"""The loss of a width: 8 is decided at the first look, 32 by its small noise, 24 not at all. Without
+`to_the_end` 24 is given up at the first look."""
 
 
 def act(trial: ChapterTrial) -> Result:

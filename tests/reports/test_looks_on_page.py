@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
-from unrolled.reports.claims import claims, limits, seen_data, sentences, standing, tally
+from unrolled.reports.claims import claims, futile_contrasts, limits, seen_data, sentences, standing, tally
 from unrolled.reports.formats import number
 from unrolled.reports.render import describe, render, render_index
 from unrolled.reports.statistics.wording import sentence
@@ -42,6 +42,21 @@ def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text
     assert said["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
     assert said["lost"].endswith("5 pairs lost; open: seed 0 failed, seed 1 failed and 3 more")
     assert "open after 15 of 40 seeds" in text and "open: seed 0 failed, seed 1 failed and 3 more" in text
+
+
+def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it_and_how_to_go_on(tmp_path):
+    noisy = arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
+    c = compare(looked(noisy))
+    row = c.rows[-1]
+    assert row.verdict.futile and row.state == "open" and row.contrast.pairs == 15 and row.total == 15
+    (claim,) = [x for x in claims(c) if x.row.arm.name == "noise"]
+    assert "seeds would decide it" in claim.text and "seeds would decide it" in sentence(
+        row.verdict, "noise", "base", c.scale
+    )
+    page = text_of(render(c, tmp_path))
+    assert futile_contrasts(c) in page and "noise; run again with --to-the-end" in page
+    for other in (looked(noisy, to_the_end=True), looked(replace(noisy, exploratory=True))):
+        assert not compare(other).rows[-1].verdict.futile and futile_contrasts(compare(other)) == ""
 
 
 def test_a_claim_goes_from_level_to_level_over_the_same_seeds_and_has_the_loss_beside_it(c):

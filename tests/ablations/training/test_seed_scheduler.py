@@ -6,7 +6,7 @@ import signal
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, count
 from pathlib import Path
@@ -21,6 +21,7 @@ from stub_plans import planned
 
 from unrolled import results
 from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
@@ -58,6 +59,35 @@ def test_a_decided_contrast_asks_for_no_more_seeds(whole: Study) -> None:
     assert seeds(whole) == {64: 8 + 5, 8: 5, 24: 8, 32: 6, 48: 5}
     assert "looks: 2 of 3 contrasts decided; open: hidden 24" in whole.said  # type: ignore[attr-defined]
     assert "looks: 37 trained, 0 already there, 0 failed, 0 diverged, 0 left" in whole.said  # type: ignore[attr-defined]
+
+
+def test_a_contrast_that_is_given_up_gets_no_more_seeds_until_the_study_goes_to_the_end(
+    whole: Study, study: Study
+) -> None:
+    file = study.folder / "looks.toml"
+    file.write_text(file.read_text().replace("to_the_end = true\n", ""))
+    said = study.run("-j", "1")  # its exit code is 0
+    assert seeds(study) == {64: 6 + 5, 8: 5, 24: 5, 32: 6, 48: 5}
+    assert "looks: 2 of 3 contrasts decided; open: hidden 24 (about 92 seeds would decide it)" in said
+    assert "1 contrast is given up" in said and "0 left" in said
+    for command in (["studies"], ["studies", "looks"]):
+        assert "hidden 24 (about 92 seeds would decide it)" in call(study.folder, *command).stdout
+    plan = stored_plans.stored("looks", study.ledger)
+    _check_speculation(plan, study.ledger.results(plan.ids))
+    study.run("-j", "1", "--to-the-end")
+    assert study.outcome() == whole.outcome() and study.trained() == whole.trained()
+    later = stored_plans.stored("looks", study.ledger)
+    assert (later.hash, later.planned, later.seen) == (plan.hash, plan.planned, {}), "it is confirmatory"
+    assert "0 trained" in study.run("-j", "1")
+    assert study.outcome() == whole.outcome(), "no verdict is taken back"
+
+
+def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
+    """After the first look later trials are wanted for the contrast that goes on, and for no other."""
+    first = {id: result for id, result in results.items() if result.trial.seed % 1000 < LOOKS[0]}
+    scheduler = SeedScheduler(plan, first)
+    wanted = {arm.name for arm in plan.arms if scheduler.wants(arm.trials[LOOKS[2] - 1])}
+    assert wanted == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
 def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(study: Study) -> None:

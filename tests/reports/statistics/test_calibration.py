@@ -25,6 +25,7 @@ from unrolled.reports.statistics.estimators import (
     t_interval,
     tails_to_p,
 )
+from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
 from unrolled.reports.statistics.stopping import expected
@@ -211,16 +212,17 @@ def _claimed(study: np.ndarray) -> set[int]:
     return set(np.flatnonzero(end >= 0).tolist())
 
 
-@pytest.mark.parametrize("effect", [0.0, 0.02, 0.04])
-def test_what_a_plan_expects_is_what_decide_takes(effect: float) -> None:
+@pytest.mark.parametrize(("effect", "sd"), [(0.0, 0.03), (0.02, 0.03), (0.04, 0.03), (0.0, 0.08)])
+def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> None:
     studies, seeds, rng = 300, range(40), np.random.default_rng(9)
     taken, decided = [], []
     for _ in range(studies):
-        arm = dict(enumerate((effect + 0.03 * rng.standard_normal(40)).tolist()))
+        arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}
-        v = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts["x"][METRIC.name]
+        found = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=BOUND)
+        v = found.verdicts["x"][METRIC.name]
         taken.append(v.contrast.pairs)
         decided.append(v.decided)
-    plan = expected(LOOKS, sd=0.03, delta=0.02, effect=effect)
+    plan = expected(LOOKS, sd=sd, delta=0.02, effect=effect, futility=BOUND)
     assert np.mean(taken) == pytest.approx(plan.seeds, abs=4 * np.std(taken) / math.sqrt(studies) + 0.5)
     assert np.mean(decided) == pytest.approx(plan.decided, abs=four_errors(0.5, studies))

@@ -35,6 +35,16 @@ def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
     assert few.decided >= many.decided > wide.decided
 
 
+def test_a_chance_counts_right_decisions_alone() -> None:
+    wide = {"sd": 3.0, "delta": 1.0}
+    none, at_delta = (expected(LOOKS, **wide, effect=effect) for effect in (0.0, 1.0))
+    # a direction where there is none: .042 of normal contrasts (docs/trust.md), of 4,000 here
+    assert none.decided - none.right == pytest.approx(0.042, abs=0.013)
+    assert 0 < at_delta.right < at_delta.decided, "the same within δ is wrong there"
+    size = expected(LOOKS, **wide, effect=1.0, until_size=True)
+    assert size.decided > 0 and size.right == 0, "nor is the size more or less than δ"
+
+
 @pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"delta": -0.1}, {"family": 0}])
 def test_what_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be positive"):

@@ -1,0 +1,150 @@
+"""Futility: the chance that an open contrast will be decided, and the number of seeds that would decide it.
+
+The chance is that of the intervals of the last look, given the mean and SD of the pairs so far (predictive
+power: Spiegelhalter, Freedman and Blackburn, "Monitoring Clinical Trials: Conditional or Predictive Power?"
+(1986), Controlled Clinical Trials 7; Jennison and Turnbull, "Group Sequential Methods" (2000), chapter 10).
+What the pairs leave open is taken in favour of a decision, so that it is rarely missed.
+
+To give a contrast up only takes claims away. Error rates therefore hold whether it is given up or not
+(non-binding futility), and a study may go on with it later.
+
+`unrolled plan` imports this module: numpy and scipy.special only.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from scipy import special
+
+from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval
+from unrolled.reports.statistics.power import ALPHA, POWER
+from unrolled.reports.statistics.sequential import Looks
+
+Key = TypeVar("Key", bound=Hashable)
+
+BOUND = 0.1
+"""A contrast with a smaller chance to be decided gets no more seeds: tests/reports/simulate_futility.py shows
+what that saves and loses."""
+MOST_SEEDS = 1_000  # beyond these it is not said how many would decide a contrast
+
+_FAVOURABLE = 1 / 6  # the chance that the truth is still more favourable than the one that is assumed
+
+
+class Chances(NamedTuple):
+    """The chances that contrasts are decided as a difference, and as the same within ±δ."""
+
+    difference: Floats
+    same: Floats
+
+    @property
+    def decided(self) -> Floats:
+        """The chance of one or the other."""
+        return np.asarray(np.minimum(1.0, self.difference + self.same))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastLook:
+    """The tests at the last look of a design.
+
+    `alpha` and `alpha_same` are the error rates, over all looks, of the tests of a difference and of
+    equivalence: Holm's at the present step. With `until_size` a difference is decided once it is shown to be
+    more or less than δ.
+    """
+
+    looks: Looks
+    delta: float
+    alpha: float
+    alpha_same: float
+    until_size: bool = False
+
+    def after(self, differences: float, equivalences: float) -> "LastLook":
+        """The tests at the step of Holm after so many more rejections in each of the two families."""
+        alpha = ALPHA / max(1.0, ALPHA / self.alpha - differences)
+        alpha_same = ALPHA / max(1.0, ALPHA / self.alpha_same - equivalences)
+        return replace(self, alpha=alpha, alpha_same=alpha_same)
+
+    def predict(self, m: Moments) -> Chances:
+        """The chances of contrasts that have these moments at an earlier look, on a favourable view.
+
+        The true SD is taken to be as small as it is in one of six cases, given the SD so far. A difference
+        has a flat prior. For equivalence the true mean is taken to be as near to 0 as in one of six cases:
+        studies often compare arms that are equal, which a flat prior does not know. Looks in between add
+        little and are left out.
+        """
+        n, last = m.n, self.looks.last
+        more = last - n
+        true_sd = m.sd * math.sqrt((n - 1) / special.chdtri(n - 1, _FAVOURABLE))
+        last_sd = np.sqrt(((n - 1) * m.sd**2 + more * true_sd**2) / (last - 1))
+        at_zero = Moments(last, _ZERO, last_sd, m.skewness)
+        difference = self._show_difference(m.mean, true_sd * math.sqrt(1 / n - 1 / last), at_zero)
+        leeway = special.ndtri(1 - _FAVOURABLE) * true_sd / math.sqrt(n)
+        true_mean = np.sign(m.mean) * np.maximum(0.0, np.abs(m.mean) - leeway)
+        expected_mean = (n * m.mean + more * true_mean) / last
+        same = self._show_same(expected_mean, true_sd * math.sqrt(more) / last, at_zero)
+        return Chances(difference, same)
+
+    def count_seeds(self, m: Moments) -> int | None:
+        """The pairs that would decide a contrast with 80 % power, were its mean and SD the true ones.
+
+        They are more than the last look has; None beyond `MOST_SEEDS`.
+        """
+
+        def power(n: int) -> float:
+            error, at_zero = m.sd / math.sqrt(n), Moments(n, _ZERO, m.sd, m.skewness)
+            tests = self._show_difference, self._show_same
+            return max(float(test(m.mean, error, at_zero)) for test in tests)
+
+        numbers = range(self.looks.last + 1, MOST_SEEDS + 1)
+        place = bisect_left(numbers, POWER, key=power)
+        return numbers[place] if place < len(numbers) else None
+
+    def _show_difference(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
+        """The chance that a mean, which is normal around `mean`, is decided as a difference.
+
+        `at_zero` are the moments of the pairs, were their mean 0.
+        """
+        low, high = mean_interval(at_zero, self.looks.critical(self.alpha))
+        if not self.until_size:
+            return 1 - _lies_between(-high, -low, mean, error)
+        delta = self.delta
+        more = 1 - _lies_between(-delta - high, delta - low, mean, error)
+        less_and_higher = _lies_between(-low, delta - high, mean, error)
+        less_and_lower = _lies_between(-delta - low, -high, mean, error)
+        return more + less_and_higher + less_and_lower
+
+    def _show_same(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
+        """The chance that a mean, which is normal around `mean`, is decided as the same within ±δ."""
+        low, high = mean_interval(at_zero, 2 * self.looks.critical(self.alpha_same, sides=1))
+        return _lies_between(-self.delta - low, self.delta - high, mean, error)
+
+
+def _lies_between(start: Floats, end: Floats, mean: Floats, error: Floats) -> Floats:
+    """The chance that a normal variable lies between start and end; 0 if these are in the wrong order."""
+    below_start, below_end = (special.ndtr((x - mean) / error) for x in (start, end))
+    return np.asarray(np.maximum(below_end - below_start, 0.0))
+
+
+_ZERO = np.zeros(())
+
+
+def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float) -> dict[Key, int | None]:
+    """The open contrasts with a chance to be decided below the bound, and the seeds that would decide each.
+
+    Each is tested at the step of Holm that it is expected to have by then. Every other contrast takes a step
+    away with its own chance to be decided, which is computed as if all others were decided.
+    """
+    others = len(contrasts) - 1
+    chances = {name: test.after(others, others).predict(m) for name, (test, m) in contrasts.items()}
+    differences = sum(float(chance.difference) for chance in chances.values())
+    equivalences = sum(float(chance.same) for chance in chances.values())
+    futile = {}
+    for name, (test, m) in contrasts.items():
+        own = chances[name]
+        expected = test.after(differences - float(own.difference), equivalences - float(own.same))
+        if expected.predict(m).decided < bound:
+            futile[name] = expected.count_seeds(m)
+    return futile

@@ -1,0 +1,150 @@
+"""What it saves and loses to give contrasts up that are unlikely to be decided.
+
+    python tests/reports/simulate_futility.py [STUDIES]
+
+prints three tables (200 studies: ten minutes). The studies of the first are drawn from the stored differences
+of shipped studies, with the means that they have: pairs are drawn with replacement and smoothed (Silverman's
+width, the SD stays what it was).
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from simulations import LAWS
+
+from unrolled.ablations.commands.study_tables import shipped
+from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.study import Study
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.stopping import expected
+from unrolled.reports.statistics.verdicts import Verdict
+
+BOUNDS = 0.02, 0.05, 0.1, 0.2
+STORED = "toggles", "models", "regularization", "lstm"
+DELTA = Metric("x", 1.0, "higher")
+
+
+class Outcome(NamedTuple):
+    """What became of simulated studies with one bound."""
+
+    trials: float  # of a study, on average
+    verdicts: float  # likewise
+    wrong: float  # the share of studies with a direction
+
+
+def judge(d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: float) -> dict[str, Verdict]:
+    """The verdicts on a study whose differences are given by arm."""
+    seeds = range(looks.last)
+    zero = dict.fromkeys(seeds, 0.0)
+    pairs = {arm: {metric.name: (dict(enumerate(x.tolist())), zero)} for arm, x in d.items()}
+    verdicts = decide(pairs, seeds=seeds, looks=looks, metrics=[metric], futility=bound).verdicts
+    return {arm: by_metric[metric.name] for arm, by_metric in verdicts.items()}
+
+
+def stored_differences(study: Study) -> dict[str, np.ndarray]:
+    """The differences of the study's contrasts in the table that ships, by arm, of whole pairs."""
+    metric, table = study.metrics[0].name, shipped(study.name)
+    values = table.pivot(index="seed", columns="arm", values=metric)
+    for arm in study.arms:
+        if arm.seedless:
+            values[arm.name] = values[arm.name].dropna().iloc[0]
+    d = {arm: (values[arm] - values[base]).dropna().to_numpy() for arm, base in study.contrasts.items()}
+    return {arm: x for arm, x in d.items() if np.ptp(x) > 0}
+
+
+def draw(x: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """So many differences like these, with their mean and SD."""
+    width = 0.9 * len(x) ** -0.2
+    drawn = x[rng.integers(len(x), size=number)] - x.mean()
+    smooth = width * x.std(ddof=1) * rng.standard_normal(number)
+    return x.mean() + (drawn + smooth) / np.sqrt(1 + width**2)
+
+
+def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
+    """The trials of a study with these verdicts."""
+    seeds = {arm.name: study.looks[0] for arm in study.arms}
+    for name, v in verdicts.items():
+        for side in (name, study.contrasts[name]):
+            seeds[side] = max(seeds[side], v.contrast.pairs)
+    return sum(1 if arm.seedless else seeds[arm.name] for arm in study.arms)
+
+
+def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:
+    """Studies like a shipped one, judged with each bound."""
+    study, rng = load(name), np.random.default_rng(5)
+    stored, looks = stored_differences(study), Looks(study.looks)
+    counts = {bound: np.zeros(2) for bound in bounds}
+    for _ in range(studies):
+        d = {arm: draw(x, looks.last, rng) for arm, x in stored.items()}
+        for bound in bounds:
+            judged = judge(d, study.metrics[0], looks, bound)
+            decided = sum(v.decided for v in judged.values())
+            counts[bound] += count_trials(judged, study), decided
+    return {bound: Outcome(*(count / studies), 0.0) for bound, count in counts.items()}
+
+
+def judge_noise(
+    law: str, contrasts: int, sd: float, studies: int, bounds: Sequence[float]
+) -> dict[float, Outcome]:
+    """Studies of contrasts without a difference whose SD is given in δ; "trials" are seeds of a contrast."""
+    rng = np.random.default_rng(6)
+    counts = {bound: np.zeros(3) for bound in bounds}
+    for _ in range(studies):
+        x = LAWS[law](rng, contrasts)
+        d = {f"{i}": sd * row for i, row in enumerate(x)}
+        for bound in bounds:
+            judged = judge(d, DELTA, LOOKS, bound).values()
+            seeds = np.mean([v.contrast.pairs for v in judged])
+            wrong = any(v.kind in ("better", "worse") for v in judged)
+            counts[bound] += seeds, sum(v.decided for v in judged), wrong
+    return {bound: Outcome(*(count / studies)) for bound, count in counts.items()}
+
+
+def percent(part: float, whole: float) -> str:
+    """A share of the whole, such as 1.25 %."""
+    return f"{100 * part / whole:.2f} %" if whole else "–"
+
+
+def print_stored(studies: int) -> None:
+    print(f"{'stored differences':20}{'bound':>6}{'trials':>9}{'saved':>9}{'verdicts':>10}{'lost':>9}")
+    for name in STORED:
+        outcomes = resample(name, studies)
+        whole = outcomes[0.0]
+        for bound, x in outcomes.items():
+            saved = percent(whole.trials - x.trials, whole.trials)
+            lost = percent(whole.verdicts - x.verdicts, whole.verdicts)
+            print(f"{name:20}{bound:6.2f}{x.trials:9.1f}{saved:>9}{x.verdicts:10.2f}{lost:>9}")
+
+
+def print_noise(studies: int) -> None:
+    print(f"\n{'no difference':34}{'bound':>6}{'seeds':>8}{'verdicts':>10}{'wrong':>8}")
+    for law, contrasts, sd in (
+        ("normal", 15, 1.5),
+        ("normal", 5, 3.0),
+        ("normal", 15, 3.0),
+        ("exponential", 15, 3.0),
+    ):
+        for bound, x in judge_noise(law, contrasts, sd, studies, (0.0, 0.1)).items():
+            what = f"{law}, {contrasts} contrasts, SD {sd:g} δ"
+            print(f"{what:34}{bound:6.2f}{x.trials:8.1f}{x.verdicts:10.2f}{x.wrong:8.3f}")
+
+
+def print_expected() -> None:
+    print("\nwhat `unrolled plan` expects of a contrast with an SD of 3 δ and no difference, in a family of")
+    for family in (1, 5, 9, 15):
+        seeds = [
+            expected(LOOKS, sd=3.0, delta=1.0, effect=0.0, family=family, futility=bound).seeds
+            for bound in (0.0, 0.1)
+        ]
+        print(f"{family:3}: {seeds[0]:.1f} seeds, and {seeds[1]:.1f} with a bound of .10")
+
+
+if __name__ == "__main__":
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    print_stored(number)
+    print_noise(number)
+    print_expected()

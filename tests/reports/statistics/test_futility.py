@@ -1,0 +1,149 @@
+"""Contrasts that are given up: the chance that is predicted, and what giving up does to a study."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import special
+from simulate_futility import DELTA, judge, judge_noise, resample
+from synthetic import four_errors
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics import power
+from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.estimators import Moments, mean_interval, moments
+from unrolled.reports.statistics.futility import BOUND, MOST_SEEDS, LastLook
+from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.stopping import expected
+
+TEST = LastLook(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
+DRAWS = 20_000
+
+
+def seen(mean: float, sd: float, n: int = 10, skewness: float = 0.0) -> Moments:
+    return Moments(n, *map(np.asarray, (mean, sd, skewness)))
+
+
+def simulate(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Moments:
+    """The moments at the last look of contrasts that have `m` so far; pairs are normal."""
+    rng, last = np.random.default_rng(1), LOOKS.last
+    later = moments(true_mean + true_sd * rng.standard_normal((DRAWS, last - m.n)))
+    more = last - m.n
+    mean = (m.n * m.mean + more * later.mean) / last
+    between = m.n * (m.mean - mean) ** 2 + more * (later.mean - mean) ** 2
+    squares = (m.n - 1) * m.sd**2 + (more - 1) * later.sd**2 + between
+    return Moments(last, mean, np.sqrt(squares / (last - 1)), np.zeros(DRAWS))
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(0.3, 2.0), (-1.0, 2.5), (0.8, 6.0)])
+@pytest.mark.parametrize("until_size", [False, True])
+def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, until_size) -> None:
+    m, test = seen(mean, sd), replace(TEST, until_size=until_size)
+    # the true SD that is smaller in one of six cases: χ² with 9 degrees of freedom, upper sixth, is 13.025
+    true_sd = sd * math.sqrt(9 / 13.025)
+    flat = mean + true_sd / math.sqrt(m.n) * np.random.default_rng(2).standard_normal((DRAWS, 1))
+    low, high = mean_interval(simulate(m, flat, true_sd), LOOKS.critical(0.05))
+    shown = (low > 0) | (high < 0)
+    if until_size:
+        shown &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
+    nearer = math.copysign(max(0.0, abs(mean) - 0.9674 * true_sd / math.sqrt(10)), mean)
+    low, high = mean_interval(simulate(m, nearer, true_sd), 2 * LOOKS.critical(0.05, sides=1))
+    chances = test.predict(m)
+    for chance, rate in (
+        (chances.difference, shown.mean()),
+        (chances.same, np.mean((low > -1) & (high < 1))),
+    ):
+        assert chance == pytest.approx(rate, abs=0.01 + four_errors(0.5, DRAWS))
+
+
+def test_a_contrast_and_its_mirror_image_have_the_same_chance() -> None:
+    for m in (seen(0.4, 2.0, skewness=0.9), seen(1.2, 3.0, skewness=-0.5)):
+        turned = m._replace(mean=-m.mean, skewness=-m.skewness)
+        assert TEST.predict(m).decided == pytest.approx(TEST.predict(turned).decided)
+
+
+def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
+    test = LastLook(looks=Looks((10,)), delta=0.001, alpha=0.05, alpha_same=0.05)
+    for dz in (0.3, 0.5, 0.7):
+        assert test.count_seeds(seen(dz, 1.0)) == pytest.approx(power.seeds_needed(dz), abs=2)
+    # the power of equivalence at a difference of 0 is 2 Φ(δ √n/SD − z₀.₉₅) − 1: .8 at n = 77 for an SD of 3 δ
+    assert replace(test, delta=1.0).count_seeds(seen(0.0, 3.0)) == pytest.approx(77, abs=3)
+    assert replace(test, delta=1.0).count_seeds(seen(0.999, 30.0)) is None
+
+
+def pairs_of(mean: float, sd: float) -> np.ndarray:
+    """Forty differences of which every ten have this mean and SD."""
+    ten = special.ndtri((np.arange(10) + 0.5) / 10)
+    return np.tile(mean + sd * ten / ten.std(ddof=1), 4)
+
+
+def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_decide_it() -> None:
+    study = {"noise": pairs_of(0, 4), "great noise": pairs_of(1, 40), "clear": pairs_of(5, 3)}
+    without, given_up = (judge(study, DELTA, LOOKS, bound) for bound in (0.0, BOUND))
+    assert [v.contrast.pairs for v in without.values()] == [40, 40, 10]
+    assert [v.contrast.pairs for v in given_up.values()] == [20, 20, 10]
+    v = given_up["noise"]
+    assert v.futile and not v.decided and v.kind == "open"
+    # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
+    variance = v.contrast.sd**2
+    few, many = (variance * (special.ndtri(1 - LOOKS.critical(x, 1)) + 1.2816) ** 2 for x in (0.05, 0.05 / 3))
+    seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
+    assert few < seeds < 1.05 * many
+    assert given_up["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
+    assert given_up["clear"].decided and given_up["clear"].contrast.family == 3
+
+
+def test_nothing_is_given_up_before_the_first_look_nor_by_signs_nor_on_fewer_than_five_pairs() -> None:
+    noise = pairs_of(0, 4)
+    assert not judge({"x": noise[:9]}, DELTA, LOOKS, BOUND)["x"].futile
+    assert judge({"x": noise}, DELTA, Looks((4, 40)), BOUND)["x"].contrast.pairs == 40
+    seeds, zero = range(40), dict.fromkeys(range(40), 0.0)
+    diverged = dict(enumerate(noise.tolist())) | {3: math.inf}
+    lost = {seed: x for seed, x in enumerate(noise.tolist()) if seed != 3}
+    for arm, gone in ((diverged, {}), (lost, {"x": {3: "failed"}})):
+        pairs = {"x": {DELTA.name: (arm, zero)}}
+        d = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=gone, futility=BOUND)
+        v = d.verdicts["x"][DELTA.name]
+        assert v.contrast.pairs >= 39 and not v.futile
+
+
+def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it() -> None:
+    metrics, zero = (DELTA, Metric("y", 1.0, "higher")), dict.fromkeys(range(20), 0.0)
+    pairs = {
+        name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
+        for name, x in (("noise", pairs_of(0, 4)), ("some", pairs_of(1, 2)))
+    }
+    d = decide(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=BOUND)
+    assert d.looks_taken == 3 and d.seeds_requested == {"noise": 0, "some": 30}
+    assert d.verdicts["noise"]["y"].futile and not d.verdicts["some"]["y"].futile
+
+
+@pytest.mark.parametrize("rule", ["direction", "size"])
+def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled(rule: str) -> None:
+    pairs = {"x": {DELTA.name: (dict(enumerate(pairs_of(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}}
+    d = decide(pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], rule=rule, futility=BOUND)
+    v = d.verdicts["x"][DELTA.name]
+    assert v.text == "better, size not settled" and v.contrast.pairs < 40
+    assert v.decided is (rule == "direction") is not v.futile
+    assert v.blocked_reason in ("", "more than 1,000 seeds would settle its size")
+
+
+@pytest.mark.parametrize("law", ["normal", "exponential"])
+def test_giving_up_makes_no_wrong_claim_that_going_on_does_not_make(law: str) -> None:
+    outcomes = judge_noise(law, 6, 3.0, 20, (0.0, BOUND))
+    assert outcomes[BOUND].wrong <= outcomes[0.0].wrong <= 0.2
+    assert outcomes[BOUND].trials < 0.6 * outcomes[0.0].trials
+
+
+def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> None:
+    outcomes = resample("toggles", 5, (0.0, BOUND))
+    lost = outcomes[0.0].verdicts - outcomes[BOUND].verdicts
+    assert lost <= 0.01 * outcomes[0.0].verdicts and outcomes[BOUND].trials < outcomes[0.0].trials
+
+
+def test_without_a_difference_and_an_sd_of_three_delta_a_plan_expects_less_than_half_of_the_seeds() -> None:
+    """A referee's figure by conditional power: 39.9 and 13.3 seeds."""
+    wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family": 9}
+    assert expected(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
+    assert expected(LOOKS, **wide, futility=BOUND).seeds == pytest.approx(16.9, abs=0.3)
