@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
@@ -16,6 +18,9 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.reports.formats import duration, listed
 
+if TYPE_CHECKING:
+    from unrolled.reports.statistics.stopping import Expected
+
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 """The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
 SPREAD = 1.5
@@ -28,7 +33,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
         device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
-        _print(study, device, ledger)
+        _print(stored_plans.keep_to_the_end(study, ledger), device, ledger)
     return 0
 
 
@@ -39,14 +44,16 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
-    rows, needs = _rows(study, seconds, spreads, study.decide == "size")
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    chances = _chances(study, spreads, study.decide == "size")
+    needs = [_expected_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    _print_rows(_rows(study, seconds, spreads, chances))
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}.")
-    print("0, δ, 2 δ: the seeds needed if that is the true difference, and the chance of a verdict.")
+    print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
+    print("chance: of a right verdict by then, at least.")
+    if len(study.looks) > 1 and not study.to_the_end:
+        print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
     took = "of a trial, measured where there are results" if measured else "of a trial"
     if study.of_program and not measured:
         took = "a minute, until a first trial is measured (--seeds 0)"
@@ -64,11 +71,11 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     workers, noun = max(1, min(device.slots, places)), "GPU" if device.kind == "cuda" else "core"
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, noun)}"
-        print(f"if {what}: about {sum(need.values()):.0f} trials, {cost}")
+        print(f"if {what}: about {sum(need.values()):.0f} trials expected, {cost}")
     if study.decide != "size" and len(study.looks) > 1:
-        needs = _rows(study, seconds, spreads, True)[1]
-        trials = listed([f"{sum(need.values()):.0f}" for need in needs])
-        print(f'until sizes are settled too (decide = "size"): about {trials} trials')
+        until_size = [_expected_seeds(study, by_arm) for by_arm in _chances(study, spreads, True)]
+        trials = listed([f"{sum(need.values()):.0f}" for need in until_size])
+        print(f'until sizes are settled too (decide = "size"): about {trials} trials expected')
     print(device)
     if len(study.seeds) < FEWEST:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST} seeds")
@@ -85,7 +92,8 @@ def minutes(study: Study, workers: int) -> str:
         return "–"
     seconds = _seconds(study, "cpu")
     workers = 1 if study.clocks else workers
-    totals = _totals(study, seconds, _rows(study, seconds, {}, study.decide == "size")[1])
+    chances = _chances(study, {}, study.decide == "size")
+    totals = _totals(study, seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
@@ -105,41 +113,85 @@ def _seconds(study: Study, device: str) -> dict[str, float]:
     return {arm.name: arm.trial(device=device).seconds for arm in (*study.arms, *study.searches)}
 
 
-def _rows(
-    study: Study, seconds: Mapping[str, float], spreads: Mapping[str, float], until_size: bool
-) -> tuple[list[list[str]], list[dict[str, float]]]:
-    """The table, and for each of `TRUTHS` the expected seeds of every arm."""
+def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "list[dict[str, Expected]]":
+    """For each of `TRUTHS`, what every contrast is expected to take, by arm; {} where one seed is trained."""
+    from unrolled.reports.statistics.futility import BOUND
     from unrolled.reports.statistics.sequential import Looks
     from unrolled.reports.statistics.stopping import expected
 
-    metric, contrasts = study.metrics[0], study.contrasts
-    family, first = max(len(contrasts), 1), float(study.looks[0])
+    if study.looks[0] < 2:
+        return [{} for _ in TRUTHS]
+    goes_on = {arm.name for arm in study.arms if study.to_the_end or arm.exploratory}
+    return [
+        {
+            name: expected(
+                Looks(study.looks),
+                sd=_spread(study, spreads, name),
+                delta=1.0,
+                effect=float(effect),
+                family=len(study.contrasts),
+                until_size=until_size,
+                futility=0.0 if name in goes_on else BOUND,
+            )
+            for name in study.contrasts
+        }
+        for effect in range(len(TRUTHS))
+    ]
+
+
+def _spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
+    """The SD of the pairs' differences of an arm's contrast, in δ: measured, or taken."""
+    return spreads[arm] / study.metrics[0].delta if arm in spreads else SPREAD
+
+
+def _expected_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str, float]:
+    """The expected seeds of every arm, which gets those of a look if one of its contrasts does.
+
+    Contrasts are taken to be independent.
+    """
+    none_reaches = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
+    for name, base in study.contrasts.items() if chances else ():
+        for side in (name, base):
+            pairs = zip(none_reaches[side], chances[name].reach, strict=True)
+            none_reaches[side] = [none * (1 - reach) for none, reach in pairs]
+    first, *steps = (n - before for before, n in pairwise((0, *study.looks)))
+    seeds = {
+        name: first + sum(step * (1 - none) for step, none in zip(steps, rest, strict=True))
+        for name, (_, *rest) in none_reaches.items()
+    }
+    return seeds | {arm.name: 1.0 for arm in study.arms if arm.seedless}
+
+
+def _rows(
+    study: Study,
+    seconds: Mapping[str, float],
+    spreads: Mapping[str, float],
+    chances: "Sequence[Mapping[str, Expected]]",
+) -> list[list[str]]:
+    """The table: a heading, and a row for each arm."""
     rows = [["arm", "SD", "0", "δ", "2 δ", "seconds", "what it changes"]]
-    needs = [{arm.name: 1.0 if arm.seedless else first for arm in study.arms} for _ in TRUTHS]
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))
-        if (base := contrasts.get(arm.name)) and first > 1:
-            sd = spreads.get(arm.name) or SPREAD * metric.delta
-            cells = [f"{sd:.2g}"]
-            for times, need in enumerate(needs):
-                effect = times * metric.delta
-                chance = expected(
-                    Looks(study.looks),
-                    sd=sd,
-                    delta=metric.delta,
-                    effect=effect,
-                    family=family,
-                    until_size=until_size,
-                )
-                cells.append(f"{chance.seeds:.0f} ({100 * chance.decided:.0f} %)")
-                need |= {side: max(need[side], chance.seeds) for side in (arm.name, base) if need[side] > 1}
+        if arm.name in chances[0]:
+            cells = [f"{_spread(study, spreads, arm.name) * study.metrics[0].delta:.2g}"]
+            expectations = [by_arm[arm.name] for by_arm in chances]
+            cells += [f"{x.seeds:.0f} ({100 * x.right:.0f} %)" for x in expectations]
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
         if other := study.other_task(arm):
             against += f"; no contrast, as it is of another task: {', '.join(other)}"
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
         rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
-    return rows, needs
+    return rows
+
+
+def _print_rows(rows: Sequence[Sequence[str]]) -> None:
+    """Print the table, with a heading over the columns of `TRUTHS`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    indent = " " * (widths[0] + widths[1] + 4)
+    print(f"{indent}seeds (chance) if the true difference is")
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[str, float], dict[str, float]]:

@@ -16,9 +16,10 @@ from called import call, succeed
 from unlogged import Unlogged
 
 from unrolled.ablations.cli import app, main
-from unrolled.ablations.commands import run
+from unrolled.ablations.commands import plan, run
 from unrolled.bench.devices import cores
 from unrolled.bench.errors import plural
+from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.sequential import LOOKS
 from unrolled.reports.statistics.stopping import expected
 
@@ -177,12 +178,33 @@ def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, command)
 def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, command):
     write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     code, told, _ = command("plan", "looks.toml")
-    chances = [expected(LOOKS, sd=0.03, delta=0.02, effect=effect, family=2) for effect in (0.0, 0.02, 0.04)]
-    cells = "  ".join(f"{c.seeds:.0f} ({100 * c.decided:.0f} %)" for c in chances)
+    chances = [
+        expected(LOOKS, sd=0.03, delta=0.02, effect=effect, family=2, futility=BOUND)
+        for effect in (0.0, 0.02, 0.04)
+    ]
+    cells = "  ".join(f"{c.seeds:.0f} ({100 * c.right:.0f} %)" for c in chances)
     (row,) = [line for line in told.splitlines() if line.startswith("hidden 16")]
     assert code == 0 and re.sub(" +", " ", f"0.03 {cells}") in re.sub(" +", " ", row)
+    assert "seeds (chance) if the true difference is\n" in told
+    trials = [float(x) for x in re.findall(r"if .*: about (\d+) trials expected, ", told)]
+    # both arms as long as it is open, the baseline as long as one of both is
+    assert all(3 * c.seeds < n < 2 * c.seeds + 40 for c, n in zip(chances, trials, strict=True))
     assert "3 arms, looks after 10, 15, 20, 30, 40 seeds, plan " in told
     assert "if nothing differs: about " in told and "if every difference is 2 δ: about " in told
+
+
+def test_the_plan_of_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end(
+    folder, command, monkeypatch
+):
+    monkeypatch.setattr(plan, "SPREAD", 3.0)
+    write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
+    trials = [
+        float(
+            re.search(r"if nothing differs: about (\d+) trials", command("plan", "looks.toml", *flags)[1])[1]
+        )
+        for flags in ([], ["--to-the-end"])
+    ]
+    assert trials[0] < 0.75 * trials[1]
 
 
 def test_the_plan_says_which_arm_has_no_contrast(folder, command):

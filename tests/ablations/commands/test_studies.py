@@ -71,7 +71,7 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     ledger = Ledger(folder / "results")
     baseline = list(stored_plans.stored("small", ledger).arms[0].trials.values())
     measured = fmean(result.spent for result in ledger.results(baseline).values())
-    assert told.splitlines()[3].split()[-2] == f"{measured:.1f}"
+    assert told.splitlines()[4].split()[-2] == f"{measured:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
     assert "measured" not in capsys.readouterr().out, "trials with other settings"
     write(folder, seeds="seeds = 6")
