@@ -2,9 +2,9 @@
 
     python tests/reports/simulate_futility.py [STUDIES]
 
-prints three tables (200 studies: ten minutes). The studies of the first are drawn from the stored differences
-of shipped studies, with the means that they have: pairs are drawn with replacement and smoothed (Silverman's
-width, the SD stays what it was).
+prints three tables (200 studies: six minutes of CPU). The studies of the first are drawn from the stored
+differences of shipped studies, with the means that they have: pairs are drawn with replacement and smoothed
+(Silverman's width, the SD stays what it was).
 """
 
 import sys
@@ -31,8 +31,8 @@ DELTA = Metric("x", 1.0, "higher")
 class Outcome(NamedTuple):
     """What became of simulated studies with one bound."""
 
-    trials: float  # of a study, on average
-    verdicts: float  # likewise
+    trained: float  # trials of a study or, without a difference, seeds of a contrast, on average
+    verdicts: float  # of a study, on average
     wrong: float  # the share of studies with a direction
 
 
@@ -90,7 +90,7 @@ def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) 
 def judge_noise(
     law: str, contrasts: int, sd: float, studies: int, bounds: Sequence[float]
 ) -> dict[float, Outcome]:
-    """Studies of contrasts without a difference whose SD is given in δ; "trials" are seeds of a contrast."""
+    """Studies of contrasts without a difference whose SD is given in δ, judged with each bound."""
     rng = np.random.default_rng(6)
     counts = {bound: np.zeros(3) for bound in bounds}
     for _ in range(studies):
@@ -115,9 +115,9 @@ def print_stored(studies: int) -> None:
         outcomes = resample(name, studies)
         whole = outcomes[0.0]
         for bound, x in outcomes.items():
-            saved = percent(whole.trials - x.trials, whole.trials)
+            saved = percent(whole.trained - x.trained, whole.trained)
             lost = percent(whole.verdicts - x.verdicts, whole.verdicts)
-            print(f"{name:20}{bound:6.2f}{x.trials:9.1f}{saved:>9}{x.verdicts:10.2f}{lost:>9}")
+            print(f"{name:20}{bound:6.2f}{x.trained:9.1f}{saved:>9}{x.verdicts:10.2f}{lost:>9}")
 
 
 def print_noise(studies: int) -> None:
@@ -130,7 +130,7 @@ def print_noise(studies: int) -> None:
     ):
         for bound, x in judge_noise(law, contrasts, sd, studies, (0.0, 0.1)).items():
             what = f"{law}, {contrasts} contrasts, SD {sd:g} δ"
-            print(f"{what:34}{bound:6.2f}{x.trials:8.1f}{x.verdicts:10.2f}{x.wrong:8.3f}")
+            print(f"{what:34}{bound:6.2f}{x.trained:8.1f}{x.verdicts:10.2f}{x.wrong:8.3f}")
 
 
 def print_expected() -> None:

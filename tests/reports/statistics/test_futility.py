@@ -133,13 +133,13 @@ def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled
 def test_giving_up_makes_no_wrong_claim_that_going_on_does_not_make(law: str) -> None:
     outcomes = judge_noise(law, 6, 3.0, 20, (0.0, BOUND))
     assert outcomes[BOUND].wrong <= outcomes[0.0].wrong <= 0.2
-    assert outcomes[BOUND].trials < 0.6 * outcomes[0.0].trials
+    assert outcomes[BOUND].trained < 0.6 * outcomes[0.0].trained
 
 
 def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> None:
     outcomes = resample("toggles", 5, (0.0, BOUND))
     lost = outcomes[0.0].verdicts - outcomes[BOUND].verdicts
-    assert lost <= 0.01 * outcomes[0.0].verdicts and outcomes[BOUND].trials < outcomes[0.0].trials
+    assert lost <= 0.01 * outcomes[0.0].verdicts and outcomes[BOUND].trained < outcomes[0.0].trained
 
 
 def test_without_a_difference_and_an_sd_of_three_delta_a_plan_expects_less_than_half_of_the_seeds() -> None:
