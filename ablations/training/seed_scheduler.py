@@ -13,10 +13,10 @@ from unrolled.reports.formats import quoted, short
 class SeedScheduler:
     """The trials that a plan wants, which follow from its results.
 
-    A plan wants every trial up to the first look, then only those of arms whose contrast is undecided. A look
-    is evaluated when no trial that it needs (`pending`) is missing. Results beyond that look are ignored and
-    decisions are final (see `reports.statistics.decisions`), so the order of arrival does not matter. Tuning
-    trials are always wanted.
+    A plan wants every trial up to the first look, then only those of arms whose contrast is undecided and not
+    given up as futile. A look is evaluated when no trial that it needs (`pending`) is missing. Results beyond
+    that look are ignored and decisions are final (see `reports.statistics.decisions`), so the order of
+    arrival does not matter. Tuning trials are always wanted.
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
