@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
-from unrolled.bench.identity import ROOT, RUNNER, digest, file_state
+from unrolled.bench.identity import ROOT, RUNNER, changed_files, digest
 from unrolled.bench.program.command_line import CommandLine, read_command
 from unrolled.bench.program.file_facts import FileFacts, hash_files, read_files, remember_facts
 from unrolled.bench.program.files import default_code, files_of
@@ -111,7 +111,14 @@ class _Resolved(NamedTuple):
     code: Mapping[str, FileFacts]
     versions: Sequence[str]
     answers: Mapping[Question, Answer]
-    watched: Mapping[Path, FileState]
+    watched: dict[Path, FileState]
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it would be the same now."""
+        states = self.watched | {facts.path: facts.state for facts in self.code.values()}
+        is_settled = all(facts.is_settled for facts in self.code.values())
+        return is_settled and not changed_files(states)
 
 
 _RESOLVED: dict[object, _Resolved] = {}
@@ -126,7 +133,7 @@ def _resolve(
     facts = tuple((name, each.path, each.state) for name, each in files.items())
     key = folder, command.interpreter, command.search, command.modules, values, facts, tuple(packages)
     known = _RESOLVED.get(key)
-    if known is None or any(file_state(path) != state for path, state in known.watched.items()):
+    if known is None or not known.is_valid:
         if len(_RESOLVED) >= _MOST_RESOLVED:
             _RESOLVED.clear()
         known = _RESOLVED[key] = _follow_imports(folder, command, files, packages, any(values))

@@ -42,8 +42,10 @@ class ImportedFiles:
         """Add every source file of an installed module, and what those import."""
         for source in map(Path, sources):
             inner = [path for path in source.rglob("*") if path.suffix in _SUFFIXES]
-            self.watched |= {path.parent: file_state(path.parent) for path in inner}
-            paths = sorted(filter(Path.is_file, inner)) or [source]
+            self.watched |= {
+                folder: file_state(folder) for folder in (source, *{path.parent for path in inner})
+            }
+            paths = sorted(path for path in (source, *inner) if path.is_file())
             names = {f"{module}:{os.path.relpath(path, source.parent)}": path for path in paths}
             self._follow([self._add(name, path) for name, path in names.items() if path not in self._paths])
 

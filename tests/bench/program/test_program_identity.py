@@ -108,9 +108,10 @@ def test_the_sources_of_an_editable_package_count_and_what_it_imports(
 
 
 def test_modules_in_pythonpath_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path / "study/train.py", "import lib.inner\n")
+    write(tmp_path / "study/train.py", "import lib.inner, data\n")
     write(tmp_path / "path/lib/inner.py", "a = 1\n")
     write(tmp_path / "path/unused.py")
+    write(tmp_path / "path/data/no_module.csv")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
     ids = set()
     for name in ("path/lib/inner.py", "path/sitecustomize.py"):
@@ -140,8 +141,13 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
         *("pkg/near.py", "pkg/part.py", "train.py"),
     ]
     write(tmp_path / "below/train.py")
-    beside = program(tmp_path / "below", "python ../study/train.py {seed}").counted_files()
-    assert "../study/helper.py" in beside and "../study/other.py" not in beside
+    beside = program(tmp_path / "below", "python ../study/train.py {seed}")
+    assert beside.identify().id == beside.id
+    assert (
+        "../study/helper.py" in beside.counted_files() and "../study/other.py" not in beside.counted_files()
+    )
+    write(tmp_path / "study/helper.py", "edited = True\n")
+    assert beside.identify().id != beside.id, "also in a process that knows the file from before"
 
 
 def test_modules_of_unrolled_count_that_a_program_imports_by_name(tmp_path: Path) -> None:
