@@ -55,6 +55,7 @@ FORK_SERVER_LOST = 255  # the exit code where the fork server died, or could not
 PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner.child"]
 """The modules that the fork server imports first."""
 
+LOCK = ".lock"  # how the name of a trial's lock ends, which lies beside its checkpoints
 PIPE_BYTES = 1 << 20  # more than a pipe holds
 OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if it fails or tells no number
 
@@ -142,8 +143,13 @@ def remove_checkpoints(checkpoints: Path, result: Result) -> None:
 
 
 def clear_checkpoints(checkpoints: Path, trial: Trial) -> None:
-    """Remove the checkpoints and the folder of a trial, so that it begins anew."""
+    """Remove the checkpoints and the folder of a trial, so that it begins anew.
+
+    Its lock stays until the run that holds it has done with the trial: see `trial_queue`.
+    """
     for path in checkpoints.glob(f"{trial.id}.*"):
+        if path.suffix == LOCK:
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

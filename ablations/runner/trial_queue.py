@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from unrolled.ablations.runner.process import LOCK
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.bench.errors import plural
 from unrolled.bench.files import explaining_errors, make_folder
@@ -111,4 +112,4 @@ class TrialQueue:
         return locked
 
     def _lock_file(self, trial: Trial) -> Path:
-        return self._checkpoints / f"{trial.id}.lock"
+        return self._checkpoints / f"{trial.id}{LOCK}"
