@@ -131,14 +131,14 @@ def allow_for_noise(
     trainings = [outcome.again for outcome in differing[:1] if outcome.again]
     noise: dict[str, float] = {}
     explained: list[Replay] = []
-    while len(explained) < len(differing) and len(trainings) < MOST_TRAININGS:
+    for _ in range(MOST_TRAININGS - 1 if differing else 0):
         again, interrupted = run_aside([differing[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
         trainings += map(plan.judge_result, again.values())
         noise = _spread(trainings, plan)
         explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
-        if not noise:
+        if not noise or len(explained) == len(differing):
             break
     return [outcome._replace(differs="") if outcome in explained else outcome for outcome in outcomes], noise
 

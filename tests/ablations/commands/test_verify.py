@@ -12,12 +12,13 @@ from called import call, succeed
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands import verify as verifying
-from unrolled.ablations.commands.verify import Replay, difference, replays, sample
+from unrolled.ablations.commands.verify import Replay, allow_for_noise, difference, replays, sample
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import stored_plans
 from unrolled.bench.errors import BadInput
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 ARMS = """
@@ -128,6 +129,37 @@ def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> 
         verifying, "replays", lambda results, *_: (Replay(r, "", "interrupted") for r in results)
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
+
+
+def of_program(accuracy: float, status: str = "done", **told: float) -> Result:
+    return Result(
+        trial=ProgramTrial(seed=0, run="./train"), status=status, metrics={"accuracy": accuracy, **told}
+    )
+
+
+@pytest.mark.parametrize(
+    ("stored", "new", "explained", "trainings"),
+    [
+        (of_program(0.5), [0.6, 0.6], False, 1),  # the new ones agree: the stored one was changed
+        (of_program(0.5), [0.6, 0.62], False, 3),
+        (of_program(0.5), [0.6, 0.65], True, 1),
+        (of_program(0.5), [0.6, 0.61, 0.64], True, 2),  # the first two were close by chance
+        (of_program(0.6, clicks=1.0), [0.6, 0.6], True, 1),  # what is judged is the same
+        (of_program(0.5, clicks=1.0), [0.6, 0.6], False, 3),
+        (of_program(0.5, "diverged"), [0.6, 0.8], False, 3),
+    ],
+)
+def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_times_its_size(
+    monkeypatch, stored: Result, new: list[float], explained: bool, trainings: int
+) -> None:
+    clicks = ({"clicks": 2.0 + n} if "clicks" in stored.metrics else {} for n in range(9))
+    first, *more = [of_program(accuracy, **next(clicks)) for accuracy in [*new, *new[-1:] * 3]]
+    asked = iter(more)
+    monkeypatch.setattr(verifying, "run_aside", lambda trials, _: ({trials[0].id: next(asked)}, False))
+    outcomes = [Replay(stored, difference(stored, first), again=first)]
+    (outcome,), _ = allow_for_noise(outcomes, ["accuracy"], TrialConditions())
+    assert (outcome.differs == "") is explained
+    assert len(more) - len(list(asked)) == trainings
 
 
 def test_another_step_of_a_divergence_is_named(trained) -> None:
