@@ -152,11 +152,11 @@ class Study:
         return {(int(result.trial.options["hidden"]), result.trial.seed) for result in found}
 
     def outcome(self) -> tuple[str, ...]:
-        """What is told of the study: each table, and the look and the words of each verdict."""
+        """What is told of the study, whatever was seen before: each table, and the words of each verdict."""
         from unrolled.reports.tables import comparison_csv
 
         plan = stored_plans.stored("looks", self.ledger)
-        found = compare_plan(plan, read(plan, self.ledger))
+        found = compare_plan(replace(plan, seen={}, attempts={}), read(plan, self.ledger))
         views = (found, *found.others)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
 
