@@ -188,17 +188,13 @@ def _rename_baseline(before: ResultSet, after: ResultSet) -> ResultSet:
 
 
 def _pair_arms(before: Rows, after: Rows, first_look: Collection[int]) -> list[PairedArm]:
-    """The arms before, each with its rows after. Without a plan the smallest arm is the first look."""
-    fewest = min((len(own) for own in before.values() if len(own) > 1), default=1)
-    return [
-        PairedArm(
-            name=name,
-            before=own,
-            after=after.get(name, {}),
-            first_look=first_look or sorted(own)[:fewest],
-        )
-        for name, own in before.items()
-    ]
+    """The arms before, each with its rows after. Without a plan all seeds of either side are planned."""
+    arms = []
+    for name, own in before.items():
+        seeds = own.keys() | after.get(name, {}).keys()
+        planned = seeds & set(first_look) if first_look else seeds
+        arms.append(PairedArm(name=name, before=own, after=after.get(name, {}), planned=planned))
+    return arms
 
 
 def _judge_arms(arms: list[PairedArm], metric: Metric, design: Design) -> dict[str, Verdict]:

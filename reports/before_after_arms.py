@@ -51,6 +51,11 @@ class Row:
         """Whether the trial diverged or failed."""
         return self.ended and not math.isfinite(self.value)
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it failed otherwise than by divergence."""
+        return self.failed and self.status == "failed"
+
     def same_bits(self, other: "Row") -> bool:
         """Whether both trials computed the same, as far as that was recorded."""
         return bool(self.fingerprints) and self.fingerprints == other.fingerprints
@@ -67,7 +72,7 @@ class PairedArm:
     name: str
     before: Mapping[Any, Row]
     after: Mapping[Any, Row]  # empty where the arm is missing
-    first_look: Collection[Any] = ()  # seeds that there have to be after where there are before
+    planned: Collection[Any] = ()  # seeds that there have to be on both sides, and that are compared
 
     @cached_property
     def pairs(self) -> dict[Any, tuple[Row, Row]]:
@@ -78,11 +83,11 @@ class PairedArm:
 
     @property
     def after_and_before(self) -> tuple[dict[Any, float], dict[Any, float]]:
-        """The numbers after and before, by seed."""
-        after, before = (
-            {seed: row.value for seed, row in rows.items() if not math.isnan(row.value)}
-            for rows in (self.after, self.before)
-        )
+        """The numbers after and before, by planned seed, of the pairs that converged on both sides."""
+        after, before = {}, {}
+        for seed, (row, row_after) in self.pairs.items():
+            if seed in self.planned and math.isfinite(row.value) and math.isfinite(row_after.value):
+                before[seed], after[seed] = row.value, row_after.value
         return after, before
 
     @cached_property
@@ -170,12 +175,12 @@ def _unfinished(arm: PairedArm) -> Iterator[str]:
         row = arm.after[failures[0]]
         reason = row.reason or ("no finite value" if row.status == "done" else row.status)
         yield f"{plural(len(failures), 'new failure')}, seed {listed_up_to(failures, LISTED)}: {reason}"
-    needed = sorted((_ended_seeds(arm.before) - _failed_seeds(arm.before)) & set(arm.first_look))
-    waiting = [seed for seed, row in arm.after.items() if not row.ended]
-    if arm.pairs:
-        waiting += [seed for seed in needed if seed not in arm.after]
-    if waiting:
-        yield f"has no result for seed {listed_up_to(waiting, LISTED)}: run the study to its end"
+    lost = set(arm.planned) - arm.pairs.keys()
+    lost |= {seed for seed, pair in arm.pairs.items() if any(row.crashed for row in pair)} & set(arm.planned)
+    lost |= {seed for seed, row in arm.after.items() if not row.ended}
+    if arm.pairs and lost - set(failures):
+        seeds = listed_up_to(sorted(lost - set(failures)), LISTED)
+        yield f"has no result for seed {seeds}: run the study to its end"
 
 
 def _other_task(arm: PairedArm) -> Iterator[str]:

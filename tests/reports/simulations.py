@@ -188,6 +188,24 @@ def exaggeration(effect: float, sd: float, family: int, studies: int, seed: int 
     }
 
 
+def gate_law(law: str, sd: float, gates: int, seed: int = 0) -> np.ndarray:
+    """Differences with mean zero and an SD in units of δ; "rare collapses" cost 20 δ in one pair of twenty.
+
+    These come on top of normal differences of that SD.
+    """
+    rng = np.random.default_rng(seed)
+    if law == "rare collapses":
+        return (
+            sd * rng.standard_normal((gates, LOOKS.last)) + 20 * (rng.random((gates, LOOKS.last)) < 0.05) - 1
+        )
+    return sd * LAWS[law](rng, gates) / SDS.get(law, 1.0)
+
+
+SDS = {"t, 3 degrees": math.sqrt(3), "lognormal": math.sqrt(math.e * (math.e - 1))}
+SDS["a collapse in 5 %"] = math.sqrt(1 + 64 * 0.05 * 0.95)
+"""The SD of each law that has another one than 1."""
+
+
 def simulate_stretch(n: int, alpha: float, studies: int, seed: int = 0) -> float:
     """How many times as large an effect the larger p of both tests needs for 80 % power as t alone."""
     low, _ = mean_interval(moments(np.random.default_rng(seed).standard_normal((studies, n))), alpha)

@@ -181,7 +181,13 @@ DIVERGED, KILLED = "diverged at step 312: loss is nan", "killed by signal 9"
             f"1 new failure, seed 7: {KILLED}",
             ("only on one side: seed 7",),
         ),
-        (broken(trained(B), s3=KILLED), broken(trained(A), s3=DIVERGED), "", ("fails as before: seed 3",)),
+        (broken(trained(B), s3=DIVERGED), broken(trained(A), s3=DIVERGED), "", ("fails as before: seed 3",)),
+        (
+            broken(trained(B), s3=KILLED),
+            broken(trained(A), s3=DIVERGED),
+            "has no result for seed 3: run the study to its end",
+            ("fails as before: seed 3",),
+        ),
         (broken(trained(B), s3=DIVERGED), trained(A), "", ("no longer fails: seed 3",)),
     ],
 )
@@ -190,11 +196,23 @@ def test_a_failure_shuts_the_gate_where_it_is_new_and_only_there(before, after, 
     assert (fault(found), found.arms[0].notes, found.passed) == (said, noted, not said)
 
 
-def test_an_arm_that_is_worse_by_signs_is_told_by_its_median_in_the_line_and_in_the_table() -> None:
+def test_seeds_that_diverged_on_both_sides_and_rows_that_were_left_out_are_no_evidence() -> None:
+    both = {f"s{seed}": DIVERGED for seed in range(20)}
+    losses = [1 + s / 100 for s in range(30)]
+    worse = gate(
+        broken(trained(losses), **both), broken(trained([x + 0.5 + x / 100 for x in losses]), **both)
+    )
+    assert not worse.passed and "worse on 10 of 10 seeds" in fault(worse)
+    less = [row for row in trained(losses) if row["seed"] >= 12]
+    for sides in ((trained(losses), less), (less, trained(losses))):
+        assert "has no result for seed 0, 1" in fault(gate(*sides))
+
+
+def test_an_arm_that_is_worse_where_it_converged_is_told_to_be_in_the_line_and_in_the_table() -> None:
     losses = [1 + s / 100 for s in range(10)]
     after = trained([*(x + 0.05 + 0.001 * (s % 3) for s, x in enumerate(losses[:9])), 0.0])
     found = gate(trained(losses), broken(after, s9=DIVERGED))
-    assert "worse on 10 of 10 seeds, by a median of +0.0510" in fault(found)
+    assert "worse on 9 of 9 seeds, by +0.0510" in fault(found)
     assert "+0.0510 [+0.0" in screen(found)
 
 

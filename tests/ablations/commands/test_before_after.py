@@ -245,7 +245,7 @@ def test_a_real_study_passes_against_itself_and_fails_with_a_learning_rate_made_
     code, said = gate(base, slight, *patient, *delta)
     assert (code, said.splitlines()[0]) == (0, "passed: 1 arm less than δ worse, if at all")
     assert gate(base, worse, *patient, *delta)[0] == 3
-    assert gate(base, slight, *patient, "--metric", "valid_accuracy")[0] == 0
+    assert gate(base, slight, *patient, "--metric", "valid_accuracy")[0] == 3, "five ties show nothing"
 
 
 def test_before_and_after_import_neither_torch_nor_mlflow(tmp_path) -> None:
@@ -281,7 +281,7 @@ def test_two_tables_are_compared_arm_by_arm_and_fail_closed(tmp_path, gate) -> N
     lost = pd.DataFrame([{"model": "y", "status": "failed"}])
     pd.concat([numbered.assign(status="done"), lost]).to_csv(crashed, index=False)
     code, said = gate(before, crashed, *asked)
-    assert code == 3 and "1 of 2 arms" in said and "y: 1 new failure, seed of failed row 13" in said
+    assert code == 3 and "y: 1 new failure, seed of failed row 13" in said
     few = tmp_path / "few.csv"
     pd.read_csv(same).query("model == 'x'").to_csv(few, index=False)
     code, said = gate(before, few, *asked)

@@ -97,5 +97,5 @@ def test_anyones_experiment_with_arms_and_seeds_is_compared(store, gate) -> None
     assert gate(store, store, "--study", "before", *words[:2])[0] == 2, "no direction is known of it"
     assert "choose an experiment with --study: " in gate(store, store, *words)[1]
     code, said = gate(store, store, "--study", "before", *words)
-    assert code == 0 and "✓  big  0.000" in said and "only on one side" not in said
-    assert gate(store, store, "--study", "after", *words)[0] == 0
+    assert code == 3 and "✗  big  0.000" in said and "only on one side" not in said, "six ties show nothing"
+    assert gate(store, store, "--study", "after", *words)[0] == 3

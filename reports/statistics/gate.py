@@ -1,0 +1,186 @@
+"""The rule of a gate: a change passes where it is shown to be less than δ worse by every metric.
+
+All metrics have to pass, so that each is tested at .05 without a correction: a change that is worse by δ in
+one of them passes in .05 of gates at most, however many there are (R. L. Berger, "Multiparameter Hypothesis
+Testing and Acceptance Sampling", Technometrics 24 (1982)). With skewed pairs it passes more often:
+docs/trust.md has the rates.
+"""
+
+import math
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.decisions import Pair
+from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
+from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.sequential import Look, Looks
+
+Key = TypeVar("Key", bound=Hashable)
+GATES = 4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008
+
+
+class Outcome(StrEnum):
+    """What is shown of how much worse the head is."""
+
+    LESS = "less than δ worse"
+    MORE = "more than δ worse"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """How much worse the head is by one metric, after the looks at which that was open.
+
+    `bound` is the one-sided 95 % repeated bound: the head is worse by less than this. `least` is the one on
+    the other side. Both hold at all looks together.
+    """
+
+    metric: Metric
+    pairs: int = 0  # that converged on both sides
+    worse: float | None = None  # their mean, in the metric's unit; negative where the head is better
+    bound: float = math.inf
+    least: float = -math.inf
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the two bounds show."""
+        if self.bound < self.metric.delta:
+            return Outcome.LESS
+        return Outcome.MORE if self.least > self.metric.delta else Outcome.OPEN
+
+    def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
+        """After one more look, at which the head and its base have these values by seed."""
+        head, base = pair
+        seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
+        c = contrast(
+            {s: head[s] for s in seeds},
+            {s: base[s] for s in seeds},
+            delta=self.metric.delta,
+            lower_is_better=self.metric.lower_is_better,
+            look=look,
+            identical=set(seeds) <= set(equal),
+            highest=self.metric.highest,
+        )
+        ends = c.interval(ALPHA, sides=1)
+        if ends is None or c.mean is None or c.pairs < FEWEST_SEEDS:
+            return replace(self, pairs=c.pairs)
+        worse, low, high = c.mean, ends.low, ends.high
+        if not c.lower_is_better:
+            worse, low, high = -worse, -high, -low
+        bound, least = min(self.bound, high), max(self.least, low)
+        return replace(self, pairs=c.pairs, worse=worse, bound=bound, least=least)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateDecision(Generic[Key]):
+    """The state of a gate. It is open while neither a pass nor a fault is there, and asks for more seeds."""
+
+    bounds: Mapping[tuple[Key, str], Bound]  # by level of other settings and by metric
+    passed: bool
+    fault: str  # why it fails, such as "seed 3 failed"; "" where it does not
+    looks_taken: int
+    seeds_requested: int  # of the planned ones, for the next look; 0: no more
+
+
+def non_inferiority(
+    pairs: Mapping[Key, Mapping[str, Pair]],
+    *,
+    seeds: Sequence[int],
+    looks: Looks,
+    metrics: Sequence[Metric],
+    lost: Mapping[Key, Mapping[int, str]] | None = None,
+    equal: Mapping[Key, Collection[int]] | None = None,
+) -> GateDecision[Key]:
+    """Judge a head against its base, look by look; arguments as of `decisions.decide`.
+
+    `pairs` has the values of head and base by level of other settings and by metric; infinite: diverged. It
+    passes when every metric is shown to be less than δ worse, at the look at which that is shown or at an
+    earlier one. It fails as soon as one is shown to be more than δ worse, a planned seed is lost, or diverges
+    at the head alone, and if the last look leaves one open. A seed that diverged on both sides, or at the
+    base alone, is no evidence. Raises ValueError without metrics, or with fewer seeds than the last look.
+    """
+    if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
+        raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
+    bounds = {(level, metric.name): Bound(metric=metric) for level in pairs for metric in metrics}
+    for k, n in enumerate(looks.numbers):
+        at_look = {key: _select_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
+        if fault := next(_find_faults(at_look, lost or {}, seeds[:n]), ""):
+            return _end(bounds, k, fault=fault)
+        if any(len(side) < n for pair in at_look.values() for side in pair):
+            return GateDecision(bounds=bounds, passed=False, fault="", looks_taken=k, seeds_requested=n)
+        for key, bound in bounds.items():
+            if bound.outcome is Outcome.OPEN:
+                bounds[key] = bound.at_look(at_look[key], Look(looks, k), (equal or {}).get(key[0], ()))
+        outcomes = {_name(*key): bound.outcome for key, bound in bounds.items()}
+        if worse := [name for name, outcome in outcomes.items() if outcome is Outcome.MORE]:
+            return _end(bounds, k + 1, fault=f"{', '.join(worse)}: {Outcome.MORE}")
+        if {*outcomes.values()} == {Outcome.LESS}:
+            return _end(bounds, k + 1)
+    still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.OPEN)
+    return _end(bounds, len(looks.numbers), fault=f"{still_open}: not shown to be {Outcome.LESS}")
+
+
+def _select_seeds(pair: Pair, seeds: Sequence[int]) -> Pair:
+    head, base = ({seed: side[seed] for seed in seeds if seed in side} for side in pair)
+    return head, base
+
+
+def _find_faults(
+    pairs: Mapping[tuple[Key, str], Pair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
+) -> Iterator[str]:
+    """Planned seeds that were lost, and those that diverged at the head alone."""
+    for level, reasons in lost.items():
+        yield from (f"{_name(level, f'seed {seed}')} {reasons[seed]}" for seed in seeds if seed in reasons)
+    for (level, _), (head, base) in pairs.items():
+        for seed in head.keys() & base.keys():
+            if math.isinf(head[seed]) and not math.isinf(base[seed]):
+                yield f"{_name(level, f'seed {seed}')} diverged at the head alone"
+
+
+def _name(level: Hashable, name: str) -> str:
+    return f"{level}: {name}" if level else name
+
+
+def _end(bounds: Mapping[tuple[Key, str], Bound], looks_taken: int, fault: str = "") -> GateDecision[Key]:
+    return GateDecision(
+        bounds=bounds, passed=not fault, fault=fault, looks_taken=looks_taken, seeds_requested=0
+    )
+
+
+class Chance(NamedTuple):
+    """The mean number of pairs of a gate, and its chance to pass by one metric."""
+
+    pairs: float
+    passes: float
+
+
+@lru_cache(maxsize=256)
+def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0) -> Chance:
+    """For a head that is worse by `effect`, and the SD of the pairs' differences, all in the unit of δ.
+
+    Pairs are normal. Raises ValueError unless sd and δ are positive.
+    """
+    if not (sd > 0 and delta > 0):
+        raise ValueError(f"SD and δ must be positive, not {sd} and {delta}")
+    worse = effect + sd * np.random.default_rng(0).standard_normal((GATES, looks.last))
+    return simulate_gates(worse, looks, delta)
+
+
+def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
+    """The same for differences of any law, (gates, pairs), each by how much the head is worse."""
+    going, passes, pairs, before = np.ones(len(worse), bool), 0, 0, 0
+    for k, n in enumerate(looks.numbers):
+        pairs += (n - before) * int(going.sum())
+        before = n
+        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).level(ALPHA, sides=1))
+        if n >= FEWEST_SEEDS:
+            passes += int((going & (high < delta)).sum())
+            going &= (high >= delta) & (low <= delta)
+    return Chance(pairs / len(worse), passes / len(worse))

@@ -1,0 +1,167 @@
+"""A gate's rule: what passes, what fails, and how often; simulations.py prints the whole table of rates."""
+
+import math
+
+import numpy as np
+import pytest
+from simulations import LAWS, gate_law
+from synthetic import four_errors
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.decisions import Pair
+from unrolled.reports.statistics.gate import (
+    GateDecision,
+    Outcome,
+    expected_gate,
+    non_inferiority,
+    simulate_gates,
+)
+from unrolled.reports.statistics.sequential import LOOKS, Looks
+
+LOSS, ACCURACY = Metric("loss", 1.0), Metric("accuracy", 0.02)
+SEEDS = tuple(range(40))
+GATES = 4_000
+
+
+def pair(worse: np.ndarray, base: np.ndarray | None = None) -> Pair:
+    """Losses by seed of a head that is worse by so much on each."""
+    base = np.zeros(len(worse)) if base is None else base
+    return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
+
+
+def judge(worse: np.ndarray, looks: Looks = LOOKS, **more: object) -> GateDecision[str]:
+    return non_inferiority({"": {"loss": pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **more)
+
+
+NOISE = np.random.default_rng(1).standard_normal(40)
+
+
+@pytest.mark.parametrize("law", ["normal", "exponential"])
+def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
+    worse = 1.0 + gate_law(law, 1.0, 60, seed=2)
+    worse[::2] -= 0.7
+    gates = [judge(x) for x in worse]
+    pairs = [LOOKS.numbers[gate.looks_taken - 1] for gate in gates]
+    passes = [gate.passed for gate in gates]
+    assert 0 < np.mean(passes) < 1 and len(set(pairs)) > 2
+    assert simulate_gates(worse, LOOKS, 1.0) == pytest.approx((np.mean(pairs), np.mean(passes)))
+
+
+@pytest.mark.parametrize(("sd", "pairs", "unchanged"), [(0.5, 10, 1.0), (1.0, 13, 1.0), (1.5, 19, 0.98)])
+def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delta(
+    sd, pairs, unchanged
+) -> None:
+    """The known answers of an independent simulation, with its pairs."""
+    same, at, beyond = (expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0))
+    assert same.passes >= unchanged - four_errors(0.98, GATES) and same.pairs == pytest.approx(pairs, abs=1)
+    assert at.passes <= 0.05 + four_errors(0.05, GATES) and at.pairs == pytest.approx(38, abs=1)
+    assert beyond.passes == 0.0 and beyond.pairs == pytest.approx(pairs, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("law", "at_delta", "unchanged"),
+    [
+        ("t, 3 degrees", 0.051, 0.95),
+        ("exponential", 0.10, 0.86),
+        ("lognormal", 0.175, 0.78),
+        ("rare collapses", 0.59, 0.0),
+    ],
+)
+def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at_delta, unchanged) -> None:
+    worse = gate_law(law, 1.5 if law != "rare collapses" else 0.5, GATES)
+    at = simulate_gates(worse + 1.0, LOOKS, 1.0).passes
+    assert at <= at_delta + four_errors(at_delta, GATES)
+    assert simulate_gates(worse, LOOKS, 1.0).passes >= unchanged
+    assert at > 0.55 or law in LAWS, "what ten pairs did not show"
+
+
+def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> None:
+    fixed = judge(NOISE, Looks((40,))).bounds["", "loss"]
+    ends = contrast(*pair(NOISE), delta=1.0).interval(0.05, sides=1)
+    assert (fixed.bound, fixed.least, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
+    wide = judge(1.0 + 3 * NOISE)
+    assert wide.looks_taken == 5 and not wide.passed and "loss: not shown" in wide.fault
+    again = [judge((1.0 + 3 * NOISE)[:n]).bounds["", "loss"].bound for n in (10, 15, 20, 30)]
+    assert again == sorted(again, reverse=True) and again[-1] >= wide.bounds["", "loss"].bound > 1.0
+
+
+def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> None:
+    def accuracies(worse: float) -> dict[str, dict[str, Pair]]:
+        return {"": {"accuracy": pair(0.01 * NOISE - worse, np.full(40, 0.7))}}
+
+    for worse, passed, outcome in ((-0.1, True, Outcome.LESS), (0.1, False, Outcome.MORE)):
+        found = non_inferiority(accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
+        bound = found.bounds["", "accuracy"]
+        assert (found.passed, bound.outcome, found.looks_taken) == (passed, outcome, 1)
+        assert bound.worse == pytest.approx(worse, abs=0.01) and (bound.bound < 0.02) is passed
+
+
+def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_once() -> None:
+    good, bad, wide = pair(0.2 * NOISE), pair(5 + 0.2 * NOISE), pair(1 + 3 * NOISE)
+    other = Metric("error", 1.0)
+
+    def decide(**levels: tuple[Pair, Pair]) -> GateDecision[str]:
+        pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
+        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, other))
+
+    assert decide(small=(good, good), large=(good, good)).passed
+    found = decide(small=(good, good), large=(good, bad))
+    assert (found.passed, found.looks_taken, found.fault) == (False, 1, "large: error: more than δ worse")
+    found = decide(small=(good, wide), large=(good, good))
+    assert "small: error" in found.fault and found.bounds["small", "loss"].pairs == 10, "shown at its look"
+
+
+def test_a_gate_asks_for_the_seeds_of_its_next_look_and_reads_none_beyond() -> None:
+    found = judge((3 * NOISE)[:10])
+    assert (found.passed, found.fault, found.looks_taken, found.seeds_requested) == (False, "", 1, 15)
+    beyond = {"": {40: "failed", 12: "failed"}}
+    assert judge(0.2 * NOISE, lost=beyond).passed and judge(0.2 * NOISE[:10]).passed
+    assert judge(3 * NOISE, lost=beyond).fault == "seed 12 failed"
+
+
+def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
+    head, base = pair(0.2 * NOISE)
+    del head[4]
+    found = non_inferiority(
+        {"": {"loss": (head, base)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), lost={"": {4: "failed"}}
+    )
+    assert (found.passed, found.fault, found.looks_taken) == (False, "seed 4 failed", 0)
+
+
+def test_a_seed_that_diverges_at_the_head_alone_fails_and_other_divergence_is_no_evidence() -> None:
+    base = np.zeros(40)
+    head = 0.2 * NOISE
+    diverged = np.where(np.arange(40) < 3, math.inf, 0.0)
+    assert "seed 0 diverged at the head" in judge(head + diverged).fault
+    for both in (True, False):
+        sides = {"": {"loss": pair(head + diverged if both else head, base)}}
+        sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
+        found = non_inferiority(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+        assert found.passed and found.bounds["", "loss"].pairs == 7
+
+
+def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> None:
+    """Twenty of thirty diverged on both sides, and the ten others are worse by 25 δ."""
+    head = np.where(np.arange(30) < 20, math.inf, 25 + 0.1 * NOISE[:30])
+    sides = pair(head)
+    sides[1].update(dict.fromkeys(range(20), math.inf))
+    looks, metrics = Looks((30,)), (LOSS,)
+    found = non_inferiority({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
+    assert not found.passed and found.fault == "loss: more than δ worse"
+
+
+def test_the_same_numbers_pass_where_they_are_known_to_be_computed_alike_and_ties_alone_do_not() -> None:
+    assert not judge(np.zeros(40)).passed
+    assert judge(np.zeros(40), equal={"": SEEDS}).passed
+    shares = {"": {"accuracy": pair(np.zeros(200), np.full(200, 0.5))}}
+    metrics, many = (ACCURACY,), Looks((200,))
+    assert non_inferiority(shares, seeds=range(200), looks=many, metrics=metrics).passed  # .98²⁰⁰ is .02
+
+
+def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
+    for metrics, seeds in (((), SEEDS), ((LOSS,), SEEDS[:30])):
+        with pytest.raises(ValueError, match="need a metric"):
+            non_inferiority({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
+    with pytest.raises(ValueError, match="positive"):
+        expected_gate(LOOKS, sd=0.0, delta=1.0)
