@@ -62,7 +62,7 @@ def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFr
             table: pd.DataFrame = BY_PANDAS[kind](path).reset_index(drop=True)
             return table
         rows = read_rows(path)
-        return _rounds(path) if kind == ".json" and len(rows) == 1 else pd.DataFrame(rows)
+        return _benchmarks(path) if kind == ".json" and len(rows) == 1 else pd.DataFrame(rows)
     except BadInput:
         raise
     except UnicodeDecodeError as error:
@@ -86,17 +86,13 @@ def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFr
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 
-def _rounds(path: Path) -> pd.DataFrame:
-    """A row for each benchmark of a stored run, or for each of its rounds where they were kept."""
+def _benchmarks(path: Path) -> pd.DataFrame:
+    """A row for each benchmark of a stored run: its rounds are no replicates, as runs differ by more."""
     found = []
     for benchmark in _stored_run(path)["benchmarks"]:
         about = {"name": benchmark["name"], "group": benchmark.get("group")}
         about |= {f"param.{key}": value for key, value in (benchmark.get("params") or {}).items()}
-        stats = benchmark["stats"]
-        if rounds := stats.get("data"):
-            found += [{**about, "round": n, "seconds": seconds} for n, seconds in enumerate(rounds)]
-        else:
-            found.append({**about, "seconds": stats["median"]})
+        found.append({**about, "seconds": benchmark["stats"]["median"]})
     require(found, "holds no benchmark", place=path, cure="give a run of at least one")
     return pd.DataFrame(found)
 

@@ -61,8 +61,10 @@ def check_first_trials(study_run: StudyRun) -> bool:
             return True
         if len(more) < len(ids):  # the budget is over
             return False
-        if ties := [pair for pair in pairs if _tie(pair, known | more, study_run)]:
-            _print_ties(ties[1:], plan)
+        ties = [pair for pair in pairs if _tie(pair, known | more, study_run)]
+        one_seed = len(plan.seeds) < SEEDS  # of which equal numbers may be chance
+        _print_ties(ties if one_seed else ties[1:], plan)
+        if ties and not one_seed:
             _refuse(ties[0], plan)
     return False
 

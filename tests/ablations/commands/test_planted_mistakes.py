@@ -27,9 +27,9 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         "own_function": ("leaf=leaf", "leaf=1", "arm 'leaf 8': leaf = 8: no effect seen"),
     },
     "a seed that is ignored": {
-        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0, 1 tell the same"),
-        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0, 1 tell the same"),
-        "own_function": ("=seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3, 4 tell the same"),
+        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
+        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
+        "own_function": ("=seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
     },
     "a metric that is missing": {
         "digits": (
