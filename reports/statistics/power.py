@@ -40,7 +40,7 @@ STRETCH = {
 """By the number of pairs: how many times as large an effect has to be as for t alone, for 80 % power.
 
 At two-sided levels of .1, .05, .01, .002, .0005 and .0001; of 200,000 samples of normal pairs or more, with
-standard errors of .002 from eight pairs on (`simulate_stretch` in tests/reports/simulations.py).
+standard errors of .002 from eight pairs on (`simulate_stretch` in tests/reports/simulate_rules.py).
 """
 
 

@@ -1,39 +1,27 @@
 """Rates of wrong claims on simulated contrasts, by the rules of `reports.statistics` and by those before.
 
-    python tests/reports/simulations.py [CONTRASTS]
+    python tests/reports/simulations.py [CONTRASTS] [SEED]
 
-prints one table (40,000 contrasts: a minute). Looks are the default ones; "fifteen" is the first step of
+prints its tables (40,000 contrasts: a minute of CPU). Looks are the default ones; "fifteen" is the first step of
 Holm over as many independent contrasts.
 """
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import simulate_rules as rules
+from laws import LAWS, Tails, both_tails, t_tails
 from scipy import special
 
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
-from unrolled.reports.statistics.power import ALPHA, POWER, t_detectable_effect
+from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
 from unrolled.reports.statistics.stopping import median_unbiased
 
 Flags = np.ndarray
-Tails = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
-"""One-sided p that the means of samples (…, S) are at most a number, and at least it."""
-
-
-def t_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Student's t, as verdicts had it."""
-    n = x.shape[-1]
-    t = (x.mean(-1) - mu) / x.std(-1, ddof=1) * math.sqrt(n)
-    return special.stdtr(n - 1, -t), special.stdtr(n - 1, t)
-
-
-def both_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The larger p of t and of Hall's corrected t."""
-    return mean_tails(moments(x), mu)
 
 
 @dataclass(frozen=True)
@@ -65,21 +53,6 @@ def end(d: np.ndarray, delta: float, tails: Tails, family: int = 1, looks: Looks
     seen = [d[i, : looks.numbers[k]] for i, k in enumerate(look)]
     means, sds = (np.array([f(x) for x in seen]) for f in (np.mean, lambda x: np.std(x, ddof=1)))
     return Ends(look, different, same, means, sds)
-
-
-def collapsing(rng: np.random.Generator, studies: int) -> np.ndarray:
-    """Normal differences of which one in twenty is eight SDs worse."""
-    return rng.standard_normal((studies, LOOKS.last)) + 8 * (rng.random((studies, LOOKS.last)) < 0.05) - 0.4
-
-
-LAWS: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "normal": lambda rng, n: rng.standard_normal((n, LOOKS.last)),
-    "t, 3 degrees": lambda rng, n: rng.standard_t(3, (n, LOOKS.last)),
-    "exponential": lambda rng, n: rng.standard_exponential((n, LOOKS.last)) - 1,
-    "lognormal": lambda rng, n: np.exp(rng.standard_normal((n, LOOKS.last))) - math.exp(0.5),
-    "a collapse in 5 %": collapsing,
-}
-"""Laws of the differences, each with mean zero."""
 
 
 def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
@@ -188,57 +161,33 @@ def exaggeration(effect: float, sd: float, family: int, studies: int, seed: int 
     }
 
 
-def gate_law(law: str, sd: float, gates: int, seed: int = 0) -> np.ndarray:
-    """Differences with mean zero and an SD in units of δ; "rare collapses" cost 20 δ in one pair of twenty.
-
-    These come on top of normal differences of that SD.
-    """
-    rng = np.random.default_rng(seed)
-    if law == "rare collapses":
-        return (
-            sd * rng.standard_normal((gates, LOOKS.last)) + 20 * (rng.random((gates, LOOKS.last)) < 0.05) - 1
-        )
-    return sd * LAWS[law](rng, gates) / SDS.get(law, 1.0)
-
-
-SDS = {"t, 3 degrees": math.sqrt(3), "lognormal": math.sqrt(math.e * (math.e - 1))}
-SDS["a collapse in 5 %"] = math.sqrt(1 + 64 * 0.05 * 0.95)
-"""The SD of each law that has another one than 1."""
-
-
-def simulate_stretch(n: int, alpha: float, studies: int, seed: int = 0) -> float:
-    """How many times as large an effect the larger p of both tests needs for 80 % power as t alone."""
-    low, _ = mean_interval(moments(np.random.default_rng(seed).standard_normal((studies, n))), alpha)
-    return float(np.quantile(-low, POWER) / t_detectable_effect(n, alpha))
-
-
-def table(studies: int) -> list[tuple[str, str, str]]:
+def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
     """What is claimed, by the rules of before, and by those of today."""
     rows = []
     for law in LAWS:
-        before, now = (skewed_errors(law, studies, tails) for tails in (t_tails, both_tails))
+        before, now = (skewed_errors(law, studies, tails, seed) for tails in (t_tails, both_tails))
         rows += [
             (f"a difference where there is none: {law}, {family}", f"{old:.3f}", f"{new:.3f}")
             for family, old, new in zip(("one", "fifteen"), before, now, strict=True)
         ]
     for law in ("normal", "exponential", "a collapse in 5 %"):
-        old, new = (same_at_delta(law, studies, tails) for tails in (t_tails, both_tails))
+        old, new = (same_at_delta(law, studies, tails, seed) for tails in (t_tails, both_tails))
         rows.append((f"the same at a difference of δ: {law}", f"{old:.3f}", f"{new:.3f}"))
-    for word, share in race(0.6, 0.5, studies).items():
+    for word, share in race(0.6, 0.5, studies, seed).items():
         rows.append((f"{word}, at .6 δ with an SD of .5 δ", f"{share:.2f}", ""))
-    for word, share in sizes(0.6, 0.5, studies).items():
+    for word, share in sizes(0.6, 0.5, studies, seed).items():
         rows.append((f"{word}, at .6 δ with an SD of .5 δ", "", f"{share:.2f}"))
-    found = sizes(1.0, 1.0, studies)
+    found = sizes(1.0, 1.0, studies, seed)
     wrong = found["more"] + found["less"] + found["same"]
     rows.append(("a size at a difference of δ, SD δ", "", f"{wrong:.3f}"))
-    wrong = any_wrong_size(15, studies // 10)
+    wrong = any_wrong_size(15, studies // 10, seed)
     rows.append(("a wrong size among fifteen of δ, SD δ, 40 seeds", "", f"{wrong:.3f}"))
-    old, new = undeclared_errors(studies)
+    old, new = undeclared_errors(studies, seed)
     rows.append(("a difference of equal arms, not declared", f"{old:.3f}", f"{new:.3f}"))
-    old, new = divergence_claims(8 / 30, studies)
+    old, new = divergence_claims(8 / 30, studies, seed)
     rows.append(("better, though 8 of 30 seeds diverge on average", f"{old:.3f}", f"{new:.3f}"))
     for effect in (0.5, 1.0):
-        by = exaggeration(effect, 1.5, 15, studies // 20)
+        by = exaggeration(effect, 1.5, 15, studies // 20, seed)
         claims, ends = ("mean of claims", "corrected, of claims"), ("mean too large", "corrected too large")
         of = f"{effect:g} δ, SD 1.5 δ, fifteen"
         rows.append((f"size of what is claimed, of {of}", *(f"× {by[x]:.2f}" for x in claims)))
@@ -246,8 +195,60 @@ def table(studies: int) -> list[tuple[str, str, str]]:
     return rows
 
 
+def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rates]]:
+    """Lost pairs, columns, ties, copies, samples without pairs, power, warnings and rows that are missing."""
+    for law in LAWS:
+        yield f"different, with one pair lost: {law}", rules.lost_pair(law, studies, seed)
+    for missing in (2, 4, 6):
+        label = f"better, without the baseline's best {missing} of 16"
+        yield label, rules.missing_runs(missing, studies, seed)
+    yield "different, where a study's table is asked by columns", rules.asked_by_columns(studies, seed)
+    one, fifteen = rules.ties(studies, seed)
+    yield "the same at a difference of δ, 25 items: one", one
+    yield "the same at a difference of δ, 25 items: fifteen", fifteen
+    yield "different, one run copied ten times", rules.copied_run(studies, seed)
+    for law in rules.SAMPLES:
+        label = f"different without pairs, 5 against 50: {law}"
+        yield label, rules.without_pairs(law, studies // 20, seed)
+    for family in (1, 15):
+        for n in (5, 10, 20):
+            label = f"power at what {n} pairs detect, of {family}"
+            yield label, rules.power_of_detectable(n, family, studies, seed)
+    yield (
+        "wrong claims on five lognormal pairs that are warned of",
+        rules.warned_of("lognormal", studies // 10, seed),
+    )
+    yield "passes the gate, worse by δ, worst 12 of 30 rows left out", rules.rows_left_out(studies, seed)
+
+
+def print_gates(gates: int, seed: int) -> None:
+    """The chance to pass at a difference of 0, δ and 2 δ, with the pairs, beside the known answers."""
+    head = "gate: passes if unchanged, worse by δ, by 2 δ (pairs)"
+    print(f"\n{head:54}{'unchanged':>14}{'δ':>14}{'2 δ':>14}  known")
+    for law, known in rules.GATES.items():
+        for sd, (unchanged, at) in zip((0.5, 1.0, 1.5), known, strict=True):
+            cells = (f"{x.passes:.3f} ({x.pairs:.0f})" for x in rules.gate(law, sd, gates, seed))
+            print(
+                f"{f'{law}, SD {sd:g} δ':54}{''.join(f'{cell:>14}' for cell in cells)}  {unchanged:g}, {at:g}"
+            )
+
+
+def print_skewness(studies: int, seed: int) -> None:
+    """The rates of today's correction for skewness and of the one that was not taken."""
+    print(f"\n{'skewness without bias, constant beyond t = 8':54}{'today':>16}{'not taken':>16}")
+    for law in LAWS:
+        both = [skewed_errors(law, studies, tails, seed) for tails in (both_tails, rules.unbiased_tails)]
+        cells = "".join(f"{f'{one:.3f}, {fifteen:.3f}':>16}" for one, fifteen in both)
+        print(f"{f'a difference where there is none: {law}':54}{cells}")
+
+
 if __name__ == "__main__":
     contrasts = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
+    chosen_seed = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     print(f"{'rates':62}{'before':>8}{'now':>8}")
-    for line, *rates in table(contrasts):
+    for line, *rates in table(contrasts, chosen_seed):
         print(f"{line:62}{rates[0]:>8}{rates[1]:>8}")
+    for line, (old_rate, new_rate) in table_of_rules(contrasts, chosen_seed):
+        print(f"{line:62}{old_rate:>8.3f}{new_rate:>8.3f}")
+    print_gates(min(contrasts, 4_000), chosen_seed)
+    print_skewness(contrasts, chosen_seed)

@@ -4,20 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import simulate_rules as rules
+from laws import both_tails, t_tails
 from simulate_interactions import rates as interaction_rates
 from simulations import (
-    both_tails,
     divergence_claims,
     exaggeration,
     same_at_delta,
     sizes,
     skewed_errors,
-    t_tails,
     undeclared_errors,
 )
 from synthetic import four_errors
 
 from unrolled.reports.before_after_arms import shown_no_worse
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.speed_ratio import ratios_of_speeds
 from unrolled.reports.statistics.verdicts import verdicts
 
@@ -68,6 +69,41 @@ def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
 def test_effects_that_add_up_are_rarely_said_to_depend_on_each_other_whatever_their_words():
     before, now = interaction_rates(1.0, 1.5, 40)
     assert before > 0.9 and now <= 0.05 + four_errors(0.05, 40)
+
+
+def test_one_lost_pair_makes_no_claim_that_all_pairs_would_not_make():
+    for law, whole in (("exponential", 0.059), ("lognormal", 0.106)):
+        before, now = rules.lost_pair(law, CONTRASTS, 0)
+        assert now < whole - four_errors(whole, CONTRASTS) and before > 3 * whole
+
+
+def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
+    x = np.random.default_rng(1).standard_exponential((5, 12)) - 0.4
+    tails = np.array(rules.tails_of_lost(x, 2)).T
+    for sample, expected in zip(x, tails, strict=True):
+        c = contrast(dict(enumerate(sample)), dict.fromkeys(range(12), 0.0), delta=1.0, lost=2)
+        assert c.p == pytest.approx(min(1.0, 2 * min(expected)))
+
+
+def test_an_arm_whose_baselines_best_runs_are_missing_is_not_better():
+    before, now = rules.missing_runs(6, CONTRASTS, 0)
+    assert before > 0.2 and now < 0.002
+
+
+def test_a_studys_table_by_columns_errs_no_more_often_than_the_study():
+    before, now = rules.asked_by_columns(CONTRASTS, 0)
+    assert before > 0.055 and now <= 0.05 + four_errors(0.05, CONTRASTS)
+
+
+def test_ties_of_a_few_items_are_hardly_ever_the_same_at_a_difference_of_delta():
+    (before, now), (_, fifteen) = rules.ties(CONTRASTS, 0)
+    assert before == pytest.approx(0.082, abs=four_errors(0.082, CONTRASTS)) and now < 0.005 > fifteen - 0.02
+
+
+def test_a_copied_run_shows_no_difference_and_every_wrong_claim_on_five_skewed_pairs_is_warned_of():
+    before, now = rules.copied_run(CONTRASTS, 0)
+    assert before == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS)) and now == 0
+    assert rules.warned_of("lognormal", 400, 0) == (0.0, 1.0)
 
 
 # before and after a change: each bound is four standard errors of the binomial above its rate

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from simulations import LAWS, gate_law
+from laws import LAWS, gate_law
 from synthetic import four_errors
 
 from unrolled.bench.metric import Metric

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from simulations import simulate_stretch
+from simulate_rules import simulate_stretch
 from statsmodels.stats.power import TTestPower
 from synthetic import four_errors
 

@@ -1,0 +1,208 @@
+"""Rates of the rules on lost pairs, ties, copies, columns, samples without pairs, power and gates.
+
+Each function returns a rate by the rule of before, which is written out here, and by that of today.
+`simulations.py` prints them.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+from laws import LAWS, both_tails, gate_law
+from scipy import special, stats
+from synthetic import compare_table
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.elsewhere import Columns
+from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.elsewhere import welch
+from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
+from unrolled.reports.statistics.gate import Chance, simulate_gates
+from unrolled.reports.statistics.power import (
+    ALPHA,
+    POWER,
+    minimum_detectable_effect,
+    t_detectable_effect,
+)
+from unrolled.reports.statistics.sequential import LOOKS
+
+Rates = tuple[float, float]  # before, and now
+Both = tuple[np.ndarray, np.ndarray]  # one-sided p on either side
+
+
+def sign_tails(low: np.ndarray, high: np.ndarray) -> Both:
+    """By signs, that medians are at most 0, and at least 0; (studies, pairs) at their lowest and highest."""
+    n = low.shape[-1]
+    return special.bdtr((low <= 0).sum(-1), n, 0.5), special.bdtr((high >= 0).sum(-1), n, 0.5)
+
+
+def append(x: np.ndarray, ends: np.ndarray | float, lost: int) -> np.ndarray:
+    """Samples with so many values more."""
+    return np.concatenate([x, np.broadcast_to(ends, (len(x), lost))], axis=1)
+
+
+def signs_of_lost(x: np.ndarray, lost: int) -> Both:
+    """Before: signs alone, with each lost pair against the claim."""
+    return sign_tails(append(x, -math.inf, lost), append(x, math.inf, lost))
+
+
+def tails_of_lost(x: np.ndarray, lost: int) -> Both:
+    """Now: the mean has to agree, with each lost pair as the worst of the others."""
+    signs = signs_of_lost(x, lost)
+    low, high = (append(x, end[:, None], lost) for end in (x.min(1), x.max(1)))
+    return np.maximum(signs[0], both_tails(low)[0]), np.maximum(signs[1], both_tails(high)[1])
+
+
+def lost_pair(law: str, studies: int, seed: int) -> Rates:
+    """How often a difference is claimed where there is none and one pair of the first look was lost."""
+    d = LAWS[law](np.random.default_rng(seed), studies)
+    rates = []
+    for tails in (signs_of_lost, tails_of_lost):
+        q = np.ones(studies)
+        for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+            q = np.minimum(q, tails_to_p(*tails(d[:, 1:n], 1)) / weight)
+        rates.append(float(np.mean(LOOKS.p(q) <= ALPHA)))
+    return rates[0], rates[1]
+
+
+def missing_runs(missing: int, studies: int, seed: int) -> Rates:
+    """How often an arm is better than its equal, whose best runs of 16 were left out.
+
+    Before they counted for the arm among the signs, and not at all in the mean.
+    """
+    arm, baseline = np.random.default_rng(seed).standard_normal((2, studies, 16))
+    kept = np.argsort(baseline, axis=1)[:, missing:]  # losses: the best are the lowest
+    d = np.take_along_axis(arm - baseline, kept, axis=1)
+    better = append(d, -math.inf, missing)
+    before = np.maximum(both_tails(d)[1], sign_tails(better, better)[1])
+    return float(np.mean(before <= ALPHA / 2)), float(np.mean(tails_of_lost(d, missing)[1] <= ALPHA / 2))
+
+
+def asked_by_columns(studies: int, seed: int) -> Rates:
+    """How often equal arms differ on a study's table: on all its seeds by the plain p, and by its looks.
+
+    The SD of a pair is 2.5 δ.
+    """
+    delta = 0.4
+    d = np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
+    going, q, q_same = np.ones(studies, bool), np.ones(studies), np.ones(studies)
+    wrong, plain = np.zeros(studies, bool), np.ones(studies)
+    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+        x = d[:, :n]
+        p = tails_to_p(*both_tails(x, 0.0))
+        q = np.minimum(q, p / weight)
+        q_same = np.minimum(q_same, np.maximum(both_tails(x, -delta)[0], both_tails(x, delta)[1]) / weight)
+        wrong |= going & (LOOKS.p(q) <= ALPHA)
+        plain[going] = p[going]
+        going &= ~wrong & (LOOKS.p(q_same, 1) > ALPHA)
+    return float(np.mean(plain <= ALPHA)), float(wrong.mean())
+
+
+def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
+    """How often arms that differ by δ = .01 are the same: each of 25 items is lost in .01 of seeds.
+
+    Of one contrast, and of some one of fifteen.
+    """
+    delta = 0.01
+    d = -np.random.default_rng(seed).binomial(25, delta, (studies, LOOKS.last)) / 25
+    q = np.ones((2, studies))
+    for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
+        x = d[:, :n]
+        equal = np.ptp(x, axis=1) == 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p = np.maximum(both_tails(x, -delta)[0], both_tails(x, delta)[1])
+        of_zeros = np.where(x[:, 0] == 0, 0.0, 1.0)  # .04 and more are beyond δ
+        now = np.where(x[:, 0] == 0, ties_p(n, 0.0, delta, 1.0), 1.0)
+        q = np.minimum(q, np.where(equal, [of_zeros, now], p) / weight)
+    before, today = (LOOKS.p(np.minimum(each, 1.0), 1) for each in q)
+    one, family = ((np.mean(before <= a), np.mean(today <= a)) for a in (ALPHA, ALPHA / 15))
+    some = tuple(float(1 - (1 - rate) ** 15) for rate in family)
+    return (float(one[0]), float(one[1])), (some[0], some[1])
+
+
+def copied_run(studies: int, seed: int) -> Rates:
+    """How often an arm that is one run, copied ten times, differs from its equal."""
+    rng = np.random.default_rng(seed)
+    d = rng.standard_normal((studies, 1)) - rng.standard_normal((studies, 10))
+    columns, claims, tables = Columns(("arm",), ("seed",), (Metric("loss", 0.1),)), 0, 20
+    for draws in d[:tables]:
+        runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": draws})
+        table = pd.concat([runs, runs.assign(arm="b", loss=0.0)])
+        claims += compare_table(table, columns).rows[1].verdict.claims
+    return float(np.mean(tails_to_p(*both_tails(d)) <= ALPHA)), claims / tables
+
+
+SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "lognormal": "standard_normal"}
+
+
+def without_pairs(law: str, studies: int, seed: int) -> Rates:
+    """How often five values differ from fifty of the same law."""
+    rng, wrong = np.random.default_rng(seed), np.zeros(2)
+    for _ in range(studies):
+        a, b = (getattr(rng, SAMPLES[law])(n) for n in (5, 50))
+        if law == "lognormal":
+            a, b = np.exp(a), np.exp(b)
+        wrong += stats.ttest_ind(a, b, equal_var=False).pvalue <= ALPHA, welch(a, b, delta=1.0).p <= ALPHA
+    return float(wrong[0] / studies), float(wrong[1] / studies)
+
+
+def warned_of(law: str, studies: int, seed: int) -> Rates:
+    """The share of wrong claims on five pairs that come with a warning of skewness."""
+    wrong, warned = 0, np.zeros(2)
+    for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
+        c = contrast(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), delta=1.0)
+        if c.p <= ALPHA:
+            wrong += 1
+            warned += c.skewed, c.skewed or c.hides_skewness
+    return float(warned[0] / wrong), float(warned[1] / wrong)
+
+
+def power_of_detectable(n: int, family: int, studies: int, seed: int) -> Rates:
+    """The power at the effect that is called detectable with .80."""
+    draws = np.random.default_rng(seed).standard_normal((studies, n))
+    low, _ = mean_interval(moments(draws), ALPHA / family)
+    effects = t_detectable_effect(n, ALPHA / family), minimum_detectable_effect(n, ALPHA / family)
+    before, now = (float(np.mean(low + effect > 0)) for effect in effects)
+    return before, now
+
+
+def simulate_stretch(n: int, alpha: float, studies: int, seed: int = 0) -> float:
+    """How many times as large an effect the larger p of both tests needs for 80 % power as t alone."""
+    low, _ = mean_interval(moments(np.random.default_rng(seed).standard_normal((studies, n))), alpha)
+    return float(np.quantile(-low, POWER) / t_detectable_effect(n, alpha))
+
+
+def rows_left_out(studies: int, seed: int) -> Rates:
+    """How often a head that is worse by δ passes, whose worst 12 of 30 rows were left out."""
+    worse = 1.0 + np.random.default_rng(seed).standard_normal((studies, 30))
+    kept = np.sort(worse, axis=1)[:, :18]
+    return float(np.mean(mean_interval(moments(kept), 2 * ALPHA)[1] < 1.0)), 0.0  # a missing seed fails
+
+
+GATES = {
+    "normal": ((1.0, 0.054), (1.0, 0.056), (0.99, 0.046)),
+    "t, 3 degrees": ((math.nan, 0.051),) * 3,
+    "exponential": ((0.999, 0.10), (0.985, 0.10), (0.895, 0.10)),
+    "lognormal": ((0.98, 0.175), (0.91, 0.175), (0.84, 0.175)),
+    "rare collapses": ((math.nan, 0.59),) * 3,
+}
+"""Known answers: how often unchanged code passes, and one worse by δ, at SDs of .5, 1 and 1.5 δ."""
+
+
+def gate(law: str, sd: float, gates: int, seed: int) -> tuple[Chance, Chance, Chance]:
+    """A gate's chance to pass at a true difference of 0, δ and 2 δ."""
+    worse = gate_law(law, sd, gates, seed)
+    same, at, beyond = (simulate_gates(worse + effect, LOOKS, 1.0) for effect in (0.0, 1.0, 2.0))
+    return same, at, beyond
+
+
+def unbiased_tails(x: np.ndarray, mu: float = 0.0) -> Both:
+    """Not taken: the larger p of t and of Hall's t with the skewness freed of bias, constant beyond t = 8."""
+    n = x.shape[-1]
+    m = moments(x)
+    t = math.sqrt(n) * (m.mean - mu) / m.sd
+    a = m.skewness * math.sqrt(n - 1) / (n - 2)  # the skewness G1 over √n
+    near = np.clip(t, -8, 8)
+    corrected = t + a * near**2 / 3 + a**2 * near**3 / 27 + a / 6
+    above, below = np.minimum(t, corrected), np.maximum(t, corrected)
+    return special.stdtr(n - 1, -above), special.stdtr(n - 1, below)
