@@ -199,6 +199,9 @@ class Contrast:
     def _samples(self) -> tuple[Moments, Moments]:
         """The moments of the converged pairs, with lost ones as the lowest of them, and as the highest."""
         known = np.array([*self.differences.values()])
+        if not self.lost:
+            whole = moments(known)
+            return whole, whole
         lowest = np.append(known, [known.min()] * self.lost)
         highest = np.append(known, [known.max()] * self.lost)
         return moments(lowest), moments(highest)
