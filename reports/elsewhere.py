@@ -58,7 +58,8 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     require(len(frame), "has no rows", place=source, cure="give a table with results")
     if of_study := FIRST_LOOK in frame.columns:
         frame = frame[frame[FIRST_LOOK].astype(str) == "True"]
-        require(len(frame), "has no trial of a study's first look", place=source, cure="give its whole table")
+        cure = "give its whole table; in MLflow `unrolled sync STUDY` marks those trials"
+        require(len(frame), "has no trial of a study's first look", place=source, cure=cure)
     arms = _labels(frame, columns.arm, source)
     longest = max(map(len, arms))
     require(

@@ -83,6 +83,8 @@ def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFr
             for run, numbers in zip(runs, judged, strict=True)
         ]
     )
+    if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # of an earlier version
+        frame[FIRST_LOOK_TAG] = False
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 

@@ -58,6 +58,7 @@ class _TrialRun:
     start: int  # unix milliseconds
     plan: str
     parent: str = ""
+    first_look: str = ""
 
 
 class StudyRuns:
@@ -96,9 +97,11 @@ class StudyRuns:
             if info.status not in ENDED or key in self._trials:
                 outdated.append(info.run_id)
             elif found[ROLE] == "trial":
-                plan, parent = found.get(PLAN, ""), found.get(PARENT, "")
-                status = found.get("unrolled.status", "")
-                self._trials[key] = _TrialRun(info.run_id, status, info.start_time, plan, parent)
+                status, plan, parent, first_look = (
+                    found.get(tag, "") for tag in ("unrolled.status", PLAN, PARENT, FIRST_LOOK_TAG)
+                )
+                trial_run = _TrialRun(info.run_id, status, info.start_time, plan, parent, first_look)
+                self._trials[key] = trial_run
             else:
                 self._summaries[info.run_id] = found
         for run_id in outdated:
@@ -115,7 +118,7 @@ class StudyRuns:
         tracking, ended = self._plan.tracking, result.started + result.seconds
         run_id = self._experiment.write_run(
             f"{text(arm, 200)}/seed={result.trial.seed}",
-            {**self._tags("trial", arm), **tags(result), FIRST_LOOK_TAG: str(key in self._first_look)},
+            {**self._tags("trial", arm), **tags(result), FIRST_LOOK_TAG: self._is_of_first_look(key)},
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
@@ -123,8 +126,12 @@ class StudyRuns:
             params=params(arm, result),
             dataset=dataset(result.trial),
         )
-        self._trials[key] = _TrialRun(run_id, result.status, start, self._mark)
+        first_look = self._is_of_first_look(key)
+        self._trials[key] = _TrialRun(run_id, result.status, start, self._mark, first_look=first_look)
         return True
+
+    def _is_of_first_look(self, key: tuple[str, str]) -> str:
+        return str(key in self._first_look)
 
     def publish(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
         """Write the arms, the report and its answers to the study's question.
@@ -179,12 +186,13 @@ class StudyRuns:
             parent, plan = (arm_runs[key[0]], self._mark) if key in present else ("", trial.plan)
             if plan != trial.plan:
                 self._client.set_tag(trial.run_id, PLAN, plan)
-                self._client.set_tag(trial.run_id, FIRST_LOOK_TAG, str(key in self._first_look))
+            if (first_look := self._is_of_first_look(key)) != trial.first_look:
+                self._client.set_tag(trial.run_id, FIRST_LOOK_TAG, first_look)
             if parent and parent != trial.parent:
                 self._client.set_tag(trial.run_id, PARENT, parent)
             elif trial.parent and not parent:  # MLflow's pages would list a deleted parent
                 self._client.delete_tag(trial.run_id, PARENT)
-            self._trials[key] = replace(trial, plan=plan, parent=parent)
+            self._trials[key] = replace(trial, plan=plan, parent=parent, first_look=first_look)
 
     def _write_report(self, page_folder: Path, arms: Iterable[ArmRun]) -> str:
         """The id of the study's own run, with the report's folder among its artifacts."""

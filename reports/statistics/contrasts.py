@@ -22,6 +22,7 @@ from unrolled.reports.statistics.estimators import (
     median_interval,
     median_tails,
     moments,
+    skewness_ratio,
     tails_to_p,
     ties_end,
     ties_p,
@@ -337,17 +338,6 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any
         "skewness_of": d.size,
         "r": float(np.corrcoef(a, b)[0, 1]) if d.size > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else None,
     }
-
-
-def skewness_ratio(skewness: float | None, n: int) -> float:
-    """A skewness over the one that a normal sample exceeds in about one case of a hundred.
-
-    That of five values is at most .94 times this. Lognormal samples exceed it in .11 (six), .26 (eight), .35
-    (ten) and .74 (twenty values).
-    """
-    if skewness is None:
-        return 0.0
-    return abs(skewness) / (2.6 * math.sqrt(6 * (n - 2) / ((n + 1) * (n + 3))))
 
 
 def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:

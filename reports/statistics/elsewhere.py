@@ -17,8 +17,15 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast, skewness_ratio
-from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval, mean_tails, moments
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.estimators import (
+    Floats,
+    Moments,
+    mean_interval,
+    mean_tails,
+    moments,
+    skewness_ratio,
+)
 from unrolled.reports.statistics.permutation import MOST, Permutations
 
 

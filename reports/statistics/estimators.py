@@ -95,6 +95,17 @@ def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
     return np.asarray(np.where(np.abs(skew) < 1e-6, shifted, 3 * (np.cbrt(1 + some * shifted) - 1) / some))
 
 
+def skewness_ratio(skewness: float | None, n: int) -> float:
+    """A skewness over the one that a normal sample exceeds in about one case of a hundred.
+
+    That of five values is at most .94 times this. Lognormal samples exceed it in .11 (six), .26 (eight), .35
+    (ten) and .74 (twenty values).
+    """
+    if skewness is None:
+        return 0.0
+    return abs(skewness) / (2.6 * math.sqrt(6 * (n - 2) / ((n + 1) * (n + 3))))
+
+
 def tails_to_p(above: ArrayLike, below: ArrayLike) -> Floats:
     """The two-sided p of a difference, from the one-sided p on either side of zero."""
     return np.asarray(np.minimum(1.0, 2 * np.minimum(above, below)))

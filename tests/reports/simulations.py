@@ -2,7 +2,8 @@
 
     python tests/reports/simulations.py [CONTRASTS] [SEED]
 
-prints its tables (40,000 contrasts: a minute of CPU). Looks are the default ones; "fifteen" is the first
+prints its tables (40,000 contrasts: a minute of CPU). Looks are the default ones; "fifteen" is the
+first
 step of Holm over as many independent contrasts.
 """
 

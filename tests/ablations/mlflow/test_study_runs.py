@@ -9,6 +9,7 @@ from unrolled.ablations.commands import tables
 from unrolled.ablations.mlflow import fields, study_runs
 from unrolled.ablations.mlflow.database import public, set_environment, tracking_uri
 from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.elsewhere import Columns, arrange
 
@@ -80,16 +81,21 @@ def test_trials_behind_one_that_is_half_written_are_read_and_none_is_written_twi
     assert [run[0] for run in snapshot(store)] == [f"baseline/seed={s}" for s in range(5)]
 
 
-def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(store, result, out):
+def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(client, store, result, out):
     arms = {name: [result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
     plan = planned(arms, looks=(2, 3))
     sync(plan, arms, store)
     frame = tables.read(f"mlflow:{store}", "s")
     columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
     assert sorted(arrange(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
+    for run in client.search_runs([client.get_experiment_by_name("unrolled/s").experiment_id]):
+        client.delete_tag(run.info.run_id, "unrolled.first_look")
+    with pytest.raises(BadInput, match="unrolled sync"):
+        arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(ArmRun(name=name, trials=tuple(r.trial.id for r in made)) for name, made in arms.items())
-    study_runs.StudyRuns(replace(plan, looks=(1, 3), hash="another"), store).publish(out, (), runs)
-    assert len(arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")) == 2
+    for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
+        study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish(out, (), runs)
+        assert len(arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
 # the study's own run
