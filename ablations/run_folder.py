@@ -96,6 +96,7 @@ def end_processes(variable: str, path: Path) -> None:
     deadline = time.monotonic() + PATIENCE
     starting = True
     while starting and time.monotonic() < deadline:
+        psutil.process_iter.cache_clear()  # which may have an ended process by the number of a new one
         processes = list(psutil.process_iter())
         starting = any(map(_is_starting, processes))  # asked first: one that has just started is found below
         marked = [process for process in processes if _environment(process).get(variable) == str(path)]
