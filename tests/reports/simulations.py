@@ -3,8 +3,7 @@
     python tests/reports/simulations.py [CONTRASTS] [SEED]
 
 prints its tables (40,000 contrasts: a minute of CPU). Looks are the default ones; "fifteen" is the
-first
-step of Holm over as many independent contrasts.
+first step of Holm over as many independent contrasts.
 """
 
 import math

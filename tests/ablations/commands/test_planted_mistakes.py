@@ -59,7 +59,7 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
 }
 
 
-MOST = {"a flag that is ignored": 4, "a seed that is ignored": 5}
+MOST = {"a flag that is ignored": 10, "a seed that is ignored": 5}
 """Trials that are trained before it is told, where these are not two."""
 
 
