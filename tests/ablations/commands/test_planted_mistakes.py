@@ -27,8 +27,8 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         "own_function": ("leaf=leaf", "leaf=1", "arm 'leaf 8': leaf = 8: no effect seen"),
     },
     "a seed that is ignored": {
-        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
-        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
+        "digits": ("=args.seed", "=0", "arm 'baseline': seeds 0 and 1 tell the same"),
+        "lm4": ("(args.seed)", "(0)", "arm 'baseline': seeds 0 and 1 tell the same"),
         "own_function": ("=seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
     },
     "a metric that is missing": {
@@ -53,7 +53,7 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         name: (first, f"{WAIT}; {first}", "seed 0: time limit of 3 s") for name, first in FIRST.items()
     },
     "a program that fills its disk": {
-        name: (first, f"{FILL}; {first}", "more than 1,024 MiB: write less, or raise `disk` in [program]")
+        name: (first, f"{FILL}; {first}", "disk limit of 1,024 MiB: write less to {out}, or raise `disk` in [program]")
         for name, first in FIRST.items()
     },
 }
@@ -87,4 +87,5 @@ def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
         (line,) = done.stderr.splitlines()
     assert told in line
     assert len(Ledger(tmp_path / "results").files()) <= MOST.get(mistake, 2)
-    assert not list((tmp_path / "results" / "checkpoints").glob("*"))
+    is_limit = "never ends" in mistake or "fills" in mistake  # whose checkpoint a higher one goes on from
+    assert is_limit or not list((tmp_path / "results" / "checkpoints").glob("*"))
