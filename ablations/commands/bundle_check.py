@@ -150,7 +150,7 @@ def _faults(plan: Plan, results: Results, root: Path, trust: bool) -> Iterator[s
     yield from _source_faults(results, root)
     program = _program(results, root)
     if program and (trust or not _reads_elsewhere(program)):
-        yield from _program_faults(program, results, root)
+        yield from _program_faults(results, root)
 
 
 def _entities(root: Path) -> dict[str, dict[str, Any]]:
@@ -246,19 +246,24 @@ def _reads_elsewhere(program: ProgramTrial) -> bool:
     return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
 
 
-def _program_faults(program: ProgramTrial, results: Results, root: Path) -> Iterator[str]:
-    """Files that are not the program of which the results are, by the hashes that every trial has."""
-    try:
-        today = program.identify()
-        names = {name.partition("/")[2] for name in program.files()}
-    except BadInput as error:
-        yield f"program/: cannot be compared with what was run: {error}"
-        return
-    trials = [result.trial for result in results.values()]
-    if any(trial.source != today.source for trial in trials):
-        yield "program/: its code is not what was run"
-    if any(trial.data != today.data for trial in trials):
-        yield "program/: its data are not those that were read"
+def _program_faults(results: Results, root: Path) -> Iterator[str]:
+    """Files that are not the program of which the results are, by the hashes that every trial has.
+
+    The command lines of arms may name other files each.
+    """
+    trials = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
+    names: set[str] = set()
+    for trial in {(trial.source, trial.data): trial for trial in trials}.values():
+        try:
+            today = trial.reading(root / "program").identify()
+            names |= {name.partition("/")[2] for name in today.files()}
+        except BadInput as error:
+            yield f"program/: cannot be compared with what was run: {error}"
+            return
+        if trial.source != today.source:
+            yield "program/: its code is not what was run"
+        if trial.data != today.data:
+            yield "program/: its data are not those that were read"
     for path in below(root / "program"):
         name = path.relative_to(root / "program").as_posix()
         if name not in names:

@@ -84,7 +84,9 @@ class TrialQueue:
     def unlock_all(self) -> None:
         """Unlock the trials that were stopped."""
         while self._descriptors:
-            os.close(self._descriptors.popitem()[1])
+            id, descriptor = self._descriptors.popitem()
+            (self._checkpoints / f"{id}{LOCK}").unlink(missing_ok=True)
+            os.close(descriptor)
 
     def _look_again(self) -> None:
         """Move the trials that another run had locked back to the front, now and then."""

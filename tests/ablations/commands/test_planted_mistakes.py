@@ -53,7 +53,11 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         name: (first, f"{WAIT}; {first}", "seed 0: time limit of 3 s") for name, first in FIRST.items()
     },
     "a program that fills its disk": {
-        name: (first, f"{FILL}; {first}", "disk limit of 1,024 MiB: write less to {out}, or raise `disk` in [program]")
+        name: (
+            first,
+            f"{FILL}; {first}",
+            "disk limit of 1,024 MiB: write less to {out}, or raise `disk` in [program]",
+        )
         for name, first in FIRST.items()
     },
 }

@@ -136,6 +136,7 @@ def test_a_run_removes_checkpoints_of_a_driver_that_was_killed_once_it_had_the_r
     ledger = Ledger(trained / "results")
     later = [result for id in ledger.files() if (result := ledger.read(id)).trial.seed > 1]
     ended, failed, *_ = later  # those of the first two seeds would be trained again
+    ledger.path(failed.trial.id).unlink()  # a failure replaces no training that ended
     ledger.record(replace(failed, status="failed", reason="exit code 1"))
     left, needed = (ledger.checkpoints / f"{result.trial.id}.pt" for result in (ended, failed))
     left.parent.mkdir(exist_ok=True)

@@ -144,7 +144,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
                 )
                 for seed in range(5)
             ]
-            for arm, lr in (("base", 0.1), ("b", 0.3))
+            for arm, lr in (("base", 0.3), ("b", 0.1))
         }
 
     ledger, run = Ledger(tmp_path), "python train.py --lr {lr} --seed {seed}"

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from as_typed import write
@@ -157,7 +158,8 @@ def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_
     asked = iter(more)
     monkeypatch.setattr(verifying, "run_aside", lambda trials, _: ({trials[0].id: next(asked)}, False))
     outcomes = [Replay(stored, difference(stored, first), again=first)]
-    (outcome,), _ = allow_for_noise(outcomes, ["accuracy"], TrialConditions())
+    plan = SimpleNamespace(qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result)
+    (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())  # type: ignore[arg-type]
     assert (outcome.differs == "") is explained
     assert len(more) - len(list(asked)) == trainings
 

@@ -10,6 +10,7 @@ from stub_trials import bits, steady, trial, whole
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.files import OUTPUT_MARK
 
 VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
 COUNT = 60
@@ -75,7 +76,8 @@ def strike(pids: list[int], dice: random.Random) -> bool:
 def check(folder: Path, trials: list[ChapterTrial], expected: dict[str, object]) -> None:
     told: list[str] = []
     ledger = Ledger(folder, told.append)
-    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".json", ".lock"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != OUTPUT_MARK]
+    assert {path.suffix for path in files} == {".json", ".lock"}
     kept = whole(ledger, trials)
     assert {id: bits(result) for id, result in kept.items()} == expected
     assert all(result.done for result in kept.values())

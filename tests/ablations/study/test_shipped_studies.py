@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,7 +45,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
 def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_path: Path) -> None:
     plan = make_plan(load(name), f"unrolled run {name}")[0]
     again = stored_plans.store(plan, Ledger(tmp_path))
-    assert again == plan == stored_plans.stored(name, Ledger(tmp_path)), (
+    assert again == replace(plan, ships=True) == stored_plans.stored(name, Ledger(tmp_path)), (
         "and nothing in it contradicts itself"
     )
 
