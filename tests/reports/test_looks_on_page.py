@@ -115,7 +115,7 @@ def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_ev
 def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     seeds = {"seeds": 40}
     arms = arm("base", 0.0, **seeds), arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
-    c = compare(study(arms, metrics=BOTH, **LOOKS))
+    c = compare(study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     v = c.rows[1].verdict
     assert v.unbiased != v.contrast.mean and not v.decided
     told = " ".join((*sentences(c), sentence(v, "weak", "base", c.scale)))

@@ -97,7 +97,10 @@ def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlf
     one = replace(one, trial=ZOO["ngram-1"].trial(one.trial.seed))
     results = {**study(seeds=6, arms=1), OTHER: [one]}
     plan = planned(results)
-    arms = plan.arms[0], replace(plan.arms[1], trials=dict.fromkeys(range(6), one.trial.id), seedless=True)
+    trials = dict.fromkeys(range(6), one.trial.id)
+    base = results[BASE][0].trial.factors()
+    changes = {key: value for key, value in one.trial.factors().items() if base.get(key) != value}
+    arms = plan.arms[0], replace(plan.arms[1], changes=changes, trials=trials, seedless=True)
     mlflow.sync(results, arms=arms)
     run = mlflow.runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "trained once"

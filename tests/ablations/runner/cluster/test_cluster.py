@@ -178,7 +178,7 @@ def test_drivers_with_ledgers_of_their_own_may_have_equal_trials_on_one_cluster_
     (tmp_path / "meeting").mkdir()
     (tmp_path / "train.py").write_text(MEETS)
     words = {"run": f"python train.py {{seed}} {tmp_path / 'meeting'} {{out}}", "code": ("train.py",)}
-    shared = ProgramTrial(seed=0, folder=str(tmp_path), wanted=("loss",), **words).identify()
+    shared = ProgramTrial(seed=0, folder=str(tmp_path), **words).identify()
     ledgers = [Ledger(tmp_path / "one"), Ledger(tmp_path / "two")]
     with ThreadPoolExecutor() as pool:
         drivers = [pool.submit(run_trials, [shared], each, TrialConditions(cluster=two)) for each in ledgers]
