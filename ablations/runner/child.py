@@ -189,7 +189,9 @@ def _place_in_program(error: BaseException, trial: Trial) -> str:
 
     if not isinstance(trial, ProgramTrial):
         return ""
-    names = {path.resolve(): name for name, path in trial.counted_files().items()}
+    names: dict[Path, str] = {}
+    with suppress(BadInput):  # a file may be gone by now
+        names = {path.resolve(): name for name, path in trial.counted_files().items()}
     passed = [(Path(f.filename).resolve(), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     mine = [f"{names[path]}, line {line}" for path, line in passed if path in names]
     return mine[-1] if mine else ""
