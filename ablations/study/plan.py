@@ -18,7 +18,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import tuning
 from unrolled.ablations.study.seeds import as_text
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import Metric, judges_clock
 from unrolled.bench.tracking import Tracking, tracking_of
 from unrolled.bench.trial import Result, Trial, canonical, trial_type
 
@@ -144,8 +144,15 @@ class Plan:
         return tracking_of(self.trainer)
 
     def judge_result(self, result: Result) -> Result:
-        """The result as this study counts it, by the metrics that it judges."""
-        return result.trial.judge_result(result, [metric.name for metric in self.metrics])
+        """The result as this study counts it, by the metrics that it judges.
+
+        A time is judged of whole trainings alone: another study may have resumed this one.
+        """
+        judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
+        if judged.done and judges_clock(self.metrics) and result.environment.get("resumed"):
+            reason = "it went on from an earlier attempt, so that its time is of a part"
+            return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
+        return judged
 
     def trial(self, arm: PlannedArm, seed: int) -> Trial:
         """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""

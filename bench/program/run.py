@@ -55,8 +55,8 @@ def run_trial(trial: ProgramTrial) -> Result:
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
     environment |= {"packages": versions}
-    out, restart = _own_folder(trial, kind(environment))
-    environment |= {"restart": restart} if restart else {}
+    out, earlier_attempt = _own_folder(trial, kind(environment))
+    environment |= earlier_attempt
     facts: dict[str, Any] = {"started": started, "environment": environment}
     reported, failed, ended = ReportedMetrics(), "", 0.0
     run = _call if trial.function else _execute
@@ -88,11 +88,12 @@ def _proofs(trial: ProgramTrial, reported: ReportedMetrics) -> dict[str, dict[st
     }
 
 
-def _own_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, str]:
-    """The trial's own folder, which its command line calls {out}, and why it begins anew, or "".
+def _own_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
+    """The trial's own folder, which its command line calls {out}, and facts on an earlier attempt.
 
-    What an earlier attempt left there is kept, but for that of an attempt on a machine of another kind, which
-    a file beside the folder tells: one result would have numbers of two kinds.
+    These are `restart`, why it begins anew, or `resumed`, if that attempt left something. What it left is
+    kept, but for that of an attempt on a machine of another kind, which a file beside the folder tells: one
+    result would have numbers of two kinds.
     """
     checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
     out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
@@ -104,8 +105,10 @@ def _own_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[P
         out.with_suffix(".rows").unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     save(kind_file, canonical(machine_kind))
-    restart = f"began anew: its checkpoint is of another kind of machine ({difference})"
-    return out.absolute(), restart if difference else ""
+    facts: dict[str, Any] = {"resumed": True} if any(out.iterdir()) else {}
+    if difference:
+        facts["restart"] = f"began anew: its checkpoint is of another kind of machine ({difference})"
+    return out.absolute(), facts
 
 
 @contextmanager

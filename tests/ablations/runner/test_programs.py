@@ -14,6 +14,7 @@ import pytest
 import unlogged
 from nvml_stand_in import Machine
 from processes import Marked, lives, read, wait_for
+from stub_plans import planned
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
@@ -21,6 +22,7 @@ from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.devices import usable
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
 from unrolled.bench.program.run import PIPE_SECONDS
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
@@ -39,6 +41,7 @@ def run(folder: Path, program: str, *, resumes: bool = True, **changes: object) 
     return result
 
 
+LOSS, SECONDS = Metric("loss", 0.1), Metric("seconds", 5.0, ratio=True)
 CHECKPOINTED = """
 import json, os, pathlib, signal, sys
 seed, out = int(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -61,6 +64,9 @@ def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_wh
 ) -> None:
     result = run(tmp_path, CHECKPOINTED, keep=("*.png", "last", "last/*"), reduction={"loss": "max"})
     assert result.done and result.attempts == 2 and result.metrics["began"] == 3
+    by_loss, by_time = (planned({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
+    assert by_loss.judge_result(result).done
+    assert by_time.judge_result(result).status == "failed", "its time is of a part"
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5]
     assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
     kept = sorted(tmp_path.glob("results/kept/*/**/*.*"))
@@ -124,6 +130,7 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
     once = f"not os.path.exists('{tmp_path}/killed') and not open('{tmp_path}/killed', 'w').close()"
     result = run(tmp_path, CHECKPOINTED.replace("first == 0", once), resumes=False)
     assert result.done and result.attempts == 2 and result.metrics["began"] == 0
+    assert planned({"base": [result]}, metrics=(SECONDS,)).judge_result(result).done
 
 
 @pytest.mark.parametrize(
