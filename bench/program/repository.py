@@ -1,0 +1,234 @@
+"""A git repository that is only read: its commits, its work tree, and copies of their files elsewhere.
+
+Nothing is written into it: no index, branch, hook, stash or work tree entry. What git has to write goes
+elsewhere: an index to a temporary file, the objects of a work tree that is not committed to a folder of ours
+(see GIT_INDEX_FILE and GIT_OBJECT_DIRECTORY in `git help git`).
+"""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.files import make_folder
+
+WORK_TREE = "worktree"
+"""The name of the files as they are now: those that git tracks, and new ones that it does not ignore."""
+
+_SETTINGS = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "core.sparseCheckout": "false",
+    "core.splitIndex": "false",
+    "core.untrackedCache": "false",
+    "gc.auto": "0",
+    "log.showSignature": "false",
+    # Git LFS would download: what it stores as pointers stays one, and `Repository.pointers` finds them.
+    "filter.lfs.process": "",
+    "filter.lfs.smudge": "",
+    "filter.lfs.clean": "",
+    "filter.lfs.required": "false",
+}
+"""Settings under which git runs no program of the user's and writes nothing of its own accord."""
+
+_OF_ANOTHER_CALL = ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "PREFIX", "NAMESPACE")
+"""Variables, after GIT_, that git sets for its hooks and aliases: they would name another repository."""
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_POINTER_BYTES = 1024  # a pointer is shorter
+
+GITLINK = "160000"
+"""The mode of a submodule in a tree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A commit, by the name that a study gives it, or the work tree: then `hash` is that of its HEAD."""
+
+    name: str
+    hash: str
+    tree: str
+    subject: str
+    author_date: str  # ISO 8601, with the author's time zone
+
+    @property
+    def is_work_tree(self) -> bool:
+        """Whether it is the files as they are now, and no commit."""
+        return self.name == WORK_TREE
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository.
+
+    `root` is the top of its work tree; of a bare one, the repository itself. `objects` is a folder of ours
+    for what the repository does not have, the files of a work tree that is not committed.
+    """
+
+    root: Path
+    objects: Path
+
+    @classmethod
+    def containing(cls, folder: Path, objects: Path) -> "Repository":
+        """The repository that a folder lies in.
+
+        Raises BadInput without git, outside of a repository, and in one that git refuses to read because it
+        belongs to another user.
+        """
+        bare = _run_git(folder, "rev-parse", "--is-bare-repository").strip() == b"true"
+        words = ("--absolute-git-dir",) if bare else ("--show-toplevel",)
+        root = os.fsdecode(_run_git(folder, "rev-parse", *words).rstrip(b"\n"))
+        return cls(Path(root), objects.absolute())
+
+    def resolve(self, name: str) -> Commit:
+        """The commit of a name: a hash, branch, tag, "HEAD~3" … or "worktree".
+
+        Raises BadInput for a name that git does not know, with the nearest branch or tag.
+        """
+        if name == WORK_TREE:
+            return self._record_work_tree()
+        words = ("--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+        try:
+            full = self._git("rev-parse", *words).decode().strip()
+        except BadInput as error:
+            names = self._git("for-each-ref", "--format=%(refname:short)").decode(errors="replace").split()
+            raise BadInput(
+                "names no commit",
+                place=f"repository {self.root}",
+                key=f"commit {name!r}",
+                cure=suggestion(name, [*names, WORK_TREE, "HEAD"]),
+            ) from error
+        tree, date, subject = self._describe(full)
+        return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
+
+    def find_merge_base(self, one: str, other: str) -> str:
+        """The hash of the best common ancestor of two commits.
+
+        Raises BadInput where there is none, also where a shallow clone lacks it.
+        """
+        try:
+            return self._git("merge-base", one, other).decode().strip()
+        except BadInput as error:
+            shallow = self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
+            fetch = "fetch the history: git fetch --unshallow, or fetch-depth: 0 of actions/checkout"
+            raise BadInput(
+                "have no common ancestor" + (" in this shallow clone" if shallow else ""),
+                place=f"repository {self.root}",
+                key=f"commits {one} and {other}",
+                cure=fetch if shallow else "name two commits of one history",
+            ) from error
+
+    def list_modes(self, tree: str, folder: str = "") -> dict[str, str]:
+        """The mode of every file of a tree below a folder, by its path from the root."""
+        where = ("--", folder) if folder else ()
+        listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree, *where)
+        entries = [entry.split(b"\t", 1) for entry in listing.split(b"\0") if entry]
+        return {os.fsdecode(path): facts.split()[0].decode() for facts, path in entries}
+
+    def write_files(self, tree: str, folder: Path) -> None:
+        """Write the files of a tree into a folder, with git's own conversions.
+
+        Line ends and filters are those of the repository's settings and of the tree's .gitattributes, so that
+        a clean work tree yields the files of HEAD. Raises BadInput where git cannot.
+        """
+        with TemporaryDirectory() as scratch:
+            index = f"{scratch}/index"
+            self._git("read-tree", tree, index=index)
+            directory = os.fsdecode(self._git("rev-parse", "--absolute-git-dir").rstrip(b"\n"))
+            places = (f"--git-dir={directory}", f"--work-tree={folder.absolute()}")
+            words = ("checkout-index", "--all", "--force", "--quiet")
+            self._git(*places, *words, index=index, folder=folder)
+
+    def _record_work_tree(self) -> Commit:
+        """The work tree as it is now, with its files among `objects`.
+
+        The index starts as HEAD's, whose entries keep modes and line ends.
+        """
+        head = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").decode().strip()
+        tree, date, subject = self._describe(head)
+        with TemporaryDirectory() as scratch:
+            index = f"{scratch}/index"
+            self._git("read-tree", head, index=index)
+            committed = self._git("ls-files", "-z", "--cached", index=index)
+            present = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+            paths = {path for path in (committed + present).split(b"\0") if path and not path.endswith(b"/")}
+            words = ("update-index", "--add", "--remove", "-z", "--stdin")
+            self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
+            now = self._git("write-tree", index=index).decode().strip()
+        if now != tree:
+            date, subject = "", "the files as they are now"
+        return Commit(name=WORK_TREE, hash=head, tree=now, subject=subject, author_date=date)
+
+    def _describe(self, full: str) -> tuple[str, str, str]:
+        """Tree, author date and subject of a commit."""
+        fields = self._git("show", "--no-patch", "--format=%T%x00%aI%x00%s", full).decode(errors="replace")
+        tree, date, subject = fields.rstrip("\n").split("\0")
+        return tree, date, subject
+
+    @cached_property
+    def _places(self) -> dict[str, str]:
+        """Variables by which git writes objects among ours, and reads the repository's, too."""
+        stored = _run_git(self.root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+        make_folder(self.objects)
+        return {
+            "GIT_OBJECT_DIRECTORY": str(self.objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.fsdecode(stored.rstrip(b"\n")),
+        }
+
+    def _git(self, *words: str, index: str = "", stdin: bytes = b"", folder: Path | None = None) -> bytes:
+        variables = self._places | ({"GIT_INDEX_FILE": index} if index else {})
+        return _run_git(folder or self.root, *words, variables=variables, stdin=stdin)
+
+
+def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
+    """Those of the files below a folder that are Git LFS's pointers to what is stored elsewhere."""
+    pointers = []
+    for path in paths:
+        file = folder / path
+        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(_POINTER):
+            pointers.append(path)
+    return pointers
+
+
+def _run_git(folder: Path, *words: str, variables: Mapping[str, str] = {}, stdin: bytes = b"") -> bytes:
+    """What a git command prints. Raises BadInput where it fails, with the last line that it says."""
+    settings = [word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}")]
+    foreign = {f"GIT_{name}" for name in _OF_ANOTHER_CALL}
+    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    own = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **variables}
+    environment = inherited | own
+    try:
+        done = subprocess.run(
+            ["git", *settings, *words],
+            cwd=folder,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise BadInput("git is not installed", place="commit", cure="install git") from error
+    if done.returncode == 0:
+        return done.stdout
+    raise _explain(folder, words[0], done.stderr.decode(errors="replace"))
+
+
+def _explain(folder: Path, command: str, complaint: str) -> BadInput:
+    """The error of a git command that failed."""
+    lines = [line for line in complaint.splitlines() if line.strip()]
+    if "dubious ownership" in complaint:
+        return BadInput(
+            "belongs to another user, so that git does not read it",
+            place=f"repository of {folder}",
+            cure=f"git config --global --add safe.directory {folder}",
+        )
+    if "not a git repository" in complaint:
+        return BadInput(
+            "is in no git repository", place=str(folder), cure="name it by `repository`, or git init there"
+        )
+    said = lines[-1] if lines else "it says nothing"
+    return BadInput(f"git {command} failed ({said})", place=f"repository of {folder}")

@@ -1,0 +1,27 @@
+"""A small git repository, as a user has one."""
+
+import subprocess
+from pathlib import Path
+
+
+def git(folder: Path, *words: str) -> str:
+    """What a git command prints."""
+    author = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "protocol.file.allow=always")
+    done = subprocess.run(["git", *author, *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def make_repository(folder: Path) -> None:
+    """Make a repository of two commits, with a file that is ignored."""
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / ".gitignore").write_text("*.bin\n")
+    (folder / "src").mkdir()
+    (folder / "src/train.py").write_text("print(1)\n")
+    (folder / "run.sh").write_text("#!/bin/sh\n")
+    (folder / "run.sh").chmod(0o755)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    (folder / "src/train.py").write_text("print(2)\n")
+    git(folder, "commit", "-qam", "second, with ünïcode")
+    (folder / "weights.bin").write_bytes(b"ignored")
