@@ -27,14 +27,15 @@ def time_span(_: Any, tokens: Sequence[Token]) -> float:
 def parse_set(text: str) -> tuple[str, list[Any]]:
     """`--set` as the command line has it: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
 
-    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. Raises BadInput.
+    An array is written in brackets: 'moms=[0.8,0.7,0.8]'. The name of a commit is text. Raises BadInput.
     """
     key, equals, values = text.partition("=")
     if not equals or not key.strip() or not values.strip():
         cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
         raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
     pieces = re.split(r",(?![^\[]*\])", values)  # at commas outside of brackets
-    return key.strip(), [_parse(piece.strip()) for piece in pieces]
+    parse = str if key.strip() == "commit" else _parse  # 1e5 may be a commit
+    return key.strip(), [parse(piece.strip()) for piece in pieces]
 
 
 def _parse(piece: str) -> Any:

@@ -80,8 +80,13 @@ def make_output_folder(folder: Path) -> None:
 
     Raises BadInput where it cannot be written.
     """
-    if not (mark := folder / OUTPUT_MARK).exists():
-        save(mark, b"Unrolled writes this folder. No file in it counts as code or data of a program.\n")
+    marks = {
+        OUTPUT_MARK: b"Unrolled writes this folder. No file in it counts as code or data of a program.\n",
+        ".gitignore": b"*\n",
+    }
+    for name, text in marks.items():
+        if not (folder / name).exists():
+            save(folder / name, text)
 
 
 def _write(path: Path, data: bytes) -> None:

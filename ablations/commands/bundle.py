@@ -39,6 +39,7 @@ PARTS = {
     "plugins": "the study's own models, cells and regularisers, and what they read",
     "text": "the texts that it was trained on, by the sha256 that every trial has",
     "program": "the program that was studied, and what it reads",
+    "commits": "the same of each commit that was studied, by its tree",
     "source": "the source that trained it",
     "environment.txt": "the installed packages",
 }
@@ -47,7 +48,7 @@ _USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names but those that lead 
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json"
-    rf"|(plugins|program){_USERS}|text/[0-9a-f]{{64}}/\w[\w.-]*|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
+    rf"|(plugins|program|commits/[0-9a-f]{{40,64}}){_USERS}|text/[0-9a-f]{{64}}/\w[\w.-]*|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
     r"|environment\.txt|" + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have."""
@@ -85,8 +86,10 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    if program and (absent := program.outside_paths):
-        print(f"not in it, and needed at the same path to train again: {visible(', '.join(absent))}")
+    absent = [path for trial in programs_of(results) for path in trial.outside_paths]
+    if absent:
+        paths = ", ".join(dict.fromkeys(absent))
+        print(f"not in it, and needed at the same path to train again: {visible(paths)}")
     return 0
 
 
@@ -118,16 +121,27 @@ def _files(
         if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
             file = re.sub(r"^\W+|[^\w.-]", "_", Path(name).name)  # for messages
             yield f"text/{sha256}/{file[:100]}", read_required(Path(name))
-    programs = [r.trial for r in results.values() if isinstance(r.trial, ProgramTrial)]
-    of_arms = {(trial.source, trial.data): trial for trial in programs}  # command lines may name other files
-    contents = {
-        name.partition("/")[2]: data for trial in of_arms.values() for name, data in trial.files().items()
-    }
-    yield from ((f"program/{name}", data) for name, data in contents.items())
+    yield from {
+        f"{_folder_of(trial)}/{name.partition('/')[2]}": data
+        for trial in programs_of(results)
+        for name, data in trial.files().items()
+    }.items()
     for package in PACKAGES:
         yield from _package(package)
     packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})
     yield "environment.txt", "".join(packages).encode()
+
+
+def programs_of(results: Mapping[str, Result]) -> Iterable[ProgramTrial]:
+    """A trial of each program: commits are several, and command lines may name other files."""
+    programs = [r.trial for r in results.values() if isinstance(r.trial, ProgramTrial)]
+    return {(trial.source, trial.data): trial for trial in programs}.values()
+
+
+def _folder_of(trial: ProgramTrial) -> str:
+    """The folder that has a program's files: of a commit, one that is named by its tree."""
+    commit = trial.checkout.commit if trial.checkout else None
+    return f"commits/{commit.tree}" if commit else "program"
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:

@@ -6,6 +6,7 @@ that is made of its results.
 
 import hashlib
 import json
+import re
 import stat
 import zipfile
 import zlib
@@ -17,18 +18,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts
+from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts, programs_of
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_check import plan_faults
-from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.bench import plugins
 from unrolled.bench.chapter.identity import package_files, package_hash
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
@@ -80,8 +80,7 @@ def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
         if foreign and not trust:
             print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
         loaded = _load(root) if trust else ()
-        program = _program(results, root) if trust else None
-        yield Bundle(plan, ledger, faults, loaded, _locator(root, program), foreign and not trust)
+        yield Bundle(plan, ledger, faults, loaded, _locator(root, plan, trust), foreign and not trust)
 
 
 def _print_verdicts(comparison: "Comparison", page: Path | None) -> None:
@@ -96,14 +95,19 @@ def _print_verdicts(comparison: "Comparison", page: Path | None) -> None:
     print(f"report: {visible(page)}")
 
 
-def _locator(root: Path, program: ProgramTrial | None) -> Callable[[Result], Result]:
-    """A function from a result to the same one whose trial reads the files of the bundle."""
+def _locator(root: Path, plan: Plan, trust: bool) -> Callable[[Result], Result]:
+    """A function from a result to the same one whose trial reads the files of the bundle.
+
+    A program's are those that it runs, which has to be trusted.
+    """
     texts = {text.parent.name: text for text in root.glob("text/*/*")}
 
     def locate(result: Result) -> Result:
-        text = texts.get(result.trial.data)
-        located = replace(result, trial=result.trial.reading(text)) if text else result
-        return with_files(located, program)
+        trial = result.trial
+        if isinstance(trial, ProgramTrial):
+            return replace(result, trial=replace(_unpacked(trial, root, plan), keep=())) if trust else result
+        text = texts.get(trial.data)
+        return replace(result, trial=trial.reading(text)) if text else result
 
     return locate
 
@@ -148,9 +152,9 @@ def _faults(plan: Plan, results: Results, root: Path, trust: bool) -> Iterator[s
     yield from _ledger_faults(Ledger(root / "ledger"), plan, results)
     yield from _text_faults(results, root)
     yield from _source_faults(results, root)
-    program = _program(results, root)
+    program = _program(results)
     if program and (trust or not _reads_elsewhere(program)):
-        yield from _program_faults(results, root)
+        yield from _program_faults(results, root, plan)
 
 
 def _entities(root: Path) -> dict[str, dict[str, Any]]:
@@ -233,11 +237,21 @@ def _source_faults(results: Results, root: Path) -> Iterator[str]:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
-def _program(results: Results, root: Path) -> ProgramTrial | None:
-    """The program that was studied, with its files, if there is one."""
+def _program(results: Results) -> ProgramTrial | None:
+    """A trial of the program that was studied, if there is one."""
     programs = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
-    first = next(programs, None)
-    return first and first.reading(root / "program")
+    return next(programs, None)
+
+
+def _unpacked(trial: ProgramTrial, root: Path, plan: Plan) -> ProgramTrial:
+    """The trial with the files of the bundle. Raises BadInput for a commit without a tree."""
+    if not trial.commit:
+        return trial.reading(root / "program")
+    trees = {arm.commit.name: arm.commit.tree for arm in plan.every_arm if arm.commit}
+    tree = trees.get(trial.commit, "")
+    rule, cure = "has no tree in the plan", "ask its author for another"
+    require(re.fullmatch("[0-9a-f]{40,64}", tree), rule, place=f"commit {trial.commit!r}", cure=cure)
+    return trial.reading(root / "commits" / tree)
 
 
 def _reads_elsewhere(program: ProgramTrial) -> bool:
@@ -246,28 +260,26 @@ def _reads_elsewhere(program: ProgramTrial) -> bool:
     return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
 
 
-def _program_faults(results: Results, root: Path) -> Iterator[str]:
-    """Files that are not the program of which the results are, by the hashes that every trial has.
-
-    The command lines of arms may name other files each.
-    """
-    trials = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
+def _program_faults(results: Results, root: Path, plan: Plan) -> Iterator[str]:
+    """Files that are not the program of which the results are, by the hashes that every trial has."""
     names: set[str] = set()
-    for trial in {(trial.source, trial.data): trial for trial in trials}.values():
+    for trial in programs_of(results):
+        located = _unpacked(trial, root, plan)
+        place = f"{Path(located.folder).relative_to(root).as_posix()}/"
         try:
-            today = trial.reading(root / "program").identify()
-            names |= {name.partition("/")[2] for name in today.files()}
+            today = located.identify()
+            names |= {place + name.partition("/")[2] for name in today.files()}
         except BadInput as error:
-            yield f"program/: cannot be compared with what was run: {error}"
+            yield f"{place}: cannot be compared with what was run: {error}"
             return
         if trial.source != today.source:
-            yield "program/: its code is not what was run"
+            yield f"{place}: its code is not what was run"
         if trial.data != today.data:
-            yield "program/: its data are not those that were read"
-    for path in below(root / "program"):
-        name = path.relative_to(root / "program").as_posix()
+            yield f"{place}: its data are not those that were read"
+    for path in (*below(root / "program"), *below(root / "commits")):
+        name = path.relative_to(root).as_posix()
         if name not in names:
-            yield f"program/{name}: is neither code nor data of the program"
+            yield f"{name}: is neither code nor data of the program"
 
 
 def _unchecked(results: Results, root: Path, trust: bool) -> Iterator[str]:
@@ -277,7 +289,7 @@ def _unchecked(results: Results, root: Path, trust: bool) -> Iterator[str]:
     with suppress(BadInput):  # a model that is not known, which is a fault
         files = {n for trial in _of_this_package(results) for n in package_files(trial.model, trial.engine)}
     yield f"source/ but for {len(files)} files of bench/ that trained the results" if files else "source/"
-    program = _program(results, root)
+    program = _program(results)
     if program and not trust and _reads_elsewhere(program):
         yield "program/, which reads files elsewhere"
     if any(root.glob("plugins/*")) and not trust:

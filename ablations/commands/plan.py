@@ -10,6 +10,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.commits import commits_of
 from unrolled.ablations.study.loading import FEWEST, load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
@@ -62,6 +63,10 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
     if isinstance(program := study.baseline.trial(), ProgramTrial):
         print(f"counts in the identity: {visible(program.describe_identity())}")
+    if commits := commits_of(study.baseline.trainer):
+        print("commits, each with the packages that are installed now:")
+        for commit in commits:
+            print(visible(f"  {commit.name}  {commit.description}"))
     if known := ledger.files().keys():
         ids = plans.make_plan(study, "", device.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")

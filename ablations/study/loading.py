@@ -12,8 +12,10 @@ from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, re
 from unrolled.ablations.study import chapter, tuning
 from unrolled.ablations.study import seeds as seeds_
 from unrolled.ablations.study.arms_by_rule import parts
+from unrolled.ablations.study.commits import check_out_commits
 from unrolled.ablations.study.errors import error_context, shown
 from unrolled.ablations.study.functions import function_tables
+from unrolled.ablations.study.merging import merge_arms
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import (
@@ -29,7 +31,7 @@ from unrolled.ablations.study.study_file import (
 from unrolled.ablations.study.trainer import Settings, Trainer, title
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, require, suggestion, visible
-from unrolled.bench.trial import canonical
+from unrolled.bench.program.repository import WORK_TREE
 
 LIMIT = 10_000  # trials that are planned without a confirmation
 
@@ -56,8 +58,7 @@ def _placed(file: StudyFile, folder: Path) -> StudyFile:
     """The file with its program's folder, which it gives from its own."""
     if file.program is None:
         return file
-    program = file.program.model_copy(update={"folder": str(folder / file.program.folder)})
-    return file.model_copy(update={"program": program})
+    return file.model_copy(update={"program": file.program.placed(folder)})
 
 
 def declare(name: str, function: Callable[..., Any] | None = None, **keys: Any) -> Study:
@@ -150,6 +151,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
         if options.seeds is not None or sets:
             study = override(study, options.seeds, sets, confirmed=options.yes)
         study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
+        study = check_out_commits(study, options.results)
         if study.name != given and study.name in shipped():
             message = (
                 f"{study.path}: is called {study.name!r} as a shipped study is, and takes its report's place"
@@ -190,8 +192,10 @@ def trainer_of(file: StudyFile) -> Trainer:
 
 
 def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
-    if file.program:  # all of whose settings would make a long name
-        file = file.model_copy(update={"baseline_name": file.baseline_name or "baseline"})
+    if file.program:
+        file = _with_commit(file)
+        name = file.baseline_name or file.baseline.get("commit", "baseline")  # all settings: a long name
+        file = file.model_copy(update={"baseline_name": name})
     seeds, looks = _looks(file)
     most = file.max_trials(len(seeds))
     if most > LIMIT and not confirmed:
@@ -200,7 +204,7 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
             f"plans up to {count} trials, more than {LIMIT:,}",
             cure="take levels out, or run a study's file with --yes",
         )
-    arms = _merged(_arms(file, seeds))
+    arms = merge_arms(_arms(file, seeds), lambda arm: arm.settings)
     with error_context("[tuning]"):
         searches = tuning.searches(file, arms)
     metrics = tuple(metric.metric for metric in arms[0].trainer.metrics(file.metrics))
@@ -208,6 +212,15 @@ def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
     return Study(
         metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told
     )
+
+
+def _with_commit(file: StudyFile) -> StudyFile:
+    """The file, whose baseline is the work tree where arms are commits and it names none."""
+    design = file.design
+    sets = (design.one_at_a_time, design.grid, design.add_one.base, *(arm.set for arm in file.arm))
+    if "commit" in file.baseline or not any("commit" in each for each in sets):
+        return file
+    return file.model_copy(update={"baseline": {"commit": WORK_TREE, **file.baseline}})
 
 
 def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -312,32 +325,3 @@ def _refuse_idle(file: StudyFile, arm: Arm, changes: Settings) -> None:
             without != arm.settings,
             f"{key} = {changes[key]!r} changes nothing: without it the arm is the same",
         )
-
-
-def _merged(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """Arms of equal content become one: the first keeps its name and lists the others'.
-
-    An arm's `against` becomes the name of the arm that is kept. To name the baseline there or no arm is the
-    same, so two such arms become one. The baseline's own cell of a factorial has no name.
-    """
-    kept: dict[bytes, Arm] = {}
-    names: dict[str, str] = {}  # of the arm that each became
-    for arm in arms:
-        against = arm.against and names[arm.against]
-        other = against if against != arms[0].name else ""
-        content = canonical([arm.settings, arm.seed_offset, other])
-        first = kept.setdefault(content, replace(arm, against=against))
-        names[arm.name] = first.name
-        if arm.name and arm.name != first.name:
-            kept[content] = replace(
-                first,
-                also=(*dict.fromkeys((*first.also, arm.name)),),
-                question=first.question or arm.question,
-                note=first.note or arm.note,
-                exploratory=first.exploratory and arm.exploratory,
-                identical=first.identical or arm.identical,
-                against=first.against or against,
-            )
-    for name, count in Counter(arm.name for arm in kept.values()).items():
-        require(count == 1, f"two arms are called {name!r}", cure="give one of them another name")
-    return tuple(kept.values())

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import groupby
 from typing import Annotated, Any
 
@@ -19,6 +20,8 @@ from unrolled.ablations.study import tuning
 from unrolled.ablations.study.seeds import as_text
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.metric import Metric, judges_clock
+from unrolled.bench.program.repository import Commit
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.tracking import Tracking, tracking_of
 from unrolled.bench.trial import Result, Trial, canonical, trial_type
 
@@ -35,7 +38,8 @@ class PlannedArm(ArmDescription):
     in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2. `trial_fields` are
     the fields of each of its trials that enter the identity, but seed and device: see `Plan.trial`.
     `experiment` is a hash of what its trials train with which settings, whatever the seed and the code (see
-    `Trial.experiment`).
+    `Trial.experiment`). `commit` is the code of a program that the study names so, `also` are further names
+    of arms that are the same.
     """
 
     model: str
@@ -44,6 +48,8 @@ class PlannedArm(ArmDescription):
     trial_fields: Mapping[str, Any]
     seedless: bool = False
     experiment: str = ""
+    commit: Commit | None = None
+    also: tuple[str, ...] = ()
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -148,17 +154,31 @@ class Plan:
 
         A time is judged of whole trainings alone: another study may have resumed this one.
         """
+        name = self._commit_names.get(result.trial.id)
+        if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
+            result = replace(result, trial=replace(result.trial, commit=name))
         judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
         if judged.done and judges_clock(self.metrics) and result.environment.get("resumed"):
             reason = "it went on from an earlier attempt, so that its time is of a part"
             return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
         return judged
 
+    @cached_property
+    def _commit_names(self) -> dict[str, str]:
+        """The name of every trial's commit by identity, where it has one."""
+        return {id: arm.commit.name for arm in self.every_arm if arm.commit for id in arm.trials.values()}
+
     def trial(self, arm: PlannedArm, seed: int) -> Trial:
         """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""
         kind = trial_type(self.trainer)
         seed = min(arm.trials) if arm.seedless else seed
-        return kind(**arm.trial_fields, seed=seed + arm.seed_offset, device=self.device)
+        commit = {"commit": arm.commit.name} if arm.commit else {}
+        return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
+
+    @property
+    def every_arm(self) -> tuple[PlannedArm, ...]:
+        """The arms that are declared, those of searches and the winners."""
+        return (*self.arms, *self.searches, *self.tuned)
 
     @property
     def qualities(self) -> list[str]:
@@ -239,6 +259,8 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
             trial_fields=shared_fields(one),
             seedless=arm.seedless,
             experiment=hashlib.sha256(canonical(one.experiment)).hexdigest()[:16],
+            commit=one.checkout.commit if isinstance(one, ProgramTrial) and one.checkout else None,
+            also=tuple(name for name in arm.also if name),
             **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
         )
 

@@ -16,7 +16,7 @@ def plan_faults(plan: Plan) -> Iterator[str]:
     """Yield a sentence on each contradiction. Raises TypeError or LookupError for fields of no trial."""
     if plan.nondeterminism and not plan.of_program:
         yield "equal trials are said to differ, which those of the chapter do not"
-    for arm in (*plan.arms, *plan.searches, *plan.tuned):
+    for arm in plan.every_arm:
         if arm not in plan.searches and set(arm.trials) != set(plan.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"
         yield from _arm_faults(plan, arm)
@@ -38,6 +38,8 @@ def _arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
         if key not in trial.uncounted and factors.get(key, 0) != value:
             yield f"arm {arm.name!r}: its trials have another {key} than the plan says"
+    if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
+        yield f"arm {arm.name!r}: its commit is another than the plan says"
     if trial.title not in (arm.title, arm.model):  # its model's name where the plug-in is not loaded
         yield f"arm {arm.name!r}: its trials have another title than the plan says"
 

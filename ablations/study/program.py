@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trainer import Costs, Factor, Settings
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
+from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.template import PLACES, fields_of, split
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import check_suffix
@@ -29,6 +30,7 @@ class ProgramSettings:
     table: ProgramTable
     baseline: Mapping[str, Any]
     reduction: Mapping[str, str]  # metric → what counts of it, where that is not its last value
+    checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # of the commits that arms name
 
     def check_baseline(self) -> None:
         """Raise BadInput for a setting that is neither a number nor a string nor a boolean."""
@@ -56,37 +58,51 @@ class ProgramSettings:
         require(self.table.run, "is missing", key="run", cure='write run = "python train.py --seed {seed}"')
         fields = fields_of("run", split(self.table.run))
         names = {field.name for field in fields}
+        rule, cure = (
+            "names {commit}, which is the code that runs",
+            "take it out, or call the setting otherwise",
+        )
+        require("commit" not in names, rule, key="run", cure=cure)
         cure = "add --seed {seed}, or what its flag is; env SEED={seed} in front sets a variable"
         require("seed" in names, "names no {seed}", key="run", cure=cure)
         self._check_words(split(self.table.run))
         self._check_names("run", names)
-        for name in self.baseline:
+        if "commit" not in self.baseline:  # else a commit has the files
+            self.check_scripts(Path(self.table.folder))
+        for name in self.baseline.keys() - {"commit"}:
             require(
                 name in names,
                 f"does not name {{{name}}}, a setting",
                 key="run",
                 cure=f"write {{{name}}} where the program is to get it, or take it out of [baseline]",
             )
-        for field in fields:
-            boolean = isinstance(self.baseline.get(field.name), bool)
+        for name, switch in fields:
+            boolean = isinstance(self.baseline.get(name), bool)
             require(
-                field.switch or not boolean,
-                f"{{{field.name}}} is a boolean",
+                switch or not boolean,
+                f"{{{name}}} is a boolean",
                 key="run",
-                cure=f"write {{{field.name}?--{field.name}:--no-{field.name}}}, or what its flags are",
+                cure=f"write {{{name}?--{name}:--no-{name}}}, or what its flags are",
             )
-            rule = f"{{{field.name}?…:…}} is no boolean in [baseline]"
-            require(boolean or not field.switch, rule, key="run", cure=f"write {{{field.name}}}")
+            rule = f"{{{name}?…:…}} is no boolean in [baseline]"
+            require(boolean or not switch, rule, key="run", cure=f"write {{{name}}}")
 
     def _check_words(self, words: Sequence[str]) -> None:
-        """Raise BadInput for what only a shell understands, and for a script that does not exist."""
+        """Raise BadInput for what only a shell understands."""
         for word in _SHELL.intersection(_QUOTED.sub("q", self.table.run).split()):
             cure = "write a script, or take it out: what the program prints is read and kept"
             raise BadInput(f"{word} is for a shell, and none runs", key="run", cure=cure)
+
+    def check_scripts(self, folder: Path) -> None:
+        """Raise BadInput for a Python script that the command line names and that is not in the folder."""
+        study = str(Path(self.table.study_folder or folder).absolute())
+        words = [word.replace("{study}", study) for word in split(self.table.run)] if self.table.run else []
         for python, script in pairwise(words):
             wanted = python in ("python", "python3") and script.endswith(".py") and "{" not in script
-            there = not wanted or Path(self.table.folder, script).is_file()
-            require(there, f"there is no file {script}", key="run", cure="name it from the study's folder")
+            there = not wanted or (folder / script).is_file()
+            require(
+                there, f"there is no file {script}", key="run", cure="name it from the folder of the program"
+            )
 
     def _check_files(self) -> None:
         """Raise BadInput where `metrics` or `keep` names files outside of the trial's own folder."""
@@ -130,8 +146,14 @@ class ProgramSettings:
         """The fields of a trial, from its settings."""
         for key in given:
             self.check_key(given, key)
-        table, settings = self.table, {key: self._value(key, value) for key, value in given.items()}
+        table = self.table
+        settings = {key: self._value(key, value) for key, value in given.items() if key != "commit"}
+        commit = given.get("commit", "")
+        text = isinstance(commit, str) and (commit or "commit" not in given)
+        cure = 'write the name of a commit, or "worktree"'
+        require(text, "should be a string", key=f"commit = {shown(commit)}", cure=cure)
         return {
+            **({"commit": commit} if commit else {}),
             "run": table.run,
             "function": table.function,
             "settings": settings,
@@ -150,7 +172,8 @@ class ProgramSettings:
 
     def move(self, trial_fields: Settings, setting: str, level: Any) -> dict[str, Any]:
         """The fields with one setting moved."""
-        return self.resolve({**trial_fields["settings"], setting: level})
+        commit = {"commit": trial_fields["commit"]} if "commit" in trial_fields else {}
+        return self.resolve({**commit, **trial_fields["settings"], setting: level})
 
     def check_key(self, given: Settings, key: str) -> None:
         """Raise BadInput for a setting whose name is taken, or that [baseline] does not have."""
@@ -163,17 +186,19 @@ class ProgramSettings:
         taken = key in STUDY_COLUMNS or key in MEASURED
         require(not taken, "is a column of tables of results", key=repr(key), cure="call it otherwise")
         rule, cure = "is no setting of [baseline]", suggestion(key, self.baseline)
-        require(key in self.baseline, rule, key=repr(key), cure=cure)
+        require(key in (*self.baseline, "commit"), rule, key=repr(key), cure=cure)
 
     def factor(self, name: str, given: Settings) -> Factor:
         """A boolean setting."""
         self.check_key(given, name)
-        boolean = isinstance(self.baseline[name], bool)
+        boolean = isinstance(self.baseline.get(name), bool)
         require(boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
         return Factor(name, name.replace("_", " "), False, True)
 
     def label(self, key: str, value: Any) -> str:
-        """A setting as reports name it: 'lr 0.001', 'no tying'."""
+        """A setting as reports name it: 'lr 0.001', 'no tying'; a commit by its name."""
+        if key == "commit":
+            return str(value)
         title = key.replace("_", " ")
         if isinstance(value, bool):
             return title if value else f"no {title}"
@@ -181,17 +206,21 @@ class ProgramSettings:
 
     def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """The trial of these fields, without hashes."""
-        table = self.table
-        return ProgramTrial(
-            seed=seed,
-            device=device,
-            folder=table.folder,
+        trial = ProgramTrial(seed=seed, device=device, disk=self.table.disk, **trial_fields)
+        return replace(self.locate(trial), keep=self.table.keep)
+
+    def locate(self, trial: ProgramTrial) -> ProgramTrial:
+        """The trial with the files of this program; it keeps none that it writes."""
+        table, checkout = self.table, self.checkouts.get(trial.commit)
+        return replace(
+            trial,
+            folder=str(checkout.folder) if checkout else table.folder,
+            checkout=checkout,
+            study_folder=table.study_folder,
             code=table.code,
             data_files=table.data,
             packages=table.packages,
-            keep=table.keep,
-            disk=table.disk,
-            **trial_fields,
+            keep=(),
         )
 
     def costs(self, trial_fields: Settings) -> Costs | None:

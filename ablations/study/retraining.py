@@ -10,7 +10,9 @@ from dataclasses import replace
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study.commits import open_repository, with_checkouts
 from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.identity import changes
@@ -76,8 +78,8 @@ def reasons(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> 
     return lines
 
 
-def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial | None]:
-    """The plan of a study, and its program if it has one.
+def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSettings | None]:
+    """The plan of a study, and its program if it has one, with checkouts of the plan's commits.
 
     Raises BadInput where it has one and only its name is given.
     """
@@ -91,23 +93,21 @@ def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramTrial
         )
         return plan, None
     loaded = loading.load(study, confirmed=True) if isinstance(study, str) else study
-    trial = loaded.baseline.trial()
-    return stored_plans.stored(loaded.name, ledger), trial if isinstance(trial, ProgramTrial) else None
+    plan, trainer = stored_plans.stored(loaded.name, ledger), loaded.baseline.trainer
+    if not isinstance(trainer, ProgramSettings):
+        return plan, None
+    commits = {arm.commit.name: arm.commit for arm in plan.every_arm if arm.commit}
+    if commits:
+        repository = open_repository(trainer.table, ledger.root)
+        trainer = with_checkouts(trainer, repository, commits, ledger.root)
+    return plan, trainer
 
 
-def with_files(result: Result, program: ProgramTrial | None) -> Result:
+def with_files(result: Result, program: ProgramSettings | None) -> Result:
     """A result whose trial has the files of this program, if it runs it, and keeps none that it writes."""
     trial = result.trial
     if program is None or not isinstance(trial, ProgramTrial):
         return result
-    if (trial.run, trial.function) != (program.run, program.function):
+    if (trial.run, trial.function) != (program.table.run, program.table.function):
         return result
-    located = replace(
-        trial,
-        folder=program.folder,
-        code=program.code,
-        data_files=program.data_files,
-        packages=program.packages,
-        keep=(),
-    )
-    return replace(result, trial=located)
+    return replace(result, trial=program.locate(trial))

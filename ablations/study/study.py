@@ -35,6 +35,11 @@ class ArmDescription:
     identical: bool = False
     seed_offset: int = 0
 
+    @property
+    def is_other_commit(self) -> bool:
+        """Whether it runs another commit than its baseline, which may change no number."""
+        return "commit" in self.changes
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):

@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     WithJsonSchema,
     field_validator,
@@ -186,8 +187,10 @@ braces; a boolean as `{tying?--tie:--no-tie}`; `python` is the interpreter that 
     metrics: str = ""
     """the file in `{out}` with its metrics, such as `{out}/metrics.csv`: .csv, .tsv, .json (an object, or a \
 list of them), .jsonl, .ndjson or .parquet; by default the lines of its output that are JSON objects"""
+    repository: str = "."
+    """the git repository of its commits, from the folder of the study's file ([commits.md](commits.md))"""
     folder: str = "."
-    """where it runs and finds its files, from the folder of the study's file"""
+    """where it runs and finds its files, from `repository`"""
     code: Patterns = ()
     """patterns of the files whose content counts in the identity; by default code, and configuration beside \
 it. Files that they import, and those that `run` names, count as well ([programs.md](programs.md))"""
@@ -201,6 +204,20 @@ it. Files that they import, and those that `run` names, count as well ([programs
     """CPU threads of a trial"""
     disk: Annotated[int, Field(ge=1)] = 1024
     """MiB that `{out}` may have"""
+    _study: str = PrivateAttr("")  # the folder of the study's file
+
+    @property
+    def study_folder(self) -> str:
+        """The folder of the study's file, {study} in `run`; "" where there is none."""
+        return self._study
+
+    def placed(self, study_folder: Path) -> "ProgramTable":
+        """The table with its folders, which it gives from that of the study's file."""
+        repository = study_folder / self.repository
+        places = {"repository": str(repository), "folder": str(repository / self.folder)}
+        table = self.model_copy(update=places)
+        table._study = str(study_folder)
+        return table
 
 
 class StudyFile(Table):

@@ -17,6 +17,7 @@ from unrolled.ablations.study.stored_plans import numbers_mark
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.design import Design, MeasuredArm, Tuned
+from unrolled.reports.formats import listed, quoted
 from unrolled.reports.presentation import PLAIN
 
 if TYPE_CHECKING:
@@ -134,7 +135,16 @@ _TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() i
 def _measured_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> MeasuredArm:
     same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "seedless")
     facts = {key: getattr(arm, key) for key in same}
+    facts["note"] = " ".join(filter(None, [arm.note, _describe_commit(arm)]))
     return MeasuredArm(results=_results_of_arm(arm, results), **facts)
+
+
+def _describe_commit(arm: plans.PlannedArm) -> str:
+    """The commit that an arm runs, and the other names of arms with its files; "" for none."""
+    if arm.commit is None:
+        return ""
+    others = f" {listed([quoted(name) for name in arm.also])} have the same files." if arm.also else ""
+    return f"Commit {arm.commit.description}, with the packages that were installed.{others}"
 
 
 def _tuned(plan: Plan, results: Mapping[str, Result]) -> Iterator[Tuned]:

@@ -1,7 +1,8 @@
 """The first trials of a program: whether its seed and its settings have an effect, before the others.
 
 They have one if the judged qualities change: what else a program tells (its settings, a time, a path)
-counts for nothing. The first two seeds of every arm are trained, and the baseline's first one twice; three
+counts for nothing. Of an arm that is another commit it is a finding if they do not, and if it fails. The
+first two seeds of every arm are trained, and the baseline's first one twice; three
 more seeds where the judged numbers are the same.
 """
 
@@ -78,7 +79,8 @@ def _trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
 def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
     """Train those of these trials that have no result, or failed; None after Ctrl-C.
 
-    Results are missing where the budget is over. Raises BadInput for a trial that fails.
+    Results are missing where the budget is over. Raises BadInput for a trial that fails, of any arm but
+    another commit.
     """
     plan, ledger = study_run.plan, study_run.ledger
     known = {id: plan.judge_result(result) for id, result in ledger.results(ids).items()}
@@ -88,9 +90,10 @@ def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
         return None
     trained = ledger.results([trial.id for trial in todo])
     known |= {id: plan.judge_result(result) for id, result in trained.items()}
-    for id in ids:
-        if id in known:
-            _require_numbers(known[id], *plan.arm_and_seed[id])
+    for id in known:
+        arm, seed = plan.arm_and_seed[id]
+        if not arm.is_other_commit:
+            _require_numbers(known[id], arm, seed)
     return known
 
 
@@ -146,7 +149,8 @@ def _unchecked(plan: Plan, known: Mapping[str, Result]) -> str:
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
     if not plan.nondeterminism:
         return ""
-    seed, changed = plan.seeds[0], {name for arm in plan.arms if not arm.identical for name in arm.changes}
+    seed = plan.seeds[0]
+    changed = {name for arm in plan.arms if not arm.identical for name in arm.changes} - {"commit"}
     unproven = sorted(changed.difference(*(result.witnesses for result in known.values())))
     shown = f"; nothing shows that it uses {listed(unproven)}: let it tell its settings" if unproven else ""
     return (
@@ -158,7 +162,7 @@ def _unchecked(plan: Plan, known: Mapping[str, Result]) -> str:
 def _pairs(arms: Sequence[PlannedArm]) -> list[Pair]:
     """The pairs that should differ: the baseline's seeds, and each arm and its base."""
     by_name = {arm.name: arm for arm in arms}
-    changed = [arm for arm in arms[1:] if arm.changes and not arm.identical]
+    changed = [arm for arm in arms[1:] if arm.changes and not (arm.identical or arm.is_other_commit)]
     return [(arms[0], arms[0]), *((arm, by_name.get(arm.against, arms[0])) for arm in changed)]
 
 

@@ -104,12 +104,14 @@ class StudyRun:
     def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
         """Train those of these trials that are wanted.
 
-        `strict` trains failed trials again, and starts no more after the first failure.
+        `strict` trains failed trials again, and starts no more after the first failure, unless the arms are
+        commits, one of which may be broken.
         """
         options, arm_names = self.options, self.plan.arm_names
         unchecked = {id for id, name in arm_names.items() if name in self.unchecked_arms}
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
         judged = [metric.name for metric in self.plan.metrics]
+        has_commits = any(arm.is_other_commit for arm in self.plan.arms)
         shown = progress(self.plan.study, labels, judged, self._remaining, self.ended_trials)
         with shown as show_result, self._pages() as render_page:
 
@@ -132,7 +134,7 @@ class StudyRun:
                 self.ledger,
                 self.conditions(todo),
                 retry=strict or options.retry,
-                fail_fast=strict or options.fail_fast,
+                fail_fast=options.fail_fast or (strict and not has_commits),
                 judge=self.plan.judge_result,
                 wanted=lambda trial: trial.id not in unchecked and self._wants(trial),
                 on_result=on_result,

@@ -1,41 +1,127 @@
 """Checkouts: the files of a commit in a folder of their own, where a study's program runs.
 
-    results/commits/3f2a…/            the files of the commit with this tree
-    results/commits/3f2a…/data/x.txt  a link to a file that git does not have, which a study names in `data`
+    results/commits/3f2a…/               the files of the commit with this tree
+    results/commits/3f2a…-9c1e07d2/      the same, with links to data that git does not have
 
-A checkout is named by its tree, so that commits with the same files share one.
+A checkout is named by its tree, so that commits with the same files share one, and by the files that a study
+names in `data`, so that no program reads what its study does not name.
 """
 
+import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import PARTIAL, explaining_errors, make_folder
+from unrolled.bench.program.files import files_of
 from unrolled.bench.program.repository import GITLINK, Commit, Repository, find_pointers
+from unrolled.bench.trial import canonical
 
 WRITTEN = 946_684_800  # unix seconds: the time that every file of a checkout has, until someone edits it
 
 
-def make_checkout(repository: Repository, commit: Commit, folder: Path) -> Path:
-    """Write the files of a commit into a folder below `folder`, and return that.
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """The files of a commit.
 
-    Of one that is there already, files that are missing or were edited are restored. Raises BadInput where
-    git or the disk refuses.
+    `place` is the program's folder in `root`, and in the repository; `tracked` are the files that git has
+    below it, by their paths from there. `repository` is the top of the user's work tree; None where that is
+    not at hand, as for the files of a bundle.
     """
-    checkout = folder / commit.tree
-    modes = repository.list_modes(commit.tree)
+
+    root: Path
+    place: str = ""
+    tracked: tuple[str, ...] = ()
+    commit: Commit | None = None
+    repository: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The program's folder in the checkout."""
+        return self.root / self.place
+
+    @property
+    def original(self) -> Path | None:
+        """The program's folder in the user's work tree."""
+        return self.repository and self.repository / self.place
+
+    def is_users_own(self, path: Path) -> bool:
+        """Return True for a file of the user's work tree, which is not that of the commit."""
+        inside = self.repository is not None and path.is_relative_to(self.repository)
+        return inside and not path.is_relative_to(self.root)
+
+
+def check_out(
+    repository: Repository, commit: Commit, checkouts: Path, place: str, data: Sequence[str]
+) -> Checkout:
+    """Write the files of a commit into a folder below `checkouts`, unless they are there.
+
+    `place` is the program's folder in the repository, and `data` are patterns of files below it, of which
+    those that git does not have are linked. Raises BadInput for a folder that the commit does not have, for a
+    submodule and a pointer of Git LFS, and where git or the disk refuses.
+    """
+    modes = repository.list_modes(commit.tree, place)
+    require(
+        modes,
+        f"has no folder {place}" if place else "has no file",
+        place=f"commit {commit.name!r}",
+        cure="name a later commit, or the folder of the program: `folder` in [program]",
+    )
+    matches = _match_data(repository.root, place, data)
+    links = {name: path for name, path in matches.items() if name not in modes}
+    stored = [
+        name for name in matches if name in modes and name not in find_pointers(repository.root, [name])
+    ]
+    if stored:  # a pointer of Git LFS, where the work tree has the file, is none of the commit's files
+        plain = _make_checkout(repository, commit.tree, checkouts.absolute() / commit.tree)
+        links |= {name: matches[name] for name in find_pointers(plain, stored)}
+    mark = hashlib.sha256(canonical({link: str(path) for link, path in links.items()})).hexdigest()[:8]
+    folder = f"{commit.tree}-{mark}" if links else commit.tree
+    root = _make_checkout(repository, commit.tree, checkouts.absolute() / folder)
+    _refuse_missing_files(commit, root, modes, links)
+    _link_files(root, links)
+    tracked = [os.path.relpath(path, place or ".") for path, mode in modes.items() if mode != GITLINK]
+    return Checkout(root=root, place=place, tracked=tuple(tracked), commit=commit, repository=repository.root)
+
+
+def _match_data(repository: Path, place: str, data: Sequence[str]) -> dict[str, Path]:
+    """The files of the work tree that match `data`, by their paths in it.
+
+    Raises BadInput for a relative pattern that leads out of the repository.
+    """
+    matches: dict[str, Path] = {}
+    for pattern in data:
+        with suppress(BadInput):  # all that match may be files of the commit: the checkout will tell
+            for name, path in files_of(repository / place, [pattern]).items():
+                if Path(name).is_absolute():
+                    continue
+                inside = path.is_relative_to(repository)
+                matches[os.path.relpath(path, repository) if inside else name] = path
+    for name, path in matches.items():
+        rule, cure = "lies outside of the repository", "name it by its absolute path"
+        require(path.is_relative_to(repository), rule, key=f"data: {name}", cure=cure)
+    return matches
+
+
+def _make_checkout(repository: Repository, tree: str, checkout: Path) -> Path:
+    """Write the files of a tree into a folder, which is returned.
+
+    Of one that is there already, files that are missing or were edited are restored.
+    """
+    modes = repository.list_modes(tree)
     paths = [path for path, mode in modes.items() if mode != GITLINK]
-    if all(_is_as_written(checkout / path) for path in paths):
+    if checkout.is_dir() and all(_is_intact(checkout / path) for path in paths):
         return checkout
-    draft = checkout.with_name(f".{commit.tree}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
+    draft = checkout.with_name(f".{checkout.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
     try:
         with explaining_errors(checkout):
             make_folder(draft)
-            repository.write_files(commit.tree, draft)
+            repository.write_files(tree, draft)
             for path in paths:
                 os.utime(draft / path, (WRITTEN, WRITTEN), follow_symlinks=False)
             _move_into_place(draft, checkout, paths)
@@ -44,53 +130,38 @@ def make_checkout(repository: Repository, commit: Commit, folder: Path) -> Path:
     return checkout
 
 
-def refuse_missing_files(
-    repository: Repository, commit: Commit, checkout: Path, folder: str, linked: Iterable[str]
+def _refuse_missing_files(
+    commit: Commit, root: Path, modes: Mapping[str, str], links: Mapping[str, Path]
 ) -> None:
-    """Raise BadInput for a submodule or a pointer of Git LFS below a folder, whose content a checkout lacks.
-
-    `linked` are files that a study names in `data`: what they link to stands in a pointer's place.
-    """
-    modes = repository.list_modes(commit.tree, folder)
+    """Raise BadInput for a submodule or a pointer of Git LFS, whose content a checkout lacks."""
+    place = f"commit {commit.name!r}"
     for path, mode in modes.items():
-        require(
-            mode != GITLINK,
-            "is a submodule, of which a commit has no files",
-            place=f"commit {commit.name!r}",
-            key=path,
-            cure="copy its files into the repository, or name them in `data`",
-        )
-    pointers = set(find_pointers(checkout, list(modes))) - set(linked)
-    for path in sorted(pointers):
-        raise BadInput(
+        rule, cure = "is a submodule, of which a commit has no files", "copy its files into the repository"
+        require(mode != GITLINK, rule, place=place, key=path, cure=cure)
+    for path in find_pointers(root, [path for path in modes if path not in links]):
+        rule, cure = (
             "is a pointer of Git LFS, and not the file",
-            place=f"commit {commit.name!r}",
-            key=path,
-            cure="name it in `data`, which links the file of the work tree",
+            "fetch it (git lfs pull) and name it in `data`",
         )
+        raise BadInput(rule, place=place, key=path, cure=cure)
 
 
-def link_data(source: Path, target: Path, paths: Iterable[str], tracked: Iterable[str]) -> None:
-    """Link data files, by their paths from `source`, at the same places below `target`, the program's folder.
-
-    A file that the commit has itself stays, but for a pointer of Git LFS.
-    """
-    kept = set(tracked) - set(find_pointers(target, list(tracked)))
-    for path in paths:
-        link = target / path
-        if path in kept or Path(path).is_absolute():
-            continue
+def _link_files(root: Path, links: Mapping[str, Path]) -> None:
+    """Link files, by their paths in the checkout; a link stands in a pointer's place."""
+    for name, target in links.items():
+        link = root / name
         with explaining_errors(link):
             make_folder(link.parent)
-            if not link.is_symlink() or link.readlink() != source / path:
+            if not link.is_symlink() or link.readlink() != target:
                 draft = link.with_name(f".{link.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
-                draft.symlink_to(source / path)
+                draft.symlink_to(target)
                 draft.replace(link)
 
 
-def _is_as_written(path: Path) -> bool:
+def _is_intact(path: Path) -> bool:
+    """Return True for a file that is there as it was written, and for a link that stands in its place."""
     try:
-        return path.lstat().st_mtime == WRITTEN
+        return path.is_symlink() or path.lstat().st_mtime == WRITTEN
     except OSError:
         return False
 
@@ -101,6 +172,6 @@ def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str]) -> None:
         draft.rename(checkout)
         return
     for path in paths:
-        if not _is_as_written(checkout / path):
+        if not _is_intact(checkout / path):
             (checkout / path).parent.mkdir(parents=True, exist_ok=True)
             (draft / path).replace(checkout / path)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.program.places import Places
 from unrolled.bench.program.template import fill
 from unrolled.bench.trial import Scalar
 
@@ -52,15 +53,17 @@ class CommandLine:
     variables: Mapping[str, str] = field(default_factory=dict)  # that `env` sets
 
 
-def read_command(template: str, settings: Mapping[str, Scalar], folder: Path) -> CommandLine:
+def read_command(template: str, settings: Mapping[str, Scalar], places: Places) -> CommandLine:
     """Read a command line with these settings, for any seed.
 
     Raises BadInput for a Python that does not exist, and where no file says which packages it has.
     """
-    words = fill(template, {**settings, "seed": _SEED, "out": _OUT})
+    folder = places.folder
+    words = fill(template, {**settings, "seed": _SEED, "out": _OUT, "study": str(places.study)})
+    words = [places.locate_program(word) for word in words]
     words += _words_for_a_shell(words)
     variables, command = _split_environment([w.replace(_SEED, "0").replace(_OUT, "out") for w in words])
-    files = dict(_files_among(words, folder))
+    files = dict(_files_among(words, places))
     scripts = [path for path in files.values() if is_python(path)]
     search = tuple(dict.fromkeys(path.parent for path in scripts))
     modules = tuple(_modules_of(command))
@@ -140,8 +143,9 @@ def _pieces(words: Sequence[str]) -> Iterator[str]:
                 yield piece
 
 
-def _files_among(words: Sequence[str], folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files that words name, by their names relative to the folder; those of every seed."""
+def _files_among(words: Sequence[str], places: Places) -> Iterator[tuple[str, Path]]:
+    """The files that words name, by the names of `Places.name`; those of every seed."""
+    folder = places.folder
     for piece in _pieces(words):
         names: Iterable[str] = [piece]
         if _SEED in piece:
@@ -152,8 +156,7 @@ def _files_among(words: Sequence[str], folder: Path) -> Iterator[tuple[str, Path
             path = Path(os.path.normpath(folder / name))
             is_program = path.parent in _SYSTEM or _PYTHON.fullmatch(path.name)
             if os.path.isfile(path) and not is_program:  # noqa: PTH113 (a word may be too long for a name)
-                inside = path.is_relative_to(folder)
-                yield str(path.relative_to(folder) if inside else os.path.normpath(name)), path
+                yield places.name(path, os.path.normpath(name)), path
 
 
 def _folders_among(words: Sequence[str], folder: Path) -> Iterator[str]:

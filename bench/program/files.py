@@ -25,7 +25,13 @@ BESIDE_CODE = (
 """Files that count by default in the program's folder, in folders with code, and in CONFIGURATION_FOLDERS."""
 CONFIGURATION_FOLDERS = frozenset(("conf", "config", "configs", "cfg", "cfgs"))
 
+DOCUMENTS = frozenset((".adoc", ".markdown", ".md", ".rst"))
+"""Suffixes of files that do not count by default, though git has them."""
+
 _is_beside_code = re.compile("|".join(map(translate, BESIDE_CODE))).match
+_is_notice = re.compile(
+    r"(AUTHORS|CHANGELOG|CHANGES|CITATION|CONTRIBUTING|COPYING|LICEN[CS]E|NOTICE|README)\b.*"
+).match
 _WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
 _STUDY_KEYS = {"name", "question", "baseline"}  # those that every study's file has
 
@@ -36,7 +42,7 @@ def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
     A pattern that matches a folder has all files below it. Raises BadInput for one that matches no file.
     """
     files: dict[str, Path] = {}
-    exclusions = _Exclusions(folder)
+    exclusions = Exclusions(folder)
     for pattern in patterns:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
         searched = [name for name in names if not exclusions.has_folder(folder / name)]
@@ -48,6 +54,18 @@ def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
         require(matches, rule, place=folder, key=repr(pattern), cure="correct `code` or `data`")
         files |= matches
     return dict(sorted(files.items()))
+
+
+def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """The files that count of those that git has, by their names in the folder: all but documents."""
+    paths = {name: folder / name for name in sorted(names) if not _is_document(Path(name))}
+    return {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
+
+
+def _is_document(path: Path) -> bool:
+    """Return True for a document, and for a file that is hidden, such as .gitignore."""
+    hidden = any(part[0] == "." and part != ".." for part in path.parts)
+    return hidden or path.suffix.lower() in DOCUMENTS or bool(_is_notice(path.name))
 
 
 def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
@@ -66,7 +84,7 @@ def default_code(folder: Path) -> dict[str, Path]:
     """
     files: dict[str, Path] = {}
     visited: set[str] = set()  # links may lead in a circle
-    exclusions = _Exclusions(folder)
+    exclusions = Exclusions(folder)
     for directory, folders, names in os.walk(folder, followlinks=True):
         here = Path(directory)
         place = here.relative_to(folder)
@@ -82,7 +100,7 @@ def default_code(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-class _Exclusions:
+class Exclusions:
     """The files and folders below a program's folder, or elsewhere, that never count by a pattern."""
 
     def __init__(self, root: Path) -> None:

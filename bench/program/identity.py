@@ -7,7 +7,7 @@ count by the versions that the program's own Python tells; what reads the progra
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +15,10 @@ from unrolled.bench.errors import require
 from unrolled.bench.identity import ROOT, RUNNER, changed_files, digest
 from unrolled.bench.program.command_line import CommandLine, read_command
 from unrolled.bench.program.file_facts import FileFacts, hash_files, read_files, remember_facts
-from unrolled.bench.program.files import default_code, files_of
+from unrolled.bench.program.files import default_code, files_of, tracked_code
 from unrolled.bench.program.imported import ImportedFiles
 from unrolled.bench.program.interpreter import READS, Answer, Question, ask_python, remember_answers
+from unrolled.bench.program.places import Places
 from unrolled.bench.trial import FileState, Scalar
 
 READERS = (
@@ -60,11 +61,12 @@ class Identity(NamedTuple):
     source: str
     data: str
     versions: str
+    import_roots: tuple[str, ...]  # see `Places`
     snapshot: Snapshot
 
 
 def identify_program(
-    folder: Path,
+    places: Places,
     run: str,
     settings: Mapping[str, Scalar],
     *,
@@ -76,7 +78,8 @@ def identify_program(
 
     Raises BadInput for what is missing or cannot be read.
     """
-    command = read_command(run, settings, folder) if run else CommandLine(sys.executable, search=(folder,))
+    folder = places.folder
+    command = read_command(run, settings, places) if run else CommandLine(sys.executable, search=(folder,))
     require(
         command.interpreter or not packages,
         "cannot be asked for, as another program chooses the Python",
@@ -84,11 +87,11 @@ def identify_program(
         cure="take it out: the files that say which packages there are count",
     )
     data_files, named = files_of(folder, data), files_of(folder, code)
-    by_default = {} if code else default_code(folder)
+    by_default = {} if code else _default_code(places)
     others = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
     files = others | named
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
-    resolved = _resolve(folder, command, read_files(files), packages)
+    places, resolved = _resolve_in_checkout(places, command, read_files(files), packages)
     data_facts = read_files(data_files)
     for name, facts in resolved.code.items():
         require(
@@ -101,8 +104,16 @@ def identify_program(
         source=hash_files(resolved.code),
         data=hash_files(data_facts) if data_facts else "",
         versions=", ".join([f"unrolled {digest(READERS)[:12]}", *resolved.versions]),
+        import_roots=places.import_roots,
         snapshot=Snapshot(resolved.code, data_facts, resolved.answers, command),
     )
+
+
+def _default_code(places: Places) -> dict[str, Path]:
+    """The files that count where the study names none: of a commit, those that git has."""
+    if places.checkout:
+        return tracked_code(places.folder, places.checkout.tracked)
+    return default_code(places.folder)
 
 
 class _Resolved(NamedTuple):
@@ -125,30 +136,49 @@ _RESOLVED: dict[object, _Resolved] = {}
 _MOST_RESOLVED = 100  # arms may have command lines of their own, and there may be thousands
 
 
+def _resolve_in_checkout(
+    places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
+) -> tuple[Places, _Resolved]:
+    """Follow the imports of files, of a commit within its checkout.
+
+    Where a package is installed from the user's work tree, its folder in the checkout becomes an import root.
+    Raises BadInput where the work tree would run in place of the commit.
+    """
+    resolved = _resolve(places, command, files, packages)
+    while roots := {places.import_root(name, facts.path) for name, facts in resolved.code.items()} - {""}:
+        places = replace(places, import_roots=(*places.import_roots, *sorted(roots)))
+        resolved = _resolve(places, command, files, packages)
+    for name, facts in resolved.code.items():
+        if name not in files:
+            places.refuse_work_tree(name, facts.path)
+    return places, resolved
+
+
 def _resolve(
-    folder: Path, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
+    places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> _Resolved:
     """Follow the imports of files, unless that was done of the same ones and nothing was added since."""
     values = tuple(command.variables.get(name, os.environ.get(name, "")) for name in READS)
     facts = tuple((name, each.path, each.state) for name, each in files.items())
-    key = folder, command.interpreter, command.search, command.modules, values, facts, tuple(packages)
+    key = places, command.interpreter, command.search, command.modules, values, facts, tuple(packages)
     known = _RESOLVED.get(key)
     if known is None or not known.is_valid:
         if len(_RESOLVED) >= _MOST_RESOLVED:
             _RESOLVED.clear()
-        known = _RESOLVED[key] = _follow_imports(folder, command, files, packages, any(values))
+        known = _RESOLVED[key] = _follow_imports(places, command, files, packages, any(values))
     return known
 
 
 def _follow_imports(
-    folder: Path,
+    places: Places,
     command: CommandLine,
     files: Mapping[str, FileFacts],
     packages: Sequence[str],
     has_variables: bool,
 ) -> _Resolved:
     """Find what files import, beside the program and in its Python. Raises BadInput."""
-    imported = ImportedFiles(folder, command.search, files)
+    folder = places.folder
+    imported = ImportedFiles(places, dict.fromkeys((*command.search, *places.python_path)), files)
     imported.add_modules(command.modules)
     if not command.interpreter:
         return _Resolved(imported.files, [], {}, imported.watched)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unrolled.bench.identity import ROOT, file_state
 from unrolled.bench.program.file_facts import FileFacts, read_file
+from unrolled.bench.program.places import Places
 from unrolled.bench.trial import FileState
 
 _SUFFIXES = (".py", ".so", ".pyd")
@@ -20,11 +21,12 @@ class ImportedFiles:
     Python looks first; `watched` is the state of every folder that was looked at.
     """
 
-    def __init__(self, folder: Path, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
+    def __init__(self, places: Places, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
         self.files = dict(files)
         self.missing: set[str] = set()
         self.watched: dict[Path, FileState] = {}
-        self._folder, self._search = folder, tuple(search)
+        self._places = places
+        self._search = tuple(search)
         self._paths = {facts.path for facts in files.values()}
         self._modules_in = functools.cache(self._list_modules)
         self._follow([*files.values()])
@@ -82,8 +84,9 @@ class ImportedFiles:
             paths += [folder / file for file in self._modules_in(folder).get("__init__", ())]
         new = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
         is_project = any(folder.is_relative_to(part) for part in _PROJECT)
-        top, start = ("unrolled:", ROOT) if is_project else ("", self._folder)
-        return [self._add(f"{top}{os.path.relpath(path, start)}", path) for path in new]
+        if is_project:
+            return [self._add(f"unrolled:{os.path.relpath(path, ROOT)}", path) for path in new]
+        return [self._add(self._places.name(path), path) for path in new]
 
     def _add(self, name: str, path: Path) -> FileFacts:
         self._paths.add(path)

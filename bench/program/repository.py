@@ -15,9 +15,13 @@ from tempfile import TemporaryDirectory
 
 from unrolled.bench.errors import BadInput, suggestion
 from unrolled.bench.files import make_folder
+from unrolled.bench.program.files import Exclusions
 
 WORK_TREE = "worktree"
-"""The name of the files as they are now: those that git tracks, and new ones that it does not ignore."""
+"""The name of the files as they are now: those that git tracks, and new ones that it does not ignore.
+
+What Unrolled and MLflow write, and studies, are not among the new ones.
+"""
 
 _SETTINGS = {
     "core.fsmonitor": "false",
@@ -56,9 +60,9 @@ class Commit:
     author_date: str  # ISO 8601, with the author's time zone
 
     @property
-    def is_work_tree(self) -> bool:
-        """Whether it is the files as they are now, and no commit."""
-        return self.name == WORK_TREE
+    def description(self) -> str:
+        """Its hash, date and subject, in a line."""
+        return "  ".join(filter(None, [self.hash[:10], self.author_date[:10], self.subject]))
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,12 @@ class Repository:
             index = f"{scratch}/index"
             self._git("read-tree", head, index=index)
             committed = self._git("ls-files", "-z", "--cached", index=index)
-            present = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-            paths = {path for path in (committed + present).split(b"\0") if path and not path.endswith(b"/")}
+            staged = self._git("ls-files", "-z", "--cached")
+            others = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
+            exclusions = Exclusions(self.root)
+            new = [path for path in others if not exclusions.has_file(self.root / os.fsdecode(path))]
+            paths = {path for path in (*(committed + staged).split(b"\0"), *new) if path}
+            paths = {path for path in paths if not path.endswith(b"/")}  # a repository within this one
             words = ("update-index", "--add", "--remove", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
             now = self._git("write-tree", index=index).decode().strip()

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -55,6 +56,8 @@ def run_trial(trial: ProgramTrial) -> Result:
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
     environment |= {"packages": versions}
+    if trial.checkout and trial.checkout.commit:
+        environment |= {"commit": trial.checkout.commit.hash, "dirty": False}
     out, earlier_attempt = _own_folder(trial, kind(environment))
     environment |= earlier_attempt
     facts: dict[str, Any] = {"started": started, "environment": environment}
@@ -73,10 +76,22 @@ def run_trial(trial: ProgramTrial) -> Result:
     metrics = {name: reported.value(name, trial.reduction.get(name, "last")) for name in reported.last}
     facts["metrics"] = metrics | {"seconds": seconds, "memory_peak": _memory_peak(trial)}
     if reason := failed or _other_settings(trial, reported):
-        return failure(trial, reason, **facts)
+        return failure(trial, reason + _find_hidden_file(trial, reason), **facts)
     _keep(trial, out)
     marks = {"numbers": fingerprint(facts)}
     return Result(trial=trial, status="done", witnesses=_proofs(trial, reported), fingerprints=marks, **facts)
+
+
+def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
+    """A hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
+    original = trial.checkout.original if trial.checkout else None
+    if original is None:
+        return ""
+    for quoted, word in re.findall(r"""['"]([^'"]+)['"]|([^\s'"]+)""", reason):
+        name = os.path.relpath(Path(trial.folder, quoted or word.rstrip(".,:;)")), trial.folder)
+        if os.path.lexists(original / name) and not os.path.lexists(Path(trial.folder, name)):
+            return f"; {name} is in the work tree and not in the commit: name it in `data` of [program]"
+    return ""
 
 
 def _proofs(trial: ProgramTrial, reported: ReportedMetrics) -> dict[str, dict[str, Any]]:
@@ -144,8 +159,9 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float
 
     If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
     """
-    values = {**trial.settings, "seed": trial.seed, "out": str(out)}
-    words = fill(trial.run, values)
+    places = trial.places
+    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(places.study)}
+    words = [places.locate_program(word) for word in fill(trial.run, values)]
     words[0] = sys.executable if words[0] in ("python", "python3") else words[0]
     pipe = subprocess.PIPE if not trial.metrics else None
     try:
@@ -239,10 +255,14 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
 def _call(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
     """Call the function. Returns when it ended. The runner reports its exceptions."""
     os.environ.update(_environ(trial, out))
+    sys.path[:0] = map(str, trial.places.python_path)
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import(module, trial.folder), name)
     places = {"out": out} if "out" in inspect.signature(function).parameters else {}
-    returned = function(seed=trial.seed, **trial.settings, **places)
+    try:
+        returned = function(seed=trial.seed, **trial.settings, **places)
+    except FileNotFoundError as error:
+        raise Failure(f"FileNotFoundError: {error}") from error
     several = isinstance(returned, Iterable) and not isinstance(returned, Mapping)
     for row in returned if several else [returned]:
         if not isinstance(row, Mapping):
@@ -266,8 +286,12 @@ def _import(name: str, folder: str) -> ModuleType:
 def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     threads = {f"{library}_NUM_THREADS": str(trial.threads) for library in THREADS}
     own = {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**os.environ, **threads, **own, "PATH": path}
+    own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    if trial.checkout:
+        python_path = [*map(str, trial.places.python_path), os.environ.get("PYTHONPATH", "")]
+        own["PYTHONPATH"] = os.pathsep.join(filter(None, python_path))
+        own["GIT_CEILING_DIRECTORIES"] = str(trial.checkout.root.parent)  # so that git finds no repository
+    return {**os.environ, **threads, **own}
 
 
 def _size(folder: Path) -> int:

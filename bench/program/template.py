@@ -8,7 +8,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Scalar
 
-PLACES = "seed", "out"  # names that every template may use beside those of the settings
+PLACES = "seed", "out", "study"  # names that every template may use beside those of the settings
 
 _FIELD = re.compile(r"\{([\w.-]+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
 

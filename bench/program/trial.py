@@ -10,14 +10,17 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.errors import plural, require, suggestion
 from unrolled.bench.identity import changes
 from unrolled.bench.metric import LARGEST, kind_of
+from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.file_facts import FileFacts
 from unrolled.bench.program.identity import Identity, Snapshot, identify_program
 from unrolled.bench.program.output import find_similar_line
+from unrolled.bench.program.places import STUDY, Places, absolute
 from unrolled.bench.trial import FileState, Result, Scalar, Trial, canonical
 
 FILES_NAMED = 5  # how many files a message names
 REASON_LENGTH = 300  # characters of a printed line that the reason of a failure quotes
 SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
+STUDY_FILES = ".study"  # the folder, among files that are sent, of those that lie beside the study's file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class ProgramTrial(Trial):
     `run` is the template of its command line, or `function` a function as "module:name", called with the
     settings and the seed. `folder` is where both are found and run; `code` and `data_files` are patterns of
     files there. It is not stored: a stored trial cannot run anything. `snapshot` is what `identify` has read.
+    `commit` is the name that the study gives its code, which counts by its files, in `checkout`. The folders
+    `import_roots` of that, by their paths from its root, come first on Python's path.
     """
 
     trainer: ClassVar[str] = "program"
@@ -39,6 +44,10 @@ class ProgramTrial(Trial):
         "packages",
         "keep",
         "disk",
+        "commit",
+        "import_roots",
+        "study_folder",
+        "checkout",
     )
 
     run: str = ""
@@ -53,27 +62,37 @@ class ProgramTrial(Trial):
     packages: tuple[str, ...] = ()  # () for those that the code imports
     keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
     disk: int = 1024  # MiB that its folder may have
+    commit: str = ""
+    import_roots: tuple[str, ...] = ()
+    study_folder: str = ""  # that of the study's file, {study} in `run`
+    checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Equal trials become equal; what JSON has as lists are tuples."""
-        for name in ("code", "data_files", "packages", "keep"):
+        for name in ("code", "data_files", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by its name, but for the folder, which may be a home, and what was read there."""
-        left_out = "folder", "snapshot"
+        """Every field by its name, but for folders, one of which may be a home, and what was read there."""
+        left_out = "folder", "snapshot", "study_folder", "checkout"
         return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     def factors(self) -> dict[str, Scalar]:
-        """Every setting by its name."""
-        return dict(self.settings)
+        """Every setting by its name, the commit first."""
+        return {**({"commit": self.commit} if self.commit else {}), **self.settings}
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """The fields that a study declares; of a commit the code that it is."""
+        return {**super().declared, **({"source": self.source} if self.commit else {})}
 
     @property
     def experiment(self) -> dict[str, Any]:
         """The program, its settings and its data; not the words of the command line that are no settings."""
-        return {"program": self.title, "settings": dict(self.settings), "data": self.data}
+        code = {"source": self.source} if self.commit else {}
+        return {"program": self.title, "settings": dict(self.settings), "data": self.data, **code}
 
     @property
     def template(self) -> str:
@@ -114,7 +133,9 @@ class ProgramTrial(Trial):
 
     def identify(self) -> Self:
         """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
-        return replace(self, **self._identity()._asdict())
+        identity = self._identity()
+        trial = replace(self, import_roots=identity.import_roots, snapshot=identity.snapshot)
+        return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def check(self) -> Mapping[Path, FileState]:
         """The state of the files that count. Raises BadInput where they, or packages, are not as planned."""
@@ -143,7 +164,7 @@ class ProgramTrial(Trial):
             "and a study from Python is given to `ablations.verify` and `ablations.bundle`",
         )
         return identify_program(
-            self._root,
+            self.places,
             self.run,
             self.settings,
             code=self.code,
@@ -153,7 +174,13 @@ class ProgramTrial(Trial):
 
     @property
     def _root(self) -> Path:
-        return Path(os.path.abspath(self.folder))  # noqa: PTH100 (without the dots of a study's path)
+        return absolute(self.folder)
+
+    @property
+    def places(self) -> Places:
+        """Where its files are."""
+        study = absolute(self.study_folder) if self.study_folder else self._root
+        return Places(self._root, study, self.checkout, self.import_roots)
 
     def counted_files(self) -> dict[str, Path]:
         """Its code and data by name: relative to its folder, absolute, or `module:file` of a package.
@@ -172,15 +199,19 @@ class ProgramTrial(Trial):
         for name in files:
             rule, cure = f"{name} lies outside of its folder", "give all one folder: `folder` of [program]"
             require(not name.startswith(f"..{os.sep}"), rule, place=self.title, cure=cure)
-        inside = [path for path in files.values() if path.is_relative_to(root)]
-        size = sum(path.stat().st_size for path in inside)
+        inside = {
+            name.replace(STUDY, STUDY_FILES, 1): path
+            for name, path in files.items()
+            if path.is_relative_to(root) or name.startswith(f"{STUDY}/")
+        }
+        size = sum(path.stat().st_size for path in inside.values())
         require(
             size <= SHIPPED,
             f"has {size / 1e6:.0f} MB of files, more than are sent to workers",
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._place}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in inside}
+        return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
 
     def describe_identity(self) -> str:
         """What counts in its identity beside its settings, in a line. Raises BadInput for missing files."""
@@ -220,12 +251,18 @@ class ProgramTrial(Trial):
         return list(dict.fromkeys((*named, *words, *sources)))
 
     def reading(self, data: Path) -> Self:
-        """The same trial with its files in another folder."""
-        return replace(self, folder=str(data))
+        """The same trial with its files in another folder, as `files` names them."""
+        study = data / STUDY_FILES
+        trial = replace(self, folder=str(data), study_folder=str(study if study.is_dir() else data))
+        if not self.commit:
+            return trial
+        paths = [path for path in data.rglob("*") if path.is_file() and not path.is_relative_to(study)]
+        names = sorted(path.relative_to(data).as_posix() for path in paths)
+        return replace(trial, checkout=Checkout(root=data, tracked=tuple(names)))
 
     def moved(self, folder: Path) -> Self:
         """The same trial with its files below another folder."""
-        return replace(self, folder=str(folder / self._place))
+        return self.reading(folder / self._place)
 
     @property
     def _place(self) -> str:

@@ -15,7 +15,9 @@ from called import call, succeed
 from unrolled.ablations.api import Study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.retraining import with_files
+from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import MEASURED
@@ -162,7 +164,8 @@ def test_a_program_of_which_every_first_trial_diverges_is_refused_within_any_bud
 
 def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
     stored = Result(trial=ProgramTrial(seed=0, run="./train", keep=("*.pt",)), status="done")
-    again = with_files(stored, ProgramTrial(seed=0, run="./train", folder="here"))
+    program = ProgramSettings(ProgramTable(run="./train", folder="here"), {}, {})
+    again = with_files(stored, program)
     assert (again.trial.folder, again.trial.keep, again.trial.id) == ("here", (), stored.trial.id)
 
 

@@ -6,7 +6,7 @@ import pytest
 from git_repository import git, make_repository
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.checkout import link_data, make_checkout, refuse_missing_files
+from unrolled.bench.program.checkout import Checkout, check_out
 from unrolled.bench.program.repository import Repository
 
 
@@ -16,8 +16,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
-def repository_of(folder: Path) -> Repository:
-    return Repository.containing(folder, folder.parent / "objects")
+def checked_out(folder: Path, name: str, place: str = "", *data: str) -> Checkout:
+    repository = Repository.containing(folder, folder.parent / "objects")
+    return check_out(repository, repository.resolve(name), folder.parent / "commits", place, data)
 
 
 def written(folder: Path) -> dict[str, str]:
@@ -25,60 +26,61 @@ def written(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
-def test_commits_with_the_same_files_share_a_checkout_which_is_written_once(
-    folder: Path, tmp_path: Path
-) -> None:
-    repository, places = repository_of(folder), tmp_path / "commits"
-    first = make_checkout(repository, repository.resolve("main"), places)
+def test_commits_with_the_same_files_share_a_checkout_which_is_written_once(folder: Path) -> None:
+    first = checked_out(folder, "main").root
     mark = (first / "src/train.py").stat().st_ino
     git(folder, "commit", "-q", "--allow-empty", "-m", "other words")
     for name in ("main", "worktree"):
-        assert make_checkout(repository, repository.resolve(name), places) == first
+        assert checked_out(folder, name).root == first
     assert (first / "src/train.py").stat().st_ino == mark
-    assert make_checkout(repository, repository.resolve("main~2"), places) != first
+    assert checked_out(folder, "main~2").root != first
 
 
-def test_edited_and_missing_files_of_a_checkout_are_restored_and_new_ones_stay(
-    folder: Path, tmp_path: Path
-) -> None:
-    repository, places = repository_of(folder), tmp_path / "commits"
-    commit = repository.resolve("main")
-    checkout = make_checkout(repository, commit, places)
+def test_edited_and_missing_files_of_a_checkout_are_restored_and_new_ones_stay(folder: Path) -> None:
+    checkout = checked_out(folder, "main").root
     before = written(checkout)
     (checkout / "src/train.py").write_text("print(9)\n")
     (checkout / "run.sh").unlink()
     (checkout / "made.txt").write_text("by the program")
-    make_checkout(repository, commit, places)
+    checked_out(folder, "main")
     assert written(checkout) == before | {"made.txt": "by the program"}
-    assert [path.name for path in places.iterdir()] == [commit.tree]
+    assert list(checkout.parent.iterdir()) == [checkout]
 
 
-def test_data_that_git_does_not_have_are_linked_and_tracked_files_stay(folder: Path, tmp_path: Path) -> None:
-    repository = repository_of(folder)
-    checkout = make_checkout(repository, repository.resolve("main"), tmp_path / "commits")
+def test_data_that_git_does_not_have_are_linked_in_a_checkout_of_their_own_and_tracked_files_stay(
+    folder: Path,
+) -> None:
+    plain = checked_out(folder, "main").root
     for _ in range(2):
-        link_data(folder, checkout, ["weights.bin", "src/train.py"], ["src/train.py"])
-    assert (checkout / "weights.bin").readlink() == folder / "weights.bin"
-    assert not (checkout / "src/train.py").is_symlink()
+        linked = checked_out(folder, "main", "", "weights.bin", "src/train.py").root
+    assert (linked / "weights.bin").readlink() == folder / "weights.bin"
+    assert not (linked / "src/train.py").is_symlink() and not (plain / "weights.bin").exists()
+
+
+def test_a_program_below_the_top_runs_in_the_same_place_and_has_its_data_there(folder: Path) -> None:
+    (folder / "src" / "text.bin").write_bytes(b"text")
+    checkout = checked_out(folder, "main", "src", "text.bin", "../weights.bin")
+    assert checkout.folder == checkout.root / "src" and checkout.tracked == ("train.py",)
+    assert (checkout.folder / "text.bin").exists() and (checkout.root / "weights.bin").exists()
+    (folder.parent / "outside.txt").write_text("")
+    for place, data in {"src": "../../outside.txt", "nowhere": "x"}.items():
+        with pytest.raises(BadInput) as refused:
+            checked_out(folder, "main", place, data)
+        assert ("outside" if place == "src" else place) in str(refused.value)
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_a_pointer_of_lfs_is_refused_unless_its_file_is_linked(
-    folder: Path, tmp_path: Path, linked: bool
-) -> None:
+def test_a_pointer_of_lfs_is_refused_unless_the_work_tree_has_its_file(folder: Path, linked: bool) -> None:
     (folder / "model.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a pointer")
-    repository = repository_of(folder)
-    commit = repository.resolve("main")
-    checkout = make_checkout(repository, commit, tmp_path / "commits")
     if linked:
-        refuse_missing_files(repository, commit, checkout, "", ["model.pt"])
-        link_data(folder, checkout, ["model.pt"], ["model.pt"])
-        assert (checkout / "model.pt").is_symlink()
+        (folder / "model.pt").write_bytes(b"weights")
+        checkout = checked_out(folder, "main", "", "model.pt")
+        assert (checkout.root / "model.pt").read_bytes() == b"weights"
     else:
         with pytest.raises(BadInput) as refused:
-            refuse_missing_files(repository, commit, checkout, "", [])
+            checked_out(folder, "main", "", "model.pt")
         assert refused.value.key == "model.pt" and "data" in refused.value.cure
 
 
@@ -86,10 +88,7 @@ def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp
     git(tmp_path, "clone", "-q", str(folder), "other")
     git(folder, "submodule", "--quiet", "add", str(tmp_path / "other"), "library")
     git(folder, "commit", "-qm", "a submodule")
-    repository = repository_of(folder)
-    commit = repository.resolve("main")
-    checkout = make_checkout(repository, commit, tmp_path / "commits")
-    refuse_missing_files(repository, commit, checkout, "src", [])
+    checked_out(folder, "main", "src")
     with pytest.raises(BadInput) as refused:
-        refuse_missing_files(repository, commit, checkout, "", [])
+        checked_out(folder, "main")
     assert refused.value.key == "library"

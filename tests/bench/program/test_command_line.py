@@ -1,12 +1,15 @@
 """What a command line tells: the files among its words, and the Python that runs it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.command_line import read_command
+from unrolled.bench.program.command_line import CommandLine, read_command
+from unrolled.bench.program.places import Places
+from unrolled.bench.trial import Scalar
 
 
 @pytest.fixture
@@ -34,6 +37,10 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
+def read(run: str, settings: Mapping[str, Scalar], folder: Path) -> CommandLine:
+    return read_command(run, settings, Places(folder, folder))
+
+
 FILES = {
     "python train.py {seed}": ["train.py"],
     "python ../outside.py {seed}": ["../outside.py"],
@@ -56,13 +63,13 @@ FILES = {
 def test_files_that_are_named_count_those_of_every_seed_and_none_of_the_trials_own(
     study: Path, run: str
 ) -> None:
-    command = read_command(run, {"config": "conf.json", "long": "x" * 5000}, study)
+    command = read(run, {"config": "conf.json", "long": "x" * 5000}, study)
     assert sorted(command.files) == FILES[run]
-    assert read_command(f"{run} {study}/conf.json", {"config": "", "long": ""}, study).files["conf.json"]
+    assert read(f"{run} {study}/conf.json", {"config": "", "long": ""}, study).files["conf.json"]
 
 
 def test_folders_that_are_named_are_known(study: Path) -> None:
-    assert read_command("python train.py --data=folds . .. {seed}", {}, study).folders == ("folds",)
+    assert read("python train.py --data=folds . .. {seed}", {}, study).folders == ("folds",)
 
 
 INTERPRETERS = {
@@ -85,7 +92,7 @@ INTERPRETERS = {
 @pytest.mark.parametrize("run", INTERPRETERS)
 def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
     (study / "uv.lock").touch()
-    command = read_command(run, {"env": str(study.parent / "env/bin")}, study)
+    command = read(run, {"env": str(study.parent / "env/bin")}, study)
     expected = INTERPRETERS[run]
     assert command.interpreter == (expected and str(study.parent / expected))
     if "torchrun" in run:
@@ -93,9 +100,9 @@ def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
 
 
 def test_modules_that_are_run_by_name_are_known(study: Path) -> None:
-    assert read_command("python -u -m pkg.train {seed}", {}, study).modules[0] == "pkg.train"
-    assert read_command("python -c 'import a; a.b({seed})'", {}, study).modules == ("a",)
-    assert read_command("python train.py -m small {seed}", {}, study).modules == ()
+    assert read("python -u -m pkg.train {seed}", {}, study).modules[0] == "pkg.train"
+    assert read("python -c 'import a; a.b({seed})'", {}, study).modules == ("a",)
+    assert read("python train.py -m small {seed}", {}, study).modules == ()
 
 
 def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refused(study: Path) -> None:
@@ -105,10 +112,10 @@ def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refus
         "conda run -n x python train.py",
     ):
         with pytest.raises(BadInput) as refusal:
-            read_command(run, {}, study)
+            read(run, {}, study)
         assert refusal.value.key == "run"
     (study.parent / "uv.lock").touch()
     (study / "environment.yml").touch()
-    assert "../uv.lock" in read_command("uv run train.py {seed}", {}, study).files
-    assert read_command("conda run -n x python train.py {seed}", {}, study).interpreter == ""
-    assert read_command("docker run image python train.py {seed}", {}, study).interpreter == ""
+    assert "../uv.lock" in read("uv run train.py {seed}", {}, study).files
+    assert read("conda run -n x python train.py {seed}", {}, study).interpreter == ""
+    assert read("docker run image python train.py {seed}", {}, study).interpreter == ""

@@ -1,0 +1,85 @@
+"""The commits of a study: what each name stands for, and a checkout of each for its arms to run in."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.merging import merge_arms
+from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.study.study_file import ProgramTable
+from unrolled.ablations.study.trainer import Trainer
+from unrolled.bench.errors import require
+from unrolled.bench.files import make_output_folder
+from unrolled.bench.program.checkout import Checkout, check_out
+from unrolled.bench.program.repository import Commit, Repository
+
+FOLDER = "commits"
+"""The folder of the results that has the checkouts."""
+
+
+def check_out_commits(study: Study, results: Path) -> Study:
+    """The study whose arms run the commits that they name; arms of the same files are one.
+
+    Names are resolved now: a branch may have moved when the study is run again. Raises BadInput.
+    """
+    trainer = study.baseline.trainer
+    names = commit_names((*study.arms, *study.searches))
+    if not names or not isinstance(trainer, ProgramSettings):
+        return study
+    repository = open_repository(trainer.table, results)
+    commits = {name: repository.resolve(name) for name in names}
+    trainer = with_checkouts(trainer, repository, commits, results)
+
+    def located(arm: Arm) -> Arm:
+        return replace(arm, trainer=trainer)
+
+    def content(arm: Arm) -> object:
+        with error_context(f"arm {arm.name!r}"):
+            return arm.trial().identify().id
+
+    arms = merge_arms([located(arm) for arm in study.arms], content)
+    kept = {arm.name for arm in arms}
+    searches = tuple(located(search) for search in study.searches if search.tunes in kept)
+    return replace(study, arms=arms, searches=searches)
+
+
+def commit_names(arms: Iterable[Arm]) -> list[str]:
+    """The commits that arms name, each once."""
+    named = (arm.settings.get("commit", "") for arm in arms)
+    return [name for name in dict.fromkeys(named) if name]
+
+
+def commits_of(trainer: Trainer) -> list[Commit]:
+    """The commits that have been checked out."""
+    checkouts = trainer.checkouts.values() if isinstance(trainer, ProgramSettings) else ()
+    return [checkout.commit for checkout in checkouts if checkout.commit]
+
+
+def open_repository(table: ProgramTable, results: Path) -> Repository:
+    """The repository of a program. Raises BadInput where there is none that git reads."""
+    make_output_folder(results)
+    return Repository.containing(Path(table.repository), results / FOLDER / "objects")
+
+
+def with_checkouts(
+    trainer: ProgramSettings, repository: Repository, commits: Mapping[str, Commit], results: Path
+) -> ProgramSettings:
+    """The settings with a checkout of each of these commits. Raises BadInput."""
+    table = trainer.table
+    place = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(repository.root))
+    inside = place != ".." and not place.startswith("../")
+    cure = "name it by `repository` in [program]"
+    require(inside, f"lies outside of the repository {repository.root}", place=table.folder, cure=cure)
+    checkouts: dict[str, Checkout] = {}
+    for name, commit in commits.items():
+        checkouts[name] = check_out(
+            repository, commit, results / FOLDER, "" if place == "." else place, table.data
+        )
+    located = replace(trainer, checkouts=checkouts)
+    for name, checkout in checkouts.items():
+        with error_context(f"commit {name!r}"):
+            located.check_scripts(checkout.folder)
+    return located

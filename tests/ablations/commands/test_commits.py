@@ -1,0 +1,328 @@
+"""Studies whose arms are commits: what runs, what counts, what is told, and that the repository stays."""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from as_typed import COMMAND, environment
+from called import call, succeed
+from git_repository import git
+
+TRAIN = """
+import json, random, sys
+import helper
+
+seed, rate = int(sys.argv[1]), float(sys.argv[2])
+bias = float(open("data/bias.txt").read())
+print(json.dumps({"loss": helper.BASE + rate + bias + random.Random(seed).gauss(0, 0.05)}))
+"""
+STUDY = """
+name = "branch"
+question = "Is the branch better?"
+metrics = [{ name = "loss", delta = 0.05 }]
+seeds = 5
+[program]
+run = "python train.py {seed} {rate}"
+data = ["data"]
+[baseline]
+commit = "main"
+rate = 0.1
+[design.one_at_a_time]
+commit = ["better", "words", "comment", "broken"]
+"""
+EDITS = {
+    "better": {"helper.py": "BASE = 0.5\n"},
+    "words": {"README.md": "Other words.\n"},
+    "comment": {"helper.py": "BASE = 1.0  # as ever\n"},
+    "broken": {"helper.py": "raise SystemExit('no such thing')\n"},
+}
+
+
+def commit(folder: Path, message: str, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", message)
+
+
+def make_project(folder: Path, study: str = STUDY) -> Path:
+    """A repository with a study in it, a branch for each of EDITS, and data that git ignores."""
+    folder.mkdir(exist_ok=True)
+    git(folder, "init", "-q", "-b", "main")
+    files = {"train.py": TRAIN, "helper.py": "BASE = 1.0\n", "README.md": "Words.\n", ".gitignore": "data/\n"}
+    commit(folder, "first", {**files, "branch.toml": study})
+    for branch, edits in EDITS.items():
+        git(folder, "checkout", "-qb", branch, "main")
+        commit(folder, f"a change: {branch}", edits)
+    git(folder, "checkout", "-q", "main")
+    (folder / "data").mkdir()
+    (folder / "data" / "bias.txt").write_text("0.25")
+    return folder
+
+
+def told(folder: Path, *words: str) -> tuple[int, str, str]:
+    """A command's exit code, and what it prints."""
+    done = call(folder, *words)
+    return done.returncode, done.stdout, done.stderr
+
+
+def repository_state(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a repository that is git's own."""
+    files = (path for path in (folder / ".git").rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def table(folder: Path, name: str = "branch") -> pd.DataFrame:
+    return pd.read_csv(folder / "out" / name / "trials.csv")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, str], dict[str, str]]:
+    """A study that was run, what that printed, and the repository's state before and after."""
+    folder = make_project(tmp_path_factory.mktemp("commits") / "project")
+    before = repository_state(folder)
+    code, printed, _ = told(folder, "run", "branch.toml")
+    assert code == 1, "the commit that is broken failed"
+    return folder, printed, before, repository_state(folder)
+
+
+def test_commits_are_arms_and_the_repository_stays_as_it_was(
+    ran: tuple[Path, str, dict[str, str], dict[str, str]],
+) -> None:
+    folder, printed, before, after = ran
+    new = git(folder, "status", "--porcelain").splitlines()
+    assert before == after and all(line.startswith("?? ml") for line in new), "MLflow's files alone"
+    losses = table(folder).groupby("arm").loss.mean()
+    assert losses["main"] == losses["comment"] == pytest.approx(losses["better"] + 0.5)
+    assert "words" not in losses, "its files are those of main"
+    assert "comment equals main" in printed
+    assert not (folder / ".git" / "worktrees").exists()
+
+
+def test_a_commit_whose_program_fails_is_an_arm_that_failed_and_the_others_go_on(
+    ran: tuple[Path, str, dict[str, str], dict[str, str]],
+) -> None:
+    folder, _, _, _ = ran
+    rows = table(folder)
+    assert set(rows[rows.arm == "broken"].status) == {"failed"}
+    assert set(rows[rows.arm != "broken"].status) == {"done"}
+    assert rows[rows.arm == "broken"].reason.str.contains("no such thing").all()
+
+
+def test_page_and_plan_tell_each_commit_and_which_have_the_same_files(
+    ran: tuple[Path, str, dict[str, str], dict[str, str]],
+) -> None:
+    folder, _, _, _ = ran
+    page = (folder / "out" / "branch" / "index.html").read_text()
+    planned = succeed(folder, "plan", "branch.toml")
+    for name in ("main", "better"):
+        mark = git(folder, "rev-parse", "--short=10", name)
+        assert mark in page and mark in planned
+    assert "“words” have the same files" in page or "words" in page
+    assert "also: words" in planned and "a change: better" in planned
+
+
+def test_a_rebase_a_reworded_message_and_edited_documents_train_nothing_again(
+    ran: tuple[Path, str, dict[str, str], dict[str, str]], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(ran[0], tmp_path / "copy", symlinks=True))
+    (folder / "README.md").write_text("Yet other words.\n")
+    git(folder, "commit", "-qam", "documents")
+    git(folder, "checkout", "-q", "better")
+    git(folder, "rebase", "-q", "main")
+    git(folder, "commit", "-q", "--amend", "-m", "reworded")
+    git(folder, "checkout", "-q", "main")
+    _, printed, _ = told(folder, "run", "branch.toml", "--set", "commit=better")
+    assert "0 trained" in printed and "5 already there" in printed
+
+
+def test_the_work_tree_is_an_arm_with_its_edits_and_new_files_and_without_what_is_written_there(
+    tmp_path: Path,
+) -> None:
+    folder = make_project(
+        tmp_path / "project", STUDY.replace('commit = ["better", "words', 'commit = ["HEAD", "words')
+    )
+    (folder / "branch.toml").write_text(
+        STUDY.replace('"main"', '"worktree"').split("[design")[0]
+        + '[design.one_at_a_time]\ncommit = ["main"]\n'
+    )
+    assert "also: main" in succeed(folder, "plan", "branch.toml"), "a clean work tree is HEAD"
+    (folder / "constants.py").write_text("BASE = 2.0\n")
+    (folder / "helper.py").write_text("from constants import BASE\n")
+    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    losses = table(folder).groupby("arm").loss.mean()
+    assert losses["worktree"] == pytest.approx(losses["main"] + 1.0)
+    printed = succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    assert "0 trained" in printed, "results and pages are no new files of the work tree"
+
+
+def test_commits_are_crossed_with_other_settings_and_given_by_set(tmp_path: Path) -> None:
+    grid = STUDY.split("[design")[0].replace('commit = "main"\n', "") + "[design.grid]\nrate = [0.1, 0.2]\n"
+    folder = make_project(tmp_path / "project", grid + 'commit = ["main", "better"]\n')
+    planned = succeed(folder, "plan", "branch.toml")
+    assert "worktree" in planned and "better, rate 0.2" in planned.replace(
+        "rate 0.2, better", "better, rate 0.2"
+    )
+    (folder / "plain.toml").write_text(STUDY.split("[design")[0].replace('commit = "main"\n', ""))
+    git(folder, "branch", "1e5", "better")  # a name that Python reads as a number
+    planned = succeed(folder, "plan", "plain.toml", "--set", "commit=1e5,main")
+    assert "commit=1e5" in planned and "also: main" in planned
+
+
+def test_a_file_that_git_ignores_and_the_program_opens_is_named(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project", STUDY.replace('data = ["data"]\n', ""))
+    code, _, error = told(folder, "run", "branch.toml")
+    assert code == 2 and "data/bias.txt" in error and "`data`" in error
+
+
+def test_data_that_git_does_not_have_count_and_are_seen_only_where_they_are_named(tmp_path: Path) -> None:
+    study = STUDY.split("[design")[0] + '[design.one_at_a_time]\ncommit = ["better"]\n'
+    folder = make_project(tmp_path / "project", study)
+    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    (folder / "data" / "bias.txt").write_text("1.25")
+    assert "4 trained" in succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    (folder / "other.toml").write_text(study.replace('data = ["data"]\n', "").replace('"branch"', '"other"'))
+    code, _, error = told(folder, "run", "other.toml", "--seeds", "0-1")
+    assert code == 2 and "data/bias.txt" in error, "the links of another study are not there"
+
+
+MISTAKES = {
+    'commit = "mian"': ("main", 'commit = "main"'),
+    "commit = 3": ("string", 'commit = "main"'),
+    'commit = ""': ("string", 'commit = "main"'),
+    'run = "python other.py {seed} {rate}"': ("other.py", 'run = "python train.py {seed} {rate}"'),
+    'run = "python train.py {seed} {rate} {commit}"': ("{commit}", 'run = "python train.py {seed} {rate}"'),
+    'repository = "elsewhere"\ndata = ["data"]': ("elsewhere", 'data = ["data"]'),
+    'folder = "sub"\ndata = ["data"]': ("sub", 'data = ["data"]'),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line_and_nothing_is_trained(tmp_path: Path, mistake: str) -> None:
+    named, correct = MISTAKES[mistake]
+    folder = make_project(tmp_path / "project", STUDY.replace(correct, mistake, 1))
+    (folder / "elsewhere").mkdir()
+    code, _, error = told(folder, "run", "branch.toml")
+    assert code == 2 and named in error and error.count("\n") == 1
+    assert not (folder / "results" / "trials").exists()
+
+
+@pytest.mark.slow
+def test_the_checkout_runs_where_the_package_is_installed_editable_from_the_work_tree(tmp_path: Path) -> None:
+    study = STUDY.split("[design")[0] + '[design.one_at_a_time]\ncommit = ["better"]\n'
+    study = study.replace("python train.py", f"{tmp_path}/env/bin/python -m package.train")
+    folder = make_project(tmp_path / "project", study)
+    commit(
+        folder,
+        "a package",
+        {
+            "src/package/__init__.py": "",
+            "src/package/train.py": TRAIN.replace("import helper", "from package import helper"),
+            "src/package/helper.py": "BASE = 1.0\n",
+            "branch.toml": study,
+        },
+    )
+    git(folder, "checkout", "-qB", "better")
+    commit(folder, "better", {"src/package/helper.py": "BASE = 0.5\n"})
+    git(folder, "checkout", "-q", "main")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    (packages,) = (tmp_path / "env").glob("lib/*/site-packages")
+    (packages / "package.pth").write_text(f"{folder}/src\n")  # as an editable install does
+    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    losses = table(folder).groupby("arm").loss.mean()
+    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+    succeed(folder, "bundle", "branch.toml", "-o", "branch.zip")
+    moved = tmp_path / "reviewer"
+    moved.mkdir()
+    shutil.copy(folder / "branch.zip", moved)
+    (packages / "package.pth").unlink()
+    assert "0 faults" in told(moved, "verify", "branch.zip")[1]
+
+
+WRAPPER = """
+import json, subprocess, sys
+
+printed = subprocess.check_output([sys.executable, "train.py", *sys.argv[1:]])
+print(json.dumps({"loss": json.loads(printed)["loss"]}))
+"""
+
+
+def test_a_wrapper_in_the_studys_folder_runs_each_commit_and_bundles_hold_the_files_of_each(
+    tmp_path: Path,
+) -> None:
+    folder = make_project(tmp_path / "project")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    study = STUDY.replace("python train.py", "python {study}/wrap.py").split("[design")[0]
+    study = study.replace("[program]", '[program]\nrepository = "../project"')
+    (mine / "branch.toml").write_text(study + '[design.one_at_a_time]\ncommit = ["better"]\n')
+    (mine / "wrap.py").write_text(WRAPPER)
+    succeed(mine, "run", "branch.toml", "--seeds", "0-1")
+    losses = table(mine).groupby("arm").loss.mean()
+    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+    assert "4 of 4 bit-identical" in succeed(mine, "verify", "branch.toml")
+    succeed(mine, "bundle", "branch.toml", "-o", "branch.zip")
+    shutil.rmtree(folder)
+    shutil.rmtree(mine / "results")
+    assert "4 of 4 bit-identical" in succeed(mine, "verify", "branch.zip", "--trust")
+    (mine / "wrap.py").write_text(WRAPPER + "# edited\n")
+
+
+def test_a_branch_that_has_moved_is_verified_as_it_was_planned(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project", STUDY.split("[design")[0].replace('"main"', '"better"'))
+    succeed(folder, "run", "branch.toml", "--seeds", "0-1", "--set", "rate=0.1,0.2")
+    git(folder, "checkout", "-q", "better")
+    commit(folder, "further", {"helper.py": "BASE = 0.1\n"})
+    git(folder, "checkout", "-q", "main")
+    assert "of 4 bit-identical" in succeed(folder, "verify", "branch.toml")
+
+
+def test_a_wrapper_that_would_import_the_work_tree_is_refused(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project", STUDY.replace("python train.py", "python {study}/train.py"))
+    code, _, error = told(folder, "run", "branch.toml")
+    assert code == 2 and "helper.py" in error and "{study}" in error
+
+
+def test_git_does_not_find_the_users_repository_from_a_checkout(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project", STUDY.split("[design")[0])
+    asks = 'import subprocess\nassert subprocess.run(["git", "status"], capture_output=True).returncode\n'
+    commit(folder, "asks git", {"helper.py": f"{asks}BASE = 1.0\n"})
+    succeed(folder, "run", "branch.toml", "--seeds", "0")
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_leave_the_repository_as_it_was_and_the_same_results_in_the_end(
+    ran: tuple[Path, str, dict[str, str], dict[str, str]], tmp_path: Path
+) -> None:
+    folder = make_project(tmp_path / "project")
+    state = repository_state(folder)
+    for seconds in (0.4, 0.8, 1.1, 1.4, 2.0):
+        driver = subprocess.Popen(
+            [COMMAND, "run", "branch.toml"],
+            cwd=folder,
+            env=environment(folder),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    call(folder, "run", "branch.toml")
+    assert repository_state(folder) == state
+    assert git(folder, "fsck") == "" and git(folder, "worktree", "list").count("\n") == 0
+    columns = ["arm", "seed", "status", "loss"]
+    mine, theirs = (
+        table(each)[columns].sort_values(columns[:2], ignore_index=True) for each in (folder, ran[0])
+    )
+    pd.testing.assert_frame_equal(mine, theirs)
+    drafts = [path for path in (folder / "results" / "commits").iterdir() if path.name.startswith(".")]
+    assert json.dumps([path.name for path in drafts]) == "[]"
