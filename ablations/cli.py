@@ -53,9 +53,9 @@ verify toggles
 verify my-study --plugin my_cell.py -n 20
 verify toggles.zip
 bundle toggles -o toggles.zip
-compare results-before results --study toggles --markdown summary.md
-compare before.json after.json --speed-margin 0.1
 compare runs.csv --arm model --pair seed --metric accuracy=0.02
+compare before.csv after.csv --arm source --pair seed --metric accuracy=0.02
+compare results-before results --study toggles --arm arm,source
 compare lm6 my-cell --plugin my_cell.py
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
 sync
@@ -80,8 +80,8 @@ RunStudy = Annotated[str, Parameter(help="A study that was run, by its name or .
 Source = Annotated[
     tuple[str, ...],
     Parameter(
-        help="A table with arms in it (.csv, .tsv, .json, .jsonl, .parquet, pytest-benchmark's, mlflow:URI); "
-        "two result sets, before and after (results folders, tables, stored benchmarks, MLflow); or models"
+        help="A table with arms in it (.csv, .tsv, .json, .jsonl, .parquet, mlflow:URI); several tables or "
+        "results folders, which make one; or models"
     ),
 ]
 What = Annotated[
@@ -225,7 +225,7 @@ def bundle(
 
 @command
 def compare(sources: Source, /, *, options: CompareOptions = CompareOptions()) -> int:
-    """Judge arms of a table, results before and after, or models, pair by pair."""
+    """Judge arms of a table, or models, pair by pair."""
     from unrolled.ablations.commands.compare import compare
 
     return compare(sources, options)

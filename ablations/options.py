@@ -51,7 +51,6 @@ def _parse(piece: str) -> Any:
 Count = Annotated[int, Ge(1), Parameter(validator=validators.Number(gte=1, lt=10**18))]
 Positive = Annotated[float, Gt(0), Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
-BEFORE_AFTER = Group("For results before and after")
 
 
 @Parameter(name="*")
@@ -169,16 +168,8 @@ class CompareOptions(RunOptions):
     """A metric of which higher is better, where that is not known of its name."""
     experiment: Annotated[str, Parameter(group=TABLES)] = ""
     """The MLflow experiment."""
-    study: Annotated[str, Parameter(group=BEFORE_AFTER)] = ""
-    """The study to compare, if there are several."""
-    speed_margin: Annotated[
-        float, Parameter(group=BEFORE_AFTER, validator=validators.Number(gt=0, lt=inf))
-    ] = 0.05
-    """The share by which a run may be slower (default: 0.05, which is 5 %)."""
-    require_speed: Annotated[bool, Parameter(group=BEFORE_AFTER)] = False
-    """Fail if speed cannot be compared."""
-    markdown: Annotated[Path | None, Parameter(group=BEFORE_AFTER)] = None
-    """Write a summary for a pull request to this file."""
+    study: Annotated[str, Parameter(group=TABLES)] = ""
+    """The study, of results folders that have several."""
 
 
 @Parameter(name="*")

@@ -39,9 +39,9 @@ def measured(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[
     return values
 
 
-def fingerprint(result: Mapping[str, Any], leave_out: Container[str] = ()) -> str:
-    """sha256 of the curves and final values of the metrics of a result, but for those of `leave_out`."""
-    return hashlib.sha256(canonical(measured(result, leave_out))).hexdigest()
+def fingerprint(result: Mapping[str, Any]) -> str:
+    """sha256 of the curves and final values of the metrics of a result."""
+    return hashlib.sha256(canonical(measured(result))).hexdigest()
 
 
 def numbers(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:

@@ -275,5 +275,3 @@ TABLE_COLUMNS = ("arm", "seed", "status", "reason", "counts", "rows averaged")
 """Columns that every table has from which arms are compared."""
 STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", "first_look")
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
-BEFORE_AFTER_COLUMNS = ("fingerprints", "numbers", "settings", "task", "machine", "commit")
-"""Columns of results before and after a change beside these: no judged metric has such a name."""

@@ -1,23 +1,21 @@
-"""The results that `unrolled compare` reads: a table in a file, an MLflow experiment, or benchmarks."""
+"""The table of a file or of an MLflow experiment, and the columns of it that `unrolled compare` judges."""
 
-import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from unrolled.ablations.ledger import MISREAD, explaining_misread, read_required
+from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.mlflow.database import public
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.table_files import FORMATS, read_rows
-from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, TABLE_COLUMNS
-from unrolled.reports.before_after import ResultSet
+from unrolled.bench.trial import TABLE_COLUMNS
 from unrolled.reports.elsewhere import FIRST_LOOK, STATUS, Columns
 
 
@@ -47,7 +45,7 @@ BY_PANDAS: dict[str, Callable[..., Any]] = {
     ".parquet": pd.read_parquet,
 }
 """The formats that pandas reads, a million rows in seconds; a line that is no row is an error to it."""
-KINDS = f"{', '.join(FORMATS)}, pytest-benchmark's .json, or mlflow:URI"
+KINDS = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
 
 
 def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -61,8 +59,7 @@ def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFr
         if kind in BY_PANDAS:
             table: pd.DataFrame = BY_PANDAS[kind](path).reset_index(drop=True)
             return table
-        rows = read_rows(path)
-        return _benchmarks(path) if kind == ".json" and len(rows) == 1 else pd.DataFrame(rows)
+        return pd.DataFrame(read_rows(path))
     except BadInput:
         raise
     except UnicodeDecodeError as error:
@@ -74,7 +71,7 @@ def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFr
 
 def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
     """The ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
-    name, runs = read_ended_runs(where, experiment, flag="--experiment")
+    name, runs = read_ended_runs(where, experiment)
     require(any(run.done for run in runs), f"experiment {name!r} has no finished run", place=public(where))
     judged = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
     frame = pd.DataFrame(
@@ -88,60 +85,6 @@ def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFr
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 
-def _benchmarks(path: Path) -> pd.DataFrame:
-    """A row for each benchmark of a stored run: its rounds are no replicates, as runs differ by more."""
-    found = []
-    for benchmark in _stored_run(path)["benchmarks"]:
-        about = {"name": benchmark["name"], "group": benchmark.get("group")}
-        about |= {f"param.{key}": value for key, value in (benchmark.get("params") or {}).items()}
-        found.append({**about, "seconds": benchmark["stats"]["median"]})
-    require(found, "holds no benchmark", place=path, cure="give a run of at least one")
-    return pd.DataFrame(found)
-
-
-def timings(source: str) -> ResultSet:
-    """One side of before and after, a row a stored run, oldest first: of a file, or of a folder of them.
-
-    Raises BadInput for files of another kind.
-    """
-    path = Path(source)
-    files = [path] if path.is_file() else sorted(path.rglob("*.json"))
-    stored = {file: _stored_run(file) for file in files}
-    if not stored:
-        raise BadInput("holds neither a ledger nor pytest-benchmark's stored runs (*.json)", place=source)
-    rows = []
-    for file, run in sorted(stored.items(), key=lambda pair: str(pair[1].get("datetime", ""))):
-        with explaining_misread(file, "was stored by another version", "measure anew"):
-            machine = _machine(run["machine_info"])
-            for benchmark in run["benchmarks"]:
-                median, iqr, rounds = (float(benchmark["stats"][n]) for n in ("median", "iqr", "rounds"))
-                if not median > 0:
-                    raise ValueError("a time is not positive")
-                about = {"arm": str(benchmark["fullname"]), "machine": machine}
-                rows.append({**about, "seconds": median, "iqr": iqr, "rounds": rounds})
-    columns = ["arm", "machine", "seconds", "iqr", "rounds"]
-    return ResultSet(name=source, table=pd.DataFrame(rows, columns=columns))
-
-
-def _machine(info: Mapping[str, Any]) -> dict[str, str]:
-    """The facts that a benchmark's time depends on, without the machine's name."""
-    cpu = info.get("cpu") or {}
-    facts = {"cpu": cpu.get("brand_raw", cpu.get("brand")), "cores": cpu.get("count")}
-    names = ("machine", "system", "python_implementation", "python_version")
-    facts |= {name: info.get(name) for name in names}
-    return {name: str(value) for name, value in facts.items() if value is not None}
-
-
-def _stored_run(file: Path) -> dict[str, Any]:
-    """A stored run. Raises BadInput where the file is none."""
-    cure = f"`pytest --benchmark-json FILE` writes one; give {KINDS}"
-    with explaining_misread(file, "is not a file of pytest-benchmark", cure):
-        stored = json.loads(read_required(file))
-        if not isinstance(stored["benchmarks"], list):
-            raise TypeError("no list of benchmarks")
-    return dict(stored)
-
-
 def of_page(table: pd.DataFrame, source: str) -> bool:
     """Whether a table is the trials.csv of a page. Raises BadInput for its comparison.csv."""
     require(
@@ -153,10 +96,13 @@ def of_page(table: pd.DataFrame, source: str) -> bool:
     return {"trial", "arm", "seed", "status"} <= {*table.columns}
 
 
-def columns(options: CompareOptions) -> Columns:
-    """How the rows of a table are read, by the flags. Raises BadInput."""
+def columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
+    """How the rows of a table are read, by the flags; judged by the `planned` metrics where none is given.
+
+    Raises BadInput.
+    """
     check_metric_flags(options)
-    metrics = [metric(*metric_and_delta(given), options) for given in options.metric]
+    metrics = [metric(*metric_and_delta(given), options) for given in options.metric] or [*planned]
     arms = tuple(filter(None, (column.strip() for column in options.arm.split(","))))
     for key, given in (("--metric", metrics), ("--arm", arms)):
         if not given:
@@ -165,10 +111,8 @@ def columns(options: CompareOptions) -> Columns:
     for known in metrics:
         once = names.count(known.name) == 1
         require(once, "is given twice", place=f"--metric {known.name}", cure="keep one of them")
-        free = known.name not in (*TABLE_COLUMNS, *BEFORE_AFTER_COLUMNS)
-        require(
-            free, "no metric can have this name", place=f"--metric {known.name}", cure="rename the column"
-        )
+        free, cure = known.name not in TABLE_COLUMNS, "rename the column"
+        require(free, "no metric can have this name", place=f"--metric {known.name}", cure=cure)
     pair = tuple(filter(None, (column.strip() for column in options.pair.split(","))))
     share = _test_share(pair, options)
     return Columns(arms, pair, tuple(metrics), options.baseline, share, options.seedless)
@@ -197,12 +141,11 @@ def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
 
 
-def metric(name: str, delta: float, options: CompareOptions, declared: Metric | None = None) -> Metric:
-    """The metric with the kind and direction that flags give it, else those of the `declared` one, if any."""
-    kind = dict(map(_name_and_kind, options.kind)).get(name, declared.kind if declared else "")
+def metric(name: str, delta: float, options: CompareOptions) -> Metric:
+    """The metric with the kind and direction that flags give it, else those that its name tells."""
+    kind = dict(map(_name_and_kind, options.kind)).get(name, "")
     flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
-    better = flags[0] if flags else declared.better if declared else ""
-    return Metric(name, delta, better, kind=kind)
+    return Metric(name, delta, flags[0] if flags else "", kind=kind)
 
 
 def _name_and_kind(given: str) -> tuple[str, str]:

@@ -146,17 +146,12 @@ class EndedRun:
         diverged = self.tags.get("unrolled.status") == "diverged"
         return "diverged" if diverged else "done" if self.done else "failed"
 
-    @property
-    def commit(self) -> str:
-        """The commit of the code that ran, "" if unknown."""
-        return self.tags.get("unrolled.commit") or self.tags.get("mlflow.source.git.commit", "")
 
-
-def read_ended_runs(where: str, study: str, flag: str = "--study") -> tuple[str, list[EndedRun]]:
+def read_ended_runs(where: str, study: str) -> tuple[str, list[EndedRun]]:
     """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
 
-    The runs come in the order of their starts. `flag` is the one that chooses an experiment. Raises BadInput
-    with the reason when MLflow cannot be read, or several studies fit.
+    The runs come in the order of their starts. Raises BadInput with the reason when MLflow cannot be read, or
+    several studies fit.
     """
     check_address(where, public(where))
     path = sqlite_path(where)
@@ -173,7 +168,7 @@ def read_ended_runs(where: str, study: str, flag: str = "--study") -> tuple[str,
             have = ", ".join(sorted(ours or known)) or "there is none"
             none = f"it has no experiment {study!r}" if study else "it has no study"
             what = "it has several studies" if named else none
-            raise BadInput(what, place=public(where), cure=f"choose an experiment with {flag}: {have}")
+            raise BadInput(what, place=public(where), cure=f"choose an experiment with --experiment: {have}")
         every = sorted(runs(client, known[named[0]]), key=lambda run: run.info.start_time or 0)
     return named[0].removeprefix("unrolled/"), [
         EndedRun(run.info.status, run.data.params, run.data.tags, run.data.metrics)

@@ -17,7 +17,7 @@ from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.template import PLACES, fields_of, split
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import check_suffix
-from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, STUDY_COLUMNS, Scalar
+from unrolled.bench.trial import STUDY_COLUMNS, Scalar
 
 _SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
 _QUOTED = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*\"""")  # '|' is an argument
@@ -137,8 +137,8 @@ class ProgramSettings:
         )
         for index, metric in enumerate(given):
             key, cure = f"metrics.{index}.name = {shown(metric.name)}", "let the program tell another name"
-            taken = (*STUDY_COLUMNS, *BEFORE_AFTER_COLUMNS)
-            require(metric.name not in taken, "is a column of tables of results", key=key, cure=cure)
+            free = metric.name not in STUDY_COLUMNS
+            require(free, "is a column of tables of results", key=key, cure=cure)
             require(metric.name not in self.baseline, "is a setting of [baseline], too", key=key, cure=cure)
         return given
 

@@ -113,12 +113,3 @@ def mlflow_runs(folder: Path, role: str) -> list[str]:
             "WHERE key = 'unrolled.role' AND value = ? AND lifecycle_stage = 'active'"
         )
         return [status for (status,) in db.execute(query, (role,))]
-
-
-def benchmarked(folder: Path, name: str, code: str) -> Path:
-    """The file of a run of pytest-benchmark, with its rounds."""
-    (folder / "test_timed.py").write_text(code)
-    flags = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--benchmark-save-data")
-    command = [sys.executable, "-m", "pytest", *flags, f"--benchmark-json={name}", "test_timed.py"]
-    subprocess.run(command, cwd=folder, env=environment(folder), check=True, capture_output=True)
-    return folder / name

@@ -115,17 +115,6 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
-def gate(command) -> Callable[..., tuple[int, str]]:
-    """`unrolled compare BEFORE AFTER`: its exit code, and all that it says."""
-
-    def run(*words: object) -> tuple[int, str]:
-        code, out, err = command("compare", *words)
-        return code, out + err
-
-    return run
-
-
-@pytest.fixture
 def database(tmp_path: Path) -> Path:
     """The path of an empty MLflow database of this test's own."""
     (tmp_path / "mlflow.db").write_bytes(as_typed.empty_database())

@@ -1,4 +1,4 @@
-"""Two sides for a gate: ledgers of made-up trials, whose losses are the seed's luck and the version's own."""
+"""Ledgers of made-up trials, whose losses are the seed's luck and what a version of the code adds."""
 
 import random
 from pathlib import Path
@@ -29,7 +29,3 @@ def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, 
 
 def ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
     return kept(folder, planned(arms, **facts), arms).root
-
-
-def side(folder: Path, seeds: int = 8, **facts: Any) -> Path:
-    return ledger(folder, {"base": [trained(seed, **facts) for seed in range(seeds)]})

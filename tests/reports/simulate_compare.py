@@ -2,7 +2,7 @@
 
 Folds: two learners of equal expected error on one data set of 200 rows, least squares on either half of ten
 features that count alike, compared by squared error. Failures: two equal arms of 16 seeds, of one of which
-the worst runs crash. Benchmarks: unchanged code, whose runs differ by a log-normal factor.
+the worst runs crash.
 """
 
 import math
@@ -15,7 +15,6 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.elsewhere import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.elsewhere import compare_folds
-from unrolled.reports.statistics.speed_ratio import ratios_of_rounds
 
 ROWS, FEATURES, STUDIES = 200, 10, 2000
 
@@ -62,16 +61,6 @@ def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.nd
     return better / studies
 
 
-def slow_rate(rng: np.random.Generator, spread: float, runs: int, studies: int) -> float:
-    """How often unchanged code is called slower by 5 %, whose runs differ by a log-normal factor."""
-    slower = 0
-    for _ in range(studies):
-        seconds = np.exp(rng.normal(0, spread, (2, runs)))
-        before, after = (pd.DataFrame({"seconds": x, "iqr": 0.01, "rounds": 50}) for x in seconds)
-        slower += bool(ratios_of_rounds({"b": (before, after)}, 0.05)["b"].fault)
-    return slower / studies
-
-
 if __name__ == "__main__":
     print("                  before  after")
     for repeats in (1, 3, 10):
@@ -80,7 +69,4 @@ if __name__ == "__main__":
     for crashed in (2, 4, 6):
         survivors, every = failure_rates(np.random.default_rng(crashed), crashed, STUDIES // 4)
         print(f"{crashed} of 16 failed     {survivors:.3f}  {every:.3f}")
-    for spread in (0.03, 0.05):
-        one, three = (slow_rate(np.random.default_rng(7), spread, runs, STUDIES) for runs in (1, 3))
-        print(f"runs differ by {spread:.2f} {one:.3f}  {three:.3f}")
     print(f"a rate of .05 has a standard error of {math.sqrt(0.05 * 0.95 / STUDIES):.3f}")

@@ -35,7 +35,6 @@ LM7_OPTIONS = {"dropout": 0.4, "tying": True}
 LM7_SETTINGS = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
 ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
 ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
-HERE = {"cpu": "EPYC 9V74", "threads": "1", "device": "cpu", "torch_build": "abc"}  # a kind of machine
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 # Losses of eight seeds, in nats, whose statistics are known: see statistics/test_statistics.py.

@@ -1,7 +1,5 @@
 """The simulations in short: what each rule of a verdict mends, within four standard errors."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import simulate_rules as rules
@@ -17,10 +15,7 @@ from simulations import (
 )
 from synthetic import four_errors
 
-from unrolled.reports.before_after_arms import shown_no_worse
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.speed_ratio import ratios_of_speeds
-from unrolled.reports.statistics.verdicts import verdicts
 
 CONTRASTS = 4_000
 
@@ -104,60 +99,3 @@ def test_a_copied_run_shows_no_difference_and_every_wrong_claim_on_five_skewed_p
     before, now = rules.copied_run(CONTRASTS, 0)
     assert before == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS)) and now == 0
     assert rules.warned_of("lognormal", 400, 0) == (0.0, 1.0)
-
-
-# before and after a change: each bound is four standard errors of the binomial above its rate
-
-STUDIES = 1000
-
-
-def simulated(effects: tuple[float, ...], seeds: int, studies: int, delta: float) -> list[list[Any]]:
-    """The verdicts on arms that are worse by these effects, of every study."""
-    rng = np.random.default_rng(seeds)
-    found = []
-    for _ in range(studies):
-        luck = rng.normal(0, 0.06, seeds)
-        noise = rng.normal(0, 0.02, (2, len(effects), seeds))
-        pairs = {
-            i: (dict(enumerate(luck + effect + noise[0, i])), dict(enumerate(luck + noise[1, i])))
-            for i, effect in enumerate(effects)
-        }
-        found.append(list(verdicts(pairs, delta=delta).values()))
-    return found
-
-
-def share_passed(studies: list[list[Any]]) -> float:
-    return float(np.mean([all(shown_no_worse(v.contrast) for v in study) for study in studies]))
-
-
-@pytest.mark.parametrize(
-    ("effects", "seeds"), [((0.05,), 5), ((0.05,), 10), ((0.05, -0.1), 8), ((0.05, 0.05), 8)]
-)
-def test_an_arm_worse_by_delta_is_let_pass_at_most_once_in_twenty(effects, seeds: int) -> None:
-    passed = share_passed(simulated(effects, seeds, STUDIES, 0.05))
-    assert passed <= 0.05 + four_errors(0.05, STUDIES)
-    assert passed > 0.02 or effects.count(0.05) > 1  # the size is used, not just kept
-
-
-def test_a_real_regression_is_stopped_and_an_unchanged_arm_passes() -> None:
-    # SD of a difference .028, 10 seeds: δ = .05 is 5.6 standard errors
-    assert share_passed(simulated((0.1,), 10, 300, 0.05)) == 0
-    assert share_passed(simulated((0.0,), 10, 300, 0.05)) > 0.99
-
-
-def test_the_seeds_asked_for_pass_an_unchanged_arm_four_times_in_five() -> None:
-    # SD .0283, δ .02: statsmodels TTestPower().solve_power(.02 / .0283, alternative="larger"): 13.8, and the
-    # power of 14: .805
-    assert share_passed(simulated((0.0,), 14, STUDIES, 0.02)) == pytest.approx(0.805, abs=0.05)
-
-
-def test_of_four_arms_at_the_margin_one_is_called_slow_at_most_once_in_twenty() -> None:
-    rng, alarms, studies = np.random.default_rng(1), 0, 4000
-    for _ in range(studies):
-        base = np.exp(rng.normal(9, 0.03, (4, 6)))
-        after = base / 1.05 * np.exp(rng.normal(0, 0.03, (4, 6)))
-        pairs = {
-            str(i): list(zip(a, b, strict=True)) for i, (a, b) in enumerate(zip(base, after, strict=True))
-        }
-        alarms += any(bool(pace.fault) for pace in ratios_of_speeds(pairs, 0.05).values())
-    assert 0.01 < alarms / studies <= 0.05 + four_errors(0.05, studies)  # one-sided, so half of it

@@ -1,13 +1,16 @@
 """`unrolled compare` on files and MLflow runs of other tools."""
 
-import json
+import re
+import shlex
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from as_typed import TEXT, benchmarked
+from as_typed import TEXT, imports
+from result_sets import ledger, trained
+from stub_plans import kept, planned, sync
 
 from unrolled.ablations.commands.compare import compare as judge
 from unrolled.ablations.commands.golden import golden
@@ -15,6 +18,7 @@ from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.options import CompareOptions, RunOptions
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
 
 ARMS = {"base": 0.0, "better": 0.1, "worse": -0.1}
 FRAME = pd.DataFrame(
@@ -152,18 +156,107 @@ def test_none_and_na_are_names_of_arms(compare) -> None:
     ]
 
 
-def test_rounds_of_one_stored_run_are_no_replicates(compare, tmp_path: Path) -> None:
-    code = """
-import pytest
-@pytest.mark.parametrize("n", [10, 100_000])
-def test_sum(benchmark, n): benchmark.pedantic(sum, (range(n),), rounds=20)
-"""
-    stored = json.loads(benchmarked(tmp_path, "b.json", code).read_text())
-    code, out, _ = compare("b.json", "--arm", "param.n", "--metric", "seconds=1e-6")
-    assert code == 0 and "open (unpaired)" in out
-    mean = pd.read_csv("out/compare-b/comparison.csv").set_index("arm").seconds_mean
-    for benchmark in stored["benchmarks"]:
-        assert mean[benchmark["params"]["n"]] == pytest.approx(benchmark["stats"]["median"])
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "compare.md").read_text("utf-8")
+
+
+def test_the_document_tells_what_two_files_give(compare) -> None:
+    """Each `$ cat` of the example is a file, and its last command prints what stands below it."""
+    (example,) = re.findall(r"(?s)```\n(\$ cat before\.csv\n.*?)```", DOCUMENT)
+    *files, asked = re.findall(r"(?s)\$ (.*?)\n(.*?)(?=\n\$|\Z)", example)
+    for typed, content in files:
+        Path(typed.removeprefix("cat ")).write_text(f"{content}\n")
+    code, out, err = compare(*shlex.split(asked[0])[2:])
+    assert (code, err) == (3, "") and out.startswith(asked[1])
+
+
+def test_several_sources_make_one_table_whatever_each_is_written_in(compare) -> None:
+    base, better = (FRAME[FRAME.model == model].drop(columns="model") for model in ("base", "better"))
+    base.to_csv("base.csv", index=False)
+    better.to_json("better.jsonl", orient="records", lines=True)
+    FRAME[FRAME.model != "worse"].to_csv("both.csv", index=False)
+    assert compare("base.csv", "better.jsonl", *ASKED[2:])[0] == compare("both.csv", *ASKED)[0] == 0
+    apart, together = (pd.read_csv(f"out/compare-{name}/comparison.csv") for name in ("base-better", "both"))
+    assert [*apart.arm] == ["base.csv", "better.jsonl"]
+    numbers = [column for column in apart if apart[column].dtype == float]
+    assert len(numbers) > 10
+    pd.testing.assert_frame_equal(apart[numbers], together[numbers])
+
+
+def test_parts_of_one_table_are_read_together(compare) -> None:
+    FRAME.to_csv("whole.csv", index=False)
+    FRAME[FRAME.seed < 4].to_csv("part.csv", index=False)
+    FRAME[FRAME.seed >= 4].to_csv("rest.csv", index=False)
+    assert compare("part.csv", "rest.csv", *ASKED)[0] == compare("whole.csv", *ASKED)[0] == 3
+    parts, whole = (pd.read_csv(f"out/compare-{name}/comparison.csv") for name in ("part-rest", "whole"))
+    pd.testing.assert_frame_equal(parts, whole)
+
+
+def test_two_ledgers_are_compared_as_the_first_ones_plan_says_and_left_alone(compare, tmp_path) -> None:
+    for name, worse, delta in (("one", 0.0, 0.02), ("two", 0.5, 9.0)):
+        made = [trained(seed, worse=worse, code=name) for seed in range(8)]
+        ledger(tmp_path / name, {"base": made}, metrics=(Metric("valid_loss", delta),))
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    code, out, err = compare("one", "two")
+    assert (code, err) == (3, "") and "δ 0.02" in out and "▼ worse by more than δ" in out
+    assert compare("two", "one", "--metric", "valid_loss=0.02", "--arm", "arm,source")[0] == 0
+    assert files == {path: path.read_bytes() for path in files}
+
+
+def test_of_two_ledgers_the_first_looks_seeds_are_compared_whose_number_no_result_chose(
+    compare, tmp_path
+) -> None:
+    for name, seeds in (("one", 10), ("two", 15)):
+        whole = {arm: [trained(seed, code=f"{name}{arm}") for seed in range(15)] for arm in ("base", "arm")}
+        plan = planned(whole, looks=(5, 15))
+        kept(tmp_path / name, plan, {arm: made[:seeds] for arm, made in whole.items()})
+    _, out, err = compare("one", "two", "--arm", "arm,source")
+    assert err == "" and "base / two  5/5 " in out and "first look" in out
+    _, _, err = compare("one", "two")
+    assert "one: has several arms; --arm arm,source" in err
+
+
+@pytest.mark.parametrize(("address", "metric"), [("one", "valid_loss"), ("mlflow:", "valid/loss")])
+def test_beside_the_first_look_of_a_study_all_rows_of_another_tool_count(
+    compare, store: str, tmp_path, address: str, metric: str
+) -> None:
+    made = [trained(seed) for seed in range(8)]
+    plan = planned({"base": made}, looks=(5, 8))
+    kept(tmp_path / "one", plan, {"base": made})
+    sync(plan, {"base": made}, store)
+    losses = {str(result.trial.seed): result.metrics["valid_loss"] for result in made}
+    pd.Series(losses, name=metric).to_csv("rows.csv", index_label="seed")
+    studied = f"{address}{store}" if address.endswith(":") else address
+    flags = ("--pair", "seed", "--metric", f"{metric}=0.02", "--arm", "source")
+    _, out, err = compare("rows.csv", studied, *flags)
+    assert err == "" and "8/8" in out and "5/5" in out
+
+
+def test_a_study_is_chosen_of_a_ledger_that_has_several(compare, tmp_path) -> None:
+    for name in ("one", "two"):
+        for study in ("s", "t"):
+            ledger(tmp_path / name, {"base": [trained(seed, code=name) for seed in range(5)]}, study=study)
+    assert "one: has the studies s, t; choose one with --study" in compare("one", "two")[2]
+    assert (
+        "one: has no study 'u'; name with --study one that it has: s, t"
+        in compare("one", "two", "--study", "u")[2]
+    )
+    assert compare("one", "two", "--study", "t")[0] == 0
+
+
+def test_times_of_two_ledgers_are_compared_on_one_kind_of_machine_alone(compare, tmp_path) -> None:
+    for name, cpu in (("one", "EPYC 9V74"), ("two", "EPYC 9V74"), ("other", "Z80")):
+        ledger(tmp_path / name, {"base": [trained(seed, code=name, cpu=cpu) for seed in range(8)]})
+    asked = ("--metric", "speed_train=90")
+    assert compare("one", "two", *asked)[0] == 0
+    code, _, err = compare("one", "other", *asked)
+    assert code == 2 and "one and other: no time, speed or memory is compared: unlike machines: cpu" in err
+    assert compare("one", "other")[0] == 0
+
+
+def test_ledgers_are_compared_without_torch_and_mlflow(tmp_path) -> None:
+    for name in ("one", "two"):
+        ledger(tmp_path / name, {"base": [trained(seed, code=name) for seed in range(5)]})
+    assert imports(tmp_path, "compare", "one", "two") == (0, {"pandas"})
 
 
 def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_exploratory(
@@ -187,7 +280,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.xlsx", ASKED, "runs.xlsx: is of no known kind; give .csv, .tsv"),
         ("broken.jsonl", ASKED, "broken.jsonl: cannot be read as jsonl ("),
         ("empty.csv", ASKED, "empty.csv: cannot be read as csv ("),
-        ("other.json", ASKED, "other.json: is not a file of pytest-benchmark"),
+        ("benchmark.json", ASKED, "benchmark.json: has no column 'model'; it has: machine_info, benchmarks"),
         ("runs.csv", ASKED[2:], "--arm: is missing; name a column"),
         ("runs.csv", ASKED[:4], "--metric: is missing; write a column"),
         ("runs.csv", (*ASKED[:4], "--metric", "accuracy"), "--metric accuracy: has no δ above 0; write"),
@@ -203,7 +296,6 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("http://me:secret@host", (), "http://…@host: there is no such file; write mlflow: before it"),
         ("study.csv", ("--baseline", "x"), "--baseline: a study's table is judged as its file says"),
         ("page.csv", ASKED[4:], "page.csv: has no column 'accuracy'"),  # its arms are numbers
-        ("null.json", ASKED, "null.json: cannot be read as json ("),
         ("rows.csv", (*ASKED[:4], "--metric", "seed=1", "--higher", "seed"), "--metric seed: no metric can"),
         ("lm4", ASKED, "lm4: is a model, and one alone has nothing to be compared with; name two models"),
         ("lm3", ("lm4",), "LMModel4: cannot be compared with lm3, as it is of another task: target; name"),
@@ -215,7 +307,6 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("twice.csv", ASKED, "twice.csv: cannot be read as csv (the header names 'accuracy' twice"),
         ("noarm.csv", ASKED, "noarm.csv: row 2 has no model; fill it in"),
         ("lists.jsonl", ASKED, "lists.jsonl: seed: has values that are no plain text or number; name"),
-        ("none.json", ASKED, "none.json: holds no benchmark"),
         ("runs.csv", (*ASKED[:4], "--metric", "seed=1"), "seed: whether higher or lower is better is"),
         ("runs.csv", (*ASKED, "--lower", "acuracy"), "--lower acuracy: names no metric, or one of both"),
         ("runs.csv", (*ASKED, "--kind", "acuracy=time"), "--kind acuracy=time: names no metric"),
@@ -226,6 +317,20 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.csv", (*UNPAIRED, "--folds", "10"), "--pair: is missing; name the column of"),
         ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
         ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
+        ("before", (), "before: is one results folder; name another one beside it, or `unrolled report`"),
+        ("before", ("runs.csv", *ASKED), "before: has no study that was run; `unrolled run STUDY --results"),
+        ("before", ("runs.csv", *ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI"),
+        ("checkout", ("runs.csv", *ASKED), "checkout: is no results folder; name checkout/results"),
+        ("other", ("runs.csv", *ASKED), "other: is of no known kind; give .csv, .tsv"),
+        ("runs.csv", ("sourced.csv", *ASKED), "sourced.csv: has a column 'source', which is to tell the"),
+        ("runs.csv", ("runs.csv", *ASKED), "runs.csv: is named twice; name each source once"),
+        ("runs.csv", ("lm4", *ASKED), "lm4: there is no such file"),
+        ("runs.csv", ("nowhere.csv", *ASKED), "nowhere.csv: there is no such file"),
+        ("runs.csv", ("arms.csv", *ASKED[2:]), "arms.csv: has several arms; --arm arm,source compares each"),
+        ("runs.csv", ("noarm.csv", *ASKED), "noarm.csv: row 2 has no model; fill it in"),
+        ("runs.csv", ("arms.csv", *ASKED), "arms.csv: has no column 'model'; it has: arm, seed, accuracy"),
+        ("runs.csv", (*ASKED, "--study", "x"), "--study: is for results folders; leave it out"),
+        ("lm4", ("lm7", "--study", "x"), "--study: is for results from elsewhere; leave it out"),
         ("runs.csv", (*ASKED, "-j", "2"), "--workers: is for models that are trained; leave it out"),
     ],
 )  # fmt: skip
@@ -233,11 +338,11 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
     compare, source: str, flags: tuple[str, ...], said: str
 ) -> None:
     FRAME.to_csv("runs.csv", index=False)
-    texts = {"runs.xlsx": "x", "broken.jsonl": "{", "empty.csv": "", "other.json": "{}"}
+    texts = {"runs.xlsx": "x", "broken.jsonl": "{", "empty.csv": ""}
     texts |= {
         "head.csv": "model,seed,accuracy\n",
         "latin.csv": "model,é\n",
-        "none.json": '{"benchmarks": []}',
+        "benchmark.json": '{"machine_info": {}, "benchmarks": []}',
     }
     texts |= {"noarm.csv": "model,seed,accuracy\na,1,1\n,2,1\n"}
     texts |= {
@@ -247,8 +352,10 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
     texts |= {"lists.jsonl": "".join(f'{{"model": "{m}", "seed": [1], "accuracy": 1}}\n' for m in "ab")}
     texts |= {"page.csv": "trial,arm,seed,status\na,1,0,done\nb,2,0,done\n"}
     texts |= {"study.csv": "study,design,arm,seed,status\n", "rows.csv": "model,seed,rows\na,1,2\nb,1,3\n"}
-    texts |= {"null.json": '{"benchmarks": [{"name": "a", "stats": null}]}'}
-    Path("before/plans").mkdir(parents=True)
+    texts |= {"sourced.csv": "source,model,seed,accuracy\na,b,0,1\n"}
+    texts |= {"arms.csv": "arm,seed,accuracy\na,0,1\nb,0,1\n"}
+    for folder in ("before/plans", "checkout/results/plans", "other"):
+        Path(folder).mkdir(parents=True)
     for name, text in texts.items():
         Path(name).write_text(text, encoding="latin-1")
     code, out, err = compare(source, *flags)

@@ -22,7 +22,7 @@ from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, STUDY_COLUMNS, Result
+from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.trials import trial_record
 
 PROGRAM = """
@@ -169,11 +169,6 @@ def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
     assert (again.trial.folder, again.trial.keep, again.trial.id) == ("here", (), stored.trial.id)
 
 
-def test_a_program_s_results_are_bit_identical_before_and_after(whole: Path) -> None:
-    same = succeed(whole, "compare", "results", "results")
-    assert "passed: 3 arms less than δ worse, if at all; 3 bit-identical" in same
-
-
 def test_verify_runs_a_program_from_its_file_alone(trained: Path) -> None:
     assert "3 of 3 bit-identical" in call(trained, "verify", "mine.toml", "-n", "3").stdout
     for command in (["verify", "mine"], ["bundle", "mine", "-o", "mine.zip"]):
@@ -290,7 +285,7 @@ def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
 MINE = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}}
 
 
-@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, *BEFORE_AFTER_COLUMNS, "lr"}))
+@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, "lr"}))
 def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name: str) -> None:
     with pytest.raises(BadInput) as refused:
         Study("mine", **MINE, metrics=[{"name": name, "delta": 0.1, "better": "higher"}])
@@ -452,14 +447,11 @@ def test_what_differs_between_equal_trainings_makes_no_program_random_and_is_not
 ) -> None:
     rows = PROGRAM.replace('{"epoch"', '{"dt": time.time(), "epoch"').replace("import ", "import time, ")
     folder = project(tmp_path / "project", rows + ECHO)
-    for ledger in ("results", "again"):
-        told = succeed(folder, "run", "mine.toml", "--seeds", "0-1", "--results", ledger)
-        assert "not deterministic" not in told
+    assert "not deterministic" not in succeed(folder, "run", "mine.toml", "--seeds", "0-1")
     plan = stored_plans.stored("mine", Ledger(folder / "results"))
     assert (plan.nondeterminism, plan.varying) == ({}, ("dt", "timestamp"))
     verified = succeed(folder, "verify", "mine.toml", "-n", "2")
     assert "2 of 2 bit-identical; not compared: dt and timestamp" in verified
-    assert "3 bit-identical" in succeed(folder, "compare", "results", "again")
 
 
 def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_distance(tmp_path: Path) -> None:

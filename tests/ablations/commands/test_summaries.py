@@ -177,7 +177,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlfl
         assert beneath == [f"{arm}/seed={seed}" for seed in range(3)]
     _, ended = read_ended_runs(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
     read = {(run.tags["unrolled.role"], run.params["seed"]) for run in ended}
-    assert read == {("trial", str(seed)) for seed in range(3)}, "a gate reads the trials and no means"
+    assert read == {("trial", str(seed)) for seed in range(3)}, "`compare` reads the trials and no means"
     mlflow.sync(study(seeds=3, arms=3))
     after = mlflow.runs()
     assert after.keys() == before.keys()

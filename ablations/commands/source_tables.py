@@ -1,0 +1,120 @@
+"""The sources that `unrolled compare` makes one table of: files, MLflow experiments and results folders."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from unrolled.ablations.commands import study_tables, tables
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.options import CompareOptions
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.machine_kind import kind
+from unrolled.bench.metric import Metric
+from unrolled.reports.elsewhere import FIRST_LOOK, STATUS
+from unrolled.reports.statistics.speed_ratio import unlike
+from unrolled.reports.trials import tabulate
+
+SOURCE = "source"
+"""The column that tells from which of several sources a row comes."""
+_USUAL: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
+"""What holds of every row of a table without the column: no result is known to have chosen their number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceTable:
+    """The rows of one source; of a results folder also its plan's metrics and its results' machines."""
+
+    name: str  # as typed, without credentials
+    rows: pd.DataFrame
+    metrics: tuple[Metric, ...] = ()
+    machines: tuple[Mapping[str, str], ...] = ()
+
+
+def exists(source: str) -> bool:
+    """Whether a source is results, and not the name of a model."""
+    return source.startswith("mlflow:") or Path(source).exists()
+
+
+def is_results_folder(source: str | Path) -> bool:
+    """Whether a folder holds results of studies; one that may not be read holds none."""
+    with suppress(OSError):
+        return (Path(source) / "plans").is_dir()
+    return False
+
+
+def read_sources(sources: Sequence[str], options: CompareOptions) -> list[SourceTable]:
+    """The rows of each source. Of several each row has the column `SOURCE`. Raises BadInput."""
+    read = [_read(source, options) for source in sources]
+    return read if len(read) == 1 else _mark_sources(read)
+
+
+def _read(source: str, options: CompareOptions) -> SourceTable:
+    if is_results_folder(source):
+        return _read_results(source, options.study)
+    inner = Path(source, "results")
+    require(not is_results_folder(inner), "is no results folder", place=source, cure=f"name {inner}")
+    rows = tables.read(source, options.experiment, tables.metric_names(options))
+    if tables.of_page(rows, source):
+        rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
+    return SourceTable(name=public(source), rows=rows)
+
+
+def _read_results(folder: str, study: str) -> SourceTable:
+    """A row for each trial of a study."""
+    ledger = Ledger(Path(folder))
+    plan = _find_plan(ledger, study)
+    results = ledger.results(plan.ids)
+    design = design_of_plan(plan, results)
+    rows = tabulate(design).infer_objects()
+    return SourceTable(
+        name=folder,
+        rows=rows.assign(**{FIRST_LOOK: rows.seed.isin(design.first_look)}),
+        metrics=plan.metrics,
+        machines=tuple(kind(result.environment) for result in results.values()),
+    )
+
+
+def _find_plan(ledger: Ledger, study: str) -> Plan:
+    """The plan of a study, or for "" the only one. Raises BadInput."""
+    plans = {plan.study: plan for plan in stored_plans.all_stored(ledger)}
+    names = ", ".join(plans)
+    cure = f"`unrolled run STUDY --results {ledger.root}` runs one"
+    require(plans, "has no study that was run", place=ledger.root, cure=cure)
+    if study:
+        cure = f"name with --study one that it has: {names}"
+        require(study in plans, f"has no study {study!r}", place=ledger.root, cure=cure)
+        return plans[study]
+    require(len(plans) == 1, f"has the studies {names}", place=ledger.root, cure="choose one with --study")
+    return next(iter(plans.values()))
+
+
+def _mark_sources(read: Sequence[SourceTable]) -> list[SourceTable]:
+    """The tables with the column `SOURCE`; a column of `_USUAL` that one has, all have."""
+    marked = []
+    for source in read:
+        free = SOURCE not in source.rows.columns
+        rule = f"has a column {SOURCE!r}, which is to tell the source of each row"
+        require(free, rule, place=source.name, cure="rename the column")
+        rows = source.rows.assign(**{SOURCE: source.name})
+        marked.append(study_tables.mark_first_look(rows) if study_tables.is_study(rows) else rows)
+    known = {name for rows in marked for name in rows.columns}
+    return [
+        replace(source, rows=rows.assign(**{n: _USUAL[n] for n in (known & {*_USUAL}) - {*rows.columns}}))
+        for source, rows in zip(read, marked, strict=True)
+    ]
+
+
+def require_one_machine(sources: Sequence[SourceTable]) -> None:
+    """Raise BadInput unless the results of all these folders are of one kind of machine."""
+    if reason := unlike([machine for source in sources for machine in source.machines]):
+        place = " and ".join(source.name for source in sources)
+        cure = "train all on one machine, or judge another --metric"
+        raise BadInput(f"no time, speed or memory is compared: {reason}", place=place, cure=cure)
