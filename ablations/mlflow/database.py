@@ -121,10 +121,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
 def public(where: str) -> str:
     """A text with its addresses cut where credentials may be: no user, parameters, query, nor fragment.
 
-    A fragment that is a commit's stays. An error may quote the end of an address alone, which is cut, too.
+    An error may quote the end of an address alone, which is cut, too.
     """
     where = re.sub(r"//(?:[^/@\s:]+:(?!\d+/)\S*|[^/\s]*)@", "//…@", where)
-    where = re.sub(r"(\w://[^\s?#;]*)(?:[?;][^\s#]*)?(#[0-9a-f]+\b)?[?#;]?\S*", r"\1\2", where)
+    where = re.sub(r"(\w://[^\s?#;]*)\S*", r"\1", where)
     where = re.sub(r"( url: /[^\s?#;]*)[?#;]\S*", r"\1", where)  # as urllib3 has it
     return re.sub(r"[?;&][\w.-]+=\S*", "", where)
 
