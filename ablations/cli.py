@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, Unknown
 
 from unrolled.ablations.options import (
     CompareOptions,
+    GateOptions,
     PlanOptions,
     RunOptions,
     ShowOptions,
@@ -58,6 +59,9 @@ compare before.csv after.csv --arm source --pair seed --metric accuracy=0.02
 compare results-before results --study toggles --arm arm,source
 compare lm6 my-cell --plugin my_cell.py
 compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --metric loss=0.05
+gate
+gate unrolled.toml --base main --head worktree
+gate --dry-run
 sync
 sync toggles --results elsewhere
 ui
@@ -115,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: all is well
     1: trials failed or have no result
     2: bad input
-    3: an arm is worse
+    3: an arm is worse, or a gate is not passed
     130: interrupted
     """
     gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`,
@@ -229,6 +233,19 @@ def compare(sources: Source, /, *, options: CompareOptions = CompareOptions()) -
     from unrolled.ablations.commands.compare import compare
 
     return compare(sources, options)
+
+
+@command
+def gate(
+    study: Annotated[str, Parameter(help="The study's .toml (default: unrolled.toml at the top).")] = "",
+    /,
+    *,
+    options: GateOptions = GateOptions(),
+) -> int:
+    """Train a change and its base in turn: is it less than δ worse?"""
+    from unrolled.ablations.commands.gate import gate
+
+    return gate(study, options)
 
 
 @command

@@ -51,6 +51,7 @@ def _parse(piece: str) -> Any:
 Count = Annotated[int, Ge(1), Parameter(validator=validators.Number(gte=1, lt=10**18))]
 Positive = Annotated[float, Gt(0), Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
+GATE = Group("What is compared")
 
 
 @Parameter(name="*")
@@ -124,6 +125,20 @@ class RunOptions(LimitOptions, PlanOptions):
 
 TRAINING = frozenset(field.name for field in fields(RunOptions)) - {"results", "out"}
 """The options of `run` that say what is trained and how; the others say where results and reports lie."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(RunOptions):
+    """What a gate compares; its rules are the base's."""
+
+    base: Annotated[str, Parameter(group=GATE)] = ""
+    """The branch, tag or commit to compare with, by its merge base with the head (default: GITHUB_BASE_REF, \
+then origin/HEAD)."""
+    head: Annotated[str, Parameter(group=GATE)] = "HEAD"
+    """The change: a commit, or worktree (default: HEAD)."""
+    markdown: Annotated[Path | None, Parameter(group=GATE)] = None
+    """Write a summary for a pull request to this file."""
 
 
 @Parameter(name="*")

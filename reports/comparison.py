@@ -32,6 +32,7 @@ from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.gate import GateDecision
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -142,6 +143,7 @@ class Comparison:
     rows: tuple[ComparedArm, ...]
     looks_taken: int
     others: tuple["Comparison", ...] = ()
+    gate: GateDecision[str] | None = None  # of a study that is a gate
 
     @property
     def rows_to_decide(self) -> tuple[ComparedArm, ...]:
@@ -281,7 +283,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         views.append(
             Comparison(table=table, design=design, metric=metric, rows=tuple(rows), looks_taken=taken)
         )
-    return replace(views[0], others=tuple(views[1:]))
+    return replace(views[0], others=tuple(views[1:]), gate=decisions.gate)
 
 
 def _seeds_that_count(

@@ -11,7 +11,7 @@ from typing import Any
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
-from unrolled.reports.arms import Side, Statuses, Values, is_self_check, values
+from unrolled.reports.arms import Side, Statuses, Values, is_self_check, select_seeds, values
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
@@ -20,6 +20,7 @@ from unrolled.reports.statistics.decisions import Decisions, decide
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import BOUND
+from unrolled.reports.statistics.gate import non_inferiority
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -56,6 +57,8 @@ def decide_contrasts(
     arms = {arm.name: arm for arm in design.arms}
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
+    if design.decide == "gate":
+        return _decide_gate(named, lost, values, design)
     futility = 0.0 if design.to_the_end else BOUND
     declared, exploratory = ([n for n in named if arms[n].exploratory is x] for x in (False, True))
     families = [
@@ -70,6 +73,51 @@ def decide_contrasts(
             (family.looks_taken for family in families if any(family.seeds_requested.values())),
             default=len(design.looks),
         ),
+    )
+
+
+def _decide_gate(
+    named: Sequence[str], lost: Mapping[str, dict[Any, str]], values: Values, design: Design
+) -> Decisions[str]:
+    """The state of a gate, and the verdicts on its contrasts after the looks that it took.
+
+    Each contrast is the head's, at one level of other settings. All get the same seeds.
+    """
+    bases, arms = design.bases, {arm.name: arm for arm in design.arms}
+    looks = Looks(design.looks)
+    levels = {name: name if len(named) > 1 else "" for name in named}
+    gate = non_inferiority(
+        {
+            level: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()}
+            for name, level in levels.items()
+        },
+        seeds=design.seeds,
+        looks=looks,
+        metrics=design.metrics,
+        lost={level: lost[name] for name, level in levels.items()},
+        equal={
+            level: equal_seeds(arms[name], arms[bases[name]], values, design)
+            for name, level in levels.items()
+        },
+    )
+    seeds = design.seeds[: looks.numbers[max(0, gate.looks_taken - 1)]]
+    counting = {
+        metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
+        for metric, by_arm in values.items()
+    }
+    judged = _look_by_look(named, lost, counting, design, holm, 0.0)
+    verdicts = {
+        name: {
+            metric: replace(v, decided=gate.ended, blocked_reason=gate.fault)
+            for metric, v in by_metric.items()
+        }
+        for name, by_metric in judged.verdicts.items()
+    }
+    return Decisions(
+        verdicts=verdicts,
+        seeds_requested=dict.fromkeys(named, gate.seeds_requested),
+        looks_taken=gate.looks_taken,
+        gate=gate,
     )
 
 

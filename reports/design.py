@@ -71,7 +71,9 @@ class Design:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
-    decide: str = "direction"  # or "size": what has to be known before a contrast gets no more seeds
+    decide: str = (
+        "direction"  # or "size", or "gate": what has to be known before a contrast gets no more seeds
+    )
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save, save_all
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, claims, declaration, factorial, formats, sections, tables, tuning
+from unrolled.reports import answer, claims, declaration, factorial, formats, gate, sections, tables, tuning
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
 from unrolled.reports.figures import forest, panels
@@ -117,6 +117,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         "study": c.design,
         **extras.context,
         "panels": forest.panels(best, extras),
+        "gate_rows": gate.gate_rows(c),
         "broken": claims.arms_with_failures(c),
         "limits": claims.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,
@@ -149,7 +150,9 @@ def _columns(c: Comparison) -> dict[str, Scale]:
 
 
 def answer_lines(c: Comparison) -> list[str]:
-    """The answer by the first metric, as a page begins with it, in plain text."""
+    """The answer by the first metric, as a page begins with it, in plain text; of a gate its outcome."""
+    if c.gate:
+        return gate.gate_lines(c)
     return [line.striptags() for line in _answer(c)["answers"][0]]
 
 
@@ -169,6 +172,7 @@ def _answer(c: Comparison) -> dict[str, Any]:
             answer.answer(view, parts, whole) if thorough and view is best else answer.answer(view)
             for view in best.per_metric
         ],
+        "gate": gate.describe_gate(c),
         "standing": claims.standing(best),
         "futile": claims.futile_contrasts(c),
         "seen_data": claims.seen_data(c),

@@ -29,9 +29,16 @@ def check_out_commits(study: Study, results: Path) -> Study:
     names = commit_names((*study.arms, *study.searches))
     if not names or not isinstance(trainer, ProgramSettings):
         return study
-    repository = open_repository(trainer.table, results)
+    repository = open_repository(Path(trainer.table.repository), results)
     commits = {name: repository.resolve(name) for name in names}
-    trainer = with_checkouts(trainer, repository, commits, results)
+    return run_in_checkouts(study, with_checkouts(trainer, repository, commits, results))
+
+
+def run_in_checkouts(study: Study, trainer: ProgramSettings) -> Study:
+    """The study whose arms run in the checkouts that `trainer` has; arms of the same files are one.
+
+    Raises BadInput where a program cannot be identified.
+    """
 
     def located(arm: Arm) -> Arm:
         return replace(arm, trainer=trainer)
@@ -58,10 +65,19 @@ def commits_of(trainer: Trainer) -> list[Commit]:
     return [checkout.commit for checkout in checkouts if checkout.commit]
 
 
-def open_repository(table: ProgramTable, results: Path) -> Repository:
-    """The repository of a program. Raises BadInput where there is none that git reads."""
+def open_repository(folder: Path, results: Path) -> Repository:
+    """The repository that a folder lies in. Raises BadInput where there is none that git reads."""
     make_output_folder(results)
-    return Repository.containing(Path(table.repository), results / FOLDER / "objects")
+    return Repository.containing(folder, results / FOLDER / "objects")
+
+
+def find_place(table: ProgramTable, repository: Repository) -> str:
+    """The program's folder in the repository, "" for its top. Raises BadInput where it lies outside."""
+    place = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(repository.root))
+    inside = place != ".." and not place.startswith("../")
+    cure = "name it by `repository` in [program]"
+    require(inside, f"lies outside of the repository {repository.root}", place=table.folder, cure=cure)
+    return "" if place == "." else place
 
 
 def with_checkouts(
@@ -69,15 +85,10 @@ def with_checkouts(
 ) -> ProgramSettings:
     """The settings with a checkout of each of these commits. Raises BadInput."""
     table = trainer.table
-    place = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(repository.root))
-    inside = place != ".." and not place.startswith("../")
-    cure = "name it by `repository` in [program]"
-    require(inside, f"lies outside of the repository {repository.root}", place=table.folder, cure=cure)
+    place = find_place(table, repository)
     checkouts: dict[str, Checkout] = {}
     for name, commit in commits.items():
-        checkouts[name] = check_out(
-            repository, commit, results / FOLDER, "" if place == "." else place, table.data
-        )
+        checkouts[name] = check_out(repository, commit, results / FOLDER, place, table.data)
     located = replace(trainer, checkouts=checkouts)
     for name, checkout in checkouts.items():
         with error_context(f"commit {name!r}"):

@@ -51,11 +51,11 @@ def load(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
     """
     path, text = read(str(name_or_path))
     with error_context(path):
-        return _study(_placed(parse(text), Path(path).parent), path, confirmed)
+        return make_study(place_file(parse(text), Path(path).parent), path, confirmed)
 
 
-def _placed(file: StudyFile, folder: Path) -> StudyFile:
-    """The file with its program's folder, which it gives from its own."""
+def place_file(file: StudyFile, folder: Path) -> StudyFile:
+    """The study's file, which lies in this folder, with its program's folders, which it gives from there."""
     if file.program is None:
         return file
     return file.model_copy(update={"program": file.program.placed(folder)})
@@ -80,7 +80,7 @@ def declare(name: str, function: Callable[..., Any] | None = None, **keys: Any) 
     design = {**rest.pop("design", {}), **arms}
     place = f"study {name!r}"
     with error_context(place):
-        return _study(check({"question": name, **rest, "name": name, "design": design}), place, False)
+        return make_study(check({"question": name, **rest, "name": name, "design": design}), place, False)
 
 
 def override(
@@ -100,7 +100,7 @@ def override(
         check_texts(dict(sets))
         changed = study.file.model_copy(update={**fixed, **_changed(study.file, sets)})
     with error_context(study.path):
-        return _study(changed, study.path, confirmed)
+        return make_study(changed, study.path, confirmed)
 
 
 def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict[str, Any]:
@@ -191,7 +191,8 @@ def trainer_of(file: StudyFile) -> Trainer:
     return program
 
 
-def _study(file: StudyFile, path: str, confirmed: bool) -> Study:
+def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
+    """The study of a file, whose mistakes are at `path`. Raises BadInput."""
     if file.program:
         file = _with_commit(file)
         name = file.baseline_name or file.baseline.get("commit", "baseline")  # all settings: a long name

@@ -7,6 +7,7 @@ user names, or those of a bundle that the user trusts.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, stored_plans
@@ -98,7 +99,7 @@ def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
         return plan, None
     commits = {arm.commit.name: arm.commit for arm in plan.every_arm if arm.commit}
     if commits:
-        repository = open_repository(trainer.table, ledger.root)
+        repository = open_repository(Path(trainer.table.repository), ledger.root)
         trainer = with_checkouts(trainer, repository, commits, ledger.root)
     return plan, trainer
 

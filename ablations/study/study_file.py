@@ -196,6 +196,9 @@ list of them), .jsonl, .ndjson or .parquet; by default the lines of its output t
 it. Files that they import, and those that `run` names, count as well ([programs.md](programs.md))"""
     data: Patterns = ()
     """patterns of the files that it reads besides; their content counts, too"""
+    frozen: Patterns = ()
+    """patterns of files that a gate takes from the base, so that no change weakens its own test, as it does
+    with `data`"""
     packages: Patterns = ()
     """packages whose versions count; by default those that the code imports"""
     keep: Patterns = ()
@@ -215,7 +218,11 @@ it. Files that they import, and those that `run` names, count as well ([programs
         """The table with its folders, which it gives from that of the study's file."""
         repository = study_folder / self.repository
         places = {"repository": str(repository), "folder": str(repository / self.folder)}
-        table = self.model_copy(update=places)
+        return self.model_copy(update=places).with_study_folder(study_folder)
+
+    def with_study_folder(self, study_folder: Path) -> "ProgramTable":
+        """The table whose {study} is this folder."""
+        table = self.model_copy()
         table._study = str(study_folder)
         return table
 

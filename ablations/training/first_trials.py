@@ -92,7 +92,7 @@ def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
     known |= {id: plan.judge_result(result) for id, result in trained.items()}
     for id in known:
         arm, seed = plan.arm_and_seed[id]
-        if not arm.is_other_commit:
+        if not arm.is_other_commit and plan.decide != "gate":  # a gate fails by it
             _require_numbers(known[id], arm, seed)
     return known
 

@@ -22,6 +22,7 @@ class SeedScheduler:
     def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self.pending: set[str] = set()
+        self.gate_has_ended = False  # of a plan that is a gate: then nothing is wanted
         self.status_line = ""  # the look that is trained for, and how many contrasts are decided
         self._plan = plan
         self._arm_names = plan.arm_names
@@ -36,6 +37,7 @@ class SeedScheduler:
 
         design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(design)
+        self.gate_has_ended = decisions.gate is not None and decisions.gate.ended
         requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
         first = self._plan.metrics[0].name
@@ -73,7 +75,7 @@ class SeedScheduler:
         self.results[id] = result.without_details()
         last = self.pending == {id}
         self.pending.discard(id)
-        if last:
+        if last or (not result.done and self._plan.decide == "gate"):  # which may have failed by that
             self._evaluate_looks()
         return last
 
@@ -83,6 +85,8 @@ class SeedScheduler:
 
     def _is_due(self, id: str) -> bool:
         """Whether the next look needs a trial, or it is one of tuning."""
+        if self.gate_has_ended:
+            return False
         if id not in self._seed_index_by_arm:
             return True
         first, due = self._plan.looks[0], self._seeds_due

@@ -65,7 +65,8 @@ def check_out(
     those that git does not have are linked. Raises BadInput for a folder that the commit does not have, for a
     submodule and a pointer of Git LFS, and where git or the disk refuses.
     """
-    modes = repository.list_modes(commit.tree, place)
+    files = repository.list_files(commit.tree, place)
+    modes = {path: entry.mode for path, entry in files.items()}
     require(
         modes,
         f"has no folder {place}" if place else "has no file",
@@ -113,8 +114,7 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path) -> Path:
 
     Of one that is there already, files that are missing or were edited are restored.
     """
-    modes = repository.list_modes(tree)
-    paths = [path for path, mode in modes.items() if mode != GITLINK]
+    paths = [path for path, entry in repository.list_files(tree).items() if entry.mode != GITLINK]
     if checkout.is_dir() and all(_is_intact(checkout / path) for path in paths):
         return checkout
     draft = checkout.with_name(f".{checkout.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")

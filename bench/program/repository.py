@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from unrolled.bench.errors import BadInput, suggestion
 from unrolled.bench.files import make_folder
@@ -47,6 +48,17 @@ _POINTER_BYTES = 1024  # a pointer is shorter
 
 GITLINK = "160000"
 """The mode of a submodule in a tree."""
+
+
+FETCH = "fetch the history: git fetch --unshallow, or fetch-depth: 0 of actions/checkout"
+"""The cure where a shallow clone lacks a commit."""
+
+
+class TreeEntry(NamedTuple):
+    """A file of a tree: its mode, and the hash of its content."""
+
+    mode: str
+    blob: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +116,7 @@ class Repository:
                 "names no commit",
                 place=f"repository {self.root}",
                 key=f"commit {name!r}",
-                cure=suggestion(name, [*names, WORK_TREE, "HEAD"]),
+                cure=FETCH if self.is_shallow else suggestion(name, [*names, WORK_TREE, "HEAD"]),
             ) from error
         tree, date, subject = self._describe(full)
         return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
@@ -117,21 +129,43 @@ class Repository:
         try:
             return self._git("merge-base", one, other).decode().strip()
         except BadInput as error:
-            shallow = self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
-            fetch = "fetch the history: git fetch --unshallow, or fetch-depth: 0 of actions/checkout"
+            shallow = self.is_shallow
             raise BadInput(
                 "have no common ancestor" + (" in this shallow clone" if shallow else ""),
                 place=f"repository {self.root}",
                 key=f"commits {one} and {other}",
-                cure=fetch if shallow else "name two commits of one history",
+                cure=FETCH if shallow else "name two commits of one history",
             ) from error
 
-    def list_modes(self, tree: str, folder: str = "") -> dict[str, str]:
-        """The mode of every file of a tree below a folder, by its path from the root."""
+    def list_files(self, tree: str, folder: str = "") -> dict[str, TreeEntry]:
+        """The files of a tree below a folder, by their paths from the root."""
         where = ("--", folder) if folder else ()
         listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree, *where)
         entries = [entry.split(b"\t", 1) for entry in listing.split(b"\0") if entry]
-        return {os.fsdecode(path): facts.split()[0].decode() for facts, path in entries}
+        files = {os.fsdecode(path): facts.decode().split() for facts, path in entries}
+        return {path: TreeEntry(mode, blob) for path, (mode, _, blob) in files.items()}
+
+    def read_file(self, tree: str, path: str) -> bytes | None:
+        """The content of a file of a tree; None where the tree does not have it."""
+        entry = self.list_files(tree, path).get(path)
+        return self._git("cat-file", "blob", entry.blob) if entry else None
+
+    def replace_files(self, tree: str, entries: Mapping[str, TreeEntry | None]) -> str:
+        """A tree like this one, but for these files; those that are None it does not have."""
+        removed = TreeEntry("0", "0" * len(tree))
+        lines = [f"{mode} {blob}\t{path}" for path, (mode, blob) in
+                 ((path, entry or removed) for path, entry in entries.items())]  # fmt: skip
+        with TemporaryDirectory() as scratch:
+            index = f"{scratch}/index"
+            self._git("read-tree", tree, index=index)
+            stdin = b"".join(os.fsencode(line) + b"\0" for line in lines)
+            self._git("update-index", "-z", "--index-info", index=index, stdin=stdin)
+            return self._git("write-tree", index=index).decode().strip()
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether it is a clone without the whole history."""
+        return self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def write_files(self, tree: str, folder: Path) -> None:
         """Write the files of a tree into a folder, with git's own conversions.

@@ -31,7 +31,8 @@ class ProgramTrial(Trial):
     settings and the seed. `folder` is where both are found and run; `code` and `data_files` are patterns of
     files there. It is not stored: a stored trial cannot run anything. `snapshot` is what `identify` has read.
     `commit` is the name that the study gives its code, which counts by its files, in `checkout`. The folders
-    `import_roots` of that, by their paths from its root, come first on Python's path.
+    `import_roots` of that, by their paths from its root, come first on Python's path. Of trials with an
+    `occasion` the results are shared with no other occasion's.
     """
 
     trainer: ClassVar[str] = "program"
@@ -62,6 +63,7 @@ class ProgramTrial(Trial):
     packages: tuple[str, ...] = ()  # () for those that the code imports
     keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
     disk: int = 1024  # MiB that its folder may have
+    occasion: str = ""  # on which it is trained anew, though its numbers are in the ledger
     commit: str = ""
     import_roots: tuple[str, ...] = ()
     study_folder: str = ""  # that of the study's file, {study} in `run`
@@ -77,7 +79,8 @@ class ProgramTrial(Trial):
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, but for folders, one of which may be a home, and what was read there."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
-        return {name: value for name, value in super().to_dict().items() if name not in left_out}
+        fields_ = {name: value for name, value in super().to_dict().items() if name not in left_out}
+        return fields_ if self.occasion else {n: value for n, value in fields_.items() if n != "occasion"}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its name, the commit first."""

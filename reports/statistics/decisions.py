@@ -7,7 +7,7 @@ and nothing beyond. A study that is resumed, replayed or trained in another orde
 import math
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futi
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.verdicts import Direction, Verdict, verdict
+
+if TYPE_CHECKING:
+    from unrolled.reports.statistics.gate import GateDecision
 
 Key = TypeVar("Key", bound=Hashable)
 Values = Mapping[int, float]
@@ -33,6 +36,7 @@ class Decisions(Generic[Key]):
     verdicts: Mapping[Key, Mapping[str, Verdict]]  # by contrast, by metric
     seeds_requested: Mapping[Key, int]  # of the study's first seeds, for the next look; 0: no more
     looks_taken: int
+    gate: "GateDecision[Key] | None" = None  # of a study that is a gate
 
 
 @dataclass(frozen=True)
@@ -201,8 +205,8 @@ class _Walk(Generic[Key]):
 
 
 def _decides(v: Verdict, rule: str) -> bool:
-    """Whether a verdict ends its contrast."""
-    return v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
+    """Whether a verdict ends its contrast; by the rule "gate" none does."""
+    return rule != "gate" and v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
 
 
 def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> dict[Key, str]:

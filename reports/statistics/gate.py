@@ -88,6 +88,11 @@ class GateDecision(Generic[Key]):
     looks_taken: int
     seeds_requested: int  # of the planned ones, for the next look; 0: no more
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has passed or failed."""
+        return self.passed or bool(self.fault)
+
 
 def non_inferiority(
     pairs: Mapping[Key, Mapping[str, Pair]],

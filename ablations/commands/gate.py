@@ -1,0 +1,118 @@
+"""`unrolled gate`: is a change less than δ worse than its base? Both are trained, seed by seed, in turn."""
+
+import sys
+from statistics import fmean
+
+from unrolled.ablations.commands.run import INTERRUPTED, run_studies, typed
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import GateOptions, refuse
+from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.gate import BASE, Gate, make_gate
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.bench.errors import visible
+from unrolled.bench.files import save
+from unrolled.reports.formats import duration
+from unrolled.reports.gate import describe_gate, gate_markdown
+from unrolled.reports.statistics.gate import expected_gate
+from unrolled.reports.statistics.sequential import Looks
+
+NOT_PASSED = 3  # the exit code
+SPREAD = 1.5
+"""SD of the pairs' differences, in δ, where no earlier gate has shown it."""
+_RULES = ("seeds", "set", "corpus", "plugin", "to_the_end")  # options that would change the base's rules
+
+
+def gate(study: str, options: GateOptions) -> int:
+    """Train a change and its base until the change passes or fails. Returns the exit code: 0 if it passed."""
+    refuse(
+        options,
+        _RULES,
+        "would change the rules, which are the base's",
+        "edit the study in a change of its own",
+    )
+    made = make_gate(study, options.base, options.head, options.results)
+    for name, commit in ((BASE, made.base), ("head", made.head)):
+        print(visible(f"{name}: {commit.description}"))
+    for remark in made.remarks:
+        print(visible(remark))
+    if not made.has_contrast:
+        sentence = "Passed: no file that counts differs, and nothing is trained"
+        print(f"{sentence}.")
+        _write_markdown(f"**{sentence}.**\n\n{_describe_sides(made)}\n", options)
+        return 0
+    if options.dry_run:
+        return _print_costs(made.study, Ledger(options.results))
+    code, comparisons = run_studies([made.study], options, typed())
+    comparison = comparisons.get(made.study.name)
+    if comparison is None:
+        print("Not passed: no time was left.")
+        return INTERRUPTED if code == INTERRUPTED else NOT_PASSED
+    _write_markdown(gate_markdown(comparison, _describe_sides(made)), options)
+    if code == INTERRUPTED:
+        return INTERRUPTED
+    passed = comparison.gate is not None and comparison.gate.passed
+    if not passed:
+        print(f"unrolled: {visible(describe_gate(comparison))}", file=sys.stderr)
+    return 0 if passed else NOT_PASSED
+
+
+def _describe_sides(made: Gate) -> str:
+    """What is compared, and which files are the base's."""
+    sides = f"Base: {made.base.description}. Head: {made.head.description}."
+    return " ".join([sides, *(f"{remark}." for remark in made.remarks)])
+
+
+def _write_markdown(text: str, options: GateOptions) -> None:
+    if options.markdown:
+        save(options.markdown, text.encode())
+
+
+def _print_costs(study: Study, ledger: Ledger) -> int:
+    """Print what a gate is expected to take, and how often it passes. Returns the exit code."""
+    spreads, seconds = _measured_so_far(study, ledger)
+    looks = Looks(study.looks)
+    refused = seeds = 0.0
+    for metric in study.metrics:
+        for arm in study.contrasts:
+            sd = spreads.get((arm, metric.name), SPREAD * metric.delta)
+            source = "measured" if (arm, metric.name) in spreads else f"taken as {SPREAD:g} δ"
+            same, worse = (
+                expected_gate(looks, sd=sd, delta=metric.delta, effect=effect)
+                for effect in (0.0, metric.delta)
+            )
+            refused += 1 - same.passes
+            seeds = max(seeds, same.pairs)
+            spread = f"SD of the pairs' differences {sd:.2g} ({source})"
+            print(visible(f"{arm}, {metric.name}: δ {metric.delta:g}, {spread}"))
+            print(f"  passes in {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
+            print(f"  passes in {worse.passes:.3f} if worse by δ")
+    trials = seeds * len(study.arms)
+    cost = f"{duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
+    print(
+        f"passes by all in {max(0.0, 1 - refused):.3f} at least, if nothing is changed (normal differences)"
+    )
+    print(f"about {trials:.0f} trials expected, {cost}; {len(study.arms) * study.looks[-1]} at most")
+    return 0
+
+
+def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str], float], float]:
+    """The SD of the pairs' differences by arm and metric, and the mean seconds of a trial, by the last gate.
+
+    Both are empty, or 0, where there was none.
+    """
+    if not stored_plans.has_plan(study.name, ledger):
+        return {}, 0.0
+    from unrolled.reports.contrast_decisions import decide_looks  # scipy
+
+    plan = stored_plans.stored(study.name, ledger)
+    results = ledger.results(plan.ids)
+    verdicts = decide_looks(design_of_plan(plan, results)).verdicts
+    spreads = {
+        (arm, metric): v.contrast.sd
+        for arm, by_metric in verdicts.items()
+        for metric, v in by_metric.items()
+        if v.contrast.sd
+    }
+    times = [result.spent for result in results.values() if result.done]
+    return spreads, fmean(times) if times else 0.0

@@ -1,0 +1,93 @@
+"""A gate's outcome in words: whether a change is shown to be less than δ worse, by each metric."""
+
+import math
+from typing import NamedTuple
+
+from unrolled.bench.errors import plural
+from unrolled.bench.metric import Metric
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.formats import listed
+from unrolled.reports.scale import Scale
+from unrolled.reports.statistics.gate import Outcome
+
+
+class GateRow(NamedTuple):
+    """What is shown of one metric, at one level of other settings; texts, with their units."""
+
+    metric: str
+    arm: str  # the head's
+    outcome: Outcome
+    change: str  # of the head on average; "–" before the first look
+    worst: str  # what the head may be at worst: the one-sided 95 % bound, over all looks
+    delta: str
+    seeds: int  # that converged on both sides
+
+
+def gate_rows(c: Comparison) -> list[GateRow]:
+    """A row for each metric at each level of other settings, as the study declares them."""
+    if c.gate is None:
+        return []
+    rows = []
+    only = c.rows_to_decide[0].arm.name if c.rows_to_decide else ""
+    for (arm, _), bound in c.gate.bounds.items():
+        scale = c.design.scale(bound.metric)
+        rows.append(
+            GateRow(
+                metric=scale.title,
+                arm=arm or only,
+                outcome=bound.outcome,
+                change=_describe_change(bound.worse, bound.metric, scale),
+                worst=_describe_change(bound.bound, bound.metric, scale),
+                delta=scale.within(bound.metric.delta),
+                seeds=bound.pairs,
+            )
+        )
+    return rows
+
+
+def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
+    """How much higher or lower a head is that is so much worse."""
+    if worse is None or not math.isfinite(worse):
+        return "–"
+    return scale.moved(worse if metric.lower_is_better else -worse) if worse else "equal"
+
+
+def describe_gate(c: Comparison) -> str:
+    """A sentence on the outcome; "" where the study is no gate."""
+    gate = c.gate
+    if gate is None:
+        return ""
+    seeds = plural(c.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
+    if gate.passed:
+        metrics = listed([view.title for view in c.per_metric])
+        return f"Passed after {seeds}: {Outcome.LESS} in {metrics}"
+    if gate.fault:
+        return f"Failed: {gate.fault}"
+    return f"Not passed: open after {seeds} of {c.design.looks[-1]}"
+
+
+def gate_lines(c: Comparison) -> list[str]:
+    """The outcome, and a line for each row, in plain text."""
+    rows = gate_rows(c)
+    several = len({row.arm for row in rows}) > 1
+    lines = [f"{describe_gate(c)}."] if rows else []
+    for row in rows:
+        name = f"{row.metric} of {row.arm}" if several else row.metric
+        numbers = f"{row.change} on average, at worst {row.worst}"
+        if row.change == row.worst == "equal":
+            numbers = "equal on every seed"
+        place = f"(one-sided 95 % bound; δ {row.delta}; {plural(row.seeds, 'seed')})"
+        lines.append(f"{name}: {row.outcome}: {numbers} {place}")
+    return lines
+
+
+def gate_markdown(c: Comparison, sides: str) -> str:
+    """The outcome as a comment on a pull request; `sides` is a sentence on what was compared."""
+    head = "| Metric | Arm | Outcome | On average | At worst | δ | Seeds |\n|---|---|---|---|---|---|---|\n"
+    cells = (
+        (row.metric, row.arm, row.outcome, row.change, row.worst, row.delta, str(row.seeds))
+        for row in gate_rows(c)
+    )
+    rows = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in cells)
+    note = "At worst: the one-sided 95 % bound, which holds at all looks together."
+    return f"**{describe_gate(c)}.**\n\n{sides}\n\n{head}{rows}\n{note}\n"

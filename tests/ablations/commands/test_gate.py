@@ -1,0 +1,216 @@
+"""`unrolled gate`: a change against its base, by the base's own rules, seed by seed, fails closed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from called import call
+from git_repository import git
+
+from unrolled.ablations.ledger import Ledger
+
+TRAIN = """
+import json, random, sys
+import evaluate, model
+
+seed, rate = int(sys.argv[1]), float(sys.argv[2])
+noise = random.Random(f"{seed} {model.STREAM}").gauss(0, 0.02)
+print(json.dumps({"loss": evaluate.score(model.BASE * (1 + model.SLOPE * rate) + noise)}))
+"""
+MODEL = {"BASE": "1.0", "SLOPE": "0.01", "STREAM": "0"}
+STUDY = """
+name = "mine"
+question = "Did a change make it worse?"
+metrics = [{ name = "loss", delta = 0.1 }]
+looks = [5, 8]
+[program]
+run = "python train.py {seed} {rate}"
+frozen = ["evaluate.py"]
+[baseline]
+rate = 0.1
+"""
+
+
+def model(**values: str) -> str:
+    return "".join(f"{name} = {value}\n" for name, value in {**MODEL, **values}.items())
+
+
+def change(folder: Path, branch: str, **files: str) -> None:
+    """A commit on a branch of its own of main, which is checked out, with these files."""
+    git(folder, "checkout", "-q", "-B", branch, "main")
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    git(folder, "add", "-A", ":!mlflow.db")
+    git(folder, "commit", "-q", "--allow-empty", "-m", f"a change: {branch}")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    files = {
+        "train.py": TRAIN,
+        "evaluate.py": "def score(x):\n    return x\n",
+        "model.py": model(),
+        "README.md": "Words.\n",
+        "unrolled.toml": STUDY,
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def gate(folder: Path, *words: str, base: str = "main", **variables: str) -> tuple[int, str]:
+    """The exit code of a gate, and what it prints."""
+    done = call(folder, "gate", *(["--base", base] if base else []), *words, **variables)
+    return done.returncode, done.stdout + done.stderr
+
+
+def trials(folder: Path) -> int:
+    return len(Ledger(folder / "results").files())
+
+
+def test_a_comment_passes_at_the_first_look_and_a_document_without_training(project: Path) -> None:
+    change(project, "document", README__md="Other words.\n")
+    code, printed = gate(project, "--markdown", "summary.md")
+    assert code == 0 and "nothing is trained" in printed and trials(project) == 0
+    assert "nothing is trained" in (project / "summary.md").read_text()
+    change(project, "comment", model__py=model() + "# a comment\n")
+    code, printed = gate(project, "--markdown", "summary.md")
+    assert code == 0 and "equal on every seed" in printed and "after 5 seeds" in printed
+    assert "| loss | head | less than δ worse |" in (project / "summary.md").read_text()
+    page = (project / "out" / "mine-gate" / "index.html").read_text()
+    assert "Passed after 5 seeds" in page and git(project, "rev-parse", "--short=10", "main") in page
+
+
+def test_a_harmless_change_passes_one_that_is_worse_by_twice_delta_fails_and_the_base_is_trained_once(
+    project: Path,
+) -> None:
+    change(project, "harmless", model__py=model(STREAM="1"))
+    code, printed = gate(project)
+    bound = re.search(r"loss: less than δ worse: .* on average, at worst (\S+) higher", printed)
+    assert code == 0 and bound and 0 < float(bound[1]) < 0.1
+    count = trials(project)
+    change(project, "worse", model__py=model(BASE="1.2", STREAM="2"))
+    code, printed = gate(project)
+    assert code == 3 and "more than δ worse" in printed
+    assert trials(project) - count <= 6, "the base's five are there"
+
+
+def test_a_change_weakens_neither_delta_nor_the_files_that_judge_it(project: Path) -> None:
+    change(
+        project,
+        "cheats",
+        model__py=model(BASE="1.2", STREAM="1"),
+        evaluate__py="def score(x):\n    return x / 2\n",
+        unrolled__toml=STUDY.replace("0.1 }", "9.0 }"),
+    )
+    code, printed = gate(project)
+    assert code == 3 and "more than δ worse" in printed
+    assert "evaluate.py: the base's" in printed and "unrolled.toml: the base's" in printed
+
+
+def test_a_head_that_fails_or_diverges_alone_fails_the_gate_at_once(project: Path) -> None:
+    change(project, "broken", model__py="raise SystemExit('no such thing')\n")
+    code, printed = gate(project)
+    assert code == 3 and "seed 0 failed" in printed and trials(project) <= 4
+    change(project, "diverges", model__py=model(BASE="float('inf')"))
+    code, printed = gate(project)
+    assert code == 3 and "diverged at the head alone" in printed
+
+
+def test_a_base_that_fails_and_a_gate_that_stays_open_do_not_pass(project: Path) -> None:
+    change(project, "main2", model__py="import nothing_like_it\n")
+    change(project, "mended", model__py=model(STREAM="1"))
+    git(project, "rebase", "-q", "--onto", "main2", "main", "-X", "theirs")
+    code, printed = gate(project, base="main2")
+    assert code == 3 and "failed" in printed
+    change(project, "noisy", model__py=model(STREAM="1", BASE="1.09"))
+    code, printed = gate(project)
+    assert code == 3 and "not shown to be less than δ worse" in printed
+
+
+def test_every_level_of_the_other_settings_has_to_pass(project: Path) -> None:
+    (project / "unrolled.toml").write_text(STUDY + "[design.one_at_a_time]\nrate = [1.0]\n")
+    git(project, "commit", "-qam", "two levels")
+    change(project, "worse", model__py=model(SLOPE="0.3", STREAM="1"))
+    code, printed = gate(project)
+    assert code == 3 and "loss of head, rate 1.0: more than δ worse" in printed
+    assert "loss of head: less than δ worse" in printed or "loss of head: open" in printed
+
+
+def test_both_sides_are_trained_anew_where_a_time_is_judged(project: Path) -> None:
+    metrics = '[{ name = "loss", delta = 0.1 }, { name = "seconds", delta = "900%" }]'
+    (project / "unrolled.toml").write_text(STUDY.replace('[{ name = "loss", delta = 0.1 }]', metrics))
+    git(project, "commit", "-qam", "times")
+    for number, branch in enumerate(("one", "two"), 1):
+        change(project, branch, model__py=model(STREAM=str(number)))
+        code, printed = gate(project)
+        assert code == 0 and "δ 900 %" in printed
+        assert trials(project) >= 10 * number
+    assert gate(project)[1].count(" 0 trained") == 1, "the same gate again"
+
+
+def test_what_a_gate_costs_is_told_and_its_rules_are_no_options(project: Path) -> None:
+    change(project, "harmless", model__py=model(STREAM="1"))
+    code, printed = gate(project, "--dry-run")
+    assert code == 0 and "if unchanged" in printed and "if worse by δ" in printed and trials(project) == 0
+    for words in (["--seeds", "0-4"], ["--set", "rate=1"], ["--to-the-end"]):
+        code, printed = gate(project, *words)
+        assert code == 2 and words[0] in printed
+
+
+def test_bad_input_is_told_in_a_line(project: Path) -> None:
+    change(project, "harmless", model__py=model(STREAM="1"))
+    for words, named in {
+        ("--head", "main"): "own base",
+        ("--head", "nothing"): "nothing",
+        ("other.toml",): "other.toml",
+    }.items():
+        code, printed = gate(project, *words)
+        assert code == 2 and named in printed and printed.count("\n") == 1
+    code, printed = gate(project, base="")
+    assert code == 2 and "--base" in printed
+    git(project, "checkout", "-q", "main")
+    git(project, "rm", "-q", "unrolled.toml")
+    git(project, "commit", "-qm", "without a study")
+    change(project, "adds", unrolled__toml=STUDY)
+    code, printed = gate(project)
+    assert code == 2 and "base" in printed
+
+
+def test_in_ci_a_detached_merge_commit_needs_the_history_and_says_so(project: Path, tmp_path: Path) -> None:
+    change(project, "feature", model__py=model(STREAM="1"))
+    git(project, "checkout", "-q", "main")
+    change(project, "merged", README__md="Elsewhere.\n")
+    git(project, "branch", "-f", "main", "merged")
+    git(project, "checkout", "-q", "--detach", "main")
+    git(project, "merge", "-q", "--no-ff", "feature", "-m", "merge of a pull request")
+    git(project, "update-ref", "refs/pull/1/merge", "HEAD")
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    git(clone, "init", "-q")
+    git(clone, "remote", "add", "origin", f"file://{project}")
+    git(clone, "fetch", "-q", "--depth", "1", "origin", "+refs/pull/1/merge:refs/remotes/pull/1/merge")
+    git(clone, "checkout", "-q", "--detach", "refs/remotes/pull/1/merge")
+    code, printed = gate(clone, base="", GITHUB_BASE_REF="main")
+    assert code == 2 and "fetch-depth: 0" in printed
+    git(clone, "fetch", "-q", "--unshallow", "origin", "+refs/heads/*:refs/remotes/origin/*")
+    code, printed = gate(clone, base="", GITHUB_BASE_REF="main")
+    assert code == 0 and "merge of a pull request" in printed
+    code, printed = gate(clone, base="", GITHUB_BASE_REF="main", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
+    assert code == 2 and "safe.directory" in printed
+
+
+def test_the_work_tree_is_judged_where_it_is_named(project: Path) -> None:
+    (project / "model.py").write_text(model(BASE="1.3", STREAM="1"))
+    code, printed = gate(project, "--head", "worktree")
+    assert code == 3 and "more than δ worse" in printed
+    shutil.rmtree(project / "results")
+    plan = json.loads(next((project / "out" / ".index").glob("mine-gate*")).read_text())
+    assert plan
