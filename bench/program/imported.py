@@ -66,7 +66,7 @@ class ImportedFiles:
         """Add the files of a module, or note that the program's Python has to be asked."""
         top, _, rest = name.partition(".")
         added: list[FileFacts] = []
-        if top == "unrolled":
+        if top == "unrolled" and not any(self._modules_in(each / top) for each in self._search):
             return self._add_module(ROOT, rest) if rest else added
         for folder in self._search:
             added += self._add_module(folder, name)
