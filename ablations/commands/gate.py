@@ -7,7 +7,7 @@ from unrolled.ablations.commands.run import INTERRUPTED, run_studies, typed
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse
 from unrolled.ablations.study import stored_plans
-from unrolled.ablations.study.gate import BASE, Gate, make_gate
+from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import visible
@@ -32,16 +32,16 @@ def gate(study: str, options: GateOptions) -> int:
         "edit the study in a change of its own",
     )
     made = make_gate(study, options.base, options.head, options.results)
-    for name, commit in ((BASE, made.base), ("head", made.head)):
-        print(visible(f"{name}: {commit.description}"))
     for remark in made.remarks:
         print(visible(remark))
     if not made.has_contrast:
+        print(visible(_describe_sides(made)))
         sentence = "Passed: no file that counts differs, and nothing is trained"
         print(f"{sentence}.")
         _write_markdown(f"**{sentence}.**\n\n{_describe_sides(made)}\n", options)
         return 0
     if options.dry_run:
+        print(visible(_describe_sides(made)))
         return _print_costs(made.study, Ledger(options.results))
     code, comparisons = run_studies([made.study], options, typed())
     comparison = comparisons.get(made.study.name)

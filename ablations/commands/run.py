@@ -21,6 +21,7 @@ from unrolled.ablations.runner.parallel import is_final
 from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import retraining, stored_plans
+from unrolled.ablations.study.commits import commits_of
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
@@ -61,7 +62,7 @@ def run_studies(
     failed, interrupted, end = 0, False, time.monotonic() + options.budget
     studies = [*studies]  # a mistake in the last is found before the first is trained
     prepare_folder(options.out)
-    if not (ledger := Ledger(options.results)).root.exists():
+    if not ((ledger := Ledger(options.results)).root / "plans").exists():
         lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])
         print(visible("; ".join(lines)), flush=True)
     try:
@@ -96,6 +97,8 @@ def _run_study(
     with ledger.lock_study(study.name):
         device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
         print(f"{visible(study.name)}: {device}", flush=True)
+        for commit in commits_of(study.baseline.trainer):
+            print(visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = stored_plans.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)
         with closing(Writer(tracking_uri())) as writer:

@@ -40,8 +40,11 @@ _SETTINGS = {
 }
 """Settings under which git runs no program of the user's and writes nothing of its own accord."""
 
-_OF_ANOTHER_CALL = ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "PREFIX", "NAMESPACE")
-"""Variables, after GIT_, that git sets for its hooks and aliases: they would name another repository."""
+OF_ANOTHER_CALL = frozenset(
+    f"GIT_{name}"
+    for name in ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "PREFIX", "NAMESPACE")
+)
+"""Variables that git sets for its hooks and aliases: they would name another repository."""
 
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # a pointer is shorter
@@ -239,8 +242,7 @@ def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
 def _run_git(folder: Path, *words: str, variables: Mapping[str, str] = {}, stdin: bytes = b"") -> bytes:
     """What a git command prints. Raises BadInput where it fails, with the last line that it says."""
     settings = [word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}")]
-    foreign = {f"GIT_{name}" for name in _OF_ANOTHER_CALL}
-    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    inherited = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_CALL}
     own = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **variables}
     environment = inherited | own
     try:

@@ -28,6 +28,7 @@ from unrolled.bench.identity import record_loaded_files
 from unrolled.bench.machine_kind import kind, machine_difference
 from unrolled.bench.program.identity import READERS
 from unrolled.bench.program.output import ReportedMetrics, read_files
+from unrolled.bench.program.repository import OF_ANOTHER_CALL
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import parse_row
@@ -287,11 +288,13 @@ def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     threads = {f"{library}_NUM_THREADS": str(trial.threads) for library in THREADS}
     own = {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    inherited = dict(os.environ)
     if trial.checkout:
+        inherited = {name: value for name, value in inherited.items() if name not in OF_ANOTHER_CALL}
         python_path = [*map(str, trial.places.python_path), os.environ.get("PYTHONPATH", "")]
         own["PYTHONPATH"] = os.pathsep.join(filter(None, python_path))
         own["GIT_CEILING_DIRECTORIES"] = str(trial.checkout.root.parent)  # so that git finds no repository
-    return {**os.environ, **threads, **own}
+    return {**inherited, **threads, **own}
 
 
 def _size(folder: Path) -> int:

@@ -326,3 +326,36 @@ def test_kills_at_any_moment_leave_the_repository_as_it_was_and_the_same_results
     pd.testing.assert_frame_equal(mine, theirs)
     drafts = [path for path in (folder / "results" / "commits").iterdir() if path.name.startswith(".")]
     assert json.dumps([path.name for path in drafts]) == "[]"
+
+
+FUNCTION = """
+import random
+
+BASE = 1.0
+
+
+def train(seed, rate=0.1):
+    return {"loss": BASE + rate + random.Random(seed).gauss(0, 0.05)}
+"""
+FROM_PYTHON = """
+from unrolled import Study, run
+from model import train
+
+if __name__ == "__main__":
+    metrics = [{"name": "loss", "delta": 0.05}]
+    arms = {"commit": ["better"]}
+    study = Study("mine", train, baseline={"commit": "main"}, one_at_a_time=arms, metrics=metrics, seeds=2)
+    print(run(study).results.groupby("arm").loss.mean().to_dict())
+"""
+
+
+def test_a_function_is_imported_from_each_commit(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    commit(folder, "a function", {"model.py": FUNCTION, "mine.py": FROM_PYTHON})
+    git(folder, "checkout", "-qB", "better")
+    commit(folder, "better", {"model.py": FUNCTION.replace("1.0", "0.5")})
+    git(folder, "checkout", "-q", "main")
+    words, variables = [sys.executable, "mine.py"], environment(folder)
+    printed = subprocess.check_output(words, cwd=folder, env=variables, text=True, timeout=300)
+    losses = json.loads(printed.splitlines()[-1].replace("'", '"'))
+    assert losses["main"] == pytest.approx(losses["better"] + 0.5)

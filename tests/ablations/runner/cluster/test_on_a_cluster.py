@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from called import succeed
+from git_repository import git
 from look_trials import Study
 
 MODEL = """
@@ -71,7 +72,9 @@ width = [2]
 
 
 @pytest.mark.slow
-def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here(two: str, tmp_path: Path) -> None:
+def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here_and_so_have_its_commits(
+    two: str, tmp_path: Path
+) -> None:
     for name, text in {
         "train.py": PROGRAM,
         "mine.toml": PROGRAMS,
@@ -81,6 +84,12 @@ def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here(two: str,
         (tmp_path / name).write_text(text)
     assert "mine: 4 trained" in succeed(tmp_path, "run", "mine.toml", "--cluster", two)
     assert "4 of 4 bit-identical" in succeed(tmp_path, "verify", "mine.toml", "-n", "4")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "train.py", "helper.py")
+    git(tmp_path, "commit", "-qm", "as it was")
+    (tmp_path / "helper.py").write_text("one = 2")
+    commits = "--set", "commit=HEAD,worktree"
+    assert "mine: 4 trained, 2 already" in succeed(tmp_path, "run", "mine.toml", "--cluster", two, *commits)
 
 
 @pytest.mark.slow
