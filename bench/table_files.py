@@ -31,6 +31,10 @@ class Format:
 
 def check_suffix(name: str, key: str = "") -> None:
     """Raise BadInput for the name of a file that no reader of FORMATS knows, or whose package is missing."""
+    if TENSORBOARD in Path(name).name:
+        cure = "pip install 'unrolled[tensorboard]'"
+        has_reader = importlib.util.find_spec("tensorboard")
+        return require(has_reader, "needs the package tensorboard", key=key, cure=cure)
     suffix = Path(name).suffix.lower()
     rule = f"{suffix} is no format that is read" if suffix else f"{Path(name).name!r} has no suffix"
     cure = f"name the file by its format, one of {', '.join(FORMATS)}"
@@ -40,10 +44,17 @@ def check_suffix(name: str, key: str = "") -> None:
     require(installed, f"{suffix} needs the package {package}", key=key, cure=f"pip install {package}")
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, by its suffix. Raises BadInput, naming the file, where it cannot be read."""
+def read_rows(path: Path, rows_key: str = "") -> list[Row]:
+    """The rows of a file, by its suffix; of a .json those in its list of this key, such as "log_history".
+
+    Raises BadInput, naming the file, where it cannot be read.
+    """
     check_suffix(path.name)
     try:
+        if TENSORBOARD in path.name:
+            return read_tensorboard(path)
+        if rows_key:
+            return read_json(path.read_bytes(), rows_key)
         return list(FORMATS[path.suffix.lower()].read(path.read_bytes()))
     except UnicodeDecodeError as error:
         raise BadInput(f"byte {error.start} is not UTF-8", place=path, cure="write it as UTF-8") from error
@@ -106,9 +117,17 @@ def _parse_cell(cell: str) -> float | str | None:
         return cell
 
 
-def read_json(content: bytes) -> list[Row]:
-    """The rows of a list of objects, or the one row that an object is. Raises ValueError for other data."""
+def read_json(content: bytes, rows_key: str = "") -> list[Row]:
+    """The rows of a list of objects, or the one row that an object is; or of the list of this key in it.
+
+    Raises ValueError for other data.
+    """
     data = json.loads(content.decode("utf-8-sig"))
+    if rows_key:
+        keys = ", ".join(map(str, data)) if isinstance(data, Mapping) else "none"
+        if not isinstance(data, Mapping) or not isinstance(data.get(rows_key), list):
+            raise ValueError(f"it has no list {rows_key!r}; its keys: {keys}")
+        data = data[rows_key]
     rows = data if isinstance(data, list) else [data]
     if not all(isinstance(row, Mapping) for row in rows):
         raise ValueError("it is neither an object nor a list of objects")
@@ -127,6 +146,26 @@ def read_parquet(content: bytes) -> list[Row]:
     rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
     return rows
 
+
+def read_tensorboard(path: Path) -> list[Row]:
+    """The scalars of a file of events, a row each, by their tags as they are."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util import tensor_util
+
+    events = EventAccumulator(str(path), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    rows: list[Row] = []
+    for tag in tags["scalars"]:
+        rows += [{"step": event.step, tag: event.value} for event in events.Scalars(tag)]
+    for tag in tags["tensors"]:  # as Keras writes them
+        arrays = [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
+        rows += [{"step": step, tag: float(array)} for step, array in arrays if array.ndim == 0]
+    return rows
+
+
+TENSORBOARD = "tfevents"
+"""What names of TensorBoard's files contain."""
 
 FORMATS = {
     ".csv": Format(read_csv),

@@ -14,6 +14,8 @@ from unrolled.ablations.study.trainer import Costs, Factor, Settings
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.checkout import Checkout
+from unrolled.bench.program.output import MLFLOW
+from unrolled.bench.program.patterns import compile_pattern
 from unrolled.bench.program.template import PLACES, fields_of, split
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import check_suffix
@@ -47,7 +49,7 @@ class ProgramSettings:
 
     def check(self) -> None:
         """Raise BadInput for a table that names no program, and where template and baseline differ."""
-        for key in ("run", "metrics"):
+        for key in ("run", "metrics", "patterns"):
             alone = not self.table.function or not getattr(self.table, key)
             require(alone, "stands beside `function`", key=key, cure="keep one of them")
         self._check_files()
@@ -111,12 +113,17 @@ class ProgramSettings:
             require(
                 inside, f"{pattern!r} is no pattern of files in {{out}}", key="keep", cure='keep = ["*.pt"]'
             )
-        if self.table.metrics:
+        for metric, pattern in self.table.patterns.items():
+            compile_pattern(metric, pattern)
+        no_json = Path(self.table.metrics).suffix != ".json"
+        require(not (self.table.rows and no_json), "is for a .json alone", key="rows", cure="take it out")
+        if self.table.metrics not in ("", MLFLOW):
             names = {field.name for field in fields_of("metrics", [self.table.metrics])}
             rule, cure = "names no {out}, the folder of each trial", 'write metrics = "{out}/metrics.jsonl"'
             require("out" in names, rule, key="metrics", cure=cure)
             self._check_names("metrics", names)
-            check_suffix(self.table.metrics, key="metrics")
+            if not self.table.patterns:
+                check_suffix(self.table.metrics, key="metrics")
 
     def _check_names(self, key: str, names: Set[str]) -> None:
         known = [*self.baseline, *PLACES]
@@ -158,6 +165,8 @@ class ProgramSettings:
             "function": table.function,
             "settings": settings,
             "metrics": table.metrics,
+            "rows": table.rows,
+            "patterns": dict(table.patterns),
             "reduction": dict(self.reduction),
             "threads": table.threads,
         }

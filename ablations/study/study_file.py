@@ -186,7 +186,13 @@ braces; a boolean as `{tying?--tie:--no-tie}`; `python` is the interpreter that 
     """in place of `run`, a function as `module:name`, which returns its metrics by name"""
     metrics: str = ""
     """the file in `{out}` with its metrics, such as `{out}/metrics.csv`: .csv, .tsv, .json (an object, or a \
-list of them), .jsonl, .ndjson or .parquet; by default the lines of its output that are JSON objects"""
+list of them), .jsonl, .ndjson, .parquet or TensorBoard's events; `"mlflow"` for what it logs there; by \
+default the lines of its output that are JSON objects"""
+    rows: str = ""
+    """the key of the list that has the rows in a .json, such as `"log_history"`"""
+    patterns: dict[str, str] = {}
+    """metric = a regular expression with a group `value`, and perhaps `step`, for the lines of its output \
+or of the file that `metrics` names"""
     repository: str = "."
     """the git repository of its commits, from the folder of the study's file ([commits.md](commits.md))"""
     folder: str = "."

@@ -22,7 +22,7 @@ from unrolled.bench.program.places import Places
 from unrolled.bench.trial import FileState, Scalar
 
 READERS = (
-    *(ROOT / "bench" / "program" / name for name in ("output.py", "run.py", "template.py")),
+    *(ROOT / "bench" / "program" / name for name in ("output.py", "patterns.py", "run.py", "template.py")),
     *(ROOT / "bench" / name for name in ("table_files.py", "trial.py")),
     *RUNNER,
 )

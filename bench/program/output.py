@@ -4,16 +4,20 @@ import glob
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
+from threading import Lock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.program.patterns import Patterns
 from unrolled.bench.table_files import Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
+MLFLOW = "mlflow"
+"""In place of a file of metrics: the program logs them to MLflow."""
 LARGEST_STEP = 2**53  # a row of a further one, or of NaN, is no point
 
 
@@ -24,8 +28,9 @@ class ReportedMetrics:
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
-    not_numbers: dict[str, str] = field(default_factory=dict)  # metrics of a file that are text in a row
+    not_numbers: dict[str, str] = field(default_factory=dict)  # metrics that are text in a row or a line
     _rows: Path | None = field(default=None, init=False, repr=False)
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)  # both pipes of a program may tell
 
     def resume(self, path: Path) -> None:
         """Take the rows that an attempt told before it was killed, and keep those to come there, too."""
@@ -37,6 +42,10 @@ class ReportedMetrics:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take a row: numbers by name, also those of arrays and tensors. Other values are left out."""
+        with self._lock:
+            self._add(row)
+
+    def _add(self, row: Mapping[str, Any]) -> None:
         if isinstance(row.get("settings"), Mapping):
             self.settings |= row["settings"]
         cells = {_writable(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
@@ -52,6 +61,15 @@ class ReportedMetrics:
                 self.last[name] = value
                 if step is not None:
                     self.curves.setdefault(name, {})[step] = value
+
+    def add_texts(self, rows: Iterable[Row]) -> None:
+        """Take rows that patterns found, and note the values that are no numbers."""
+        for row in rows:
+            for name, value in row.items():
+                if isinstance(value, str):
+                    reason = f"its pattern of {name} found {value!r:.60}, which is no number"
+                    self.not_numbers.setdefault(name, reason)
+            self.add(row)
 
     def value(self, metric: str, reduction: str) -> float:
         """What counts of a metric: its "last" value, "min" or "max" of its curve, or "mean 5" of its end."""
@@ -76,8 +94,10 @@ def find_similar_line(output: str, metric: str) -> str:
     return similar
 
 
-def read_files(pattern: str) -> tuple[list[Row], dict[str, str]]:
+def read_files(pattern: str, rows_key: str, patterns: Patterns) -> tuple[list[Row], dict[str, str]]:
     """The rows of the files that match, oldest file first, and which columns of numbers have text in a row.
+
+    With patterns, rows are the lines that match them; `rows_key` is as of `read_rows`.
 
     Raises BadInput for no file, and for one that cannot be read.
     """
@@ -88,13 +108,29 @@ def read_files(pattern: str) -> tuple[list[Row], dict[str, str]]:
     not_numbers: dict[str, str] = {}
     for path in paths:
         try:
-            rows_of_file = list(read_rows(path))
+            rows_of_file = list(patterns.rows_of(path) if patterns else read_rows(path, rows_key))
         except BadInput as error:
             error.place = f"its {path.name}"
             raise
         rows += rows_of_file
         not_numbers |= _find_text(rows_of_file, path.name)
     return rows, not_numbers
+
+
+def read_mlflow(folder: Path) -> list[Row]:
+    """The metrics in MLflow's file store, a row for each value, oldest first, by their names as they are.
+
+    Each has a file with a line for each value: time, value and step. Raises BadInput where there is none.
+    """
+    values: list[tuple[int, Row]] = []
+    for metrics in folder.glob("*/*/metrics"):
+        for path in filter(Path.is_file, metrics.rglob("*")):
+            for line in path.read_text("utf-8").splitlines():
+                moment, value, step = line.split(" ")
+                row = {"step": int(step), path.relative_to(metrics).as_posix(): float(value)}
+                values.append((int(moment), row))
+    require(values, "it logged no metric to MLflow", cure="log one, or let autolog do it")
+    return [row for _, row in sorted(values, key=lambda each: each[0])]
 
 
 def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:

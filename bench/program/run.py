@@ -27,7 +27,8 @@ from unrolled.bench.files import save
 from unrolled.bench.identity import record_loaded_files
 from unrolled.bench.machine_kind import kind, machine_difference
 from unrolled.bench.program.identity import READERS
-from unrolled.bench.program.output import ReportedMetrics, read_files
+from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
+from unrolled.bench.program.patterns import Patterns
 from unrolled.bench.program.repository import OF_ANOTHER_CALL
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial
@@ -42,6 +43,7 @@ CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
 PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
 REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
 FILES_NAMED = 5  # how many files of a program's folder a message names
+MLFLOW_FOLDER = "mlruns"  # in {out}: the tracking store that a program gets which logs to MLflow
 
 
 record_loaded_files(READERS)  # by the process that all trials are forked from
@@ -63,15 +65,17 @@ def run_trial(trial: ProgramTrial) -> Result:
     environment |= earlier_attempt
     facts: dict[str, Any] = {"started": started, "environment": environment}
     reported, failed, ended = ReportedMetrics(), "", 0.0
+    patterns = Patterns(trial.patterns)
     run = _call if trial.function else _execute
     if not trial.metrics:  # a file of metrics is the program's own to keep
         reported.resume(out.with_suffix(".rows"))
     try:
         with _limited_folder(trial, out):
-            ended = run(trial, out, reported)
+            ended = run(trial, out, reported, patterns)
     except Failure as error:
         failed = str(error)
     environment |= {"not_numbers": reported.not_numbers} if reported.not_numbers else {}
+    environment |= {"unmatched": patterns.unmatched} if patterns.unmatched else {}
     facts["seconds"] = seconds = (ended or time.perf_counter()) - clock
     facts["curves"] = {name: tuple(sorted(curve.items())) for name, curve in reported.curves.items()}
     metrics = {name: reported.value(name, trial.reduction.get(name, "last")) for name in reported.last}
@@ -155,7 +159,7 @@ def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
         over.set()
 
 
-def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
+def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns: Patterns) -> float:
     """Run the command line. Returns when it ended, by `time.perf_counter`. Raises Failure where it fails.
 
     If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
@@ -172,11 +176,11 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float
         )  # fmt: skip
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    listener = _Listener(program, reported)
+    listener = _Listener(program, reported, Patterns({}) if trial.metrics else patterns)
     code, ended = listener.wait()
     if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
         with suppress(Failure) if code else nullcontext():
-            _read_file(trial, out, values, reported)
+            _read_file(trial, out, values, reported, patterns)
     if code < 0:
         with suppress(OSError):  # the handler of SIGKILL cannot be set
             signal.signal(-code, signal.SIG_DFL)
@@ -194,8 +198,13 @@ class _Listener:
     last_error = ""  # of its standard error, which may be read before an earlier line of the other pipe
     error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
-    def __init__(self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics) -> None:
-        self._program, self._reported = program, reported
+    def __init__(
+        self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics, patterns: Patterns
+    ) -> None:
+        self._program = program
+        self._reported = reported
+        self._patterns = patterns
+        self._lock = threading.Lock()  # both pipes are matched
         pipes = [(program.stderr, self._log_error), (program.stdout, self._take)]
         self._threads = [
             threading.Thread(target=self._read, args=one, daemon=True) for one in pipes if one[0]
@@ -233,14 +242,27 @@ class _Listener:
     def _log(self, line: str) -> None:
         print(line, end="", file=sys.stderr, flush=True)
         self.last_line = line.strip() or self.last_line
+        if self._patterns:
+            with self._lock:
+                for part in line.split("\r"):  # as progress bars write over themselves
+                    self._reported.add_texts(self._patterns.rows(part))
 
 
-def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], reported: ReportedMetrics) -> None:
+def _read_file(
+    trial: ProgramTrial,
+    out: Path,
+    values: Mapping[str, Any],
+    reported: ReportedMetrics,
+    patterns: Patterns,
+) -> None:
     """Read the rows of the files of metrics. Raises Failure where there are none that can be read."""
     texts = {name: glob.escape(x) if isinstance(x, str) else x for name, x in values.items()}
     pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics, texts))
     try:
-        rows, reported.not_numbers = read_files(str(pattern))
+        if trial.metrics == MLFLOW:
+            rows = read_mlflow(out / MLFLOW_FOLDER)
+        else:
+            rows, reported.not_numbers = read_files(str(pattern), trial.rows, patterns)
     except BadInput as error:
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
         there = "" if error.place else f"; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}"
@@ -253,7 +275,7 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
         )
 
 
-def _call(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
+def _call(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns: Patterns) -> float:
     """Call the function. Returns when it ended. The runner reports its exceptions."""
     os.environ.update(_environ(trial, out))
     sys.path[:0] = map(str, trial.places.python_path)
@@ -294,6 +316,9 @@ def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
         python_path = [*map(str, trial.places.python_path), os.environ.get("PYTHONPATH", "")]
         own["PYTHONPATH"] = os.pathsep.join(filter(None, python_path))
         own["GIT_CEILING_DIRECTORIES"] = str(trial.checkout.root.parent)  # so that git finds no repository
+    if trial.metrics == MLFLOW:
+        own["MLFLOW_TRACKING_URI"] = (out / MLFLOW_FOLDER).as_uri()
+        own["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks for it: a database takes seconds a trial
     return {**inherited, **threads, **own}
 
 

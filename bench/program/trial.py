@@ -54,7 +54,9 @@ class ProgramTrial(Trial):
     run: str = ""
     function: str = ""
     settings: Mapping[str, Scalar] = field(default_factory=dict)
-    metrics: str = ""  # the file that it writes them to; "" for its standard output
+    metrics: str = ""  # the file that it writes them to, or "mlflow"; "" for its standard output
+    rows: str = ""  # of a .json, the key of the list that has them
+    patterns: Mapping[str, str] = field(default_factory=dict)  # metric → expression that finds it in a line
     reduction: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
     threads: int = 1
     folder: str = ""
@@ -122,6 +124,11 @@ class ProgramTrial(Trial):
         missing = next((name for name in metrics if name not in result.metrics), None)
         if missing is None or not result.done:
             return result
+        if missing in self.patterns:
+            similar = listed_lines(result.environment.get("unmatched", {}).get(missing, ()))
+            return replace(
+                result, status="failed", reason=f"its pattern of {missing} matches no line{similar}"
+            )
         numbers = [name for name in result.metrics if kind_of(name) == "quality"]
         hint = suggestion(missing, numbers) if numbers else self._explain_no_number(missing, result.output)
         return replace(result, status="failed", reason=f"it tells no {missing}; {hint}")
@@ -270,6 +277,11 @@ class ProgramTrial(Trial):
     @property
     def _place(self) -> str:
         return hashlib.sha256(canonical([self.source, self.data])).hexdigest()
+
+
+def listed_lines(lines: Sequence[str]) -> str:
+    """The lines most like a pattern, in words; "" where there is none."""
+    return f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
 
 
 def _shorten(names: Collection[str]) -> str:

@@ -357,3 +357,40 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
     for result in ended:
         expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
         assert result.done and result.metrics["loss"] == expected
+
+
+PRINTS_TEXT = """
+import sys
+seed = int(sys.argv[1])
+print(f"epoch 1 | loss {seed + 0.5:.2f}\\repoch 2 | loss {seed + 0.25:.2f}", file=sys.stderr)
+print(f"final accuracy: {seed / 10:.1%}")
+"""
+PATTERNS = {
+    "loss": r"epoch (?P<step>\d+) \| loss (?P<value>\S+)",
+    "accuracy": r"accuracy: (?P<value>\S+)",
+    "perplexity": r"perplexity = (?P<value>\S+)",
+}
+
+
+def test_what_a_program_prints_is_read_by_patterns_from_both_pipes_and_over_progress_bars(
+    tmp_path: Path,
+) -> None:
+    result = run(tmp_path, PRINTS_TEXT, patterns=PATTERNS)
+    assert result.metrics["loss"] == 3.25 and result.metrics["accuracy"] == 30
+    assert result.curves["loss"] == ((1, 3.5), (2, 3.25))
+    judged = result.trial.judge_result(result, ["perplexity"])
+    assert judged.status == "failed" and "perplexity" in judged.reason
+
+
+LOGS_TO_MLFLOW = """
+import sys, mlflow
+with mlflow.start_run():
+    mlflow.log_metric("val/loss", int(sys.argv[1]) + 0.5, step=1)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_path: Path) -> None:
+    result = run(tmp_path, LOGS_TO_MLFLOW, metrics="mlflow")
+    assert result.done, result.reason
+    assert result.metrics["val/loss"] == 3.5
