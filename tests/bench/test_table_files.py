@@ -74,6 +74,7 @@ def test_a_file_that_is_no_table_is_refused_by_its_name_in_one_line(
     assert refusal.value.place == str(tmp_path / name) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("name", ["training.log", "m.yaml", "m.*", "m", "csv"])
 def test_a_suffix_that_no_reader_has_is_refused_with_those_that_have_one(name: str) -> None:
     with pytest.raises(BadInput) as refusal:
         check_suffix(name, key="metrics")
