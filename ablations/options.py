@@ -81,8 +81,8 @@ class PlaceOptions(StoredOptions):
 class LimitOptions:
     """The limits of one trial."""
 
-    time_limit: Positive = 3600.0
-    """Time limit of one trial in seconds (default: 3600)."""
+    time_limit: Positive | None = None
+    """Time limit of one trial in seconds (default: 3600; of a program, that of its study, or none)."""
     memory_limit: Annotated[int, Ge(0), Parameter(validator=validators.Number(gte=0))] = 0
     """Memory limit of one trial on the CPU in MiB (default: 0, no limit)."""
 

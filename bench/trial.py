@@ -99,6 +99,11 @@ class Trial:
         return ()
 
     @property
+    def usual_time_limit(self) -> float:
+        """Seconds that an attempt may take where the user gives no limit."""
+        return 3600.0
+
+    @property
     def seconds(self) -> float:
         """Expected seconds on its device, before any such trial was measured."""
         return 60.0

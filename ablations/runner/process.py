@@ -169,7 +169,7 @@ def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Resu
     if (result := _read_answer(trial, end.answer)) is not None:
         return result
     if end.late:
-        return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s: --time-limit sets it")
+        return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s: --time-limit, or the study, sets it")
     if end.code < 0 or end.code == FORK_SERVER_LOST:
         if attempt < limits.attempts:
             return None
@@ -249,7 +249,8 @@ def _listen(
     ended = late = stopped = False
     while not (ended or late or stopped):
         left = max(0.0, clock + seconds - time.monotonic())
-        ready = wait([*open_pipes, *watched], min(left, usage.wait()))
+        timeout = min(left, usage.wait())
+        ready = wait([*open_pipes, *watched], timeout if timeout < inf else None)
         usage.sample()
         ended, stopped = process.sentinel in ready, stop in ready
         late = time.monotonic() >= clock + seconds

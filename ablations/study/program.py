@@ -215,8 +215,9 @@ class ProgramSettings:
 
     def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ProgramTrial:
         """The trial of these fields, without hashes."""
-        trial = ProgramTrial(seed=seed, device=device, disk=self.table.disk, **trial_fields)
-        return replace(self.locate(trial), keep=self.table.keep)
+        table = self.table
+        trial = self.locate(ProgramTrial(seed=seed, device=device, **trial_fields))
+        return replace(trial, keep=table.keep, disk=table.disk, time_limit=table.time_limit)
 
     def locate(self, trial: ProgramTrial) -> ProgramTrial:
         """The trial with the files of this program; it keeps none that it writes."""

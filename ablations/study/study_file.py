@@ -211,8 +211,10 @@ it. Files that they import, and those that `run` names, count as well ([programs
     """patterns of files in `{out}` that stay, in the folder `kept` of the results; not on a cluster"""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of a trial"""
-    disk: Annotated[int, Field(ge=1)] = 1024
-    """MiB that `{out}` may have"""
+    disk: Annotated[int, Field(ge=0)] = 0
+    """MiB that `{out}` may have; 0 is no limit"""
+    time_limit: Annotated[float, Field(ge=0)] = 0.0
+    """seconds that an attempt of a trial may take; 0 is no limit"""
     _study: str = PrivateAttr("")  # the folder of the study's file
 
     @property

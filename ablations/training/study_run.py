@@ -205,7 +205,7 @@ def try_first_batches(
         return frozenset()
     half = budget.half()
     conditions = trial_conditions(arms.values(), options, device)
-    seconds = min(FIRST_BATCH_SECONDS, options.time_limit)
+    seconds = min(FIRST_BATCH_SECONDS, conditions.limits.seconds)
     conditions = replace(
         conditions,
         work=next(iter(arms.values())).rehearsal,
@@ -235,11 +235,13 @@ def trial_conditions(
     trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: Device
 ) -> TrialConditions:
     """How and where these trials are run, by the options and on this device."""
+    trials = list(trials)
+    usual = max((trial.usual_time_limit for trial in trials), default=3600.0)
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)
     return TrialConditions(
         preload=(*modules, *options.plugin),
         workers=device.slots,
         gpus=device.available.gpus,
         cluster=options.cluster,
-        limits=Limits(seconds=options.time_limit, memory_bytes=options.memory_limit * 2**20),
+        limits=Limits(seconds=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
     )

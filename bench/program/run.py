@@ -133,10 +133,13 @@ def _own_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[P
 
 @contextmanager
 def _limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
-    """Raise Failure in the block once the folder holds more than `trial.disk`.
+    """Raise Failure in the block once the folder holds more than `trial.disk`, if that is a limit.
 
     The program still runs then; the runner ends its processes with the trial's.
     """
+    if not trial.disk:
+        yield
+        return
     over = threading.Event()
 
     def stop(*_: object) -> None:

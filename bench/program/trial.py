@@ -1,6 +1,7 @@
 """A trial of a user's program or function: its command line, its files, how its numbers are read."""
 
 import hashlib
+import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,7 @@ class ProgramTrial(Trial):
         "packages",
         "keep",
         "disk",
+        "time_limit",
         "commit",
         "import_roots",
         "study_folder",
@@ -64,7 +66,8 @@ class ProgramTrial(Trial):
     data_files: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # () for those that the code imports
     keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
-    disk: int = 1024  # MiB that its folder may have
+    disk: int = 0  # MiB that its folder may have; 0 sets no limit
+    time_limit: float = 0.0  # seconds that an attempt may take; 0 sets no limit
     occasion: str = ""  # on which it is trained anew, though its numbers are in the ledger
     commit: str = ""
     import_roots: tuple[str, ...] = ()
@@ -92,6 +95,11 @@ class ProgramTrial(Trial):
     def declared(self) -> dict[str, Any]:
         """The fields that a study declares; of a commit the code that it is."""
         return {**super().declared, **({"source": self.source} if self.commit else {})}
+
+    @property
+    def usual_time_limit(self) -> float:
+        """That of its study, if it gives one."""
+        return self.time_limit or math.inf
 
     @property
     def experiment(self) -> dict[str, Any]:

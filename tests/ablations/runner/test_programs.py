@@ -1,6 +1,7 @@
 """A program in its process: it goes on from its own checkpoint, ends with its trial, and leaves nothing."""
 
 import json
+import math
 import os
 import random
 import signal
@@ -17,9 +18,12 @@ from processes import Marked, lives, read, wait_for
 from stub_plans import planned
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import RunOptions
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
+from unrolled.ablations.training.device import Device
+from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.devices import usable
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
@@ -394,3 +398,11 @@ def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_pa
     result = run(tmp_path, LOGS_TO_MLFLOW, metrics="mlflow")
     assert result.done, result.reason
     assert result.metrics["val/loss"] == 3.5
+
+
+def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> None:
+    none, given = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
+    device = Device("cpu", "", 1)
+    assert trial_conditions([none], RunOptions(), device).limits.seconds == math.inf and none.disk == 0
+    assert trial_conditions([given], RunOptions(), device).limits.seconds == 90
+    assert trial_conditions([given], RunOptions(time_limit=5), device).limits.seconds == 5
