@@ -162,8 +162,8 @@ DIVERGED = (
     "better (sign test) has to agree with the means."
 )
 DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. Without independent pairs an arm is open where it or its "
-    "baseline has any."
+    "Means leave out the rows that diverged. Without independent pairs no difference and no equality is "
+    "claimed where an arm or its baseline has any; without any pairs how often they diverge is compared."
 )
 FIRST_SEEDS = (
     "The rows are trials of a study, which gets seeds until it is decided: only those of its first look are "

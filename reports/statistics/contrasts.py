@@ -124,12 +124,17 @@ class Contrast:
 
         In a lost pair the side that diverges less often may have been the one that did.
         """
-        return self._mcnemar(self.lost)
+        return self._divergence_p(self.lost)
 
     @property
     def divergence_differs(self) -> bool:
         """Whether the pairs that ended tell, by the plain p, that the sides diverge unequally often."""
-        return self._mcnemar(0) <= ALPHA
+        return self._divergence_p(0) <= ALPHA
+
+    @property
+    def divergence_test(self) -> str:
+        """The name of the test of how often both sides diverge."""
+        return "McNemar"
 
     @property
     def diverges_more(self) -> int:
@@ -218,7 +223,7 @@ class Contrast:
         arm, baseline = self._only_one_diverged()
         return [worst] * arm + [-worst] * baseline + [0.0] * self.both_diverged
 
-    def _mcnemar(self, lost: int) -> float:
+    def _divergence_p(self, lost: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
         fewer = min(fewer + lost, more)
         return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
@@ -298,8 +303,6 @@ def contrast(
     counts = int((a < b).sum()), int((a > b).sum())
     wins, losses = counts if lower_is_better else counts[::-1]
     tied = bool(a.size and not lost and np.isfinite(a).all() and (a == b).all())
-    finite = converged([*a, *b])
-    within = bool(((finite >= 0) & (finite <= highest)).all())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
@@ -315,7 +318,7 @@ def contrast(
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         tied=tied,
         identical=tied and identical,
-        highest=highest if within else math.inf,
+        highest=highest_of(converged([*a, *b]), highest),
         **_describe_pairs(seeds, a, b),
     )
 
@@ -347,6 +350,11 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
         if math.isnan(value):
             raise ValueError(f"seed {seed} is NaN: a diverged seed counts as infinite, it is never dropped")
     return {s: float(values[s]) if math.isfinite(values[s]) else worst for s in sorted(values)}
+
+
+def highest_of(values: Floats, highest: float) -> float:
+    """The highest value that a metric from 0 on can have; infinite where a value is beyond `highest`."""
+    return highest if ((values >= 0) & (values <= highest)).all() else math.inf
 
 
 def converged(values: Iterable[float]) -> Floats:

@@ -37,11 +37,11 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
 
 
 def divergence(v: Verdict) -> str:
-    """How often each side diverged, with the p of a difference where seeds are paired; "" if no seed did."""
+    """How often each side diverged, with the p of a difference where there is a test; "" if no seed did."""
     counts = count_diverged(v.contrast)
-    if not counts or not v.contrast.paired:
+    if not counts or not v.contrast.divergence_test:
         return counts
-    return f"{counts} (McNemar, adjusted p {p_value(v.divergence.p)})"
+    return f"{counts} ({v.contrast.divergence_test}, adjusted p {p_value(v.divergence.p)})"
 
 
 def count_diverged(c: Contrast) -> str:
