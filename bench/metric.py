@@ -98,8 +98,12 @@ class Metric:
 
     @property
     def highest(self) -> float:
-        """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other."""
-        return 1.0 if SHARES & {*_known_names(self.name)} and not self.ratio else math.inf
+        """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other.
+
+        A δ of 1 or more shows that a share is in per cent.
+        """
+        share = SHARES & {*_known_names(self.name)} and not self.ratio and self.delta < 1
+        return 1.0 if share else math.inf
 
     @property
     def lower_is_better(self) -> bool:

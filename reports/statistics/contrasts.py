@@ -292,8 +292,7 @@ def contrast(
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
-    both arms computed the same. `highest` is that of a metric from 0 on: values beyond it show that it has
-    another unit. Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
+    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
@@ -353,8 +352,11 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
 
 
 def highest_of(values: Floats, highest: float) -> float:
-    """The highest value that a metric from 0 on can have; infinite where a value is beyond `highest`."""
-    return highest if ((values >= 0) & (values <= highest)).all() else math.inf
+    """The highest value that a metric from 0 on can have: `highest`, where its values show that unit.
+
+    Infinite where one is beyond it, and where all are 0, which they would be in per cent as well.
+    """
+    return highest if ((values >= 0) & (values <= highest)).all() and (values > 0).any() else math.inf
 
 
 def converged(values: Iterable[float]) -> Floats:

@@ -3,10 +3,11 @@
 Without pairs there are two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
 five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
 corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread;
-against one that is declared a constant the test is that of one sample. Folds, or random splits, of one data set share most of their
-training rows, so that their differences are not independent: the variance of the mean of k folds is taken as
-(1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
-Learning 52 (2003).
+against one that is declared a constant the test is that of one sample.
+
+Folds, or random splits, of one data set share most of their training rows, so that their differences are not
+independent: the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and
+Y. Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math

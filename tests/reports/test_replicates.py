@@ -13,6 +13,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.claims import warnings
 from unrolled.reports.comparison import ComparedArm
 from unrolled.reports.elsewhere import Columns
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.tables import screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
@@ -37,6 +38,14 @@ def test_equal_accuracies_of_a_few_items_are_no_equality(n: int) -> None:
 
 def test_five_equal_zeros_show_nothing_and_percents_have_another_end() -> None:
     assert kind(table(np.zeros(5))) == kind(table(np.full(299, 71.0))) == "open"
+
+
+@pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.5, 0.99**299), (1.0, 0.99**299), (50.0, 1.0)])
+def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(value: float, p: float) -> None:
+    equal = dict.fromkeys(range(299), value)
+    share, points = Metric("error_rate", 0.01), Metric("error_rate", 1.0)
+    found = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
+    assert [c.equivalence_p for c in found] == pytest.approx([p, 1.0])
 
 
 def test_equal_numbers_that_tell_ten_seeds_apart_are_of_arms_that_computed_the_same() -> None:
