@@ -292,7 +292,9 @@ def contrast(
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
-    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
+    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`.
+
+    Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
