@@ -98,8 +98,10 @@ def averaged(table: pd.DataFrame, pair: str) -> str:
     if most == 1:
         return ""
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    unequal = f" A {pair} of which an arm has fewer rows than its baseline, or more, is lost."
     return (
         f"A value is the mean of {number} rows of one arm and {pair}, which share it and are not independent."
+        f"{unequal if fewest < most else ''}"
     )
 
 

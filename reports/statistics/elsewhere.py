@@ -164,7 +164,7 @@ class Unpaired(_ByError):
 
         diverged = self.arm_diverged, self.baseline_diverged
         rest = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
-        return float(stats.fisher_exact([diverged, rest]).pvalue)
+        return float(stats.fisher_exact(np.array([diverged, rest])).pvalue)
 
     def _tails(self, mu: float) -> tuple[float, float]:
         of_welch = super()._tails(mu)
