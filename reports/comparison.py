@@ -6,7 +6,7 @@ from elsewhere has no looks: all of its rows count.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -177,14 +177,18 @@ class Comparison:
         """The seeds that count for all of these arms, failures included."""
         return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
 
+    def has_first_look(self, rows: Iterable[ComparedArm]) -> bool:
+        """Whether the trials of the first look have ended, in whatever way, for all of these arms."""
+        return all(set(self.design.first_look) <= {*row.seeds} for row in rows)
+
     def judge_undeclared(
         self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
     ) -> dict[Name, Verdict]:
         """The verdicts on pairs of arms that the study does not compare, corrected together.
 
         They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
-        and does not depend on results. Those that failed on a side are lost. A pair without such seeds has
-        no verdict.
+        and does not depend on results. Those that failed on a side are lost. A pair of which these seeds have
+        not all ended has no verdict: it would be looked at while they come in.
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
@@ -192,7 +196,7 @@ class Comparison:
         values = drop_copies(values, find_copies(statuses(self.table, self.design), values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
-            seeds = [seed for seed in self.common_seeds(pair) if seed in self.design.first_look]
+            seeds = self.design.first_look if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][row.arm.name], seeds) for row in pair)
             paired = arm.keys() & base.keys()
             contrasts[name] = contrast(
