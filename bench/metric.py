@@ -64,7 +64,7 @@ class Metric:
     """
 
     name: str
-    delta: float  # in the metric's unit
+    delta: float  # in the metric's unit; of a ratio in per cent
     better: str = ""  # higher | lower; "" is that of KNOWN
     ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `judged`
     kind: str = ""  # quality | time | speed | memory; "" is that of `kind_of`
@@ -90,6 +90,14 @@ class Metric:
         if not self.ratio or not math.isfinite(value):
             return value
         return 100 * math.log(value) if value > 0 else math.nan
+
+    @property
+    def zone(self) -> float:
+        """δ as differences of `judged` have it: they count as none from −zone to zone.
+
+        A δ of 25 % is 100 ln 1.25, which is a ratio from 1/1.25 to 1.25.
+        """
+        return 100 * math.log1p(self.delta / 100) if self.ratio else self.delta
 
     @property
     def is_quality(self) -> bool:

@@ -181,7 +181,7 @@ def magnitude(v: Verdict) -> float:
 def largest(c: Comparison) -> float:
     """The largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
     shown = [x.verdict for x in claims(c) if x.verdict.direction is not Direction.NONE]
-    return max((magnitude(v) / c.metric.delta for v in shown), default=0.0)
+    return max((magnitude(v) / c.metric.zone for v in shown), default=0.0)
 
 
 def tally(c: Comparison) -> str:
@@ -304,8 +304,11 @@ def not_deterministic(c: Comparison) -> str:
 
 
 def zone(c: Comparison) -> str:
-    """±δ with its unit."""
-    return f"±{c.scale.within(c.metric.delta)}"
+    """±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
+    zone = c.metric.zone
+    if c.metric.ratio:
+        return f"{number(c.scale.read_difference(-zone), 1)} to +{c.scale.within(zone)}"
+    return f"±{c.scale.within(zone)}"
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:

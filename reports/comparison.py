@@ -202,7 +202,7 @@ class Comparison:
             contrasts[name] = contrast(
                 arm,
                 base,
-                delta=metric.delta,
+                delta=metric.zone,
                 lower_is_better=metric.lower_is_better,
                 family=len(pairs),
                 lost=len(set(seeds) - paired),
@@ -355,7 +355,7 @@ def _with_verdict(
     name = row.arm.name
     if is_self_check(row.arm):
         sides, lower = (row.summary.values, baseline.summary.values), metric.lower_is_better
-        return _over_pairs(row, contrast(*sides, delta=metric.delta, lower_is_better=lower), metric)
+        return _over_pairs(row, contrast(*sides, delta=metric.zone, lower_is_better=lower), metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)

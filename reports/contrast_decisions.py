@@ -177,7 +177,7 @@ def judge_sides(
 
     `lost` counts the pairs without a number, and `equal` has the seeds on which both sides computed the same.
     """
-    known: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
+    known: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
     known |= {"highest": metric.highest, "family": len(sides)}
     seedless = {arm.name for arm in design.arms if arm.seedless}
 

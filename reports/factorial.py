@@ -93,7 +93,7 @@ def factorial(c: Comparison) -> Factorial | None:
 def _measure_effects(
     c: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
-    names, delta, lower = [s.name for s in switches], c.metric.delta, c.metric.lower_is_better
+    names, delta, lower = [s.name for s in switches], c.metric.zone, c.metric.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower, failed=failed)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet

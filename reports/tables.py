@@ -62,7 +62,7 @@ def comparison_markdown(c: Comparison) -> str:
 
 def _name_metric(view: Comparison) -> str:
     way = "lower" if view.metric.lower_is_better else "higher"
-    return f"{view.title} ({way} is better, δ {view.scale.delta(view.metric.delta)})"
+    return f"{view.title} ({way} is better, δ {view.scale.delta(view.metric.zone)})"
 
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:

@@ -150,7 +150,7 @@ class _Walk(Generic[Key]):
         return contrast(
             arm,
             baseline,
-            delta=metric.delta,
+            delta=metric.zone,
             lower_is_better=metric.lower_is_better,
             family=len(self.pairs),
             look=Look(self.looks, k),

@@ -51,9 +51,9 @@ class Bound:
     @property
     def outcome(self) -> Outcome:
         """What the two bounds show."""
-        if self.bound < self.metric.delta:
+        if self.bound < self.metric.zone:
             return Outcome.LESS
-        return Outcome.MORE if self.least > self.metric.delta else Outcome.OPEN
+        return Outcome.MORE if self.least > self.metric.zone else Outcome.OPEN
 
     def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
         """After one more look, at which the head and its base have these values by seed."""
@@ -62,7 +62,7 @@ class Bound:
         c = contrast(
             {s: head[s] for s in seeds},
             {s: base[s] for s in seeds},
-            delta=self.metric.delta,
+            delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
             identical=set(seeds) <= set(equal),
