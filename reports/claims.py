@@ -279,7 +279,7 @@ def mixed_machines(c: Comparison) -> str:
 
 
 def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
-    """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
+    """Arms that are better at one level and worse at the other, so that neither may be quoted alone."""
     return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
 
 

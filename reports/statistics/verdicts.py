@@ -103,12 +103,20 @@ class Verdict:
 
     @property
     def open_by_skewness(self) -> bool:
-        """Whether it is open only because skewness makes the interval longer on the side of zero.
+        """Whether it is open only because its skewed pairs make the interval longer on the side of zero.
 
-        The interval is longer than that of t on the side of the long tail, and there it reaches zero.
+        The interval is longer than that of t on the side of the long tail, and there it reaches zero. So it
+        is by chance in samples that are not shown to be skewed, too: of these it is not said.
         """
         i, c = self.interval, self.contrast
-        if self.claims or c.by_signs or c.mean is None or i is None or not i.low <= 0 <= i.high:
+        if (
+            self.claims
+            or c.by_signs
+            or not c.skewed
+            or c.mean is None
+            or i is None
+            or not i.low <= 0 <= i.high
+        ):
             return False
         return abs(c.mean) > min(c.mean - i.low, i.high - c.mean)  # the shorter side is t's
 

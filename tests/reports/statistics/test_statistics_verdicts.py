@@ -96,6 +96,8 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
         v = judged_of([sign * x for x in tail])
         assert v.kind == "open" and abs(v.contrast.mean) > stats.sem(tail) * stats.t.ppf(0.975, 9)
         assert v.open_by_skewness
+    plain = judged_of([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
+    assert plain.kind == "open" and not plain.contrast.skewed and not plain.open_by_skewness
     wide = judged_of([x - 1.0 for x in tail])
     assert wide.kind == "open" and not wide.open_by_skewness
     assert not judged(differing(0.01, 0.05)).open_by_skewness
