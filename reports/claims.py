@@ -17,6 +17,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.statistics.wording import (
     allow_for_stop,
+    count_lost,
     divergence,
     fails_self_check,
     self_check,
@@ -93,7 +94,7 @@ def remark(row: ComparedArm) -> str:
     if not v:
         return self_check(k)
     phrases = [divergence(v)] if k.given_convergence else []
-    phrases += [f"{plural(k.lost, 'pair')} lost"] if k.lost else []
+    phrases += [count_lost(k)] if k.lost else []
     if v.blocked_reason:
         phrases.append(f"open: {v.blocked_reason}")
     elif not v.decided:
@@ -117,6 +118,8 @@ def open_because(row: ComparedArm) -> str:
         return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
     if v.open_by_skewness:
         return "the pairs are skewed"
+    if k.fails_unequally:
+        return "one side failed more often, so that the two are not the same"
     shown = f"neither a difference nor equality within ±δ is shown at {plural(k.pairs, row.noun)}"
     return f"{shown}, where the first metric was decided" if v.decided else shown
 

@@ -47,6 +47,8 @@ class Contrast:
 
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]  # seeds that only one side has
+    arm_lacks: int  # seeds that the baseline alone has
+    baseline_lacks: int  # seeds that the arm alone has
     lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
     delta: float
@@ -130,6 +132,11 @@ class Contrast:
     def divergence_differs(self) -> bool:
         """Whether the pairs that ended tell, by the plain p, that the sides diverge unequally often."""
         return self._divergence_p(0) <= ALPHA
+
+    @property
+    def fails_unequally(self) -> bool:
+        """Whether lost pairs tell, by the plain p of McNemar's test, that one side failed more often."""
+        return self.lost > 0 and _mcnemar(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
 
     @property
     def divergence_test(self) -> str:
@@ -225,8 +232,7 @@ class Contrast:
 
     def _divergence_p(self, lost: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
-        fewer = min(fewer + lost, more)
-        return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
+        return _mcnemar(min(fewer + lost, more), more)
 
     def _only_one_diverged(self) -> tuple[int, int]:
         return self.arm_diverged - self.both_diverged, self.baseline_diverged - self.both_diverged
@@ -240,6 +246,8 @@ class Contrast:
             losses=self.wins,
             arm_diverged=self.baseline_diverged,
             baseline_diverged=self.arm_diverged,
+            arm_lacks=self.baseline_lacks,
+            baseline_lacks=self.arm_lacks,
             arm_mean=self.baseline_mean,
             baseline_mean=self.arm_mean,
             mean=None if self.mean is None else -self.mean,
@@ -307,6 +315,8 @@ def contrast(
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
+        arm_lacks=len(theirs.keys() - ours.keys()),
+        baseline_lacks=len(ours.keys() - theirs.keys()),
         lost=lost,
         delta=delta,
         family=family,
@@ -322,6 +332,11 @@ def contrast(
         highest=highest_of(converged([*a, *b]), highest),
         **_describe_pairs(seeds, a, b),
     )
+
+
+def _mcnemar(fewer: int, more: int) -> float:
+    """The exact two-sided p of so many pairs in which one side alone did it, and the other alone."""
+    return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
 
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text
     said = {x.row.arm.name: x.text for x in claims(c)}
     assert said["strong"].endswith("better on 10 of 10 seeds, decided at 10 of 40 seeds")
     assert said["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
-    assert said["lost"].endswith("5 pairs lost; open: seed 0 failed, seed 1 failed and 3 more")
+    assert said["lost"].endswith(
+        "5 pairs lost (the arm's 5, its baseline's 0); open: seed 0 failed, seed 1 failed and 3 more"
+    )
     assert "open after 15 of 40 seeds" in text and "open: seed 0 failed, seed 1 failed and 3 more" in text
 
 
