@@ -142,3 +142,21 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     row = found.rows[1]
     assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.copied
+
+
+@pytest.mark.parametrize(
+    ("distance", "noise", "copied"), [(1e-4, 3e-5, True), (0.0, 3e-5, False), (0.1, 3e-5, False)]
+)
+def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_more(distance, noise, copied):
+    """Unless two trials of one seed differ as two seeds do: then each trial is a draw of its own."""
+    rng = np.random.default_rng(7)
+    stuck = arm("stuck", 0.4, settings={"clip": 1.0})
+    losses = dict(enumerate(1.7 + noise * rng.standard_normal(10)))
+    noisy = {
+        s: replace(r, metrics={**r.metrics, "valid_loss": losses[s]}, fingerprints={"numbers": f"{s}"})
+        for s, r in stuck.results.items()
+    }
+    varied = {"valid_loss": distance} if distance else {}
+    design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
+    row = compare(design).rows[1]
+    assert row.copied is copied and (row.verdict.kind == "open") is copied
