@@ -232,7 +232,11 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
     phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
-    return tuple(filter(None, (*phrases, one_run(c), *skewness(c), without_turns(c), mixed_machines(c))))
+    return tuple(
+        filter(
+            None, (*phrases, one_run(c), *c.design.doubts, *skewness(c), without_turns(c), mixed_machines(c))
+        )
+    )
 
 
 def one_run(c: Comparison) -> str:

@@ -126,7 +126,7 @@ def notes(c: Comparison) -> list[str]:
     unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.rows}
     lost = any(row.failed or unpaired[row.arm.name] for row in c.rows)
     sentences.append(LOSSES if lost else "")
-    sentences += [f"WARNING: {sentence}." for sentence in skewness(c)]
+    sentences += [f"WARNING: {sentence}." for sentence in (*c.design.doubts, *skewness(c))]
     for name, alone in unpaired.items():
         if alone:
             labels = listed_up_to(alone, LISTED)
