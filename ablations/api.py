@@ -230,7 +230,7 @@ def compare(
     on results; it is corrected for nothing, and exploratory. `better`, "higher" or "lower", is needed for a
     metric that the study does not declare and whose name is not known.
     Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
-    arms share no seed.
+    arms share no seed or their first look has not ended.
     """
     require(
         isinstance(delta, Real) and 0 <= delta < math.inf,
@@ -260,7 +260,12 @@ def compare(
     by = replace(by, delta=delta or by.delta)
     against = against or base
     alone = found.judge_undeclared({arm: (row, rows[against])}, by)
-    require(alone, f"arms {arm!r} and {against!r}: no seed has a result of both")
+    require(
+        alone,
+        "the seeds of the first look have not all ended, or none has a result of both",
+        place=f"arms {arm!r} and {against!r}",
+        cure=f"`unrolled run {found.design.study}` trains what is left of it",
+    )
     return Compared(
         arm=arm,
         against=against,

@@ -64,7 +64,7 @@ class Metric:
     """
 
     name: str
-    delta: float  # in the metric's unit
+    delta: float  # in the metric's unit; of a ratio in per cent
     better: str = ""  # higher | lower; "" is that of KNOWN
     ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `judged`
     kind: str = ""  # quality | time | speed | memory; "" is that of `kind_of`
@@ -92,14 +92,26 @@ class Metric:
         return 100 * math.log(value) if value > 0 else math.nan
 
     @property
+    def zone(self) -> float:
+        """δ as differences of `judged` have it: they count as none from −zone to zone.
+
+        A δ of 25 % is 100 ln 1.25, which is a ratio from 1/1.25 to 1.25.
+        """
+        return 100 * math.log1p(self.delta / 100) if self.ratio else self.delta
+
+    @property
     def is_quality(self) -> bool:
         """Whether it is what a trial computes, and neither a time, a speed nor memory."""
         return self.kind == "quality"
 
     @property
     def highest(self) -> float:
-        """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other."""
-        return 1.0 if SHARES & {*_known_names(self.name)} and not self.ratio else math.inf
+        """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other.
+
+        A δ of 1 or more shows that a share is in per cent.
+        """
+        share = SHARES & {*_known_names(self.name)} and not self.ratio and self.delta < 1
+        return 1.0 if share else math.inf
 
     @property
     def lower_is_better(self) -> bool:

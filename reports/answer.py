@@ -237,7 +237,7 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         lines.append(equals.format(x.name, base, c.title, everywhere, x.remarks))
     small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
-        least = c.scale.within(c.metric.delta)
+        least = c.scale.within(c.metric.zone)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
     if undecided := [x for x in findings if not x.verdict.claims and x not in equal]:

@@ -17,6 +17,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.statistics.wording import (
     allow_for_stop,
+    count_lost,
     divergence,
     fails_self_check,
     self_check,
@@ -93,7 +94,7 @@ def remark(row: ComparedArm) -> str:
     if not v:
         return self_check(k)
     phrases = [divergence(v)] if k.given_convergence else []
-    phrases += [f"{plural(k.lost, 'pair')} lost"] if k.lost else []
+    phrases += [count_lost(k)] if k.lost else []
     if v.blocked_reason:
         phrases.append(f"open: {v.blocked_reason}")
     elif not v.decided:
@@ -117,6 +118,8 @@ def open_because(row: ComparedArm) -> str:
         return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
     if v.open_by_skewness:
         return "the pairs are skewed"
+    if k.fails_unequally:
+        return "one side failed more often, so that the two are not the same"
     shown = f"neither a difference nor equality within ±δ is shown at {plural(k.pairs, row.noun)}"
     return f"{shown}, where the first metric was decided" if v.decided else shown
 
@@ -181,7 +184,7 @@ def magnitude(v: Verdict) -> float:
 def largest(c: Comparison) -> float:
     """The largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
     shown = [x.verdict for x in claims(c) if x.verdict.direction is not Direction.NONE]
-    return max((magnitude(v) / c.metric.delta for v in shown), default=0.0)
+    return max((magnitude(v) / c.metric.zone for v in shown), default=0.0)
 
 
 def tally(c: Comparison) -> str:
@@ -229,7 +232,11 @@ def warnings(c: Comparison) -> tuple[str, ...]:
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
     phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
-    return tuple(filter(None, (*phrases, one_run(c), *skewness(c), without_turns(c), mixed_machines(c))))
+    return tuple(
+        filter(
+            None, (*phrases, one_run(c), *c.design.doubts, *skewness(c), without_turns(c), mixed_machines(c))
+        )
+    )
 
 
 def one_run(c: Comparison) -> str:
@@ -279,15 +286,15 @@ def mixed_machines(c: Comparison) -> str:
 
 
 def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
-    """Arms whose verdict changes with tuning, so that neither verdict may be quoted alone."""
+    """Arms that are better at one level and worse at the other, so that neither may be quoted alone."""
     return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
 
 
 _CAVEATS_OF_LOOKS = (
     "Pairs of seeds are not exactly normal. With smoothed differences of the shipped study toggles, looks at "
     "10 to 40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 "
-    "by loss, where .05 is meant. With exponential differences one contrast errs in .06 of studies, and some "
-    "one of fifteen in .13.",
+    "by loss, where .05 is meant. With exponential differences and the default looks one contrast errs in "
+    ".06 of studies, and some one of fifteen in .13; looks from five seeds on err more often.",
     "A rare collapse can be missed: what none of n seeds showed may still happen in up to 3/n of them.",
 )
 
@@ -304,8 +311,11 @@ def not_deterministic(c: Comparison) -> str:
 
 
 def zone(c: Comparison) -> str:
-    """±δ with its unit."""
-    return f"±{c.scale.within(c.metric.delta)}"
+    """±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
+    zone = c.metric.zone
+    if c.metric.ratio:
+        return f"{number(c.scale.read_difference(-zone), 1)} to +{c.scale.within(zone)}"
+    return f"±{c.scale.within(zone)}"
 
 
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:

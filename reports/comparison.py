@@ -6,7 +6,7 @@ from elsewhere has no looks: all of its rows count.
 """
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from unrolled.reports.arms import (
 )
 from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.elsewhere import FIRST_LOOK
+from unrolled.reports.elsewhere import FIRST_LOOK, ROWS
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.scale import Scale
@@ -179,14 +179,18 @@ class Comparison:
         """The seeds that count for all of these arms, failures included."""
         return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
 
+    def has_first_look(self, rows: Iterable[ComparedArm]) -> bool:
+        """Whether the trials of the first look have ended, in whatever way, for all of these arms."""
+        return all(set(self.design.first_look) <= {*row.seeds} for row in rows)
+
     def judge_undeclared(
         self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
     ) -> dict[Name, Verdict]:
         """The verdicts on pairs of arms that the study does not compare, corrected together.
 
         They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
-        and does not depend on results. Those that failed on a side are lost. A pair without such seeds has
-        no verdict.
+        and does not depend on results. Those that failed on a side are lost. A pair of which these seeds have
+        not all ended has no verdict: it would be looked at while they come in.
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
@@ -194,13 +198,13 @@ class Comparison:
         values = drop_copies(values, find_copies(statuses(self.table, self.design), values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
-            seeds = [seed for seed in self.common_seeds(pair) if seed in self.design.first_look]
+            seeds = self.design.first_look if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][row.arm.name], seeds) for row in pair)
             paired = arm.keys() & base.keys()
             contrasts[name] = contrast(
                 arm,
                 base,
-                delta=metric.delta,
+                delta=metric.zone,
                 lower_is_better=metric.lower_is_better,
                 family=len(pairs),
                 lost=len(set(seeds) - paired),
@@ -264,7 +268,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     ended = statuses(table, design)
     values = {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
-    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design)
+    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, _count_rows(table))
     copies = find_copies(ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
@@ -284,6 +288,15 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
             Comparison(table=table, design=design, metric=metric, rows=tuple(rows), looks_taken=taken)
         )
     return replace(views[0], others=tuple(views[1:]), gate=decisions.gate)
+
+
+def _count_rows(table: pd.DataFrame) -> dict[str, dict[Any, int]]:
+    """By arm and pair, the rows of which each value is the mean; {} where it is of one alone."""
+    rows: dict[str, dict[Any, int]] = {}
+    if ROWS in table and table[ROWS].max() > 1:
+        for arm, pair, number in zip(table.arm, table.seed, table[ROWS], strict=True):
+            rows.setdefault(arm, {})[pair] = number
+    return rows
 
 
 def _seeds_that_count(
@@ -344,7 +357,7 @@ def _with_verdict(
     name = row.arm.name
     if is_self_check(row.arm):
         sides, lower = (row.summary.values, baseline.summary.values), metric.lower_is_better
-        return _over_pairs(row, contrast(*sides, delta=metric.delta, lower_is_better=lower), metric)
+        return _over_pairs(row, contrast(*sides, delta=metric.zone, lower_is_better=lower), metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)

@@ -25,6 +25,7 @@ from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Sides = Mapping[str, Side]
+Rows = Mapping[str, Mapping[Any, int]]  # by arm and pair
 
 
 def decide_looks(design: Design) -> Decisions[str]:
@@ -44,16 +45,18 @@ def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
 
 
 def decide_contrasts(
-    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design
+    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, rows: Rows | None = None
 ) -> Decisions[str]:
     """The verdicts on these arms, each against the arm that it names, by every metric.
 
-    An arm that ignores its seed is one run: its other seeds are lost.
+    An arm that ignores its seed is one run: its other seeds are lost. `rows` has by arm and pair the number
+    of rows that a value is the mean of, where that is more than one of some: an arm that has fewer in a pair
+    than the one that it is compared with lost it, as the rows that it lacks may be its worst.
     """
     copies = find_copies(ended, values, design)
     values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design, copies)
+        return _at_once(contrasts, ended, values, design, copies, rows or {})
     arms = {arm.name: arm for arm in design.arms}
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
@@ -158,7 +161,12 @@ def _look_by_look(
 
 
 def _at_once(
-    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
+    contrasts: Sequence[str],
+    ended: Statuses,
+    values: Values,
+    design: Design,
+    copies: Mapping[str, Any],
+    rows: Rows,
 ) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
@@ -166,8 +174,8 @@ def _at_once(
     equal = {name: equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts}
     for metric in design.metrics:
         by_arm = values[metric.name]
-        sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
-        lost = {name: _count_lost(name, ended, by_arm, design) for name in contrasts}
+        sides = {name: _select_whole(name, by_arm, design, rows) for name in contrasts}
+        lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
         of_survivors = judge_sides(sides, metric, design, equal=equal)
         judged = judge_sides(sides, metric, design, lost, equal) if any(lost.values()) else of_survivors
         for name, v in judged.items():
@@ -178,13 +186,24 @@ def _at_once(
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
-def _count_lost(name: str, ended: Statuses, by_arm: Sides, design: Design) -> int:
+def _select_whole(name: str, by_arm: Sides, design: Design, rows: Rows) -> tuple[Side, Side]:
+    """The values of both sides of a contrast, of each without the pairs in which it has fewer rows."""
+    base = design.bases[name]
+    if not rows or any(arm.seedless for arm in design.arms if arm.name in (name, base)):
+        return by_arm[name], by_arm[base]
+    arm, baseline = (
+        {seed: x for seed, x in by_arm[side].items() if rows[side][seed] >= rows[other].get(seed, 0)}
+        for side, other in ((name, base), (base, name))
+    )
+    return arm, baseline
+
+
+def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: Design) -> int:
     """The pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
-    sides = name, design.bases[name]
+    arm, base = ended[name].keys(), ended[design.bases[name]].keys()
     if not design.pair:
-        return sum(len(ended[side].keys() - by_arm[side].keys()) for side in sides)
-    whole = by_arm[sides[0]].keys() & by_arm[sides[1]].keys()
-    return len((ended[sides[0]].keys() | ended[sides[1]].keys()) - whole)
+        return len(arm - sides[0].keys()) + len(base - sides[1].keys())
+    return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
 
 def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int) -> str:
@@ -206,14 +225,16 @@ def judge_sides(
 
     `lost` counts the pairs without a number, and `equal` has the seeds on which both sides computed the same.
     """
-    known: dict[str, Any] = {"delta": metric.delta, "lower_is_better": metric.lower_is_better}
+    known: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
     known |= {"highest": metric.highest, "family": len(sides)}
+    seedless = {arm.name for arm in design.arms if arm.seedless}
 
     def compare(name: str, arm: Side, base: Side) -> Contrast:
         identical = arm.keys() & base.keys() <= set((equal or {}).get(name, ()))
         options = {**known, "lost": (lost or {}).get(name, 0), "identical": identical}
         if not design.pair:
-            return welch([*arm.values()], [*base.values()], **options)
+            declared = bool(seedless & {name, design.bases.get(name, "")})
+            return welch([*arm.values()], [*base.values()], seedless=declared, **options)
         if design.test_share:
             return compare_folds(arm, base, test_share=design.test_share, **options)
         return contrast(arm, base, **options)

@@ -90,6 +90,7 @@ class Design:
     nondeterminism: Mapping[str, float] = field(
         default_factory=dict
     )  # distance of two equal trials, by metric
+    doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
     presentation: Presentation = PLAIN
 

@@ -13,6 +13,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.table_doubts import find_doubts
 
 LONGEST_NAME = 200
 
@@ -98,8 +99,10 @@ def averaged(table: pd.DataFrame, pair: str) -> str:
     if most == 1:
         return ""
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    unequal = f" A {pair} of which an arm has fewer rows than its baseline, or more, is lost."
     return (
         f"A value is the mean of {number} rows of one arm and {pair}, which share it and are not independent."
+        f"{unequal if fewest < most else ''}"
     )
 
 
@@ -131,6 +134,8 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     base = levels[baseline].items()
     changes = {name: {str(c): x for c, x in own.items() - base} for name, own in levels.items()}
     others = plural(len(order) - 1, "arm")
+    pair = () if columns.test_share else columns.pair
+    metrics = [metric.name for metric in columns.metrics]
     return Design(
         study=page,
         question=f"{source}: {others} against {baseline}, {plural(len(frame), 'row')}",
@@ -141,6 +146,7 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
         ),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
+        doubts=(*find_doubts(frame, table, pair, metrics, named_baseline=bool(columns.baseline)),),
     )
 
 

@@ -62,7 +62,10 @@ class Part:
 
 
 def factorial(c: Comparison) -> Factorial | None:
-    """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing."""
+    """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing.
+
+    Its effects are judged once the first look has ended, as contrasts are that the study does not declare.
+    """
     cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
     for row in c.same_task_rows:
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
@@ -73,6 +76,8 @@ def factorial(c: Comparison) -> Factorial | None:
     for corner in corners:
         moved = {part: row for part, row in cells.items() if part <= corner}
         if len(moved) == 2 ** len(corner):
+            if not c.has_first_look(moved.values()):
+                return None
             moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
             switches = {move: _switch(c, *move) for move in moves}
             seeds = c.design.first_look
@@ -88,7 +93,7 @@ def factorial(c: Comparison) -> Factorial | None:
 def _measure_effects(
     c: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
-    names, delta, lower = [s.name for s in switches], c.metric.delta, c.metric.lower_is_better
+    names, delta, lower = [s.name for s in switches], c.metric.zone, c.metric.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower, failed=failed)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet

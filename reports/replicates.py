@@ -1,12 +1,15 @@
 """What equal numbers tell: which arms computed the same, and which arm is one run, copied for every seed."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from unrolled.reports.arms import Side, Statuses, Values
+from unrolled.reports.arms import Side, Statuses, Values, select_seeds
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
+
+NOISE = 4
+"""The distances of two equal trials, of which one is measured, that a third one may be away."""
 
 
 def equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -50,18 +53,47 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     """The arms that ignore their seed, each with the seed of its one run.
 
     All that is judged, clocks apart, has one value on all seeds of the first look, five or more, or of the
-    table, and so have the fingerprints. An arm that is declared to be `seedless` is none.
+    table, and so have the fingerprints. Of a program that is not deterministic one value is a range of at
+    most `NOISE` distances of two equal trials, where another arm's range is as many times as wide: where two
+    trials of one seed differ as two seeds do, no range tells. An arm that is declared to be `seedless` is
+    none.
     """
     copies = {}
+    of_arms = {arm.name: _first_values(arm, ended, values, design) for arm in design.arms}
+    noise = _measure_noise(of_arms.values(), design)
     for arm in design.arms:
-        seeds = [seed for seed in ended[arm.name] if seed in _first_seeds(design, ended[arm.name])]
-        numbers = [values[m.name][arm.name] for m in design.metrics if m.is_quality]
+        numbers = of_arms[arm.name]
+        seeds = [seed for by_seed in numbers.values() for seed in by_seed]
         fingerprints = {tuple(sorted(_fingerprints(arm, seed).items())) for seed in seeds}
-        if arm.seedless or not numbers or len(fingerprints) > 1:
+        if arm.seedless or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
             continue
-        if all(_is_one_value([side[seed] for seed in seeds if seed in side]) for side in numbers):
-            copies[arm.name] = next(seed for seed in seeds if seed in numbers[0])
+        if all(_is_one_value([*by_seed.values()], noise[name]) for name, by_seed in numbers.items()):
+            copies[arm.name] = seeds[0]
     return copies
+
+
+def _first_values(
+    arm: MeasuredArm, ended: Statuses, values: Values, design: Design
+) -> dict[str, dict[Any, float]]:
+    """The values of an arm by quality and seed, of the seeds of the first look."""
+    seeds = [seed for seed in ended[arm.name] if seed in _first_seeds(design, ended[arm.name])]
+    qualities = [metric.name for metric in design.metrics if metric.is_quality]
+    return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
+
+
+def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[str, float]:
+    """By quality, the range that equal trials may have; 0 where they are equal or no range tells."""
+    noise = {}
+    for metric in design.metrics:
+        ranges = [_range([*by_metric.get(metric.name, {}).values()]) for by_metric in arms]
+        widest = max(filter(math.isfinite, ranges), default=0.0)
+        bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
+        noise[metric.name] = bound if widest > NOISE * bound else 0.0
+    return noise
+
+
+def _range(numbers: Sequence[float]) -> float:
+    return max(numbers) - min(numbers) if numbers and all(map(math.isfinite, numbers)) else math.nan
 
 
 def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
@@ -86,5 +118,5 @@ def _first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
     return seeds if set(seeds) <= ended.keys() else ()
 
 
-def _is_one_value(numbers: Sequence[float]) -> bool:
-    return len(numbers) >= FEWEST_SEEDS and len({*numbers}) == 1 and math.isfinite(numbers[0])
+def _is_one_value(numbers: Sequence[float], noise: float) -> bool:
+    return len(numbers) >= FEWEST_SEEDS and _range(numbers) <= noise

@@ -104,12 +104,12 @@ class Scale:
         return f"{ends.percent} CI [{low}, {high}]"
 
     def within(self, delta: float) -> str:
-        """δ with its unit: 2 points."""
-        return f"{delta if self.log else self.factor * delta:g} {self.difference}".rstrip()
+        """δ, as differences are judged, with its unit: 2 points."""
+        return f"{self.show_difference(delta):g} {self.difference}".rstrip()
 
     def delta(self, delta: float) -> str:
-        """δ as tables measure it, with its unit: 0.02, 0.05 nats, 5 %."""
-        return f"{delta:g} {self.difference if self.log else self.unit}".rstrip()
+        """The same as tables measure it: 0.02, 0.05 nats, 5 %."""
+        return f"{self.read_difference(delta):g} {self.difference if self.log else self.unit}".rstrip()
 
     def cell(self, x: float | None) -> str:
         """A level in a table."""

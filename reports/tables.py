@@ -62,7 +62,7 @@ def comparison_markdown(c: Comparison) -> str:
 
 def _name_metric(view: Comparison) -> str:
     way = "lower" if view.metric.lower_is_better else "higher"
-    return f"{view.title} ({way} is better, δ {view.scale.delta(view.metric.delta)})"
+    return f"{view.title} ({way} is better, δ {view.scale.delta(view.metric.zone)})"
 
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -126,7 +126,7 @@ def notes(c: Comparison) -> list[str]:
     unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.rows}
     lost = any(row.failed or unpaired[row.arm.name] for row in c.rows)
     sentences.append(LOSSES if lost else "")
-    sentences += [f"WARNING: {sentence}." for sentence in skewness(c)]
+    sentences += [f"WARNING: {sentence}." for sentence in (*c.design.doubts, *skewness(c))]
     for name, alone in unpaired.items():
         if alone:
             labels = listed_up_to(alone, LISTED)
@@ -162,8 +162,8 @@ DIVERGED = (
     "better (sign test) has to agree with the means."
 )
 DIVERGED_DEPENDENT = (
-    "Means leave out the rows that diverged. Without independent pairs an arm is open where it or its "
-    "baseline has any."
+    "Means leave out the rows that diverged. Without independent pairs no difference and no equality is "
+    "claimed where an arm or its baseline has any; without any pairs how often they diverge is compared."
 )
 FIRST_SEEDS = (
     "The rows are trials of a study, which gets seeds until it is decided: only those of its first look are "

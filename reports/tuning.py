@@ -29,16 +29,22 @@ class OwnBest:
 
     @property
     def flips(self) -> bool:
-        """Whether tuning changes the verdict: then neither of the two may be quoted alone."""
-        return len({v.effect for v in self.verdicts}) > 1
+        """Whether the arm is better at one of the two and worse at the other: neither may be quoted alone.
+
+        Two words that merely differ show no change: where tuning changes nothing they do in .38 of contrasts
+        of a difference of δ.
+        """
+        return {v.kind for v in self.verdicts} == {"better", "worse"}
 
     @property
     def sentence(self) -> str:
-        """A sentence on whether tuning changes the verdict; "" where nothing is judged."""
+        """A sentence on both verdicts, and whether the second is another one; "" where nothing is judged."""
         if not self.verdicts:
             return ""
         shared, own = (v.text for v in self.verdicts)
         change = "The verdict flips: " if self.flips else ""
+        if len({v.claims for v in self.verdicts}) > 1:
+            change = "Decided at one level only: "
         return (
             f"{change}“{shared}” at the shared {words(self.search.setting)}, “{own}” at each arm's own best."
         )

@@ -75,11 +75,11 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     refused = seeds = 0.0
     for metric in study.metrics:
         for arm in study.contrasts:
-            sd = spreads.get((arm, metric.name), SPREAD * metric.delta)
+            sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
             source = "measured" if (arm, metric.name) in spreads else f"taken as {SPREAD:g} δ"
             same, worse = (
-                expected_gate(looks, sd=sd, delta=metric.delta, effect=effect)
-                for effect in (0.0, metric.delta)
+                expected_gate(looks, sd=sd, delta=metric.zone, effect=effect)
+                for effect in (0.0, metric.zone)
             )
             refused += 1 - same.passes
             seeds = max(seeds, same.pairs)

@@ -146,7 +146,7 @@ def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "l
 
 def _spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
     """The SD of the pairs' differences of an arm's contrast, in δ: measured, or taken."""
-    return spreads[arm] / study.metrics[0].delta if arm in spreads else SPREAD
+    return spreads[arm] / study.metrics[0].zone if arm in spreads else SPREAD
 
 
 def _expected_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str, float]:
@@ -178,7 +178,7 @@ def _rows(
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))
         if arm.name in chances[0]:
-            cells = [f"{_spread(study, spreads, arm.name) * study.metrics[0].delta:.2g}"]
+            cells = [f"{_spread(study, spreads, arm.name) * study.metrics[0].zone:.2g}"]
             expectations = [by_arm[arm.name] for by_arm in chances]
             cells += [f"{x.seeds:.0f} ({100 * x.right:.0f} %)" for x in expectations]
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"

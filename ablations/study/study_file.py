@@ -152,7 +152,7 @@ class MetricTable(Table):
 GPU, `gpu_memory_peak`"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
-which is meant for times"""
+from 1/1.05 to 1.05, which is meant for times"""
     kind: Kind | None = None
     """`"time"`, `"speed"` or `"memory"` of a metric that differs from run to run, as the cost of training \
 does: trials are then trained one at a time; by default `"quality"`, but for what Unrolled measures itself"""

@@ -134,7 +134,7 @@ def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     means = {row.index: m for row in drawn if (m := row.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
-    delta, (q1, q3) = c.metric.delta, np.quantile(list(means.values()), (0.25, 0.75))
+    delta, (q1, q3) = c.metric.zone, np.quantile(list(means.values()), (0.25, 0.75))
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
     near = [row for row in drawn if row.index in means and inner.holds(means[row.index])]
@@ -160,7 +160,7 @@ def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Se
         level = scale.change(origin, k.arm_mean)
     dots = dict(islice(s.values.items(), _MOST_DOTS))
     drawn = [
-        *_zone(axis, origin, view.metric.delta),
+        *_zone(axis, origin, view.metric.zone),
         *_seeds(axis, dots, scale.at, row.noun),
         *marks,
         *_estimate(axis, mean, bar, kind, scale.at),
@@ -255,7 +255,7 @@ def _estimate(
 
 def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Ticks, and a strip for each effect of the factorial: its differences, seed by seed."""
-    delta = c.metric.delta
+    delta = c.metric.zone
     every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
     low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))

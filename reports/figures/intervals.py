@@ -25,8 +25,8 @@ def intervals(c: Comparison) -> Markup:
 def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
     height = ROW * len(rows)
     figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
-    show, zone = c.scale.show_difference, c.metric.delta if c.scale.log else c.scale.factor * c.metric.delta
-    ax.axvspan(-zone, zone, color=COLOURS["band"], lw=0)
+    show, zone = c.scale.show_difference, c.metric.zone
+    ax.axvspan(show(-zone), show(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, row in enumerate(rows):
         if ends := row.interval:

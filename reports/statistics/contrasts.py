@@ -47,6 +47,8 @@ class Contrast:
 
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]  # seeds that only one side has
+    arm_lacks: int  # seeds that the baseline alone has
+    baseline_lacks: int  # seeds that the arm alone has
     lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
     delta: float
@@ -124,12 +126,22 @@ class Contrast:
 
         In a lost pair the side that diverges less often may have been the one that did.
         """
-        return self._mcnemar(self.lost)
+        return self._divergence_p(self.lost)
 
     @property
     def divergence_differs(self) -> bool:
         """Whether the pairs that ended tell, by the plain p, that the sides diverge unequally often."""
-        return self._mcnemar(0) <= ALPHA
+        return self._divergence_p(0) <= ALPHA
+
+    @property
+    def fails_unequally(self) -> bool:
+        """Whether lost pairs tell, by the plain p of McNemar's test, that one side failed more often."""
+        return self.lost > 0 and _mcnemar(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
+
+    @property
+    def divergence_test(self) -> str:
+        """The name of the test of how often both sides diverge."""
+        return "McNemar"
 
     @property
     def diverges_more(self) -> int:
@@ -218,10 +230,9 @@ class Contrast:
         arm, baseline = self._only_one_diverged()
         return [worst] * arm + [-worst] * baseline + [0.0] * self.both_diverged
 
-    def _mcnemar(self, lost: int) -> float:
+    def _divergence_p(self, lost: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
-        fewer = min(fewer + lost, more)
-        return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
+        return _mcnemar(min(fewer + lost, more), more)
 
     def _only_one_diverged(self) -> tuple[int, int]:
         return self.arm_diverged - self.both_diverged, self.baseline_diverged - self.both_diverged
@@ -235,6 +246,8 @@ class Contrast:
             losses=self.wins,
             arm_diverged=self.baseline_diverged,
             baseline_diverged=self.arm_diverged,
+            arm_lacks=self.baseline_lacks,
+            baseline_lacks=self.arm_lacks,
             arm_mean=self.baseline_mean,
             baseline_mean=self.arm_mean,
             mean=None if self.mean is None else -self.mean,
@@ -287,8 +300,9 @@ def contrast(
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
-    both arms computed the same. `highest` is that of a metric from 0 on: values beyond it show that it has
-    another unit. Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
+    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`.
+
+    Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
@@ -298,11 +312,11 @@ def contrast(
     counts = int((a < b).sum()), int((a > b).sum())
     wins, losses = counts if lower_is_better else counts[::-1]
     tied = bool(a.size and not lost and np.isfinite(a).all() and (a == b).all())
-    finite = converged([*a, *b])
-    within = bool(((finite >= 0) & (finite <= highest)).all())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
+        arm_lacks=len(theirs.keys() - ours.keys()),
+        baseline_lacks=len(ours.keys() - theirs.keys()),
         lost=lost,
         delta=delta,
         family=family,
@@ -315,9 +329,14 @@ def contrast(
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         tied=tied,
         identical=tied and identical,
-        highest=highest if within else math.inf,
+        highest=highest_of(converged([*a, *b]), highest),
         **_describe_pairs(seeds, a, b),
     )
+
+
+def _mcnemar(fewer: int, more: int) -> float:
+    """The exact two-sided p of so many pairs in which one side alone did it, and the other alone."""
+    return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
 
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any]:
@@ -347,6 +366,14 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
         if math.isnan(value):
             raise ValueError(f"seed {seed} is NaN: a diverged seed counts as infinite, it is never dropped")
     return {s: float(values[s]) if math.isfinite(values[s]) else worst for s in sorted(values)}
+
+
+def highest_of(values: Floats, highest: float) -> float:
+    """The highest value that a metric from 0 on can have: `highest`, where its values show that unit.
+
+    Infinite where one is beyond it, and where all are 0, which they would be in per cent as well.
+    """
+    return highest if ((values >= 0) & (values <= highest)).all() and (values > 0).any() else math.inf
 
 
 def converged(values: Iterable[float]) -> Floats:

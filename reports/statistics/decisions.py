@@ -48,6 +48,11 @@ class _Track:
     equivalence: float = math.inf
     divergence: float = math.inf
 
+    @property
+    def looked(self) -> bool:
+        """Whether it was evaluated at a look."""
+        return self.difference < math.inf
+
     def then(self, c: Contrast) -> "_Track":
         """After one more look."""
         weight = c.look.weight
@@ -149,7 +154,7 @@ class _Walk(Generic[Key]):
         return contrast(
             arm,
             baseline,
-            delta=metric.delta,
+            delta=metric.zone,
             lower_is_better=metric.lower_is_better,
             family=len(self.pairs),
             look=Look(self.looks, k),
@@ -238,7 +243,14 @@ def _describe_seeds(number: int | None, v: Verdict) -> str:
 
 
 def _judge(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
-    """A verdict for every contrast by one metric; three families: difference, equivalence, divergence."""
+    """A verdict for every contrast by one metric; three families: difference, equivalence, divergence.
+
+    Before its first look a contrast has no interval, which would tell what the look is to tell.
+    """
     families = zip(*(track.ps for track in tracks.values()), strict=True) if tracks else ()
     adjusted = zip(*(adjust(ps) for ps in families), strict=True)
-    return {name: verdict(t.contrast, *ps) for (name, t), ps in zip(tracks.items(), adjusted, strict=True)}
+    judged = {}
+    for (name, track), ps in zip(tracks.items(), adjusted, strict=True):
+        v = verdict(track.contrast, *ps)
+        judged[name] = v if track.looked else replace(v, interval=None)
+    return judged

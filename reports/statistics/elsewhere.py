@@ -1,11 +1,13 @@
 """Contrasts of tables from elsewhere whose pairs are not independent seeds: none at all, or folds.
 
 Without pairs there are two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
-five skewed values against fifty have another law of t than Welch's. Against a constant the test is that of
-one sample. Folds, or random splits, of one data set share most of their
-training rows, so that their differences are not independent: the variance of the mean of k folds is taken as
-(1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio, "Inference for the Generalization Error", Machine
-Learning 52 (2003).
+five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
+corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread;
+against one that is declared a constant the test is that of one sample.
+
+Folds, or random splits, of one data set share most of their training rows, so that their differences are not
+independent: the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and
+Y. Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math
@@ -17,16 +19,22 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast, contrast, highest_of
 from unrolled.reports.statistics.estimators import (
     Floats,
     Moments,
+    correct_skew,
     mean_interval,
     mean_tails,
     moments,
+    restore_skew,
     skewness_ratio,
+    ties_end,
+    ties_p,
 )
+from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.permutation import MOST, Permutations
+from unrolled.reports.statistics.power import ALPHA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +54,11 @@ class _ByError(Contrast):
         return False
 
     @property
+    def divergence_test(self) -> str:
+        """None."""
+        return ""
+
+    @property
     def _has_test(self) -> bool:
         return not self.given_convergence and not self.lost and self.error > 0
 
@@ -54,6 +67,9 @@ class _ByError(Contrast):
             return 1.0, 1.0
         t = (self.mean - mu) / self.error
         return float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
+
+    def _divergence_p(self, lost: int) -> float:
+        return 1.0
 
     def _ties_p(self, mu: float) -> float:
         return 1.0
@@ -77,27 +93,91 @@ class Unpaired(_ByError):
 
     sizes: tuple[int, int]
     samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # the finite values of both sides
+    seedless: bool  # whether a side is declared to be a constant
+
+    @property
+    def equivalence_p(self) -> float:
+        """The p that the difference lies within ±δ; values of a side that all are equal show what ties do."""
+        return max(super().equivalence_p, self._constant_p(self.delta))
+
+    def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
+        """As of pairs; that of sameness also covers what the equal values of a side leave open."""
+        ends = super().interval(alpha, sides)
+        size = self._constant.size
+        if ends is None or not size or sides == 2:
+            return ends
+        end = ties_end(size, abs(self.mean or 0.0), alpha, self.highest)
+        return Interval(min(ends.low, -end), max(ends.high, end), ends.level)
+
+    @property
+    def divergence_test(self) -> str:
+        """Fisher's exact test of both rates."""
+        return "Fisher"
+
+    @property
+    def diverges_more(self) -> int:
+        """The sign of the difference of both rates."""
+        arm, baseline = self.arm_diverged * self.sizes[1], self.baseline_diverged * self.sizes[0]
+        return (arm > baseline) - (arm < baseline)
+
+    @property
+    def by_median(self) -> bool:
+        """Always false: there are no pairs."""
+        return False
+
+    @cached_property
+    def _constant(self) -> Floats:
+        """The values of the side, if there is one, that happen to be equal."""
+        sides = [] if self.seedless else [side for side in self.samples if side.size and np.ptp(side) == 0]
+        return sides[0] if sides else np.array([])
+
+    def _constant_p(self, mu: float) -> float:
+        """The p of the equal values of a side that the difference of means lies within ±mu."""
+        size = self._constant.size
+        return ties_p(size, abs(self.mean or 0.0), mu, self.highest) if size else 0.0
 
     @cached_property
     def _one_sample(self) -> Moments | None:
-        """The differences from a side without any spread, if one has none."""
+        """The differences from a side that is declared a constant, if one is."""
+        if not self.seedless:
+            return None
         arm, baseline = self.samples
-        if np.ptp(baseline) == 0:
-            return moments(arm - baseline[0])
-        return moments(arm[0] - baseline) if np.ptp(arm) == 0 else None
+        return moments(arm - baseline[0]) if np.ptp(baseline) == 0 else moments(arm[0] - baseline)
 
     @cached_property
     def _permutations(self) -> Permutations | None:
         return Permutations(*self.samples) if min(map(len, self.samples)) <= MOST else None
 
+    @cached_property
+    def _skewness_of_mean(self) -> float:
+        """The skewness of the difference of means."""
+        arm, baseline = (
+            float(m.skewness * m.sd**3) / m.n**2 for m in (moments(side) for side in self.samples)
+        )
+        return (arm - baseline) / self.error**3
+
+    def _divergence_p(self, lost: int) -> float:
+        """Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
+        if lost or not self.given_convergence:
+            return 1.0
+        from scipy import stats  # half a second, for a table with diverged rows alone
+
+        diverged = self.arm_diverged, self.baseline_diverged
+        rest = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
+        return float(stats.fisher_exact(np.array([diverged, rest])).pvalue)
+
     def _tails(self, mu: float) -> tuple[float, float]:
         of_welch = super()._tails(mu)
-        if not self._has_test:
+        if not self._has_test or self.mean is None:
             return of_welch
         if self._one_sample:
             above, below = mean_tails(self._one_sample, mu)
             return float(above), float(below)
-        other = self._permutations.tails(mu) if self._permutations else of_welch
+        if self._permutations:
+            other = self._permutations.tails(mu)
+        else:
+            t = float(correct_skew((self.mean - mu) / self.error, self._skewness_of_mean, 1))
+            other = float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
         return max(of_welch[0], other[0]), max(of_welch[1], other[1])
 
     def _ends(self, alpha: float) -> tuple[float, float] | None:
@@ -107,9 +187,13 @@ class Unpaired(_ByError):
         if self._one_sample:
             low, high = mean_interval(self._one_sample, alpha)
             return float(low), float(high)
-        if not self._permutations:
-            return of_welch
-        other = self._permutations.interval(alpha, self.mean, self.mean - of_welch[0])
+        half = self.mean - of_welch[0]
+        if self._permutations:
+            other = self._permutations.interval(alpha, self.mean, half)
+        else:
+            t = half / self.error
+            above, below = (float(restore_skew(x, self._skewness_of_mean, 1)) for x in (t, -t))
+            other = self.mean - above * self.error, self.mean - below * self.error
         return min(of_welch[0], other[0]), max(of_welch[1], other[1])
 
     @property
@@ -142,15 +226,17 @@ class FoldContrast(_ByError):
         return None
 
 
-def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
-    """Compare two samples; options as of `contrast`. Fewer than two finite values have no test."""
+def welch(
+    arm: Sequence[float], baseline: Sequence[float], *, seedless: bool = False, **options: Any
+) -> Unpaired:
+    """Compare two samples; options as of `contrast`. `seedless`: one of them is declared to be a constant.
+
+    Fewer than two values, or an infinite one, have no test.
+    """
     a, b = (np.array([x for x in side if math.isfinite(x)]) for side in (arm, baseline))
     error, df = math.nan, math.nan
-    if min(a.size, b.size) > 1:
-        squares = [float(x.var(ddof=1)) / x.size for x in (a, b)]
-        error = math.sqrt(sum(squares))
-        if error:
-            df = sum(squares) ** 2 / sum(v**2 / (x.size - 1) for v, x in zip(squares, (a, b), strict=True))
+    if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):
+        error, df = _measure_error(a, b, seedless)
     means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())} if a.size and b.size else {}
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     known = {
@@ -161,10 +247,30 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         "arm_diverged": len(arm) - a.size,
         "baseline_diverged": len(baseline) - b.size,
         "mean": means["arm_mean"] - means["baseline_mean"] if means else None,
+        "highest": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
+        "seedless": seedless,
         "error": error,
         "df": df,
     }
     return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **known})
+
+
+def _measure_error(a: Floats, b: Floats, seedless: bool) -> tuple[float, float]:
+    """Welch's standard error and degrees of freedom; without spread on either side 0 and NaN.
+
+    Equal values of one side tell nothing of its spread: it is taken to be the other's.
+    """
+    variances = [float(x.var(ddof=1)) if np.ptp(x) else 0.0 for x in (a, b)]
+    freedom = [x.size - 1 for x in (a, b)]
+    if not all(variances) and not seedless:
+        shown = int(np.argmax(variances))
+        error = math.sqrt(variances[shown] * (1 / a.size + 1 / b.size))
+        return error, freedom[shown] if error else math.nan
+    squares = [v / x.size for v, x in zip(variances, (a, b), strict=True)]
+    error = math.sqrt(sum(squares))
+    if not error:
+        return error, math.nan
+    return error, sum(squares) ** 2 / sum(v**2 / n for v, n in zip(squares, freedom, strict=True))
 
 
 def _describe_skewness(sample: Floats) -> tuple[float | None, int]:

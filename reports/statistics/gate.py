@@ -51,9 +51,9 @@ class Bound:
     @property
     def outcome(self) -> Outcome:
         """What the two bounds show."""
-        if self.bound < self.metric.delta:
+        if self.bound < self.metric.zone:
             return Outcome.LESS
-        return Outcome.MORE if self.least > self.metric.delta else Outcome.OPEN
+        return Outcome.MORE if self.least > self.metric.zone else Outcome.OPEN
 
     def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
         """After one more look, at which the head and its base have these values by seed."""
@@ -62,7 +62,7 @@ class Bound:
         c = contrast(
             {s: head[s] for s in seeds},
             {s: base[s] for s in seeds},
-            delta=self.metric.delta,
+            delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
             identical=set(seeds) <= set(equal),
@@ -108,8 +108,10 @@ def non_inferiority(
     `pairs` has the values of head and base by level of other settings and by metric; infinite: diverged. It
     passes when every metric is shown to be less than δ worse, at the look at which that is shown or at an
     earlier one. It fails as soon as one is shown to be more than δ worse, a planned seed is lost, or diverges
-    at the head alone, and if the last look leaves one open. A seed that diverged on both sides, or at the
-    base alone, is no evidence. Raises ValueError without metrics, or with fewer seeds than the last look.
+    at the head alone, where a side ignores its seed, and if the last look leaves one open. A seed that
+    diverged on both sides, or at the base alone, is no evidence. A side ignores its seed if each metric that
+    is no clock has one value on all seeds, five or more: these are one run, unless `equal` says that both
+    sides computed the same. Raises ValueError without metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
@@ -120,6 +122,8 @@ def non_inferiority(
             return _end(bounds, k, fault=fault)
         if any(len(side) < n for pair in at_look.values() for side in pair):
             return GateDecision(bounds=bounds, passed=False, fault="", looks_taken=k, seeds_requested=n)
+        if fault := next(_find_copies(at_look, metrics, equal or {}), ""):
+            return _end(bounds, k, fault=fault)
         for key, bound in bounds.items():
             if bound.outcome is Outcome.OPEN:
                 bounds[key] = bound.at_look(at_look[key], Look(looks, k), (equal or {}).get(key[0], ()))
@@ -147,6 +151,28 @@ def _find_faults(
         for seed in head.keys() & base.keys():
             if math.isinf(head[seed]) and not math.isinf(base[seed]):
                 yield f"{_name(level, f'seed {seed}')} diverged at the head alone"
+
+
+def _find_copies(
+    pairs: Mapping[tuple[Key, str], Pair], metrics: Sequence[Metric], equal: Mapping[Key, Collection[int]]
+) -> Iterator[str]:
+    """The sides that are one run under all seeds, unless both sides computed the same."""
+    qualities = [metric.name for metric in metrics if metric.is_quality]
+    for level in dict.fromkeys(level for level, _ in pairs) if qualities else ():
+        of_level = [pairs[level, name] for name in qualities]
+        copies = [
+            name
+            for name, side in zip(("head", "base"), zip(*of_level, strict=True), strict=True)
+            if all(map(_is_one_value, side))
+        ]
+        seeds = {seed for head, base in of_level for seed in head.keys() | base.keys()}
+        if copies and not (len(copies) == 2 and seeds <= set(equal.get(level, ()))):
+            yield _name(level, f"the {' and the '.join(copies)} ignore{'s' * (len(copies) == 1)} the seed")
+
+
+def _is_one_value(side: Mapping[int, float]) -> bool:
+    finite = [x for x in side.values() if math.isfinite(x)]
+    return len(finite) >= FEWEST_SEEDS and len({*finite}) == 1
 
 
 def _name(level: Hashable, name: str) -> str:

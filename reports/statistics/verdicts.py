@@ -103,12 +103,20 @@ class Verdict:
 
     @property
     def open_by_skewness(self) -> bool:
-        """Whether it is open only because skewness makes the interval longer on the side of zero.
+        """Whether it is open only because its skewed pairs make the interval longer on the side of zero.
 
-        The interval is longer than that of t on the side of the long tail, and there it reaches zero.
+        The interval is longer than that of t on the side of the long tail, and there it reaches zero. So it
+        is by chance in samples that are not shown to be skewed, too: of these it is not said.
         """
         i, c = self.interval, self.contrast
-        if self.claims or c.by_signs or c.mean is None or i is None or not i.low <= 0 <= i.high:
+        if (
+            self.claims
+            or c.by_signs
+            or not c.skewed
+            or c.mean is None
+            or i is None
+            or not i.low <= 0 <= i.high
+        ):
             return False
         return abs(c.mean) > min(c.mean - i.low, i.high - c.mean)  # the shorter side is t's
 
@@ -199,7 +207,8 @@ def verdict(
     That the arms diverge unequally often is shown if the p of `divergence` is at most .05, from 5 pairs on.
     Divergence also takes claims away: an arm that diverged more often is not better, and one that diverged
     less often is not worse. For this the p of divergence is not adjusted, so that more claims are taken away.
-    If any seed diverged on either side, the arms are not called the same.
+    If any seed diverged on either side, or if one side failed more often, by McNemar's plain p, the arms are
+    not called the same.
     """
     divergence = divergence or Adjusted(c.divergence_p, ALPHA)
     direction, size, ends = Direction.NONE, Size.UNSETTLED, c.interval(difference.alpha)
@@ -210,7 +219,7 @@ def verdict(
         size = _size(ends, c.delta)
         if c.divergence_differs and better is (c.diverges_more > 0):
             direction, size = Direction.NONE, Size.UNSETTLED
-    elif enough and equivalence.p <= ALPHA and not c.given_convergence:
+    elif enough and equivalence.p <= ALPHA and not (c.given_convergence or c.fails_unequally):
         within = c.interval(equivalence.alpha, sides=1)
         if within and _size(within, c.delta) is Size.LESS:
             size, ends = Size.LESS, Interval(min(within.low, 0.0), max(within.high, 0.0), within.level)

@@ -37,11 +37,11 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
 
 
 def divergence(v: Verdict) -> str:
-    """How often each side diverged, with the p of a difference where seeds are paired; "" if no seed did."""
+    """How often each side diverged, with the p of a difference where there is a test; "" if no seed did."""
     counts = count_diverged(v.contrast)
-    if not counts or not v.contrast.paired:
+    if not counts or not v.contrast.divergence_test:
         return counts
-    return f"{counts} (McNemar, adjusted p {p_value(v.divergence.p)})"
+    return f"{counts} ({v.contrast.divergence_test}, adjusted p {p_value(v.divergence.p)})"
 
 
 def count_diverged(c: Contrast) -> str:
@@ -90,8 +90,14 @@ def allow_for_stop(v: Verdict, show: Callable[[float], str]) -> str:
     return f"{show(unbiased)} allowing for the early stop"
 
 
+def count_lost(c: Contrast) -> str:
+    """How many pairs were lost, and by which side: "3 pairs lost (the arm's 3, its baseline's 0)"."""
+    whose = f" (the arm's {c.arm_lacks}, its baseline's {c.baseline_lacks})"
+    return f"{plural(c.lost, 'pair')} lost{whose if c.arm_lacks or c.baseline_lacks else ''}"
+
+
 def _failures(c: Contrast) -> str:
-    parts = [f"{plural(c.lost, 'pair')} lost, counted as the worst for the claim"] if c.lost else []
+    parts = [f"{count_lost(c)}, counted as the worst for the claim"] if c.lost else []
     if c.unpaired:
         parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
     return ", ".join(parts)

@@ -113,9 +113,9 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
     assert tail_levels.startswith("On split tail t0 has a ")
     best = fmean(r.metrics["valid_loss"] for r in blocks[0].results.values())
     assert block_levels.startswith(f"On split blocks t0 has a validation loss of {best:.2f} nats, t3 0.")
-    own = {a.name: {s: r for s, r in a.results.items() if (s == 9) == (a.name == "b3")} for a in blocks}
+    own = {a.name: {s: r for s, r in a.results.items() if s < 9 or a.name != "b3"} for a in blocks}
     waiting = study((*tail, *(replace(a, against="b0", results=own[a.name]) for a in blocks)))
-    # b3 shares no seed with the others
+    # one seed of b3 has not ended
     assert said(waiting)[:2] == ["2 of 6 pairs of arms keep their order", "t1 and t2 change places"]
     assert said(waiting)[2].endswith(" on every task for t0 and t3; t1 and t3; t2 and t3")
     one_task = study((*tail, *(replace(a, against="b1") for a in blocks[1:2])))

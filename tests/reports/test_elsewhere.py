@@ -123,6 +123,28 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     assert "mean of 1 to 2 rows" in screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]])))
 
 
+@pytest.mark.parametrize("lacking", ["1", "2"])
+@pytest.mark.parametrize("seeds", [3, 30])
+def test_a_pair_of_which_an_arm_has_fewer_rows_than_its_baseline_is_lost(lacking: str, seeds: int) -> None:
+    """Of 30 seeds with 20 documents each; without the hardest an equal arm is called better in .67."""
+    rng = np.random.default_rng(3)
+    hard = np.sort(rng.normal(0, 0.1, 20))
+    frame = pd.DataFrame(
+        [{"group": g, "seed": s, "document": d, "extra": hard[d] + rng.normal(0, 0.02)}
+         for g in "123" for s in range(30) for d in range(20)]
+    )  # fmt: skip
+    frame.loc[(frame.group == "3") & (frame.seed == 29), "extra"] = float("inf")
+    gone = (frame.group == lacking) & (frame.document > 17) & (frame.seed < seeds)
+    found = compare_table(frame[~gone], Columns(("group",), ("seed",), (Metric("extra", 0.02, "lower"),)))
+    rows = found.rows[1:] if lacking == "1" else found.rows[1:2]
+    for row in rows:
+        assert row.verdict is None if seeds == 30 else row.contrast.lost == seeds
+        assert seeds == 30 or row.contrast.pairs == 30 - seeds
+    if lacking == "2":
+        assert (found.rows[2].contrast.lost, found.rows[2].contrast.pairs) == (0, 30)
+    assert "fewer rows than its baseline" in screen(found)
+
+
 def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
     metric = Metric("flops", 1.0)
     columns = Columns(("group",), ("ID",), (metric,), seedless=("1", "2"))

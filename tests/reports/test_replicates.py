@@ -13,6 +13,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.claims import warnings
 from unrolled.reports.comparison import ComparedArm
 from unrolled.reports.elsewhere import Columns
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.tables import screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
@@ -37,6 +38,14 @@ def test_equal_accuracies_of_a_few_items_are_no_equality(n: int) -> None:
 
 def test_five_equal_zeros_show_nothing_and_percents_have_another_end() -> None:
     assert kind(table(np.zeros(5))) == kind(table(np.full(299, 71.0))) == "open"
+
+
+@pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.5, 0.99**299), (1.0, 0.99**299), (50.0, 1.0)])
+def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(value: float, p: float) -> None:
+    equal = dict.fromkeys(range(299), value)
+    share, points = Metric("error_rate", 0.01), Metric("error_rate", 1.0)
+    found = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
+    assert [c.equivalence_p for c in found] == pytest.approx([p, 1.0])
 
 
 def test_equal_numbers_that_tell_ten_seeds_apart_are_of_arms_that_computed_the_same() -> None:
@@ -133,3 +142,21 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
     row = found.rows[1]
     assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.copied
+
+
+@pytest.mark.parametrize(
+    ("distance", "noise", "copied"), [(1e-4, 3e-5, True), (0.0, 3e-5, False), (0.1, 3e-5, False)]
+)
+def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_more(distance, noise, copied):
+    """Unless two trials of one seed differ as two seeds do: then each trial is a draw of its own."""
+    rng = np.random.default_rng(7)
+    stuck = arm("stuck", 0.4, settings={"clip": 1.0})
+    losses = dict(enumerate(1.7 + noise * rng.standard_normal(10)))
+    noisy = {
+        s: replace(r, metrics={**r.metrics, "valid_loss": losses[s]}, fingerprints={"numbers": f"{s}"})
+        for s, r in stuck.results.items()
+    }
+    varied = {"valid_loss": distance} if distance else {}
+    design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
+    row = compare(design).rows[1]
+    assert row.copied is copied and (row.verdict.kind == "open") is copied

@@ -2,14 +2,21 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
+from synthetic import compare_table
 
 from unrolled.ablations.study.loading import declare
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER
+from unrolled.reports.claims import zone
+from unrolled.reports.elsewhere import Columns
+from unrolled.reports.formats import MINUS
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.tables import screen
 
 ACCURACY = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 0.02))
 SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
@@ -40,6 +47,23 @@ def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> No
     metric = Metric("seconds", 5.0, ratio=True)
     assert metric.judged(math.e) == pytest.approx(100) and metric.judged(math.inf) == math.inf
     assert math.isnan(metric.judged(0.0)) and Metric("seconds", 5.0).judged(2.0) == 2.0
+
+
+def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> None:
+    half_more = Metric("seconds", 50.0, ratio=True)
+    assert half_more.zone == pytest.approx(100 * math.log(1.5)) and Metric("seconds", 5.0).zone == 5.0
+    columns = Columns(("arm",), ("seed",), (half_more,))
+    noise = np.exp(0.001 * np.random.default_rng(0).standard_normal(20))
+    for ratio, text in (
+        (1.57, "worse by more than δ"),
+        (1.45, "worse by less than δ"),
+        (0.65, "by more than"),
+    ):
+        frame = pd.DataFrame({"arm": ["a"] * 20 + ["b"] * 20, "seed": [*range(20)] * 2})
+        frame["seconds"] = [*(10 * noise), *[10 * ratio] * 20] * np.tile(noise, 2)
+        found = compare_table(frame, columns)
+        assert text in found.rows[1].verdict.text
+    assert zone(found) == f"{MINUS}33.3 to +50 %" and "δ 50 %" in screen(found)
 
 
 def test_levels_are_as_measured_and_differences_in_per_cent() -> None:

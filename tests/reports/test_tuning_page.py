@@ -90,6 +90,28 @@ def test_a_flip_is_flagged_in_words_and_with_a_symbol_in_section_answer_and_inde
     assert f"⇄ FLIP clipped: {said}" in index and index.count("⇄ FLIP") == 1
 
 
+@pytest.mark.parametrize(
+    ("shared", "own", "flips", "begins"),
+    [
+        (0.3, -0.2, True, "The verdict flips: "),
+        (0.3, 0.01, False, "“worse"),
+        (0.3, None, False, "Decided at one"),
+    ],
+)
+def test_a_verdict_flips_where_both_are_shown_and_opposite(shared, own, flips, begins):
+    clip = {"clip": 0.5}
+    searches = (
+        searched("base", (0.2, 0.1, 0.0), 0.0),
+        searched("clipped", (0.5, 0.0, 0.3), own or 0.0, **clip),
+    )
+    if own is None:  # the winner has spread enough to be open
+        noisy = arm("clipped, best", 0.3, 1.0, settings={**clip, "lr": 0.003}, changes=clip)
+        searches = (searches[0], replace(searches[1], own=noisy))
+    arms = (arm("base", 0.0), arm("clipped", shared, settings=clip))
+    found = own_best(compare(study(arms, tuned=searches)))[1]
+    assert found.flips is flips and found.sentence.startswith(begins)
+
+
 def test_the_page_states_the_budget_and_the_winner(text):
     assert "tried 0.001, 0.003, 0.01 with 3 seeds a level (2000, 2001, 2002): 9 trials an arm" in text
     assert len(re.findall(r"✓ \d\.\d{4}", text)) == 3

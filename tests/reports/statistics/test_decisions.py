@@ -93,9 +93,11 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     v = d.verdicts["better"]["valid_accuracy"]
     assert (v.kind, v.difference.p, v.equivalence.p, v.contrast.pairs) == ("open", 1.0, 1.0, 10)
     assert not v.decided and "open after 10 of 40 seeds" in stage(v)
+    assert v.contrast.interval() and v.interval is None, "no look has been taken yet"
     one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
     assert run(one_metric).looks_taken == 0
     after = run(cut(PAIRS, 10))
+    assert all(v.interval for by_metric in after.verdicts.values() for v in by_metric.values())
     assert after.looks_taken == 1 and after.seeds_requested == {
         "better": 0,
         "same": 0,

@@ -28,10 +28,12 @@ def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
     assert contrast(DIFFERENCES, ZEROS, delta=0.05).p < found.p
 
 
-@pytest.mark.parametrize("odd", [{0: float("inf")}, dict.fromkeys(DIFFERENCES, 0.03)])
+@pytest.mark.parametrize(
+    "odd", [{0: float("inf")}, dict.fromkeys(range(6), float("inf")), dict.fromkeys(DIFFERENCES, 0.03)]
+)
 def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
     found = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
-    assert (found.p, found.equivalence_p) == (1.0, 1.0)
+    assert (found.p, found.equivalence_p, found.divergence_p) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("identical", [True, False])

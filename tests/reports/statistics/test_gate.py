@@ -26,7 +26,7 @@ GATES = 4_000
 
 def pair(worse: np.ndarray, base: np.ndarray | None = None) -> Pair:
     """Losses by seed of a head that is worse by so much on each."""
-    base = np.zeros(len(worse)) if base is None else base
+    base = np.arange(len(worse)) / 4 if base is None else base
     return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
 
 
@@ -88,7 +88,7 @@ def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> No
 
 def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> None:
     def accuracies(worse: float) -> dict[str, dict[str, Pair]]:
-        return {"": {"accuracy": pair(0.01 * NOISE - worse, np.full(40, 0.7))}}
+        return {"": {"accuracy": pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
     for worse, passed, outcome in ((-0.1, True, Outcome.LESS), (0.1, False, Outcome.MORE)):
         found = non_inferiority(accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
@@ -130,7 +130,7 @@ def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
 
 
 def test_a_seed_that_diverges_at_the_head_alone_fails_and_other_divergence_is_no_evidence() -> None:
-    base = np.zeros(40)
+    base = np.arange(40) / 4
     head = 0.2 * NOISE
     diverged = np.where(np.arange(40) < 3, math.inf, 0.0)
     assert "seed 0 diverged at the head" in judge(head + diverged).fault
@@ -154,9 +154,30 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
 def test_the_same_numbers_pass_where_they_are_known_to_be_computed_alike_and_ties_alone_do_not() -> None:
     assert not judge(np.zeros(40)).passed
     assert judge(np.zeros(40), equal={"": SEEDS}).passed
-    shares = {"": {"accuracy": pair(np.zeros(200), np.full(200, 0.5))}}
+    shares = {"": {"accuracy": pair(np.zeros(200), np.arange(200) % 2 / 2)}}
     metrics, many = (ACCURACY,), Looks((200,))
     assert non_inferiority(shares, seeds=range(200), looks=many, metrics=metrics).passed  # .98²⁰⁰ is .02
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_same(both: bool) -> None:
+    """Such a head, which is worse by δ, would pass in .40 of gates."""
+    base = np.full(40, 0.5) if both else NOISE
+    sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(base.tolist()))
+    clock = Metric("seconds", 1.0)
+
+    def decide(*sides: Pair, **more: object) -> GateDecision[str]:
+        names = ("loss", "error")
+        metrics = tuple(Metric(name, 1.0) for name in names[: len(sides)])
+        pairs = {"": {**dict(zip(names, sides, strict=False)), "seconds": pair(NOISE)}}
+        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(*metrics, clock), **more)
+
+    found = decide(sides)
+    assert (found.passed, found.looks_taken, found.seeds_requested) == (False, 0, 0)
+    assert "head" in found.fault and ("base" in found.fault) is both and "seed" in found.fault
+    assert "head" in decide(sides[::-1]).fault or not both
+    assert "seed" not in decide(pair(0.2 * NOISE), sides).fault, "another metric tells the seeds apart"
+    assert "seed" not in decide(pair(base * 0, base), equal={"": SEEDS}).fault
 
 
 def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:

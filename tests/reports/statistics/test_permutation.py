@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from synthetic import four_errors
 
-from unrolled.reports.statistics.elsewhere import welch
+from unrolled.reports.statistics.elsewhere import Unpaired, welch
 from unrolled.reports.statistics.permutation import Permutations
 
 
@@ -60,8 +60,59 @@ def test_five_against_fifty_of_one_law_are_called_different_once_in_twenty(law: 
     assert alone / studies > 0.08 or law == "standard_normal"
 
 
-def test_against_a_constant_the_test_is_that_of_one_sample() -> None:
+def test_against_a_declared_constant_the_test_is_that_of_one_sample() -> None:
     values = np.random.default_rng(3).standard_normal(9)
-    c, turned = welch([*values], [0.4] * 9, delta=1.0), welch([0.4] * 9, [*values], delta=1.0)
+    c = welch([*values], [0.4] * 9, delta=1.0, seedless=True)
+    turned = welch([0.4] * 9, [*values], delta=1.0, seedless=True)
     assert c.p == turned.p >= stats.ttest_1samp(values, 0.4).pvalue
     assert c.interval().low == pytest.approx(-turned.interval().high)
+
+
+def test_a_side_whose_values_happen_to_be_equal_is_no_known_constant() -> None:
+    """Ten items of which each is missed in .1 (ten values) or .1 (fifty): the same law in both."""
+    rng = np.random.default_rng(1)
+    studies, wrong, same, constant = 200, 0, 0, 0
+    for _ in range(studies):
+        a, b = (1 - rng.binomial(1, 0.1, n) / 10 for n in (10, 50))
+        c = welch([*a], [*b], delta=0.02, highest=1.0)
+        constant += bool(np.ptp(a) == 0)
+        wrong += c.p <= 0.05
+        same += c.equivalence_p <= 0.05 and bool(np.ptp(a) == 0)
+    assert constant > 40 and wrong / studies <= 0.05 and not same
+    far = welch([1.0] * 10, [*(0.7 + 0.02 * rng.standard_normal(10))], delta=0.02, highest=1.0)
+    assert far.p < 0.001 and far.interval().low > 0.02, "a large difference is shown all the same"
+
+
+def test_equal_values_of_a_side_show_sameness_as_far_as_their_number_does() -> None:
+    arm = 1 - np.tile([0.0, 0.0, 0.0, 0.01], 100)
+    few, many = (welch([*arm], [1.0] * n, delta=0.05, highest=1.0) for n in (40, 100))
+    assert few.equivalence_p > 0.05 and few.interval(0.05, sides=1).high > 0.05
+    assert many.equivalence_p < 0.05 and many.interval(0.05, sides=1).high < 0.05
+
+
+def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:
+    rng = np.random.default_rng(2)
+    samples = [
+        (np.exp(1.5 * rng.standard_normal(201)), np.exp(1.5 * rng.standard_normal(4_000))) for _ in range(150)
+    ]
+    contrasts = [welch([*a], [*b], delta=1.0) for a, b in samples]
+    wrong = np.mean([c.p <= 0.05 for c in contrasts])
+    alone = np.mean([stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05 for a, b in samples])
+    assert wrong <= 0.05 + four_errors(0.05, 150) and alone > wrong
+    for c in contrasts[:5]:
+        ends = c.interval(0.1)
+        assert c._tails(ends.low)[0] == pytest.approx(0.05) or c._tails(ends.high)[1] == pytest.approx(0.05)
+        assert max(c._tails(ends.low)[0], c._tails(ends.high)[1]) <= 0.05 + 1e-9
+
+
+def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() -> None:
+    def diverging(arm: int, n: int, baseline: int, m: int, **options: object) -> Unpaired:
+        sides = ([math.inf] * k + [1.0 + i for i in range(size - k)] for k, size in ((arm, n), (baseline, m)))
+        return welch(*sides, delta=0.1, **options)
+
+    c = diverging(7, 50, 2, 10)
+    assert c.divergence_p == pytest.approx(stats.fisher_exact([[7, 2], [43, 8]]).pvalue)
+    assert c.diverges_more == -1 and not c.divergence_differs, "seven of fifty are fewer than two of ten"
+    assert diverging(9, 10, 5, 60).divergence_differs and diverging(9, 10, 5, 60).diverges_more == 1
+    assert diverging(9, 10, 5, 60, lost=1).divergence_p == 1.0
+    assert c.interval() is None and math.isfinite(c.estimate), "no median of pairs that do not exist"

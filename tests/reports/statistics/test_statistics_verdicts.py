@@ -19,7 +19,7 @@ from unrolled.reports.statistics.verdicts import (
     judge_contrasts,
     verdict,
 )
-from unrolled.reports.statistics.wording import self_check, sentence
+from unrolled.reports.statistics.wording import count_lost, self_check, sentence
 
 NATS = Scale(level="nats", difference="nats")
 
@@ -96,6 +96,8 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
         v = judged_of([sign * x for x in tail])
         assert v.kind == "open" and abs(v.contrast.mean) > stats.sem(tail) * stats.t.ppf(0.975, 9)
         assert v.open_by_skewness
+    plain = judged_of([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
+    assert plain.kind == "open" and not plain.contrast.skewed and not plain.open_by_skewness
     wide = judged_of([x - 1.0 for x in tail])
     assert wide.kind == "open" and not wide.open_by_skewness
     assert not judged(differing(0.01, 0.05)).open_by_skewness
@@ -163,6 +165,19 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
     assert (worse.direction, worse.diverges) == (WORSE, WORSE)
     (good,) = judge_contrasts({0: diverging(0, 8)}).values()
     assert (good.direction, good.diverges) == (BETTER, BETTER)
+
+
+@pytest.mark.parametrize(("failed", "kind"), [(0, "same"), (5, "same"), (6, "open")])
+def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind: str) -> None:
+    """McNemar's p is .0625 for five failures against none, and .031 for six."""
+    rng = np.random.default_rng(4)
+    arm, base = ({s: 1 + 0.001 * x for s, x in enumerate(rng.standard_normal(60))} for _ in range(2))
+    for sides in ((arm, base), (base, arm)):
+        left = {s: x for s, x in sides[0].items() if s >= failed}
+        for pair in ((left, sides[1]), (sides[1], left)):
+            v = judged(contrast(*pair, delta=0.02, lost=failed))
+            assert v.kind == kind and v.contrast.fails_unequally is (kind == "open")
+    assert "(the arm's 0, its baseline's 6)" in count_lost(v.contrast) or failed < 6
 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:

@@ -1,0 +1,62 @@
+"""What a table from elsewhere is warned of: rows that were written twice, shared pairs, a chosen baseline."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic import compare_table
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.claims import warnings
+from unrolled.reports.elsewhere import Columns
+from unrolled.reports.tables import screen
+
+LOSS = Metric("loss", 0.02)
+
+
+def doubts(frame: pd.DataFrame, *pair: str, **columns: object) -> tuple[str, ...]:
+    found = compare_table(frame, Columns(("arm",), pair, (LOSS,), **columns))
+    assert {*found.design.doubts} <= {*warnings(found)}
+    assert all(f"WARNING: {sentence}" in screen(found) for sentence in found.design.doubts)
+    return found.design.doubts
+
+
+def runs(arms: str = "ab", seeds: int = 10, documents: int = 1) -> pd.DataFrame:
+    rng = np.random.default_rng(2)
+    rows = [(a, s, d, rng.normal()) for a in arms for s in range(seeds) for d in range(documents)]
+    return pd.DataFrame(rows, columns=["arm", "seed", "document", "loss"])
+
+
+@pytest.mark.parametrize(("times", "told"), [(1, 0), (2, 1), (3, 1)])
+def test_rows_that_were_written_several_times_are_warned_of(times: int, told: int) -> None:
+    """Ten rows of equal arms are called different in .04 of tables, written twice in .16, thrice in .28."""
+    assert len(doubts(pd.concat([runs()] * times))) == told
+    assert doubts(pd.concat([runs()] * times), "seed") == (), "rows of one pair are averaged"
+
+
+def test_seeds_that_repeat_the_numbers_of_others_are_warned_of_and_a_few_equal_ones_are_not() -> None:
+    frame = runs()
+    (told,) = doubts(frame.assign(loss=np.tile(frame.loss[:5], 4)), "seed")
+    assert told.endswith("a, b")
+    assert doubts(frame.assign(loss=frame.loss.round(0)), "seed") == ()
+
+
+def test_pairs_that_share_a_seed_are_warned_of_unless_they_are_folds() -> None:
+    """Ten seeds with fifty documents each: equal arms are called different in .50, and by seeds in .05."""
+    frame = runs(documents=4)
+    (told,) = doubts(frame, "document", "seed")
+    assert "a document or a seed" in told and "--pair seed" in told
+    assert doubts(frame, "document", "seed", test_share=0.1) == doubts(frame, "seed") == ()
+    nested = frame.assign(document=frame.document + 4 * frame.seed)
+    assert "share a seed are" in doubts(nested, "document", "seed")[0]
+
+
+@pytest.mark.parametrize(("first", "word"), [("low", "lowest"), ("middle", ""), ("high", "highest")])
+def test_a_baseline_that_nobody_named_and_results_may_have_chosen_is_warned_of(first: str, word: str) -> None:
+    """Sixteen equal arms, best mean first: some one is called different in .14 of tables of thirty seeds."""
+    means = {"low": 0.0, "middle": 1.0, "high": 2.0}
+    order = [first, *(name for name in means if name != first)]
+    frame = pd.concat([runs("x").assign(arm=name, loss=means[name] + 0.1 * runs("x").loss) for name in order])
+    told = doubts(frame, "seed")
+    assert (len(told) == 1 and word in told[0]) if word else told == ()
+    assert doubts(frame, "seed", baseline=first) == ()
+    assert doubts(frame[frame.arm != order[2]], "seed") == (), "of two arms one is always the better"
