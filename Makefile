@@ -89,11 +89,11 @@ lock:
 .venv/installed: pyproject.toml constraints.txt
 	@echo "installing into .venv (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(PIP) --constraint constraints.txt --editable .
+	@$(PIP) --constraint constraints.txt --editable '.[chapter]'
 	@touch $@
 
 .venv/installed-for-chapter: .venv/installed
-	@$(PIP) --constraint constraints.txt --editable '.[chapter]'
+	@$(PIP) --constraint constraints.txt --editable '.[notebook]'
 	@touch $@
 
 .venv/installed-for-cluster: .venv/installed

@@ -38,18 +38,11 @@ def gate_rows(c: Comparison) -> list[GateRow]:
                 outcome=bound.outcome,
                 change=_describe_change(bound.worse, bound.metric, scale),
                 worst=_describe_change(bound.bound, bound.metric, scale),
-                delta=_describe_delta(bound.metric, scale),
+                delta=scale.within(bound.metric.zone),
                 seeds=bound.pairs,
             )
         )
     return rows
-
-
-def _describe_delta(metric: Metric, scale: Scale) -> str:
-    """δ with its unit."""
-    if metric.ratio:
-        return f"{metric.delta:g} %"
-    return f"{scale.factor * metric.delta:g} {scale.difference}".rstrip()
 
 
 def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:

@@ -64,6 +64,37 @@ def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(whee
     assert where.startswith(str(tmp_path))
 
 
+CHAPTER = ("torch", "torchvision", "torchgen", "functorch", "fastai", "fastcore", "num2words")
+
+
+def test_a_program_is_studied_where_the_packages_of_the_chapter_are_missing(wheel, tmp_path):
+    told(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    told(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel)
+    site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
+    for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
+        name = path.name.partition("-")[0].lower()
+        if (
+            name not in CHAPTER
+            and path.suffix != ".pth"
+            and "unrolled" not in name
+            and not (site / path.name).exists()
+        ):
+            (site / path.name).symlink_to(path)
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    command = python.with_name("unrolled")
+    told(command, "new", "program", "my.toml", cwd=folder)
+    assert "4 trained" not in told(command, "plan", "my.toml", cwd=folder)
+    assert "0 failed" in told(command, "run", "my.toml", "--seeds", "0-1", cwd=folder)
+    refused = subprocess.run(
+        [command, "plan", "models"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (
+        refused.returncode == 2 and "unrolled[chapter]" in refused.stderr and refused.stderr.count("\n") == 1
+    )
+
+
 def test_an_environment_that_came_with_a_copied_folder_is_installed_again(tmp_path):
     """Its command would run the code of the original."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):

@@ -78,8 +78,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
             source = "measured" if (arm, metric.name) in spreads else f"taken as {SPREAD:g} δ"
             same, worse = (
-                expected_gate(looks, sd=sd, delta=metric.zone, effect=effect)
-                for effect in (0.0, metric.zone)
+                expected_gate(looks, sd=sd, delta=metric.zone, effect=effect) for effect in (0.0, metric.zone)
             )
             refused += 1 - same.passes
             seeds = max(seeds, same.pairs)

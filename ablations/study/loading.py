@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -159,10 +160,19 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             print(f"{visible(message)}; change `name` to keep both", file=sys.stderr)
         if study.of_program:
             refuse_plugins(study.name, options)
+        else:
+            require_packages(study.name)
         for arm in study.arms:
             with error_context(f"arm {arm.name!r}"):
                 arm.trainer.check_data(arm.settings)
         yield study
+
+
+def require_packages(study: str) -> None:
+    """Raise BadInput where the packages of the chapter's models are not installed."""
+    missing = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
+    rule = f"trains models of the chapter, and {', '.join(missing)} is not installed"
+    require(not missing, rule, place=f"study {study!r}", cure="pip install 'unrolled[chapter]'")
 
 
 def refuse_plugins(study: str, options: StoredOptions) -> None:
