@@ -17,7 +17,6 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.runner.parallel import is_final
 from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import retraining, stored_plans
@@ -26,9 +25,15 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.ablations.training.device import choose_device
-from unrolled.ablations.training.first_trials import check_first_trials
+from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.ablations.training.study_run import Budget, StudyRun, try_first_batches, untried_arms
+from unrolled.ablations.training.study_run import (
+    Budget,
+    StudyRun,
+    final_results,
+    try_first_batches,
+    untried_arms,
+)
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Result
 from unrolled.reports.design import page_of
@@ -98,11 +103,13 @@ def _run_study(
         print(f"{visible(study.name)}: {device}", flush=True)
         study = stored_plans.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)
+        if plan.of_program:
+            refuse_stored_failures(plan, ledger, retry=options.retry)
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=SeedScheduler(plan, _known(plan, ledger, retry=options.retry)),
+                scheduler=SeedScheduler(plan, final_results(plan, ledger, plan.ids, retry=options.retry)),
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -122,18 +129,11 @@ def _run_study(
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
-        comparison, plan, results, trained, timed_out=budget.has_refused, interrupted=interrupted
+        comparison, plan, results, ledger, trained, timed_out=budget.has_refused, interrupted=interrupted
     )
     print(f"report: {page}")
     keep_entry(plan, comparison, state, options.out)
     return comparison, faults, interrupted
-
-
-def _known(plan: plans.Plan, ledger: Ledger, *, retry: bool) -> dict[str, Result]:
-    """The results of trials that are not run again, without details; those that are damaged are set aside."""
-    stored = (result.without_details() for id in plan.ids if (result := ledger.read(id)))
-    judged = map(plan.judge_result, stored)
-    return {result.trial.id: result for result in judged if is_final(result, retry)}
 
 
 def _begin(study_run: StudyRun) -> None:
@@ -175,6 +175,7 @@ def _print_outcome(
     comparison: "Comparison",
     plan: plans.Plan,
     results: Mapping[str, Result],
+    ledger: Ledger,
     trained: set[str],
     *,
     timed_out: bool,
@@ -204,7 +205,7 @@ def _print_outcome(
     attempts = earlier_attempts(comparison)
     more = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
     remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *more)]
-    for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan))):
+    for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan, ledger))):
         print(f"{visible(plan.study)}: {line}")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
@@ -215,12 +216,14 @@ def _print_outcome(
     return ends["failed"] + (0 if interrupted or timed_out else left)
 
 
-def _failure(failed: Result | None, plan: plans.Plan) -> str:
-    """A sentence on a failed trial, with the cure; "" for none."""
+def _failure(failed: Result | None, plan: plans.Plan, ledger: Ledger) -> str:
+    """A sentence on a failed trial, with the cure if its training failed; "" for none."""
     if failed is None:
         return ""
-    where = f"{plan.arm_names[failed.trial.id]}, seed {failed.trial.seed}"
-    return visible(f"{where}: {plain_reason(failed)}; --retry trains failed trials again")
+    id, reason = failed.trial.id, plain_reason(failed)
+    if any(plan.is_replaced(stored, retry=False) for stored in ledger.results([id]).values()):
+        reason += "; --retry trains failed trials again"
+    return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")
 
 
 def typed() -> str:

@@ -158,10 +158,24 @@ class Plan:
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
         judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
-        if judged.done and judges_clock(self.metrics) and result.environment.get("resumed"):
+        if judged.done and self._has_partial_time(result):
             reason = "it went on from an earlier attempt, so that its time is of a part"
             return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
         return judged
+
+    def is_replaced(self, stored: Result, *, retry: bool) -> bool:
+        """Whether another training takes the place of a stored result that counts as a failure.
+
+        It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
+        part. One that ended and lacks a judged metric would lack it again, and other studies may share it.
+        """
+        judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
+        if stored.status == "failed":
+            return judged.status == "failed"
+        return retry and judged.done and self._has_partial_time(stored)
+
+    def _has_partial_time(self, result: Result) -> bool:
+        return judges_clock(self.metrics) and bool(result.environment.get("resumed"))
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:

@@ -134,6 +134,34 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
     assert refused.returncode == 2 and "trials.csv" in refused.stderr
 
 
+@pytest.mark.parametrize("words", [(), ("--retry",)])
+def test_a_misspelt_metric_trains_nothing_that_another_study_has_trained(
+    trained: Path, words: tuple[str, ...]
+) -> None:
+    (trained / "typo.toml").write_text(
+        STUDY.replace('"mine"', '"typo"').replace('"accuracy"', '"acuracy", better = "higher"')
+    )
+    before = {path: path.read_bytes() for path in (trained / "results").rglob("*.json")}
+    refused = call(trained, "run", "typo.toml", *words)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "baseline" in refused.stderr and "did you mean 'accuracy'" in refused.stderr
+    assert {path: path.read_bytes() for path in (trained / "results").rglob("*.json")} == before
+    assert not (trained / "out" / "typo").exists()
+
+
+def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) -> None:
+    name = '"loss" if given.seed > 1 and given.deep else "accuracy"'
+    odd = PROGRAM.replace('"accuracy": accuracy', f"{name}: accuracy")
+    folder = project(tmp_path / "project", odd)
+    first = call(folder, "run", "mine.toml")
+    before = {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")}
+    again = call(folder, "run", "mine.toml", "--retry")
+    assert first.returncode == again.returncode == 1
+    assert "12 trained" in first.stdout and "it tells no accuracy" in again.stdout
+    assert "--retry" not in again.stdout, "it would tell none again"
+    assert {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")} == before
+
+
 def test_a_run_removes_checkpoints_of_a_driver_that_was_killed_once_it_had_the_result(trained: Path) -> None:
     ledger = Ledger(trained / "results")
     later = [result for id in ledger.files() if (result := ledger.read(id)).trial.seed > 1]
