@@ -34,7 +34,7 @@ from unrolled.ablations.training.study_run import (
     try_first_batches,
     untried_arms,
 )
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.trial import Result
 from unrolled.reports.design import page_of
 
@@ -117,7 +117,7 @@ def _run_study(
                 budget=budget,
             )
             _begin(study_run)
-            interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
+            interrupted = (plan.of_program and _check_first_trials(study_run)) or study_run.train()
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
@@ -169,6 +169,18 @@ def _begin(study_run: StudyRun) -> None:
         if result.status != "failed":  # another study may be training that again
             # a driver that was killed had recorded the result and not yet removed them
             remove_checkpoints(ledger.checkpoints, result)
+
+
+def _check_first_trials(study_run: StudyRun) -> bool:
+    """Check a program's first trials, and store with the plan why they stopped the study, if they did.
+
+    Returns whether Ctrl-C ended it. Raises BadInput as `check_first_trials` does.
+    """
+    try:
+        return check_first_trials(study_run)
+    except BadInput as error:
+        stored_plans.store(replace(study_run.plan, refusal=str(error)), study_run.ledger)
+        raise
 
 
 def _print_outcome(

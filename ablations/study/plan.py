@@ -107,7 +107,8 @@ class Plan:
     the earlier plans of its contrast in the ledger, `earlier` the study's other plans of which there are
     results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the two.
     `nondeterminism` is by how much two runs of one trial of a program's baseline differ, by each judged
-    quality: {} if in none, None before this was measured. `varying` are the other metrics in which they
+    quality: {} if in none, None before this was measured. `refusal` is why its first trials stopped it, ""
+    if they did not. `varying` are the other metrics in which they
     differ. `to_the_end` may be set later, and is no part of `hash`: it makes no claim that the plan would not
     make without it.
     """
@@ -134,6 +135,7 @@ class Plan:
     device: str = "cpu"
     decide: str = "direction"
     to_the_end: bool = False
+    refusal: str = ""
     nondeterminism: Mapping[str, float] | None = None
     varying: tuple[str, ...] = ()
 
