@@ -92,6 +92,11 @@ class Metric:
         return 100 * math.log(value) if value > 0 else math.nan
 
     @property
+    def shown_delta(self) -> str:
+        """δ as text: "0.01", or "5 %" of a ratio."""
+        return f"{self.delta:g} %" if self.ratio else f"{self.delta:g}"
+
+    @property
     def is_quality(self) -> bool:
         """Whether it is what a trial computes, and neither a time, a speed nor memory."""
         return self.kind == "quality"

@@ -80,7 +80,7 @@ class Attempt:
     baseline: str
     seeds: tuple[int, ...]
     metric: str
-    delta: float
+    delta: str  # as it is shown
     verdict: str  # in words
     template: str  # of its command line
 
@@ -89,7 +89,7 @@ class Attempt:
     def describe(self, template: str) -> str:
         """The attempt in a line, with its command line where that has another template."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
-        judged = f"{self.verdict} ({self.metric}, δ {self.delta:g})"
+        judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.template}`" if self.template != template else ""
         return f"{sides}, seeds {as_text(self.seeds)}: {judged}{command}"
 

@@ -61,7 +61,7 @@ def _attempts_of(
                 baseline=design.bases[name],
                 seeds=seeds,
                 metric=metric.name,
-                delta=metric.delta,
+                delta=metric.shown_delta,
                 verdict=verdicts[name][metric.name].text,
                 template=plan.template,
             )

@@ -20,7 +20,7 @@ from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import MEASURED
+from unrolled.bench.metric import MEASURED, Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, STUDY_COLUMNS, Result
 from unrolled.reports.trials import trial_record
@@ -132,6 +132,18 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
     assert done.returncode == 0 and "dropout 0.5" in done.stdout, done.stderr
     refused = call(whole, "compare", str(page / "comparison.csv"), *flags)
     assert refused.returncode == 2 and "trials.csv" in refused.stderr
+
+
+def test_a_plan_knows_the_trials_that_another_study_has_trained(trained: Path) -> None:
+    (trained / "second.toml").write_text(STUDY.replace('"mine"', '"second"').replace("0.01", '"1 %"'))
+    told = succeed(trained, "plan", "second.toml", "--seeds", "0-9")
+    assert "30 trials at most, 15 are in results" in told and "δ = 1 %" in told
+    assert "30 trials expected, 15 left to train, " in told
+    assert "measured where there are results" in told
+    succeed(trained, "run", "second.toml")
+    attempt = stored_plans.stored("second", Ledger(trained / "results")).attempts["deep"][0]
+    assert (attempt.study, attempt.delta) == ("mine", "0.01")
+    assert Metric("seconds", 5.0, ratio=True).shown_delta == "5 %"
 
 
 @pytest.mark.parametrize("words", [(), ("--retry",)])
