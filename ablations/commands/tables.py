@@ -14,7 +14,7 @@ from unrolled.ablations.mlflow.database import public
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import BETTER_CURE, Metric
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.bench.trial import BEFORE_AFTER_COLUMNS, TABLE_COLUMNS
 from unrolled.reports.before_after import ResultSet
@@ -202,7 +202,11 @@ def metric(name: str, delta: float, options: CompareOptions, declared: Metric | 
     kind = dict(map(_name_and_kind, options.kind)).get(name, declared.kind if declared else "")
     flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
     better = flags[0] if flags else declared.better if declared else ""
-    return Metric(name, delta, better, kind=kind)
+    try:
+        return Metric(name, delta, better, kind=kind)
+    except BadInput as error:
+        error.cure = error.cure.replace(BETTER_CURE, f"add --higher {name} or --lower {name}")
+        raise
 
 
 def _name_and_kind(given: str) -> tuple[str, str]:
