@@ -17,7 +17,7 @@ from unrolled.ablations.study.loading import FEWEST, load
 from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.study.plan_check import plan_faults
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.study.study_file import name_in, shipped
+from unrolled.ablations.study.study_file import name_in, shipped, suggest_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
 from unrolled.bench.trial import Result, Trial, canonical
@@ -225,11 +225,14 @@ def stored(study: str | Study, ledger: Ledger) -> Plan:
             return plan
     except BadInput as error:
         raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
-    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
+    known = [plan.study for plan in all_stored(ledger)]
     cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
     if file or name in shipped():
         cure = f"`unrolled run {file or name}` runs it"
-    raise BadInput(f"study {name!r} has not been run (studies that were run: {known})", cure=cure)
+    elif not Path(f"{name}.toml").exists():
+        cure = suggest_study(name, known) or cure
+    run = ", ".join(known) or "none"
+    raise BadInput(f"study {name!r} has not been run (studies that were run: {run})", cure=cure)
 
 
 def device_of(study: str, ledger: Ledger) -> str:

@@ -90,6 +90,31 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
 
 
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("studies togles", "'toggles'"),
+        ("report smal", "'small.toml'"),
+        ("run smal.toml", "'small.toml'"),
+        ("show smal", "'small.toml'"),
+        ("show modles", "'models'"),
+        ("verify smal.zp", "'small.zip'"),
+        ("run program.toml", "train.py"),
+        ("compare lm6 lstm", "'lstm-gates' or 'lstm-chunk'"),
+    ],
+)
+def test_what_is_misspelt_is_answered_with_what_is_near(folder: Path, capsys, words: str, near: str) -> None:
+    Path("small.zip").touch()
+    Path("train.py").touch()
+    Path("program.toml").write_text(
+        'name = "p"\nquestion = "?"\nmetrics = [{ name = "loss", delta = 1 }]\n'
+        '[program]\nrun = "python trian.py {seed}"\n[baseline]\n'
+    )
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert f"did you mean {near}?" in said and said.count("\n") == 1
+
+
 def test_a_short_run_and_a_study_that_was_stopped_are_not_done(tmp_path: Path, capsys) -> None:
     trained = Result(trial=ProgramTrial(seed=0, run="train"), status="done", metrics={"loss": 1.0})
     metrics = (Metric("loss", 0.1),)
