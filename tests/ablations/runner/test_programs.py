@@ -140,7 +140,7 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
     [
         ("print('{\"loss\": NaN}')", "done", ""),
         ("import sys; sys.exit('no such file')", "failed", "exit code 1: no such file"),
-        ("raise ValueError('two\\nlines')", "failed", "exit code 1: lines"),
+        ("raise ValueError('two\\nlines')", "failed", "exit code 1: ValueError: two lines"),
         (
             "import sys; sys.stderr.write('wrong\\n'); print('bye'); sys.exit(1)",
             "failed",
