@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plans
-from unrolled.ablations.commands.report import index, keep_entry, prepare_folder, report_parts, state_of
+from unrolled.ablations.commands.report import (
+    index,
+    is_page_of_other_plan,
+    keep_entry,
+    prepare_folder,
+    report_parts,
+    state_of,
+)
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
@@ -117,7 +124,11 @@ def _run_study(
                 budget=budget,
             )
             _begin(study_run)
-            interrupted = (plan.of_program and _check_first_trials(study_run)) or study_run.train()
+            interrupted = plan.of_program and _check_first_trials(study_run)
+            if is_page_of_other_plan(plan, options.out):
+                replaced = visible(page_of(plan.study, options.out))
+                print(f"{replaced}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+            interrupted = interrupted or study_run.train()
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
@@ -150,8 +161,6 @@ def _begin(study_run: StudyRun) -> None:
     if earlier := stored_plans.latest_or_set_aside(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
-        if earlier.hash != plan.hash and page.exists():
-            print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
     if unchecked:

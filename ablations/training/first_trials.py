@@ -222,11 +222,15 @@ def _refuse(pair: Pair, plan: Plan) -> None:
     """Raise BadInput for a seed, or an arm, without effect."""
     arm, base = pair
     seeds = listed([str(seed) for seed in plan.seeds[:MORE_SEEDS]])
-    judged, finer = listed(plan.qualities), "judge a finer metric, too, such as a loss"
+    judged = listed(plan.qualities)
+    has_fine = any(m.is_quality and m.lower_is_better and math.isinf(m.highest) for m in plan.metrics)
+    finer = [] if has_fine else ["judge a finer metric, too, such as a loss"]
     if arm is base:
         rule = f"seeds {seeds} tell the same {judged}: the seed has no effect"
-        raise BadInput(rule, place=f"arm {arm.name!r}", cure=f"seed every random draw with it, or {finer}")
+        cure = ", or ".join(["seed every random draw with it", *finer])
+        raise BadInput(rule, place=f"arm {arm.name!r}", cure=cure)
     changes = ", ".join(f"{key} = {value}" for key, value in arm.changes.items())
     rule = f"no effect seen: its {judged} on seeds {seeds} are those of {base.name!r}, to the last digit"
-    cure = f"see that the program uses it, {finer}, or write an [[arm]] with identical = true"
+    cures = ["see that the program uses it", *finer, "write an [[arm]] with identical = true"]
+    cure = f"{', '.join(cures[:-1])}, or {cures[-1]}"
     raise BadInput(rule, place=f"arm {arm.name!r}", key=changes, cure=cure)

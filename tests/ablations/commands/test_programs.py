@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from as_typed import mlflow_runs
 from called import call, succeed
+from stub_plans import planned
 
 from unrolled.ablations.api import Study, results, verdicts
 from unrolled.ablations.ledger import Ledger
@@ -18,6 +19,7 @@ from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.study.study_file import ProgramTable
+from unrolled.ablations.training import first_trials
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import MEASURED, Metric
@@ -123,6 +125,28 @@ def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained:
     assert "the code was edited: 6 trials to train" in done.stdout
     assert "its newest file is train.py" in done.stdout
     assert "index.html: is of other seeds or settings and is replaced" in done.stdout
+
+
+def test_a_page_is_said_to_be_replaced_where_it_is(trained: Path) -> None:
+    page, words = trained / "out" / "mine" / "index.html", ("run", "mine.toml", "--seeds", "0-1")
+    before = page.read_bytes()
+    (trained / "train.py").write_text("raise SystemExit('broken')")
+    stopped = call(trained, *words)
+    assert stopped.returncode == 2 and "is replaced" not in stopped.stdout
+    assert page.read_bytes() == before
+    (trained / "train.py").write_text(PROGRAM)
+    shorter = succeed(trained, *words)
+    assert "0 trained" in shorter and "index.html: is of other seeds or settings and is replaced" in shorter
+    assert page.read_bytes() != before and "is replaced" not in succeed(trained, *words)
+
+
+@pytest.mark.parametrize(("metric", "advised"), [("accuracy", True), ("loss", False)])
+def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, advised: bool) -> None:
+    made = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
+    plan = planned({"base": made, "b": made}, metrics=(Metric(metric, 0.1),), trainer="program")
+    with pytest.raises(BadInput, match="no effect") as refused:
+        first_trials._refuse((plan.arms[0], plan.arms[0]), plan)
+    assert ("finer" in refused.value.cure) is advised
 
 
 def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, tmp_path: Path) -> None:
