@@ -11,7 +11,15 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError, UnknownOptionError, validators
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnknownCommandError,
+    UnknownOptionError,
+    validators,
+)
 
 from unrolled.ablations.options import (
     CompareOptions,
@@ -294,6 +302,9 @@ def _explain(error: CycloptsError) -> BadInput:
         key = option.lstrip("-").replace("-", "_")
         if key in ("model", *SETTINGS):
             return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
+    argument = error.argument
+    if isinstance(error, MissingArgumentError) and argument and "--output" in argument.names:
+        return BadInput("is missing", place="-o", cure="name the .zip to write, as in -o my.zip")
     return BadInput(text, cure=cure)
 
 

@@ -29,9 +29,15 @@ def require(holds: object, rule: str, **fields: Any) -> None:
 
 
 def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    """'did you mean …?' with the closest known word, or 'known: …' with all if none is close."""
+    """'did you mean …?' with the nearest known words, or 'known: …' with all if none is near."""
+    near = " or ".join(map(repr, nearest(word, known)))
+    return f"did you mean {near}?" if near else f"known: {', '.join(known)}"
+
+
+def nearest(word: str, known: Mapping[str, Any] | list[str]) -> list[str]:
+    """The known word that is spelt most like `word`, else at most three that contain it; [] for none."""
     close = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return close or [each for each in known if len(word) > 2 and word in each][:3]
 
 
 def plural(number: int, noun: str) -> str:

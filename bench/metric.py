@@ -53,6 +53,8 @@ iou miou dice mrr ndcg win_rate success_rate error_rate
 SHARES = frozenset(_SHARES.split())
 """Metrics that are known to lie between 0 and 1, by their whole names in lower case."""
 
+BETTER_CURE = 'give better = "higher" or "lower"'
+"""What helps where a metric's direction is not known, in a study and in Python."""
 _SPLIT = re.compile("^(train|training|valid|validation|val|dev|test|eval)_")
 
 
@@ -100,6 +102,11 @@ class Metric:
         return 100 * math.log1p(self.delta / 100) if self.ratio else self.delta
 
     @property
+    def shown_delta(self) -> str:
+        """δ as text: "0.01", or "5 %" of a ratio."""
+        return f"{self.delta:g} %" if self.ratio else f"{self.delta:g}"
+
+    @property
     def is_quality(self) -> bool:
         """Whether it is what a trial computes, and neither a time, a speed nor memory."""
         return self.kind == "quality"
@@ -134,9 +141,10 @@ def direction(name: str) -> Better:
     known = KNOWN.get(plain) or KNOWN.get(whole)
     if known is None:
         rule = "whether higher or lower is better is not known of this name"
-        cure = f'add --higher {name} or --lower {name}; in a study and in Python better = "higher" or "lower"'
         close = get_close_matches(whole, KNOWN, n=1, cutoff=0.8)
-        raise BadInput(rule, key=name, cure=f"did you mean {close[0]!r}? If not, {cure}" if close else cure)
+        split = plain.removesuffix(whole)
+        near = f"did you mean {split + close[0]!r}? If not, " if close else ""
+        raise BadInput(rule, key=name, cure=near + BETTER_CURE)
     return known
 
 

@@ -15,6 +15,7 @@ from unrolled.reports.claims import Claim, claims, magnitude
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import listed, on_all, quoted
+from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.statistics.wording import count_diverged, divergence
 
@@ -230,6 +231,7 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         changed.sort(key=lambda x: (x.other_task, -magnitude(x.verdict)))
         lines += _tell_changes(changed, c)
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
+    settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
         base = _name(x.against or c.rows[0].arm.name)
         everywhere = on_all(x.verdict.contrast.pairs, c.design.noun)
@@ -240,7 +242,7 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
         least = c.scale.within(c.metric.zone)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
-    if undecided := [x for x in findings if not x.verdict.claims and x not in equal]:
+    if undecided := [x for x in findings if not x.verdict.claims and x not in settled]:
         lines.append(Markup("Open: {}").format(_list_findings(undecided)))
     return lines
 

@@ -321,9 +321,10 @@ def zone(c: Comparison) -> str:
 def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Sentences on the limits of these results."""
     known = c.design.presentation.given
+    noun = "interval" if any(row.interval for row in c.rows) else "number"
     one = "There is one validation set:" if known else "If seeds share one validation set,"
     phrases = [
-        f"{one} every interval is over seeds, given that set. Other data may differ.",
+        f"{one} every {noun} is over seeds, given that set. Other data may differ.",
         not_deterministic(c),
         turns(c),
         *(

@@ -118,6 +118,7 @@ def _context(c: Comparison) -> dict[str, Any]:
         **extras.context,
         "panels": forest.panels(best, extras),
         "gate_rows": gate.gate_rows(c),
+        "bounded": any(row.interval for view in best.per_metric for row in view.rows),
         "broken": claims.arms_with_failures(c),
         "limits": claims.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,

@@ -2,8 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
@@ -17,6 +19,7 @@ from unrolled.ablations.training.device import Device, choose_device
 from unrolled.bench.devices import cores
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 from unrolled.reports.formats import duration, listed
 
 if TYPE_CHECKING:
@@ -40,7 +43,9 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 def _print(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    (spreads, measured), metric = _measured_so_far(study, ledger, device.kind), study.metrics[0]
+    plan = plans.make_plan(study, "", device.kind)[0] if ledger.files() else None
+    results = ledger.results(plan.ids) if plan else {}
+    (spreads, measured), metric = _measured_so_far(study, ledger, plan, device.kind), study.metrics[0]
     usual = _seconds(study, device.kind)
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
@@ -50,7 +55,7 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     print(f"{visible(study.name)}: {visible(study.question)}\n")
     _print_rows(_rows(study, seconds, spreads, chances))
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
-    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.delta:g}.")
+    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
     print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
     print("chance: of a right verdict by then, at least.")
     if len(study.looks) > 1 and not study.to_the_end:
@@ -67,16 +72,19 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         print("commits, each with the packages that are installed now:")
         for commit in commits:
             print(visible(f"  {commit.name}  {commit.description}"))
-    if known := ledger.files().keys():
-        ids = plans.make_plan(study, "", device.kind)[0].ids
-        print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
+    if plan:
+        stored = f"{len(results):,} are in {visible(ledger.root)} already"
+        print(f"of {len(plan.ids):,} trials at most, {stored}")
     print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
-    totals = _totals(study, seconds, needs)
+    arms = plan.every_arm if plan else ()
+    there = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
+    totals = _totals(study, seconds, needs, there)
     places = len(device.available.gpus) if device.kind == "cuda" else cores()
     workers, noun = max(1, min(device.slots, places)), "GPU" if device.kind == "cuda" else "core"
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, noun)}"
-        print(f"if {what}: about {sum(need.values()):.0f} trials expected, {cost}")
+        left = f"{sum(_left(need, there).values()):.0f} left to train, " if results else ""
+        print(f"if {what}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
     if study.decide != "size" and len(study.looks) > 1:
         until_size = [_expected_seeds(study, by_arm) for by_arm in _chances(study, spreads, True)]
         trials = listed([f"{sum(need.values()):.0f}" for need in until_size])
@@ -103,10 +111,22 @@ def minutes(study: Study, workers: int) -> str:
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
 
-def _totals(study: Study, seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]) -> list[float]:
-    """The expected seconds of training of all trials, for each of `TRUTHS`."""
-    searching = _tuning(study, seconds)[0]
-    return [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
+def _totals(
+    study: Study,
+    seconds: Mapping[str, float],
+    needs: Iterable[Mapping[str, float]],
+    there: Mapping[str, int] = MappingProxyType({}),
+) -> list[float]:
+    """The expected seconds of training of all trials but those that are `there`, for each of `TRUTHS`."""
+    searched = sum(there.get(search.name, 0) * seconds[search.name] for search in study.searches)
+    searching = _tuning(study, seconds)[0] - searched
+    left = [_left(need, there) for need in needs]
+    return [searching + sum(need[name] * seconds[name] for name in need) for need in left]
+
+
+def _left(need: Mapping[str, float], there: Mapping[str, int]) -> dict[str, float]:
+    """The expected trials of each arm that are still to be trained, where so many have results."""
+    return {name: max(0.0, number - there.get(name, 0)) for name, number in need.items()}
 
 
 def _about(seconds: float) -> str:
@@ -199,30 +219,41 @@ def _print_rows(rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[str, float], dict[str, float]]:
+def _measured_so_far(
+    study: Study, ledger: Ledger, plan: plans.Plan | None, device: str
+) -> tuple[dict[str, float], dict[str, float]]:
     """What the ledger has of the study: SDs and seconds on a device, by arm.
 
-    The SD is of a contrast by the first metric, of five pairs or more; the seconds are the mean of the
-    trials with the arm's present settings.
+    Of the trials of today's `plan`, whichever study trained them, and where there are none of those of its
+    stored plan, of earlier code or other seeds. The SD is of a contrast by the first metric, of five pairs or
+    more; the seconds are the mean of the trials with the arm's present settings.
     """
-    if not stored_plans.has_plan(study.name, ledger):
-        return {}, {}
+    spreads: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    stored = [stored_plans.stored(study.name, ledger)] if stored_plans.has_plan(study.name, ledger) else []
+    wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
+    for source in filter(None, (*stored, plan)):  # what comes last counts
+        results = ledger.results(source.ids)
+        spreads |= _spreads(replace(source, metrics=study.metrics), results)
+        times = defaultdict(list)
+        for id, (arm, _) in source.arm_and_seed.items() if source.device == device else ():
+            if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
+                times[arm.name].append(result.spent)
+        seconds |= {name: fmean(of_arm) for name, of_arm in times.items()}
+    return spreads, seconds
+
+
+def _spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[str, float]:
+    """The SD of the pairs' differences in the first metric, by arm, where there are five pairs or more."""
+    if not results:
+        return {}
     from unrolled.ablations.training.comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
-    plan, first = stored_plans.stored(study.name, ledger), study.metrics[0].name
-    results = ledger.results(plan.ids)
+    first = plan.metrics[0].name
     judged = decide_looks(design_of_plan(plan, results)).verdicts
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
-    wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
-    times = defaultdict(list)
-    for id, (arm, _) in plan.arm_and_seed.items() if plan.device == device else ():
-        if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
-            times[arm.name].append(result.spent)
-    return (
-        {name: c.sd for name, c in contrasts.items() if c.sd and c.pairs >= FEWEST},
-        {name: fmean(seconds) for name, seconds in times.items()},
-    )
+    return {name: c.sd for name, c in contrasts.items() if c.sd and c.pairs >= FEWEST}
 
 
 def _tuning(study: Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:

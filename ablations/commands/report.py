@@ -85,8 +85,16 @@ def keep_entry(plan: Plan, comparison: "Comparison", state: str, out: Path) -> "
     from unrolled.reports.render import describe
 
     entry = describe(comparison)
-    save(_place(plan, out), seal({**entry._asdict(), "state": state}))
+    save(_place(plan, out), seal({**entry._asdict(), "state": state, "plan": plan.hash}))
     return entry
+
+
+def is_page_of_other_plan(plan: Plan, out: Path) -> bool:
+    """Whether the page of a plan's study is there and is of other seeds or settings."""
+    with suppress(OSError, *MISREAD):
+        kept = unseal(_place(plan, out).read_bytes())
+        return page_of(plan.study, out).exists() and kept["plan"] != plan.hash
+    return False
 
 
 def _place(plan: Plan, out: Path) -> Path:

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plans
-from unrolled.ablations.commands.report import index, keep_entry, prepare_folder, report_parts, state_of
+from unrolled.ablations.commands.report import (
+    index,
+    is_page_of_other_plan,
+    keep_entry,
+    prepare_folder,
+    report_parts,
+    state_of,
+)
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.runner.parallel import is_final
 from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import retraining, stored_plans
@@ -27,10 +33,16 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.ablations.training.device import choose_device
-from unrolled.ablations.training.first_trials import check_first_trials
+from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.ablations.training.study_run import Budget, StudyRun, try_first_batches, untried_arms
-from unrolled.bench.errors import plural, visible
+from unrolled.ablations.training.study_run import (
+    Budget,
+    StudyRun,
+    final_results,
+    try_first_batches,
+    untried_arms,
+)
+from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.trial import Result
 from unrolled.reports.design import page_of
 
@@ -101,11 +113,13 @@ def _run_study(
             print(visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = stored_plans.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)
+        if plan.of_program:
+            refuse_stored_failures(plan, ledger, retry=options.retry)
         with closing(Writer(tracking_uri())) as writer:
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=SeedScheduler(plan, _known(plan, ledger, retry=options.retry)),
+                scheduler=SeedScheduler(plan, final_results(plan, ledger, plan.ids, retry=options.retry)),
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -113,7 +127,11 @@ def _run_study(
                 budget=budget,
             )
             _begin(study_run)
-            interrupted = (plan.of_program and check_first_trials(study_run)) or study_run.train()
+            interrupted = plan.of_program and _check_first_trials(study_run)
+            if is_page_of_other_plan(plan, options.out):
+                replaced = visible(page_of(plan.study, options.out))
+                print(f"{replaced}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+            interrupted = interrupted or study_run.train()
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
@@ -125,18 +143,11 @@ def _run_study(
             if problem := writer.finish():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
-        comparison, plan, results, trained, timed_out=budget.has_refused, interrupted=interrupted
+        comparison, plan, results, ledger, trained, timed_out=budget.has_refused, interrupted=interrupted
     )
     print(f"report: {page}")
     keep_entry(plan, comparison, state, options.out)
     return comparison, faults, interrupted
-
-
-def _known(plan: plans.Plan, ledger: Ledger, *, retry: bool) -> dict[str, Result]:
-    """The results of trials that are not run again, without details; those that are damaged are set aside."""
-    stored = (result.without_details() for id in plan.ids if (result := ledger.read(id)))
-    judged = map(plan.judge_result, stored)
-    return {result.trial.id: result for result in judged if is_final(result, retry)}
 
 
 def _begin(study_run: StudyRun) -> None:
@@ -153,8 +164,6 @@ def _begin(study_run: StudyRun) -> None:
     if earlier := stored_plans.latest_or_set_aside(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)
-        if earlier.hash != plan.hash and page.exists():
-            print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
     if unchecked:
@@ -174,10 +183,23 @@ def _begin(study_run: StudyRun) -> None:
             remove_checkpoints(ledger.checkpoints, result)
 
 
+def _check_first_trials(study_run: StudyRun) -> bool:
+    """Check a program's first trials, and store with the plan why they stopped the study, if they did.
+
+    Returns whether Ctrl-C ended it. Raises BadInput as `check_first_trials` does.
+    """
+    try:
+        return check_first_trials(study_run)
+    except BadInput as error:
+        stored_plans.store(replace(study_run.plan, refusal=str(error)), study_run.ledger)
+        raise
+
+
 def _print_outcome(
     comparison: "Comparison",
     plan: plans.Plan,
     results: Mapping[str, Result],
+    ledger: Ledger,
     trained: set[str],
     *,
     timed_out: bool,
@@ -207,7 +229,7 @@ def _print_outcome(
     attempts = earlier_attempts(comparison)
     more = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
     remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *more)]
-    for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan))):
+    for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan, ledger))):
         print(f"{visible(plan.study)}: {line}")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
@@ -218,12 +240,14 @@ def _print_outcome(
     return ends["failed"] + (0 if interrupted or timed_out else left)
 
 
-def _failure(failed: Result | None, plan: plans.Plan) -> str:
-    """A sentence on a failed trial, with the cure; "" for none."""
+def _failure(failed: Result | None, plan: plans.Plan, ledger: Ledger) -> str:
+    """A sentence on a failed trial, with the cure if its training failed; "" for none."""
     if failed is None:
         return ""
-    where = f"{plan.arm_names[failed.trial.id]}, seed {failed.trial.seed}"
-    return visible(f"{where}: {plain_reason(failed)}; --retry trains failed trials again")
+    id, reason = failed.trial.id, plain_reason(failed)
+    if any(plan.is_replaced(stored, retry=False) for stored in ledger.results([id]).values()):
+        reason += "; --retry trains failed trials again"
+    return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")
 
 
 def typed() -> str:

@@ -12,7 +12,7 @@ from unrolled.ablations.commands.plan import minutes
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
 from unrolled.ablations.study import loading, stored_plans
-from unrolled.ablations.study.loading import load_plugins
+from unrolled.ablations.study.loading import FEWEST, load_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import shipped
@@ -21,7 +21,10 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.devices import cores
 from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import columns
+from unrolled.reports.formats import columns, short
+
+REFUSAL_LENGTH = 80  # characters of the reason why a study was stopped
+_STOPPED = "stopped by its first trials:"
 
 
 def studies(names: Sequence[str], options: StoredOptions, remove_old: bool) -> int:
@@ -49,7 +52,8 @@ def _print_states(names: Sequence[str], ledger: Ledger) -> None:
         outcome = tally(compare_plan(plan, results))
         files = [name] if name in shipped() or name.endswith(".toml") else _study_files()
         edited = [_difference(plan, study) for study in _load_studies(files) if study.name == plan.study]
-        print(f"{visible(plan.study)}: {outcome}; {scheduler.status_line}{min(edited, default='')}")
+        state = f"{_STOPPED} {visible(plan.refusal)}" if plan.refusal else scheduler.status_line
+        print(f"{visible(plan.study)}: {outcome}; {state}{min(edited, default='')}")
         for result in results.values():
             if not result.done:
                 print(f"  {result.trial.id} seed {result.trial.seed}: {visible(result.reason)}")
@@ -135,6 +139,10 @@ def _state(plan: Plan | None, results: Mapping[str, Result], edited: str = "") -
     if plan is None:
         return "not run"
     scheduler = SeedScheduler(plan, {id: results[id] for id in plan.ids if id in results})
+    if plan.refusal:
+        return f"{_STOPPED} {short(plan.refusal, REFUSAL_LENGTH)}{edited}"
+    if not scheduler.pending and len(plan.seeds) < FEWEST:
+        return f"{plural(len(plan.seeds), 'seed')} trained, and under {FEWEST} nothing is decided{edited}"
     missing = f"{plural(len(scheduler.pending), 'trial')} missing" if scheduler.pending else "done"
     return f"{missing}: {scheduler.status_line}{edited}"
 

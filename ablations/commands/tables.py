@@ -13,7 +13,7 @@ from unrolled.ablations.mlflow.database import public
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import BETTER_CURE, Metric
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.bench.trial import TABLE_COLUMNS
 from unrolled.reports.elsewhere import FIRST_LOOK, STATUS, Columns
@@ -145,7 +145,12 @@ def metric(name: str, delta: float, options: CompareOptions) -> Metric:
     """The metric with the kind and direction that flags give it, else those that its name tells."""
     kind = dict(map(_name_and_kind, options.kind)).get(name, "")
     flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
-    return Metric(name, delta, flags[0] if flags else "", kind=kind)
+    better = flags[0] if flags else ""
+    try:
+        return Metric(name, delta, better, kind=kind)
+    except BadInput as error:
+        error.cure = error.cure.replace(BETTER_CURE, f"add --higher {name} or --lower {name}")
+        raise
 
 
 def _name_and_kind(given: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse
 from unrolled.ablations.runner.parallel import TrialConditions, run_aside, run_trials
 from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import as_today, find_program, with_files
@@ -25,7 +26,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import device_of_plan
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import differences, numbers
-from unrolled.bench.errors import plural, require, visible
+from unrolled.bench.errors import plural, require, suggestion, visible
 from unrolled.bench.machine_kind import kind, machine_difference
 from unrolled.bench.metric import MEASURED, kind_of
 from unrolled.bench.trial import Result
@@ -65,6 +66,10 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     load_plugins(options.plugin)
     refuse(options, ("trust", "out"), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
+    if isinstance(study, str) and Path(study).suffix not in ("", ".toml"):
+        bundles = sorted(map(str, Path().glob("*.zip")))
+        cure = suggestion(study, bundles) if bundles else "give the path of a bundle, or a study's name"
+        require(stored_plans.has_plan(study, ledger), "there is no such file", place=study, cure=cure)
     plan, program = find_program(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)

@@ -7,7 +7,7 @@ trial is therefore one failed result and never, as with a pool of processes, the
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -46,16 +46,6 @@ class TrialConditions(TaskSpec):
     cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
 
 
-def missing_trials(trials: Iterable[Trial], results: Mapping[str, Result], retry: bool) -> list[Trial]:
-    """The trials still to be run, given the results so far, by id: with `retry` also those that failed."""
-    return [trial for trial in trials if trial.id not in results or not is_final(results[trial.id], retry)]
-
-
-def is_final(result: Result, retry: bool) -> bool:
-    """Whether a trial with this result is not run again: a divergence would come again, a failure may not."""
-    return not (retry and result.status == "failed")
-
-
 def _print_draining() -> None:
     print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr)
 
@@ -65,7 +55,7 @@ def run_trials(
     ledger: Ledger,
     conditions: TrialConditions = TrialConditions(),
     *,
-    retry: bool = False,
+    is_replaced: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
     judge: Callable[[Result], Result] = lambda result: result,
     wanted: Callable[[Trial], bool] = lambda _: True,
@@ -78,26 +68,26 @@ def run_trials(
     `wanted` is asked of each trial when a slot is free for it; one that is not wanted does not start. A trial
     that another run is training does not start either: `on_result_of_another_run` is called with its result.
     These three are called one at a time, from several threads, so that what is wanted may follow from the
-    results so far. A failed trial is final; `retry` runs the failed ones again. `fail_fast` starts no more
-    after the first failure. `judge` is a result as the study counts it, which decides both; the ledger keeps
-    it as it is. The first Ctrl-C starts no more either and calls `on_drain`; the second one, or SIGTERM, ends
-    the running trials too, unrecorded.
+    results so far. A result is final, unless `is_replaced` says of it, as the ledger has it, that another run
+    of its trial takes its place. `fail_fast` starts no more after the first failure. `judge` is a result as
+    the study counts it; the ledger keeps it as it is. The first Ctrl-C starts no more either and calls
+    `on_drain`; the second one, or SIGTERM, ends the running trials too, unrecorded.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    results = {id: judge(result) for id, result in ledger.results(planned).items()}
-    todo = missing_trials(planned.values(), results, retry)
+    results = ledger.results(planned)
+    todo = [trial for id, trial in planned.items() if id not in results or is_replaced(results[id])]
     shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
 
     def is_missing(trial: Trial) -> bool:
-        results = {id: judge(result) for id, result in ledger.results([trial.id]).items()}
-        missing = missing_trials([trial], results, retry)
-        if not missing:
-            ended["by another run"] += 1
-            on_result_of_another_run(results[trial.id])
-        return bool(missing)
+        result = ledger.results([trial.id]).get(trial.id)
+        if result is None or is_replaced(result):
+            return True
+        ended["by another run"] += 1
+        on_result_of_another_run(judge(result))
+        return False
 
     def record(result: Result) -> None:
         ledger.record(result)

@@ -80,7 +80,7 @@ class Attempt:
     baseline: str
     seeds: tuple[int, ...]
     metric: str
-    delta: float
+    delta: str  # as it is shown
     verdict: str  # in words
     template: str  # of its command line
 
@@ -89,7 +89,7 @@ class Attempt:
     def describe(self, template: str) -> str:
         """The attempt in a line, with its command line where that has another template."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
-        judged = f"{self.verdict} ({self.metric}, δ {self.delta:g})"
+        judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.template}`" if self.template != template else ""
         return f"{sides}, seeds {as_text(self.seeds)}: {judged}{command}"
 
@@ -107,7 +107,8 @@ class Plan:
     the earlier plans of its contrast in the ledger, `earlier` the study's other plans of which there are
     results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the two.
     `nondeterminism` is by how much two runs of one trial of a program's baseline differ, by each judged
-    quality: {} if in none, None before this was measured. `varying` are the other metrics in which they
+    quality: {} if in none, None before this was measured. `refusal` is why its first trials stopped it, ""
+    if they did not. `varying` are the other metrics in which they
     differ. `to_the_end` may be set later, and is no part of `hash`: it makes no claim that the plan would not
     make without it.
     """
@@ -134,6 +135,7 @@ class Plan:
     device: str = "cpu"
     decide: str = "direction"
     to_the_end: bool = False
+    refusal: str = ""
     nondeterminism: Mapping[str, float] | None = None
     varying: tuple[str, ...] = ()
 
@@ -158,10 +160,24 @@ class Plan:
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
         judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
-        if judged.done and judges_clock(self.metrics) and result.environment.get("resumed"):
+        if judged.done and self._has_partial_time(result):
             reason = "it went on from an earlier attempt, so that its time is of a part"
             return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
         return judged
+
+    def is_replaced(self, stored: Result, *, retry: bool) -> bool:
+        """Whether another training takes the place of a stored result that counts as a failure.
+
+        It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
+        part. One that ended and lacks a judged metric would lack it again, and other studies may share it.
+        """
+        judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
+        if stored.status == "failed":
+            return judged.status == "failed"
+        return retry and judged.done and self._has_partial_time(stored)
+
+    def _has_partial_time(self, result: Result) -> bool:
+        return judges_clock(self.metrics) and bool(result.environment.get("resumed"))
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:

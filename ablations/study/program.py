@@ -11,7 +11,7 @@ from typing import Any
 from unrolled.ablations.study.errors import shown
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trainer import Costs, Factor, Settings
-from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.errors import BadInput, nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.output import MLFLOW
@@ -102,9 +102,9 @@ class ProgramSettings:
         for python, script in pairwise(words):
             wanted = python in ("python", "python3") and script.endswith(".py") and "{" not in script
             there = not wanted or (folder / script).is_file()
-            require(
-                there, f"there is no file {script}", key="run", cure="name it from the folder of the program"
-            )
+            near = nearest(script, [path.name for path in folder.glob("*.py")])
+            cure = f"did you mean {near[0]}?" if near else "name it from the folder of the program"
+            require(there, f"there is no file {script}", key="run", cure=cure)
 
     def _check_files(self) -> None:
         """Raise BadInput where `metrics` or `keep` names files outside of the trial's own folder."""

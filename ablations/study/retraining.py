@@ -15,6 +15,7 @@ from unrolled.ablations.study.commits import open_repository, with_checkouts
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import suggest_study
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.identity import changes
 from unrolled.bench.program.trial import ProgramTrial
@@ -31,9 +32,10 @@ def find(id: str, ledger: Ledger) -> Result:
         )
     result = ledger.read(found[0]) if found else None
     if result is None:
-        runs = ", ".join(plan.study for plan in stored_plans.all_stored(ledger))
-        cure = f"`unrolled show STUDY` lists a study's trials ({runs or 'none has been run'})"
-        cure += ", `unrolled show models` the models"
+        runs = [plan.study for plan in stored_plans.all_stored(ledger)]
+        known = ", ".join(runs) or "none has been run"
+        cure = f"`unrolled show STUDY` lists a study's trials ({known}), `unrolled show models` the models"
+        cure = suggest_study(id, [*runs, "models", "corpus"]) or cure
         raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
     return result
 

@@ -4,7 +4,8 @@ What had been seen before a plan was declared, and the study's earlier plans, ar
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import FEWEST, load
 from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.study.plan_check import plan_faults
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.study.study_file import name_in, shipped
+from unrolled.ablations.study.study_file import name_in, shipped, suggest_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
 from unrolled.bench.trial import Result, Trial, canonical
@@ -113,33 +114,62 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
         return replace(plan, planned=again.planned, seen=again.seen, attempts=attempts)
     if plan.ships:
         return plan
-    seen = _seen_pairs(plan.arms, trials, ledger)
-    return replace(plan, seen=seen, alike=_results_alike(trials, ledger))
-
-
-def _seen_pairs(arms: Sequence[PlannedArm], trials: Iterable[Trial], ledger: Ledger) -> dict[str, int]:
-    """By arm, the number of its seeds for which the ledger has results of both the arm and its baseline.
-
-    The first arm is the baseline. A result counts for every trial with its settings, data and seed, whatever
-    its study and its code: after an edit of the code, what was seen has still been seen. `trials` are those
-    of the arms; without them only results of the same code are recognised.
-    """
     shown = _shown_trials(ledger)
+    contrasts = _contrasts_with_enough(plan.arms, shown, trials)
+    seen = _seen_pairs(contrasts, shown, trials)
+    sides = {id for pair in contrasts for arm in pair for id in arm.trials.values()}
+    alike = _results_alike([trial for trial in trials if trial.id in sides], shown, ledger)
+    return replace(plan, seen=seen, alike=alike)
+
+
+Pair = tuple[PlannedArm, PlannedArm]
+"""An arm, and the one that it is compared with."""
+
+
+def _contrasts_with_enough(
+    arms: Sequence[PlannedArm], shown: Sequence[Trial], trials: Sequence[Trial]
+) -> list[Pair]:
+    """The arms of which enough pairs were shown to decide anything, on whatever seeds, each with its base.
+
+    The first arm is the baseline. Of fewer pairs nothing could be decided: a short run to see that all works
+    makes no plan exploratory. `trials` are those of the arms; without them only results of the same code are
+    recognised.
+    """
+    experiments = {trial.id: canonical(trial.experiment) for trial in (*trials, *shown)}
+    seeds = defaultdict(set)
+    for trial in shown:
+        seeds[experiments[trial.id]].add(trial.seed)
+
+    def shown_seeds(arm: PlannedArm) -> set[int]:
+        experiment = next((experiments[id] for id in arm.trials.values() if id in experiments), b"")
+        own = {seed - arm.seed_offset for seed in seeds[experiment]}
+        return {*arm.trials} if arm.seedless and own else own
+
+    by_name = {arm.name: arm for arm in arms}
+    pairs = [(arm, by_name.get(arm.against, arms[0])) for arm in arms[1:]]
+    return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= FEWEST]
+
+
+def _seen_pairs(contrasts: Sequence[Pair], shown: Sequence[Trial], trials: Sequence[Trial]) -> dict[str, int]:
+    """By arm, the number of its seeds for which results of both the arm and its base were shown.
+
+    A result counts for every trial with its settings, data and seed, whatever its study and its code: after
+    an edit of the code, what was seen has still been seen.
+    """
     contents = set(map(_content, shown))
     seen = {trial.id for trial in shown} | {trial.id for trial in trials if _content(trial) in contents}
-    by_name, pairs = {arm.name: arm for arm in arms}, {}
-    for arm in arms[1:]:
-        base = by_name.get(arm.against, arms[0])
-        count = sum(id in seen and base.trials.get(seed) in seen for seed, id in arm.trials.items())
-        if count:
-            pairs[arm.name] = count
-    return pairs
+    counts = {
+        arm.name: sum(id in seen and base.trials.get(seed) in seen for seed, id in arm.trials.items())
+        for arm, base in contrasts
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def _shown_trials(ledger: Ledger) -> list[Trial]:
     """The trials with results that did not fail, in a plan that has them if there is one.
 
-    A misspelt metric makes all of its study's trials fail: what they told was never shown.
+    A misspelt metric makes all of its study's trials fail: what they told was never shown. Nor was anything
+    of a study that its first trials stopped.
     """
     plans_by_trial: dict[str, list[Plan]] = {}
     for plan in read_all(ledger)[0]:
@@ -147,20 +177,23 @@ def _shown_trials(ledger: Ledger) -> list[Trial]:
             plans_by_trial.setdefault(id, []).append(plan)
     shown = []
     for result in ledger.all_results():
-        judged = [plan.judge_result(result) for plan in plans_by_trial.get(result.trial.id, ())]
-        if any(each.status != "failed" for each in judged or [result]):
+        plans = plans_by_trial.get(result.trial.id)
+        judged = [plan.judge_result(result) for plan in plans if not plan.refusal] if plans else [result]
+        if any(each.status != "failed" for each in judged):
             shown.append(result.trial)
     return shown
 
 
-def _results_alike(trials: Iterable[Trial], ledger: Ledger) -> dict[str, tuple[str, ...]]:
+def _results_alike(
+    trials: Sequence[Trial], shown: Sequence[Trial], ledger: Ledger
+) -> dict[str, tuple[str, ...]]:
     """By trial, the fingerprints of results that differ from it by the template of the command line alone.
 
     A flag that changes no number makes no seen trial fresh: whether it changed one, the results will tell.
     """
     wanted = {(canonical(trial.experiment), trial.seed): trial for trial in trials if trial.template}
     marks: dict[str, tuple[str, ...]] = {}
-    for earlier in _shown_trials(ledger) if wanted else ():
+    for earlier in shown:
         trial = wanted.get((canonical(earlier.experiment), earlier.seed))
         if trial and trial.template != earlier.template:
             for result in ledger.results([earlier.id]).values():
@@ -192,11 +225,14 @@ def stored(study: str | Study, ledger: Ledger) -> Plan:
             return plan
     except BadInput as error:
         raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
-    known = ", ".join(plan.study for plan in all_stored(ledger)) or "none"
+    known = [plan.study for plan in all_stored(ledger)]
     cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
     if file or name in shipped():
         cure = f"`unrolled run {file or name}` runs it"
-    raise BadInput(f"study {name!r} has not been run (studies that were run: {known})", cure=cure)
+    elif not Path(f"{name}.toml").exists():
+        cure = suggest_study(name, known) or cure
+    run = ", ".join(known) or "none"
+    raise BadInput(f"study {name!r} has not been run (studies that were run: {run})", cure=cure)
 
 
 def device_of(study: str, ledger: Ledger) -> str:

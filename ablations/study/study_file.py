@@ -3,7 +3,7 @@
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from math import prod
 from pathlib import Path
@@ -23,7 +23,7 @@ from pydantic import (
 from unrolled.ablations.study.errors import error_context, explain
 from unrolled.ablations.study.seeds import MOST
 from unrolled.bench.chapter.text import contents
-from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.errors import BadInput, nearest, require
 from unrolled.bench.metric import Kind, Metric
 
 LARGEST = 1_000_000
@@ -316,12 +316,12 @@ def shipped() -> tuple[str, ...]:
 
 def read(name: str) -> tuple[str, str]:
     """A study's origin, for messages, and its text."""
-    is_path, mine = name.endswith(".toml") or "/" in name or "\\" in name, map(str, Path().glob("*.toml"))
-    require(
-        is_path or name in shipped(),
-        f"no shipped study {name!r} exists",
-        cure=f"{suggestion(name, [*shipped(), *mine])} (your own: give the path of its .toml)",
-    )
+    is_path = name.endswith(".toml") or "/" in name or "\\" in name
+    if is_path or name not in shipped():
+        _refuse_other_file(name)
+    if not is_path and name not in shipped():
+        cure = suggest_study(name) or f"give the path of your own .toml, or one of {', '.join(shipped())}"
+        raise BadInput(f"no shipped study {name!r} exists", cure=cure)
     try:
         if not is_path:
             return f"{name}.toml", (resources.files("unrolled.ablations.studies") / f"{name}.toml").read_text(
@@ -334,9 +334,27 @@ def read(name: str) -> tuple[str, str]:
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BadInput(
-            reason, place=name, cure=f"give the path of a .toml, or one of {', '.join(shipped())}"
-        ) from error
+        cure = suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped())}"
+        raise BadInput(reason, place=name, cure=cure) from error
+
+
+def _refuse_other_file(name: str) -> None:
+    """Raise BadInput for a folder, and for a file that is no .toml."""
+    path, cure = Path(name), "give the path of a .toml"
+    if "\0" in name or not path.exists():
+        return
+    if path.is_dir():
+        files = sorted(map(str, path.glob("*.toml")))
+        raise BadInput("is a folder", place=name, cure=f"{cure}, such as {files[0]}" if files else cure)
+    require(path.suffix == ".toml", "is a file, and no study's", place=name, cure=cure)
+
+
+def suggest_study(name: str, others: Sequence[str] = ()) -> str:
+    """'did you mean …?' with the nearest study that ships, of `others` or of this folder's files, or ""."""
+    files = {path.stem: str(path) for path in sorted(Path().glob("*.toml"))}
+    near = nearest(name.removesuffix(".toml"), [*others, *files, *shipped()])
+    shown = [study if study in others else files.get(study, study) for study in near]
+    return f"did you mean {' or '.join(map(repr, shown))}?" if shown else ""
 
 
 def check(keys: Mapping[str, Any]) -> StudyFile:

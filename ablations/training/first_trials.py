@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import run_aside
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import stored_plans
@@ -34,7 +35,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
     Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for a seed or
     an arm without effect.
     """
-    arms = [arm for arm in study_run.plan.arms if not arm.seedless]
+    arms = _seeded_arms(study_run.plan)
     ids = _trials(arms, study_run.plan.seeds[:SEEDS])
     known = _train(ids, study_run)
     if known is None:
@@ -70,6 +71,20 @@ def check_first_trials(study_run: StudyRun) -> bool:
     return False
 
 
+def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
+    """Raise BadInput, naming the arm, for a first trial that is not trained again and counts as a failure.
+
+    It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
+    """
+    results = ledger.results(_trials(_seeded_arms(plan), plan.seeds[:SEEDS]))
+    final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
+    _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
+
+
+def _seeded_arms(plan: Plan) -> list[PlannedArm]:
+    return [arm for arm in plan.arms if not arm.seedless]
+
+
 def _trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
     """The identities of these trials, seed by seed, each once."""
     arms = list(arms)
@@ -77,24 +92,33 @@ def _trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
 
 
 def _train(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result] | None:
-    """Train those of these trials that have no result, or failed; None after Ctrl-C.
+    """Train those of these trials that have no result, or whose training failed; None after Ctrl-C.
 
     Results are missing where the budget is over. Raises BadInput for a trial that fails, of any arm but
     another commit.
     """
     plan, ledger = study_run.plan, study_run.ledger
-    known = {id: plan.judge_result(result) for id, result in ledger.results(ids).items()}
-    missing = [trial for trial in study_run.trials if trial.id in ids and not _ended(known.get(trial.id))]
+    retry = study_run.options.retry
+    stored = ledger.results(ids)
+    known = {id: plan.judge_result(result) for id, result in stored.items()}
+    untrained = {id for id in ids if id not in stored or plan.is_replaced(stored[id], retry=retry)}
+    _require_all_numbers([result for id, result in known.items() if id not in untrained], plan)
+    missing = [trial for trial in study_run.trials if trial.id in untrained]
     todo = study_run.scheduler.in_order(missing)
     if study_run.train_missing(todo, strict=True).interrupted:
         return None
     trained = ledger.results([trial.id for trial in todo])
     known |= {id: plan.judge_result(result) for id, result in trained.items()}
-    for id in known:
-        arm, seed = plan.arm_and_seed[id]
-        if not arm.is_other_commit and plan.decide != "gate":  # a gate fails by it
-            _require_numbers(known[id], arm, seed)
+    _require_all_numbers(known.values(), plan)
     return known
+
+
+def _require_all_numbers(results: Iterable[Result], plan: Plan) -> None:
+    """Raise BadInput for a trial that failed, of any arm but another commit; a gate fails by it."""
+    for result in results:
+        arm, seed = plan.arm_and_seed[result.trial.id]
+        if not arm.is_other_commit and plan.decide != "gate":
+            _require_numbers(result, arm, seed)
 
 
 def _repeat(id: str, study_run: StudyRun) -> bool:
@@ -198,11 +222,15 @@ def _refuse(pair: Pair, plan: Plan) -> None:
     """Raise BadInput for a seed, or an arm, without effect."""
     arm, base = pair
     seeds = listed([str(seed) for seed in plan.seeds[:MORE_SEEDS]])
-    judged, finer = listed(plan.qualities), "judge a finer metric, too, such as a loss"
+    judged = listed(plan.qualities)
+    has_fine = any(m.is_quality and m.lower_is_better and math.isinf(m.highest) for m in plan.metrics)
+    finer = [] if has_fine else ["judge a finer metric, too, such as a loss"]
     if arm is base:
         rule = f"seeds {seeds} tell the same {judged}: the seed has no effect"
-        raise BadInput(rule, place=f"arm {arm.name!r}", cure=f"seed every random draw with it, or {finer}")
+        cure = ", or ".join(["seed every random draw with it", *finer])
+        raise BadInput(rule, place=f"arm {arm.name!r}", cure=cure)
     changes = ", ".join(f"{key} = {value}" for key, value in arm.changes.items())
     rule = f"no effect seen: its {judged} on seeds {seeds} are those of {base.name!r}, to the last digit"
-    cure = f"see that the program uses it, {finer}, or write an [[arm]] with identical = true"
+    cures = ["see that the program uses it", *finer, "write an [[arm]] with identical = true"]
+    cure = f"{', '.join(cures[:-1])}, or {cures[-1]}"
     raise BadInput(rule, place=f"arm {arm.name!r}", key=changes, cure=cure)

@@ -11,7 +11,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.runner.child import Limits
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, is_final, run_aside, run_trials
+from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_aside, run_trials
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import stored_plans
@@ -96,8 +96,9 @@ class StudyRun:
             return counts.interrupted
         plan, winners = plans.settle(self.plan, self.trials, self.ledger)
         self.plan = stored_plans.store(plan, self.ledger)
-        known = self.ledger.results(trial.id for trial in winners)
-        known = {id: result for id, result in known.items() if is_final(result, self.options.retry)}
+        known = final_results(
+            self.plan, self.ledger, [trial.id for trial in winners], retry=self.options.retry
+        )
         self.scheduler = SeedScheduler(self.plan, self.scheduler.results | known)
         return self.train_missing(winners).interrupted  # seed by seed, as `settle` gives them
 
@@ -107,7 +108,7 @@ class StudyRun:
         `strict` trains failed trials again, and starts no more after the first failure, unless the arms are
         commits, one of which may be broken.
         """
-        options, arm_names = self.options, self.plan.arm_names
+        options, arm_names, plan = self.options, self.plan.arm_names, self.plan
         unchecked = {id for id, name in arm_names.items() if name in self.unchecked_arms}
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
         judged = [metric.name for metric in self.plan.metrics]
@@ -133,7 +134,9 @@ class StudyRun:
                 todo,
                 self.ledger,
                 self.conditions(todo),
-                retry=strict or options.retry,
+                is_replaced=lambda stored: (
+                    (strict or options.retry) and plan.is_replaced(stored, retry=options.retry)
+                ),
                 fail_fast=options.fail_fast or (strict and not has_commits),
                 judge=self.plan.judge_result,
                 wanted=lambda trial: trial.id not in unchecked and self._wants(trial),
@@ -182,6 +185,16 @@ class StudyRun:
             yield lambda: pages.append(pool.submit(render_page))
         for page in pages:
             page.result()  # raises where the disk is full
+
+
+def final_results(plan: Plan, ledger: Ledger, ids: Iterable[str], *, retry: bool) -> dict[str, Result]:
+    """The results of trials that are not run again, as the plan judges them, without details.
+
+    Those that are damaged are set aside.
+    """
+    stored = [result.without_details() for id in ids if (result := ledger.read(id))]
+    kept = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
+    return {result.trial.id: plan.judge_result(result) for result in kept}
 
 
 def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +41,7 @@ THREADS = ("OMP", "MKL", "OPENBLAS", "NUMEXPR")
 LINE_BYTES = 1 << 20  # a longer line is read as several, and may be no row of numbers
 CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
 PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
+MESSAGE_LINES = 5  # of an exception, which the reason of a failure quotes
 REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
 FILES_NAMED = 5  # how many files of a program's folder a message names
 MLFLOW_FOLDER = "mlruns"  # in {out}: the tracking store that a program gets which logs to MLflow
@@ -189,7 +190,7 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     if code:
-        reason = listener.last_error or listener.last_line or "it printed nothing"
+        reason = listener.last_exception or listener.last_line or "it printed nothing"
         raise Failure(f"exit code {code}: {reason[:REASON_LENGTH]}")
     return ended
 
@@ -199,6 +200,7 @@ class _Listener:
 
     last_line = ""  # of those that are no row
     last_error = ""  # of its standard error, which may be read before an earlier line of the other pipe
+    exception: Sequence[str] | None = None  # the message of its last traceback, and what follows it
     error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
 
     def __init__(
@@ -240,7 +242,20 @@ class _Listener:
 
     def _log_error(self, line: str) -> None:
         self._log(line)
+        if line.startswith("Traceback (most recent call last)"):
+            self.exception = []
+        elif self.exception is not None and line.strip() and (self.exception or not line.startswith(" ")):
+            self.exception = [*self.exception[: MESSAGE_LINES + 1], line.strip()]
         self.last_error = line.strip() or self.last_error
+
+    @property
+    def last_exception(self) -> str:
+        """The message of its last exception, if that has few lines and ends its standard error.
+
+        Otherwise the last line there.
+        """
+        message = self.exception or []
+        return " ".join(message) if 0 < len(message) <= MESSAGE_LINES else self.last_error
 
     def _log(self, line: str) -> None:
         print(line, end="", file=sys.stderr, flush=True)

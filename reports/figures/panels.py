@@ -163,7 +163,7 @@ def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
     ]
     ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
     axes = "learning rate", c.scale.unit or c.title
-    about = f"{c.title} against the learning rate, on a logarithmic axis, with 95 % intervals over seeds."
+    about = f"{c.title} against the learning rate, on a logarithmic axis."
     return [
         drawing(f"sweep{i}", f"Learning rates of {name}", about, partial(_sweep, name, axes, frame, ends))
         for i, ((name, _), frame) in enumerate(zip(lines, frames, strict=True))

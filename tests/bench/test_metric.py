@@ -26,7 +26,14 @@ def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
 def test_a_name_that_only_holds_a_known_word_is_refused_with_the_cure(name: str) -> None:
     with pytest.raises(BadInput) as refused:
         Metric(name, 0.02)
-    assert refused.value.key == name and f"--lower {name}" in refused.value.cure
+    assert refused.value.key == name and "better = " in refused.value.cure
+    assert "--" not in refused.value.cure, "flags are of a command, which names its own"
+
+
+def test_a_near_name_keeps_that_of_the_split() -> None:
+    with pytest.raises(BadInput) as refused:
+        Metric("valid_acuracy", 0.02)
+    assert "'valid_accuracy'" in refused.value.cure
 
 
 def test_a_declared_direction_comes_before_a_known_one_and_other_words_are_refused() -> None:

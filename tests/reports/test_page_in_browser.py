@@ -161,6 +161,13 @@ def test_a_verdict_of_the_figure_stands_in_one_line(browser, pages):
         assert "size not settled" in words and max(browser.ask(f"return {heights}")) < 30
 
 
+def test_the_identity_of_a_trial_stands_in_one_line(browser, pages):
+    browser.open(pages["report"], width=390)
+    browser.ask("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    heights = "[...document.querySelectorAll('td.mono')].map((cell) => cell.parentElement.offsetHeight)"
+    assert sorted(browser.ask(f"return {heights}"))[0] < 60
+
+
 def test_no_name_is_broken_in_mid_word(browser, pages):
     browser.open(pages["compare"], width=390)
     lines = """return [...document.querySelectorAll('tbody th')].flatMap((th) => [

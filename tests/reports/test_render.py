@@ -196,6 +196,13 @@ def test_a_page_tells_what_is_unusual_of_its_study(design, said, tmp_path):
     assert said in text_of(render(compare(design), tmp_path))
 
 
+def test_a_page_of_one_seed_has_no_words_on_intervals_and_on_corrections(tmp_path):
+    arms = (arm("base", 0.0, seeds=1), arm("b", 0.1, seeds=1, settings={"lr": 0.1}))
+    said = text_of(render(compare(study(arms, seeds=(0,))), tmp_path))
+    assert "? open" in said
+    assert re.findall(".{30}(?:interval|Holm).{30}", said) == []
+
+
 def test_a_failed_trial_never_shows_as_a_result(html, text):
     assert "0.123456" not in html and "0.1235" not in html
     assert "killed by signal 9" in text and "diverged at step 312" in text

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
-from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.errors import BadInput, nearest, suggestion
 from unrolled.bench.trial import Scalar
 
 _FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
@@ -88,5 +88,6 @@ def spec_of(name: str) -> ModelSpec:
         spec = ZOO[name]
         off = {} if spec.counted else dict.fromkeys(PENALTIES, 0.0)
         return replace(spec, options={**spec.options, **off}) if off else spec
-    cure = f"{suggestion(name, ZOO)} (your own: --plugin FILE.py)"
+    own, others = "your own: --plugin FILE.py", suggestion(name, ZOO)
+    cure = f"{others} ({own})" if nearest(name, ZOO) else f"{own}; {others}"
     raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)

@@ -119,7 +119,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
     ("words", "told"),
     [
         (["run", "togles"], "did you mean 'toggles'"),
-        (["run", "small.tom"], "give the path of its .toml"),
+        (["run", "small.tom"], "did you mean 'small.toml'?"),
         (["run", "missing.toml"], "missing.toml: No such file"),
         (["run", "small.toml", "missing.toml"], "missing.toml: No such file"),
         (["run", "small.toml", "--seeds=-1"], "seeds: "),
@@ -141,6 +141,7 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         (["report", "chapter"], "no shipped study has this name; `unrolled run chapter.toml` runs your own"),
         (["studies", "small.toml"], "`unrolled run small.toml` runs it"),
         (["verify", "toggles"], "has not been run"),
+        (["bundle", "small.toml"], "-o: is missing; name the .zip"),
         (["verify", "toggles", "--trust"], "--trust: is for a bundle; name its .zip"),
         (["run", "golden", "--seeds", "3"], "--seeds: golden is the book's notebook, played as it is"),
         (["run", "golden", "--budget", "1h"], "--budget: golden is the book's notebook, played as it is"),

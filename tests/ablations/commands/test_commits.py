@@ -316,7 +316,8 @@ def test_kills_at_any_moment_leave_the_repository_as_it_was_and_the_same_results
         time.sleep(seconds)
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-    call(folder, "run", "branch.toml")
+    final = call(folder, "run", "branch.toml")
+    assert final.returncode == 1, final.stdout + final.stderr
     assert repository_state(folder) == state
     assert git(folder, "fsck") == "" and git(folder, "worktree", "list").count("\n") == 0
     columns = ["arm", "seed", "status", "loss"]

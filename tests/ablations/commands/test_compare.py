@@ -307,7 +307,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("twice.csv", ASKED, "twice.csv: cannot be read as csv (the header names 'accuracy' twice"),
         ("noarm.csv", ASKED, "noarm.csv: row 2 has no model; fill it in"),
         ("lists.jsonl", ASKED, "lists.jsonl: seed: has values that are no plain text or number; name"),
-        ("runs.csv", (*ASKED[:4], "--metric", "seed=1"), "seed: whether higher or lower is better is"),
+        ("runs.csv", (*ASKED[:4], "--metric", "seed=1"), "better is not known of this name; add --higher"),
         ("runs.csv", (*ASKED, "--lower", "acuracy"), "--lower acuracy: names no metric, or one of both"),
         ("runs.csv", (*ASKED, "--kind", "acuracy=time"), "--kind acuracy=time: names no metric"),
         ("runs.csv", (*ASKED, "--kind", "accuracy=clock"), "kind of accuracy = clock: should be one of"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from as_typed import mlflow_runs
 from called import call, succeed
+from stub_plans import planned
 
 from unrolled.ablations.api import Study, results, verdicts
 from unrolled.ablations.ledger import Ledger
@@ -18,9 +19,10 @@ from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.retraining import with_files
 from unrolled.ablations.study.study_file import ProgramTable
+from unrolled.ablations.training import first_trials
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import MEASURED
+from unrolled.bench.metric import MEASURED, Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.trials import trial_record
@@ -125,6 +127,28 @@ def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained:
     assert "index.html: is of other seeds or settings and is replaced" in done.stdout
 
 
+def test_a_page_is_said_to_be_replaced_where_it_is(trained: Path) -> None:
+    page, words = trained / "out" / "mine" / "index.html", ("run", "mine.toml", "--seeds", "0-1")
+    before = page.read_bytes()
+    (trained / "train.py").write_text("raise SystemExit('broken')")
+    stopped = call(trained, *words)
+    assert stopped.returncode == 2 and "is replaced" not in stopped.stdout
+    assert page.read_bytes() == before
+    (trained / "train.py").write_text(PROGRAM)
+    shorter = succeed(trained, *words)
+    assert "0 trained" in shorter and "index.html: is of other seeds or settings and is replaced" in shorter
+    assert page.read_bytes() != before and "is replaced" not in succeed(trained, *words)
+
+
+@pytest.mark.parametrize(("metric", "advised"), [("accuracy", True), ("loss", False)])
+def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, advised: bool) -> None:
+    made = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
+    plan = planned({"base": made, "b": made}, metrics=(Metric(metric, 0.1),), trainer="program")
+    with pytest.raises(BadInput, match="no effect") as refused:
+        first_trials._refuse((plan.arms[0], plan.arms[0]), plan)
+    assert ("finer" in refused.value.cure) is advised
+
+
 def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, tmp_path: Path) -> None:
     page = whole / "out" / "mine"
     flags = ("--metric", "accuracy=0.01", "--out", str(tmp_path))
@@ -132,6 +156,46 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
     assert done.returncode == 0 and "dropout 0.5" in done.stdout, done.stderr
     refused = call(whole, "compare", str(page / "comparison.csv"), *flags)
     assert refused.returncode == 2 and "trials.csv" in refused.stderr
+
+
+def test_a_plan_knows_the_trials_that_another_study_has_trained(trained: Path) -> None:
+    (trained / "second.toml").write_text(STUDY.replace('"mine"', '"second"').replace("0.01", '"1 %"'))
+    told = succeed(trained, "plan", "second.toml", "--seeds", "0-9")
+    assert "30 trials at most, 15 are in results" in told and "δ = 1 %" in told
+    assert "30 trials expected, 15 left to train, " in told
+    assert "measured where there are results" in told
+    succeed(trained, "run", "second.toml")
+    attempt = stored_plans.stored("second", Ledger(trained / "results")).attempts["deep"][0]
+    assert (attempt.study, attempt.delta) == ("mine", "0.01")
+    assert Metric("seconds", 5.0, ratio=True).shown_delta == "5 %"
+
+
+@pytest.mark.parametrize("words", [(), ("--retry",)])
+def test_a_misspelt_metric_trains_nothing_that_another_study_has_trained(
+    trained: Path, words: tuple[str, ...]
+) -> None:
+    (trained / "typo.toml").write_text(
+        STUDY.replace('"mine"', '"typo"').replace('"accuracy"', '"acuracy", better = "higher"')
+    )
+    before = {path: path.read_bytes() for path in (trained / "results").rglob("*.json")}
+    refused = call(trained, "run", "typo.toml", *words)
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+    assert "baseline" in refused.stderr and "did you mean 'accuracy'" in refused.stderr
+    assert {path: path.read_bytes() for path in (trained / "results").rglob("*.json")} == before
+    assert not (trained / "out" / "typo").exists()
+
+
+def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) -> None:
+    name = '"loss" if given.seed > 1 and given.deep else "accuracy"'
+    odd = PROGRAM.replace('"accuracy": accuracy', f"{name}: accuracy")
+    folder = project(tmp_path / "project", odd)
+    first = call(folder, "run", "mine.toml")
+    before = {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")}
+    again = call(folder, "run", "mine.toml", "--retry")
+    assert first.returncode == again.returncode == 1
+    assert "12 trained" in first.stdout and "it tells no accuracy" in again.stdout
+    assert "--retry" not in again.stdout, "it would tell none again"
+    assert {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")} == before
 
 
 def test_a_run_removes_checkpoints_of_a_driver_that_was_killed_once_it_had_the_result(trained: Path) -> None:

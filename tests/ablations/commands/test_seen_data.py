@@ -159,6 +159,50 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
     assert c.design.seen == seen and earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
+@pytest.mark.parametrize(("first", "second", "seen"), [(4, 4, {}), (4, 5, {"b": 5}), (4, 10, {"b": 5})])
+def test_a_short_run_makes_no_later_plan_exploratory_nor_is_it_an_attempt(tmp_path, first, second, seen):
+    ledger = Ledger(tmp_path)
+    declared(ledger, range(first))
+    train(ledger, range(second))  # by that plan, and maybe by others
+    plan = declared(ledger, range(5), study="whole")
+    assert (plan.seen, plan.attempts) == (seen, {})
+    if seen:
+        assert declared(ledger, range(9, 14), study="overlaps").seen == ({"b": 1} if second > 9 else {})
+
+
+def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
+    ledger = Ledger(tmp_path)
+    plan = declared(ledger, range(5))
+    train(ledger, range(5))
+    stored_plans.store(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
+    fixed = declared(ledger, range(5), study="finer")
+    assert (fixed.seen, fixed.attempts) == ({}, {})
+    stored_plans.store(replace(plan, refusal=""), ledger)
+    assert declared(ledger, range(5), study="last").attempts
+
+
+def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
+    ledger = Ledger(tmp_path)
+    run, metrics = "python train.py --lr {lr} --seed {seed}", {"loss": 1.0}
+    results = {
+        arm: [
+            Result(
+                trial=ProgramTrial(seed=seed, run=run, settings={"lr": lr}), status="done", metrics=metrics
+            )
+            for seed in range(5)
+        ]
+        for arm, lr in (("base", 0.3), ("b", 0.1))
+    }
+    facts = {"trainer": "program", "template": run}
+    for name in ("lss", "loss", "finer"):
+        plan = stored(results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts)
+        for result in (*results["base"], *results["b"]):
+            ledger.record(result)
+        if name != "finer":
+            assert (plan.seen, plan.attempts) == ({}, {})
+    assert plan.seen == {"b": 5} and [attempt.study for attempt in plan.attempts["b"]] == ["loss"]
+
+
 def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger):
     first = stored_plans.stored("s", ledger)
     assert told(first, ledger) == "" and declared(ledger, range(10)) == first
@@ -171,7 +215,7 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     ledger = Ledger(tmp_path)
     study = loading.load("lstm")
     plan, trials = plans.make_plan(study, "unrolled run lstm")
-    for trial in trials[: 3 * len(plan.arms)]:
+    for trial in trials[: 5 * len(plan.arms)]:
         ledger.record(replace(trained(trial.seed), trial=trial))
     plan = stored_plans.store(plan, ledger, trials)
     assert plan.seen == {} and plan.ships

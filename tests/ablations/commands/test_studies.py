@@ -10,6 +10,7 @@ from statistics import fmean
 import pytest
 from as_typed import write
 from called import call
+from stub_plans import kept, planned
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
@@ -20,6 +21,9 @@ from unrolled.bench.chapter.corpus import batches, corpus
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 
 @pytest.fixture
@@ -84,6 +88,46 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     (folder / "same.toml").unlink()
     (folder / "small.toml").unlink()  # what was run is listed without its file
     assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("studies togles", "'toggles'"),
+        ("report smal", "'small.toml'"),
+        ("run smal.toml", "'small.toml'"),
+        ("show smal", "'small.toml'"),
+        ("show modles", "'models'"),
+        ("verify smal.zp", "'small.zip'"),
+        ("run program.toml", "train.py"),
+        ("compare lm6 lstm", "'lstm-gates' or 'lstm-chunk'"),
+    ],
+)
+def test_what_is_misspelt_is_answered_with_what_is_near(folder: Path, capsys, words: str, near: str) -> None:
+    Path("small.zip").touch()
+    Path("train.py").touch()
+    Path("program.toml").write_text(
+        'name = "p"\nquestion = "?"\nmetrics = [{ name = "loss", delta = 1 }]\n'
+        '[program]\nrun = "python trian.py {seed}"\n[baseline]\n'
+    )
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert f"did you mean {near}?" in said and said.count("\n") == 1
+
+
+def test_a_short_run_and_a_study_that_was_stopped_are_not_done(tmp_path: Path, capsys) -> None:
+    trained = Result(trial=ProgramTrial(seed=0, run="train"), status="done", metrics={"loss": 1.0})
+    metrics = (Metric("loss", 0.1),)
+    plan = planned({"base": [trained], "b": [trained]}, trainer="program", metrics=metrics)
+    kept(tmp_path, plan, {"base": [trained]})
+    assert main(["studies", "--results", str(tmp_path)]) == 0
+    assert "1 seed trained, and under 5 nothing is decided" in capsys.readouterr().out
+    kept(tmp_path, replace(plan, refusal="arm 'base', seed 0: it tells no loss"), {})
+    for words in ([], ["s"]):
+        assert main(["studies", *words, "--results", str(tmp_path)]) == 0
+        told = capsys.readouterr().out
+        assert "stopped by its first trials: arm 'base', seed 0: it tells no loss" in told
+        assert "done: " not in told and "contrast decided" not in told
 
 
 def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys) -> None:

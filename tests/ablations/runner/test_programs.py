@@ -39,7 +39,7 @@ def run(folder: Path, program: str, *, resumes: bool = True, **changes: object) 
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
     conditions = TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus, resumes=resumes)
-    run_trials([trial], ledger, conditions, retry=True)
+    run_trials([trial], ledger, conditions, is_replaced=lambda result: result.status == "failed")
     result = ledger.read(trial.id)
     assert result is not None
     return result
@@ -71,6 +71,8 @@ def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_wh
     by_loss, by_time = (planned({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
     assert by_loss.judge_result(result).done
     assert by_time.judge_result(result).status == "failed", "its time is of a part"
+    asked = [plan.is_replaced(result, retry=retry) for plan in (by_loss, by_time) for retry in (False, True)]
+    assert asked == [False, False, False, True], "--retry trains it anew where its time is judged"
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5]
     assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
     kept = sorted(tmp_path.glob("results/kept/*/**/*.*"))
@@ -142,7 +144,7 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
     [
         ("print('{\"loss\": NaN}')", "done", ""),
         ("import sys; sys.exit('no such file')", "failed", "exit code 1: no such file"),
-        ("raise ValueError('two\\nlines')", "failed", "exit code 1: lines"),
+        ("raise ValueError('two\\nlines')", "failed", "exit code 1: ValueError: two lines"),
         (
             "import sys; sys.stderr.write('wrong\\n'); print('bye'); sys.exit(1)",
             "failed",

@@ -62,7 +62,10 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2)
     ledger.record(failure(trial(2), "diverged", status="diverged"))  # a result, as command.md says
     trials.append(trial(2))
-    assert run_trials(trials, ledger, TrialConditions(work=WORK), retry=True) == Counts(failed=1, skipped=2)
+    again = run_trials(
+        trials, ledger, TrialConditions(work=WORK), is_replaced=lambda stored: stored.status == "failed"
+    )
+    assert again == Counts(failed=1, skipped=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:

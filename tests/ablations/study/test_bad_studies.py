@@ -286,7 +286,8 @@ def test_a_pipe_is_no_study(tmp_path: Path) -> None:
         ("togles", "did you mean 'toggles'?"),
         ("nowhere.toml", "No such file"),
         ("a\0.toml", "null"),
-        (".", "no shipped study"),
+        (".", "is a folder"),
+        (__file__, "give the path of a .toml"),
         ("../studies/", "give the path of a .toml"),
     ],
 )
