@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
-from unrolled.ablations.study.loading import FEWEST, load
+from unrolled.ablations.study.loading import load
 from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.study.plan_check import plan_faults
 from unrolled.ablations.study.study import Study
@@ -23,6 +23,8 @@ from unrolled.bench.files import save
 from unrolled.bench.trial import Result, Trial, canonical
 
 PLAN = TypeAdapter(Plan)  # reads a stored plan
+SEEN_PAIRS = 3
+"""From so many pairs on a contrast counts as seen: a run of a seed or two, to see that all works, does not."""
 _CURE = "run its study again, which sets it aside"
 _DAMAGED = "is damaged or no plan of this version"
 
@@ -129,10 +131,9 @@ Pair = tuple[PlannedArm, PlannedArm]
 def _contrasts_with_enough(
     arms: Sequence[PlannedArm], shown: Sequence[Trial], trials: Sequence[Trial]
 ) -> list[Pair]:
-    """The arms of which enough pairs were shown to decide anything, on whatever seeds, each with its base.
+    """The arms of which SEEN_PAIRS pairs were shown, on whatever seeds, each with its base.
 
-    The first arm is the baseline. Of fewer pairs nothing could be decided: a short run to see that all works
-    makes no plan exploratory. `trials` are those of the arms; without them only results of the same code are
+    The first arm is the baseline. `trials` are those of the arms; without them only results of the same code are
     recognised.
     """
     experiments = {trial.id: canonical(trial.experiment) for trial in (*trials, *shown)}
@@ -147,7 +148,7 @@ def _contrasts_with_enough(
 
     by_name = {arm.name: arm for arm in arms}
     pairs = [(arm, by_name.get(arm.against, arms[0])) for arm in arms[1:]]
-    return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= FEWEST]
+    return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= SEEN_PAIRS]
 
 
 def _seen_pairs(contrasts: Sequence[Pair], shown: Sequence[Trial], trials: Sequence[Trial]) -> dict[str, int]:
