@@ -54,8 +54,15 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 @functools.cache
 def code_version(folder: Path | None = None) -> Mapping[str, Any]:
     """The commit of a folder's checkout, by default this code's, and the hash of its uncommitted changes."""
-    command = ["git", "-C", str(folder or Path(__file__).parent)]
+    quiet = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}")  # no program of the user's runs
+    command = [
+        "git",
+        "-C",
+        str(folder or Path(__file__).parent),
+        *(w for each in quiet for w in ("-c", each)),
+    ]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set by a hook
+    env["GIT_OPTIONAL_LOCKS"] = "0"  # the index stays as it is
 
     def git(*words: str) -> bytes:  # a changed file may be in any encoding
         done = subprocess.run([*command, *words], capture_output=True, check=False, env=env)
@@ -63,7 +70,7 @@ def code_version(folder: Path | None = None) -> Mapping[str, Any]:
 
     try:
         commit = git("rev-parse", "HEAD").strip().decode()
-        diff = git("diff", "HEAD") if commit else b""
+        diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD") if commit else b""
     except OSError:  # no git on this machine
         commit, diff = "", b""
     return {

@@ -97,7 +97,7 @@ def _decide_gate(
         seeds=design.seeds,
         looks=looks,
         metrics=design.metrics,
-        lost={level: lost[name] for name, level in levels.items()},
+        lost={level: _side_of_loss(name, lost[name], values, design) for name, level in levels.items()},
         equal={
             level: equal_seeds(arms[name], arms[bases[name]], values, design)
             for name, level in levels.items()
@@ -122,6 +122,19 @@ def _decide_gate(
         looks_taken=gate.looks_taken,
         gate=gate,
     )
+
+
+def _side_of_loss(name: str, lost: Mapping[Any, str], values: Values, design: Design) -> dict[Any, str]:
+    """The seeds that a gate lost, each with the side that has no number."""
+    sides = {"head": name, "base": design.bases[name]}
+
+    def lacks(arm: str, seed: Any) -> bool:
+        return any(seed not in by_arm[arm] for by_arm in values.values())
+
+    return {
+        seed: f"{reason} at the {next((side for side, arm in sides.items() if lacks(arm, seed)), 'head')}"
+        for seed, reason in lost.items()
+    }
 
 
 def _explain_lost(

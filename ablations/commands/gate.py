@@ -1,5 +1,7 @@
 """`unrolled gate`: is a change less than δ worse than its base? Both are trained, seed by seed, in turn."""
 
+import html
+import re
 import sys
 from statistics import fmean
 
@@ -36,9 +38,10 @@ def gate(study: str, options: GateOptions) -> int:
         print(visible(remark))
     if not made.has_contrast:
         print(visible(_describe_sides(made)))
-        sentence = "Passed: no file that counts differs, and nothing is trained"
-        print(f"{sentence}.")
-        _write_markdown(f"**{sentence}.**\n\n{_describe_sides(made)}\n", options)
+        others = f" ({', '.join(made.edits)} differ)" if made.edits else ""
+        sentence = f"Passed: no file that counts differs, and nothing is trained{others}"
+        print(visible(f"{sentence}."))
+        _write_markdown(f"**{_escape(sentence)}.**\n\n{_escape(_describe_sides(made))}\n", options)
         return 0
     if options.dry_run:
         print(visible(_describe_sides(made)))
@@ -48,7 +51,7 @@ def gate(study: str, options: GateOptions) -> int:
     if comparison is None:
         print("Not passed: no time was left.")
         return INTERRUPTED if code == INTERRUPTED else NOT_PASSED
-    _write_markdown(gate_markdown(comparison, _describe_sides(made)), options)
+    _write_markdown(gate_markdown(comparison, _escape(_describe_sides(made))), options)
     if code == INTERRUPTED:
         return INTERRUPTED
     passed = comparison.gate is not None and comparison.gate.passed
@@ -61,6 +64,11 @@ def _describe_sides(made: Gate) -> str:
     """What is compared, and which files are the base's."""
     sides = f"Base: {made.base.description}. Head: {made.head.description}."
     return " ".join([sides, *(f"{remark}." for remark in made.remarks)])
+
+
+def _escape(text: str) -> str:
+    """Text that anyone may have written, as a Markdown that shows it and does nothing else."""
+    return re.sub(r"([\\`*_\[\]|#@])", r"\\\1", html.escape(text, quote=False))
 
 
 def _write_markdown(text: str, options: GateOptions) -> None:

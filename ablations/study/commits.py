@@ -1,7 +1,8 @@
 """The commits of a study: what each name stands for, and a checkout of each for its arms to run in."""
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,19 @@ from unrolled.bench.program.checkout import Checkout, check_out
 from unrolled.bench.program.repository import Commit, Repository
 
 FOLDER = "commits"
-"""The folder of the results that has the checkouts."""
+"""The folder of the results that has the checkouts, if they lie in no repository."""
+
+
+def find_checkouts_folder(repository: Repository, results: Path) -> Path:
+    """The folder for checkouts: among the results or, where these are in the repository, in the user's cache.
+
+    What searches upwards from a checkout, as pytest does for its settings, would find the work tree there.
+    """
+    folder = Path(os.path.realpath(results)) / FOLDER
+    if not folder.is_relative_to(os.path.realpath(repository.root)):
+        return folder
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "unrolled" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def check_out_commits(study: Study, results: Path) -> Study:
@@ -81,14 +94,19 @@ def find_place(table: ProgramTable, repository: Repository) -> str:
 
 
 def with_checkouts(
-    trainer: ProgramSettings, repository: Repository, commits: Mapping[str, Commit], results: Path
+    trainer: ProgramSettings,
+    repository: Repository,
+    commits: Mapping[str, Commit],
+    results: Path,
+    tracked_elsewhere: Collection[str] = (),
 ) -> ProgramSettings:
-    """The settings with a checkout of each of these commits. Raises BadInput."""
+    """The settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
     table = trainer.table
     place = find_place(table, repository)
+    folder = find_checkouts_folder(repository, results)
     checkouts: dict[str, Checkout] = {}
     for name, commit in commits.items():
-        checkouts[name] = check_out(repository, commit, results / FOLDER, place, table.data)
+        checkouts[name] = check_out(repository, commit, folder, place, table.data, tracked_elsewhere)
     located = replace(trainer, checkouts=checkouts)
     for name, checkout in checkouts.items():
         with error_context(f"commit {name!r}"):

@@ -5,14 +5,13 @@ that it calls `data` and `frozen`.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.ablations.study.commits import (
-    FOLDER,
     find_place,
     open_repository,
     run_in_checkouts,
@@ -25,9 +24,9 @@ from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile, parse, read
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_clock
-from unrolled.bench.program.checkout import check_out
-from unrolled.bench.program.files import files_of
-from unrolled.bench.program.repository import FETCH, Commit, Repository, TreeEntry
+from unrolled.bench.program.files import match_names
+from unrolled.bench.program.repository import FETCH, LINK, Commit, Repository, TreeEntry
+from unrolled.bench.program.template import split
 from unrolled.bench.trial import canonical
 
 STUDY = "unrolled.toml"
@@ -43,6 +42,7 @@ class Gate(NamedTuple):
     base: Commit
     head: Commit
     remarks: Sequence[str]  # on what the change edited and the base decides
+    edits: Sequence[str]  # the other files that it edited
 
     @property
     def has_contrast(self) -> bool:
@@ -60,62 +60,82 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     repository = open_repository(Path(path).parent if path else Path(), results)
     file_path = Path(path) if path else repository.root / STUDY
     head_commit = replace(repository.resolve(head), name=HEAD)
-    merge_base = repository.find_merge_base(base or _find_base(repository), head_commit.hash)
+    base_hash = repository.resolve(base).hash if base else _find_base(repository)
+    merge_base = repository.find_merge_base(base_hash, head_commit.hash)
     base_commit = replace(repository.resolve(merge_base), name=BASE)
     same = (base_commit.hash, base_commit.tree) == (head_commit.hash, head_commit.tree)
     cure = "name what it is to be compared with: --base REF"
     require(not same, f"is its own base, {merge_base[:10]}", key=f"head {head!r}", cure=cure)
-    sides = _Sides(repository, base_commit, head_commit, results)
+    sides = _Sides(repository, base_commit, head_commit)
     file, remarks = _read_study(file_path, sides)
     with error_context(str(file_path)):
         study = _study_of_levels(file, file_path)
         trainer = study.baseline.trainer
         assert isinstance(trainer, ProgramSettings)
-        frozen = sides.entries_of_base(trainer)
-        if frozen:
-            remarks.append(f"{', '.join(frozen)}: the base's, by `data` or `frozen`")
-            tree = repository.replace_files(head_commit.tree, frozen)
-            head_commit = replace(head_commit, tree=tree)
+        study_place = sides.find_place(file_path.parent)
+        replaced = sides.find_edits(_patterns_of_base(trainer, study_place, sides))
+        if replaced:
+            remarks.append(f"{', '.join(replaced)}: the base's")
+            head_commit = replace(head_commit, tree=repository.replace_files(head_commit.tree, replaced))
+        trainer = replace(trainer, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
-        trainer = with_checkouts(trainer, repository, commits, results)
-        study = run_in_checkouts(study, _with_study_of_base(trainer, file_path, repository))
+        tracked = {*sides.base_files, *sides.head_files}
+        study = run_in_checkouts(study, with_checkouts(trainer, repository, commits, results, tracked))
     if judges_clock(study.metrics):
         study = _trained_anew(study, f"{base_commit.tree[:12]} {head_commit.tree[:12]}")
-    return Gate(study, base_commit, head_commit, remarks)
+    uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
+    return Gate(study, base_commit, head_commit, remarks, uncounted)
 
 
-class _Sides(NamedTuple):
-    """The two commits of a gate, and where they are."""
+class _Sides:
+    """The two commits of a gate and their files, by their paths in the repository."""
 
-    repository: Repository
-    base: Commit
-    head: Commit
-    results: Path
+    def __init__(self, repository: Repository, base: Commit, head: Commit) -> None:
+        self.repository = repository
+        self.base = base
+        self.base_files = repository.list_files(base.tree)
+        self.head_files = repository.list_files(head.tree)
 
-    def entries_of_base(self, trainer: ProgramSettings) -> dict[str, TreeEntry | None]:
-        """The files that `data` and `frozen` match and the change edited, by their paths in the repository.
+    def find_place(self, path: Path) -> str | None:
+        """The place of a file or folder in the repository, "" for its top; None where it lies outside."""
+        real = Path(os.path.realpath(path.parent)) / path.name if path.name else Path(os.path.realpath(path))
+        place = os.path.relpath(real, os.path.realpath(self.repository.root))
+        if place == ".." or place.startswith("../"):
+            return None
+        return "" if place == "." else place
 
-        Each as the base has it; None for one that the base does not have.
+    def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
+        """The files that patterns match and the two commits have otherwise, each as the base has it.
+
+        None for one that the base does not have.
         """
-        table = trainer.table
-        place = find_place(table, self.repository)
-        patterns = (*table.data, *table.frozen)
-        trees: list[dict[str, TreeEntry]] = []
-        for commit in (self.base, self.head) if patterns else ():
-            checkout = check_out(self.repository, commit, self.results / FOLDER, place, ())
-            names: set[str] = set()
-            for pattern in patterns:
-                with suppress(BadInput):  # a file that git does not have
-                    names |= {
-                        os.path.normpath(Path(place, name)) for name in files_of(checkout.folder, [pattern])
-                    }
-            files = self.repository.list_files(commit.tree)
-            trees.append({name: files[name] for name in names if name in files})
-        if not trees:
-            return {}
-        base, head = trees
-        edited = [name for name in sorted(base.keys() | head.keys()) if base.get(name) != head.get(name)]
-        return {name: base.get(name) for name in edited}
+        names = sorted({*self.base_files, *self.head_files})
+        matches = {name for pattern in patterns for name in match_names(names, pattern)}
+        edited = (n for n in sorted(matches) if self.base_files.get(n) != self.head_files.get(n))
+        return {name: self.base_files.get(name) for name in edited}
+
+
+def _patterns_of_base(trainer: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:
+    """Patterns, from the repository's top, of the files that are the base's: data, what is frozen, {study}.
+
+    With a module that is frozen goes what Python would import in its place. Raises BadInput for a frozen file
+    that is in neither commit.
+    """
+    table = trainer.table
+    place = find_place(table, sides.repository)
+    frozen = [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.frozen]
+    for pattern in frozen:
+        names = match_names([*sides.base_files, *sides.head_files], pattern)
+        require(names, "no file of the two commits matches", key=f"frozen: {pattern!r}", cure="correct it")
+    modules = [pattern.removesuffix(".py") for pattern in frozen if pattern.endswith(".py")]
+    patterns = [*frozen, *modules, *(f"{module}.*" for module in modules)]
+    patterns += [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.data]
+    if study_place is not None and "{study}" in table.run:
+        is_around = not study_place or place == study_place or place.startswith(f"{study_place}/")
+        words = [word.partition("{study}/")[2] for word in split(table.run) if "{study}/" in word]
+        named = [os.path.normpath(f"{study_place}/{word}".lstrip("/")) for word in words]
+        patterns += named if is_around else [study_place]
+    return patterns
 
 
 def _find_base(repository: Repository) -> str:
@@ -133,24 +153,24 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
 
     One that lies outside of the repository is no part of the change.
     """
-    repository = sides.repository
-    place = os.path.relpath(os.path.realpath(path), os.path.realpath(repository.root))
+    place = sides.find_place(path)
     remarks: list[str] = []
-    if place.startswith("../"):
+    if place is None:
         text = read(str(path))[1]
     else:
-        content = repository.read_file(sides.base.tree, place)
+        entry = sides.base_files.get(place)
         rule = f"is not in the base, {sides.base.hash[:10]}"
         cure = "add it in a change of its own: a gate has the rules of its base"
-        require(content is not None, rule, place=place, cure=cure)
-        assert content is not None
+        require(entry, rule, place=place, cure=cure)
+        assert entry is not None
+        require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
+        content = sides.repository.read_file(sides.base.tree, place) or b""
         text = content.decode("utf-8-sig", errors="replace")
-        if content != repository.read_file(sides.head.tree, place):
+        if entry != sides.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")
-    with error_context(place):
+    with error_context(str(place or path)):
         file = parse(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
-        require(file.tuning is None, "is not for a gate", key="[tuning]", cure="take it out")
     return place_file(file, path.parent), remarks
 
 
@@ -177,15 +197,6 @@ def _study_of_levels(file: StudyFile, path: Path) -> Study:
     }
     study = make_study(file.model_copy(update=changes), str(path), confirmed=True)
     return replace(study, decide="gate", to_the_end=True)
-
-
-def _with_study_of_base(trainer: ProgramSettings, path: Path, repository: Repository) -> ProgramSettings:
-    """The settings whose {study} is the base's folder of the study's file, where it is in the repository."""
-    place = os.path.relpath(os.path.realpath(path.parent), os.path.realpath(repository.root))
-    if place.startswith("../"):
-        return trainer
-    root = trainer.checkouts[BASE].root
-    return replace(trainer, table=trainer.table.with_study_folder(root / place))
 
 
 def _trained_anew(study: Study, occasion: str) -> Study:

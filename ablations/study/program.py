@@ -33,6 +33,7 @@ class ProgramSettings:
     baseline: Mapping[str, Any]
     reduction: Mapping[str, str]  # metric → what counts of it, where that is not its last value
     checkouts: Mapping[str, Checkout] = field(default_factory=dict)  # of the commits that arms name
+    study_place: str | None = None  # {study} in each checkout; None: it is the folder of the study's file
 
     def check_baseline(self) -> None:
         """Raise BadInput for a setting that is neither a number nor a string nor a boolean."""
@@ -222,11 +223,14 @@ class ProgramSettings:
     def locate(self, trial: ProgramTrial) -> ProgramTrial:
         """The trial with the files of this program; it keeps none that it writes."""
         table, checkout = self.table, self.checkouts.get(trial.commit)
+        study = table.study_folder
+        if checkout and self.study_place is not None:
+            study = str(checkout.root / self.study_place)
         return replace(
             trial,
             folder=str(checkout.folder) if checkout else table.folder,
             checkout=checkout,
-            study_folder=table.study_folder,
+            study_folder=study,
             code=table.code,
             data_files=table.data,
             packages=table.packages,

@@ -24,7 +24,7 @@ from unrolled.bench.trial import Result, Trial, canonical
 
 PLAN = TypeAdapter(Plan)  # reads a stored plan
 SEEN_PAIRS = 3
-"""From so many pairs on a contrast counts as seen: a run of a seed or two, to see that all works, does not."""
+"""From so many pairs on a contrast counts as seen: a run of a seed or two, to try all, does not."""
 _CURE = "run its study again, which sets it aside"
 _DAMAGED = "is damaged or no plan of this version"
 
@@ -133,8 +133,8 @@ def _contrasts_with_enough(
 ) -> list[Pair]:
     """The arms of which SEEN_PAIRS pairs were shown, on whatever seeds, each with its base.
 
-    The first arm is the baseline. `trials` are those of the arms; without them only results of the same code are
-    recognised.
+    The first arm is the baseline. `trials` are those of the arms; without them only results of the same code
+    are recognised.
     """
     experiments = {trial.id: canonical(trial.experiment) for trial in (*trials, *shown)}
     seeds = defaultdict(set)

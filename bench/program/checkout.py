@@ -1,7 +1,8 @@
 """Checkouts: the files of a commit in a folder of their own, where a study's program runs.
 
-    results/commits/3f2a…/               the files of the commit with this tree
-    results/commits/3f2a…-9c1e07d2/      the same, with links to data that git does not have
+    commits/3f2a…/              the files of the commit with this tree
+    commits/3f2a….made          when they were written
+    commits/3f2a…-9c1e07d2/     the same, with links to data that git does not have
 
 A checkout is named by its tree, so that commits with the same files share one, and by the files that a study
 names in `data`, so that no program reads what its study does not name.
@@ -11,17 +12,29 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import PARTIAL, explaining_errors, make_folder
+from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save
 from unrolled.bench.program.files import files_of
-from unrolled.bench.program.repository import GITLINK, Commit, Repository, find_pointers
+from unrolled.bench.program.repository import (
+    EXECUTABLE,
+    GITLINK,
+    LINK,
+    POINTER,
+    Commit,
+    Repository,
+    TreeEntry,
+    find_pointers,
+)
 from unrolled.bench.trial import canonical
 
+MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
+"""Suffixes of files that Python would import."""
 WRITTEN = 946_684_800  # unix seconds: the time that every file of a checkout has, until someone edits it
 
 
@@ -30,13 +43,14 @@ class Checkout:
     """The files of a commit.
 
     `place` is the program's folder in `root`, and in the repository; `tracked` are the files that git has
-    below it, by their paths from there. `repository` is the top of the user's work tree; None where that is
-    not at hand, as for the files of a bundle.
+    below it, by their paths from there, and `kinds` tell which are links or may be executed. `repository` is
+    the top of the user's work tree; None where that is not at hand, as for the files of a bundle.
     """
 
     root: Path
     place: str = ""
     tracked: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, str], ...] = ()
     commit: Commit | None = None
     repository: Path | None = None
 
@@ -51,99 +65,164 @@ class Checkout:
         return self.repository and self.repository / self.place
 
     def is_users_own(self, path: Path) -> bool:
-        """Return True for a file of the user's work tree, which is not that of the commit."""
+        """Return True for a path in the user's work tree, or in another checkout beside this one."""
         inside = self.repository is not None and path.is_relative_to(self.repository)
-        return inside and not path.is_relative_to(self.root)
+        beside = self.commit is not None and path.is_relative_to(self.root.parent)
+        return (inside or beside) and not path.is_relative_to(self.root)
+
+    def has_at_same_place(self, path: Path) -> bool:
+        """Return True for a path in the work tree, of which the commit has one at the same place."""
+        if self.repository is None or not self.is_users_own(path) or not path.is_relative_to(self.repository):
+            return self.is_users_own(path)
+        return os.path.lexists(self.root / path.relative_to(self.repository))
 
 
 def check_out(
-    repository: Repository, commit: Commit, checkouts: Path, place: str, data: Sequence[str]
+    repository: Repository,
+    commit: Commit,
+    checkouts: Path,
+    place: str,
+    data: Sequence[str],
+    tracked_elsewhere: Collection[str] = (),
 ) -> Checkout:
     """Write the files of a commit into a folder below `checkouts`, unless they are there.
 
     `place` is the program's folder in the repository, and `data` are patterns of files below it, of which
-    those that git does not have are linked. Raises BadInput for a folder that the commit does not have, for a
-    submodule and a pointer of Git LFS, and where git or the disk refuses.
+    those are linked that git has neither in this commit nor `tracked_elsewhere`. Raises BadInput for a folder
+    that the commit does not have, for a submodule and a pointer of Git LFS, and where git or the disk
+    refuses.
     """
-    files = repository.list_files(commit.tree, place)
-    modes = {path: entry.mode for path, entry in files.items()}
+    files = repository.list_files(commit.tree)
+    below = {path: entry for path, entry in files.items() if not place or path.startswith(f"{place}/")}
     require(
-        modes,
+        below,
         f"has no folder {place}" if place else "has no file",
         place=f"commit {commit.name!r}",
         cure="name a later commit, or the folder of the program: `folder` in [program]",
     )
-    matches = _match_data(repository.root, place, data)
-    links = {name: path for name, path in matches.items() if name not in modes}
-    stored = [
-        name for name in matches if name in modes and name not in find_pointers(repository.root, [name])
-    ]
-    if stored:  # a pointer of Git LFS, where the work tree has the file, is none of the commit's files
-        plain = _make_checkout(repository, commit.tree, checkouts.absolute() / commit.tree)
-        links |= {name: matches[name] for name in find_pointers(plain, stored)}
+    for path, entry in below.items():
+        rule, cure = "is a submodule, of which a commit has no files", "copy its files into the repository"
+        require(entry.mode != GITLINK, rule, place=f"commit {commit.name!r}", key=path, cure=cure)
+    links = _find_links(repository, commit, place, data, {*files, *tracked_elsewhere})
     mark = hashlib.sha256(canonical({link: str(path) for link, path in links.items()})).hexdigest()[:8]
-    folder = f"{commit.tree}-{mark}" if links else commit.tree
-    root = _make_checkout(repository, commit.tree, checkouts.absolute() / folder)
-    _refuse_missing_files(commit, root, modes, links)
+    root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
+    _make_checkout(repository, commit.tree, root)
+    _refuse_pointers(commit, root, [path for path in below if path not in links])
     _link_files(root, links)
-    tracked = [os.path.relpath(path, place or ".") for path, mode in modes.items() if mode != GITLINK]
-    return Checkout(root=root, place=place, tracked=tuple(tracked), commit=commit, repository=repository.root)
+    tracked = [os.path.relpath(path, place or ".") for path in below]
+    return Checkout(
+        root=root,
+        place=place,
+        tracked=tuple(tracked),
+        kinds=_list_kinds(root, place, below),
+        commit=commit,
+        repository=repository.root,
+    )
 
 
-def _match_data(repository: Path, place: str, data: Sequence[str]) -> dict[str, Path]:
-    """The files of the work tree that match `data`, by their paths in it.
+def _list_kinds(root: Path, place: str, files: Mapping[str, TreeEntry]) -> tuple[tuple[str, str], ...]:
+    """What the files are that are no plain ones: links, and those that may be executed."""
+    kinds = []
+    for path, entry in files.items():
+        if entry.mode == LINK:
+            kinds.append((os.path.relpath(path, place or "."), f"link to {(root / path).readlink()}"))
+        elif entry.mode == EXECUTABLE:
+            kinds.append((os.path.relpath(path, place or "."), "executable"))
+    return tuple(kinds)
 
-    Raises BadInput for a relative pattern that leads out of the repository.
+
+def _find_links(
+    repository: Repository, commit: Commit, place: str, data: Sequence[str], tracked: Collection[str]
+) -> dict[str, Path]:
+    """The files of the work tree that match `data` and are not git's, by their paths in it.
+
+    Of a pointer of Git LFS it is the file, if that has the content that the commit points to. Raises
+    BadInput where it has another one, and for a pattern that leads out of the repository.
     """
     matches: dict[str, Path] = {}
     for pattern in data:
         with suppress(BadInput):  # all that match may be files of the commit: the checkout will tell
-            for name, path in files_of(repository / place, [pattern]).items():
-                if Path(name).is_absolute():
-                    continue
-                inside = path.is_relative_to(repository)
-                matches[os.path.relpath(path, repository) if inside else name] = path
+            names = files_of(repository.root / place, [pattern])
+            matches |= {name: path for name, path in names.items() if not Path(name).is_absolute()}
+    links: dict[str, Path] = {}
+    folders = {path for path, entry in repository.list_files(commit.tree).items() if entry.mode == LINK}
     for name, path in matches.items():
         rule, cure = "lies outside of the repository", "name it by its absolute path"
-        require(path.is_relative_to(repository), rule, key=f"data: {name}", cure=cure)
-    return matches
+        require(path.is_relative_to(repository.root), rule, key=f"data: {name}", cure=cure)
+        inside = path.relative_to(repository.root)
+        if any(parent.as_posix() in folders for parent in inside.parents):  # a link that git has
+            real = Path(os.path.realpath(path))
+            if not real.is_relative_to(repository.root):
+                continue  # the link leads there from the checkout, too
+            inside = real.relative_to(repository.root)
+        if inside.as_posix() not in tracked or _is_file_of_pointer(repository, commit, inside, path):
+            links[inside.as_posix()] = path
+    return links
 
 
-def _make_checkout(repository: Repository, tree: str, checkout: Path) -> Path:
-    """Write the files of a tree into a folder, which is returned.
+def _is_file_of_pointer(repository: Repository, commit: Commit, inside: Path, path: Path) -> bool:
+    """Return True if the commit has a pointer of Git LFS, and the work tree the file that it points to.
 
-    Of one that is there already, files that are missing or were edited are restored.
+    Raises BadInput where the work tree has another file.
     """
+    pointer = repository.read_file(commit.tree, inside.as_posix()) or b""
+    if not pointer.startswith(POINTER) or find_pointers(path.parent, [path.name]):
+        return False
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    require(
+        f"sha256:{sha256}".encode() in pointer,
+        "is stored by Git LFS, and the work tree has another version of it",
+        place=f"commit {commit.name!r}",
+        key=inside.as_posix(),
+        cure="name commits that have the same version of it",
+    )
+    return True
+
+
+def _refuse_pointers(commit: Commit, root: Path, paths: Sequence[str]) -> None:
+    """Raise BadInput for a pointer of Git LFS, whose content a checkout lacks."""
+    for path in find_pointers(root, paths):
+        rule = "is a pointer of Git LFS, and not the file"
+        cure = "fetch it (git lfs pull) and name it in `data`"
+        raise BadInput(rule, place=f"commit {commit.name!r}", key=path, cure=cure)
+
+
+def _make_checkout(repository: Repository, tree: str, checkout: Path) -> None:
+    """Write the files of a tree into a folder.
+
+    Of one that is there already, files that are missing, were edited or made executable are restored, and
+    Python's files that git does not have are removed. An empty folder .git keeps what looks for the top of a
+    repository from finding the user's.
+    """
+    made = checkout.with_name(f"{checkout.name}.made")
+    moment = int(made.read_bytes()) if made.exists() else 0
     paths = [path for path, entry in repository.list_files(tree).items() if entry.mode != GITLINK]
-    if checkout.is_dir() and all(_is_intact(checkout / path) for path in paths):
-        return checkout
+    _remove_foreign_modules(checkout, paths)
+    if moment and all(_is_intact(checkout / path, moment) for path in paths):
+        return
     draft = checkout.with_name(f".{checkout.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
     try:
         with explaining_errors(checkout):
-            make_folder(draft)
+            make_folder(draft / ".git")
             repository.write_files(tree, draft)
             for path in paths:
                 os.utime(draft / path, (WRITTEN, WRITTEN), follow_symlinks=False)
-            _move_into_place(draft, checkout, paths)
+            _move_into_place(draft, checkout, paths, moment)
+            save(made, str(time.time_ns()).encode())
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return checkout
 
 
-def _refuse_missing_files(
-    commit: Commit, root: Path, modes: Mapping[str, str], links: Mapping[str, Path]
-) -> None:
-    """Raise BadInput for a submodule or a pointer of Git LFS, whose content a checkout lacks."""
-    place = f"commit {commit.name!r}"
-    for path, mode in modes.items():
-        rule, cure = "is a submodule, of which a commit has no files", "copy its files into the repository"
-        require(mode != GITLINK, rule, place=place, key=path, cure=cure)
-    for path in find_pointers(root, [path for path in modes if path not in links]):
-        rule, cure = (
-            "is a pointer of Git LFS, and not the file",
-            "fetch it (git lfs pull) and name it in `data`",
-        )
-        raise BadInput(rule, place=place, key=path, cure=cure)
+def _remove_foreign_modules(checkout: Path, paths: Iterable[str]) -> None:
+    """Remove files that Python would import and git does not have; a program may have written them."""
+    known = {checkout / path for path in paths}
+    for folder, _, names in os.walk(checkout):
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix in MODULES and path not in known:
+                with suppress(OSError):  # another run removes it, too
+                    path.unlink()
 
 
 def _link_files(root: Path, links: Mapping[str, Path]) -> None:
@@ -158,20 +237,25 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
                 draft.replace(link)
 
 
-def _is_intact(path: Path) -> bool:
-    """Return True for a file that is there as it was written, and for a link that stands in its place."""
+def _is_intact(path: Path, moment: int) -> bool:
+    """Return True for a file that was not written since a moment in nanoseconds, and for a link of data.
+
+    The time of the last change shows also an edit that puts the other time back.
+    """
     try:
-        return path.is_symlink() or path.lstat().st_mtime == WRITTEN
+        state = path.lstat()
     except OSError:
         return False
+    is_link_of_data = path.is_symlink() and path.readlink().is_absolute()
+    return is_link_of_data or (state.st_mtime == WRITTEN and state.st_ctime_ns <= moment)
 
 
-def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str]) -> None:
+def _move_into_place(draft: Path, checkout: Path, paths: Iterable[str], moment: int) -> None:
     """Rename a draft to the checkout or, if that is there, move the files that it lacks or that differ."""
     with suppress(OSError):  # it is there
         draft.rename(checkout)
         return
     for path in paths:
-        if not _is_intact(checkout / path):
+        if not _is_intact(checkout / path, moment):
             (checkout / path).parent.mkdir(parents=True, exist_ok=True)
             (draft / path).replace(checkout / path)

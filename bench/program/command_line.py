@@ -51,6 +51,7 @@ class CommandLine:
     search: tuple[Path, ...] = ()  # folders in which that Python first looks for modules
     modules: tuple[str, ...] = ()  # that are run by their name, or by a script beside the interpreter
     variables: Mapping[str, str] = field(default_factory=dict)  # that `env` sets
+    isolating: str = ""  # the word by which a Python ignores the variable PYTHONPATH that it gets
 
 
 def read_command(template: str, settings: Mapping[str, Scalar], places: Places) -> CommandLine:
@@ -83,7 +84,24 @@ def read_command(template: str, settings: Mapping[str, Scalar], places: Places) 
             interpreter, script = _find_interpreter(command, folder, path)
             modules += tuple(_imports_of(script))
     folders = tuple(_folders_among(words, folder))
-    return CommandLine(interpreter, files, folders, search, modules, variables)
+    isolating = _find_isolating(words)
+    return CommandLine(interpreter, files, folders, search, modules, variables, isolating)
+
+
+def refuse_isolation(word: str) -> None:
+    """Raise BadInput for a word by which a Python would not look first where its commit is."""
+    rule, cure = f"{word} keeps Python from looking first in the checkout of the commit", "leave it out"
+    require(not word, rule, key="run", cure=cure)
+
+
+def _find_isolating(words: Sequence[str]) -> str:
+    """The word by which a Python ignores PYTHONPATH, or gets another one; "" for none."""
+    for before, word in pairwise(words):
+        if _PYTHON.fullmatch(Path(before).name) and re.fullmatch("-[A-Za-z]*[EI][A-Za-z]*", word):
+            return word
+        if Path(before).name == "env" and word in ("-", "-i", "--ignore-environment"):
+            return word
+    return next((word for word in words if word.startswith("PYTHONPATH=")), "")
 
 
 def is_python(path: Path) -> bool:

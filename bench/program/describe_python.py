@@ -32,8 +32,21 @@ def describe(modules: list[str], packages: list[str]) -> dict[str, Any]:
         "python": f"{name} {platform.python_version()}",
         "modules": {module: describe_module(module, owners.get(module, [])) for module in modules},
         "packages": {package: version_of_package(package) for package in packages},
+        "path": [*map(str, folders), *find_mapped_folders()],
         "watched": [str(path) for path in (*folders, *links, *environment)],
     }
+
+
+def find_mapped_folders() -> list[str]:
+    """The folders of packages that the hooks of editable installs find, as setuptools writes these."""
+    folders = []
+    for finder in sys.meta_path:
+        hook = sys.modules.get(getattr(finder, "__module__", ""))
+        for name, place in dict(getattr(hook, "MAPPING", {})).items():
+            folders.append(str(Path(place).parents[name.count(".")]))
+        for name, places in dict(getattr(hook, "NAMESPACES", {})).items():
+            folders += [str(Path(place).parents[name.count(".")]) for place in places]
+    return folders
 
 
 def find_owners() -> dict[str, list[metadata.Distribution]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +69,7 @@ def remember_facts(facts: Iterable[FileFacts]) -> None:
         _FACTS.setdefault(each.path, each)
 
 
-def hash_files(files: Mapping[str, FileFacts]) -> str:
-    """sha256 of names and contents."""
-    return hashlib.sha256(canonical({name: facts.sha256 for name, facts in files.items()})).hexdigest()
+def hash_files(files: Mapping[str, FileFacts], kinds: Sequence[tuple[str, str]] = ()) -> str:
+    """sha256 of names and contents, and of what is told of some, such as that it may be executed."""
+    content: object = {name: facts.sha256 for name, facts in files.items()}
+    return hashlib.sha256(canonical([content, kinds] if kinds else content)).hexdigest()

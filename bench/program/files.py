@@ -32,6 +32,7 @@ _is_beside_code = re.compile("|".join(map(translate, BESIDE_CODE))).match
 _is_notice = re.compile(
     r"(AUTHORS|CHANGELOG|CHANGES|CITATION|CONTRIBUTING|COPYING|LICEN[CS]E|NOTICE|README)\b.*"
 ).match
+_HIDDEN = (".git", ".editorconfig", ".vscode", ".idea", ".pre-commit", ".mailmap", ".circleci", ".travis")
 _WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
 _STUDY_KEYS = {"name", "question", "baseline"}  # those that every study's file has
 
@@ -56,6 +57,19 @@ def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
+def match_names(names: Iterable[str], pattern: str) -> list[str]:
+    """The names, with / between folders, that a pattern matches; of a folder all below it."""
+    pieces = []
+    for piece in re.split(
+        r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", os.path.normpath(pattern) if pattern else ""
+    ):
+        wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece)
+        is_class = piece.startswith("[") and piece.endswith("]")
+        pieces.append(wild or (piece.replace("[!", "[^") if is_class else re.escape(piece)))
+    matches = re.compile("".join(pieces) + "(/.*)?").fullmatch
+    return [name for name in names if matches(name)]
+
+
 def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """The files that count of those that git has, by their names in the folder: all but documents."""
     paths = {name: folder / name for name in sorted(names) if not _is_document(Path(name))}
@@ -63,9 +77,14 @@ def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 
 
 def _is_document(path: Path) -> bool:
-    """Return True for a document, and for a file that is hidden, such as .gitignore."""
-    hidden = any(part[0] == "." and part != ".." for part in path.parts)
-    return hidden or path.suffix.lower() in DOCUMENTS or bool(_is_notice(path.name))
+    """Return True for a document: a notice such as LICENSE, and those at the top or in a folder of documents.
+
+    So are files for git, for editors and for services, such as .gitignore. A text elsewhere may be read.
+    """
+    is_text = path.suffix.lower() in DOCUMENTS
+    is_apart = len(path.parts) == 1 or not {"doc", "docs"}.isdisjoint(path.parts)
+    is_notice = path.suffix.lower() in ("", ".txt", *DOCUMENTS) and bool(_is_notice(path.name))
+    return (is_text and is_apart) or is_notice or path.parts[0].startswith(_HIDDEN)
 
 
 def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:

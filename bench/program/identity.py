@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from unrolled.bench.errors import require
 from unrolled.bench.identity import ROOT, RUNNER, changed_files, digest
-from unrolled.bench.program.command_line import CommandLine, read_command
+from unrolled.bench.program.command_line import CommandLine, read_command, refuse_isolation
 from unrolled.bench.program.file_facts import FileFacts, hash_files, read_files, remember_facts
 from unrolled.bench.program.files import default_code, files_of, tracked_code
 from unrolled.bench.program.imported import ImportedFiles
@@ -23,6 +23,7 @@ from unrolled.bench.trial import FileState, Scalar
 
 READERS = (
     *(ROOT / "bench" / "program" / name for name in ("output.py", "patterns.py", "run.py", "template.py")),
+    ROOT / "bench" / "program" / "at_start" / "sitecustomize.py",
     *(ROOT / "bench" / name for name in ("table_files.py", "trial.py")),
     *RUNNER,
 )
@@ -100,8 +101,9 @@ def identify_program(
             place=facts.path,
             cure="correct it, or name what it imports in `packages`",
         )
+    kinds = places.checkout.kinds if places.checkout else ()
     return Identity(
-        source=hash_files(resolved.code),
+        source=hash_files(resolved.code, kinds),
         data=hash_files(data_facts) if data_facts else "",
         versions=", ".join([f"unrolled {digest(READERS)[:12]}", *resolved.versions]),
         import_roots=places.import_roots,
@@ -145,12 +147,18 @@ def _resolve_in_checkout(
     Raises BadInput where the work tree would run in place of the commit.
     """
     resolved = _resolve(places, command, files, packages)
-    while roots := {places.import_root(name, facts.path) for name, facts in resolved.code.items()} - {""}:
-        places = replace(places, import_roots=(*places.import_roots, *sorted(roots)))
+    if places.checkout is None:
+        return places, resolved
+    entries = [entry for answer in resolved.answers.values() for entry in answer.path]
+    roots = places.import_roots_among(entries)
+    if not set(roots) <= set(places.import_roots):
+        places = replace(places, import_roots=tuple(dict.fromkeys((*places.import_roots, *roots))))
         resolved = _resolve(places, command, files, packages)
     for name, facts in resolved.code.items():
-        if name not in files:
-            places.refuse_work_tree(name, facts.path)
+        places.refuse_work_tree(name, facts.path, is_named=name in files)
+    for name in command.folders:
+        places.refuse_work_tree(name, places.folder / name, is_named=True)
+    refuse_isolation(command.isolating)
     return places, resolved
 
 
@@ -187,7 +195,14 @@ def _follow_imports(
     asked: set[str] | None = None
     while asked != imported.missing:  # the sources of one package may import another
         asked = set(imported.missing)
-        question, answer = ask_python(command.interpreter, asked, packages, command.variables, folder)
+        question, answer = ask_python(
+            command.interpreter,
+            asked,
+            packages,
+            command.variables,
+            folder,
+            wants_path=places.checkout is not None,
+        )
         for module, installed in answer.modules.items():
             imported.add_sources(module, installed.sources if installed else ())
     versions = [answer.python, *_versions(answer, packages, imported)]

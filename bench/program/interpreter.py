@@ -33,6 +33,7 @@ class Answer(NamedTuple):
     python: str  # "python 3.11.2"
     modules: Mapping[str, Module | None]  # None where there is no such module
     packages: Mapping[str, str | None]  # the version of each by its name in the index
+    path: tuple[str, ...]  # the folders in which it finds modules
     watched: Mapping[str, FileState]
 
 
@@ -43,6 +44,8 @@ class Question(NamedTuple):
     modules: tuple[str, ...]
     packages: tuple[str, ...]
     variables: tuple[str, ...]  # the values of READS
+    folder: str = ""  # where it is asked, if a variable names a folder from there
+    wants_path: bool = False
 
 
 _ANSWERS: dict[Question, Answer] = {}
@@ -54,15 +57,19 @@ def ask_python(
     packages: Iterable[str],
     variables: Mapping[str, str],
     folder: Path,
+    *,
+    wants_path: bool = False,
 ) -> tuple[Question, Answer]:
     """Ask a Python for these modules and packages, unless it has answered and nothing was installed since.
 
-    `variables` are those of the program, `folder` is where it runs. Raises BadInput, naming the Python, where
-    it does not answer.
+    `variables` are those of the program, `folder` is where it runs; its path is told where that is wanted.
+    Raises BadInput, naming the Python, where it does not answer.
     """
     environ = {**os.environ, **variables}
     values = tuple(environ.get(name, "") for name in READS)
-    question = Question(interpreter, tuple(sorted(modules)), tuple(packages), values)
+    entries = [entry for value in values for entry in value.split(os.pathsep)]
+    place = str(folder) if any(entry and not Path(entry).is_absolute() for entry in entries) else ""
+    question = Question(interpreter, tuple(sorted(modules)), tuple(packages), values, place, wants_path)
     answer = _ANSWERS.get(question)
     if answer is None or any(file_state(Path(path)) != state for path, state in answer.watched.items()):
         answer = _ANSWERS[question] = _ask(question, environ, folder)
@@ -77,9 +84,13 @@ def remember_answers(answers: Mapping[Question, Answer]) -> None:
 def _ask(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
     """Start the Python. Raises BadInput."""
     own = question.interpreter == sys.executable and not any(question.variables)
-    if own and not question.packages and sys.stdlib_module_names.issuperset(question.modules):
+    if (
+        own
+        and not (question.packages or question.wants_path)
+        and sys.stdlib_module_names.issuperset(question.modules)
+    ):
         modules: dict[str, Module | None] = {name: Module({}, ()) for name in question.modules}
-        return Answer(f"python {platform.python_version()}", modules, {}, {})
+        return Answer(f"python {platform.python_version()}", modules, {}, (), {})
     words = [question.interpreter, str(_SCRIPT), json.dumps([question.modules, question.packages])]
     try:
         done = subprocess.run(
@@ -108,4 +119,4 @@ def _ask(question: Question, environ: Mapping[str, str], folder: Path) -> Answer
         for name, module in told["modules"].items()
     }
     watched = {path: file_state(folder / path) for path in told["watched"]}
-    return Answer(told["python"], modules, told["packages"], watched)
+    return Answer(told["python"], modules, told["packages"], tuple(told["path"]), watched)

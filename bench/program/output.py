@@ -15,6 +15,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.patterns import Patterns
 from unrolled.bench.table_files import Row, parse_row, read_rows
 
+NO_PATTERNS = Patterns({})
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 MLFLOW = "mlflow"
 """In place of a file of metrics: the program logs them to MLflow."""
@@ -94,7 +95,9 @@ def find_similar_line(output: str, metric: str) -> str:
     return similar
 
 
-def read_files(pattern: str, rows_key: str, patterns: Patterns) -> tuple[list[Row], dict[str, str]]:
+def read_files(
+    pattern: str, rows_key: str = "", patterns: Patterns = NO_PATTERNS
+) -> tuple[list[Row], dict[str, str]]:
     """The rows of the files that match, oldest file first, and which columns of numbers have text in a row.
 
     With patterns, rows are the lines that match them; `rows_key` is as of `read_rows`.

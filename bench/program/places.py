@@ -1,6 +1,7 @@
 """Where the files of a program are, and how the identity names them."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,50 +51,55 @@ class Places:
         It does if the word names a program of a virtual environment, which no commit has.
         """
         original = self.checkout and self.checkout.original
-        if not original or "/" not in word or (self.folder / word).exists():
+        if not original or "/" not in word or "\0" in word or (self.folder / word).exists():
             return word
         path = Path(os.path.normpath(original / word))
         environment = path.parent.parent
         is_environment = (environment / "pyvenv.cfg").exists() or (environment / "conda-meta").is_dir()
         return str(path) if is_environment and os.access(path, os.X_OK) else word
 
-    def import_root(self, name: str, path: Path) -> str:
-        """The folder of the checkout from which to import a package that is installed from the work tree.
-
-        `name` and `path` are those of a file of the package; "" for one that lies elsewhere. Raises BadInput
-        where the commit does not have it.
-        """
-        if ":" not in name or self.checkout is None or not self.checkout.is_users_own(path):
-            return ""
+    def import_roots_among(self, entries: Iterable[str]) -> tuple[str, ...]:
+        """The folders of the checkout that stand for these entries of Python's path in the work tree."""
+        if self.checkout is None or self.checkout.repository is None:
+            return ()
         repository = self.checkout.repository
-        assert repository is not None
-        inside = name.partition(":")[2]
-        root = os.path.relpath(str(path).removesuffix(inside), repository)
-        require(
-            (self.checkout.root / root / inside.partition("/")[0]).exists() and root not in self.import_roots,
-            f"is imported from the work tree, {path}, and not from the commit",
-            place=f"commit {self.checkout.commit.name!r}" if self.checkout.commit else "",
-            key=name.partition(":")[0],
-            cure="uninstall it, or name a commit that has it at this place",
-        )
-        return root
+        inside = [Path(entry) for entry in entries if self.checkout.is_users_own(Path(entry))]
+        roots = dict.fromkeys(os.path.relpath(path, repository) for path in inside)
+        return tuple(root for root in roots if (self.checkout.root / root).is_dir())
 
-    def refuse_work_tree(self, name: str, path: Path) -> None:
-        """Raise BadInput for a file that a wrapper in the study's folder imports from the work tree.
+    def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:
+        """Raise BadInput for a file that counts, or a folder, of the work tree that the commit has itself.
 
-        Python looks first in the folder of the wrapper. If that is the program's own folder in the work tree,
-        it finds the program's files there, and not those of the commit.
+        A file of the study's own folder is meant, if the command line names it (`is_named`), or if the
+        program's folder has none of its name.
         """
         checkout = self.checkout
-        if checkout is None or not name.startswith(f"{STUDY}/") or self.study != checkout.original:
+        if checkout is None:
             return
+        in_study = name.startswith(f"{STUDY}/")
+        if in_study:
+            is_foreign = (self.folder / name.removeprefix(f"{STUDY}/")).exists()
+            cure = "move the study and what it starts by {study} into a folder of their own"
+        elif ":" in name and not is_named:  # a file of an installed package
+            is_foreign = checkout.is_users_own(path) and "site-packages" not in path.parts
+            cure = "uninstall it from the work tree, or name a commit that has it at this place"
+        else:
+            is_foreign = checkout.has_at_same_place(Path(os.path.realpath(path)))
+            cure = "name it from the program's folder"
         require(
-            not (self.folder / name.removeprefix(f"{STUDY}/")).exists(),
-            "is imported from the work tree, and not from the commit",
+            not is_foreign,
+            "is of the work tree, and not of the commit",
             place=f"commit {checkout.commit.name!r}" if checkout.commit else "",
             key=str(path),
-            cure="move the study and what it starts by {study} into a folder of their own",
+            cure=cure,
         )
+
+    @property
+    def own_study(self) -> Path | None:
+        """The study's folder, where it is another one than the program's and those around that."""
+        original = self.checkout.original if self.checkout else None
+        is_around = original is not None and original.is_relative_to(self.study)
+        return None if is_around else self.study
 
 
 def absolute(folder: str) -> Path:

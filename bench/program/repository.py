@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from unrolled.bench.errors import BadInput, suggestion
+from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.files import make_folder
 from unrolled.bench.program.files import Exclusions
 
@@ -46,11 +46,11 @@ OF_ANOTHER_CALL = frozenset(
 )
 """Variables that git sets for its hooks and aliases: they would name another repository."""
 
-_POINTER = b"version https://git-lfs.github.com/spec/"
+POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # a pointer is shorter
 
-GITLINK = "160000"
-"""The mode of a submodule in a tree."""
+GITLINK, LINK, EXECUTABLE = "160000", "120000", "100755"
+"""The modes of a submodule, a link and an executable file in a tree."""
 
 
 FETCH = "fetch the history: git fetch --unshallow, or fetch-depth: 0 of actions/checkout"
@@ -98,6 +98,11 @@ class Repository:
         Raises BadInput without git, outside of a repository, and in one that git refuses to read because it
         belongs to another user.
         """
+        rule, cure = (
+            "there is no such folder",
+            "name one that is there: `repository` and `folder` in [program]",
+        )
+        require(folder.is_dir(), rule, place=str(folder), cure=cure)
         bare = _run_git(folder, "rev-parse", "--is-bare-repository").strip() == b"true"
         words = ("--absolute-git-dir",) if bare else ("--show-toplevel",)
         root = os.fsdecode(_run_git(folder, "rev-parse", *words).rstrip(b"\n"))
@@ -109,23 +114,26 @@ class Repository:
         Raises BadInput for a name that git does not know, with the nearest branch or tag.
         """
         if name == WORK_TREE:
+            rule, cure = "has no work tree, as it is a bare repository", "name a commit"
+            require((self.root / ".git").exists(), rule, place=f"repository {self.root}", cure=cure)
             return self._record_work_tree()
         words = ("--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         try:
             full = self._git("rev-parse", *words).decode().strip()
         except BadInput as error:
             names = self._git("for-each-ref", "--format=%(refname:short)").decode(errors="replace").split()
+            others = [each for each in (*names, WORK_TREE, "HEAD") if each != name]
             raise BadInput(
                 "names no commit",
                 place=f"repository {self.root}",
                 key=f"commit {name!r}",
-                cure=FETCH if self.is_shallow else suggestion(name, [*names, WORK_TREE, "HEAD"]),
+                cure=FETCH if self.is_shallow else suggestion(name, others),
             ) from error
         tree, date, subject = self._describe(full)
         return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
 
     def find_merge_base(self, one: str, other: str) -> str:
-        """The hash of the best common ancestor of two commits.
+        """The hash of the best common ancestor of two commits, given by their hashes.
 
         Raises BadInput where there is none, also where a shallow clone lacks it.
         """
@@ -201,7 +209,7 @@ class Repository:
             new = [path for path in others if not exclusions.has_file(self.root / os.fsdecode(path))]
             paths = {path for path in (*(committed + staged).split(b"\0"), *new) if path}
             paths = {path for path in paths if not path.endswith(b"/")}  # a repository within this one
-            words = ("update-index", "--add", "--remove", "-z", "--stdin")
+            words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
             now = self._git("write-tree", index=index).decode().strip()
         if now != tree:
@@ -234,7 +242,7 @@ def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
     pointers = []
     for path in paths:
         file = folder / path
-        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(_POINTER):
+        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(POINTER):
             pointers.append(path)
     return pointers
 
@@ -274,5 +282,8 @@ def _explain(folder: Path, command: str, complaint: str) -> BadInput:
         return BadInput(
             "is in no git repository", place=str(folder), cure="name it by `repository`, or git init there"
         )
+    if "not a tree object" in complaint or "bad object" in complaint or "unable to read tree" in complaint:
+        cure = "fetch or restore it, or run the study again with commits that are there"
+        return BadInput("has lost a commit that a study names", place=f"repository of {folder}", cure=cure)
     said = lines[-1] if lines else "it says nothing"
     return BadInput(f"git {command} failed ({said})", place=f"repository of {folder}")

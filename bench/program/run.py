@@ -26,9 +26,18 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
 from unrolled.bench.identity import record_loaded_files
 from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.program.at_start.sitecustomize import (
+    CHECKOUT,
+    REPORT,
+    REPOSITORY,
+    STUDY,
+    list_work_tree_files,
+)
+from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.identity import READERS
 from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
 from unrolled.bench.program.patterns import Patterns
+from unrolled.bench.program.places import Places
 from unrolled.bench.program.repository import OF_ANOTHER_CALL
 from unrolled.bench.program.template import fill, fill_word
 from unrolled.bench.program.trial import ProgramTrial
@@ -44,6 +53,7 @@ PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process th
 MESSAGE_LINES = 5  # of an exception, which the reason of a failure quotes
 REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
 FILES_NAMED = 5  # how many files of a program's folder a message names
+AT_START = Path(__file__).with_name("at_start")  # has a module that every Python of a commit imports first
 MLFLOW_FOLDER = "mlruns"  # in {out}: the tracking store that a program gets which logs to MLflow
 
 
@@ -58,10 +68,10 @@ def run_trial(trial: ProgramTrial) -> Result:
     """Run the program or the function, and read its numbers, which a failure has, too."""
     started, clock = time.time(), time.perf_counter()
     versions = dict(line.split(" ") for line in trial.versions.split(", ") if line)
-    environment = machine.basic_facts(trial.device, Path(trial.folder)) | {"threads": trial.threads}
-    environment |= {"packages": versions}
+    environment = machine.basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
+    environment |= {"threads": trial.threads, "packages": versions}
     if trial.checkout and trial.checkout.commit:
-        environment |= {"commit": trial.checkout.commit.hash, "dirty": False}
+        environment |= {"commit": trial.checkout.commit.hash, "dirty": False, "diff": ""}
     out, earlier_attempt = _own_folder(trial, kind(environment))
     environment |= earlier_attempt
     facts: dict[str, Any] = {"started": started, "environment": environment}
@@ -182,6 +192,7 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
     listener = _Listener(program, reported, Patterns({}) if trial.metrics else patterns)
     code, ended = listener.wait()
+    _refuse_work_tree(out)
     if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
         with suppress(Failure) if code else nullcontext():
             _read_file(trial, out, values, reported, patterns)
@@ -304,6 +315,11 @@ def _call(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns: P
         returned = function(seed=trial.seed, **trial.settings, **places)
     except FileNotFoundError as error:
         raise Failure(f"FileNotFoundError: {error}") from error
+    if trial.checkout and trial.checkout.repository:
+        places_of_commit = _environ_of_commit(trial.checkout, trial.places, out)
+        files = list_work_tree_files(*(places_of_commit[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
+        if files:
+            raise Failure(f"it ran {', '.join(files[:FILES_NAMED])} of the work tree, and not of the commit")
     several = isinstance(returned, Iterable) and not isinstance(returned, Mapping)
     for row in returned if several else [returned]:
         if not isinstance(row, Mapping):
@@ -331,13 +347,42 @@ def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     inherited = dict(os.environ)
     if trial.checkout:
         inherited = {name: value for name, value in inherited.items() if name not in OF_ANOTHER_CALL}
-        python_path = [*map(str, trial.places.python_path), os.environ.get("PYTHONPATH", "")]
-        own["PYTHONPATH"] = os.pathsep.join(filter(None, python_path))
-        own["GIT_CEILING_DIRECTORIES"] = str(trial.checkout.root.parent)  # so that git finds no repository
+        own |= _environ_of_commit(trial.checkout, trial.places, out)
     if trial.metrics == MLFLOW:
         own["MLFLOW_TRACKING_URI"] = (out / MLFLOW_FOLDER).as_uri()
         own["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks for it: a database takes seconds a trial
     return {**inherited, **threads, **own}
+
+
+def _environ_of_commit(checkout: Checkout, places: Places, out: Path) -> dict[str, str]:
+    """Variables by which a program runs its commit, and tells of files of the work tree that it ran."""
+    python_path = [str(AT_START), *map(str, places.python_path), os.environ.get("PYTHONPATH", "")]
+    repository, study = (
+        os.path.realpath(path) if path else "" for path in (checkout.repository, places.own_study)
+    )
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        "PYTHONPYCACHEPREFIX": f"{checkout.root}.pycache",  # git may have compiled files that do not fit
+        "GIT_CEILING_DIRECTORIES": str(checkout.root.parent),  # so that git finds no repository
+        REPOSITORY: repository,
+        CHECKOUT: os.path.realpath(checkout.root),
+        STUDY: study,
+        **({REPORT: str(_report_of(out))} if repository else {}),
+    }
+
+
+def _report_of(out: Path) -> Path:
+    """The file in which a program's processes name files of the work tree that they ran."""
+    return out.with_suffix(".work-tree")
+
+
+def _refuse_work_tree(out: Path) -> None:
+    """Raise Failure if a process ran a file of the work tree that the commit has, too."""
+    report = _report_of(out)
+    if report.exists():
+        names = sorted({*report.read_text("utf-8").splitlines()})
+        report.unlink()
+        raise Failure(f"it ran {', '.join(names[:FILES_NAMED])} of the work tree, and not of the commit")
 
 
 def _size(folder: Path) -> int:

@@ -49,6 +49,7 @@ class ProgramTrial(Trial):
         "time_limit",
         "commit",
         "import_roots",
+        "kinds",
         "study_folder",
         "checkout",
     )
@@ -71,6 +72,7 @@ class ProgramTrial(Trial):
     occasion: str = ""  # on which it is trained anew, though its numbers are in the ledger
     commit: str = ""
     import_roots: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, str], ...] = ()  # see `Checkout`
     study_folder: str = ""  # that of the study's file, {study} in `run`
     checkout: Checkout | None = None
     snapshot: Snapshot = field(default=Snapshot(), compare=False, repr=False)
@@ -79,6 +81,7 @@ class ProgramTrial(Trial):
         """Equal trials become equal; what JSON has as lists are tuples."""
         for name in ("code", "data_files", "packages", "keep", "import_roots"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "kinds", tuple((name, kind) for name, kind in self.kinds))
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,7 +155,8 @@ class ProgramTrial(Trial):
     def identify(self) -> Self:
         """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
         identity = self._identity()
-        trial = replace(self, import_roots=identity.import_roots, snapshot=identity.snapshot)
+        kinds = self.checkout.kinds if self.checkout else ()
+        trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def check(self) -> Mapping[Path, FileState]:
@@ -276,7 +280,10 @@ class ProgramTrial(Trial):
             return trial
         paths = [path for path in data.rglob("*") if path.is_file() and not path.is_relative_to(study)]
         names = sorted(path.relative_to(data).as_posix() for path in paths)
-        return replace(trial, checkout=Checkout(root=data, tracked=tuple(names)))
+        for name, kind in self.kinds:
+            if kind == "executable" and (data / name).exists():
+                (data / name).chmod(0o755)
+        return replace(trial, checkout=Checkout(root=data, tracked=tuple(names), kinds=self.kinds))
 
     def moved(self, folder: Path) -> Self:
         """The same trial with its files below another folder."""

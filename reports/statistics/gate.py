@@ -56,9 +56,16 @@ class Bound:
         return Outcome.MORE if self.least > self.metric.zone else Outcome.OPEN
 
     def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
-        """After one more look, at which the head and its base have these values by seed."""
+        """After one more look, at which the head and its base have these values by seed.
+
+        A number that no seed changes on either side, such as a number of parameters, is known; a share that
+        is one on all seeds so far is not, nor is 0.
+        """
         head, base = pair
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
+        is_fixed = (
+            all(len({side[s] for s in seeds}) == 1 and side[seeds[0]] for side in pair) if seeds else False
+        )
         c = contrast(
             {s: head[s] for s in seeds},
             {s: base[s] for s in seeds},
@@ -72,6 +79,8 @@ class Bound:
         if ends is None or c.mean is None or c.pairs < FEWEST_SEEDS:
             return replace(self, pairs=c.pairs)
         worse, low, high = c.mean, ends.low, ends.high
+        if is_fixed and math.isinf(self.metric.highest):
+            low = high = c.mean
         if not c.lower_is_better:
             worse, low, high = -worse, -high, -low
         bound, least = min(self.bound, high), max(self.least, low)

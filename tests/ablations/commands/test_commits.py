@@ -288,7 +288,7 @@ def test_a_branch_that_has_moved_is_verified_as_it_was_planned(tmp_path: Path) -
 def test_a_wrapper_that_would_import_the_work_tree_is_refused(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project", STUDY.replace("python train.py", "python {study}/train.py"))
     code, _, error = told(folder, "run", "branch.toml")
-    assert code == 2 and "helper.py" in error and "{study}" in error
+    assert code == 2 and "train.py" in error and "{study}" in error
 
 
 def test_git_does_not_find_the_users_repository_from_a_checkout(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The files of a commit in a folder of their own, written once, restored where they were edited."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_edited_and_missing_files_of_a_checkout_are_restored_and_new_ones_stay(f
     (checkout / "made.txt").write_text("by the program")
     checked_out(folder, "main")
     assert written(checkout) == before | {"made.txt": "by the program"}
-    assert list(checkout.parent.iterdir()) == [checkout]
+    assert sorted(checkout.parent.iterdir()) == [checkout, checkout.with_name(f"{checkout.name}.made")]
 
 
 def test_data_that_git_does_not_have_are_linked_in_a_checkout_of_their_own_and_tracked_files_stay(
@@ -71,13 +72,17 @@ def test_a_program_below_the_top_runs_in_the_same_place_and_has_its_data_there(f
 
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_pointer_of_lfs_is_refused_unless_the_work_tree_has_its_file(folder: Path, linked: bool) -> None:
-    (folder / "model.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    oid = hashlib.sha256(b"weights").hexdigest()
+    (folder / "model.pt").write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\n")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a pointer")
     if linked:
         (folder / "model.pt").write_bytes(b"weights")
         checkout = checked_out(folder, "main", "", "model.pt")
         assert (checkout.root / "model.pt").read_bytes() == b"weights"
+        (folder / "model.pt").write_bytes(b"weights of another version")
+        with pytest.raises(BadInput, match="another version"):
+            checked_out(folder, "main", "", "model.pt")
     else:
         with pytest.raises(BadInput) as refused:
             checked_out(folder, "main", "", "model.pt")

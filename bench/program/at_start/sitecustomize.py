@@ -1,0 +1,58 @@
+"""Imported by every Python that a commit's program starts: it tells of files that are not the commit's.
+
+Static checks cannot see what a program imports by a name that it computes. So each process lists, as it ends,
+the modules that it has from the user's work tree where the commit has a file at the same place. This file is
+run by the program's Python, 3.8 or newer, and imports nothing else of the project.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+
+REPOSITORY, CHECKOUT, STUDY, REPORT = (
+    f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "WORK_TREE_FILES")
+)
+"""Variables with the folders, and with the file to which the names are written."""
+
+
+def list_work_tree_files(repository: str, checkout: str, study: str) -> list[str]:
+    """The files of loaded modules that lie in the repository and that the checkout has, too.
+
+    Those below the folder `study` are meant, unless that is "".
+    """
+    files = []
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        path = os.path.realpath(file) if isinstance(file, str) else ""
+        if path.startswith(repository + os.sep) and not path.startswith(checkout + os.sep):
+            is_meant = study and path.startswith(study + os.sep)
+            inside = os.path.relpath(path, repository)
+            if not is_meant and os.path.exists(os.path.join(checkout, inside)):  # noqa: PTH110, PTH118
+                files.append(inside)
+    return files
+
+
+def _report() -> None:
+    files = list_work_tree_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
+    if files:
+        with open(os.environ[REPORT], "a", encoding="utf-8") as report:  # noqa: PTH123
+            report.write("".join(f"{file}\n" for file in files))
+
+
+def _import_users_own() -> None:
+    """Import the module of this name that Python would have found without this one."""
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]  # noqa: PTH100
+    this = sys.modules.pop(__name__)
+    with suppress(ImportError):
+        __import__(__name__)
+    sys.modules.setdefault(__name__, this)
+
+
+if REPORT in os.environ:
+    atexit.register(_report)
+    if __name__ == "sitecustomize":
+        _import_users_own()
