@@ -70,8 +70,7 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     if known := ledger.files().keys():
         ids = plans.make_plan(study, "", device.kind)[0].ids
         print(f"of {len(ids):,} trials at most, {len(known & ids):,} are in {visible(ledger.root)} already")
-    print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
-    totals = _totals(study, seconds, needs)
+    totals = _totals(seconds, needs)
     places = len(device.available.gpus) if device.kind == "cuda" else cores()
     workers, noun = max(1, min(device.slots, places)), "GPU" if device.kind == "cuda" else "core"
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
@@ -98,15 +97,14 @@ def minutes(study: Study, workers: int) -> str:
     seconds = _seconds(study, "cpu")
     workers = 1 if study.clocks else workers
     chances = _chances(study, {}, study.decide == "size")
-    totals = _totals(study, seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
+    totals = _totals(seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
 
-def _totals(study: Study, seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]) -> list[float]:
+def _totals(seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]]) -> list[float]:
     """The expected seconds of training of all trials, for each of `TRUTHS`."""
-    searching = _tuning(study, seconds)[0]
-    return [searching + sum(need[name] * seconds[name] for name in need) for need in needs]
+    return [sum(need[name] * seconds[name] for name in need) for need in needs]
 
 
 def _about(seconds: float) -> str:
@@ -114,8 +112,8 @@ def _about(seconds: float) -> str:
 
 
 def _seconds(study: Study, device: str) -> dict[str, float]:
-    """The expected seconds of a trial of each arm and search."""
-    return {arm.name: arm.trial(device=device).seconds for arm in (*study.arms, *study.searches)}
+    """The expected seconds of a trial of each arm."""
+    return {arm.name: arm.trial(device=device).seconds for arm in study.arms}
 
 
 def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "list[dict[str, Expected]]":
@@ -214,7 +212,7 @@ def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[st
     results = ledger.results(plan.ids)
     judged = decide_looks(design_of_plan(plan, results)).verdicts
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
-    wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
+    wanted = {arm.name: arm.trial(device=device).factors() for arm in study.arms}
     times = defaultdict(list)
     for id, (arm, _) in plan.arm_and_seed.items() if plan.device == device else ():
         if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
@@ -223,17 +221,3 @@ def _measured_so_far(study: Study, ledger: Ledger, device: str) -> tuple[dict[st
         {name: c.sd for name, c in contrasts.items() if c.sd and c.pairs >= FEWEST},
         {name: fmean(seconds) for name, seconds in times.items()},
     )
-
-
-def _tuning(study: Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:
-    """The expected seconds of the searches and of their winners, and a line on them."""
-    if not (searches := study.searches):
-        return 0.0, []
-    searching = [seconds[search.name] for search in searches for _ in search.seeds]
-    tuned, levels = {search.tunes for search in searches}, {search.level for search in searches}
-    winners, of_each = len(tuned) * len(study.seeds), plural(len(searches[0].seeds), "seed")
-    size = (
-        f"{plural(len(tuned), 'arm')} × {plural(len(levels), 'level')} of {searches[0].setting} × {of_each}"
-    )
-    line = f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners"
-    return sum(searching) + winners * fmean(searching), [line]

@@ -150,7 +150,6 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
     with error_context(place):
         file = parse(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
-        require(file.tuning is None, "is not for a gate", key="[tuning]", cure="take it out")
     return place_file(file, path.parent), remarks
 
 
