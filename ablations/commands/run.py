@@ -114,7 +114,8 @@ def _run_study(
             )
             _begin(study_run)
             interrupted = plan.of_program and check_first_trials(study_run)
-            interrupted = interrupted or study_run.train_missing(study_run.todo()).interrupted
+            if not interrupted:
+                interrupted = study_run.train_missing(study_run.todo()).interrupted
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
