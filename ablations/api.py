@@ -174,7 +174,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
     trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics and `first_look`, which
     tells whether the trial is of the first look, whose number no result has chosen. With `all` there are
-    rows for the other trials too, those beyond the looks that were taken and those of tuning, and a column
+    rows for the other trials too, those beyond the looks that were taken, and a column
     `counts` that tells which count. A setting or metric that a trial does not have is missing (NaN), as is
     every metric of one that failed or diverged. Raises BadInput for an unknown study.
     """

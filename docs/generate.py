@@ -39,7 +39,7 @@ INTRODUCTIONS = {
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
-        "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time`, `grid` and `[tuning]`, and of "
+        "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
         "`--set KEY=VALUE`. A setting that is not written takes the model's value "
         "([Models](#models)), and then the default here."
     ),

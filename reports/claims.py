@@ -23,7 +23,6 @@ from unrolled.reports.statistics.wording import (
     self_check,
     stage,
 )
-from unrolled.reports.tuning import OwnBest, words
 from unrolled.reports.turns import turns, without_turns
 
 
@@ -276,18 +275,11 @@ def _join(arms: Sequence[str]) -> str:
 def mixed_machines(c: Comparison) -> str:
     """A sentence on pairs of results from different kinds of machine; "" if there are none."""
     sides = [(c.base(row).arm, row.arm) for row in c.rows_with_contrast]
-    best = [search.own for search in c.design.tuned]  # the baseline's own best first
-    sides += [(best[0], own) for own in best[1:] if best[0] and own]
     return mixed(
         (kind(base.results[seed].environment), kind(arm.results[seed].environment))
         for base, arm in sides
         for seed in values(base, c.metric.name).keys() & values(arm, c.metric.name).keys()
     )
-
-
-def flips(tuned: Sequence[OwnBest]) -> tuple[str, ...]:
-    """Arms that are better at one level and worse at the other, so that neither may be quoted alone."""
-    return tuple(f"{best.row.arm.name}: {best.sentence}" for best in tuned if best.flips)
 
 
 _CAVEATS_OF_LOOKS = (
@@ -332,11 +324,6 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
             for view in c.per_metric
         ),
     ]
-    if tuned := c.design.tuned[:1]:
-        tried = f"{len(tuned[0].levels)} levels with {plural(len(tuned[0].seeds), 'seed')} each"
-        phrases.append(
-            f"An arm's own best {words(tuned[0].setting)} is the best of {tried}; no others were tried."
-        )
     if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
         phrases.append(
             f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."

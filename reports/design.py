@@ -40,26 +40,6 @@ class MeasuredArm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuned:
-    """One arm's search for its own best level of a setting, and the arm at that level.
-
-    Every tuned arm of a study has the same levels and seeds, so that budgets are equal.
-    """
-
-    arm: str  # its name in Design.arms
-    setting: str  # "lr"
-    seeds: tuple[int, ...]  # of the search; none is the study's
-    levels: Mapping[Scalar, Mapping[int, Result]]  # level → results by seed; failures included
-    best: Scalar | None = None  # None before every search has ended, and where each level had a failure
-    own: MeasuredArm | None = None  # at `best`, on the study's seeds
-
-    @property
-    def budget(self) -> int:
-        """Trials that the search has."""
-        return len(self.levels) * len(self.seeds)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Design:
     """How the rows of a table are compared. The first arm is the baseline."""
 
@@ -86,7 +66,6 @@ class Design:
     ships: bool = False  # with Unrolled, unchanged: it was declared before all results
     first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
-    tuned: tuple[Tuned, ...] = ()  # baseline first
     nondeterminism: Mapping[str, float] = field(
         default_factory=dict
     )  # distance of two equal trials, by metric

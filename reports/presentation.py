@@ -40,9 +40,9 @@ class Presentation:
     """How a trainer's metrics are read, and the parts of a page that only its trials have.
 
     `extras`, `curves` and `trial` are import names of functions, so that a study runs without loading them:
-    from a comparison, and from the same with each arm at its best, to Extras; from a result to its learning
-    curves, points (step, value) by metric, in place of those that it has told; and from a result to what
-    `unrolled show` has of no other trainer's, titles and lines.
+    from a comparison to Extras; from a result to its learning curves, points (step, value) by metric, in
+    place of those that it has told; and from a result to what `unrolled show` has of no other trainer's,
+    titles and lines.
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED)

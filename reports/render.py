@@ -15,7 +15,7 @@ from markupsafe import Markup
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save, save_all
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, claims, declaration, factorial, formats, gate, sections, tables, tuning
+from unrolled.reports import answer, claims, declaration, factorial, formats, gate, sections, tables
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
 from unrolled.reports.figures import forest, panels
@@ -109,23 +109,22 @@ def _finalize(value: Any) -> Any:
 
 def _context(c: Comparison) -> dict[str, Any]:
     shared = _answer(c)
-    best, whole, extras, own_best = (shared[name] for name in ("best", "whole", "extras", "own_best"))
+    whole, extras = shared["whole"], shared["extras"]
     sweeps, environments, costs = sections.sweeps(c), sections.environments(c), sections.costs(c)
     told = {name for _, spent, _ in costs for name in spent}
     return {
         **shared,
         "study": c.design,
         **extras.context,
-        "panels": forest.panels(best, extras),
+        "panels": forest.panels(c, extras),
         "gate_rows": gate.gate_rows(c),
-        "bounded": any(row.interval for view in best.per_metric for row in view.rows),
+        "bounded": any(row.interval for view in c.per_metric for row in view.rows),
         "broken": claims.arms_with_failures(c),
         "limits": claims.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "stopped": tables.STOPPED,
         "curved": len(panels.common_seeds(c)),
-        "tuned": tuning.words(own_best[0].search.setting) if own_best else "",
         "costs": costs,
         "costs_of": {name: scale for name, scale in c.design.presentation.costs.items() if name in told},
         "devices": sections.devices(c),
@@ -158,29 +157,26 @@ def answer_lines(c: Comparison) -> list[str]:
 
 
 def _answer(c: Comparison) -> dict[str, Any]:
-    """The parts that a page and the index share; a study that tunes answers with each arm at its best."""
-    own_best, best, whole = tuning.own_best(c), tuning.at_best(c) or c, factorial.factorial(c)
+    """The parts that a page and the index share."""
+    whole = factorial.factorial(c)
     parts, find_extras = factorial.parts(c, whole), c.design.presentation.extras
-    extras: Extras = resolve_name(find_extras)(c, best) if find_extras else NOTHING
-    thorough = best is c and any(all(part.views.values()) for part in parts)
+    extras: Extras = resolve_name(find_extras)(c) if find_extras else NOTHING
+    thorough = any(all(part.views.values()) for part in parts)
     return {
         "c": c,
-        "best": best,
-        "own_best": own_best,
         "whole": whole,
         "extras": extras,
         "answers": [
-            answer.answer(view, parts, whole) if thorough and view is best else answer.answer(view)
-            for view in best.per_metric
+            answer.answer(view, parts, whole) if thorough and view is c else answer.answer(view)
+            for view in c.per_metric
         ],
         "gate": gate.describe_gate(c),
-        "standing": claims.standing(best),
+        "standing": claims.standing(c),
         "futile": claims.futile_contrasts(c),
         "seen_data": claims.seen_data(c),
         "attempts": declaration.count_attempts(c),
         "tally": claims.tally(c),
         "warnings": (*claims.warnings(c), *extras.warnings),
-        "flips": claims.flips(own_best),
         "spent": sum(result.spent for result in _results(c)),
         "parts": parts,
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},

@@ -247,7 +247,7 @@ def _unpacked(trial: ProgramTrial, root: Path, plan: Plan) -> ProgramTrial:
     """The trial with the files of the bundle. Raises BadInput for a commit without a tree."""
     if not trial.commit:
         return trial.reading(root / "program")
-    trees = {arm.commit.name: arm.commit.tree for arm in plan.every_arm if arm.commit}
+    trees = {arm.commit.name: arm.commit.tree for arm in plan.arms if arm.commit}
     tree = trees.get(trial.commit, "")
     rule, cure = "has no tree in the plan", "ask its author for another"
     require(re.fullmatch("[0-9a-f]{40,64}", tree), rule, place=f"commit {trial.commit!r}", cure=cure)

@@ -75,10 +75,9 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     if plan:
         stored = f"{len(results):,} are in {visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {stored}")
-    print("".join(f"{line}\n" for line in _tuning(study, seconds)[1]), end="")
-    arms = plan.every_arm if plan else ()
+    arms = plan.arms if plan else ()
     there = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
-    totals = _totals(study, seconds, needs, there)
+    totals = _totals(seconds, needs, there)
     places = len(device.available.gpus) if device.kind == "cuda" else cores()
     workers, noun = max(1, min(device.slots, places)), "GPU" if device.kind == "cuda" else "core"
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
@@ -106,22 +105,19 @@ def minutes(study: Study, workers: int) -> str:
     seconds = _seconds(study, "cpu")
     workers = 1 if study.clocks else workers
     chances = _chances(study, {}, study.decide == "size")
-    totals = _totals(study, seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
+    totals = _totals(seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
     ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
     return f"{' to '.join(ends)} on {plural(workers, 'core')}"
 
 
 def _totals(
-    study: Study,
     seconds: Mapping[str, float],
     needs: Iterable[Mapping[str, float]],
     there: Mapping[str, int] = MappingProxyType({}),
 ) -> list[float]:
     """The expected seconds of training of all trials but those that are `there`, for each of `TRUTHS`."""
-    searched = sum(there.get(search.name, 0) * seconds[search.name] for search in study.searches)
-    searching = _tuning(study, seconds)[0] - searched
     left = [_left(need, there) for need in needs]
-    return [searching + sum(need[name] * seconds[name] for name in need) for need in left]
+    return [sum(need[name] * seconds[name] for name in need) for need in left]
 
 
 def _left(need: Mapping[str, float], there: Mapping[str, int]) -> dict[str, float]:
@@ -134,8 +130,8 @@ def _about(seconds: float) -> str:
 
 
 def _seconds(study: Study, device: str) -> dict[str, float]:
-    """The expected seconds of a trial of each arm and search."""
-    return {arm.name: arm.trial(device=device).seconds for arm in (*study.arms, *study.searches)}
+    """The expected seconds of a trial of each arm."""
+    return {arm.name: arm.trial(device=device).seconds for arm in study.arms}
 
 
 def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "list[dict[str, Expected]]":
@@ -231,7 +227,7 @@ def _measured_so_far(
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
     stored = [stored_plans.stored(study.name, ledger)] if stored_plans.has_plan(study.name, ledger) else []
-    wanted = {arm.name: arm.trial(device=device).factors() for arm in (*study.arms, *study.searches)}
+    wanted = {arm.name: arm.trial(device=device).factors() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
         results = ledger.results(source.ids)
         spreads |= _spreads(replace(source, metrics=study.metrics), results)
@@ -254,17 +250,3 @@ def _spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[str, float
     judged = decide_looks(design_of_plan(plan, results)).verdicts
     contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
     return {name: c.sd for name, c in contrasts.items() if c.sd and c.pairs >= FEWEST}
-
-
-def _tuning(study: Study, seconds: Mapping[str, float]) -> tuple[float, list[str]]:
-    """The expected seconds of the searches and of their winners, and a line on them."""
-    if not (searches := study.searches):
-        return 0.0, []
-    searching = [seconds[search.name] for search in searches for _ in search.seeds]
-    tuned, levels = {search.tunes for search in searches}, {search.level for search in searches}
-    winners, of_each = len(tuned) * len(study.seeds), plural(len(searches[0].seeds), "seed")
-    size = (
-        f"{plural(len(tuned), 'arm')} × {plural(len(levels), 'level')} of {searches[0].setting} × {of_each}"
-    )
-    line = f"tuning: {size} = {len(searching)} trials, and at most {winners} for the winners"
-    return sum(searching) + winners * fmean(searching), [line]

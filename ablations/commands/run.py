@@ -131,7 +131,8 @@ def _run_study(
             if is_page_of_other_plan(plan, options.out):
                 replaced = visible(page_of(plan.study, options.out))
                 print(f"{replaced}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
-            interrupted = interrupted or study_run.train()
+            if not interrupted:
+                interrupted = study_run.train_missing(study_run.todo()).interrupted
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial

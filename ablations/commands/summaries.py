@@ -18,30 +18,23 @@ from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import number
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.tuning import own_best
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
-    """Every arm, search and winner of a plan over its seeds.
+    """Every arm of a plan over its seeds.
 
     An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
     ones. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
     verdicts = _verdicts(comparison)
     measured = {row.arm.name: row.arm for row in comparison.rows}
-    measured |= {tuned.own.name: tuned.own for tuned in comparison.design.tuned if tuned.own}
-    levels = {tuned.arm: tuned.levels for tuned in comparison.design.tuned}
     differences = _differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
     summaries, scale = [], comparison.design.presentation.scale(plan.metrics[0].name)
-    for arm in (*plan.arms, *plan.tuned):
+    for arm in plan.arms:
         summary = _summarise(plan, scale, arm, measured[arm.name], rows.get(arm.name))
         metrics = {**summary.metrics, **differences.get(arm.name, {})}
         summaries.append(replace(summary, metrics=metrics, verdict=verdicts.get(arm.name, "")))
-    for arm in plan.searches:
-        results = levels[arm.tunes][arm.level]
-        searched = MeasuredArm(name=arm.name, model=arm.model, title=arm.title, results=results)
-        summaries.append(replace(_summarise(plan, scale, arm, searched), role="search"))
     return tuple(summaries)
 
 
@@ -49,12 +42,13 @@ def _verdicts(comparison: Comparison) -> dict[str, str]:
     """The report's sentence on each arm, by the arm's name."""
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"
-    notes |= {x.row.arm.name: line for x, line in zip(claims(comparison), sentences(comparison), strict=True)}
-    return notes | {x.own.arm.name: x.sentence for x in own_best(comparison) if x.own and x.verdicts}
+    return notes | {
+        x.row.arm.name: line for x, line in zip(claims(comparison), sentences(comparison), strict=True)
+    }
 
 
 def _summarise(
-    plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None = None
+    plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None
 ) -> ArmRun:
     trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
     shown, judged = plan.tracking, [metric.name for metric in plan.metrics]

@@ -23,7 +23,7 @@ from unrolled.bench.trial import Result, Scalar, canonical
 
 PARENT = "mlflow.parentRunId"  # tag with the run under which MLflow's pages list a run
 NOTE = "mlflow.note.content"  # tag with a description, in Markdown
-ROLE = "unrolled.role"  # tag: trial, arm, search or study
+ROLE = "unrolled.role"  # tag: trial, arm or study
 PLAN = "unrolled.plan"  # tag that tells plans apart, see `plan_mark`
 SUMMARY = "unrolled.summary"  # tag with the hash of what an arm's run shows
 
@@ -39,7 +39,6 @@ class ArmRun:
     """
 
     name: str
-    role: str = "arm"  # or "search": one level of a tuned setting, which decides nothing by itself
     trials: tuple[str, ...] = ()  # identities
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -158,7 +157,7 @@ class StudyRuns:
             if found.get(SUMMARY) == content_hash:
                 return run_id
         shown = {
-            **self._tags(arm.role, arm.name),
+            **self._tags("arm", arm.name),
             "unrolled.seeds": arm.seeds,
             "unrolled.verdict": arm.verdict,
             NOTE: views.describe_arm(arm.verdict, arm.seeds),
@@ -227,8 +226,5 @@ class StudyRuns:
 
 
 def plan_mark(plan: Plan) -> str:
-    """A plan's `unrolled.plan` tag: a plan of other settings, code or data has another one.
-
-    The trials of the winners of tuning do not enter it, as they are not known at first.
-    """
-    return text(f"{plan.hash}-{digest(' '.join(sorted(plan.ids_at_start)))[:16]}", TAG_LENGTH)
+    """A plan's `unrolled.plan` tag: a plan of other settings, code or data has another one."""
+    return text(f"{plan.hash}-{digest(' '.join(sorted(plan.ids)))[:16]}", TAG_LENGTH)

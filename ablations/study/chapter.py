@@ -178,15 +178,6 @@ def factor(name: str, given: Settings) -> Factor:
     return FACTORS[name]
 
 
-def move(trial_fields: Settings, setting: str, level: Any) -> dict[str, Any]:
-    """The fields with a setting moved. A `detach_every` that equals the window follows it."""
-    given = {key: value for key, value in trial_fields.items() if key != "options"}
-    given |= trial_fields["options"]
-    if given["detach_every"] == given["window"]:
-        given["detach_every"] = 0
-    return resolve({**given, setting: level})
-
-
 def check_key(given: Settings, key: str) -> None:
     """Raise BadInput with a suggestion if the model that is given has no such setting."""
     spec = _spec(given)

@@ -39,7 +39,7 @@ def check_out_commits(study: Study, results: Path) -> Study:
     Names are resolved now: a branch may have moved when the study is run again. Raises BadInput.
     """
     trainer = study.baseline.trainer
-    names = commit_names((*study.arms, *study.searches))
+    names = commit_names(study.arms)
     if not names or not isinstance(trainer, ProgramSettings):
         return study
     repository = open_repository(Path(trainer.table.repository), results)
@@ -53,17 +53,12 @@ def run_in_checkouts(study: Study, trainer: ProgramSettings) -> Study:
     Raises BadInput where a program cannot be identified.
     """
 
-    def located(arm: Arm) -> Arm:
-        return replace(arm, trainer=trainer)
-
     def content(arm: Arm) -> object:
         with error_context(f"arm {arm.name!r}"):
             return arm.trial().identify().id
 
-    arms = merge_arms([located(arm) for arm in study.arms], content)
-    kept = {arm.name for arm in arms}
-    searches = tuple(located(search) for search in study.searches if search.tunes in kept)
-    return replace(study, arms=arms, searches=searches)
+    arms = [replace(arm, trainer=trainer) for arm in study.arms]
+    return replace(study, arms=merge_arms(arms, content))
 
 
 def commit_names(arms: Iterable[Arm]) -> list[str]:

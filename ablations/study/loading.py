@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.options import PlanOptions, StoredOptions, parse_set, refuse
-from unrolled.ablations.study import chapter, tuning
+from unrolled.ablations.study import chapter
 from unrolled.ablations.study import seeds as seeds_
 from unrolled.ablations.study.arms_by_rule import parts
 from unrolled.ablations.study.commits import check_out_commits
@@ -36,7 +36,7 @@ from unrolled.bench.program.repository import WORK_TREE
 
 LIMIT = 10_000  # trials that are planned without a confirmation
 
-LOOKS = 10, 15, 20, 30, 40  # default looks; a study with [tuning] has the first alone
+LOOKS = 10, 15, 20, 30, 40  # default looks
 FEWEST = 5  # seeds of the earliest look
 MOST_LOOKS = 20  # looks of a study: their distribution is simulated, in seconds
 
@@ -216,13 +216,9 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
             cure="take levels out, or run a study's file with --yes",
         )
     arms = merge_arms(_arms(file, seeds), lambda arm: arm.settings)
-    with error_context("[tuning]"):
-        searches = tuning.searches(file, arms)
     metrics = tuple(metric.metric for metric in arms[0].trainer.metrics(file.metrics))
     told = {key: getattr(file, key) for key in ("name", "question", "about", "decide", "to_the_end")}
-    return Study(
-        metrics=metrics, seeds=seeds, looks=looks, arms=arms, searches=searches, path=path, file=file, **told
-    )
+    return Study(metrics=metrics, seeds=seeds, looks=looks, arms=arms, path=path, file=file, **told)
 
 
 def _with_commit(file: StudyFile) -> StudyFile:
@@ -238,20 +234,18 @@ def _looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """A study's seeds, and the numbers of them after which verdicts are sought."""
     looks = file.looks
     if looks is None and file.seeds is None:
-        looks = LOOKS[:1] if file.tuning else LOOKS
+        looks = LOOKS
     seeds = seeds_.seeds(looks[-1] if looks and file.seeds is None else file.seeds)
     looks = looks or (len(seeds),)
     with error_context(f"looks = {shown(looks)}"):
         n = len(seeds)
         require(looks[-1] == n, f"should end with the number of seeds, {n}", cure="change looks or seeds")
         if len(looks) > 1:
-            _check_looks(looks, file)
+            _check_looks(looks)
     return seeds, looks
 
 
-def _check_looks(looks: Sequence[int], file: StudyFile) -> None:
-    once = "a study with [tuning] is looked at once"
-    require(not file.tuning, once, cure="write seeds in place of looks")
+def _check_looks(looks: Sequence[int]) -> None:
     require(all(a < b for a, b in pairwise(looks)), f"should rise, as in {list(LOOKS)}")
     require(looks[0] >= FEWEST, f"a verdict needs {FEWEST} seeds", cure=f"begin with {FEWEST} or more")
     most = f"should have at most {MOST_LOOKS} numbers"
@@ -293,7 +287,7 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     settings = trainer.resolve(trainer.inherit(file.baseline, table.set))
     base = before[0]
     if table.against:
-        base = _base(file, table.against, before)
+        base = _base(table.against, before)
         require(
             base.settings != settings,
             f"{table.against!r} is set to the very same",
@@ -313,9 +307,8 @@ def _arm(file: StudyFile, table: ArmTable, before: Sequence[Arm]) -> Arm:
     )
 
 
-def _base(file: StudyFile, name: str, before: Iterable[Arm]) -> Arm:
+def _base(name: str, before: Iterable[Arm]) -> Arm:
     """The arm that another one is compared with: any that comes before it."""
-    require(not file.tuning, "a study that tunes compares every arm with its baseline", key="against")
     arms = {arm.name: arm for arm in before}
     require(
         name in arms, f"no arm {name!r} comes before this one", key="against", cure=suggestion(name, arms)

@@ -7,16 +7,14 @@ has other trials and another plan, so that no old result can enter a new report.
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import groupby
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import tuning
 from unrolled.ablations.study.seeds import as_text
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.metric import Metric, judges_clock
@@ -32,7 +30,7 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm(ArmDescription):
-    """One arm, and the identity of its trial for each seed. The seeds are the study's or those of a search.
+    """One arm, and the identity of its trial for each seed of the study.
 
     An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial. `trials` are
     in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2. `trial_fields` are
@@ -98,9 +96,8 @@ class Attempt:
 class Plan:
     """A study as it was declared, and when.
 
-    `hash` is the sha256 of the resolved study, `command` what was typed, "" from Python. `searches` are each
-    tuned arm at each level, `tuned` the winners: known once every search has ended. `seen` counts, by arm,
-    the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
+    `hash` is the sha256 of the resolved study, `command` what was typed, "" from Python. `seen` counts, by
+    arm, the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
     study that `ships` and was not changed: that was declared before there were results. `alike` has, by
     trial, the fingerprints of earlier results of the same program, settings and seed that were made with
     another `template` of the command line: with the same numbers they are the same. `attempts` are, by arm,
@@ -124,8 +121,6 @@ class Plan:
     command: str
     trainer: str  # see bench.trial.TRAINERS
     planned: float = field(default_factory=time.time)  # unix seconds
-    searches: tuple[PlannedArm, ...] = ()
-    tuned: tuple[PlannedArm, ...] = ()
     template: str = ""
     seen: Mapping[str, int] = field(default_factory=dict)
     alike: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
@@ -182,7 +177,7 @@ class Plan:
     @cached_property
     def _commit_names(self) -> dict[str, str]:
         """The name of every trial's commit by identity, where it has one."""
-        return {id: arm.commit.name for arm in self.every_arm if arm.commit for id in arm.trials.values()}
+        return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trials.values()}
 
     def trial(self, arm: PlannedArm, seed: int) -> Trial:
         """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""
@@ -190,11 +185,6 @@ class Plan:
         seed = min(arm.trials) if arm.seedless else seed
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
-
-    @property
-    def every_arm(self) -> tuple[PlannedArm, ...]:
-        """The arms that are declared, those of searches and the winners."""
-        return (*self.arms, *self.searches, *self.tuned)
 
     @property
     def qualities(self) -> list[str]:
@@ -209,16 +199,11 @@ class Plan:
 
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
-        """Every trial's arm and seed by identity, seed by seed: those declared, of searches, of winners.
-
-        Where the winning level is the one that the arm declares, the winner's trials are the arm's own: they
-        are given once, as declared.
-        """
+        """Every trial's arm and seed by identity, seed by seed."""
         found: dict[str, tuple[PlannedArm, int]] = {}
-        for arms in (self.arms, self.searches, self.tuned):
-            for seed in dict.fromkeys(seed for arm in arms for seed in arm.trials):
-                for arm in arms:
-                    found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.seedless else seed))
+        for seed in sorted(self.seeds):
+            for arm in self.arms:
+                found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.seedless else seed))
         return found
 
     @property
@@ -230,11 +215,6 @@ class Plan:
     def ids(self) -> list[str]:
         """The identity of every trial, in the order of `arm_and_seed`."""
         return list(self.arm_and_seed)
-
-    @property
-    def ids_at_start(self) -> list[str]:
-        """The identities of all trials except the winners', which are not known at the start."""
-        return replace(self, tuned=()).ids
 
     @property
     def sides(self) -> dict[str, frozenset[str]]:
@@ -257,10 +237,7 @@ _COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "to_the_e
 
 
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
-    """The plan of a study on a device under today's code and data, and its trials in the order of `ids`.
-
-    Where the study tunes, the trials of the searches are among them and the winners' are not: see `settle`.
-    """
+    """The plan of a study on a device under today's code and data, and its trials in the order of `ids`."""
     known: dict[str, Trial] = {}
 
     def planned(arm: Arm) -> PlannedArm:
@@ -283,7 +260,6 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     plan = Plan(
         study=study.name,
         arms=tuple(map(planned, study.arms)),
-        searches=tuple(map(planned, study.searches)),
         hash=study.plan_hash,
         command=command,
         device=device,
@@ -298,29 +274,3 @@ def shared_fields(trial: Trial) -> dict[str, Any]:
     aside = {"seed", "device", *trial.uncounted}
     fields_: dict[str, Any] = json.loads(canonical(trial.to_dict()))
     return {name: value for name, value in fields_.items() if name not in aside}
-
-
-def settle(plan: Plan, trials: Sequence[Trial], ledger: Ledger) -> tuple[Plan, list[Trial]]:
-    """The plan with each arm's winner, and those of the winners' trials that were not declared already.
-
-    `trials` are those of `make_plan`. Until every search has ended, there are no winners.
-    """
-    searched = {id for search in plan.searches for id in search.trials.values()}
-    results = ledger.results(searched)
-    if len(results) < len(searched):
-        return plan, []
-    known = {trial.id: trial for trial in trials}
-    tuned: list[PlannedArm] = []
-    winners_trials: list[dict[int, Trial]] = []
-    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
-        levels = list(group)
-        tried = [[results[id] for id in arm.trials.values()] for arm in levels]
-        best = tuning.winner(tried, plan.metrics[0])
-        if best is not None:
-            won = levels[best]
-            one = known[next(iter(won.trials.values()))]
-            winners_trials.append({seed: replace(one, seed=seed) for seed in plan.seeds})
-            ids = {seed: trial.id for seed, trial in winners_trials[-1].items()}
-            tuned.append(replace(won, name=tuning.winner_name(won.name, name), trials=ids))
-    in_order = [each[seed] for seed in plan.seeds for each in winners_trials]
-    return replace(plan, tuned=tuple(tuned)), [trial for trial in in_order if trial.id not in known]

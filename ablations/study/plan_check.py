@@ -16,8 +16,8 @@ def plan_faults(plan: Plan) -> Iterator[str]:
     """Yield a sentence on each contradiction. Raises TypeError or LookupError for fields of no trial."""
     if plan.nondeterminism and not plan.of_program:
         yield "equal trials are said to differ, which those of the chapter do not"
-    for arm in plan.every_arm:
-        if arm not in plan.searches and set(arm.trials) != set(plan.seeds):
+    for arm in plan.arms:
+        if set(arm.trials) != set(plan.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"
         yield from _arm_faults(plan, arm)
 
@@ -45,12 +45,7 @@ def _arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
 
 
 def _declared_settings(plan: Plan, arm: PlannedArm, names: Iterable[str]) -> dict[str, Scalar | None]:
-    """The settings of these names by an arm's `changes` and its base; None for one that neither has.
-
-    Of the arm of a search, only those that it changes: others may follow the one that it moves.
-    """
-    if arm.tunes:
-        return {**arm.changes, arm.setting: arm.level}
+    """The settings of these names by an arm's `changes` and its base; None for one that neither has."""
     base = next((other for other in plan.arms if other.name == arm.against), plan.arms[0])
     inherited = plan.trial(base, min(base.trials)).factors()
     model = {"model": arm.model} if arm.model else {}

@@ -180,11 +180,6 @@ class ProgramSettings:
         """The settings of an arm: the baseline's and then its own."""
         return {**baseline, **changes}
 
-    def move(self, trial_fields: Settings, setting: str, level: Any) -> dict[str, Any]:
-        """The fields with one setting moved."""
-        commit = {"commit": trial_fields["commit"]} if "commit" in trial_fields else {}
-        return self.resolve({**commit, **trial_fields["settings"], setting: level})
-
     def check_key(self, given: Settings, key: str) -> None:
         """Raise BadInput for a setting whose name is taken, or that [baseline] does not have."""
         require(

@@ -99,7 +99,7 @@ def find_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
     plan, trainer = stored_plans.stored(loaded.name, ledger), loaded.baseline.trainer
     if not isinstance(trainer, ProgramSettings):
         return plan, None
-    commits = {arm.commit.name: arm.commit for arm in plan.every_arm if arm.commit}
+    commits = {arm.commit.name: arm.commit for arm in plan.arms if arm.commit}
     if commits:
         repository = open_repository(Path(trainer.table.repository), ledger.root)
         trainer = with_checkouts(trainer, repository, commits, ledger.root)

@@ -33,14 +33,13 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
     If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen`,
-    `alike`, `ships`, `attempts` and `earlier`); so are `tuned`, unless the new plan has them,
-    `nondeterminism` and `varying` (see `_with_nondeterminism`). A plan that cannot be read is set aside.
+    `alike`, `ships`, `attempts` and `earlier`); so are `nondeterminism` and `varying` (see
+    `_with_nondeterminism`). A plan that cannot be read is set aside.
     """
     before = latest_or_set_aside(plan.study, ledger)
     if before:
         plan = _with_nondeterminism(plan, before)
     if before and same_plan(before, plan):
-        plan = replace(plan, tuned=plan.tuned or before.tuned)
         plan = replace(plan, **{name: getattr(before, name) for name in _DECLARED})
     else:
         plan = _declare(plan, before, ledger, trials)
@@ -63,7 +62,7 @@ _DECLARED = ("planned", "seen", "alike", "ships", "attempts", "earlier")
 
 def same_plan(one: Plan, other: Plan) -> bool:
     """Whether two plans are the same but for what is found out as they run."""
-    same_trials = set(one.ids_at_start) == set(other.ids_at_start)
+    same_trials = set(one.ids) == set(other.ids)
     return same_trials and (one.study, one.hash) == (other.study, other.hash)
 
 
@@ -103,7 +102,7 @@ def _declare(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[T
         earlier.append(
             Declaration(hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen=before.seen)
         )
-    ids = set(plan.ids_at_start)
+    ids = set(plan.ids)
     again = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
     others = tuple(e for e in earlier if e is not again and not known.keys().isdisjoint(e.trials))
     plan = replace(plan, ships=ships(plan), earlier=others)

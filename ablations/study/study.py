@@ -18,8 +18,7 @@ class ArmDescription:
     `changes` are the settings that differ from the baseline's, by their flat names; a change of the model
     includes that model's chapter settings. `against` names the arm that this one is compared with, from which
     `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
-    itself. An arm of a search names in `tunes` the arm whose `setting` is tuned, repeats its changes, and has
-    one `level`. An arm of a program that is `identical` may tell the same numbers as its baseline. A trial is
+    itself. An arm of a program that is `identical` may tell the same numbers as its baseline. A trial is
     trained with a seed of the study, by which it is paired, plus `seed_offset`.
     """
 
@@ -29,9 +28,6 @@ class ArmDescription:
     note: str = ""
     exploratory: bool = False
     against: str = ""
-    tunes: str = ""
-    setting: str = ""
-    level: Scalar = 0
     identical: bool = False
     seed_offset: int = 0
 
@@ -45,8 +41,8 @@ class ArmDescription:
 class Arm(ArmDescription):
     """One arm of a study with the complete settings of its trials.
 
-    `settings` are the fields of its trials but the seed. `seeds` are the study's, or the search's. `also` are
-    further names under which the design declares an arm of the same settings.
+    `settings` are the fields of its trials but the seed. `seeds` are the study's. `also` are further names
+    under which the design declares an arm of the same settings.
     """
 
     trainer: Trainer = field(repr=False, compare=False)
@@ -81,8 +77,7 @@ class Study:
 
     The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may, and `decide` is
     what it decides: "direction" or "size". With `to_the_end` contrasts that are unlikely to be decided go on
-    to the last look. `searches` are each tuned arm at each level, if the study tunes.
-    `file` is the parsed study file, which `override` changes.
+    to the last look. `file` is the parsed study file, which `override` changes.
     """
 
     name: str
@@ -94,7 +89,6 @@ class Study:
     decide: str
     to_the_end: bool
     arms: tuple[Arm, ...]
-    searches: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
 
@@ -140,7 +134,7 @@ class Study:
 
     @property
     def plan_hash(self) -> str:
-        """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings, the tuning."""
+        """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings."""
         decided = {
             **{key: getattr(self, key) for key in ("name", "question", "seeds", "looks")},
             "metrics": [asdict(metric) for metric in self.metrics],
@@ -152,8 +146,4 @@ class Study:
         }
         if self.decide != "direction":
             decided["decide"] = self.decide
-        if self.searches:
-            levels = [*dict.fromkeys(search.level for search in self.searches)]
-            first = self.searches[0]
-            decided["tuning"] = {"setting": first.setting, "levels": levels, "seeds": first.seeds}
         return hashlib.sha256(canonical(decided)).hexdigest()

@@ -90,20 +90,6 @@ the baseline's"""
         )
 
 
-class TuningTable(Table):
-    """The [tuning] table: one setting with the levels to try, and how many seeds try each of them."""
-
-    model_config = ConfigDict(extra="allow")
-
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
-    """seeds of the search, from 2000 up. The other key of the table is the setting: `lr = [1e-3, 1e-2]`"""
-
-    @property
-    def levels(self) -> dict[str, Any]:
-        """The levels to try, by their setting, unchecked: more than one setting is refused later."""
-        return self.model_extra or {}
-
-
 class ArmTable(Table):
     """An [[arm]]. Designs make them too; one without a name is named after what it sets."""
 
@@ -251,10 +237,10 @@ class StudyFile(Table):
     default, without [program], the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
     seeds: Any = None
     """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
-    `looks` all of them are trained; by default as many as the last look needs (10 with [tuning])"""
+    `looks` all of them are trained; by default as many as the last look needs"""
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
     """after how many seeds verdicts are sought: a contrast that is decided needs no more; by default
-    [10, 15, 20, 30, 40] where there are neither `seeds` nor [tuning], and otherwise once, after all seeds"""
+    [10, 15, 20, 30, 40] where there are no `seeds`, and otherwise once, after all seeds"""
     decide: Literal["direction", "size"] = "direction"
     """what has to be known before a contrast gets no more seeds: whether the arm is better, worse or the
     same within δ (`"direction"`), or also whether a difference is more or less than δ (`"size"`)"""
@@ -268,8 +254,6 @@ class StudyFile(Table):
     """settings of the arm that the others are compared with; without [program], `model` is required"""
     design: DesignTable = DesignTable()
     """arms made by rule"""
-    tuning: TuningTable | None = None
-    """each arm searches its own best level of one setting before it is compared"""
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
     """an arm written out; any number of these tables"""
 
@@ -289,12 +273,8 @@ class StudyFile(Table):
         return value
 
     def max_trials(self, seeds: int) -> int:
-        """How many trials at most, by arithmetic, on so many seeds: every arm may be searched and win."""
-        arms = 1 + self.design.count + len(self.arm) + self.aa
-        if self.tuning is None:
-            return arms * seeds
-        levels = sum(len(values) for values in self.tuning.levels.values() if isinstance(values, list))
-        return arms * (2 * seeds + self.tuning.seeds * levels)
+        """How many trials at most, by arithmetic, on so many seeds."""
+        return (1 + self.design.count + len(self.arm) + self.aa) * seeds
 
 
 _TABLES: dict[str, type[Table]] = {
@@ -302,7 +282,6 @@ _TABLES: dict[str, type[Table]] = {
     "metrics": MetricTable,
     "design": DesignTable,
     "add_one": AddOneTable,
-    "tuning": TuningTable,
     "program": ProgramTable,
     "arm": ArmTable,
 }
@@ -359,6 +338,8 @@ def suggest_study(name: str, others: Sequence[str] = ()) -> str:
 
 def check(keys: Mapping[str, Any]) -> StudyFile:
     """The keys of a study's file, checked. Raises BadInput, naming the key."""
+    cure = "two studies do it: see docs/studies.md"
+    require("tuning" not in keys, "is no key any more", key="[tuning]", cure=cure)
     check_texts(keys)
     try:
         return StudyFile.model_validate(keys)

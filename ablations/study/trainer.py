@@ -49,12 +49,6 @@ class Trainer(Protocol):
     def inherit(self, baseline: Settings, changes: Settings) -> dict[str, Any]:
         """The settings that an arm gives: the baseline's and then its own."""
 
-    def move(self, trial_fields: Settings, setting: str, level: Any) -> dict[str, Any]:
-        """The fields with one setting moved, as a search does."""
-
-    def check_key(self, given: Settings, key: str) -> None:
-        """Raise BadInput with a suggestion for a setting that there is not."""
-
     def factor(self, name: str, given: Settings) -> Factor:
         """The factor of that name."""
 

@@ -1,8 +1,7 @@
 """From a plan and its results to the comparison of its arms, and its page."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.stored_plans import numbers_mark
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER
-from unrolled.reports.design import Design, MeasuredArm, Tuned
+from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import listed, quoted
 from unrolled.reports.presentation import PLAIN
 
@@ -47,8 +46,8 @@ def read(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     presentation has `once`, the ones of the first finished trial, baseline first.
     """
     drawn, once, told = plan.tracking.drawn, PRESENTATIONS[plan.trainer].once, False
-    arms, results = (*plan.arms, *plan.searches, *plan.tuned), {}
-    for id in dict.fromkeys(id for arm in arms for id in arm.trials.values()):
+    results = {}
+    for id in dict.fromkeys(id for arm in plan.arms for id in arm.trials.values()):
         if stored := ledger.read(id):
             result = plan.judge_result(stored)
             records = {name: record for name, record in result.records.items() if name not in once}
@@ -97,7 +96,6 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     tried = [seed for of_arm in plan.attempts.values() for attempt in of_arm for seed in attempt.seeds]
     return Design(
         arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
-        tuned=tuple(_tuned(plan, results)),
         plan_hash=plan.hash,
         first=min(shared, default=None),
         seen={**_seen_under_another_command(plan, results), **plan.seen},
@@ -136,7 +134,8 @@ def _measured_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> Measu
     same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "seedless")
     facts = {key: getattr(arm, key) for key in same}
     facts["note"] = " ".join(filter(None, [arm.note, _describe_commit(arm)]))
-    return MeasuredArm(results=_results_of_arm(arm, results), **facts)
+    of_arm = {seed: results[id] for seed, id in arm.trials.items() if id in results}
+    return MeasuredArm(results=of_arm, **facts)
 
 
 def _describe_commit(arm: plans.PlannedArm) -> str:
@@ -145,22 +144,3 @@ def _describe_commit(arm: plans.PlannedArm) -> str:
         return ""
     others = f" {listed([quoted(name) for name in arm.also])} have the same files." if arm.also else ""
     return f"Commit {arm.commit.description}, with the packages that were installed.{others}"
-
-
-def _tuned(plan: Plan, results: Mapping[str, Result]) -> Iterator[Tuned]:
-    """Each tuned arm's searches, and its winner if there is one."""
-    winners = {arm.tunes: arm for arm in plan.tuned}
-    for name, group in groupby(plan.searches, key=lambda search: search.tunes):
-        searches, won = list(group), winners.get(name)
-        yield Tuned(
-            arm=name,
-            setting=searches[0].setting,
-            seeds=tuple(searches[0].trials),
-            levels={search.level: _results_of_arm(search, results) for search in searches},
-            best=won.level if won else None,
-            own=_measured_arm(won, results) if won else None,
-        )
-
-
-def _results_of_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> dict[int, Result]:
-    return {seed: results[id] for seed, id in arm.trials.items() if id in results}

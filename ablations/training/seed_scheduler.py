@@ -16,7 +16,7 @@ class SeedScheduler:
     A plan wants every trial up to the first look, then only those of arms whose contrast is undecided and not
     given up as futile. A look is evaluated when no trial that it needs (`pending`) is missing. Results beyond
     that look are ignored and decisions are final (see `reports.statistics.decisions`), so the order of
-    arrival does not matter. Tuning trials are always wanted.
+    arrival does not matter.
     """
 
     def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
@@ -26,7 +26,7 @@ class SeedScheduler:
         self.status_line = ""  # the look that is trained for, and how many contrasts are decided
         self._plan = plan
         self._arm_names = plan.arm_names
-        self._seed_index_by_arm = _seed_index_by_arm(plan)  # by declared trial
+        self._seed_index_by_arm = _seed_index_by_arm(plan)  # by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
         self._seeds_due: dict[str, int] = {}  # that the next look needs, by arm
         self._evaluate_looks()
@@ -56,14 +56,13 @@ class SeedScheduler:
         Where a time, a speed or memory is judged, arms take turns within the seeds (see `_turn`): what one
         trial leaves to the next, such as a filled cache, then favours none of them.
         """
-        last = {"": self._plan.looks[-1]}  # those of tuning come last
         names = [arm.name for arm in self._plan.arms]
         take_turns = judges_clock(self._plan.metrics)
 
         def key(trial: Trial) -> tuple[int, float]:
-            arms = self._seed_index_by_arm.get(trial.id, last)
+            arms = self._seed_index_by_arm[trial.id]
             arm = min(arms, key=lambda name: arms[name])
-            if take_turns and arm in names:
+            if take_turns:
                 return arms[arm], _turn(names.index(arm), arms[arm], len(names))
             return arms[arm], -trial.seconds
 
@@ -84,17 +83,15 @@ class SeedScheduler:
         return self._is_due(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
 
     def _is_due(self, id: str) -> bool:
-        """Whether the next look needs a trial, or it is one of tuning."""
+        """Whether the next look needs a trial."""
         if self.gate_has_ended:
             return False
-        if id not in self._seed_index_by_arm:
-            return True
         first, due = self._plan.looks[0], self._seeds_due
         return any(index < max(first, due.get(arm, 0)) for arm, index in self._seed_index_by_arm[id].items())
 
 
 def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
-    """For each declared trial the arms that share it, and the index of its first seed in each."""
+    """For each trial the arms that share it, and the index of its first seed in each."""
     indices: dict[str, dict[str, int]] = {}
     for arm in plan.arms:
         for index, seed in enumerate(plan.seeds):

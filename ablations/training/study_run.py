@@ -13,8 +13,6 @@ from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_aside, run_trials
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study import plan as plans
-from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.ablations.training.device import Device
@@ -70,7 +68,7 @@ class StudyRun:
     """One study's run: its plan, which trials are wanted, where they are trained and until when."""
 
     plan: Plan
-    trials: Sequence[Trial]  # all of the plan's but those of the winners of tuning
+    trials: Sequence[Trial]  # all of the plan's
     scheduler: SeedScheduler
     ledger: Ledger
     writer: Writer
@@ -85,22 +83,6 @@ class StudyRun:
         """The trials that are wanted and have no result, in the order of running."""
         known, wants = self.scheduler.results, self.scheduler.wants
         return self.scheduler.in_order(t for t in self.trials if t.id not in known and wants(t.id))
-
-    def train(self) -> bool:
-        """Train `todo`, and then the winners if every search of tuning has ended.
-
-        Returns whether Ctrl-C ended the training.
-        """
-        counts = self.train_missing(self.todo())
-        if not self.plan.searches or counts.interrupted or (self.options.fail_fast and counts.failed):
-            return counts.interrupted
-        plan, winners = plans.settle(self.plan, self.trials, self.ledger)
-        self.plan = stored_plans.store(plan, self.ledger)
-        known = final_results(
-            self.plan, self.ledger, [trial.id for trial in winners], retry=self.options.retry
-        )
-        self.scheduler = SeedScheduler(self.plan, self.scheduler.results | known)
-        return self.train_missing(winners).interrupted  # seed by seed, as `settle` gives them
 
     def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
         """Train those of these trials that are wanted.

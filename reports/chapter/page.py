@@ -22,11 +22,11 @@ BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
 
 
-def extras(c: Comparison, best: Comparison) -> Extras:
-    """The parts of a comparison's page; `best` has each arm at its best level."""
-    held = compare_with_book(best)
+def extras(c: Comparison) -> Extras:
+    """The parts of a comparison's page."""
+    held = compare_with_book(c)
     return Extras(
-        sentence=describe_fits(held, best),
+        sentence=describe_fits(held, c),
         warnings=tuple(_worse_than_counting(c)),
         marked="the book",
         marks={

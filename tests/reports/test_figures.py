@@ -137,11 +137,11 @@ def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
     c = compare(
         study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
     )
-    panel, _ = forest.panels(c, extras(c, c))
+    panel, _ = forest.panels(c, extras(c))
     ((rows, listed, strip),) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "clip"] and panel.marked
     assert listed == f"counts {c.rows[1].summary.mean:.2f} nats"
-    found = strips(c, extras(c, c))["validation loss"]
+    found = strips(c, extras(c))["validation loss"]
     lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *found.values())]
     assert len(set(lines)) == 1 and len(lines) == 3
     assert [len(marks(svg, "mark")) for svg in found.values()] == [1, 0]  # 1.368

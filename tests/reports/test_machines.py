@@ -7,7 +7,7 @@ from synthetic import arm, compare, measuring, realistic, study
 
 from unrolled.reports import claims, sections
 from unrolled.reports.chapter import page as chapter
-from unrolled.reports.design import MeasuredArm, Tuned
+from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import describe, render, render_index
 
 THERE = {"cpu": "Xeon 8481C", "threads": 1, "cpu_capability": "AVX512", "mkldnn": True}
@@ -47,15 +47,6 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
     silent = compare(replace(alike.design, arms=tuple(on(a, {}, range(5)) for a in alike.design.arms)))
     for found in (alike, silent, compare(realistic())):
         assert claims.mixed_machines(found) == ""
-
-
-def test_pairs_of_tuned_arms_count_too(c) -> None:
-    def tuned(arm: MeasuredArm) -> Tuned:
-        return Tuned(arm=arm.name, setting="lr", seeds=(0,), levels={0.1: {}}, best=0.1, own=arm)
-
-    base, _, moved = c.design.arms
-    both = replace(c.design, tuned=(tuned(base), tuned(moved)))
-    assert claims.mixed_machines(replace(c, design=both)).startswith("6 of 30 pairs compare ")
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:

@@ -237,7 +237,7 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
     c = compare(study((base, twin, counts, blind)))
-    assert (*warnings(c), *chapter.extras(c, c).warnings) == (
+    assert (*warnings(c), *chapter.extras(c).warnings) == (
         "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing",
         "blind: no proof that tar took effect",
         "base: ▼ worse by more than δ against bigram counts",
@@ -249,7 +249,7 @@ def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
     counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
     for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
         c = compare(study((base, counts)))
-        assert c.rows[0].summary.mean > c.rows[1].summary.mean and chapter.extras(c, c).warnings == ()
+        assert c.rows[0].summary.mean > c.rows[1].summary.mean and chapter.extras(c).warnings == ()
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():

@@ -471,15 +471,6 @@ def test_a_bundle_that_verify_could_not_check_is_not_written(author: Path, with_
         assert not (folder / name).exists()
 
 
-def test_the_searches_and_winners_of_a_tuned_study_are_as_planned(tmp_path: Path) -> None:
-    arms = '[[arm]]\nname = "wide"\nset = { hidden = 16 }\n[tuning]\nlr = [1e-3, 1e-2]\nseeds = 1\n'
-    write(tmp_path, seeds="seeds = 1", widths=(), arms=arms, model="lm2", hidden=8)
-    succeed(tmp_path, "run", "small.toml")
-    succeed(tmp_path, "bundle", "small", "-o", "small.zip")
-    code, out = verify(tmp_path / "small.zip")
-    assert code == 0 and ", 0 faults" in out
-
-
 def test_the_lines_of_the_document_print_what_it_says_but_other_numbers_and_verdicts(author: Path) -> None:
     def shape(text: str) -> list[str]:
         lines = [line for line in text.splitlines() if not line.startswith("  ")]

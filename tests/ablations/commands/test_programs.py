@@ -595,23 +595,3 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_in_turns_and_tells_what_has_n
     )
     orders = [list(of_seed.sort_values("started").arm) for _, of_seed in started.groupby("seed")]
     assert orders[0] == orders[1][::-1], "also of the first trials, which check the program"
-
-
-TUNED = """
-[tuning]
-seeds = 2
-dropout = [0.0, 0.3]
-
-[[arm]]
-name = "deep"
-set = { deep = true }
-"""
-
-
-def test_a_program_is_tuned_and_checked_against_itself_like_a_model(tmp_path: Path) -> None:
-    study = STUDY.partition("[design")[0].replace("seeds = 5", "seeds = 2\naa = true") + TUNED
-    folder = project(tmp_path / "project", study=study)
-    assert "mine: 18 trained" in succeed(folder, "run", "mine.toml")
-    plan = stored_plans.stored("mine", Ledger(folder / "results"))
-    assert [arm.name.rpartition(", ")[2] for arm in plan.tuned] == ["its best dropout 0.3"] * 2
-    assert "A/A: the baseline again" in (folder / "out" / "mine" / "index.html").read_text("utf-8")

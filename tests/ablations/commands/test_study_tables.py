@@ -180,7 +180,7 @@ def test_what_is_no_table_of_a_study_is_refused(change, told: str) -> None:
 
 def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
     with pytest.raises(BadInput, match="no results that come with Unrolled"):
-        unrolled.shipped("tuned")
+        unrolled.shipped("engines")
 
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:

@@ -23,12 +23,6 @@ SWEEP = LM6 + "[design.one_at_a_time]\n"
 ARM = LM6 + '[[arm]]\nname = "a"\n'
 OTHER = "[[arm]]\nname = 'b'\nset = { lr = 0.2 }"
 WITHIN = LM6 + 'layers = 3\n[design]\nwithin = [{}]\n[design.grid]\nmodel = ["lm6", "gru"]\nlayers = [2, 1]'
-RATES = "lr = [0.1, 0.2]"
-
-
-def tuned(table: str, top: str = "") -> str:
-    """A study with this [tuning] table."""
-    return f"{TOP.format(top)}[design.one_at_a_time]\ndropout = [0.1]\n[tuning]\n{table}"
 
 
 def refusal(tmp_path: Path, text: str | bytes) -> str:
@@ -57,6 +51,7 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (LM6 + "[design]\nleave_one_oot = []", "leave_one_oot': unknown key; did you mean 'leave_one_out'?"),
         (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor': unknown key; did you mean"),
         (ARM + 'notes = ""\nset = {}', "'arm.0.notes': unknown key; did you mean 'note'?"),
+        (LM6 + "[tuning]\nlr = [1e-3, 1e-2]", "[tuning]: is no key any more; two studies do it"),
         (LM6 + "lrr = 0.1", "[baseline]: 'lrr': unknown setting; did you mean 'lr'?"),
         (LM6 + "tar = 1", "'tar': unknown setting; did you mean 'beta'?"),
         (LM6 + "seed = 1", "'seed': is not a setting; the study's own `seeds` name them"),
@@ -105,10 +100,6 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (TOP.format("looks = [0, 10]"), "looks.0 = 0: should be at least 1"),
         (TOP.format("looks = [10, 20]\nseeds = 30"), "should end with the number of seeds, 30; change"),
         (TOP.format(f"looks = {[*range(5, 40)]}"), "should have at most 20 numbers; leave some out"),
-        (
-            TOP.format("looks = [5, 10]") + "\n[tuning]\nlr = [1e-3, 1e-2]",
-            "looks = [5, 10]: a study with [tuning] is looked at once; write seeds in place of looks",
-        ),
         (HEAD + "seeds = [0, 1000]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000 above"),
         (HEAD + "seeds = [4294967295]\naa = true\n[baseline]\nmodel = 'lm6'", "aa: needs the seeds 1000"),
         (HEAD + 'seeds = "3"\n[baseline]\nmodel = "lm6"', 'seeds = "3": write 3 for the seeds below it'),
@@ -139,26 +130,6 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (LM6 + '[design]\nwithin = ["lr"]\none_at_a_time = { lr = [1e-3] }', "within: needs a grid; add"),
         (WITHIN.format('"batch"'), "[design]: within: 'batch' is no setting of the grid"),
         (WITHIN.format('"model"'), "within: no cell has LMModel6 and the baseline's levels otherwise; add"),
-        # tuning
-        (tuned(""), "[tuning]: name one setting and the levels to try"),
-        (tuned("lr = [0.1, 0.2]\nwd = [0.1, 0.2]"), "[tuning]: name one setting and the levels"),
-        (tuned("lrr = [0.1, 0.2]"), "[tuning]: 'lrr': unknown setting; did you mean 'lr'?"),
-        (tuned("lr = 0.1"), "[tuning]: lr: should be an array of two numbers or more"),
-        (tuned("lr = [0.1]"), "[tuning]: lr: should be"),
-        (tuned("lr = ['0.1', '0.2']"), "[tuning]: lr: should be"),
-        (tuned("tying = [true, false]"), "[tuning]: tying: should be"),
-        (tuned("lr = [0.1, -0.1]"), "[tuning]: lr = -0.1: should"),
-        (tuned("lr = [0.1, nan]"), "[tuning]: lr = nan: should"),
-        (tuned("alpha = [1, 1.0]"), "[tuning]: alpha = [1, 1.0]: a level is given twice"),
-        (tuned("layers = [1, 1.5]"), "[tuning]: layers = 1.5: should"),
-        (tuned("vocab = [10, 20]"), "[tuning]: vocab: decides the task"),
-        (tuned("lr = [0.1, 0.2]\nseeds = 1001"), "tuning.seeds = 1001"),
-        (tuned("detach_every = [4, 5]"), "[tuning]: detach_every = 5: should be 0, or divide"),
-        (tuned(RATES, "seeds = [0, 2000]"), "2000 to 2002 are the search's; give the study lower"),
-        (tuned(RATES, "seeds = [2002]"), "2000 to 2002 are the search's"),
-        (tuned(RATES, "seeds = [1000]\naa = true"), "2000 to 2002 are the search's"),
-        (LM6 + f"[tuning]\n{RATES}", "needs a baseline that trains, and another arm that does"),
-        (LM6.replace("lm6", "most-common") + f"[tuning]\n{RATES}", "needs a baseline that trains"),
         # settings that would be ignored, or do not go together
         (LM6 + "stride = 17", "should be at most the window (16)"),
         (LM6 + "stride = 1", 'stride = 1: needs reset = "batch"'),

@@ -7,7 +7,7 @@ import pytest
 
 from unrolled.ablations.study.chapter import DEFAULTS
 from unrolled.ablations.study.loading import load
-from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile, TuningTable
+from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.errors import BadInput
 
@@ -26,7 +26,6 @@ TABLES = {  # header, what a sound one holds, its fields
     "[baseline]": (LM6, [*LM6, *DEFAULTS, *spec_of("lm6").options]),
     "[design]": ({}, DesignTable.model_fields),
     "[design.add_one]": ({"factors": '["ar"]'}, AddOneTable.model_fields),
-    "[tuning]": ({"lr": "[1e-3, 1e-2]"}, [*TuningTable.model_fields, "lr"]),
     "[[arm]]": ({"name": '"a"', "set": "{ lr = 0.1 }"}, ArmTable.model_fields),
 }
 FIELDS = [(header, field) for header, (_, fields) in TABLES.items() for field in fields]
