@@ -1,10 +1,12 @@
 """What no test may depend on: the folder that pytest was started in, and what the caller's shell has set."""
 
+import atexit
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -36,6 +38,11 @@ LACKS = "this machine lacks "
 # Behind `make test &` it is ignored, and so would be every Ctrl-C that a test sends.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+CACHE = tempfile.mkdtemp(prefix="unrolled-cache-")
+os.environ["UNROLLED_CACHE"] = CACHE  # of the checkouts of commits
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:

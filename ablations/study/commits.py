@@ -29,8 +29,9 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
     folder = Path(os.path.realpath(results)) / FOLDER
     if not folder.is_relative_to(os.path.realpath(repository.root)):
         return folder
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "unrolled" / hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "unrolled")
+    cache = Path(os.environ.get("UNROLLED_CACHE") or cache)
+    return cache / hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def check_out_commits(study: Study, results: Path) -> Study:

@@ -134,6 +134,14 @@ def _patterns_of_base(trainer: ProgramSettings, study_place: str | None, sides: 
         is_around = not study_place or place == study_place or place.startswith(f"{study_place}/")
         words = [word.partition("{study}/")[2] for word in split(table.run) if "{study}/" in word]
         named = [os.path.normpath(f"{study_place}/{word}".lstrip("/")) for word in words]
+        own = [name for name in named if not place or name.startswith(f"{place}/")]
+        cure = "name it without {study}, and in `frozen` if the base decides it"
+        require(
+            not own,
+            "is a file of the program's own folder",
+            key=f"run: {{study}}/{', '.join(own)}",
+            cure=cure,
+        )
         patterns += named if is_around else [study_place]
     return patterns
 

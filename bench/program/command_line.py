@@ -95,13 +95,13 @@ def refuse_isolation(word: str) -> None:
 
 
 def _find_isolating(words: Sequence[str]) -> str:
-    """The word by which a Python ignores PYTHONPATH, or gets another one; "" for none."""
+    """The word by which a Python does not get PYTHONPATH; "" for none."""
     for before, word in pairwise(words):
         if _PYTHON.fullmatch(Path(before).name) and re.fullmatch("-[A-Za-z]*[EI][A-Za-z]*", word):
             return word
         if Path(before).name == "env" and word in ("-", "-i", "--ignore-environment"):
             return word
-    return next((word for word in words if word.startswith("PYTHONPATH=")), "")
+    return ""
 
 
 def is_python(path: Path) -> bool:

@@ -181,11 +181,15 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns
     places = trial.places
     values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(places.study)}
     words = [places.locate_program(word) for word in fill(trial.run, values)]
+    environ = _environ(trial, out)
+    if trial.checkout:  # what `env` sets comes behind the folders of the commit
+        own = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
+        words = [re.sub("^PYTHONPATH=", lambda _: own, word) for word in words]
     words[0] = sys.executable if words[0] in ("python", "python3") else words[0]
     pipe = subprocess.PIPE if not trial.metrics else None
     try:
         program = subprocess.Popen(
-            words, cwd=trial.folder, env=_environ(trial, out), stdin=subprocess.DEVNULL, stdout=pipe,
+            words, cwd=trial.folder, env=environ, stdin=subprocess.DEVNULL, stdout=pipe,
             stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
