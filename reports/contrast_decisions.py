@@ -61,7 +61,7 @@ def decide_contrasts(
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
     if design.decide == "gate":
-        return _decide_gate(named, lost, values, design)
+        return _decide_gate(named, lost, ended, values, design)
     futility = 0.0 if design.to_the_end else BOUND
     declared, exploratory = ([n for n in named if arms[n].exploratory is x] for x in (False, True))
     families = [
@@ -80,7 +80,11 @@ def decide_contrasts(
 
 
 def _decide_gate(
-    named: Sequence[str], lost: Mapping[str, dict[Any, str]], values: Values, design: Design
+    named: Sequence[str],
+    lost: Mapping[str, dict[Any, str]],
+    ended: Statuses,
+    values: Values,
+    design: Design,
 ) -> Decisions[str]:
     """The state of a gate, and the verdicts on its contrasts after the looks that it took.
 
@@ -97,7 +101,9 @@ def _decide_gate(
         seeds=design.seeds,
         looks=looks,
         metrics=design.metrics,
-        lost={level: _side_of_loss(name, lost[name], values, design) for name, level in levels.items()},
+        lost={
+            level: _side_of_loss(name, lost[name], ended, values, design) for name, level in levels.items()
+        },
         equal={
             level: equal_seeds(arms[name], arms[bases[name]], values, design)
             for name, level in levels.items()
@@ -124,12 +130,14 @@ def _decide_gate(
     )
 
 
-def _side_of_loss(name: str, lost: Mapping[Any, str], values: Values, design: Design) -> dict[Any, str]:
-    """The seeds that a gate lost, each with the side that has no number."""
+def _side_of_loss(
+    name: str, lost: Mapping[Any, str], ended: Statuses, values: Values, design: Design
+) -> dict[Any, str]:
+    """The seeds that a gate lost, each with the side that ended without a number."""
     sides = {"head": name, "base": design.bases[name]}
 
     def lacks(arm: str, seed: Any) -> bool:
-        return any(seed not in by_arm[arm] for by_arm in values.values())
+        return seed in ended[arm] and any(seed not in by_arm[arm] for by_arm in values.values())
 
     return {
         seed: f"{reason} at the {next((side for side, arm in sides.items() if lacks(arm, seed)), 'head')}"

@@ -151,9 +151,15 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     assert not found.passed and found.fault == "loss: more than δ worse"
 
 
-def test_the_same_numbers_pass_where_they_are_known_to_be_computed_alike_and_ties_alone_do_not() -> None:
-    assert not judge(np.zeros(40)).passed
-    assert judge(np.zeros(40), equal={"": SEEDS}).passed
+def test_the_same_numbers_pass_where_they_are_computed_alike_and_ties_of_coarse_ones_do_not() -> None:
+    coarse = np.arange(40) % 2 / 2
+    for equal, passes in ((None, False), ({"": SEEDS}, True)):
+        ties = {"": {"loss": pair(np.zeros(40), coarse)}}
+        assert non_inferiority(ties, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), equal=equal).passed is passes
+    assert judge(np.zeros(40)).passed, "hardly two of these numbers are alike"
+    fixed = {"": {"loss": pair(NOISE), "parameters": pair(np.full(40, -100.0), np.full(40, 900.0))}}
+    both = (LOSS, Metric("parameters", 10.0, "lower"))
+    assert non_inferiority(fixed, seeds=SEEDS, looks=LOOKS, metrics=both).passed, "no seed changes it"
     shares = {"": {"accuracy": pair(np.zeros(200), np.arange(200) % 2 / 2)}}
     metrics, many = (ACCURACY,), Looks((200,))
     assert non_inferiority(shares, seeds=range(200), looks=many, metrics=metrics).passed  # .98²⁰⁰ is .02
