@@ -360,3 +360,105 @@ def test_a_function_is_imported_from_each_commit(tmp_path: Path) -> None:
     printed = subprocess.check_output(words, cwd=folder, env=variables, text=True, timeout=300)
     losses = json.loads(printed.splitlines()[-1].replace("'", '"'))
     assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+
+
+FINDS_ITS_ROOT = """
+import json, pathlib, random, sys
+root = next(path for path in pathlib.Path(__file__).resolve().parents if (path / ".git").exists())
+sys.path.insert(0, str(root / "lib"))
+import constants
+print(json.dumps({"loss": constants.BASE + random.Random(sys.argv[1]).gauss(0, 0.05)}))
+"""
+TWO = (
+    STUDY.split("[design")[0].replace('data = ["data"]\n', "")
+    + '[design.one_at_a_time]\ncommit = ["better"]\n'
+)
+
+
+def make_pair(folder: Path, study: str, files: dict[str, str], edits: dict[str, str]) -> Path:
+    """A repository with these files on main, and edits of them on the branch `better`."""
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    commit(folder, "first", {**files, "branch.toml": study})
+    git(folder, "checkout", "-qb", "better")
+    commit(folder, "better", edits)
+    git(folder, "checkout", "-q", "main")
+    return folder
+
+
+def test_what_searches_upwards_for_the_top_of_a_repository_finds_its_own_commit(tmp_path: Path) -> None:
+    files = {"sub/train.py": FINDS_ITS_ROOT, "lib/constants.py": "BASE = 1.0\n"}
+    study = TWO.replace("train.py {seed} {rate}", "sub/train.py {seed} {rate}")
+    folder = make_pair(tmp_path / "project", study, files, {"lib/constants.py": "BASE = 0.5\n"})
+    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    losses = table(folder).groupby("arm").loss.mean()
+    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+
+
+@pytest.mark.slow
+def test_a_program_that_runs_the_work_tree_by_a_way_that_no_check_sees_fails_its_trials(
+    tmp_path: Path,
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    files = {
+        "src/package/__init__.py": "",
+        "src/package/__main__.py": TRAIN.replace("import helper", "class helper: BASE = 1.0").replace(
+            'float(open("data/bias.txt").read())', "0"
+        ),
+    }
+    script = {"run.sh": f"{python} -m package $1 $2\n"}
+    study = TWO.replace("python train.py", "bash run.sh")
+    folder = make_pair(tmp_path / "project", study, {**files, **script}, {"src/package/new.py": ""})
+    (packages,) = (tmp_path / "env").glob("lib/*/site-packages")
+    (packages / "package.pth").write_text(f"{folder}/src\n")
+    code, _, error = told(folder, "run", "branch.toml", "--seeds", "0-1")
+    assert code == 2 and "src/package/__main__.py of the work tree" in error
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "{python} -I train.py",
+        "env -i {python} train.py",
+        "{python} {folder}/train.py",
+        "bash -c 'cd {folder}; true'",
+    ],
+)
+def test_a_command_line_that_names_the_work_tree_or_hides_the_path_is_refused(
+    tmp_path: Path, command: str
+) -> None:
+    folder = tmp_path / "project"
+    command = command.format(python=sys.executable, folder=folder)
+    study = TWO.replace('run = "python train.py', f'run = "{command}')
+    make_pair(folder, study, {"train.py": "print(1)\n"}, {"train.py": "print(2)\n"})
+    code, _, error = told(folder, "plan", "branch.toml")
+    assert code == 2 and "commit" in error and error.count("\n") == 1
+
+
+def test_hidden_files_links_and_executable_bits_count(tmp_path: Path) -> None:
+    files = {
+        "train.py": TRAIN,
+        ".params.json": "{}",
+        "a/x.txt": "1",
+        "b/x.txt": "2",
+        "run.sh": "true\n",
+        "docs/x.md": "words",
+    }
+    folder = make_pair(tmp_path / "project", TWO, files, {".params.json": "[]"})
+    (folder / "conf").symlink_to("a")
+    commit(folder, "a link", {})
+    for branch in ("link", "bit", "words"):
+        git(folder, "branch", branch)
+    git(folder, "checkout", "-q", "link")
+    (folder / "conf").unlink()
+    (folder / "conf").symlink_to("b")
+    commit(folder, "another link", {})
+    git(folder, "checkout", "-q", "bit")
+    git(folder, "update-index", "--chmod=+x", "run.sh")
+    git(folder, "commit", "-qm", "a bit")
+    git(folder, "checkout", "-qf", "words")
+    commit(folder, "documents", {"docs/x.md": "other words"})
+    git(folder, "checkout", "-qf", "main")
+    planned = succeed(folder, "plan", "branch.toml", "--set", "commit=better,link,bit,words")
+    assert planned.count("also:") == 1 and "also: words" in planned

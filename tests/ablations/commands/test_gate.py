@@ -129,7 +129,7 @@ def test_a_base_that_fails_and_a_gate_that_stays_open_do_not_pass(project: Path)
     change(project, "mended", model__py=model(STREAM="1"))
     git(project, "rebase", "-q", "--onto", "main2", "main", "-X", "theirs")
     code, printed = gate(project, base="main2")
-    assert code == 3 and "failed" in printed
+    assert code == 3 and "failed at the base" in printed
     change(project, "noisy", model__py=model(STREAM="1", BASE="1.09"))
     code, printed = gate(project)
     assert code == 3 and "not shown to be less than δ worse" in printed
@@ -214,3 +214,43 @@ def test_the_work_tree_is_judged_where_it_is_named(project: Path) -> None:
     shutil.rmtree(project / "results")
     plan = json.loads(next((project / "out" / ".index").glob("mine-gate*")).read_text())
     assert plan
+
+
+def test_a_head_chooses_no_study_by_a_link_and_shadows_no_frozen_file(project: Path) -> None:
+    (project / "easy.toml").write_text(STUDY.replace("0.1 }", "99.0 }"))
+    git(project, "add", "easy.toml")
+    git(project, "commit", "-qm", "another study")
+    change(project, "links", model__py=model(BASE="1.3", STREAM="1"))
+    (project / "unrolled.toml").unlink()
+    (project / "unrolled.toml").symlink_to("easy.toml")
+    (project / "evaluate").mkdir()
+    (project / "evaluate" / "__init__.py").write_text("def score(x):\n    return x / 2\n")
+    git(project, "add", "-A", ":!mlflow.db")
+    git(project, "commit", "-qm", "cheats")
+    code, printed = gate(project)
+    assert code == 3 and "more than δ worse" in printed
+    assert "evaluate/__init__.py: the base's" in printed and "unrolled.toml: the base's" in printed
+
+
+def test_data_that_only_the_head_has_are_no_data_of_the_gate(project: Path) -> None:
+    reads = 'import pathlib\nSTREAM = len([*pathlib.Path("data").iterdir()])\nBASE = 1.0\nSLOPE = 0.01\n'
+    (project / "data").mkdir()
+    (project / "data" / "a.txt").write_text("a")
+    (project / "model.py").write_text(reads)
+    (project / "unrolled.toml").write_text(STUDY.replace("frozen", 'data = ["data"]\nfrozen'))
+    git(project, "add", "-A", ":!mlflow.db")
+    git(project, "commit", "-qm", "data")
+    change(project, "more", model__py=reads + "# a comment\n")
+    (project / "data" / "b.txt").write_text("b")
+    git(project, "add", "data")
+    git(project, "commit", "-qm", "more data")
+    code, printed = gate(project)
+    assert code == 0 and "equal on every seed" in printed and "data/b.txt: the base's" in printed
+
+
+def test_the_programs_own_file_is_not_named_by_the_studys_folder(project: Path) -> None:
+    (project / "unrolled.toml").write_text(STUDY.replace("python train.py", "python {study}/train.py"))
+    git(project, "commit", "-qam", "the study names its program so")
+    change(project, "harmless", train__py=TRAIN + "# a comment\n")
+    code, printed = gate(project)
+    assert code == 2 and "{study}" in printed

@@ -56,7 +56,7 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
         name: (
             first,
             f"{FILL}; {first}",
-            "disk limit of 1,024 MiB: write less to {out}, or raise `disk` in [program]",
+            "disk limit of 16 MiB: write less to {out}, or raise `disk` in [program]",
         )
         for name, first in FIRST.items()
     },
@@ -78,9 +78,12 @@ def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
     no_arm = [NO_ARM[example]] if "seed" in mistake else []
     substitute(list(tmp_path.iterdir()), [*SMALLER[example], tuple(replaced), *no_arm])
     limit = 3 if "never ends" in mistake else 300
+    if "disk" in mistake and example != "own_function":
+        substitute(list(tmp_path.iterdir()), [("[program]", "[program]\ndisk = 16")])
     if example == "own_function":
         preload_scikit_learn(monkeypatch)
-        substitute([tmp_path / "own_function.py"], [("metrics)", "metrics, seeds=5), LIMITS")])
+        program = ", program={'disk': 16}" if "disk" in mistake else ""
+        substitute([tmp_path / "own_function.py"], [("metrics)", f"metrics, seeds=5{program}), LIMITS")])
         with pytest.raises(BadInput) as refusal:
             run_script(tmp_path, "own_function.py", LIMITS=RunOptions(time_limit=limit))
         (line,) = str(refusal.value).splitlines()

@@ -22,7 +22,7 @@ def ended(act: str, *, seconds: float = 120.0, **options) -> Result:
 
 
 OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit, or make batches or the model smaller"
-ENDLESS = "time limit of 5 s: --time-limit sets it"
+ENDLESS = "time limit of 5 s: --time-limit, or the study, sets it"
 FAULTS = {
     "raises": "ValueError: two lines",
     "exits": "SystemExit: enough",

@@ -76,7 +76,9 @@ def strike(pids: list[int], dice: random.Random) -> bool:
 def check(folder: Path, trials: list[ChapterTrial], expected: dict[str, object]) -> None:
     told: list[str] = []
     ledger = Ledger(folder, told.append)
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != OUTPUT_MARK]
+    files = [
+        path for path in folder.rglob("*") if path.is_file() and path.name not in (OUTPUT_MARK, ".gitignore")
+    ]
     assert {path.suffix for path in files} == {".json", ".lock"}
     kept = whole(ledger, trials)
     assert {id: bits(result) for id, result in kept.items()} == expected

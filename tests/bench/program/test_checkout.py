@@ -1,6 +1,7 @@
 """The files of a commit in a folder of their own, written once, restored where they were edited."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,26 @@ def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp
     with pytest.raises(BadInput) as refused:
         checked_out(folder, "main")
     assert refused.value.key == "library"
+
+
+def test_an_edit_that_puts_the_time_back_is_seen_and_foreign_modules_are_removed(folder: Path) -> None:
+    checkout = checked_out(folder, "main").root
+    before = written(checkout)
+    train = checkout / "src/train.py"
+    state = train.stat()
+    train.write_text("print(9)\n")
+    os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
+    (checkout / "random.py").write_text("")
+    checked_out(folder, "main")
+    assert written(checkout) == before
+
+
+def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folder: Path) -> None:
+    (folder / "store").mkdir()
+    (folder / "store" / "x.txt").write_text("first")
+    (folder / "data").symlink_to("store")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "a link to a folder")
+    (folder / "store" / "x.txt").write_text("edited")
+    checkout = checked_out(folder, "main", "", "data/*.txt").root
+    assert (checkout / "data" / "x.txt").read_text() == "first"
