@@ -45,6 +45,23 @@ KNOWN: dict[str, Better] = {
     **dict.fromkeys(_LOWER.split(), "lower"),
 }
 """Metrics that are known, by their whole names in lower case."""
+_COSTS = frozenset(
+    [
+        "seconds",
+        "milliseconds",
+        "time",
+        "duration",
+        "runtime",
+        "latency",
+        "memory",
+        "throughput",
+        "tokens_per_second",
+        "samples_per_second",
+    ]
+)
+"""Known metrics of what a run costs: they differ from run to run, also where no kind is declared."""
+_STRUCTURAL = frozenset(("parameters", "model_parameters", "flops"))
+"""Known metrics that follow from the settings alone."""
 _SHARES = """
 accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision recall sensitivity specificity
 f1 f1_score f1_macro f1_micro f1_weighted auc auroc roc_auc auprc average_precision hits
@@ -112,6 +129,11 @@ class Metric:
         return self.kind == "quality"
 
     @property
+    def is_structural(self) -> bool:
+        """Whether it follows from the settings alone, as a number of parameters does."""
+        return not _STRUCTURAL.isdisjoint(_known_names(self.name))
+
+    @property
     def highest(self) -> float:
         """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other.
 
@@ -129,6 +151,11 @@ class Metric:
 def kind_of(name: str) -> Kind:
     """The kind of a metric that Unrolled measures, also by its name in MLflow; of any other one quality."""
     return MEASURED.get(name.replace("/", "_"), "quality")
+
+
+def is_computed(name: str) -> bool:
+    """Whether a metric is what a trial computes, by its name, and no known cost."""
+    return kind_of(name) == "quality" and _COSTS.isdisjoint(_known_names(name))
 
 
 def direction(name: str) -> Better:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from unrolled.bench.metric import is_computed
 from unrolled.reports.arms import Side, Statuses, Values, select_seeds
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
@@ -40,7 +41,14 @@ def _same(arm: Side, base: Side, seed: Any) -> bool:
 
 
 def _fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
-    return dict(arm.results[seed].fingerprints) if seed in arm.results else {}
+    """The fingerprints of a trial; of a program the numbers that it told, but for known costs."""
+    if seed not in arm.results:
+        return {}
+    result = arm.results[seed]
+    if "numbers" not in result.fingerprints:
+        return dict(result.fingerprints)
+    computed = {name: x for name, x in sorted(result.metrics.items()) if is_computed(name)}
+    return {"numbers": repr(computed)}
 
 
 def _differs(numbers: Side, design: Design) -> bool:
@@ -56,18 +64,21 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     table, and so have the fingerprints. Of a program that is not deterministic one value is a range of at
     most `NOISE` distances of two equal trials, where another arm's range is as many times as wide: where two
     trials of one seed differ as two seeds do, no range tells. An arm that is declared to be `seedless` is
-    none.
+    none, nor is one with the highest value that there is on every seed. Known costs tell no seeds apart.
     """
     copies = {}
     of_arms = {arm.name: _first_values(arm, ended, values, design) for arm in design.arms}
     noise = _measure_noise(of_arms.values(), design)
+    highest = {metric.name: metric.highest for metric in design.metrics}
     for arm in design.arms:
         numbers = of_arms[arm.name]
         seeds = [seed for by_seed in numbers.values() for seed in by_seed]
         fingerprints = {tuple(sorted(_fingerprints(arm, seed).items())) for seed in seeds}
         if arm.seedless or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
             continue
-        if all(_is_one_value([*by_seed.values()], noise[name]) for name, by_seed in numbers.items()):
+        is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
+        is_full = all({*xs.values()} == {highest[name]} for name, xs in numbers.items())
+        if is_one_run and not is_full:
             copies[arm.name] = seeds[0]
     return copies
 
@@ -77,7 +88,7 @@ def _first_values(
 ) -> dict[str, dict[Any, float]]:
     """The values of an arm by quality and seed, of the seeds of the first look."""
     seeds = [seed for seed in ended[arm.name] if seed in _first_seeds(design, ended[arm.name])]
-    qualities = [metric.name for metric in design.metrics if metric.is_quality]
+    qualities = [m.name for m in design.metrics if m.is_quality and is_computed(m.name)]
     return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
 
 

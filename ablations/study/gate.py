@@ -24,7 +24,7 @@ from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile, parse, read
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_clock
-from unrolled.bench.program.files import match_names
+from unrolled.bench.program.files import is_code, match_names
 from unrolled.bench.program.repository import FETCH, LINK, Commit, Repository, TreeEntry
 from unrolled.bench.program.template import split
 from unrolled.bench.trial import canonical
@@ -84,6 +84,12 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     if judges_clock(study.metrics):
         study = _trained_anew(study, f"{base_commit.tree[:12]} {head_commit.tree[:12]}")
     uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
+    place = find_place(trainer.table, repository)
+    outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
+    if not study.contrasts and not trainer.table.code:
+        cure = "set `folder` to the top, or name in `code` what counts"
+        rule = "differs outside of the program's folder, so that it does not count"
+        require(not outside, rule, key=", ".join(outside), cure=cure)
     return Gate(study, base_commit, head_commit, remarks, uncounted)
 
 

@@ -96,11 +96,23 @@ def refuse_isolation(word: str) -> None:
 
 def _find_isolating(words: Sequence[str]) -> str:
     """The word by which a Python does not get PYTHONPATH; "" for none."""
-    for before, word in pairwise(words):
-        if _PYTHON.fullmatch(Path(before).name) and re.fullmatch("-[A-Za-z]*[EI][A-Za-z]*", word):
-            return word
-        if Path(before).name == "env" and word in ("-", "-i", "--ignore-environment"):
-            return word
+    for index, program in enumerate(words):
+        rest = words[index + 1 :]
+        if _PYTHON.fullmatch(Path(program).name):
+            options = takewhile(lambda word: not word.endswith(".py") and word not in ("-m", "-c"), rest)
+            isolating = [word for word in options if re.fullmatch("-[A-Za-z]*[EIS][A-Za-z]*", word)]
+        elif Path(program).name == "env":
+            options = takewhile(
+                lambda word: word.startswith("-") or "=" in word or word == "PYTHONPATH", rest
+            )
+            isolating = [
+                word for word in options if word in ("-", "-i", "--ignore-environment", "PYTHONPATH")
+            ]
+            isolating += [word for word in options if word == "--unset=PYTHONPATH"]
+        else:
+            continue
+        if isolating:
+            return isolating[0]
     return ""
 
 

@@ -70,6 +70,11 @@ def match_names(names: Iterable[str], pattern: str) -> list[str]:
     return [name for name in names if matches(name)]
 
 
+def is_code(name: str) -> bool:
+    """Whether a file is code, by its suffix."""
+    return name.endswith(CODE_SUFFIXES)
+
+
 def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """The files that count of those that git has, by their names in the folder: all but documents."""
     paths = {name: folder / name for name in sorted(names) if not _is_document(Path(name))}
@@ -77,12 +82,12 @@ def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 
 
 def _is_document(path: Path) -> bool:
-    """Return True for a document: a notice such as LICENSE, and those at the top or in a folder of documents.
+    """Return True for a document: a notice such as README.md, and those of the folder docs at the top.
 
-    So are files for git, for editors and for services, such as .gitignore. A text elsewhere may be read.
+    So are files for git, for editors and for services, such as .gitignore. Another text may be read.
     """
     is_text = path.suffix.lower() in DOCUMENTS
-    is_apart = len(path.parts) == 1 or not {"doc", "docs"}.isdisjoint(path.parts)
+    is_apart = path.parts[0] in ("doc", "docs")
     is_notice = path.suffix.lower() in ("", ".txt", *DOCUMENTS) and bool(_is_notice(path.name))
     return (is_text and is_apart) or is_notice or path.parts[0].startswith(_HIDDEN)
 

@@ -34,6 +34,7 @@ from unrolled.bench.program.at_start.sitecustomize import (
     list_work_tree_files,
 )
 from unrolled.bench.program.checkout import Checkout
+from unrolled.bench.program.files import Exclusions
 from unrolled.bench.program.identity import READERS
 from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
 from unrolled.bench.program.patterns import Patterns
@@ -106,7 +107,9 @@ def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
     for quoted, word in re.findall(r"""['"]([^'"]+)['"]|([^\s'"]+)""", reason):
         name = os.path.relpath(Path(trial.folder, quoted or word.rstrip(".,:;)")), trial.folder)
         if os.path.lexists(original / name) and not os.path.lexists(Path(trial.folder, name)):
-            return f"; {name} is in the work tree and not in the commit: name it in `data` of [program]"
+            is_installed = Exclusions(original).has_file(original / name)
+            cure = "write its absolute path" if is_installed else "name it in `data` of [program]"
+            return f"; {name} is in the work tree and not in the commit: {cure}"
     return ""
 
 
@@ -196,7 +199,8 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
     listener = _Listener(program, reported, Patterns({}) if trial.metrics else patterns)
     code, ended = listener.wait()
-    _refuse_work_tree(out)
+    if trial.checkout and trial.checkout.repository and not code:
+        _check_report(trial, out)
     if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
         with suppress(Failure) if code else nullcontext():
             _read_file(trial, out, values, reported, patterns)
@@ -366,7 +370,9 @@ def _environ_of_commit(checkout: Checkout, places: Places, out: Path) -> dict[st
     )
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-        "PYTHONPYCACHEPREFIX": f"{checkout.root}.pycache",  # git may have compiled files that do not fit
+        # git may have compiled files that do not fit; what is not of the commit is compiled once for all
+        "PYTHONPYCACHEPREFIX": str(checkout.root.parent / ".pycache"),
+        "PYTHONDONTWRITEBYTECODE": "",
         "GIT_CEILING_DIRECTORIES": str(checkout.root.parent),  # so that git finds no repository
         REPOSITORY: repository,
         CHECKOUT: os.path.realpath(checkout.root),
@@ -380,13 +386,30 @@ def _report_of(out: Path) -> Path:
     return out.with_suffix(".work-tree")
 
 
-def _refuse_work_tree(out: Path) -> None:
-    """Raise Failure if a process ran a file of the work tree that the commit has, too."""
+def _check_report(trial: ProgramTrial, out: Path) -> None:
+    """Raise Failure if the processes of a commit ran what is not the commit's, or what does not count.
+
+    So it is if no Python of a program in Python has reported: none of them looked first in the checkout.
+    """
     report = _report_of(out)
-    if report.exists():
-        names = sorted({*report.read_text("utf-8").splitlines()})
-        report.unlink()
-        raise Failure(f"it ran {', '.join(names[:FILES_NAMED])} of the work tree, and not of the commit")
+    lines = report.read_text("utf-8").splitlines() if report.exists() else []
+    report.unlink(missing_ok=True)
+    foreign = sorted({line.partition(" ")[2] for line in lines if line.startswith("foreign ")})
+    if foreign:
+        raise Failure(f"it ran {', '.join(foreign[:FILES_NAMED])} of the work tree, and not of the commit")
+    assert trial.checkout is not None
+    facts_of_files = (*trial.snapshot.code.values(), *trial.snapshot.data.values())
+    counted = {os.path.realpath(facts.path) for facts in facts_of_files}
+    root = Path(os.path.realpath(trial.checkout.root))
+    own = {line.partition(" ")[2] for line in lines if line.startswith("own ")}
+    uncounted = sorted(name for name in own if counted and str(root / name) not in counted)
+    if uncounted:
+        names = ", ".join(uncounted[:FILES_NAMED])
+        raise Failure(f"it ran {names}, which do not count: name them in `code`, or set `folder` to the top")
+    is_python = any(facts.path.suffix == ".py" for facts in trial.snapshot.code.values())
+    if is_python and not any(line == "hello" for line in lines):
+        cure = "a script sets PYTHONPATH anew, or runs none: PYTHONPATH=.:$PYTHONPATH, or `code` without .py"
+        raise Failure(f"no Python that it started looked first in the checkout of its commit; {cure}")
 
 
 def _size(folder: Path) -> int:

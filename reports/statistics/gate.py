@@ -15,7 +15,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import Metric, is_computed
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import Pair
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
@@ -58,9 +58,9 @@ class Bound:
     def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
         """After one more look, at which the head and its base have these values by seed.
 
-        A number that no seed changes on either side, such as a number of parameters, is known; a share that
-        is one on all seeds so far is not, nor is 0. Values that are equal on every seed, and hardly two of
-        them alike, were computed alike: coarse ones, as of 25 items, may be equal by chance.
+        A number that follows from the settings, such as a number of parameters, is known. Values that are
+        equal on every seed, and hardly two of them alike, were computed alike: coarse ones, as of 25 items,
+        may be equal by chance.
         """
         head, base = pair
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
@@ -83,7 +83,7 @@ class Bound:
         if ends is None or c.mean is None or c.pairs < FEWEST_SEEDS:
             return replace(self, pairs=c.pairs)
         worse, low, high = c.mean, ends.low, ends.high
-        if is_fixed and math.isinf(self.metric.highest):
+        if is_fixed and self.metric.is_structural:
             low = high = c.mean
         if not c.lower_is_better:
             worse, low, high = -worse, -high, -low
@@ -170,13 +170,14 @@ def _find_copies(
     pairs: Mapping[tuple[Key, str], Pair], metrics: Sequence[Metric], equal: Mapping[Key, Collection[int]]
 ) -> Iterator[str]:
     """The sides that are one run under all seeds, unless both sides computed the same."""
-    qualities = [metric.name for metric in metrics if metric.is_quality]
+    qualities = [m.name for m in metrics if m.is_quality and is_computed(m.name)]
+    highest = [m.highest for m in metrics if m.name in qualities]
     for level in dict.fromkeys(level for level, _ in pairs) if qualities else ():
         of_level = [pairs[level, name] for name in qualities]
         copies = [
             name
             for name, side in zip(("head", "base"), zip(*of_level, strict=True), strict=True)
-            if all(map(_is_one_value, side))
+            if all(map(_is_one_value, side)) and not all(map(_is_full, side, highest))
         ]
         seeds = {seed for head, base in of_level for seed in head.keys() | base.keys()}
         if copies and not (len(copies) == 2 and seeds <= set(equal.get(level, ()))):
@@ -186,6 +187,10 @@ def _find_copies(
 def _is_one_value(side: Mapping[int, float]) -> bool:
     finite = [x for x in side.values() if math.isfinite(x)]
     return len(finite) >= FEWEST_SEEDS and len({*finite}) == 1
+
+
+def _is_full(side: Mapping[int, float], highest: float) -> bool:
+    return {*side.values()} == {highest}
 
 
 def _name(level: Hashable, name: str) -> str:

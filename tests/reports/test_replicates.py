@@ -123,7 +123,17 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     row = compare_table(pd.concat([rows, solved]), both).rows[1]
     assert not row.copied and row.verdict.kind == "better"
     alone = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).rows[1]
-    assert alone.copied and alone.verdict.kind == "open"
+    assert not alone.copied and alone.verdict.kind == "better", "there is no higher value than 1"
+    stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
+    assert stuck.rows[1].copied and stuck.rows[1].verdict.kind == "open"
+
+
+def test_known_costs_tell_no_seeds_apart() -> None:
+    latency = Metric("latency", 1.0)
+    rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "latency": DRAWN})
+    stuck = rows.assign(arm="b", loss=2.0, latency=DRAWN[::-1])
+    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, latency))).rows[1]
+    assert row.copied
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,18 @@ REPOSITORY, CHECKOUT, STUDY, REPORT = (
     f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "WORK_TREE_FILES")
 )
 """Variables with the folders, and with the file to which the names are written."""
+WRITTEN = 946_684_800  # the time of every file of a checkout: see `unrolled.bench.program.checkout`
+
+
+def list_own_files(checkout: str) -> list[str]:
+    """The files of loaded modules that are the commit's own, by their paths from the top of the checkout."""
+    paths = [path for path in _module_files() if path.startswith(checkout + os.sep)]
+    return [os.path.relpath(path, checkout) for path in paths if os.stat(path).st_mtime == WRITTEN]  # noqa: PTH116
+
+
+def _module_files() -> list[str]:
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return [os.path.realpath(file) for file in files if isinstance(file, str) and os.path.exists(file)]  # noqa: PTH110
 
 
 def list_work_tree_files(repository: str, checkout: str, study: str) -> list[str]:
@@ -24,9 +36,7 @@ def list_work_tree_files(repository: str, checkout: str, study: str) -> list[str
     Those below the folder `study` are meant, unless that is "".
     """
     files = []
-    for module in list(sys.modules.values()):
-        file = getattr(module, "__file__", None)
-        path = os.path.realpath(file) if isinstance(file, str) else ""
+    for path in _module_files():
         if path.startswith(repository + os.sep) and not path.startswith(checkout + os.sep):
             is_meant = study and path.startswith(study + os.sep)
             inside = os.path.relpath(path, repository)
@@ -36,10 +46,14 @@ def list_work_tree_files(repository: str, checkout: str, study: str) -> list[str
 
 
 def _report() -> None:
-    files = list_work_tree_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
-    if files:
-        with open(os.environ[REPORT], "a", encoding="utf-8") as report:  # noqa: PTH123
-            report.write("".join(f"{file}\n" for file in files))
+    foreign = list_work_tree_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
+    own = list_own_files(os.environ[CHECKOUT])
+    _write([*(f"foreign {file}" for file in foreign), *(f"own {file}" for file in own)])
+
+
+def _write(lines: list[str]) -> None:
+    with suppress(OSError), open(os.environ[REPORT], "a", encoding="utf-8") as report:  # noqa: PTH123
+        report.write("".join(f"{line}\n" for line in lines))
 
 
 def _import_users_own() -> None:
@@ -53,6 +67,7 @@ def _import_users_own() -> None:
 
 
 if REPORT in os.environ:
+    _write(["hello"])
     atexit.register(_report)
     if __name__ == "sitecustomize":
         _import_users_own()

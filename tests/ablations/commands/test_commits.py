@@ -462,3 +462,20 @@ def test_hidden_files_links_and_executable_bits_count(tmp_path: Path) -> None:
     git(folder, "checkout", "-qf", "main")
     planned = succeed(folder, "plan", "branch.toml", "--set", "commit=better,link,bit,words")
     assert planned.count("also:") == 1 and "also: words" in planned
+
+
+def test_a_script_that_sets_the_path_anew_and_a_module_that_does_not_count_fail_their_trials(
+    tmp_path: Path,
+) -> None:
+    script = f"PYTHONPATH=. {sys.executable} train.py $1\n"
+    files = {"train.py": "print(1)\n", "run.sh": script}
+    study = TWO.replace("python train.py {seed} {rate}", "bash run.sh {seed} {rate}")
+    folder = make_pair(tmp_path / "script", study, files, {"train.py": "print(2)\n"})
+    code, _, error = told(folder, "run", "branch.toml", "--seeds", "0-1")
+    assert code == 2 and "PYTHONPATH" in error
+    above = 'import sys\nsys.path.insert(0, sys.path[0] + "/..")\nimport lib\nprint(lib.X)\n'
+    study = TWO.replace("[program]", '[program]\nfolder = "sub"').replace(" {rate}", " {rate}", 1)
+    files = {"sub/train.py": above, "lib.py": "X = 1\n"}
+    folder = make_pair(tmp_path / "module", study, files, {"sub/train.py": above + "# edited\n"})
+    code, _, error = told(folder, "run", "branch.toml", "--seeds", "0-1")
+    assert code == 2 and "lib.py" in error and "`code`" in error

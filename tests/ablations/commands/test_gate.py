@@ -254,3 +254,16 @@ def test_the_programs_own_file_is_not_named_by_the_studys_folder(project: Path) 
     change(project, "harmless", train__py=TRAIN + "# a comment\n")
     code, printed = gate(project)
     assert code == 2 and "{study}" in printed
+
+
+def test_code_that_differs_outside_of_the_programs_folder_does_not_pass_unseen(project: Path) -> None:
+    (project / "exp").mkdir()
+    for name in ("train.py", "evaluate.py", "unrolled.toml"):
+        (project / name).rename(project / "exp" / name)
+    program = project / "exp" / "train.py"
+    program.write_text('import sys\nsys.path.insert(0, sys.path[0] + "/..")\n' + program.read_text())
+    git(project, "add", "-A", ":!mlflow.db")
+    git(project, "commit", "-qm", "a program in a folder")
+    change(project, "worse", model__py=model(BASE="1.5", STREAM="1"))
+    code, printed = gate(project, "exp/unrolled.toml")
+    assert code == 2 and "model.py" in printed and "`folder`" in printed
