@@ -78,15 +78,13 @@ def make_folder(folder: Path) -> None:
 def make_output_folder(folder: Path) -> None:
     """Make a folder for what Unrolled writes, of which nothing ever counts as a program's code or data.
 
-    Raises BadInput where it cannot be written.
+    Git ignores it, unless it has files of the user's already. Raises BadInput where it cannot be written.
     """
-    marks = {
-        OUTPUT_MARK: b"Unrolled writes this folder. No file in it counts as code or data of a program.\n",
-        ".gitignore": b"*\n",
-    }
-    for name, text in marks.items():
-        if not (folder / name).exists():
-            save(folder / name, text)
+    is_new = not folder.is_dir() or not any(folder.iterdir())
+    if not (mark := folder / OUTPUT_MARK).exists():
+        save(mark, b"Unrolled writes this folder. No file in it counts as code or data of a program.\n")
+    if is_new:
+        save(folder / ".gitignore", b"*\n")
 
 
 def _write(path: Path, data: bytes) -> None:

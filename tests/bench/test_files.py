@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_all, sweep
+from unrolled.bench.files import make_output_folder, save_all, sweep
 
 
 def test_where_the_disk_is_full_no_file_of_several_is_replaced(tmp_path: Path, small_disk) -> None:
@@ -27,3 +27,12 @@ def test_the_drafts_of_dead_processes_are_swept_and_those_of_the_living_are_not(
         (tmp_path / f".page.html.{pid}.1.partial").write_bytes(b"half")
     sweep(tmp_path.iterdir())
     assert [path.name for path in tmp_path.iterdir()] == [f".page.html.{os.getppid()}.1.partial"]
+
+
+def test_git_ignores_a_new_folder_of_ours_and_no_folder_that_has_files_of_the_users(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "train.py").write_text("")
+    for name, ignored in (("results", True), ("mine", False)):
+        for _ in range(2):
+            make_output_folder(tmp_path / name)
+        assert (tmp_path / name / ".gitignore").exists() is ignored
