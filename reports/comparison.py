@@ -8,6 +8,7 @@ from elsewhere has no looks: all of its rows count.
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -219,7 +220,11 @@ class Comparison:
 
     def base(self, row: ComparedArm) -> ComparedArm:
         """The row that this one is compared with: the baseline, or the arm named in `against`."""
-        return next((r for r in self.rows if r.arm.name == row.arm.against), self.rows[0])
+        return self._rows_by_name.get(row.arm.against, self.rows[0])
+
+    @cached_property
+    def _rows_by_name(self) -> dict[str, ComparedArm]:
+        return {row.arm.name: row for row in self.rows}
 
     @property
     def same_task_rows(self) -> tuple[ComparedArm, ...]:

@@ -95,7 +95,11 @@ class Design:
 
     def base(self, arm: MeasuredArm) -> MeasuredArm:
         """The arm that this one is compared with."""
-        return next(other for other in self.arms if other.name == self.bases[arm.name])
+        return self._arms_by_name[self.bases[arm.name]]
+
+    @cached_property
+    def _arms_by_name(self) -> dict[str, MeasuredArm]:
+        return {arm.name: arm for arm in self.arms}
 
 
 def page_of(study: str, out: Path) -> Path:

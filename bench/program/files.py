@@ -3,6 +3,7 @@
 Virtual environments, caches, the files of studies, and what Unrolled and MLflow write are left out.
 """
 
+import functools
 import glob
 import os
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from unrolled.bench.errors import require
 from unrolled.bench.files import OUTPUT_MARK
+from unrolled.bench.identity import file_state
+from unrolled.bench.trial import FileState
 
 CODE_SUFFIXES = (".py", ".so", ".pyd", ".sh")
 """Files that count by default, wherever they lie below the program's folder."""
@@ -148,7 +151,7 @@ class Exclusions:
 
 def _is_uncounted(path: Path) -> bool:
     """Return True for MLflow's database, what SQLite writes beside it, and the file of a study."""
-    return _is_tracking(path.name) or (path.suffix == ".toml" and _is_study(path))
+    return _is_tracking(path.name) or (path.suffix == ".toml" and _is_study(path, file_state(path)))
 
 
 def _is_tracking(name: str) -> bool:
@@ -157,7 +160,9 @@ def _is_tracking(name: str) -> bool:
     return any(re.fullmatch(rf"\.?{re.escape(each)}([-.].*)?", name) for each in names if each)
 
 
-def _is_study(path: Path) -> bool:
+@functools.lru_cache(maxsize=1000)  # each of thousands of arms asks again
+def _is_study(path: Path, state: FileState) -> bool:
+    """Return True for the file of a study; `state` is the file's, so that an edited one is read again."""
     try:
         return tomllib.loads(path.read_text("utf-8-sig")).keys() >= _STUDY_KEYS
     except (OSError, ValueError, RecursionError):
