@@ -4,7 +4,6 @@ import functools
 import hashlib
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench import machine_kind, nvidia
+from unrolled.bench.errors import BadInput
+from unrolled.bench.git import run_git
 
 PACKAGES = ("torch", "fastai", "numpy", "unrolled")
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", *machine_kind.VARIABLES)
@@ -54,25 +55,11 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 @functools.cache
 def code_version(folder: Path | None = None) -> Mapping[str, Any]:
     """The commit of a folder's checkout, by default this code's, and the hash of its uncommitted changes."""
-    quiet = ("core.fsmonitor=false", f"core.hooksPath={os.devnull}")  # no program of the user's runs
-    command = [
-        "git",
-        "-C",
-        str(folder or Path(__file__).parent),
-        *(w for each in quiet for w in ("-c", each)),
-    ]
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # set by a hook
-    env["GIT_OPTIONAL_LOCKS"] = "0"  # the index stays as it is
-
-    def git(*words: str) -> bytes:  # a changed file may be in any encoding
-        done = subprocess.run([*command, *words], capture_output=True, check=False, env=env)
-        return done.stdout if done.returncode == 0 else b""
-
-    try:
-        commit = git("rev-parse", "HEAD").strip().decode()
-        diff = git("diff", "--no-ext-diff", "--no-textconv", "HEAD") if commit else b""
-    except OSError:  # no git on this machine
-        commit, diff = "", b""
+    place = folder or Path(__file__).parent
+    commit, diff = "", b""
+    with suppress(BadInput, OSError):  # no git, no checkout, or a folder that nobody may enter
+        commit = run_git(place, "rev-parse", "HEAD").strip().decode()
+        diff = run_git(place, "diff", "--no-ext-diff", "--no-textconv", "HEAD")
     return {
         "commit": commit,
         "dirty": bool(diff),

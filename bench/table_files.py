@@ -23,39 +23,38 @@ _JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
 
 @dataclass(frozen=True)
 class Format:
-    """How files of one suffix are read: a function from their content to rows."""
+    """How files of one kind are read: a function from a file to its rows."""
 
-    read: Callable[[bytes], Iterable[Row]]
+    read: Callable[[Path], Iterable[Row]]
     package: str = ""  # that it imports, where Python alone cannot
+    requirement: str = ""  # by which pip installs that, if not by its name
 
 
-def check_suffix(name: str, key: str = "") -> None:
-    """Raise BadInput for the name of a file that no reader of FORMATS knows, or whose package is missing."""
-    if TENSORBOARD in Path(name).name:
-        cure = "pip install 'unrolled[tensorboard]'"
-        has_reader = importlib.util.find_spec("tensorboard")
-        return require(has_reader, "needs the package tensorboard", key=key, cure=cure)
-    suffix = Path(name).suffix.lower()
-    rule = f"{suffix} is no format that is read" if suffix else f"{Path(name).name!r} has no suffix"
-    cure = f"name the file by its format, one of {', '.join(FORMATS)}"
-    require(suffix in FORMATS, rule, key=key, cure=cure)
-    package = FORMATS[suffix].package
-    installed = not package or importlib.util.find_spec(package)
-    require(installed, f"{suffix} needs the package {package}", key=key, cure=f"pip install {package}")
+def find_format(name: str, key: str = "") -> Format:
+    """The format of a file by its name: TensorBoard's have a word in theirs, all others a suffix.
+
+    Raises BadInput for a name of no format, and of one whose package is missing.
+    """
+    path = Path(name)
+    suffix = path.suffix.lower()
+    found = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
+    if found is None:
+        rule = f"{suffix} is no format that is read" if suffix else f"{path.name!r} has no suffix"
+        raise BadInput(rule, key=key, cure=f"name the file by its format, one of {', '.join(FORMATS)}")
+    installed = not found.package or importlib.util.find_spec(found.package)
+    cure = f"pip install {found.requirement or found.package}"
+    require(installed, f"needs the package {found.package}", key=key, cure=cure)
+    return found
 
 
 def read_rows(path: Path, rows_key: str = "") -> list[Row]:
-    """The rows of a file, by its suffix; of a .json those in its list of this key, such as "log_history".
+    """The rows of a file, by its name; of a .json those in its list of this key, such as "log_history".
 
     Raises BadInput, naming the file, where it cannot be read.
     """
-    check_suffix(path.name)
+    found = find_format(path.name)
     try:
-        if TENSORBOARD in path.name:
-            return read_tensorboard(path)
-        if rows_key:
-            return read_json(path.read_bytes(), rows_key)
-        return list(FORMATS[path.suffix.lower()].read(path.read_bytes()))
+        return read_json(path, rows_key) if rows_key else list(found.read(path))
     except UnicodeDecodeError as error:
         raise BadInput(f"byte {error.start} is not UTF-8", place=path, cure="write it as UTF-8") from error
     except RecursionError as error:
@@ -78,12 +77,12 @@ def parse_row(line: str) -> Row | None:
     return None
 
 
-def read_csv(content: bytes, delimiter: str = ",") -> Iterator[Row]:
+def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     """A row a line below the header; a cell is a number where it can be, None where it has no value.
 
     Raises ValueError for a header that names no columns or one twice, and for a row that is longer.
     """
-    text = content.decode("utf-8-sig")
+    text = path.read_bytes().decode("utf-8-sig")
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     header = next(lines, None)
@@ -117,12 +116,12 @@ def _parse_cell(cell: str) -> float | str | None:
         return cell
 
 
-def read_json(content: bytes, rows_key: str = "") -> list[Row]:
+def read_json(path: Path, rows_key: str = "") -> list[Row]:
     """The rows of a list of objects, or the one row that an object is; or of the list of this key in it.
 
     Raises ValueError for other data.
     """
-    data = json.loads(content.decode("utf-8-sig"))
+    data = json.loads(path.read_bytes().decode("utf-8-sig"))
     if rows_key:
         keys = ", ".join(map(str, data)) if isinstance(data, Mapping) else "none"
         if not isinstance(data, Mapping) or not isinstance(data.get(rows_key), list):
@@ -134,16 +133,16 @@ def read_json(content: bytes, rows_key: str = "") -> list[Row]:
     return rows
 
 
-def read_json_lines(content: bytes) -> Iterator[Row]:
+def read_json_lines(path: Path) -> Iterator[Row]:
     """The lines that are JSON objects. Others are log, or what a killed program left of a line."""
-    return filter(None, map(parse_row, content.decode("utf-8-sig").split("\n")))
+    return filter(None, map(parse_row, path.read_bytes().decode("utf-8-sig").split("\n")))
 
 
-def read_parquet(content: bytes) -> list[Row]:
+def read_parquet(path: Path) -> list[Row]:
     """The rows of a table."""
     import pyarrow.parquet
 
-    rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(content)).to_pylist()
+    rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(path.read_bytes())).to_pylist()
     return rows
 
 
@@ -164,9 +163,6 @@ def read_tensorboard(path: Path) -> list[Row]:
     return rows
 
 
-TENSORBOARD = "tfevents"
-"""What names of TensorBoard's files contain."""
-
 FORMATS = {
     ".csv": Format(read_csv),
     ".tsv": Format(partial(read_csv, delimiter="\t")),
@@ -176,3 +172,6 @@ FORMATS = {
     ".parquet": Format(read_parquet, package="pyarrow"),
 }
 """The reader of each suffix. A row here is all that a further format takes."""
+
+EVENTS = Format(read_tensorboard, package="tensorboard", requirement="'unrolled[tensorboard]'")
+"""TensorBoard's files, whose names have no suffix of their own."""

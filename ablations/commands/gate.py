@@ -38,7 +38,9 @@ def gate(study: str, options: GateOptions) -> int:
         print(visible(remark))
     if not made.has_contrast:
         print(visible(_describe_sides(made)))
-        others = f" ({', '.join(made.edits)} differ)" if made.edits else ""
+        others = (
+            f" ({', '.join(made.edits)} {'differ' if made.edits[1:] else 'differs'})" if made.edits else ""
+        )
         sentence = f"Passed: no file that counts differs, and nothing is trained{others}"
         print(visible(f"{sentence}."))
         _write_markdown(f"**{_escape(sentence)}.**\n\n{_escape(_describe_sides(made))}\n", options)
@@ -91,7 +93,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             refused += 1 - same.passes
             seeds = max(seeds, same.pairs)
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
-            print(visible(f"{arm}, {metric.name}: δ {metric.delta:g}, {spread}"))
+            print(visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
             print(f"  passes in {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
             print(f"  passes in {worse.passes:.3f} if worse by δ")
     trials = seeds * len(study.arms)

@@ -178,7 +178,7 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
         require(entry, rule, place=place, cure=cure)
         assert entry is not None
         require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
-        content = sides.repository.read_file(sides.base.tree, place) or b""
+        content = sides.repository.read_file(entry)
         text = content.decode("utf-8-sig", errors="replace")
         if entry != sides.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")

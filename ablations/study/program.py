@@ -18,7 +18,7 @@ from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.patterns import compile_pattern
 from unrolled.bench.program.template import PLACES, fields_of, split
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.table_files import check_suffix
+from unrolled.bench.table_files import find_format
 from unrolled.bench.trial import STUDY_COLUMNS, Scalar
 
 _SHELL = {"|", "||", "&&", ">", ">>", "<", "2>&1"}
@@ -124,7 +124,7 @@ class ProgramSettings:
             require("out" in names, rule, key="metrics", cure=cure)
             self._check_names("metrics", names)
             if not self.table.patterns:
-                check_suffix(self.table.metrics, key="metrics")
+                find_format(self.table.metrics, key="metrics")
 
     def _check_names(self, key: str, names: Set[str]) -> None:
         known = [*self.baseline, *PLACES]

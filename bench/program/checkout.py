@@ -103,10 +103,10 @@ def check_out(
     for path, entry in below.items():
         rule, cure = "is a submodule, of which a commit has no files", "copy its files into the repository"
         require(entry.mode != GITLINK, rule, place=f"commit {commit.name!r}", key=path, cure=cure)
-    links = _find_links(repository, commit, place, data, {*files, *tracked_elsewhere})
+    links = _find_links(repository, commit, place, data, files, tracked_elsewhere)
     mark = hashlib.sha256(canonical({link: str(path) for link, path in links.items()})).hexdigest()[:8]
     root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
-    _make_checkout(repository, commit.tree, root)
+    _make_checkout(repository, commit.tree, root, files)
     _refuse_pointers(commit, root, [path for path in below if path not in links])
     _link_files(root, links)
     tracked = [os.path.relpath(path, place or ".") for path in below]
@@ -132,7 +132,12 @@ def _list_kinds(root: Path, place: str, files: Mapping[str, TreeEntry]) -> tuple
 
 
 def _find_links(
-    repository: Repository, commit: Commit, place: str, data: Sequence[str], tracked: Collection[str]
+    repository: Repository,
+    commit: Commit,
+    place: str,
+    data: Sequence[str],
+    files: Mapping[str, TreeEntry],
+    tracked_elsewhere: Collection[str],
 ) -> dict[str, Path]:
     """The files of the work tree that match `data` and are not git's, by their paths in it.
 
@@ -145,7 +150,7 @@ def _find_links(
             names = files_of(repository.root / place, [pattern])
             matches |= {name: path for name, path in names.items() if not Path(name).is_absolute()}
     links: dict[str, Path] = {}
-    folders = {path for path, entry in repository.list_files(commit.tree).items() if entry.mode == LINK}
+    folders = {path for path, entry in files.items() if entry.mode == LINK}
     for name, path in matches.items():
         rule, cure = "lies outside of the repository", "name it by its absolute path"
         require(path.is_relative_to(repository.root), rule, key=f"data: {name}", cure=cure)
@@ -155,17 +160,23 @@ def _find_links(
             if not real.is_relative_to(repository.root):
                 continue  # the link leads there from the checkout, too
             inside = real.relative_to(repository.root)
-        if inside.as_posix() not in tracked or _is_file_of_pointer(repository, commit, inside, path):
-            links[inside.as_posix()] = path
+        name_in_tree = inside.as_posix()
+        entry = files.get(name_in_tree)
+        if entry is None:
+            is_link = name_in_tree not in tracked_elsewhere
+        else:
+            pointer = repository.read_file(entry)
+            is_link = _is_file_of_pointer(commit, name_in_tree, pointer, path)
+        if is_link:
+            links[name_in_tree] = path
     return links
 
 
-def _is_file_of_pointer(repository: Repository, commit: Commit, inside: Path, path: Path) -> bool:
-    """Return True if the commit has a pointer of Git LFS, and the work tree the file that it points to.
+def _is_file_of_pointer(commit: Commit, name: str, pointer: bytes, path: Path) -> bool:
+    """Return True if what the commit has is a pointer of Git LFS, and the work tree has the file of it.
 
     Raises BadInput where the work tree has another file.
     """
-    pointer = repository.read_file(commit.tree, inside.as_posix()) or b""
     if not pointer.startswith(POINTER) or find_pointers(path.parent, [path.name]):
         return False
     with path.open("rb") as file:
@@ -174,7 +185,7 @@ def _is_file_of_pointer(repository: Repository, commit: Commit, inside: Path, pa
         f"sha256:{sha256}".encode() in pointer,
         "is stored by Git LFS, and the work tree has another version of it",
         place=f"commit {commit.name!r}",
-        key=inside.as_posix(),
+        key=name,
         cure="name commits that have the same version of it",
     )
     return True
@@ -188,7 +199,7 @@ def _refuse_pointers(commit: Commit, root: Path, paths: Sequence[str]) -> None:
         raise BadInput(rule, place=f"commit {commit.name!r}", key=path, cure=cure)
 
 
-def _make_checkout(repository: Repository, tree: str, checkout: Path) -> None:
+def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Mapping[str, TreeEntry]) -> None:
     """Write the files of a tree into a folder.
 
     Of one that is there already, files that are missing, were edited or made executable are restored, and
@@ -197,7 +208,7 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path) -> None:
     """
     made = checkout.with_name(f"{checkout.name}.made")
     moment = int(made.read_bytes()) if made.exists() else 0
-    paths = [path for path, entry in repository.list_files(tree).items() if entry.mode != GITLINK]
+    paths = [path for path, entry in files.items() if entry.mode != GITLINK]
     _remove_foreign_modules(checkout, paths)
     if moment and all(_is_intact(checkout / path, moment) for path in paths):
         return

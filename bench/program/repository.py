@@ -6,7 +6,6 @@ elsewhere: an index to a temporary file, the objects of a work tree that is not 
 """
 
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.files import make_folder
+from unrolled.bench.git import run_git
 from unrolled.bench.program.files import Exclusions
 
 WORK_TREE = "worktree"
@@ -24,27 +24,10 @@ WORK_TREE = "worktree"
 What Unrolled and MLflow write, and studies, are not among the new ones.
 """
 
-_SETTINGS = {
-    "core.fsmonitor": "false",
-    "core.hooksPath": os.devnull,
-    "core.sparseCheckout": "false",
-    "core.splitIndex": "false",
-    "core.untrackedCache": "false",
-    "gc.auto": "0",
-    "log.showSignature": "false",
-    # Git LFS would download: what it stores as pointers stays one, and `Repository.pointers` finds them.
-    "filter.lfs.process": "",
-    "filter.lfs.smudge": "",
-    "filter.lfs.clean": "",
-    "filter.lfs.required": "false",
+_NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
+    "filter.lfs.required": "false"
 }
-"""Settings under which git runs no program of the user's and writes nothing of its own accord."""
-
-OF_ANOTHER_CALL = frozenset(
-    f"GIT_{name}"
-    for name in ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "PREFIX", "NAMESPACE")
-)
-"""Variables that git sets for its hooks and aliases: they would name another repository."""
+"""Git LFS would download: what it stores as pointers stays one, and `find_pointers` finds them."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # a pointer is shorter
@@ -98,14 +81,11 @@ class Repository:
         Raises BadInput without git, outside of a repository, and in one that git refuses to read because it
         belongs to another user.
         """
-        rule, cure = (
-            "there is no such folder",
-            "name one that is there: `repository` and `folder` in [program]",
-        )
-        require(folder.is_dir(), rule, place=str(folder), cure=cure)
-        bare = _run_git(folder, "rev-parse", "--is-bare-repository").strip() == b"true"
+        cure = "name one that is there: `repository` and `folder` in [program]"
+        require(folder.is_dir(), "there is no such folder", place=str(folder), cure=cure)
+        bare = run_git(folder, "rev-parse", "--is-bare-repository").strip() == b"true"
         words = ("--absolute-git-dir",) if bare else ("--show-toplevel",)
-        root = os.fsdecode(_run_git(folder, "rev-parse", *words).rstrip(b"\n"))
+        root = os.fsdecode(run_git(folder, "rev-parse", *words).rstrip(b"\n"))
         return cls(Path(root), objects.absolute())
 
     def resolve(self, name: str) -> Commit:
@@ -148,24 +128,24 @@ class Repository:
                 cure=FETCH if shallow else "name two commits of one history",
             ) from error
 
-    def list_files(self, tree: str, folder: str = "") -> dict[str, TreeEntry]:
-        """The files of a tree below a folder, by their paths from the root."""
-        where = ("--", folder) if folder else ()
-        listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree, *where)
+    def list_files(self, tree: str) -> dict[str, TreeEntry]:
+        """The files of a tree, by their paths from the root."""
+        listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree)
         entries = [entry.split(b"\t", 1) for entry in listing.split(b"\0") if entry]
         files = {os.fsdecode(path): facts.decode().split() for facts, path in entries}
         return {path: TreeEntry(mode, blob) for path, (mode, _, blob) in files.items()}
 
-    def read_file(self, tree: str, path: str) -> bytes | None:
-        """The content of a file of a tree; None where the tree does not have it."""
-        entry = self.list_files(tree, path).get(path)
-        return self._git("cat-file", "blob", entry.blob) if entry else None
+    def read_file(self, entry: TreeEntry) -> bytes:
+        """The content of a file of a tree."""
+        return self._git("cat-file", "blob", entry.blob)
 
     def replace_files(self, tree: str, entries: Mapping[str, TreeEntry | None]) -> str:
         """A tree like this one, but for these files; those that are None it does not have."""
         removed = TreeEntry("0", "0" * len(tree))
-        lines = [f"{mode} {blob}\t{path}" for path, (mode, blob) in
-                 ((path, entry or removed) for path, entry in entries.items())]  # fmt: skip
+        lines = []
+        for path, entry in entries.items():
+            mode, blob = entry or removed
+            lines.append(f"{mode} {blob}\t{path}")
         with TemporaryDirectory() as scratch:
             index = f"{scratch}/index"
             self._git("read-tree", tree, index=index)
@@ -225,7 +205,7 @@ class Repository:
     @cached_property
     def _places(self) -> dict[str, str]:
         """Variables by which git writes objects among ours, and reads the repository's, too."""
-        stored = _run_git(self.root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
+        stored = run_git(self.root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
         make_folder(self.objects)
         return {
             "GIT_OBJECT_DIRECTORY": str(self.objects),
@@ -234,7 +214,7 @@ class Repository:
 
     def _git(self, *words: str, index: str = "", stdin: bytes = b"", folder: Path | None = None) -> bytes:
         variables = self._places | ({"GIT_INDEX_FILE": index} if index else {})
-        return _run_git(folder or self.root, *words, variables=variables, stdin=stdin)
+        return run_git(folder or self.root, *words, settings=_NO_LFS, variables=variables, stdin=stdin)
 
 
 def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
@@ -245,45 +225,3 @@ def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
         if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(POINTER):
             pointers.append(path)
     return pointers
-
-
-def _run_git(folder: Path, *words: str, variables: Mapping[str, str] = {}, stdin: bytes = b"") -> bytes:
-    """What a git command prints. Raises BadInput where it fails, with the last line that it says."""
-    settings = [word for key, value in _SETTINGS.items() for word in ("-c", f"{key}={value}")]
-    inherited = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_CALL}
-    own = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **variables}
-    environment = inherited | own
-    try:
-        done = subprocess.run(
-            ["git", *settings, *words],
-            cwd=folder,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise BadInput("git is not installed", place="commit", cure="install git") from error
-    if done.returncode == 0:
-        return done.stdout
-    raise _explain(folder, words[0], done.stderr.decode(errors="replace"))
-
-
-def _explain(folder: Path, command: str, complaint: str) -> BadInput:
-    """The error of a git command that failed."""
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    if "dubious ownership" in complaint:
-        return BadInput(
-            "belongs to another user, so that git does not read it",
-            place=f"repository of {folder}",
-            cure=f"git config --global --add safe.directory {folder}",
-        )
-    if "not a git repository" in complaint:
-        return BadInput(
-            "is in no git repository", place=str(folder), cure="name it by `repository`, or git init there"
-        )
-    if "not a tree object" in complaint or "bad object" in complaint or "unable to read tree" in complaint:
-        cure = "fetch or restore it, or run the study again with commits that are there"
-        return BadInput("has lost a commit that a study names", place=f"repository of {folder}", cure=cure)
-    said = lines[-1] if lines else "it says nothing"
-    return BadInput(f"git {command} failed ({said})", place=f"repository of {folder}")

@@ -24,24 +24,17 @@ from unrolled.bench import machine
 from unrolled.bench.differences import fingerprint
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
+from unrolled.bench.git import OF_ANOTHER_CALL
 from unrolled.bench.identity import record_loaded_files
 from unrolled.bench.machine_kind import kind, machine_difference
-from unrolled.bench.program.at_start.sitecustomize import (
-    CHECKOUT,
-    REPORT,
-    REPOSITORY,
-    STUDY,
-    list_work_tree_files,
-)
-from unrolled.bench.program.checkout import Checkout
+from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.files import Exclusions
 from unrolled.bench.program.identity import READERS
+from unrolled.bench.program.loaded_files import FOLDERS, check_report, find_other_files, variables_of_commit
 from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
 from unrolled.bench.program.patterns import Patterns
-from unrolled.bench.program.places import Places
-from unrolled.bench.program.repository import OF_ANOTHER_CALL
 from unrolled.bench.program.template import fill, fill_word
-from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.program.trial import ProgramTrial, shorten_names
 from unrolled.bench.table_files import parse_row
 from unrolled.bench.trial import DISK_LIMIT, Result, canonical, failure
 
@@ -53,8 +46,6 @@ CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
 PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
 MESSAGE_LINES = 5  # of an exception, which the reason of a failure quotes
 REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
-FILES_NAMED = 5  # how many files of a program's folder a message names
-AT_START = Path(__file__).with_name("at_start")  # has a module that every Python of a commit imports first
 MLFLOW_FOLDER = "mlruns"  # in {out}: the tracking store that a program gets which logs to MLflow
 
 
@@ -200,7 +191,7 @@ def _execute(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns
     listener = _Listener(program, reported, Patterns({}) if trial.metrics else patterns)
     code, ended = listener.wait()
     if trial.checkout and trial.checkout.repository and not code:
-        _check_report(trial, out)
+        _refuse(check_report(trial, out))
     if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
         with suppress(Failure) if code else nullcontext():
             _read_file(trial, out, values, reported, patterns)
@@ -302,7 +293,7 @@ def _read_file(
             rows, reported.not_numbers = read_files(str(pattern), trial.rows, patterns)
     except BadInput as error:
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-        there = "" if error.place else f"; {{out}} has {', '.join(written[:FILES_NAMED]) or 'no file'}"
+        there = "" if error.place else f"; {{out}} has {shorten_names(written) or 'no file'}"
         raise Failure(f"{error}{there}") from error
     for row in rows:
         reported.add(row)
@@ -324,10 +315,7 @@ def _call(trial: ProgramTrial, out: Path, reported: ReportedMetrics, patterns: P
     except FileNotFoundError as error:
         raise Failure(f"FileNotFoundError: {error}") from error
     if trial.checkout and trial.checkout.repository:
-        places_of_commit = _environ_of_commit(trial.checkout, trial.places, out)
-        files = list_work_tree_files(*(places_of_commit[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
-        if files:
-            raise Failure(f"it ran {', '.join(files[:FILES_NAMED])} of the work tree, and not of the commit")
+        _refuse(find_other_files(trial, list_loaded_files(*(os.environ[name] for name in FOLDERS))))
     several = isinstance(returned, Iterable) and not isinstance(returned, Mapping)
     for row in returned if several else [returned]:
         if not isinstance(row, Mapping):
@@ -348,6 +336,12 @@ def _import(name: str, folder: str) -> ModuleType:
     return module
 
 
+def _refuse(reason: str) -> None:
+    """Raise Failure for a reason, if there is one."""
+    if reason:
+        raise Failure(reason)
+
+
 def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     threads = {f"{library}_NUM_THREADS": str(trial.threads) for library in THREADS}
     own = {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
@@ -355,61 +349,11 @@ def _environ(trial: ProgramTrial, out: Path) -> dict[str, str]:
     inherited = dict(os.environ)
     if trial.checkout:
         inherited = {name: value for name, value in inherited.items() if name not in OF_ANOTHER_CALL}
-        own |= _environ_of_commit(trial.checkout, trial.places, out)
+        own |= variables_of_commit(trial.checkout, trial.places, out)
     if trial.metrics == MLFLOW:
         own["MLFLOW_TRACKING_URI"] = (out / MLFLOW_FOLDER).as_uri()
         own["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks for it: a database takes seconds a trial
     return {**inherited, **threads, **own}
-
-
-def _environ_of_commit(checkout: Checkout, places: Places, out: Path) -> dict[str, str]:
-    """Variables by which a program runs its commit, and tells of files of the work tree that it ran."""
-    python_path = [str(AT_START), *map(str, places.python_path), os.environ.get("PYTHONPATH", "")]
-    repository, study = (
-        os.path.realpath(path) if path else "" for path in (checkout.repository, places.own_study)
-    )
-    return {
-        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-        # git may have compiled files that do not fit; what is not of the commit is compiled once for all
-        "PYTHONPYCACHEPREFIX": str(checkout.root.parent / ".pycache"),
-        "PYTHONDONTWRITEBYTECODE": "",
-        "GIT_CEILING_DIRECTORIES": str(checkout.root.parent),  # so that git finds no repository
-        REPOSITORY: repository,
-        CHECKOUT: os.path.realpath(checkout.root),
-        STUDY: study,
-        **({REPORT: str(_report_of(out))} if repository else {}),
-    }
-
-
-def _report_of(out: Path) -> Path:
-    """The file in which a program's processes name files of the work tree that they ran."""
-    return out.with_suffix(".work-tree")
-
-
-def _check_report(trial: ProgramTrial, out: Path) -> None:
-    """Raise Failure if the processes of a commit ran what is not the commit's, or what does not count.
-
-    So it is if no Python of a program in Python has reported: none of them looked first in the checkout.
-    """
-    report = _report_of(out)
-    lines = report.read_text("utf-8").splitlines() if report.exists() else []
-    report.unlink(missing_ok=True)
-    foreign = sorted({line.partition(" ")[2] for line in lines if line.startswith("foreign ")})
-    if foreign:
-        raise Failure(f"it ran {', '.join(foreign[:FILES_NAMED])} of the work tree, and not of the commit")
-    assert trial.checkout is not None
-    facts_of_files = (*trial.snapshot.code.values(), *trial.snapshot.data.values())
-    counted = {os.path.realpath(facts.path) for facts in facts_of_files}
-    root = Path(os.path.realpath(trial.checkout.root))
-    own = {line.partition(" ")[2] for line in lines if line.startswith("own ")}
-    uncounted = sorted(name for name in own if counted and str(root / name) not in counted)
-    if uncounted:
-        names = ", ".join(uncounted[:FILES_NAMED])
-        raise Failure(f"it ran {names}, which do not count: name them in `code`, or set `folder` to the top")
-    is_python = any(facts.path.suffix == ".py" for facts in trial.snapshot.code.values())
-    if is_python and not any(line == "hello" for line in lines):
-        cure = "a script sets PYTHONPATH anew, or runs none: PYTHONPATH=.:$PYTHONPATH, or `code` without .py"
-        raise Failure(f"no Python that it started looked first in the checkout of its commit; {cure}")
 
 
 def _size(folder: Path) -> int:

@@ -168,7 +168,7 @@ class ProgramTrial(Trial):
             ("data", self.snapshot.data, now.snapshot.data),
         ):
             names = _names_of_edited(before, files)
-            rule = f"its {what} was edited after the study was planned: {_shorten(names)}"
+            rule = f"its {what} was edited after the study was planned: {shorten_names(names)}"
             cure = f"{again}; a file that trials write belongs into {{out}}, or `{what}` names the others"
             require(not names or not before, rule, place=self.title, cure=cure)
         identities = [(trial.source, trial.data, trial.versions) for trial in (self, now)]
@@ -239,9 +239,9 @@ class ProgramTrial(Trial):
         """What counts in its identity beside its settings, in a line. Raises BadInput for missing files."""
         identity, root = self._identity(), self._root
         snapshot = identity.snapshot
-        parts = [_shorten(snapshot.code)]
+        parts = [shorten_names(snapshot.code)]
         if snapshot.data:
-            parts.append(f"data: {_shorten(snapshot.data)}")
+            parts.append(f"data: {shorten_names(snapshot.data)}")
         parts.append(identity.versions)
         paths = [facts.path for facts in (*snapshot.code.values(), *snapshot.data.values())]
         folders = [
@@ -299,7 +299,7 @@ def listed_lines(lines: Sequence[str]) -> str:
     return f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
 
 
-def _shorten(names: Collection[str]) -> str:
+def shorten_names(names: Collection[str]) -> str:
     """The first names of files, and how many there are besides; a package's sources by its name."""
     shown = list(dict.fromkeys(name.partition(":")[0] if ":" in name else name for name in names))
     more = len(shown) - FILES_NAMED

@@ -11,7 +11,7 @@ import pytest
 from unrolled.ablations.commands import tables
 from unrolled.bench import table_files
 from unrolled.bench.errors import BadInput
-from unrolled.bench.table_files import FORMATS, Format, check_suffix, parse_row, read_rows
+from unrolled.bench.table_files import FORMATS, Format, find_format, parse_row, read_rows
 
 ROWS = [{"step": 1, "loss": 0.5, "note": "a, b"}, {"step": 2, "loss": math.inf, "note": None}]
 FRAME = pd.DataFrame(ROWS)
@@ -77,27 +77,27 @@ def test_a_file_that_is_no_table_is_refused_by_its_name_in_one_line(
 @pytest.mark.parametrize("name", ["training.log", "m.yaml", "m.*", "m", "csv"])
 def test_a_suffix_that_no_reader_has_is_refused_with_those_that_have_one(name: str) -> None:
     with pytest.raises(BadInput) as refusal:
-        check_suffix(name, key="metrics")
+        find_format(name, key="metrics")
     assert refusal.value.key == "metrics" and all(suffix in refusal.value.cure for suffix in FORMATS)
 
 
 def test_a_format_whose_package_is_not_installed_is_refused_with_its_name(monkeypatch) -> None:
-    check_suffix("m.parquet")
+    find_format("m.parquet")
     monkeypatch.setitem(FORMATS, ".parquet", Format(table_files.read_parquet, package="no_such_package"))
     with pytest.raises(BadInput) as refusal:
-        check_suffix("m.parquet")
+        find_format("m.parquet")
     assert "no_such_package" in refusal.value.cure
 
 
 def test_a_format_is_added_by_one_row_for_programs_and_for_compare(tmp_path: Path, monkeypatch) -> None:
-    def read_pairs(content: bytes) -> list[dict[str, str]]:
-        return [dict(pair.split("=") for pair in line.split()) for line in content.decode().splitlines()]
+    def read_pairs(path: Path) -> list[dict[str, str]]:
+        return [dict(pair.split("=") for pair in line.split()) for line in path.read_text().splitlines()]
 
     monkeypatch.setitem(FORMATS, ".logfmt", Format(read_pairs))
     path = tmp_path / "m.logfmt"
     path.write_text("arm=a loss=1\narm=b loss=2\n")
-    check_suffix(str(path))
-    assert read_rows(path) == tables.read(str(path), "").to_dict("records") == read_pairs(path.read_bytes())
+    find_format(str(path))
+    assert read_rows(path) == tables.read(str(path), "").to_dict("records") == read_pairs(path)
 
 
 @pytest.mark.parametrize(

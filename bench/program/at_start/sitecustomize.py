@@ -19,36 +19,30 @@ REPOSITORY, CHECKOUT, STUDY, REPORT = (
 WRITTEN = 946_684_800  # the time of every file of a checkout: see `unrolled.bench.program.checkout`
 
 
-def list_own_files(checkout: str) -> list[str]:
-    """The files of loaded modules that are the commit's own, by their paths from the top of the checkout."""
-    paths = [path for path in _module_files() if path.startswith(checkout + os.sep)]
-    return [os.path.relpath(path, checkout) for path in paths if os.stat(path).st_mtime == WRITTEN]  # noqa: PTH116
+def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
+    """The files of loaded modules: "own" ones of the commit and "foreign" ones, by their paths from the top.
 
-
-def _module_files() -> list[str]:
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return [os.path.realpath(file) for file in files if isinstance(file, str) and os.path.exists(file)]  # noqa: PTH110
-
-
-def list_work_tree_files(repository: str, checkout: str, study: str) -> list[str]:
-    """The files of loaded modules that lie in the repository and that the checkout has, too.
-
-    Those below the folder `study` are meant, unless that is "".
+    A foreign one lies in the user's repository, and the checkout has a file at its place. Those below the
+    folder `study` are meant, unless that is "".
     """
-    files = []
-    for path in _module_files():
-        if path.startswith(repository + os.sep) and not path.startswith(checkout + os.sep):
+    files: dict[str, list[str]] = {"own": [], "foreign": []}
+    modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    names = [file for file in modules if isinstance(file, str) and os.path.exists(file)]  # noqa: PTH110
+    for path in map(os.path.realpath, names):
+        if path.startswith(checkout + os.sep):
+            if os.stat(path).st_mtime == WRITTEN:  # noqa: PTH116
+                files["own"].append(os.path.relpath(path, checkout))
+        elif path.startswith(repository + os.sep):
             is_meant = study and path.startswith(study + os.sep)
             inside = os.path.relpath(path, repository)
             if not is_meant and os.path.exists(os.path.join(checkout, inside)):  # noqa: PTH110, PTH118
-                files.append(inside)
+                files["foreign"].append(inside)
     return files
 
 
 def _report() -> None:
-    foreign = list_work_tree_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
-    own = list_own_files(os.environ[CHECKOUT])
-    _write([*(f"foreign {file}" for file in foreign), *(f"own {file}" for file in own)])
+    files = list_loaded_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
+    _write([f"{whose} {file}" for whose, names in files.items() for file in names])
 
 
 def _write(lines: list[str]) -> None:

@@ -143,7 +143,7 @@ def test_submodules_and_pointers_of_lfs_are_seen(folder: Path, tmp_path: Path) -
     repository = repository_of(folder)
     head = repository.resolve("HEAD")
     files = repository.list_files(head.tree)
-    assert files["library"].mode == GITLINK and [*repository.list_files(head.tree, "src")] == ["src/train.py"]
+    assert files["library"].mode == GITLINK and "src/train.py" in files
     out = tmp_path / "out"
     out.mkdir()
     repository.write_files(head.tree, out)

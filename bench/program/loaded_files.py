@@ -1,0 +1,76 @@
+"""Did a program run the files of its commit? Each Python that it starts tells which modules it loaded.
+
+See `at_start/sitecustomize.py`, which those import first.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from unrolled.bench.program.at_start.sitecustomize import CHECKOUT, REPORT, REPOSITORY, STUDY
+from unrolled.bench.program.checkout import Checkout
+from unrolled.bench.program.places import Places
+from unrolled.bench.program.trial import ProgramTrial, shorten_names
+
+AT_START = Path(__file__).with_name("at_start")  # has a module that every Python of a commit imports first
+FOLDERS = REPOSITORY, CHECKOUT, STUDY
+"""The variables that `list_loaded_files` is called with, in its order."""
+
+
+def variables_of_commit(checkout: Checkout, places: Places, out: Path) -> dict[str, str]:
+    """Environment variables by which a program runs its commit, and reports on the files that it loads."""
+    python_path = [str(AT_START), *map(str, places.python_path), os.environ.get("PYTHONPATH", "")]
+    repository, study = (
+        os.path.realpath(path) if path else "" for path in (checkout.repository, places.own_study)
+    )
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
+        # git may have compiled files that do not fit; what is not of the commit is compiled once for all
+        "PYTHONPYCACHEPREFIX": str(checkout.root.parent / ".pycache"),
+        "PYTHONDONTWRITEBYTECODE": "",
+        "GIT_CEILING_DIRECTORIES": str(checkout.root.parent),  # so that git finds no repository
+        REPOSITORY: repository,
+        CHECKOUT: os.path.realpath(checkout.root),
+        STUDY: study,
+        **({REPORT: str(_report_of(out))} if repository else {}),
+    }
+
+
+def check_report(trial: ProgramTrial, out: Path) -> str:
+    """Why a program's processes did not run its commit, by their report, which is removed; or "".
+
+    Nor did one in Python if no Python has reported: none of them looked first in the checkout.
+    """
+    report = _report_of(out)
+    lines = report.read_text("utf-8").splitlines() if report.exists() else []
+    report.unlink(missing_ok=True)
+    files: dict[str, list[str]] = {"own": [], "foreign": []}
+    for whose, _, file in (line.partition(" ") for line in lines):
+        files.setdefault(whose, []).append(file)
+    if reason := find_other_files(trial, files):
+        return reason
+    is_python = any(facts.path.suffix == ".py" for facts in trial.snapshot.code.values())
+    if not is_python or "hello" in files:
+        return ""
+    cure = "a script sets PYTHONPATH anew, or runs none: PYTHONPATH=.:$PYTHONPATH, or `code` without .py"
+    return f"no Python that it started looked first in the checkout of its commit; {cure}"
+
+
+def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) -> str:
+    """Why what a program loaded, as `list_loaded_files` gives it, is not its trial's; or ""."""
+    assert trial.checkout is not None
+    if foreign := sorted({*files["foreign"]}):
+        return f"it ran {shorten_names(foreign)} of the work tree, and not of the commit"
+    facts_of_files = (*trial.snapshot.code.values(), *trial.snapshot.data.values())
+    counted = {os.path.realpath(facts.path) for facts in facts_of_files}
+    root = Path(os.path.realpath(trial.checkout.root))
+    uncounted = sorted(name for name in {*files["own"]} if counted and str(root / name) not in counted)
+    if uncounted:
+        cure = "name them in `code`, or set `folder` to the top"
+        return f"it ran {shorten_names(uncounted)}, which do not count: {cure}"
+    return ""
+
+
+def _report_of(out: Path) -> Path:
+    """The file in which a program's processes name the files that they loaded."""
+    return out.with_suffix(".work-tree")
