@@ -362,6 +362,22 @@ def test_a_function_is_imported_from_each_commit(tmp_path: Path) -> None:
     assert losses["main"] == pytest.approx(losses["better"] + 0.5)
 
 
+def test_a_function_that_imports_by_a_computed_name_what_does_not_count_fails(tmp_path: Path) -> None:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    computed = FUNCTION.replace("BASE = 1.0", "BASE = __import__('importlib').import_module('ba' + 'se').X")
+    commit(folder, "first", {"model.py": computed, "base.py": "X = 1.0\n", "mine.py": FROM_PYTHON})
+    git(folder, "checkout", "-qb", "better")
+    commit(folder, "better", {"model.py": computed + "# edited\n", "base.py": "X = 2.0\n"})
+    git(folder, "checkout", "-q", "main")
+    words, variables = [sys.executable, "mine.py"], environment(folder)
+    done = subprocess.run(
+        words, cwd=folder, env=variables, text=True, timeout=300, check=False, capture_output=True
+    )
+    assert "base.py" in done.stderr and "`code`" in done.stderr
+
+
 FINDS_ITS_ROOT = """
 import json, pathlib, random, sys
 root = next(path for path in pathlib.Path(__file__).resolve().parents if (path / ".git").exists())
