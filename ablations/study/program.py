@@ -190,8 +190,8 @@ class ProgramSettings:
         )
         taken = key in STUDY_COLUMNS or key in MEASURED
         require(not taken, "is a column of tables of results", key=repr(key), cure="call it otherwise")
-        rule, cure = "is no setting of [baseline]", suggestion(key, self.baseline)
-        require(key in (*self.baseline, "commit"), rule, key=repr(key), cure=cure)
+        known = [*self.baseline, "commit"]
+        require(key in known, "is no setting of [baseline]", key=repr(key), cure=suggestion(key, known))
 
     def factor(self, name: str, given: Settings) -> Factor:
         """A boolean setting."""

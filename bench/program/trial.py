@@ -148,7 +148,7 @@ class ProgramTrial(Trial):
         """How a metric is told by a program that told no number, and what it printed in that place."""
         if self.metrics or self.function:
             return "it told no number"
-        way = f'it told no number, such as {{"{metric}": 0.5}} on a line of its own'
+        way = f'it told no number, such as {{"{metric}": 0.5}} on a line of its own (`patterns` read text)'
         similar = find_similar_line(output, metric)
         return f"{way}; it printed {similar[:REASON_LENGTH]}" if similar else way
 

@@ -252,7 +252,7 @@ def test_gpu_memory_is_measured_of_every_program_on_a_gpu(nvml: Machine, tmp_pat
     stored = run(tmp_path, "print('{}')", device=device)
     result = stored.trial.judge_result(stored, ["gpu_memory_peak"])
     told = "it tells no gpu_memory_peak; it told no number, such as "
-    told += '{"gpu_memory_peak": 0.5} on a line of its own'
+    told += '{"gpu_memory_peak": 0.5} on a line of its own (`patterns` read text)'
     expected = ("", 700) if device == "cuda" else (told, None)
     assert (result.reason, result.metrics.get("gpu_memory_peak")) == expected
 
