@@ -26,7 +26,7 @@ from unrolled.reports.arms import (
 )
 from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.elsewhere import FIRST_LOOK, ROWS
+from unrolled.reports.elsewhere import FIRST_LOOK
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.scale import Scale
@@ -37,7 +37,7 @@ from unrolled.reports.statistics.gate import GateDecision
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-from unrolled.reports.trials import statuses, values_of
+from unrolled.reports.trials import read_bounds, statuses, values_of
 from unrolled.reports.witnesses import Proof, proofs
 
 Name = TypeVar("Name")
@@ -273,7 +273,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     ended = statuses(table, design)
     values = {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
-    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, _count_rows(table))
+    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, read_bounds(table, design))
     copies = find_copies(ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
@@ -293,15 +293,6 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
             Comparison(table=table, design=design, metric=metric, rows=tuple(rows), looks_taken=taken)
         )
     return replace(views[0], others=tuple(views[1:]), gate=decisions.gate)
-
-
-def _count_rows(table: pd.DataFrame) -> dict[str, dict[Any, int]]:
-    """By arm and pair, the rows of which each value is the mean; {} where it is of one alone."""
-    rows: dict[str, dict[Any, int]] = {}
-    if ROWS in table and table[ROWS].max() > 1:
-        for arm, pair, number in zip(table.arm, table.seed, table[ROWS], strict=True):
-            rows.setdefault(arm, {})[pair] = number
-    return rows
 
 
 def _seeds_that_count(

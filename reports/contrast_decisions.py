@@ -25,7 +25,7 @@ from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Sides = Mapping[str, Side]
-Rows = Mapping[str, Mapping[Any, int]]  # by arm and pair
+Bounds = Mapping[str, Mapping[str, Mapping[Any, tuple[float, float]]]]  # by metric, arm and pair
 
 
 def decide_looks(design: Design) -> Decisions[str]:
@@ -45,18 +45,17 @@ def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
 
 
 def decide_contrasts(
-    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, rows: Rows | None = None
+    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, bounds: Bounds | None = None
 ) -> Decisions[str]:
     """The verdicts on these arms, each against the arm that it names, by every metric.
 
-    An arm that ignores its seed is one run: its other seeds are lost. `rows` has by arm and pair the number
-    of rows that a value is the mean of, where that is more than one of some: an arm that has fewer in a pair
-    than the one that it is compared with lost it, as the rows that it lacks may be its worst.
+    An arm that ignores its seed is one run: its other seeds are lost. `bounds` are the lowest and the highest
+    values, where a value is the mean of rows of which one side lacks some: see `row_means`.
     """
     copies = find_copies(ended, values, design)
     values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design, copies, rows or {})
+        return _at_once(contrasts, ended, values, design, copies, bounds or {})
     arms = {arm.name: arm for arm in design.arms}
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
@@ -187,7 +186,7 @@ def _at_once(
     values: Values,
     design: Design,
     copies: Mapping[str, Any],
-    rows: Rows,
+    bounds: Bounds,
 ) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
@@ -195,28 +194,19 @@ def _at_once(
     equal = {name: equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts}
     for metric in design.metrics:
         by_arm = values[metric.name]
-        sides = {name: _select_whole(name, by_arm, design, rows) for name in contrasts}
+        sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
         lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
+        partial = bounds.get(metric.name, {})
         of_survivors = judge_sides(sides, metric, design, equal=equal)
-        judged = judge_sides(sides, metric, design, lost, equal) if any(lost.values()) else of_survivors
+        judged = of_survivors
+        if partial or any(lost.values()):
+            judged = judge_sides(sides, metric, design, lost, equal, partial)
         for name, v in judged.items():
             copied = next((side for side in (name, design.bases[name]) if side in copies), "")
             one_run = f"{copied} has one run's numbers on every {design.noun}" if copied else ""
-            reason = one_run or _explain_loss(of_survivors[name], v, lost[name])
+            reason = one_run or _explain_loss(of_survivors[name], v, lost[name], len(partial.get(name, ())))
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
-
-
-def _select_whole(name: str, by_arm: Sides, design: Design, rows: Rows) -> tuple[Side, Side]:
-    """The values of both sides of a contrast, of each without the pairs in which it has fewer rows."""
-    base = design.bases[name]
-    if not rows or any(arm.seedless for arm in design.arms if arm.name in (name, base)):
-        return by_arm[name], by_arm[base]
-    arm, baseline = (
-        {seed: x for seed, x in by_arm[side].items() if rows[side][seed] >= rows[other].get(seed, 0)}
-        for side, other in ((name, base), (base, name))
-    )
-    return arm, baseline
 
 
 def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: Design) -> int:
@@ -227,12 +217,13 @@ def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: De
     return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
 
-def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int) -> str:
-    """Why a contrast is open that would not be without its lost runs; "" for any other one."""
+def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, partial: int) -> str:
+    """Why a contrast is open that would not be without its lost runs and rows; "" for any other one."""
     if judged.claims or not of_survivors.claims:
         return ""
-    runs = plural(lost, "run")
-    return f"“{of_survivors.text}” does not survive {runs} that failed or lack a partner, counted against it"
+    causes = [f"{plural(lost, 'run')} that failed or lack a partner"] if lost else []
+    causes += [f"{plural(partial, 'pair')} of which one side lacks rows"] if partial else []
+    return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
 
 
 def judge_sides(
@@ -241,10 +232,12 @@ def judge_sides(
     design: Design,
     lost: Mapping[str, int] | None = None,
     equal: Mapping[str, Collection[Any]] | None = None,
+    bounds: Mapping[str, Mapping[Any, tuple[float, float]]] | None = None,
 ) -> dict[str, Verdict]:
     """The verdicts on contrasts that are corrected together.
 
-    `lost` counts the pairs without a number, and `equal` has the seeds on which both sides computed the same.
+    `lost` counts the pairs without a number, `equal` has the seeds on which both sides computed the same, and
+    `bounds` the lowest and the highest values of an arm by pair.
     """
     known: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
     known |= {"highest": metric.highest, "family": len(sides)}
@@ -256,6 +249,7 @@ def judge_sides(
         if not design.pair:
             declared = bool(seedless & {name, design.bases.get(name, "")})
             return welch([*arm.values()], [*base.values()], seedless=declared, **options)
+        options["bounds"] = (bounds or {}).get(name, {})
         if design.test_share:
             return compare_folds(arm, base, test_share=design.test_share, **options)
         return contrast(arm, base, **options)

@@ -13,6 +13,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.row_means import ITEM, PAIR, ROWS, average_rows, find_item
 from unrolled.reports.table_doubts import find_doubts
 
 LONGEST_NAME = 200
@@ -30,7 +31,6 @@ class Columns:
     seedless: tuple[str, ...] = ()  # arms that nothing at random changes, such as a majority class
 
 
-ROWS = "rows averaged"  # a column's name that no metric has
 FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
 STATUS = "status"  # the column that tells how a run ended, of a table that has it
 ENDS = {
@@ -44,10 +44,10 @@ ENDS = {
 def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """The table of these columns: arm, seed, status, one for each metric, and how many rows were averaged.
 
-    Rows of one arm and pair are averaged, as they share it and are not independent; where one of them failed
-    or diverged, so did the average. Of a study's trials those of its first look are taken, whose number no
-    result has chosen; the table then has the column `FIRST_LOOK`. Raises BadInput for a missing column, and
-    for a value that is no number; it calls rows by the frame's index, which counts from 0.
+    Rows of one arm and pair are averaged: see `row_means`. Of a study's trials those of its first look are
+    taken, whose number no result has chosen; the table then has the column `FIRST_LOOK`. Raises BadInput for
+    a missing column, and for a value that is no number; it calls rows by the frame's index, which counts
+    from 0.
     """
     for column in (*columns.arm, *columns.pair, *(metric.name for metric in columns.metrics)):
         if column not in frame.columns:
@@ -73,22 +73,19 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     table = pd.DataFrame({"arm": arms, "seed": _seeds(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
         table[metric.name] = _numbers(frame[metric.name], ends == "done", source)
-    table = _average(table, columns) if columns.pair else table.assign(**{ROWS: 1})
+    table = _average(frame, table, columns) if columns.pair else table.assign(**{ROWS: 1})
     return table.assign(**{FIRST_LOOK: True}) if of_study else table
 
 
-def _average(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """A row for each arm and pair, in the order of the first of them; the worst status counts."""
-    by_pair = table.groupby(["arm", "seed"], sort=False)
-    if by_pair.ngroups == len(table):
+def _average(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """A row for each arm and pair."""
+    if not table.duplicated(PAIR).any():
         return table.assign(**{ROWS: 1})
-    means = by_pair[[metric.name for metric in columns.metrics]].mean()
-    worst = table.status.map(_WORST.index).groupby([table.arm, table.seed], sort=False).max()
-    means = means.assign(status=worst.map(_WORST.__getitem__), **{ROWS: by_pair.size()})
-    return means.reset_index()
-
-
-_WORST = ["done", "diverged", "failed"]
+    metrics = [metric.name for metric in columns.metrics]
+    baseline = columns.baseline or table.arm.iloc[0]
+    item = find_item(frame, table, baseline, (*columns.arm, *columns.pair, *metrics, STATUS))
+    items = frame[item].astype(str) if item else None
+    return average_rows(table, metrics, baseline, items).assign(**{ITEM: item})
 
 
 def averaged(table: pd.DataFrame, pair: str) -> str:
@@ -99,10 +96,11 @@ def averaged(table: pd.DataFrame, pair: str) -> str:
     if most == 1:
         return ""
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
-    unequal = f" A {pair} of which an arm has fewer rows than its baseline, or more, is lost."
+    item = table[ITEM].iloc[0]
+    matched = f"Those of two arms are matched by {item}; a" if item else "A"
     return (
         f"A value is the mean of {number} rows of one arm and {pair}, which share it and are not independent."
-        f"{unequal if fewest < most else ''}"
+        f" {matched} row that one side lacks, or that failed, counts as the worst seen."
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.reports.formats import listed_up_to, short
+from unrolled.reports.row_means import ITEM
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 
 CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline
@@ -32,6 +33,12 @@ def find_doubts(
         yield (
             f"pairs that share a {' or a '.join(shared)} are not independent: --pair {column} averages over "
             "what else there is"
+        )
+    if ITEM in table and not table[ITEM].iloc[0]:
+        name = " and ".join(pair) or "fold"
+        yield (
+            f"no column tells the rows of one {name} apart: arms may have been judged on other documents, by "
+            "which equal ones differ; with a column of their names they are matched"
         )
     if not named_baseline and (extreme := _rank_first(table, metrics[0])):
         yield (

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Contrast:
     baseline_lacks: int  # seeds that the arm alone has
     lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
+    bounds: Mapping[int, tuple[float, float]]  # of differences that are not known exactly, by seed
     delta: float
     family: int
     look: Look
@@ -173,13 +175,13 @@ class Contrast:
 
     def _ties_p(self, mu: float) -> float:
         """The p, of pairs with one difference, that its mean lies within ±mu."""
-        return 1.0 if self.lost else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
+        return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """The means at which `_ties_p` is alpha/2."""
         if self.identical:
             return 0.0, 0.0
-        highest = math.inf if self.lost else self.highest
+        highest = math.inf if self._incomplete else self.highest
         low, high = (
             ties_end(self.pairs, x, alpha / 2, highest) for x in (-(self.mean or 0.0), self.mean or 0.0)
         )
@@ -211,18 +213,31 @@ class Contrast:
 
     def _samples(self) -> tuple[Moments, Moments]:
         """The moments of the converged pairs, with lost ones as the lowest of them, and as the highest."""
-        known = np.array([*self.differences.values()])
-        if not self.lost:
-            whole = moments(known)
+        if not self._incomplete:
+            whole = moments(np.array([*self.differences.values()]))
             return whole, whole
-        lowest = np.append(known, [known.min()] * self.lost)
-        highest = np.append(known, [known.max()] * self.lost)
+        low, high = self._ends_of_differences()
+        lowest = np.append(low, [low.min()] * self.lost)
+        highest = np.append(high, [high.max()] * self.lost)
         return moments(lowest), moments(highest)
+
+    @property
+    def _incomplete(self) -> bool:
+        """Whether pairs, or rows of them, were lost."""
+        return self.lost > 0 or bool(self.bounds)
+
+    def _ends_of_differences(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest difference of every converged pair."""
+        ends = [self.bounds.get(seed, (d, d)) for seed, d in self.differences.items()]
+        low, high = np.array(ends).reshape(-1, 2).T
+        return low, high
 
     def _bounds(self) -> tuple[Floats, Floats]:
         """Every pair's difference, with those that were lost at their lowest and at their highest."""
-        known, unknown = [*self.differences.values(), *self._infinite()], [math.inf] * self.lost
-        return np.array([*known, *(-x for x in unknown)]), np.array([*known, *unknown])
+        low, high = self._ends_of_differences()
+        infinite = self._infinite()
+        lost = [math.inf] * self.lost
+        return np.array([*low, *infinite, *(-x for x in lost)]), np.array([*high, *infinite, *lost])
 
     def _infinite(self) -> list[float]:
         """The differences of the pairs that did not converge."""
@@ -242,6 +257,7 @@ class Contrast:
         return replace(
             self,
             differences={seed: -d for seed, d in self.differences.items()},
+            bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
             wins=self.losses,
             losses=self.wins,
             arm_diverged=self.baseline_diverged,
@@ -294,13 +310,15 @@ def contrast(
     lost: int = 0,
     identical: bool = False,
     highest: float = math.inf,
+    bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
 ) -> Contrast:
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
     `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
-    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`.
+    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. `bounds` are the
+    lowest and the highest value of the arm on seeds of which it is not known exactly.
 
     Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
@@ -311,13 +329,14 @@ def contrast(
     a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
     counts = int((a < b).sum()), int((a > b).sum())
     wins, losses = counts if lower_is_better else counts[::-1]
-    tied = bool(a.size and not lost and np.isfinite(a).all() and (a == b).all())
+    tied = bool(a.size and not lost and not bounds and np.isfinite(a).all() and (a == b).all())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(ours) ^ set(theirs))),
         arm_lacks=len(theirs.keys() - ours.keys()),
         baseline_lacks=len(ours.keys() - theirs.keys()),
         lost=lost,
+        bounds={s: (bounds[s][0] - theirs[s], bounds[s][1] - theirs[s]) for s in seeds if s in bounds},
         delta=delta,
         family=family,
         look=look,
@@ -332,6 +351,15 @@ def contrast(
         highest=highest_of(converged([*a, *b]), highest),
         **_describe_pairs(seeds, a, b),
     )
+
+
+def are_computed_alike(arm: Mapping[int, float], baseline: Mapping[int, float]) -> bool:
+    """Return True if values are equal on every seed, five or more, and hardly two of them alike.
+
+    Coarse values, such as accuracies of 25 items, may be equal by chance.
+    """
+    different = len({*arm.values()})
+    return arm == baseline and different >= max(FEWEST_SEEDS, 0.8 * len(arm))
 
 
 def _mcnemar(fewer: int, more: int) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast, are_computed_alike, contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
@@ -103,7 +103,7 @@ def decide(
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {})
+    walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {}, is_gate=rule == "gate")
     tracks = {m: {name: _Track(walk.contrast_at(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
     current = _judge(first, adjust)
@@ -140,6 +140,7 @@ class _Walk(Generic[Key]):
     metrics: Sequence[Metric]
     lost: Mapping[Key, Mapping[int, str]]
     equal: Mapping[Key, Collection[int]]
+    is_gate: bool  # a gate takes fine values that are equal for computed alike
 
     def sides(self, name: Key, metric: Metric, k: int) -> Pair:
         """The values of both sides at the seeds of look k."""
@@ -159,7 +160,8 @@ class _Walk(Generic[Key]):
             family=len(self.pairs),
             look=Look(self.looks, k),
             lost=len(self.lost_at(name, k).keys() - paired),
-            identical=paired <= set(self.equal.get(name, ())),
+            identical=paired <= set(self.equal.get(name, ()))
+            or (self.is_gate and are_computed_alike(arm, baseline)),
             highest=metric.highest,
         )
 

@@ -60,7 +60,7 @@ class _ByError(Contrast):
 
     @property
     def _has_test(self) -> bool:
-        return not self.given_convergence and not self.lost and self.error > 0
+        return not self.given_convergence and not self._incomplete and self.error > 0
 
     def _tails(self, mu: float) -> tuple[float, float]:
         if not self._has_test or self.mean is None:

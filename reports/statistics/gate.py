@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from unrolled.bench.metric import Metric, is_computed
-from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.contrasts import are_computed_alike, contrast
 from unrolled.reports.statistics.decisions import Pair
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
@@ -58,25 +58,20 @@ class Bound:
     def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
         """After one more look, at which the head and its base have these values by seed.
 
-        A number that follows from the settings, such as a number of parameters, is known. Values that are
-        equal on every seed, and hardly two of them alike, were computed alike: coarse ones, as of 25 items,
-        may be equal by chance.
+        A number that follows from the settings, such as a number of parameters, is known.
         """
         head, base = pair
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
-        values = [head[s] for s in seeds]
-        is_fine = len({*values}) >= max(FEWEST_SEEDS, 0.8 * len(values))
-        is_alike = is_fine and values == [base[s] for s in seeds]
+        converged = [{seed: side[seed] for seed in seeds} for side in pair]
         is_fixed = (
-            all(len({side[s] for s in seeds}) == 1 and side[seeds[0]] for side in pair) if seeds else False
+            all(len({*side.values()}) == 1 and side[seeds[0]] for side in converged) if seeds else False
         )
         c = contrast(
-            {s: head[s] for s in seeds},
-            {s: base[s] for s in seeds},
+            *converged,
             delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
-            identical=is_alike or set(seeds) <= set(equal),
+            identical=set(seeds) <= set(equal) or are_computed_alike(*converged),
             highest=self.metric.highest,
         )
         ends = c.interval(ALPHA, sides=1)

@@ -2,7 +2,8 @@
 
 Folds: two learners of equal expected error on one data set of 200 rows, least squares on either half of ten
 features that count alike, compared by squared error. Failures: two equal arms of 16 seeds, of one of which
-the worst runs crash.
+the worst runs crash. Rows: two equal arms of ten seeds, which are judged on 20 documents of other difficulty,
+and each side lacks some of them.
 """
 
 import math
@@ -61,6 +62,23 @@ def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.nd
     return better / studies
 
 
+def row_rates(rng: np.random.Generator, lacking: tuple[range, range], studies: int) -> np.ndarray:
+    """How often equal arms are called different that lack these documents: unmatched, and matched."""
+    columns, different = Columns(("arm",), ("seed",), (Metric("loss", 0.02),)), np.zeros(2)
+    for _ in range(studies):
+        difficulty = np.sort(rng.normal(0, 0.1, 20))
+        losses = difficulty + rng.normal(0, 0.02, size=(2, 10, 20))
+        frame = pd.DataFrame(
+            {"arm": arm, "seed": seed, "document": f"d{document}", "loss": losses[arm, seed, document]}
+            for arm in range(2) for seed in range(10) for document in range(20)
+            if document not in lacking[arm]
+        )  # fmt: skip
+        tables = (frame.drop(columns="document"), frame)
+        found = [compare_table(table, columns).rows[1].verdict for table in tables]
+        different += [v.kind in ("better", "worse") for v in found]
+    return different / studies
+
+
 if __name__ == "__main__":
     print("                  before  after")
     for repeats in (1, 3, 10):
@@ -69,4 +87,11 @@ if __name__ == "__main__":
     for crashed in (2, 4, 6):
         survivors, every = failure_rates(np.random.default_rng(crashed), crashed, STUDIES // 4)
         print(f"{crashed} of 16 failed     {survivors:.3f}  {every:.3f}")
+    for name, lacking in (
+        ("2 others lack", (range(2), range(18, 20))),
+        ("hardest 2 lack", (range(0), range(18, 20))),
+        ("hardest 1 lacks", (range(0), range(19, 20))),
+    ):
+        unmatched, matched = row_rates(np.random.default_rng(len(name)), lacking, STUDIES // 4)
+        print(f"{name:<18}{unmatched:.3f}  {matched:.3f}")
     print(f"a rate of .05 has a standard error of {math.sqrt(0.05 * 0.95 / STUDIES):.3f}")

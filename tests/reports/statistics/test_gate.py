@@ -9,7 +9,7 @@ from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.decisions import Pair
+from unrolled.reports.statistics.decisions import Pair, decide
 from unrolled.reports.statistics.gate import (
     GateDecision,
     Outcome,
@@ -192,3 +192,15 @@ def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
             non_inferiority({"": {}}, seeds=seeds, looks=LOOKS, metrics=metrics)
     with pytest.raises(ValueError, match="positive"):
         expected_gate(LOOKS, sd=0.0, delta=1.0)
+
+
+def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> None:
+    accuracies = {seed: 0.5 + seed / 1000 for seed in range(10)}
+    pairs = {"accuracy": (accuracies, {**accuracies}), "loss": pair(0.01 * NOISE[:10])}
+    looks, metrics = Looks((10, 15)), (ACCURACY, LOSS)
+    gate = non_inferiority({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
+    beneath = decide({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, rule="gate").verdicts["head"]
+    assert gate.passed
+    assert {name: v.kind for name, v in beneath.items()} == {"accuracy": "same", "loss": "same"}
+    apart = decide({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics).verdicts["head"]
+    assert apart["accuracy"].kind == "open", "of a study's arms equal accuracies alone show no equality"
