@@ -75,7 +75,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         study_place = sides.find_place(file_path.parent)
         replaced = sides.find_edits(_patterns_of_base(trainer, study_place, sides))
         if replaced:
-            remarks.append(f"{', '.join(replaced)}: the base's")
+            remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
             head_commit = replace(head_commit, tree=repository.replace_files(head_commit.tree, replaced))
         trainer = replace(trainer, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
@@ -119,6 +119,12 @@ class _Sides:
         matches = {name for pattern in patterns for name in match_names(names, pattern)}
         edited = (n for n in sorted(matches) if self.base_files.get(n) != self.head_files.get(n))
         return {name: self.base_files.get(name) for name in edited}
+
+    def describe_edit(self, name: str) -> str:
+        """The name of a file, and that the change adds or deletes it."""
+        if name not in self.base_files:
+            return f"{name} (added)"
+        return name if name in self.head_files else f"{name} (deleted)"
 
 
 def _patterns_of_base(trainer: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:

@@ -115,6 +115,14 @@ def test_a_change_weakens_neither_delta_nor_the_files_that_judge_it(project: Pat
     assert "evaluate.py: the base's" in printed and "unrolled.toml: the base's" in printed
 
 
+def test_a_frozen_file_that_the_change_deletes_is_put_back_and_said_to_be_deleted(project: Path) -> None:
+    git(project, "checkout", "-q", "-B", "deletes", "main")
+    git(project, "rm", "-q", "evaluate.py")
+    git(project, "commit", "-qm", "deletes")
+    code, printed = gate(project)
+    assert code == 0 and "evaluate.py (deleted): the base's" in printed
+
+
 def test_a_head_that_fails_or_diverges_alone_fails_the_gate_at_once(project: Path) -> None:
     change(project, "broken", model__py="raise SystemExit('no such thing')\n")
     code, printed = gate(project)
@@ -229,7 +237,7 @@ def test_a_head_chooses_no_study_by_a_link_and_shadows_no_frozen_file(project: P
     git(project, "commit", "-qm", "cheats")
     code, printed = gate(project)
     assert code == 3 and "more than δ worse" in printed
-    assert "evaluate/__init__.py: the base's" in printed and "unrolled.toml: the base's" in printed
+    assert "evaluate/__init__.py (added): the base's" in printed and "unrolled.toml: the base's" in printed
 
 
 def test_data_that_only_the_head_has_are_no_data_of_the_gate(project: Path) -> None:
@@ -245,7 +253,7 @@ def test_data_that_only_the_head_has_are_no_data_of_the_gate(project: Path) -> N
     git(project, "add", "data")
     git(project, "commit", "-qm", "more data")
     code, printed = gate(project)
-    assert code == 0 and "equal on every seed" in printed and "data/b.txt: the base's" in printed
+    assert code == 0 and "equal on every seed" in printed and "data/b.txt (added): the base's" in printed
 
 
 def test_the_programs_own_file_is_not_named_by_the_studys_folder(project: Path) -> None:
