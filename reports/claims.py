@@ -12,12 +12,12 @@ from unrolled.reports.arms import values
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.formats import distances, interval, listed_up_to, number, on_all, short
 from unrolled.reports.statistics.arm_summary import divergence_interval
-from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Verdict
 from unrolled.reports.statistics.wording import (
     allow_for_stop,
     count_lost,
+    describe_open,
     divergence,
     fails_self_check,
     self_check,
@@ -97,7 +97,7 @@ def remark(row: ComparedArm) -> str:
     if v.blocked_reason:
         phrases.append(f"open: {v.blocked_reason}")
     elif not v.decided:
-        phrases.append(_open(row, k))
+        phrases.append(_open(row, v))
     elif not v.claims:
         phrases.append(f"open: {open_because(row)}")
     phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
@@ -123,11 +123,12 @@ def open_because(row: ComparedArm) -> str:
     return f"{shown}, where the first metric was decided" if v.decided else shown
 
 
-def _open(row: ComparedArm, k: Contrast) -> str:
+def _open(row: ComparedArm, v: Verdict) -> str:
     """How many pairs a contrast has that is not decided, and whether it may get more."""
+    k = v.contrast
     several_looks = len(k.look.looks.numbers) > 1
     if several_looks and k.pairs < row.max_seeds:
-        return f"open after {k.pairs} of {plural(row.max_seeds, row.noun)}"
+        return f"{describe_open(v)} after {k.pairs} of {plural(row.max_seeds, row.noun)}"
     few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
     return f"not decided at {plural(k.pairs, row.noun)}{few}"
 

@@ -101,7 +101,7 @@ def _line(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     better = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
         return *alone, effect, "–", better, "–", "–", "–", "–"
-    p = p_value(v.difference.p), p_value(v.equivalence.p)
+    p = p_value(v.difference_p), p_value(v.equivalence_p)
     remarks = "; ".join((*row.standing, *filter(None, [remark(row)])))
     word = f"{v.symbol} {v.label}", remarks or "–"
     return *alone, effect, scale.cell_by(v.unbiased, sign=True), better, *p, *word

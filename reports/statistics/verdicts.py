@@ -102,6 +102,18 @@ class Verdict:
         )
 
     @property
+    def difference_p(self) -> float | None:
+        """The adjusted p of a difference; None where only an earlier look's interval excluded zero."""
+        ends = self.interval
+        contradicted = self.difference.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high
+        return None if contradicted else self.difference.p
+
+    @property
+    def equivalence_p(self) -> float | None:
+        """The adjusted p of equality within ±δ; None where it is .05 or less and nothing is claimed."""
+        return None if self.equivalence.p <= ALPHA and not self.claims else self.equivalence.p
+
+    @property
     def open_by_skewness(self) -> bool:
         """Whether it is open only because its skewed pairs make the interval longer on the side of zero.
 

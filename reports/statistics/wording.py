@@ -27,10 +27,10 @@ def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: s
         parts = [f"the same value {on_all(c.pairs, 'seed')}", _failures(c)]
     else:
         better = f"better on {c.wins} of {plural(c.pairs, 'seed')}"
-        parts = [_effect(v, scale), f"{correction} p {p_value(v.difference.p)}", better, divergence(v)]
+        parts = [_effect(v, scale), f"{correction} p {p_value(v.difference_p)}", better, divergence(v)]
         parts.append(_failures(c))
         if v.kind == "same":
-            parts[1] = f"within ±{scale.delta(c.delta)} (TOST, {correction} p {p_value(v.equivalence.p)})"
+            parts[1] = f"within ±{scale.delta(c.delta)} (TOST, {correction} p {p_value(v.equivalence_p)})"
     parts += [stage(v), "" if v.claims or v.futile else _undecided(c, scale)]
     parts += [f"provisional under {CLAIM_SEEDS} seeds"] if v.provisional else []
     return f"{v.symbol} {v.text} — {arm} against {baseline}: {'; '.join(filter(None, parts))}."
@@ -61,9 +61,18 @@ def stage(v: Verdict) -> str:
         return ""
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if not v.decided:
-        last = v.contrast.pairs >= looks.last
-        return f"open at the last look, {seeds}" if last else f"open after {seeds}"
+        if v.contrast.pairs >= looks.last:
+            return f"open at the last look, {seeds}"
+        return f"{describe_open(v)} after {seeds}"
     return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
+
+
+def describe_open(v: Verdict) -> str:
+    """What is open of a contrast that gets more seeds: its verdict, its size, or that by another metric."""
+    if not v.claims:
+        return "open"
+    whose = {"": "the first metric", "size": "its size", "gate": "the gate"}
+    return f"{whose[v.rule]} is open"
 
 
 def _effect(v: Verdict, scale: Scale) -> str:

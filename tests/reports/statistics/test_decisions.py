@@ -185,6 +185,9 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     v = run(loud).verdicts["x"]["valid_loss"]
     assert v.decided and v.kind == "open"
     assert "open at 10 of 40 seeds, where the first metric was decided" in stage(v)
+    going_on = {"x": {**cut(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
+    v = run(going_on).verdicts["x"]["valid_loss"]
+    assert v.claims and stage(v) == "the first metric is open after 10 of 40 seeds"
 
 
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:

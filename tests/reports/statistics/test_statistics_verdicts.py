@@ -119,10 +119,13 @@ def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
     assert verdict(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
 
 
-def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open() -> None:
+def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open_and_no_p_is_shown() -> None:
     c = differing(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
-    assert verdict(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
-    assert verdict(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA)).text == "open"
+    different = verdict(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA))
+    assert (different.text, different.difference_p, different.equivalence_p) == ("open", None, 1.0)
+    same = verdict(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))
+    assert (same.text, same.difference_p, same.equivalence_p) == ("open", 1.0, None)
+    assert verdict(differing(-0.05, 0.02), Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).difference_p == 0.01
 
 
 @pytest.mark.parametrize(("mean", "sd"), [(-0.5, 0.001), (0.0, 0.0), (0.0, 0.001)])  # the second is identical
