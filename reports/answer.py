@@ -19,7 +19,8 @@ from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 from unrolled.reports.statistics.wording import count_diverged, divergence
 
-NAMED = 3  # arms of each verdict that the answer names before it counts the others
+NAMED = 8  # arms of each verdict that the answer names before it counts the others
+LEVELS = 3  # steps of a ladder whose levels it tells
 Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
 Arms = Mapping[Key, ComparedArm]
 
@@ -188,7 +189,7 @@ def _levels(c: Comparison) -> Markup:
     rows = [row for row in c.same_task_rows if row.index == 0 or not is_self_check(row.arm)]
     ladder = ranked and any(row.arm.against for row in c.rows_with_contrast)
     best = _best([(_name(row.arm.name), row) for row in rows], c)
-    return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < NAMED)], c)
+    return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < LEVELS)], c)
 
 
 def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:

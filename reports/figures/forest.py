@@ -151,19 +151,23 @@ def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
 
 def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
     """A row; one with a contrast has the interval of its difference, drawn from its base's mean."""
-    s, k, kind = row.summary, row.contrast, row.verdict.kind if row.verdict else ""
-    origin, mean, bar = view.base(row).summary.mean, s.mean, None
+    s, k = row.summary, row.contrast
+    kind = row.verdict.kind if row.verdict else ""
+    origin = view.base(row).summary.mean
+    mean = s.mean
     level = scale.at(s.mean)
+    bars: list[str] = []
     if k and k.baseline_mean is not None and k.estimate is not None:
-        origin, mean = k.baseline_mean, k.baseline_mean + k.estimate
-        bar = row.interval and row.interval.shifted(origin)
+        origin = k.baseline_mean
+        mean = origin + k.estimate
         level = scale.change(origin, k.arm_mean)
+        bars = _bars(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), _MOST_DOTS))
     drawn = [
         *_zone(axis, origin, view.metric.zone),
         *_seeds(axis, dots, scale.at, row.noun),
         *marks,
-        *_estimate(axis, mean, bar, kind, scale.at),
+        *_estimate(axis, mean, bars, kind, scale.at),
         *_beyond(axis, s, lower=view.metric.lower_is_better),
     ]
     effect, ends = _effect(k, row.interval, scale)
@@ -236,21 +240,28 @@ def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
     return marks
 
 
+def _bars(axis: Axis, k: Contrast, corrected: Interval | None, kind: str, origin: float) -> list[str]:
+    """The plain interval of a difference and the corrected one, drawn from the mean of its base."""
+    return [
+        f'<line class="{name} {kind}" x1="{axis.at(origin + ends.low)}" x2="{axis.at(origin + ends.high)}" '
+        'y1="14" y2="14"/>'
+        for name, ends in (("plain", k.plain_interval), ("ends", corrected))
+        if ends
+    ]
+
+
 def _estimate(
-    axis: Axis, mean: float | None, ends: Interval | None, word: str, write: Callable[[float], str]
+    axis: Axis, mean: float | None, bars: Sequence[str], kind: str, write: Callable[[float], str]
 ) -> list[str]:
-    """Mean and interval in the verdict's colour; an arrow with the mean where that is beyond the axis."""
+    """Mean and intervals in the verdict's colour; an arrow with the mean where that is beyond the axis."""
     if mean is None or math.isinf(mean):
         return []
     if mean < axis.low:
-        return [f'<text class="{word}" x="0" y="18">◂ {write(mean)}</text>']
+        return [f'<text class="{kind}" x="0" y="18">◂ {write(mean)}</text>']
     if mean > axis.high:
-        return [f'<text class="{word}" x="100%" y="18" text-anchor="end">{write(mean)} ▸</text>']
-    tick = f'<line class="mean {word}" x1="{axis.at(mean)}" x2="{axis.at(mean)}" y1="6" y2="22"/>'
-    if ends is None:
-        return [tick]
-    low, high = axis.at(ends.low), axis.at(ends.high)
-    return [f'<line class="ends {word}" x1="{low}" x2="{high}" y1="14" y2="14"/>', tick]
+        return [f'<text class="{kind}" x="100%" y="18" text-anchor="end">{write(mean)} ▸</text>']
+    tick = f'<line class="mean {kind}" x1="{axis.at(mean)}" x2="{axis.at(mean)}" y1="6" y2="22"/>'
+    return [*bars, tick]
 
 
 def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
@@ -265,5 +276,6 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     for e in whole.effects:
         v = e.verdict
         dots = _seeds(axis, v.contrast.differences, write)
-        strips.append(_svg([*zero, *dots, *_estimate(axis, e.mean, v.interval, v.kind, write)]))
+        bars = _bars(axis, v.contrast, v.interval, v.kind, 0.0)
+        strips.append(_svg([*zero, *dots, *_estimate(axis, e.mean, bars, v.kind, write)]))
     return ticks, tuple(strips)

@@ -162,6 +162,11 @@ class Contrast:
         ends = self._ties_ends(level) if of_ties and self.pairs > 2 else self._ends(level)
         return ends and Interval(*ends, 1 - tails * alpha)
 
+    @property
+    def plain_interval(self) -> Interval | None:
+        """The 95 % interval of this contrast alone, at this look alone: it allows for no other."""
+        return replace(self, look=FIXED).interval()
+
     def _ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
             return None

@@ -18,10 +18,6 @@ class Interval:
         digits = 3 if self.level < 0.9995 else 5
         return f"{100 * self.level:.{digits}g} %"
 
-    def shifted(self, by: float) -> "Interval":
-        """Both ends moved up by `by`."""
-        return Interval(self.low + by, self.high + by, self.level)
-
     def exp(self) -> "Interval":
         """Of an interval of logarithms: the interval of what they are of."""
         return Interval(exp(self.low), exp(self.high), self.level)

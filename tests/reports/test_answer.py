@@ -166,19 +166,21 @@ def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
     c = compared(one("base", 0.0, 3, 9, 11, 20, 31), one("other", 0.0))
     assert lines(c)[0] == "base has a validation loss of 1.29 nats (5 of 40 diverged)"
     assert lines(c)[1] == "Open: other (diverged 0 of 40 against 5 of 40)"
-    many = lines(compared(one("base", 0.0), *(one(f"wd {i}", -0.01, 0) for i in range(5))))
+    many = lines(compared(one("base", 0.0), *(one(f"wd {i}", -0.01, 0) for i in range(10))))
     assert many[1].endswith("and 2 others (seeds of 2 diverged) change less than 0.02 nats")
 
 
 def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
-    arms = [arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 9)]
+    arms = [arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 14)]
     c = compare(study((arm("base", 0.0, 0.01), *arms)))
     sizes = sorted((abs(r.contrast.mean) for r in c.rows_with_contrast), reverse=True)
     assert all(row.verdict.kind == "worse" for row in c.rows_with_contrast)
     _, *named, rest = lines(c)
-    assert len(named) == 3 and rest == f"5 others cost {sizes[-1]:.3f} to {sizes[3]:.2f} nats"
+    assert len(named) == 8 and rest == f"5 others cost {sizes[-1]:.3f} to {sizes[8]:.2f} nats"
+    nine = lines(compare(study((arm("base", 0.0, 0.01), *arms[:9]))))
+    assert len(nine) == 10 and "others" not in "".join(nine)
     gone = [
-        broken(arm(f"wd {i}", 0.0, settings={"wd": float(i)}), diverged=tuple(range(10))) for i in range(6)
+        broken(arm(f"wd {i}", 0.0, settings={"wd": float(i)}), diverged=tuple(range(10))) for i in range(11)
     ]
     *_, few, all_gone = said(study((arm("base", 0.0, 0.01), *arms[:1], *gone)))
     assert few == "1 other costs 0.096 nats" and all_gone == "3 others differ by how often seeds diverge"

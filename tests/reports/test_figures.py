@@ -82,15 +82,17 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
         finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
         (tick,), bars, k = marks(strip, "mean"), marks(strip, "ends"), row.contrast
+        assert len(marks(strip, "plain")) == bool(k)
         at, origin = [*places(strip), float(tick.get("x1")[:-1])], k.baseline_mean if k else summary.mean
         loss = [*finite.values(), origin + k.estimate if k else origin]
         assert len(bars) == bool(k)  # an interval is that of a difference
         if bars:
-            bounds = row.interval.shifted(origin)
-            if not math.isfinite(bounds.high - bounds.low):
+            if not math.isfinite(row.interval.high - row.interval.low):
                 continue  # of an arm that lost a pair
-            at += [float(bars[0].get(end)[:-1]) for end in ("x1", "x2")]
-            loss += [bounds.low, bounds.high]
+            for bar, ends in ((bars[0], row.interval), (marks(strip, "plain")[0], k.plain_interval)):
+                at += [float(bar.get(end)[:-1]) for end in ("x1", "x2")]
+                loss += [origin + ends.low, origin + ends.high]
+            assert k.plain_interval.high - k.plain_interval.low <= row.interval.high - row.interval.low
         slope, zero = np.polyfit(loss, at, 1)
         assert np.allclose(np.polyval((slope, zero), loss), at, atol=0.05)  # in % of the width
         if row.verdict:
