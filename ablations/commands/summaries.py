@@ -26,19 +26,28 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
     ones. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
-    verdicts = _verdicts(comparison)
+    claims_by_arm = _claims(comparison)
+    words = {row.arm.name: row.verdict.text if row.verdict else row.note for row in comparison.rows}
     measured = {row.arm.name: row.arm for row in comparison.rows}
     differences = _differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
     summaries, scale = [], comparison.design.presentation.scale(plan.metrics[0].name)
     for arm in plan.arms:
         summary = _summarise(plan, scale, arm, measured[arm.name], rows.get(arm.name))
-        metrics = {**summary.metrics, **differences.get(arm.name, {})}
-        summaries.append(replace(summary, metrics=metrics, verdict=verdicts.get(arm.name, "")))
+        numbers = {**summary.metrics, **differences.get(arm.name, {})}
+        metrics = {name: _round(x) for name, x in numbers.items()}
+        claim = claims_by_arm.get(arm.name, "")
+        verdict = words[arm.name] or "baseline"
+        summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claim))
     return tuple(summaries)
 
 
-def _verdicts(comparison: Comparison) -> dict[str, str]:
+def _round(x: float) -> float:
+    """The number with five digits, as it is read in a table; a count keeps all of its own."""
+    return x if x.is_integer() else float(f"{x:.5g}")
+
+
+def _claims(comparison: Comparison) -> dict[str, str]:
     """The report's sentence on each arm, by the arm's name."""
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"

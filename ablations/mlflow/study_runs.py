@@ -45,7 +45,8 @@ class ArmRun:
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     title: str = ""  # the arm's name with its mean and interval
     seeds: str = ""
-    verdict: str = ""
+    verdict: str = ""  # in words: "better by more than δ"
+    claim: str = ""  # the report's sentence
     started: float = 0.0  # unix seconds, of the first trial
     ended: float = 0.0
 
@@ -160,7 +161,8 @@ class StudyRuns:
             **self._tags("arm", arm.name),
             "unrolled.seeds": arm.seeds,
             "unrolled.verdict": arm.verdict,
-            NOTE: views.describe_arm(arm.verdict, arm.seeds),
+            "unrolled.claim": arm.claim,
+            NOTE: views.describe_arm(arm.claim, arm.seeds),
             SUMMARY: content_hash,
         }
         lasted, every = arm.ended - arm.started, arm.curves.items()

@@ -32,7 +32,8 @@ _LINES = {
 }
 _ALL = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # in the charts
 _NAME, _STARTED = "attributes.`Run Name`", "attributes.start_time"
-_VERDICT = "tags.`unrolled.verdict`"
+_VERDICT, _SEEDS = "tags.`unrolled.verdict`", "tags.`unrolled.seeds`"
+_FRONT = 4  # metrics that stand before seeds and verdict
 _PAGE = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
 HOME = f"#/experiments?{urlencode(_PAGE)}"
@@ -77,25 +78,29 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
         for end in ("low", "high")
     ]
     return {
-        **_saved(ARMS, "By arm", arms, plan, [*ends, _VERDICT]),
-        **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"]),
+        **_saved(ARMS, "By arm", arms, plan, [_VERDICT], ends),
+        **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"], []),
     }
 
 
 def _saved(
-    view: str, name: str, state: Mapping[str, object], plan: Plan, more: Sequence[str]
+    view: str, name: str, state: Mapping[str, object], plan: Plan, outcome: Sequence[str], more: Sequence[str]
 ) -> dict[str, str]:
-    """A view as a tag, whose length MLflow limits to 20,000 characters."""
+    """A view as a tag, whose length MLflow limits to 20,000 characters.
+
+    Its first columns fit beside each other into 1280 pixels: what is measured, seeds, and the `outcome`.
+    """
     factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     metrics = [f"metrics.`{metric_key(name)}`" for name in _shown(plan)]
+    front = [*metrics[:_FRONT], _SEEDS, *outcome]
     params = [f"params.`{key(factor)}`" for factor in factors]
-    columns = [*metrics, "tags.`unrolled.seeds`", *more, *params, *facts]
+    columns = [*front, *metrics[_FRONT:], *more, *params, *facts]
     table = {
         "selectedColumns": columns,
         "columnOrder": [_NAME, *columns],
-        "columnWidths": {_NAME: 280, **dict.fromkeys(metrics, 100), _VERDICT: 500},  # pixels
+        "columnWidths": {_NAME: 250, **dict.fromkeys(metrics, 100), _SEEDS: 120, _VERDICT: 180},  # pixels
     }
     page = json.dumps({**state, **table, **_ALL}, ensure_ascii=False)
     saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
@@ -146,9 +151,9 @@ def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str])
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 
-def describe_arm(verdict: str, seeds: str) -> str:
+def describe_arm(claim: str, seeds: str) -> str:
     """The description of an arm's run, as Markdown without HTML."""
-    parts = [_plain(verdict), f"Seeds: {_plain(seeds)}" if seeds else ""]
+    parts = [_plain(claim), f"Seeds: {_plain(seeds)}" if seeds else ""]
     return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 

@@ -73,9 +73,9 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlf
     results = study(seeds=6, arms=2)
     mlflow.sync(results)
     base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
-    told = ("6 of 6", "the baseline")
+    told = ("6 of 6", "baseline")
     assert (base.tags["unrolled.seeds"], base.tags["unrolled.verdict"]) == told
-    assert f"{OTHER} against {BASE}" in other.tags["unrolled.verdict"]
+    assert f"{OTHER} against {BASE}" in other.tags["unrolled.claim"]
     assert (other.params["hidden"], other.params["arm"]) == ("8", OTHER)
     assert "seed" not in other.params
     for arm, of_arm in results.items():
@@ -84,12 +84,12 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlf
             x = [r.metrics[key.replace("/", "_")] for r in of_arm]
             ends = stats.t.interval(0.95, 5, fmean(x), stats.sem(x))
             numbers = [shown[f"{key}{end}"] for end in ("", " sd", " low", " high")]
-            assert numbers == pytest.approx([fmean(x), stdev(x), *ends])
-        assert shown["valid/perplexity"] == pytest.approx(math.exp(shown["valid/loss"]))
-        assert shown["valid/perplexity high"] == pytest.approx(math.exp(shown["valid/loss high"]))
+            assert numbers == pytest.approx([fmean(x), stdev(x), *ends], rel=1e-4)
+        assert shown["valid/perplexity"] == pytest.approx(math.exp(shown["valid/loss"]), rel=1e-4)
+        assert shown["valid/perplexity high"] == pytest.approx(math.exp(shown["valid/loss high"]), rel=1e-4)
         curve = [(e, fmean(r.curves["valid_loss"][e][1] for r in of_arm)) for e in range(4)]
         found = mlflow.history(mlflow.runs()[arm], "valid/loss")
-        assert found == [(epoch, pytest.approx(loss)) for epoch, loss in curve]
+        assert found == [(epoch, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
 
 
 def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlflow):
@@ -104,7 +104,7 @@ def test_an_arm_that_is_trained_once_says_so_and_has_neither_sd_nor_interval(mlf
     mlflow.sync(results, arms=arms)
     run = mlflow.runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "trained once"
-    assert run.data.metrics["valid/loss"] == pytest.approx(one.metrics["valid_loss"])
+    assert run.data.metrics["valid/loss"] == pytest.approx(one.metrics["valid_loss"], rel=1e-4)
     assert not [name for name in run.data.metrics if name.endswith((" sd", " low", " high"))]
     assert len(mlflow.runs("trial")) == 7
 
@@ -117,7 +117,7 @@ def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_
     assert main(["sync", "--results", str(mlflow.results)]) == 0
     base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
     assert [d.tags["unrolled.seeds"] for d in (base, other)] == ["10 of 40", "10 of 40, decided"]
-    said = other.tags["unrolled.verdict"]
+    said = other.tags["unrolled.claim"]
     assert (
         ", decided at 10 of 40 seeds; validation loss: ▼ worse by more than δ, " in said
         and "perplexity × " in said
@@ -126,7 +126,7 @@ def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_
     shown = other.metrics
     for key in ("valid/accuracy", "valid/loss"):
         mean, low, high = (shown[f"{key} difference{end}"] for end in ("", " low", " high"))
-        assert low < mean < high and mean == pytest.approx(shown[key] - base.metrics[key])
+        assert low < mean < high and mean == pytest.approx(shown[key] - base.metrics[key], abs=1e-4)
     assert shown["valid/accuracy difference unbiased"] == pytest.approx(
         shown["valid/accuracy difference"], rel=0.1
     )
@@ -140,7 +140,7 @@ def test_differences_of_a_metric_that_is_judged_by_its_ratio_are_in_per_cent_as_
     shown = mlflow.runs()[OTHER].data.metrics
     mean = 100 * math.expm1(fmean(other) - fmean(base))
     low, high = (shown[f"valid/loss difference {end}"] for end in ("low", "high"))
-    assert shown["valid/loss difference"] == pytest.approx(mean) and low < mean < high
+    assert shown["valid/loss difference"] == pytest.approx(mean, rel=1e-4) and low < mean < high
     assert abs(mean - 100 * (fmean(other) - fmean(base))) > 0.1, "the logarithm is another number"
 
 
@@ -195,7 +195,7 @@ def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_
     run = mlflow.runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "5 of 5"
     mean = fmean(r.metrics["valid_loss"] for r in whole[OTHER])
-    assert mlflow.history(run, "valid/loss")[-1] == (3, pytest.approx(mean))
+    assert mlflow.history(run, "valid/loss")[-1] == (3, pytest.approx(mean, rel=1e-4))
     assert len(mlflow.history(run, "valid/loss")) == 4  # no value of the part stays
     parents = {run.data.tags.get("mlflow.parentRunId") for run in mlflow.runs("trial").values()}
     assert parents == {run.info.run_id for run in mlflow.runs().values()}
