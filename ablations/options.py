@@ -175,8 +175,6 @@ class CompareOptions(RunOptions):
     """The kind of a metric that is no quality: time, speed or memory, such as epoch_seconds=time."""
     baseline: Annotated[str, Parameter(group=TABLES)] = ""
     """The arm to compare with (default: that of the first row)."""
-    seedless: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
-    """An arm that no seed changes, such as a majority class: its equal values are no mistake."""
     lower: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
     """A metric of which lower is better, where that is not known of its name."""
     higher: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()

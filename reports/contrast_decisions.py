@@ -241,14 +241,12 @@ def judge_sides(
     """
     known: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
     known |= {"highest": metric.highest, "family": len(sides)}
-    seedless = {arm.name for arm in design.arms if arm.seedless}
 
     def compare(name: str, arm: Side, base: Side) -> Contrast:
         identical = arm.keys() & base.keys() <= set((equal or {}).get(name, ()))
         options = {**known, "lost": (lost or {}).get(name, 0), "identical": identical}
         if not design.pair:
-            declared = bool(seedless & {name, design.bases.get(name, "")})
-            return welch([*arm.values()], [*base.values()], seedless=declared, **options)
+            return welch([*arm.values()], [*base.values()], **options)
         options["bounds"] = (bounds or {}).get(name, {})
         if design.test_share:
             return compare_folds(arm, base, test_share=design.test_share, **options)

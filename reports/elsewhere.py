@@ -28,7 +28,6 @@ class Columns:
     metrics: tuple[Metric, ...]
     baseline: str = ""  # an arm; "" for that of the first row
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
-    seedless: tuple[str, ...] = ()  # arms that nothing at random changes, such as a majority class
 
 
 FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
@@ -116,16 +115,6 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     baseline = columns.baseline or order[0]
     if baseline not in order:
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
-    for name in columns.seedless:
-        if name not in order:
-            raise BadInput(f"has no arm {name!r}", place=source, cure=f"it has: {', '.join(order)}")
-        numbers = table.loc[table.arm == name, [metric.name for metric in columns.metrics]]
-        require(
-            (numbers.nunique(dropna=False) == 1).all(),
-            "has several values: something changes it",
-            place=f"{source}: seedless arm {name!r}",
-            cure="leave --seedless out",
-        )
     order.sort(key=lambda name: name != baseline)
     named = frame[list(columns.arm)].astype(str).set_axis(_labels(frame, columns.arm, source))
     levels = named[~named.index.duplicated()].to_dict("index")
@@ -138,10 +127,7 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
         study=page,
         question=f"{source}: {others} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
-        arms=tuple(
-            MeasuredArm(name=name, title=name, changes=changes[name], seedless=name in columns.seedless)
-            for name in order
-        ),
+        arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
         doubts=(*find_doubts(frame, table, pair, metrics, named_baseline=bool(columns.baseline)),),

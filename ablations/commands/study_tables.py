@@ -125,7 +125,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     """
     study = study_of(table)
     by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
-    own_baseline = columns.baseline in ("", study.arms[0].name) and not columns.seedless
+    own_baseline = columns.baseline in ("", study.arms[0].name)
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
     first, *others = (view for view in compare(table).per_metric if view.metric in columns.metrics)

@@ -115,7 +115,7 @@ def columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
         require(free, "no metric can have this name", place=f"--metric {known.name}", cure=cure)
     pair = tuple(filter(None, (column.strip() for column in options.pair.split(","))))
     share = _test_share(pair, options)
-    return Columns(arms, pair, tuple(metrics), options.baseline, share, options.seedless)
+    return Columns(arms, pair, tuple(metrics), options.baseline, share)
 
 
 def _test_share(pair: Sequence[str], options: CompareOptions) -> float:

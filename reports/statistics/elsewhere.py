@@ -2,8 +2,7 @@
 
 Without pairs there are two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
 five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
-corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread;
-against one that is declared a constant the test is that of one sample.
+corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread.
 
 Folds, or random splits, of one data set share most of their training rows, so that their differences are not
 independent: the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and
@@ -22,10 +21,7 @@ from scipy import special
 from unrolled.reports.statistics.contrasts import Contrast, contrast, highest_of
 from unrolled.reports.statistics.estimators import (
     Floats,
-    Moments,
     correct_skew,
-    mean_interval,
-    mean_tails,
     moments,
     restore_skew,
     skewness_ratio,
@@ -93,7 +89,6 @@ class Unpaired(_ByError):
 
     sizes: tuple[int, int]
     samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # the finite values of both sides
-    seedless: bool  # whether a side is declared to be a constant
 
     @property
     def equivalence_p(self) -> float:
@@ -128,21 +123,13 @@ class Unpaired(_ByError):
     @cached_property
     def _constant(self) -> Floats:
         """The values of the side, if there is one, that happen to be equal."""
-        sides = [] if self.seedless else [side for side in self.samples if side.size and np.ptp(side) == 0]
+        sides = [side for side in self.samples if side.size and np.ptp(side) == 0]
         return sides[0] if sides else np.array([])
 
     def _constant_p(self, mu: float) -> float:
         """The p of the equal values of a side that the difference of means lies within ±mu."""
         size = self._constant.size
         return ties_p(size, abs(self.mean or 0.0), mu, self.highest) if size else 0.0
-
-    @cached_property
-    def _one_sample(self) -> Moments | None:
-        """The differences from a side that is declared a constant, if one is."""
-        if not self.seedless:
-            return None
-        arm, baseline = self.samples
-        return moments(arm - baseline[0]) if np.ptp(baseline) == 0 else moments(arm[0] - baseline)
 
     @cached_property
     def _permutations(self) -> Permutations | None:
@@ -170,9 +157,6 @@ class Unpaired(_ByError):
         of_welch = super()._tails(mu)
         if not self._has_test or self.mean is None:
             return of_welch
-        if self._one_sample:
-            above, below = mean_tails(self._one_sample, mu)
-            return float(above), float(below)
         if self._permutations:
             other = self._permutations.tails(mu)
         else:
@@ -184,9 +168,6 @@ class Unpaired(_ByError):
         of_welch = super()._ends(alpha)
         if of_welch is None or self.mean is None:
             return None
-        if self._one_sample:
-            low, high = mean_interval(self._one_sample, alpha)
-            return float(low), float(high)
         half = self.mean - of_welch[0]
         if self._permutations:
             other = self._permutations.interval(alpha, self.mean, half)
@@ -226,17 +207,15 @@ class FoldContrast(_ByError):
         return None
 
 
-def welch(
-    arm: Sequence[float], baseline: Sequence[float], *, seedless: bool = False, **options: Any
-) -> Unpaired:
-    """Compare two samples; options as of `contrast`. `seedless`: one of them is declared to be a constant.
+def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
+    """Compare two samples; options as of `contrast`.
 
     Fewer than two values, or an infinite one, have no test.
     """
     a, b = (np.array([x for x in side if math.isfinite(x)]) for side in (arm, baseline))
     error, df = math.nan, math.nan
     if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):
-        error, df = _measure_error(a, b, seedless)
+        error, df = _measure_error(a, b)
     means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())} if a.size and b.size else {}
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     known = {
@@ -248,29 +227,26 @@ def welch(
         "baseline_diverged": len(baseline) - b.size,
         "mean": means["arm_mean"] - means["baseline_mean"] if means else None,
         "highest": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
-        "seedless": seedless,
         "error": error,
         "df": df,
     }
     return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **known})
 
 
-def _measure_error(a: Floats, b: Floats, seedless: bool) -> tuple[float, float]:
+def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
     """Welch's standard error and degrees of freedom; without spread on either side 0 and NaN.
 
     Equal values of one side tell nothing of its spread: it is taken to be the other's.
     """
     variances = [float(x.var(ddof=1)) if np.ptp(x) else 0.0 for x in (a, b)]
     freedom = [x.size - 1 for x in (a, b)]
-    if not all(variances) and not seedless:
+    if not all(variances):
         shown = int(np.argmax(variances))
         error = math.sqrt(variances[shown] * (1 / a.size + 1 / b.size))
         return error, freedom[shown] if error else math.nan
     squares = [v / x.size for v, x in zip(variances, (a, b), strict=True)]
-    error = math.sqrt(sum(squares))
-    if not error:
-        return error, math.nan
-    return error, sum(squares) ** 2 / sum(v**2 / n for v, n in zip(squares, freedom, strict=True))
+    df = sum(squares) ** 2 / sum(v**2 / n for v, n in zip(squares, freedom, strict=True))
+    return math.sqrt(sum(squares)), df
 
 
 def _describe_skewness(sample: Floats) -> tuple[float | None, int]:

@@ -5,10 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from synthetic import BOTH, LOOKS, arm, compare, compare_table, measuring, study
 
-from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.claims import warnings
 from unrolled.reports.comparison import ComparedArm
@@ -93,26 +91,7 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     row = found.rows[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
     assert "one run" in row.blocked_reason and [r.arm.name for r in found.rows if r.copied] == ["b"]
-    assert "--seedless" in screen(found) and any("one run" in text for text in warnings(found))
-
-
-def test_an_arm_that_is_declared_seedless_is_the_constant_of_a_one_sample_test() -> None:
-    expected = stats.ttest_1samp(0.5 - DRAWN, 0)
-    for columns in (replace(LOSS, seedless=("b",)), replace(LOSS, seedless=("b",), pair=())):
-        row = copied(columns)
-        assert row.verdict.kind == "better" and row.contrast.p >= 0.99 * expected.pvalue
-        assert row.contrast.mean == pytest.approx(0.5 - DRAWN.mean())
-        assert (row.total, row.done, row.summary.sd, row.copied) == (1, 1, None, False)
-    runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
-    once = pd.concat([runs, pd.DataFrame({"arm": ["b"], "seed": [0], "loss": [0.5]})])
-    row = compare_table(once, replace(LOSS, seedless=("b",))).rows[1]
-    assert (row.contrast.pairs, row.contrast.p) == (10, copied(replace(LOSS, seedless=("b",))).contrast.p)
-
-
-@pytest.mark.parametrize(("seedless", "said"), [("c", "has no arm 'c'"), ("a", "something changes it")])
-def test_an_arm_that_is_none_or_varies_is_not_seedless(seedless: str, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        copied(replace(LOSS, seedless=(seedless,)))
+    assert "one run" in screen(found) and any("one run" in text for text in warnings(found))
 
 
 def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
