@@ -89,6 +89,11 @@ class Trial:
         return ()
 
     @property
+    def ignores_seed(self) -> bool:
+        """Return True if no seed changes its numbers, as of a model that is fitted by counting."""
+        return False
+
+    @property
     def task(self) -> dict[str, Scalar]:
         """The fields in TASK."""
         return {name: getattr(self, name) for name in self.TASK}

@@ -38,16 +38,16 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
 
 
 def summary_of(arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True) -> ArmSummary:
-    """An arm by its values of a metric, by seed. One that is trained once has neither SD nor interval.
+    """An arm by its values of a metric, by seed. One that no seed changes has no SD and no interval.
 
     The direction decides the median alone, and that only where a seed diverged.
     """
     summary = summarise(values, lower_is_better=lower_is_better)
-    return replace(summary, sd=None, interval=None) if arm.seedless else summary
+    return replace(summary, sd=None, interval=None) if arm.ignores_seed else summary
 
 
 def finished(arm: MeasuredArm) -> tuple[Result, ...]:
-    """The results whose numbers may be used, by seed, each trial once."""
+    """The results whose numbers may be used, by seed."""
     return tuple(result for result in arm.trials.values() if result.done)
 
 
@@ -71,4 +71,4 @@ def task_differences(arm: MeasuredArm, other: MeasuredArm) -> list[str]:
 
 def is_self_check(arm: MeasuredArm) -> bool:
     """Whether an arm is the baseline again, if it is not the baseline itself."""
-    return not arm.changes and not arm.against and not arm.seedless
+    return not arm.changes and not arm.against and not arm.ignores_seed

@@ -103,9 +103,12 @@ class ComparedArm:
     def seeds_of_mean(self) -> str:
         """How many seeds its mean is over, of the most that its contrasts may need: 10/40.
 
-        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms.
+        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
+        that no seed changes has one value, however many seeds it was trained with.
         """
-        done = self.done if self.arm.seedless else self.summary.n - self.summary.diverged
+        if self.arm.ignores_seed and self.done:
+            return "1"
+        done = self.summary.n - self.summary.diverged
         return f"{done}/{self.max_seeds if self.state else self.total}"
 
     @property
@@ -318,11 +321,9 @@ def _row(
     whole = design.arms[index]
     arm = replace(whole, results=select_seeds(whole.results, trials.seeds))
     ended, values = select_seeds(trials.ended, trials.seeds), select_seeds(trials.values, trials.seeds)
-    # all seeds of a seedless arm share one trial
-    each_once = dict(list(ended.items())[: 1 if arm.seedless else None])
-    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in each_once)
-    failed = sum(status not in ("done", "diverged") for status in each_once.values())
-    total = 1 if arm.seedless else max(len(each_once), trials.needed)
+    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in ended)
+    failed = sum(status not in ("done", "diverged") for status in ended.values())
+    total = max(len(ended), trials.needed)
     beyond = (trials.ended.keys() - ended.keys()) & set(design.seeds[:total])
     looks = design.looks or (total,)
     other_task = exclusion is Exclusion.OTHER_TASK
@@ -332,11 +333,11 @@ def _row(
         noun=design.noun,
         seeds=tuple(ended),
         total=total,
-        done=len(each_once) - diverged - failed,
+        done=len(ended) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        for_next_look=0 if arm.seedless else len(beyond),
-        max_seeds=total if arm.seedless else looks[0 if index and is_self_check(arm) else -1],
+        for_next_look=len(beyond),
+        max_seeds=looks[0 if index and is_self_check(arm) else -1],
         summary=summary_of(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
         exploratory=arm.exploratory or arm.name in design.seen,

@@ -31,12 +31,12 @@ class MeasuredArm:
     trial: Trial | None = None  # any of its trials, where there are no results
     exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
-    seedless: bool = False  # no seed changes it: trained once, every seed has this result
+    ignores_seed: bool = False  # no seed changes it, as it is fitted by counting
 
     @property
     def trials(self) -> dict[int, Result]:
-        """Its results in the order of seeds, each trial once."""
-        return dict(sorted(self.results.items())[: 1 if self.seedless else None])
+        """Its results in the order of seeds."""
+        return dict(sorted(self.results.items()))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from unrolled.reports.design import Design, MeasuredArm
 class Exclusion(StrEnum):
     """Why an arm is not compared, or not to be believed; the values are what is shown."""
 
-    COUNTED = "a reference: trained once, as counting draws nothing at random"
+    COUNTED = "a reference: no seed changes it"
     REFERENCE = "a reference: others are compared with it"
     NO_RESULTS = "no results yet"
     OTHER_TASK = "another task"
@@ -32,7 +32,7 @@ def compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
 
 def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
     baseline = design.base(arm)
-    if arm.seedless and not arm.against and design.looks:
+    if arm.ignores_seed and not arm.against:
         return Exclusion.COUNTED
     if not arm.against and any(other.against == arm.name for other in design.arms):
         return Exclusion.REFERENCE

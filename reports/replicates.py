@@ -63,8 +63,9 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     All that is judged, clocks apart, has one value on all seeds of the first look, five or more, or of the
     table, and so have the fingerprints. Of a program that is not deterministic one value is a range of at
     most `NOISE` distances of two equal trials, where another arm's range is as many times as wide: where two
-    trials of one seed differ as two seeds do, no range tells. An arm that is declared to be `seedless` is
-    none, nor is one with the highest value that there is on every seed. Known costs tell no seeds apart.
+    trials of one seed differ as two seeds do, no range tells. A model that declares that no seed changes it
+    is none, nor is an arm with the highest value that there is on every seed. Known costs tell no seeds
+    apart.
     """
     copies = {}
     of_arms = {arm.name: _first_values(arm, ended, values, design) for arm in design.arms}
@@ -74,7 +75,7 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
         numbers = of_arms[arm.name]
         seeds = [seed for by_seed in numbers.values() for seed in by_seed]
         fingerprints = {tuple(sorted(_fingerprints(arm, seed).items())) for seed in seeds}
-        if arm.seedless or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
+        if arm.ignores_seed or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
         is_full = all({*xs.values()} == {highest[name]} for name, xs in numbers.items())

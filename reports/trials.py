@@ -7,7 +7,7 @@ such column), and one for each metric. A study's has settings, costs and the ide
 import math
 from collections.abc import Mapping
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -16,8 +16,6 @@ from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.arms import Statuses, trial_of
 from unrolled.reports.design import Design
 from unrolled.reports.row_means import HIGHEST, LOWEST
-
-Value = TypeVar("Value")
 
 
 def tabulate(design: Design) -> pd.DataFrame:
@@ -52,7 +50,7 @@ def statuses(table: pd.DataFrame, design: Design) -> Statuses:
     column = table.status if "status" in table else repeat("done", len(table))
     for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
         by_arm[arm][seed] = status
-    return _repeat_seedless(by_arm, design)
+    return by_arm
 
 
 def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
@@ -64,7 +62,7 @@ def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, 
     known = numbers.notna()
     for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
         by_arm[arm][seed] = x
-    return _repeat_seedless(by_arm, design)
+    return by_arm
 
 
 def read_bounds(table: pd.DataFrame, design: Design) -> dict[str, dict[str, dict[Any, tuple[float, float]]]]:
@@ -87,15 +85,3 @@ def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
     if "status" in table:
         numbers = numbers.where(table.status == "done").mask(table.status == "diverged", math.inf)
     return numbers
-
-
-def _repeat_seedless(
-    by_arm: Mapping[str, Mapping[Any, Value]], design: Design
-) -> dict[str, Mapping[Any, Value]]:
-    """Repeat the single row of a seedless arm for every seed, of a table for all that it has."""
-    seedless = {arm.name for arm in design.arms if arm.seedless and by_arm[arm.name]}
-    seeds = design.seeds or tuple(dict.fromkeys(seed for rows in by_arm.values() for seed in rows))
-    return {
-        name: dict.fromkeys(seeds, next(iter(rows.values()))) if name in seedless else rows
-        for name, rows in by_arm.items()
-    }

@@ -176,11 +176,10 @@ def _expected_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str
             pairs = zip(none_reaches[side], chances[name].reach, strict=True)
             none_reaches[side] = [none * (1 - reach) for none, reach in pairs]
     first, *steps = (n - before for before, n in pairwise((0, *study.looks)))
-    seeds = {
+    return {
         name: first + sum(step * (1 - none) for step, none in zip(steps, rest, strict=True))
         for name, (_, *rest) in none_reaches.items()
     }
-    return seeds | {arm.name: 1.0 for arm in study.arms if arm.seedless}
 
 
 def _rows(

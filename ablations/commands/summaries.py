@@ -63,12 +63,12 @@ def _summarise(
     shown, judged = plan.tracking, [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
-        trials=tuple(dict.fromkeys(arm.trials.values())),
+        trials=tuple(arm.trials.values()),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
         title=_title(measured, judged[0], scale),
         metrics=_means(measured, shown.metrics(judged), shown),
         curves=_curves(measured, shown.drawn or judged),
-        seeds=_seeds(measured, plan.metrics[0], row, len(set(arm.trials.values()))),
+        seeds=_seeds(measured, plan.metrics[0], row, len(arm.trials)),
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
     )
@@ -146,8 +146,6 @@ def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: i
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """
     kinds = Counter(result.status for result in arm.trials.values())
-    if arm.seedless and kinds["done"]:
-        return "trained once"
     others = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],

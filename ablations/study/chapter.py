@@ -160,11 +160,6 @@ def _tell_of_large_text(corpus: str) -> None:
             print(f"reading {visible(corpus)}: {size / 1e6:.0f} MB", file=sys.stderr)
 
 
-def seedless(trial_fields: Settings) -> bool:
-    """Whether the model is fitted by counting, which no seed changes."""
-    return spec_of(trial_fields["model"]).counted
-
-
 def task(trial_fields: Settings) -> dict[str, Any]:
     """The settings that decide which words are predicted, with the text's hash for its name."""
     named = {key: trial_fields[key] for key in TASK_SETTINGS}

@@ -32,19 +32,17 @@ _STRICT = ConfigDict(strict=True, extra="forbid")
 class PlannedArm(ArmDescription):
     """One arm, and the identity of its trial for each seed of the study.
 
-    An arm that is `seedless` is trained once: no seed changes it, and its seeds share one trial. `trials` are
-    in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2. `trial_fields` are
-    the fields of each of its trials that enter the identity, but seed and device: see `Plan.trial`.
-    `experiment` is a hash of what its trials train with which settings, whatever the seed and the code (see
-    `Trial.experiment`). `commit` is the code of a program that the study names so, `also` are further names
-    of arms that are the same.
+    `trials` are in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2.
+    `trial_fields` are the fields of each of its trials that enter the identity, but seed and device: see
+    `Plan.trial`. `experiment` is a hash of what its trials train with which settings, whatever the seed and
+    the code (see `Trial.experiment`). `commit` is the code of a program that the study names so, `also` are
+    further names of arms that are the same.
     """
 
     model: str
     title: str
     trials: Mapping[int, Id]
     trial_fields: Mapping[str, Any]
-    seedless: bool = False
     experiment: str = ""
     commit: Commit | None = None
     also: tuple[str, ...] = ()
@@ -182,7 +180,6 @@ class Plan:
     def trial(self, arm: PlannedArm, seed: int) -> Trial:
         """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""
         kind = trial_type(self.trainer)
-        seed = min(arm.trials) if arm.seedless else seed
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 
@@ -203,7 +200,7 @@ class Plan:
         found: dict[str, tuple[PlannedArm, int]] = {}
         for seed in sorted(self.seeds):
             for arm in self.arms:
-                found.setdefault(arm.trials[seed], (arm, min(arm.trials) if arm.seedless else seed))
+                found.setdefault(arm.trials[seed], (arm, seed))
         return found
 
     @property
@@ -242,7 +239,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
 
     def planned(arm: Arm) -> PlannedArm:
         one = arm.trial(device=device).identify()  # once for all seeds, which share code and data
-        trials = {seed: replace(one, seed=arm.trial(seed).seed) for seed in arm.seeds}
+        trials = {seed: replace(one, seed=seed + arm.seed_offset) for seed in arm.seeds}
         ids = {seed: trial.id for seed, trial in trials.items()}
         known.update(zip(ids.values(), trials.values(), strict=True))
         return PlannedArm(
@@ -250,7 +247,6 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
             title=one.title,
             trials=ids,
             trial_fields=shared_fields(one),
-            seedless=arm.seedless,
             experiment=hashlib.sha256(canonical(one.experiment)).hexdigest()[:16],
             commit=one.checkout.commit if isinstance(one, ProgramTrial) and one.checkout else None,
             also=tuple(name for name in arm.also if name),

@@ -8,7 +8,6 @@ of its arms' fields and seeds therefore has no result of another seed, other set
 from collections.abc import Iterable, Iterator
 
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.trial import Scalar
 
 
@@ -28,8 +27,6 @@ def _arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     if wrong_seeds:
         seeds = ", ".join(map(str, wrong_seeds))
         yield f"arm {arm.name!r}: its trials have another seed, device or setting (seeds {seeds})"
-    if arm.seedless and not (arm.model in ZOO and ZOO[arm.model].counted):
-        yield f"arm {arm.name!r}: its seeds share one trial, though they change it"
     if arm.seed_offset and arm.changes:
         yield f"arm {arm.name!r}: has other seeds than its base, which only the baseline again has"
     trial = plan.trial(arm, min(arm.trials))

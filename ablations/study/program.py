@@ -240,10 +240,6 @@ class ProgramSettings:
         """Raise BadInput where a file that counts, or a package, is missing."""
         self.trial(trial_fields).identify()
 
-    def seedless(self, trial_fields: Settings) -> bool:
-        """Every program takes a seed."""
-        return False
-
     def task(self, trial_fields: Settings) -> dict[str, Any]:
         """Nothing: all arms of a program have its task."""
         return {}

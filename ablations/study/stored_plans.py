@@ -142,8 +142,7 @@ def _contrasts_with_enough(
 
     def shown_seeds(arm: PlannedArm) -> set[int]:
         experiment = next((experiments[id] for id in arm.trials.values() if id in experiments), b"")
-        own = {seed - arm.seed_offset for seed in seeds[experiment]}
-        return {*arm.trials} if arm.seedless and own else own
+        return {seed - arm.seed_offset for seed in seeds[experiment]}
 
     by_name = {arm.name: arm for arm in arms}
     pairs = [(arm, by_name.get(arm.against, arms[0])) for arm in arms[1:]]

@@ -50,14 +50,8 @@ class Arm(ArmDescription):
     seeds: tuple[int, ...]
     also: tuple[str, ...] = ()
 
-    @property
-    def seedless(self) -> bool:
-        """Whether no seed changes it, as one that is fitted by counting: all share the lowest one's trial."""
-        return self.trainer.seedless(self.settings)
-
     def trial(self, seed: int = 0, device: str = "cpu") -> Trial:
         """Its trial for a seed of the study, without the hashes of code and text (`bench.identity`)."""
-        seed = min(self.seeds) if self.seedless else seed
         return self.trainer.trial(self.settings, seed + self.seed_offset, device)
 
     @property
@@ -116,12 +110,12 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: the arm that is compared, and the one that it is compared with.
 
-        The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that is
-        seedless, unless it names an arm itself. Nor has an arm of another task.
+        The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that no
+        seed changes, unless it names an arm itself. Nor has an arm of another task.
         """
         found, bases = {}, {arm.against for arm in self.arms}
         for arm in self.arms[1:]:
-            reference = not arm.against and (arm.seedless or arm.name in bases)
+            reference = not arm.against and (arm.trial().ignores_seed or arm.name in bases)
             if not self.other_task(arm) and not reference and not arm.seed_offset:
                 found[arm.name] = arm.against or self.baseline.name
         return found

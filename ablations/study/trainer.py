@@ -64,9 +64,6 @@ class Trainer(Protocol):
     def check_data(self, trial_fields: Settings) -> None:
         """Check the data that trials learn from, as far as planning can tell."""
 
-    def seedless(self, trial_fields: Settings) -> bool:
-        """Whether no seed changes it, so that one trial stands for all seeds."""
-
     def task(self, trial_fields: Settings) -> dict[str, Any]:
         """The settings that define the task, beyond which numbers do not compare."""
 

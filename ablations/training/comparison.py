@@ -95,7 +95,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     attempts = {arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.attempts.items()}
     tried = [seed for of_arm in plan.attempts.values() for attempt in of_arm for seed in attempt.seeds]
     return Design(
-        arms=tuple(_measured_arm(arm, results) for arm in plan.arms),
+        arms=tuple(_measured_arm(arm, plan, results) for arm in plan.arms),
         plan_hash=plan.hash,
         first=min(shared, default=None),
         seen={**_seen_under_another_command(plan, results), **plan.seen},
@@ -130,12 +130,13 @@ PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
 _TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
 
 
-def _measured_arm(arm: plans.PlannedArm, results: Mapping[str, Result]) -> MeasuredArm:
-    same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against", "seedless")
+def _measured_arm(arm: plans.PlannedArm, plan: Plan, results: Mapping[str, Result]) -> MeasuredArm:
+    same = ("name", "model", "title", "question", "note", "changes", "exploratory", "against")
     facts = {key: getattr(arm, key) for key in same}
     facts["note"] = " ".join(filter(None, [arm.note, _describe_commit(arm)]))
     of_arm = {seed: results[id] for seed, id in arm.trials.items() if id in results}
-    return MeasuredArm(results=of_arm, **facts)
+    ignores_seed = plan.trial(arm, plan.seeds[0]).ignores_seed
+    return MeasuredArm(results=of_arm, ignores_seed=ignores_seed, **facts)
 
 
 def _describe_commit(arm: plans.PlannedArm) -> str:

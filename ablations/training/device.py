@@ -95,7 +95,7 @@ def _device(kind: str, why: str, workers: int | None, available: Usable) -> Devi
 
 def _estimates(study: Study, workers: int | None, gpus: Sequence[Gpu]) -> dict[str, tuple[float, str]]:
     """Seconds of a study, to its last look, on the CPU and on the GPUs, and in words; the CPU comes first."""
-    costs = [(arm.trainer.costs(arm.settings), 1 if arm.seedless else len(arm.seeds)) for arm in study.arms]
+    costs = [(arm.trainer.costs(arm.settings), len(arm.seeds)) for arm in study.arms]
     each = [(cost, count) for cost, count in costs if cost]
     many = min(workers or cores(), cores())
     slots = workers or len(gpus)

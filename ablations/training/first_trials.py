@@ -35,7 +35,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
     Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for a seed or
     an arm without effect.
     """
-    arms = _seeded_arms(study_run.plan)
+    arms = study_run.plan.arms
     ids = _trials(arms, study_run.plan.seeds[:SEEDS])
     known = _train(ids, study_run)
     if known is None:
@@ -76,13 +76,9 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
     It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
     """
-    results = ledger.results(_trials(_seeded_arms(plan), plan.seeds[:SEEDS]))
+    results = ledger.results(_trials(plan.arms, plan.seeds[:SEEDS]))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
-
-
-def _seeded_arms(plan: Plan) -> list[PlannedArm]:
-    return [arm for arm in plan.arms if not arm.seedless]
 
 
 def _trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:

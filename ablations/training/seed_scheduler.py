@@ -91,11 +91,11 @@ class SeedScheduler:
 
 
 def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
-    """For each trial the arms that share it, and the index of its first seed in each."""
+    """For each trial the arms that share it, and the index of its seed in each."""
     indices: dict[str, dict[str, int]] = {}
     for arm in plan.arms:
         for index, seed in enumerate(plan.seeds):
-            indices.setdefault(arm.trials[seed], {}).setdefault(arm.name, index)
+            indices.setdefault(arm.trials[seed], {})[arm.name] = index
     return indices
 
 

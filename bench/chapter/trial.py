@@ -101,6 +101,13 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
+    def ignores_seed(self) -> bool:
+        """Return True for a model that is fitted by counting."""
+        from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
+
+        return self.model in ZOO and ZOO[self.model].counted
+
+    @property
     def data_name(self) -> str:
         """The corpus, or the name of its file."""
         return Path(self.corpus).name or "text"

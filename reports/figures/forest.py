@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from unrolled.reports.arms import is_self_check, task_differences
 from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, short
 from unrolled.reports.presentation import NOTHING, Extras
@@ -117,7 +118,7 @@ def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm
     while left:
         group = [row for row in left if not task_differences(row.arm, left[0].arm)]
         left = [row for row in left if row not in group]
-        counts = [row for row in group if row.arm.seedless and not row.contrast]
+        counts = [row for row in group if row.exclusion is Exclusion.COUNTED]
         rows = [row for row in group if row not in counts]
         yield sorted(rows, key=lambda row: _order(row, c, ladder)), counts
 
@@ -130,7 +131,7 @@ def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, f
 
 def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     """Room for the seeds of all arms but those whose mean is far from the others', which are clipped."""
-    drawn = [row for row in c.rows if not (row.arm.seedless and not row.contrast)]
+    drawn = [row for row in c.rows if row.exclusion is not Exclusion.COUNTED]
     means = {row.index: m for row in drawn if (m := row.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
@@ -141,7 +142,9 @@ def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     values = [x for row in near for x in row.summary.values.values() if outer.holds(x)]
     base = means[near[0].index]
     low, high = min([*values, base - 2 * delta]), max([*values, base + 2 * delta])
-    counts = [m for row in c.rows if row.arm.seedless and (m := row.summary.mean) is not None]
+    counts = [
+        m for row in c.rows if row.exclusion is Exclusion.COUNTED and (m := row.summary.mean) is not None
+    ]
     for mark in (*marks.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low, high = min(low, mark), max(high, mark)

@@ -90,7 +90,7 @@ def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> 
 
 def common_seeds(c: Comparison) -> tuple[int, ...]:
     """The seeds that count for all arms that were trained."""
-    return c.common_seeds([row for row in c.rows if row.seeds and not row.arm.seedless])
+    return c.common_seeds([row for row in c.rows if row.seeds])
 
 
 def _counting_values(

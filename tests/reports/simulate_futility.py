@@ -49,9 +49,6 @@ def stored_differences(study: Study) -> dict[str, np.ndarray]:
     """The differences of the study's contrasts in the table that ships, by arm, of whole pairs."""
     metric, table = study.metrics[0].name, shipped(study.name)
     values = table.pivot(index="seed", columns="arm", values=metric)
-    for arm in study.arms:
-        if arm.seedless:
-            values[arm.name] = values[arm.name].dropna().iloc[0]
     d = {arm: (values[arm] - values[base]).dropna().to_numpy() for arm, base in study.contrasts.items()}
     return {arm: x for arm, x in d.items() if np.ptp(x) > 0}
 
@@ -70,7 +67,7 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
     for name, v in verdicts.items():
         for side in (name, study.contrasts[name]):
             seeds[side] = max(seeds[side], v.contrast.pairs)
-    return sum(1 if arm.seedless else seeds[arm.name] for arm in study.arms)
+    return sum(seeds.values())
 
 
 def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:

@@ -154,10 +154,10 @@ def arm(
 
 
 def counted(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
-    """An arm that is fitted by counting: every seed has the result of the first."""
+    """An arm that is fitted by counting: every seed has the numbers of the first."""
     one = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
-    results = dict.fromkeys(range(seeds), one)
-    return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, seedless=True)
+    results = {seed: replace(one, trial=replace(one.trial, seed=seed)) for seed in range(seeds)}
+    return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, ignores_seed=True)
 
 
 def measuring(whole: MeasuredArm, **metrics: float | Mapping[int, float] | None) -> MeasuredArm:

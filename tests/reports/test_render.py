@@ -15,7 +15,6 @@ from synthetic import (
     arm,
     broken,
     compare,
-    counted,
     hostile,
     is_self_contained,
     pair,
@@ -221,13 +220,6 @@ def test_means_beside_a_median_say_which_pairs_they_are_of(text):
 def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_path):
     legends = text.partition("Arm")[0], text_of(render(compare(pair()), tmp_path)).partition("Arm")[0]
     assert ["✕" in legend for legend in legends] == [True, False]
-
-
-def test_a_model_that_counts_is_listed_once_among_the_trials(tmp_path):
-    c = compare(study((BASE, counted("counts", 0.4, seeds=40), B)))
-    html = render(c, tmp_path).read_text(encoding="utf-8").partition('id="trials"')[2]
-    assert [html.count(f'<th scope="row">{name}</th><td class="num">') for name in ("counts", "b")] == [1, 10]
-    assert ", not counted" not in html
 
 
 def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting():

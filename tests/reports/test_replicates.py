@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import BOTH, LOOKS, arm, compare, compare_table, measuring, study
+from scipy import stats
+from synthetic import BOTH, LOOKS, arm, compare, compare_table, counted, measuring, study
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.claims import warnings
@@ -92,6 +93,18 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
     assert "one run" in row.blocked_reason and [r.arm.name for r in found.rows if r.copied] == ["b"]
     assert "one run" in screen(found) and any("one run" in text for text in warnings(found))
+
+
+def test_an_arm_that_declares_that_no_seed_changes_it_is_compared_and_shown_as_one_value() -> None:
+    base = arm("base", 0.0, 0.1)
+    stuck = measuring(counted("counts", 0.0), valid_loss=0.5)
+    row = compare(study((base, replace(stuck, against="base")))).rows[1]
+    losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
+    assert row.verdict.kind == "better" and row.contrast.pairs == 10 and not row.copied
+    assert row.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
+    assert (row.done, row.seeds_of_mean, row.summary.mean, row.summary.sd) == (10, "1", 0.5, None)
+    undeclared = compare(study((base, replace(stuck, against="base", ignores_seed=False)))).rows[1]
+    assert undeclared.copied and undeclared.verdict.kind == "open"
 
 
 def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:

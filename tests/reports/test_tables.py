@@ -298,15 +298,15 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert "against other" not in claims(c)[0].text  # the names stand beside the sentence
 
 
-def test_what_is_counted_is_trained_once_and_compared_where_it_names_an_arm():
+def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
     named = replace(counted("named", 0.5), against="baseline")
     c = compare(study((arm("baseline", 0.0), counted("bigrams", 0.5), held, named)))
     _, counts, ours, own = c.rows
     assert counts.contrast is None and counts.exclusion is Exclusion.COUNTED
-    assert (counts.done, counts.total, counts.summary.sd, counts.summary.interval) == (1, 1, None, None)
+    assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
     assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family == 2
     assert ours.contrast.sd == pytest.approx(ours.summary.sd)
-    assert tally(c) == "22 of 22 trials finished, none failed"
+    assert tally(c) == "40 of 40 trials finished, none failed"
     listed = [row["arm"] for row in rows(trials_csv(c))]
-    assert listed.count("bigrams") == 1 and len(listed) == 22
+    assert listed.count("bigrams") == 10 and len(listed) == 40

@@ -106,6 +106,7 @@ def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are
         {"arms": [{**asdict(ARM), "trials": {"0": 3}}]},
         {"arms": [{**asdict(ARM), "trials": {"0": "../../../../elsewhere/file"}}]},
         {"arms": [{**asdict(ARM), "trials": [1]}]},
+        {"arms": [{**asdict(ARM), "seedless": False}]},  # of an earlier form
         {"more": 1},
     ],
 )
@@ -135,7 +136,7 @@ def other(**facts: Any) -> dict[str, Any]:
         (other(trials=ARM.trials), "device or setting (seeds 0, 7)"),
         (other(seed_offset=7), "device or setting (seeds 0, 7)"),
         (other(seed_offset=7, trials=SHIFTED), "has other seeds than its base"),
-        (other(seedless=True, trials=dict.fromkeys((0, 7), WIDE.trials[0])), "its seeds share one trial"),
+        (other(trials=dict.fromkeys((0, 7), WIDE.trials[0])), "device or setting (seeds 7)"),
         ({"device": "cuda"}, "device or setting (seeds 0, 7)"),
         ({"seeds": (0,), "looks": (1,)}, "its seeds are not the plan's"),
         (other(trials=ARM.trials, trial_fields=ARM.trial_fields), "another hidden than"),

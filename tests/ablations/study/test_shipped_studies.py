@@ -37,7 +37,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert 2.0 ** (1 - len(study.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
     listed = [{arm.trial(seed).id for seed in arm.seeds} for arm in study.arms]
-    assert [len(ids) for ids in listed] == [1 if arm.seedless else len(study.seeds) for arm in study.arms]
+    assert {len(ids) for ids in listed} == {len(study.seeds)}
     assert len(set().union(*listed)) == sum(map(len, listed))
     assert sequential._table_path(study.looks).exists(), "2 s of simulation less"
 

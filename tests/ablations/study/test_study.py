@@ -283,14 +283,17 @@ def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
     assert (stormy.name, stormy.also, stormy.against) == ("stormy", ("storm",), "+ dropout")
 
 
-def test_a_seedless_arm_has_one_trial_for_all_seeds_and_no_contrast_of_its_own(edited: Edit) -> None:
+def test_a_counting_arm_has_a_trial_for_every_seed_and_no_contrast_unless_it_names_an_arm(
+    edited: Edit,
+) -> None:
     counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'
-    study = edited("[[arm]]", f"{counts}{AGAINST.replace('calm', 'counts')}[[arm]]")
-    assert set(study.contrasts) == {"+ dropout", "calm", "stormy"}
+    named = '[[arm]]\nname = "named"\nset = { model = "ngram-1" }\nagainst = "counts"\n'
+    study = edited("[[arm]]", f"{counts}{named}{AGAINST.replace('calm', 'counts')}[[arm]]")
+    assert set(study.contrasts) == {"+ dropout", "calm", "stormy", "named"}
     plan, listed = make_plan(study, "unrolled run mine")
     arm = next(arm for arm in plan.arms if arm.name == "counts")
-    assert arm.seedless and list(arm.trials) == [0, 3] and len(set(arm.trials.values())) == 1
-    assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0]
+    assert list(arm.trials) == [0, 3] and len(set(arm.trials.values())) == 2
+    assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0, 3]
     assert plan.ids == [trial.id for trial in listed]
-    assert plan.arm_and_seed[arm.trials[3]] == (arm, 0)
+    assert plan.arm_and_seed[arm.trials[3]] == (arm, 3)
     assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]
