@@ -15,7 +15,6 @@ from matplotlib.ticker import MaxNLocator
 
 from unrolled.reports.arms import is_self_check, task_differences
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, short
 from unrolled.reports.presentation import NOTHING, Extras
@@ -60,12 +59,12 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """The figure by one metric. `rows` are grouped by task, and each group ends with its counts."""
+    """The figure by one metric, its rows grouped by task."""
 
     title: str
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
-    groups: tuple[tuple[tuple[Row, ...], str, Markup], ...]  # rows, and counts as a list and as a strip
+    groups: tuple[tuple[Row, ...], ...]
     marked: bool  # whether an arm has a mark
 
 
@@ -76,19 +75,16 @@ def panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
 
 
 def _panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
-    axis, drawn = _axis(view, marks), []
-    for rows, counts in _groups(view):
-        listed = ", ".join(f"{row.arm.name} {scale.at(row.summary.mean)}" for row in counts)
-        lines = _counts(counts, axis)
-        strips = tuple(
-            _row(row, view, axis, scale, [*lines, *_mark(axis, marks.get(row.index))]) for row in rows
-        )
-        drawn.append((strips, listed, _svg(lines)))
+    axis = _axis(view, marks)
+    groups = [
+        tuple(_row(row, view, axis, scale, _mark(axis, marks.get(row.index))) for row in rows)
+        for rows in _groups(view)
+    ]
     return Panel(
         title=scale.title,
         view=view,
         ticks=_ticks(axis, scale),
-        groups=tuple(drawn),
+        groups=tuple(groups),
         marked=bool(marks),
     )
 
@@ -108,8 +104,8 @@ def _ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm]]]:
-    """By task, the baseline's first: the arms, and the counts that nothing is claimed of.
+def _groups(c: Comparison) -> Iterator[list[ComparedArm]]:
+    """The arms by task, those of the baseline's first.
 
     Arms are sorted by effect, largest gain first, unless they form a ladder; the A/A check is last.
     """
@@ -118,9 +114,7 @@ def _groups(c: Comparison) -> Iterator[tuple[list[ComparedArm], list[ComparedArm
     while left:
         group = [row for row in left if not task_differences(row.arm, left[0].arm)]
         left = [row for row in left if row not in group]
-        counts = [row for row in group if row.exclusion is Exclusion.COUNTED]
-        rows = [row for row in group if row not in counts]
-        yield sorted(rows, key=lambda row: _order(row, c, ladder)), counts
+        yield sorted(group, key=lambda row: _order(row, c, ladder))
 
 
 def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
@@ -131,21 +125,17 @@ def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, f
 
 def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     """Room for the seeds of all arms but those whose mean is far from the others', which are clipped."""
-    drawn = [row for row in c.rows if row.exclusion is not Exclusion.COUNTED]
-    means = {row.index: m for row in drawn if (m := row.summary.mean) is not None}
+    means = {row.index: m for row in c.rows if (m := row.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
     delta, (q1, q3) = c.metric.zone, np.quantile(list(means.values()), (0.25, 0.75))
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
-    near = [row for row in drawn if row.index in means and inner.holds(means[row.index])]
+    near = [row for row in c.rows if row.index in means and inner.holds(means[row.index])]
     values = [x for row in near for x in row.summary.values.values() if outer.holds(x)]
     base = means[near[0].index]
     low, high = min([*values, base - 2 * delta]), max([*values, base + 2 * delta])
-    counts = [
-        m for row in c.rows if row.exclusion is Exclusion.COUNTED and (m := row.summary.mean) is not None
-    ]
-    for mark in (*marks.values(), *sorted(counts, reverse=not c.metric.lower_is_better)[:1]):
+    for mark in marks.values():
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
             low, high = min(low, mark), max(high, mark)
     pad = 0.04 * (high - low) or abs(high)  # equal floats: δ is below their last digit
@@ -153,7 +143,10 @@ def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
 
 
 def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
-    """A row; one with a contrast has the interval of its difference, drawn from its base's mean."""
+    """A row; one with a contrast has the interval of its difference, drawn from its base's mean.
+
+    An arm that is not compared has no zone, and one that no seed changes a single dot.
+    """
     s, k = row.summary, row.contrast
     kind = row.verdict.kind if row.verdict else ""
     origin = view.base(row).summary.mean
@@ -165,9 +158,9 @@ def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Se
         mean = origin + k.estimate
         level = scale.change(origin, k.arm_mean)
         bars = _bars(axis, k, row.interval, kind, origin)
-    dots = dict(islice(s.values.items(), _MOST_DOTS))
+    dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
     drawn = [
-        *_zone(axis, origin, view.metric.zone),
+        *_zone(axis, None if row.exclusion else origin, view.metric.zone),
         *_seeds(axis, dots, scale.at, row.noun),
         *marks,
         *_estimate(axis, mean, bars, kind, scale.at),
@@ -195,19 +188,9 @@ def _zone(axis: Axis, base: float | None, delta: float) -> list[str]:
         return []
     low, high = (float(axis.at(x)[:-1]) for x in (base - delta, base + delta))
     band = f'<rect class="band" x="{low:.4g}%" width="{high - low:.4g}%" height="28"/>'
-    return [band, *([_line("origin", axis, base)] if axis.holds(base) else [])]
-
-
-def _counts(rows: Sequence[ComparedArm], axis: Axis) -> list[str]:
-    return [
-        _line("count", axis, m)
-        for m in {row.summary.mean: 0 for row in rows}
-        if m is not None and axis.holds(m)
-    ]
-
-
-def _line(name: str, axis: Axis, x: float) -> str:
-    return f'<line class="{name}" x1="{axis.at(x)}" x2="{axis.at(x)}" y2="28"/>'
+    if not axis.holds(base):
+        return [band]
+    return [band, f'<line class="origin" x1="{axis.at(base)}" x2="{axis.at(base)}" y2="28"/>']
 
 
 def _mark(axis: Axis, value: float | None) -> list[str]:

@@ -1,5 +1,5 @@
 "use strict";
-// Sort a table by the column whose heading is pressed; the baseline stays first, counts stay last.
+// Sort a table by the column whose heading is pressed; the baseline stays first.
 for (const table of document.querySelectorAll("table.sortable")) {
   [...table.tHead.rows[0].cells].forEach((cell, column) => {
     if (cell.classList.contains("plot")) return;
@@ -22,8 +22,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         return down ? -order : order;
       };
       for (const body of table.tBodies) {
-        body.append(...[...body.rows].filter((row) => !row.matches(".base, .counts")).sort(order));
-        body.append(...body.querySelectorAll(".counts"));
+        body.append(...[...body.rows].filter((row) => !row.matches(".base")).sort(order));
       }
     });
   });

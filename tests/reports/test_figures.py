@@ -39,7 +39,7 @@ def strips(c, extras=NOTHING):
     """By panel, the strip of each arm by name."""
     found = {}
     for panel in forest.panels(c, extras):
-        rows = {r.row.arm.name: r.strip for strips, _, _ in panel.groups for r in strips}
+        rows = {r.row.arm.name: r.strip for strips in panel.groups for r in strips}
         found[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
     return found
 
@@ -135,23 +135,23 @@ def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_se
     assert labels(found["often"]) == ["8 ✕"]
 
 
-def test_counts_are_lines_and_a_list_and_the_books_value_is_a_diamond():
+def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
     c = compare(
         study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
     )
     panel, _ = forest.panels(c, extras(c))
-    ((rows, listed, strip),) = panel.groups
-    assert [r.row.arm.name for r in rows] == ["LMModel6", "clip"] and panel.marked
-    assert listed == f"counts {c.rows[1].summary.mean:.2f} nats"
+    (rows,) = panel.groups
+    assert [r.row.arm.name for r in rows] == ["LMModel6", "counts", "clip"] and panel.marked
+    assert rows[1].level == f"{c.rows[1].summary.mean:.2f} nats"
     found = strips(c, extras(c))["validation loss"]
-    lines = [marks(svg, "count")[0].get("x1") for svg in (ET.fromstring(strip), *found.values())]
-    assert len(set(lines)) == 1 and len(lines) == 3
-    assert [len(marks(svg, "mark")) for svg in found.values()] == [1, 0]  # 1.368
+    assert len(places(found["counts"])) == 1
+    assert [len(marks(svg, "band")) for svg in found.values()] == [1, 0, 1]
+    assert [len(marks(svg, "mark")) for svg in found.values()] == [1, 0, 0]  # 1.368
 
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def order(c):
-        return [r.row.arm.name for rows, _, _ in forest.panels(c)[0].groups for r in rows]
+        return [r.row.arm.name for rows in forest.panels(c)[0].groups for r in rows]
 
     again = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
