@@ -162,7 +162,10 @@ class CompareOptions(RunOptions):
     arm: Annotated[str, Parameter(group=TABLES)] = ""
     """The columns that name an arm, such as model,lr."""
     pair: Annotated[str, Parameter(group=TABLES)] = ""
-    """What rows of two arms share: a seed, a document. Rows of one arm that share it are averaged."""
+    """What rows of two arms share: a seed, a document."""
+    item: Annotated[str, Parameter(group=TABLES)] = ""
+    """What tells rows of one arm and pair apart and matches those of two arms, such as a document; none: they
+    are independent samples."""
     folds: Annotated[int | None, Parameter(group=TABLES, validator=validators.Number(gte=2))] = None
     """Pairs are the folds of a cross-validation into so many; --pair names their column, or repeat,fold."""
     test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (

@@ -29,6 +29,7 @@ from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.elsewhere import FIRST_LOOK
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
+from unrolled.reports.row_means import read_row_matches
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast, contrast
@@ -37,7 +38,7 @@ from unrolled.reports.statistics.gate import GateDecision
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-from unrolled.reports.trials import read_bounds, statuses, values_of
+from unrolled.reports.trials import statuses, values_of
 from unrolled.reports.witnesses import Proof, proofs
 
 Name = TypeVar("Name")
@@ -276,7 +277,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     ended = statuses(table, design)
     values = {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
-    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, read_bounds(table, design))
+    matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
+    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, matches)
     copies = find_copies(ended, values, design)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]

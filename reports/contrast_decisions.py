@@ -5,6 +5,7 @@ be for the claim: only survivors have numbers, and an arm whose bad runs crash w
 would one whose baseline's good runs were left out.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from unrolled.reports.arms import Side, Statuses, Values, is_self_check, select_
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
+from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions, decide
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
@@ -25,7 +27,7 @@ from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Sides = Mapping[str, Side]
-Bounds = Mapping[str, Mapping[str, Mapping[Any, tuple[float, float]]]]  # by metric, arm and pair
+Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
 
 
 def decide_looks(design: Design) -> Decisions[str]:
@@ -41,21 +43,22 @@ def decide_looks(design: Design) -> Decisions[str]:
 def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
     """The numbers of an arm by seed, as the metric is judged."""
     numbers = values(arm, metric.name)
-    return {seed: metric.judged(x) for seed, x in numbers.items()} if metric.ratio else numbers
+    judged = {seed: metric.judged(x) for seed, x in numbers.items()} if metric.ratio else numbers
+    return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
 
 def decide_contrasts(
-    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, bounds: Bounds | None = None
+    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, matches: Matches | None = None
 ) -> Decisions[str]:
     """The verdicts on these arms, each against the arm that it names, by every metric.
 
-    An arm that ignores its seed is one run: its other seeds are lost. `bounds` are the lowest and the highest
-    values, where a value is the mean of rows of which one side lacks some: see `row_means`.
+    An arm that ignores its seed is one run: its other seeds are lost. `matches` has the values of arms of
+    which rows were averaged.
     """
     copies = find_copies(ended, values, design)
     values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design, copies, bounds or {})
+        return _at_once(contrasts, ended, values, design, copies, matches or {})
     arms = {arm.name: arm for arm in design.arms}
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     named = [name for name in contrasts if not is_self_check(arms[name])]
@@ -186,7 +189,7 @@ def _at_once(
     values: Values,
     design: Design,
     copies: Mapping[str, Any],
-    bounds: Bounds,
+    matches: Matches,
 ) -> Decisions[str]:
     """Verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
@@ -194,17 +197,19 @@ def _at_once(
     equal = {name: equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts}
     for metric in design.metrics:
         by_arm = values[metric.name]
-        sides = {name: (by_arm[name], by_arm[design.bases[name]]) for name in contrasts}
+        matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
+        arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
+        sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
         lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
-        partial = bounds.get(metric.name, {})
         of_survivors = judge_sides(sides, metric, design, equal=equal)
         judged = of_survivors
-        if partial or any(lost.values()):
-            judged = judge_sides(sides, metric, design, lost, equal, partial)
+        if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
+            with_losses = judge_sides(sides, metric, design, lost, equal, matched)
+            judged = {name: _agree(of_survivors[name], v) for name, v in with_losses.items()}
         for name, v in judged.items():
             copied = next((side for side in (name, design.bases[name]) if side in copies), "")
             one_run = f"{copied} has one run's numbers on every {design.noun}" if copied else ""
-            reason = one_run or _explain_loss(of_survivors[name], v, lost[name], len(partial.get(name, ())))
+            reason = one_run or _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
@@ -217,12 +222,20 @@ def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: De
     return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
 
-def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, partial: int) -> str:
+def _agree(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
+    """The verdict that counts what was lost, unless it claims what the survivors do not show."""
+    if not with_losses.claims or with_losses.kind == of_survivors.kind:
+        return with_losses
+    return with_losses.withdrawn() if of_survivors.claims else of_survivors
+
+
+def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowMatch | None) -> str:
     """Why a contrast is open that would not be without its lost runs and rows; "" for any other one."""
     if judged.claims or not of_survivors.claims:
         return ""
     causes = [f"{plural(lost, 'run')} that failed or lack a partner"] if lost else []
-    causes += [f"{plural(partial, 'pair')} of which one side lacks rows"] if partial else []
+    rows = sum(match.lacks) if match else 0
+    causes += [f"{plural(rows, 'row')} that one side lacks or that failed"] if rows else []
     return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
 
 
@@ -232,12 +245,12 @@ def judge_sides(
     design: Design,
     lost: Mapping[str, int] | None = None,
     equal: Mapping[str, Collection[Any]] | None = None,
-    bounds: Mapping[str, Mapping[Any, tuple[float, float]]] | None = None,
+    matches: Mapping[str, RowMatch] | None = None,
 ) -> dict[str, Verdict]:
     """The verdicts on contrasts that are corrected together.
 
     `lost` counts the pairs without a number, `equal` has the seeds on which both sides computed the same, and
-    `bounds` the lowest and the highest values of an arm by pair.
+    `matches` what is known of rows that were averaged.
     """
     known: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
     known |= {"highest": metric.highest, "family": len(sides)}
@@ -247,7 +260,8 @@ def judge_sides(
         options = {**known, "lost": (lost or {}).get(name, 0), "identical": identical}
         if not design.pair:
             return welch([*arm.values()], [*base.values()], **options)
-        options["bounds"] = (bounds or {}).get(name, {})
+        if match := (matches or {}).get(name):
+            options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
         if design.test_share:
             return compare_folds(arm, base, test_share=design.test_share, **options)
         return contrast(arm, base, **options)

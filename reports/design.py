@@ -69,6 +69,7 @@ class Design:
     nondeterminism: Mapping[str, float] = field(
         default_factory=dict
     )  # distance of two equal trials, by metric
+    rows: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
     presentation: Presentation = PLAIN

@@ -13,7 +13,8 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.row_means import ITEM, PAIR, ROWS, average_rows, find_item
+from unrolled.reports.formats import listed_up_to
+from unrolled.reports.row_means import PAIR, ROWS, average_rows, read_row_matches
 from unrolled.reports.table_doubts import find_doubts
 
 LONGEST_NAME = 200
@@ -28,10 +29,14 @@ class Columns:
     metrics: tuple[Metric, ...]
     baseline: str = ""  # an arm; "" for that of the first row
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
+    item: tuple[
+        str, ...
+    ] = ()  # what tells several rows of one arm and pair apart; (SAMPLES,): nothing has to
 
 
 FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
 STATUS = "status"  # the column that tells how a run ended, of a table that has it
+SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
     **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
     **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),
@@ -48,7 +53,8 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     a missing column, and for a value that is no number; it calls rows by the frame's index, which counts
     from 0.
     """
-    for column in (*columns.arm, *columns.pair, *(metric.name for metric in columns.metrics)):
+    items = () if columns.item == (SAMPLES,) else columns.item
+    for column in (*columns.arm, *columns.pair, *items, *(metric.name for metric in columns.metrics)):
         if column not in frame.columns:
             raise BadInput(
                 f"has no column {column!r}",
@@ -69,37 +75,60 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
         cure="name another column with --arm",
     )
     ends = _ends(frame, columns, source)
-    table = pd.DataFrame({"arm": arms, "seed": _seeds(frame, columns, ends, source), "status": ends})
+    table = pd.DataFrame({"arm": arms, "seed": _pairs(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
         table[metric.name] = _numbers(frame[metric.name], ends == "done", source)
-    table = _average(frame, table, columns) if columns.pair else table.assign(**{ROWS: 1})
+    table = _average(frame, table, columns, source)
     return table.assign(**{FIRST_LOOK: True}) if of_study else table
 
 
-def _average(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """A row for each arm and pair."""
-    if not table.duplicated(PAIR).any():
+def _average(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
+    """A row for each arm and pair. Raises BadInput for several rows of which the item is not known."""
+    repeated = table.duplicated(PAIR)
+    if not columns.pair or not repeated.any():
         return table.assign(**{ROWS: 1})
-    metrics = [metric.name for metric in columns.metrics]
-    baseline = columns.baseline or table.arm.iloc[0]
-    item = find_item(frame, table, baseline, (*columns.arm, *columns.pair, *metrics, STATUS))
-    items = frame[item].astype(str) if item else None
-    return average_rows(table, metrics, baseline, items).assign(**{ITEM: item})
+    pair = " and ".join(columns.pair)
+    row = table[repeated].iloc[0]
+    cure = (
+        f"--item COLUMN names what tells them apart, a document say; --item {SAMPLES} says that they are "
+        "independent samples"
+    )
+    require(
+        columns.item, f"has several rows of arm {row.arm!r} and {pair} {row.seed}", place=source, cure=cure
+    )
+    items = None
+    if columns.item != (SAMPLES,):
+        items = _shared_values(frame.convert_dtypes(), columns.item, table.status, source).astype(str)
+        repeated = table.assign(item=items).duplicated([*PAIR, "item"])
+        rule = f"row {_row(repeated) if repeated.any() else 0} repeats an item of its arm and {pair}"
+        cure = "leave it out, or name all columns that tell rows apart: document,sample"
+        require(not repeated.any(), rule, place=source, key=f"--item {','.join(columns.item)}", cure=cure)
+    baseline = columns.baseline if columns.baseline in {*table.arm} else table.arm.iloc[0]
+    return average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
 
 
-def averaged(table: pd.DataFrame, pair: str) -> str:
+def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     """A sentence on rows that were averaged; "" where there were none."""
-    if ROWS not in table:
-        return ""
-    fewest, most = (int(end) for end in (table[ROWS].min(), table[ROWS].max()))
-    if most == 1:
+    fewest = int(table[ROWS].min())
+    most = int(table[ROWS].max())
+    if most < 2:
         return ""
     number = f"{most}" if fewest == most else f"{fewest} to {most}"
-    item = table[ITEM].iloc[0]
-    matched = f"Those of two arms are matched by {item}; a" if item else "A"
+    pair = " and ".join(columns.pair)
+    matched = "taken as independent samples"
+    if columns.item != (SAMPLES,):
+        matched = f"matched with the baseline's by {' and '.join(columns.item)}"
+    sentence = f"A value is the mean of {number} rows of one arm and {pair}, {matched}"
+    matches = read_row_matches(table, columns.metrics[0].name)
+    lacking = [f"{arm} {match.lacks[0]}" for arm, match in matches.items() if match.lacks[0]]
+    lacking += [
+        f"the baseline {match.lacks[1]} of {arm}'s" for arm, match in matches.items() if match.lacks[1]
+    ]
+    if not lacking:
+        return f"{sentence}."
     return (
-        f"A value is the mean of {number} rows of one arm and {pair}, which share it and are not independent."
-        f" {matched} row that one side lacks, or that failed, counts as the worst seen."
+        f"{sentence}; rows lacking or failed: {listed_up_to(lacking, 5)}. Each may have differed as much as "
+        "any that was seen, in either direction."
     )
 
 
@@ -121,7 +150,6 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     base = levels[baseline].items()
     changes = {name: {str(c): x for c, x in own.items() - base} for name, own in levels.items()}
     others = plural(len(order) - 1, "arm")
-    pair = () if columns.test_share else columns.pair
     metrics = [metric.name for metric in columns.metrics]
     return Design(
         study=page,
@@ -130,7 +158,8 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
-        doubts=(*find_doubts(frame, table, pair, metrics, named_baseline=bool(columns.baseline)),),
+        doubts=(*find_doubts(table, metrics, named_baseline=bool(columns.baseline)),),
+        rows=_describe_rows(table, columns),
     )
 
 
@@ -156,33 +185,30 @@ def _ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]
     return ends
 
 
-def _seeds(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
-    """What each row shares with one of any other arm; the row's number where nothing is paired.
+def _pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
+    """What each row shares with one of any other arm; the row's number where nothing is paired."""
+    if columns.pair:
+        return _shared_values(frame, columns.pair, ends, source)
+    return pd.Series(range(len(frame)), frame.index)
 
-    A run that failed before it told has no partner.
-    """
-    if not columns.pair:
-        return pd.Series(range(len(frame)), frame.index)
-    lacking = frame[[*columns.pair]].isna().any(axis=1) & (ends == "failed")
+
+def _shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Series, source: str) -> pd.Series:
+    """The values of these columns in each row. A run that failed before it told has one of its own."""
+    lacking = frame[[*names]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
-        seeds = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)
+        values = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)
         told = frame[~lacking].convert_dtypes()  # numbers beside an empty cell are floats: 3, not 3.0
-        return seeds.mask(~lacking, _seeds(told, columns, ends, source).astype(str))
-    if len(columns.pair) > 1:
-        return _labels(frame, columns.pair, source)
-    seeds = frame[columns.pair[0]]
-    _check_filled(seeds, source)
-    if seeds.dtype == object:
-        plain = seeds.map(lambda value: isinstance(value, Hashable)).all()
-        require(
-            plain,
-            "has values that are no plain text or number",
-            place=source,
-            key=columns.pair[0],
-            cure="name another column with --pair",
-        )
-        seeds = seeds.astype(str)
-    return seeds
+        return values.mask(~lacking, _shared_values(told, names, ends, source).astype(str))
+    if len(names) > 1:
+        return _labels(frame, names, source)
+    values = frame[names[0]]
+    _check_filled(values, source)
+    if values.dtype == object:
+        plain = values.map(lambda value: isinstance(value, Hashable)).all()
+        rule, cure = "has values that are no plain text or number", "name another column"
+        require(plain, rule, place=source, key=names[0], cure=cure)
+        values = values.astype(str)
+    return values
 
 
 def _labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd.Series[str]":

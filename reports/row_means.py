@@ -1,122 +1,131 @@
 """Several rows of one arm and pair, averaged: they share it, and are not independent.
 
-They may be the documents that each seed is judged on. Where a column tells them apart, an arm's rows are
-matched with the baseline's: equal arms that lack other documents were called different in .75 of tables. What
-a row that one side lacks would have shown is not known, so that each mean has the lowest and the highest one
-beside it.
+They may be the documents on which each seed is judged. Those of two arms are matched by an item, such as the
+document: equal arms that lack other documents differ by these documents alone. A row that one side lacks, or
+that failed, may have shown as large a difference as any other row, in either direction, so that a matched
+value has a lowest and a highest one beside it. A pair of which half of the rows are lacking is lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from unrolled.reports.statistics.estimators import Floats
+
 ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
-ITEM = "rows matched by"  # the column with the name of the one that tells the rows of a pair apart
-LOWEST = "{}, rows that a side lacks at their lowest"  # the columns of a metric's bounds
-HIGHEST = "{}, rows that a side lacks at their highest"
 PAIR = ["arm", "seed"]
+_MOST_LACKING = 0.5  # of the rows of a pair
+_ARM_LACKS, _BASE_LACKS = "rows that the arm lacks", "rows that its baseline lacks"
 
 
-def find_item(frame: pd.DataFrame, table: pd.DataFrame, baseline: str, columns: Sequence[str]) -> str:
-    """Return the first column but these `columns` that tells the rows of a pair apart; "" where none does.
+class RowMatch(NamedTuple):
+    """An arm's values by pair as they are compared with the baseline's, from rows that both have."""
 
-    No two rows of an arm and pair have one value of it, and each arm shares half of its rows or more with the
-    baseline, by pair and value. Fractions are measurements, and tell nothing apart.
-    """
-    for column in (name for name in frame.columns if name not in columns):
-        values = frame[column]
-        if pd.api.types.is_float_dtype(values) or values.isna().any():
-            continue
-        rows = table[PAIR].assign(item=values.astype(str))
-        if not rows.duplicated().any() and _share_rows(rows, baseline):
-            return str(column)
-    return ""
-
-
-def _share_rows(rows: pd.DataFrame, baseline: str) -> bool:
-    of_baseline = pd.MultiIndex.from_frame(rows.loc[rows.arm == baseline, ["seed", "item"]])
-    for _, own in rows.groupby("arm"):
-        shared = pd.MultiIndex.from_frame(own[["seed", "item"]]).isin(of_baseline).sum()
-        if 2 * shared < min(len(own), len(of_baseline)):
-            return False
-    return True
+    values: Mapping[Any, float]
+    bounds: Mapping[Any, tuple[float, float]]  # of those of which rows are lacking
+    lacks: tuple[int, int]  # rows that the arm lacks, and its baseline
 
 
 def average_rows(
     table: pd.DataFrame, metrics: Sequence[str], baseline: str, items: "pd.Series[str] | None"
 ) -> pd.DataFrame:
-    """Return a row for each arm and pair, in the order of the first of them, with the bounds of its means.
+    """Return a row for each arm and pair, in the order of the first of them, for `read_row_matches`, too.
 
-    A mean is of the rows that did not fail; one that diverged makes it infinite. Where rows of a pair are
-    lacking, the arm's is the baseline's plus the mean difference of the `items` that both have. A pair
-    without any is lost: the arm has no number.
+    A mean is of the rows that did not fail; one that diverged makes it infinite. Without `items` the rows are
+    independent samples, of which any number may be taken.
     """
     by_pair = table.groupby(PAIR, sort=False)
-    ended = table[table.status != "failed"].groupby(PAIR, sort=False)
-    means = ended[[*metrics]].mean().reindex(by_pair.size().index)
+    ended = table[table.status != "failed"]
+    means = ended.groupby(PAIR, sort=False)[[*metrics]].mean().reindex(by_pair.size().index)
     means["status"] = by_pair.status.agg(_summarise_ends)
-    means[ROWS] = by_pair.size()
-    means[[end.format(metric) for metric in metrics for end in (LOWEST, HIGHEST)]] = np.nan
+    means[ROWS] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
     rows = table if items is None else table.assign(item=items)
     base = rows[rows.arm == baseline].drop(columns="arm")
+    if table.arm.nunique() == 1:
+        return means.reset_index()
+    compared = []
     for arm, own in rows[rows.arm != baseline].groupby("arm", sort=False):
         for metric in metrics:
-            pairs = _count_rows(own, base, metric) if items is None else _match_rows(own, base, metric)
-            bounded = _bound_means(pairs, means[metric].loc[arm], means[metric].loc[baseline])
-            index = pd.MultiIndex.from_product([[arm], bounded.index])
-            means.loc[index, [metric, LOWEST.format(metric), HIGHEST.format(metric)]] = bounded.to_numpy()
-    return means.reset_index()
+            pairs = _count_samples(own, base, metric) if items is None else _match_items(own, base, metric)
+            matched = _bound_values(pairs, means[metric].loc[arm], means[metric].loc[baseline])
+            matched.columns = [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
+            matched[[_ARM_LACKS, _BASE_LACKS]] = pairs[["arm_lacks", "base_lacks"]]
+            compared.append(pd.concat({arm: matched}, names=PAIR))
+    by_metric = [pd.concat(compared[place :: len(metrics)]) for place in range(len(metrics))]
+    matches = pd.concat(by_metric, axis=1)
+    return means.join(matches.loc[:, ~matches.columns.duplicated()]).reset_index()
 
 
-def _bound_means(pairs: pd.DataFrame, own: "pd.Series[float]", base: "pd.Series[float]") -> pd.DataFrame:
-    """Return the arm's mean, the lowest and the highest one, of the pairs of which a side lacks rows."""
-    converged = np.isfinite((own + base).reindex(pairs.index))
-    lacking = pairs[(pairs.shared < pairs.rows) & converged]
-    share = 1 - lacking.shared / lacking.rows
-    mean = base[lacking.index] + lacking.difference
-    low = mean + share * (lacking.lowest - lacking.difference)
-    high = mean + share * (lacking.highest - lacking.difference)
-    return pd.concat([mean, low, high], axis=1)
+def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
+    """Return the matches by arm, of a table whose rows were averaged; {} for any other one."""
+    columns = [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
+    if ROWS not in table or not {*columns} <= {*table.columns}:
+        return {}
+    matches = {}
+    for arm, rows in table.dropna(subset=_ARM_LACKS).groupby("arm", sort=False):
+        values, lowest, highest = (rows.set_index("seed")[column].dropna() for column in columns)
+        bounds = dict(zip(lowest.index, zip(lowest, highest, strict=True), strict=True))
+        lacks = int(rows[_ARM_LACKS].sum()), int(rows[_BASE_LACKS].sum())
+        matches[str(arm)] = RowMatch(values.to_dict(), bounds, lacks)
+    return matches
 
 
 def _summarise_ends(ends: "pd.Series[str]") -> str:
-    """Return how a pair ended: a row that failed is lacking, and a pair failed if all of its rows did."""
+    """Return how a pair ended: it failed if all of its rows did."""
     return next((end for end in ("diverged", "done") if (ends == end).any()), "failed")
 
 
-def _match_rows(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return, by pair, the mean difference of the rows that both sides have, and how many rows there are."""
+def _match_items(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return, by pair, the mean difference of the items that both have, and the share that is lacking."""
     rows = own.merge(base, on=["seed", "item"], how="outer", suffixes=("", " of baseline"))
     rows = rows[rows.seed.isin(own.seed) & rows.seed.isin(base.seed)]
-    ended = (rows.status != "failed") & (rows["status of baseline"] != "failed")
-    difference = (rows[metric] - rows[f"{metric} of baseline"]).where(ended)
-    by_pair = difference.groupby(rows.seed, sort=False)
-    finite = difference[np.isfinite(difference)]
-    return pd.DataFrame(
-        {
-            "difference": by_pair.mean(),
-            "shared": by_pair.count(),
-            "rows": by_pair.size(),
-            "lowest": finite.min(),
-            "highest": finite.max(),
-        }
+    arm_lacks = rows.status.isna() | (rows.status == "failed")
+    base_lacks = rows["status of baseline"].isna() | (rows["status of baseline"] == "failed")
+    difference = (rows[metric] - rows[f"{metric} of baseline"]).where(~(arm_lacks | base_lacks))
+    by_pair = pd.DataFrame(
+        {"arm_lacks": arm_lacks, "base_lacks": base_lacks, "share": arm_lacks | base_lacks}
+    ).groupby(rows.seed, sort=False)
+    counts = by_pair.sum()
+    return counts.assign(
+        share=counts.share / by_pair.size(),
+        difference=difference.groupby(rows.seed, sort=False).mean(),
+        reach=_find_reach(np.abs(difference.to_numpy(float))),
     )
 
 
-def _count_rows(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return the same of rows that nothing tells apart: how many there are is all that is known of them."""
-    sides = [side.set_index("seed") for side in (own, base)]
-    ended = [side.loc[side.status != "failed", metric] for side in sides]
-    means = [side.groupby(level=0, sort=False).mean() for side in ended]
-    finite = [side[np.isfinite(side)] for side in ended]
-    counts = [pd.concat([side.groupby(level=0).size() for side in those], axis=1) for those in (ended, sides)]
-    return pd.DataFrame(
+def _count_samples(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return the same of independent samples, of which those that failed are lacking."""
+    failed = [(side.status == "failed").groupby(side.seed, sort=False) for side in (own, base)]
+    means = [side[metric].where(side.status != "failed").groupby(side.seed).mean() for side in (own, base)]
+    values = pd.concat([own, base]).loc[lambda rows: rows.status != "failed", metric].to_numpy(float)
+    pairs = pd.DataFrame(
         {
+            "arm_lacks": failed[0].sum(),
+            "base_lacks": failed[1].sum(),
+            "share": failed[0].mean() + failed[1].mean(),
             "difference": means[0] - means[1],
-            "shared": counts[0].min(axis=1, skipna=False).fillna(0),
-            "rows": counts[1].max(axis=1, skipna=False),
-            "lowest": finite[0].min() - finite[1].max(),
-            "highest": finite[0].max() - finite[1].min(),
         }
-    ).dropna(subset="rows")
+    )
+    finite = values[np.isfinite(values)]
+    return pairs[pairs.share.notna()].assign(reach=float(np.ptp(finite)) if finite.size else 0.0)
+
+
+def _find_reach(sizes: Floats) -> float:
+    """Return the largest finite difference."""
+    return float(sizes[np.isfinite(sizes)].max(initial=0.0))
+
+
+def _bound_values(pairs: pd.DataFrame, own: "pd.Series[float]", base: "pd.Series[float]") -> pd.DataFrame:
+    """Return the value of each pair as it is compared, the lowest and the highest one; NaN where it is lost.
+
+    Where rows are lacking it is the baseline's mean plus the difference of the rows that both have.
+    """
+    own = own.reindex(pairs.index)
+    base = base.reindex(pairs.index)
+    is_partial = (pairs.share > 0) & np.isfinite(own + base)
+    values = own.mask(is_partial, base + pairs.difference).mask(pairs.share >= _MOST_LACKING)
+    known = (1 - pairs.share) * pairs.difference
+    ends = [base + known - pairs.share * pairs.reach, base + known + pairs.share * pairs.reach]
+    return pd.concat([values, *(end.where(is_partial & values.notna()) for end in ends)], axis=1)

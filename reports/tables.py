@@ -10,7 +10,7 @@ from unrolled.reports.arms import mean_of
 from unrolled.reports.claims import one_run, open_because, remark, seen_data, skewness
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.declaration import count_attempts, earlier_attempts
-from unrolled.reports.elsewhere import FIRST_LOOK, averaged
+from unrolled.reports.elsewhere import FIRST_LOOK
 from unrolled.reports.formats import (
     columns,
     csv_cell,
@@ -118,7 +118,7 @@ def notes(c: Comparison) -> list[str]:
         checks = [f"{self_check(row.contrast)}." for row in c.rows if row.contrast and not row.verdict]
         return [*filter(None, [*sentences, few, copied, STOPPED if c.sequential else ""]), *checks]
     sentences[0] += f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
-    sentences += [averaged(c.table, c.design.pair), FOLDS if c.design.test_share else ""]
+    sentences += [c.design.rows, FOLDS if c.design.test_share else ""]
     sentences.append(FIRST_SEEDS if FIRST_LOOK in c.table else "")
     by_signs = c.design.pair and not c.design.test_share
     diverged = DIVERGED if by_signs else DIVERGED_DEPENDENT

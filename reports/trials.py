@@ -15,7 +15,6 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.arms import Statuses, trial_of
 from unrolled.reports.design import Design
-from unrolled.reports.row_means import HIGHEST, LOWEST
 
 
 def tabulate(design: Design) -> pd.DataFrame:
@@ -63,18 +62,6 @@ def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, 
     for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
         by_arm[arm][seed] = x
     return by_arm
-
-
-def read_bounds(table: pd.DataFrame, design: Design) -> dict[str, dict[str, dict[Any, tuple[float, float]]]]:
-    """The lowest and the highest value, by metric, arm and pair, of those that lack rows: see `row_means`."""
-    bounds: dict[str, dict[str, dict[Any, tuple[float, float]]]] = {}
-    for metric in design.metrics:
-        columns = [name.format(metric.name) for name in (LOWEST, HIGHEST)]
-        if {*columns} <= {*table.columns}:
-            for row in table[["arm", "seed", *columns]].dropna().itertuples(index=False):
-                arm, seed, *ends = row
-                bounds.setdefault(metric.name, {}).setdefault(arm, {})[seed] = tuple(ends)
-    return bounds
 
 
 def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":

@@ -113,9 +113,15 @@ def columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
         require(once, "is given twice", place=f"--metric {known.name}", cure="keep one of them")
         free, cure = known.name not in TABLE_COLUMNS, "rename the column"
         require(free, "no metric can have this name", place=f"--metric {known.name}", cure=cure)
-    pair = tuple(filter(None, (column.strip() for column in options.pair.split(","))))
+    pair, item = (
+        tuple(filter(None, (column.strip() for column in given.split(","))))
+        for given in (options.pair, options.item)
+    )
+    require(
+        pair or not item, "is for several rows of one pair", place="--item", cure="name the pair: --pair seed"
+    )
     share = _test_share(pair, options)
-    return Columns(arms, pair, tuple(metrics), options.baseline, share)
+    return Columns(arms, pair, tuple(metrics), options.baseline, share, item)
 
 
 def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
@@ -133,7 +139,7 @@ def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
         given or len(pair) < 2,
         "names several columns",
         place=f"--pair {options.pair}",
-        cure="name the one whose values are independent: over the others rows are averaged",
+        cure="name the one whose values are independent, and the others with --item",
     )
     return 1 / options.folds if options.folds else options.test_share or 0.0
 

@@ -53,6 +53,7 @@ class Contrast:
     lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
     bounds: Mapping[int, tuple[float, float]]  # of differences that are not known exactly, by seed
+    rows_lacking: tuple[int, int]  # rows of pairs that the arm lacks, and its baseline
     delta: float
     family: int
     look: Look
@@ -137,8 +138,9 @@ class Contrast:
 
     @property
     def fails_unequally(self) -> bool:
-        """Whether lost pairs tell, by the plain p of McNemar's test, that one side failed more often."""
-        return self.lost > 0 and _mcnemar(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
+        """Whether lost pairs, or rows, tell by McNemar's plain p that one side failed more often."""
+        pairs = self.lost > 0 and _mcnemar(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
+        return pairs or _mcnemar(*sorted(self.rows_lacking)) <= ALPHA
 
     @property
     def divergence_test(self) -> str:
@@ -262,6 +264,7 @@ class Contrast:
         return replace(
             self,
             differences={seed: -d for seed, d in self.differences.items()},
+            rows_lacking=self.rows_lacking[::-1],
             bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
             wins=self.losses,
             losses=self.wins,
@@ -316,6 +319,7 @@ def contrast(
     identical: bool = False,
     highest: float = math.inf,
     bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
+    rows_lacking: tuple[int, int] = (0, 0),
 ) -> Contrast:
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
@@ -323,7 +327,7 @@ def contrast(
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
     both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. `bounds` are the
-    lowest and the highest value of the arm on seeds of which it is not known exactly.
+    lowest and the highest value of the arm on seeds of which it is not known exactly, since rows are lacking.
 
     Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
@@ -342,6 +346,7 @@ def contrast(
         baseline_lacks=len(ours.keys() - theirs.keys()),
         lost=lost,
         bounds={s: (bounds[s][0] - theirs[s], bounds[s][1] - theirs[s]) for s in seeds if s in bounds},
+        rows_lacking=rows_lacking,
         delta=delta,
         family=family,
         look=look,
@@ -358,13 +363,16 @@ def contrast(
     )
 
 
-def are_computed_alike(arm: Mapping[int, float], baseline: Mapping[int, float]) -> bool:
-    """Return True if values are equal on every seed, five or more, and hardly two of them alike.
+def are_computed_alike(arm: Mapping[int, float], baseline: Mapping[int, float], delta: float) -> bool:
+    """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
-    Coarse values, such as accuracies of 25 items, may be equal by chance.
+    Hardly two are alike, and a change by δ would move them by three steps of their scale or more: as many
+    moves of one step leave all as they were in exp(−3) = .05.
     """
-    different = len({*arm.values()})
-    return arm == baseline and different >= max(FEWEST_SEEDS, 0.8 * len(arm))
+    levels = np.unique([*arm.values()])
+    if arm != baseline or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
+        return False
+    return len(arm) * delta >= 3 * float(np.diff(levels).min())
 
 
 def _mcnemar(fewer: int, more: int) -> float:

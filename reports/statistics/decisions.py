@@ -161,7 +161,7 @@ class _Walk(Generic[Key]):
             look=Look(self.looks, k),
             lost=len(self.lost_at(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
-            or (self.is_gate and are_computed_alike(arm, baseline)),
+            or (self.is_gate and are_computed_alike(arm, baseline, metric.zone)),
             highest=metric.highest,
         )
 

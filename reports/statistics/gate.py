@@ -62,16 +62,16 @@ class Bound:
         """
         head, base = pair
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
-        converged = [{seed: side[seed] for seed in seeds} for side in pair]
-        is_fixed = (
-            all(len({*side.values()}) == 1 and side[seeds[0]] for side in converged) if seeds else False
-        )
+        head = {seed: head[seed] for seed in seeds}
+        base = {seed: base[seed] for seed in seeds}
+        is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
         c = contrast(
-            *converged,
+            head,
+            base,
             delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
-            identical=set(seeds) <= set(equal) or are_computed_alike(*converged),
+            identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
             highest=self.metric.highest,
         )
         ends = c.interval(ALPHA, sides=1)

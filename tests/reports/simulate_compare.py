@@ -3,10 +3,11 @@
 Folds: two learners of equal expected error on one data set of 200 rows, least squares on either half of ten
 features that count alike, compared by squared error. Failures: two equal arms of 16 seeds, of one of which
 the worst runs crash. Rows: two equal arms of ten seeds, which are judged on 20 documents of other difficulty,
-and each side lacks some of them.
+and each side lacks some of them; or of which some rows collapse, and the arm's fail.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -73,10 +74,32 @@ def row_rates(rng: np.random.Generator, lacking: tuple[range, range], studies: i
             for arm in range(2) for seed in range(10) for document in range(20)
             if document not in lacking[arm]
         )  # fmt: skip
-        tables = (frame.drop(columns="document"), frame)
-        found = [compare_table(table, columns).rows[1].verdict for table in tables]
+        found = [
+            compare_table(frame, replace(columns, item=(item,))).rows[1].verdict
+            for item in ("none", "document")
+        ]
         different += [v.kind in ("better", "worse") for v in found]
     return different / studies
+
+
+def collapse_rates(rng: np.random.Generator, rate: float, size: float, studies: int) -> np.ndarray:
+    """How often an arm is called better than its equal whose collapsed rows fail: by the rest, and by all."""
+    columns = Columns(("arm",), ("seed",), (Metric("loss", 0.02),), item=("document",))
+    better = np.zeros(2)
+    for _ in range(studies):
+        losses = np.sort(rng.normal(0, 0.1, 20)) + rng.normal(0, 0.02, size=(2, 10, 20))
+        collapsed = rng.random(losses.shape) < rate
+        losses[collapsed] += size
+        index = pd.MultiIndex.from_product(
+            [range(2), range(10), range(20)], names=["arm", "seed", "document"]
+        )
+        frame = pd.DataFrame({"loss": losses.ravel(), "status": "done"}, index).reset_index()
+        failed = collapsed.ravel() & (frame.arm == 1)
+        survivors = frame[~failed].groupby(["arm", "seed"], as_index=False).loss.mean()
+        tables = (survivors, frame.assign(status=np.where(failed, "failed", "done")))
+        found = [compare_table(table, columns).rows[1].verdict for table in tables]
+        better += [v is not None and v.kind == "better" for v in found]
+    return better / studies
 
 
 if __name__ == "__main__":
@@ -94,4 +117,7 @@ if __name__ == "__main__":
     ):
         unmatched, matched = row_rates(np.random.default_rng(len(name)), lacking, STUDIES // 4)
         print(f"{name:<18}{unmatched:.3f}  {matched:.3f}")
+    for rate, size in ((0.05, 0.6), (0.02, 0.6), (0.1, 0.16), (0.2, 0.16)):
+        survivors, every = collapse_rates(np.random.default_rng(0), rate, size, STUDIES // 4)
+        print(f"{rate:.0%} collapse by {size / 0.02:.0f} δ  {survivors:.3f}  {every:.3f}")
     print(f"a rate of .05 has a standard error of {math.sqrt(0.05 * 0.95 / STUDIES):.3f}")

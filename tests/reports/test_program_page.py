@@ -10,6 +10,7 @@ from synthetic import compare, measuring, program, text_of
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.claims import limits, warnings
+from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.figures import panels
 from unrolled.reports.render import render
 from unrolled.reports.tables import comparison_csv
@@ -80,5 +81,7 @@ def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cen
 def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     design = program(Metric("error", 5.0, ratio=True))
     base, other = design.arms
-    row = compare(replace(design, arms=(base, measuring(other, error=0.0)))).rows[1]
+    design = replace(design, arms=(base, measuring(other, error=0.0)))
+    row = compare(design).rows[1]
     assert row.note.startswith("open: seed 0 has no error to judge") and row.failed == 0
+    assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"

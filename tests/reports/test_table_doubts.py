@@ -1,4 +1,4 @@
-"""What a table from elsewhere is warned of: rows that were written twice, shared pairs, a chosen baseline."""
+"""What a table from elsewhere is warned of: rows that were written twice, a chosen baseline."""
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,14 @@ def runs(arms: str = "ab", seeds: int = 10, documents: int = 1) -> pd.DataFrame:
 def test_rows_that_were_written_several_times_are_warned_of(times: int, told: int) -> None:
     """Ten rows of equal arms are called different in .04 of tables, written twice in .16, thrice in .28."""
     assert len(doubts(pd.concat([runs()] * times))) == told
-    averaged = doubts(pd.concat([runs()] * times), "seed")
-    assert not any("several rows" in doubt for doubt in averaged)
-    assert len(averaged) == told, "nothing tells the rows of one pair apart"
+    assert doubts(pd.concat([runs()] * times), "seed", item=("none",)) == (), "rows of one pair are averaged"
+
+
+def test_two_runs_each_under_five_seeds_are_warned_of_beside_an_arm_of_ten() -> None:
+    frame = runs()
+    two = frame.loss.where(frame.arm == "a", 0.1 + frame.seed % 2)
+    (told,) = doubts(frame.assign(loss=two), "seed")
+    assert told.endswith(": b")
 
 
 def test_seeds_that_repeat_the_numbers_of_others_are_warned_of_and_a_few_equal_ones_are_not() -> None:
@@ -40,16 +45,6 @@ def test_seeds_that_repeat_the_numbers_of_others_are_warned_of_and_a_few_equal_o
     (told,) = doubts(frame.assign(loss=np.tile(frame.loss[:5], 4)), "seed")
     assert told.endswith("a, b")
     assert doubts(frame.assign(loss=frame.loss.round(0)), "seed") == ()
-
-
-def test_pairs_that_share_a_seed_are_warned_of_unless_they_are_folds() -> None:
-    """Ten seeds with fifty documents each: equal arms are called different in .50, and by seeds in .05."""
-    frame = runs(documents=4)
-    (told,) = doubts(frame, "document", "seed")
-    assert "a document or a seed" in told and "--pair seed" in told
-    assert doubts(frame, "document", "seed", test_share=0.1) == doubts(frame, "seed") == ()
-    nested = frame.assign(document=frame.document + 4 * frame.seed)
-    assert "share a seed are" in doubts(nested, "document", "seed")[0]
 
 
 @pytest.mark.parametrize(("first", "word"), [("low", "lowest"), ("middle", ""), ("high", "highest")])

@@ -182,6 +182,18 @@ def test_several_sources_make_one_table_whatever_each_is_written_in(compare) -> 
     pd.testing.assert_frame_equal(apart[numbers], together[numbers])
 
 
+def test_arms_of_two_files_with_several_rows_a_pair_are_matched_by_their_item(compare) -> None:
+    easy, hard = FRAME.assign(document="easy"), FRAME.assign(document="hard", accuracy=FRAME.accuracy - 0.1)
+    frame = pd.concat([easy, hard])
+    for model in ("base", "better"):
+        frame[frame.model == model].drop(columns="model").to_csv(f"{model}.csv", index=False)
+    asked = (*ASKED[2:], "--item", "document", "--baseline", "better.csv")
+    code, printed, _ = compare("base.csv", "better.csv", *asked)
+    assert (
+        code == 3 and "mean of 2 rows of one arm and seed, matched with the baseline's by document" in printed
+    )
+
+
 def test_parts_of_one_table_are_read_together(compare) -> None:
     FRAME.to_csv("whole.csv", index=False)
     FRAME[FRAME.seed < 4].to_csv("part.csv", index=False)
@@ -317,6 +329,11 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.csv", (*UNPAIRED, "--folds", "10"), "--pair: is missing; name the column of"),
         ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
         ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
+        ("runs.csv", (*UNPAIRED, "--item", "doc"), "--item: is for several rows of one pair; name"),
+        ("runs.csv", (*ASKED, "--item", "doc"), "runs.csv: has no column 'doc'; it has: model, seed"),
+        ("many.csv", ASKED, "many.csv: has several rows of arm 'base' and seed 0; --item COLUMN names"),
+        ("many.csv", (*ASKED, "--item", "seed"), "many.csv: --item seed: row 31 repeats an item of its"),
+        ("many.csv", (*ASKED, "--item", "none", "--baseline", "bas"), "has no arm 'bas'; it has: base"),
         ("before", (), "before: is one results folder; name another one beside it, or `unrolled report`"),
         ("before", ("runs.csv", *ASKED), "before: has no study that was run; `unrolled run STUDY --results"),
         ("before", ("runs.csv", *ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI"),
@@ -341,6 +358,7 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
     texts = {"runs.xlsx": "x", "broken.jsonl": "{", "empty.csv": ""}
     texts |= {
         "head.csv": "model,seed,accuracy\n",
+        "many.csv": pd.concat([FRAME, FRAME[:1]]).to_csv(index=False),
         "latin.csv": "model,é\n",
         "benchmark.json": '{"machine_info": {}, "benchmarks": []}',
     }
