@@ -99,7 +99,7 @@ class PlanOptions(PlaceOptions):
     corpus: str | None = None
     """human-numbers, bible, or the path of a UTF-8 text."""
     device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
-    """auto (the default) keeps the device of a stored plan and otherwise chooses the faster one."""
+    """auto (the default) keeps the device of a stored plan; else a program gets GPUs, if any are visible."""
     to_the_end: bool = False
     """Give seeds also to contrasts that are unlikely to be decided by the last look."""
     yes: bool = False

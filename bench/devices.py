@@ -1,21 +1,15 @@
-"""The GPUs that trials can be trained on here, or the reason why there are none. Imports no torch."""
+"""The cores that trials may use here, and whether its GPUs can be used. Imports no torch."""
 
-import importlib.util
 import math
 import os
-import runpy
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-import pynvml
-
-from unrolled.bench import nvidia
-from unrolled.bench.nvidia import Gpu
+from unrolled.bench.errors import require
+from unrolled.bench.nvidia import Gpu, visibility_variables
 
 _CGROUP = Path("/sys/fs/cgroup")
 _QUOTAS = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
@@ -33,76 +27,40 @@ def cores() -> int:
     return math.ceil(most)
 
 
-class Usable(NamedTuple):
-    """The GPUs that trials can be trained on, a line on each other one; and if there are none, why."""
-
-    gpus: tuple[Gpu, ...] = ()
-    unused: tuple[str, ...] = ()
-    why: str = ""
-    cure: str = ""
-
-
-def usable(*, with_torch: bool = True) -> Usable:
-    """The usable GPUs, by NVML and, `with_torch`, the installed torch. Never raises."""
+_OPERATION = """
+import sys
+import torch
+for position, index in enumerate(sys.argv[1:]):
     try:
-        found, newest = nvidia.visible(), nvidia.newest_cuda()
-    except pynvml.NVMLError as error:
-        return Usable(why=f"no NVIDIA driver answers ({error})", cure="see `nvidia-smi`")
-    if not found:
-        return Usable(why="no GPU is visible", cure="see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES")
-    if not with_torch:
-        return Usable(tuple(found))
-    version, cuda = torch_build()
-    if not cuda:
-        why = f"torch {version} is built without CUDA"
-        return Usable(why=why, cure="install another torch (https://pytorch.org)")
-    if newest and newest[0] < int(cuda.partition(".")[0]):  # CUDA 12.8 runs wherever 12.0 does
-        most = f"{newest[0]}.{newest[1]} at most"
-        why = f"torch {version} is built for CUDA {cuda}, the driver runs CUDA {most}"
-        other = f"a torch for CUDA {newest[0]} (https://pytorch.org)"
-        return Usable(why=why, cure=f"update the driver, or install {other}")
-    compiled = architectures()
-    gpus = tuple(gpu for gpu in found if _runs_on(compiled, gpu.capability))
-    unused = tuple(_misfit(gpu, version, compiled) for gpu in found if gpu not in gpus)
-    if gpus:
-        return Usable(gpus, unused)
-    return Usable(
-        (), unused, "; ".join(unused), "install a torch that is compiled for it (https://pytorch.org)"
-    )
+        (torch.zeros(1, device=f"cuda:{position}") + 1).item()
+    except Exception as error:
+        sys.exit(f"GPU {index}: " + str(error).partition("\\n")[0])
+"""
 
 
-def torch_build() -> tuple[str, str]:
-    """The installed torch's version and its CUDA version, "" for a CPU build. Does not import torch."""
-    spec = importlib.util.find_spec("torch")
-    assert spec is not None and spec.origin is not None, "torch is a requirement of this package"
-    found = runpy.run_path(str(Path(spec.origin).with_name("version.py")))
-    return str(found["__version__"]), str(found.get("cuda") or "")
+def check_gpus(gpus: tuple[Gpu, ...], count: int, *, with_torch: bool = False) -> None:
+    """Raise BadInput where trials that get `count` of these GPUs each cannot be trained on them.
+
+    `with_torch` says whether torch has to try them, if trials get any.
+    """
+    rule = f"each trial gets {count} GPUs (`gpus` in [program]), and only {len(gpus)} can be seen"
+    cure = "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES, or use --device cpu"
+    require(len(gpus) >= count, rule if gpus else "no GPU is visible", place="device cuda", cure=cure)
+    fault = _find_torch_fault(gpus) if with_torch and count else ""
+    cure = "install a torch for it (https://pytorch.org), hide it (CUDA_VISIBLE_DEVICES), or use --device cpu"
+    require(not fault, f"torch cannot use a visible GPU ({fault})", place="device cuda", cure=cure)
 
 
 @cache
-def architectures() -> tuple[str, ...]:
-    """The architectures that torch's kernels are compiled for, as ("sm_80", "compute_90"); () if unknown.
+def _find_torch_fault(gpus: tuple[Gpu, ...]) -> str:
+    """How torch fails at a small operation on one of these GPUs; "" if it does not.
 
-    Torch is asked in a process of its own, which takes as long as importing it.
+    A process of its own tries them, which takes as long as importing torch.
     """
-    ask = (sys.executable, "-P", "-c", "import torch; print(*torch.cuda.get_arch_list())")
-    return tuple(subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split())
-
-
-def _misfit(gpu: Gpu, version: str, compiled: Sequence[str]) -> str:
-    major, minor = gpu.capability
-    capability = f"has compute capability {major}.{minor}"
-    return f"{gpu} {capability}, torch {version} is compiled for {' '.join(compiled)}"
-
-
-def _runs_on(compiled: Sequence[str], capability: tuple[int, int]) -> bool:
-    """Whether kernels have code for a GPU: machine code (sm) of its major version and no later minor one,
-    or PTX (compute) of no later version. Source: CUDA C++ Programming Guide, "Binary Compatibility" and
-    "PTX Compatibility".
-    """
-    for kind, _, number in (name.partition("_") for name in compiled):
-        digits = number.rstrip("af")
-        version = int(digits[:-1]), int(digits[-1])
-        if version <= capability and (kind == "compute" or version[0] == capability[0]):
-            return True
-    return not compiled  # unknown: torch itself will tell
+    command = [sys.executable, "-P", "-c", _OPERATION, *(gpu.index for gpu in gpus)]
+    environ = {**os.environ, **visibility_variables(gpus)}
+    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if process.returncode == 0:
+        return ""
+    lines = process.stderr.split("\n")
+    return next(filter(None, reversed(lines)), f"exit code {process.returncode}")

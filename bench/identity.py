@@ -58,10 +58,7 @@ _CONTENTS: dict[Path, str] = {}
 """sha256 of each file when this process first read it, or as `loaded` recorded it."""
 
 ROOT = Path(__file__).parents[1]
-RUNNER = tuple(
-    ROOT / "ablations" / name
-    for name in ("ledger.py", "runner/child.py", "runner/gpus.py", "runner/process.py")
-)
+RUNNER = tuple(ROOT / "ablations" / name for name in ("ledger.py", "runner/child.py", "runner/process.py"))
 """Files that measure, carry or write the numbers of every result, whatever trains it."""
 
 

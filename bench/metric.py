@@ -19,8 +19,8 @@ Kind = Literal["quality", "time", "speed", "memory"]
 
 MEASURED: dict[str, Kind] = {
     **dict.fromkeys(("seconds", "speed_train_seconds", "speed_valid_seconds"), "time"),
-    **dict.fromkeys(("speed_train", "speed_valid", "speed_steady", "gpu_utilisation"), "speed"),
-    **dict.fromkeys(("memory_peak", "gpu_memory_peak", "gpu_memory_used"), "memory"),
+    **dict.fromkeys(("speed_train", "speed_valid", "speed_steady"), "speed"),
+    **dict.fromkeys(("memory_peak", "gpu_memory_peak"), "memory"),
 }
 """The kinds of what Unrolled measures of a trial, by name. It differs from run to run."""
 LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow
@@ -31,7 +31,7 @@ accuracy acc accuracy_score balanced_accuracy top1 top5 exact_match precision re
 f1 f1_score f1_macro f1_micro f1_weighted auc auroc roc_auc auprc average_precision mcc hits
 r2 r2_score explained_variance log_likelihood bleu sacrebleu chrf meteor rouge1 rouge2 rougel
 iou miou dice psnr ssim mrr ndcg reward mean_reward win_rate success_rate
-throughput tokens_per_second samples_per_second speed_train speed_valid speed_steady gpu_utilisation
+throughput tokens_per_second samples_per_second speed_train speed_valid speed_steady
 neg_log_loss neg_brier_score neg_mean_absolute_error neg_mean_squared_error neg_root_mean_squared_error
 """
 _LOWER = """

@@ -27,7 +27,7 @@ class Tracking:
     """Metrics that tables begin with."""
     last: ClassVar[tuple[str, ...]] = ("seconds",)
     """Metrics behind the judged ones."""
-    on_a_gpu: ClassVar[tuple[str, ...]] = ("gpu_memory_peak",)
+    on_a_gpu: ClassVar[tuple[str, ...]] = ()
     """Metrics behind them where a study is trained on a GPU."""
     drawn: ClassVar[tuple[str, ...]] = ()
     """Metrics whose curves are drawn; () for the judged ones."""

@@ -43,6 +43,8 @@ class Trial:
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""
     """A function that checks an arm quickly before its study starts, by its import name; "" for none."""
+    uses_torch: ClassVar[bool] = False
+    """Whether torch trains it, which then has to fit the GPU."""
     uncounted: ClassVar[tuple[str, ...]] = ()
     """Fields that do not enter the identity, such as the path of a file, of which the content enters it."""
     TASK: ClassVar[tuple[str, ...]] = ()
@@ -110,8 +112,13 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """Expected seconds on its device, before any such trial was measured."""
+        """Expected seconds on a core, before any such trial was measured."""
         return 60.0
+
+    @property
+    def gpu_count(self) -> int:
+        """How many GPUs it gets."""
+        return 0 if self.device == "cpu" else 1
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as plain data."""
@@ -178,9 +185,9 @@ class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
     `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
-    are `seconds` (see `spent`), `memory_peak` (MiB) and, on a GPU, `gpu_memory_peak`; bench.chapter.run lists
-    those of the chapter. `records` and `trace` are plain data, of a form that each trainer chooses.
-    `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    are `seconds` (see `spent`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
+    `records` and `trace` are plain data, of a form that each trainer chooses. `witnesses` maps a factor to
+    {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     """
 
     trial: Trial

@@ -9,15 +9,12 @@ from unrolled.reports.scale import Scale
 MEASURED = {
     "seconds": Scale(title="duration", level="s", difference="s"),
     "memory_peak": Scale(title="peak memory", level="MiB", difference="MiB"),
-    "gpu_memory_peak": Scale(title="peak GPU memory", level="MiB", difference="MiB"),
 }
 """Metrics that are measured of every program."""
 
 COSTS = {
     "seconds": Scale(title="seconds", digits=1),
     "memory_peak": Scale(title="peak memory (MiB)", digits=0),
-    "gpu_utilisation": Scale(title="GPU in use (%)", digits=0),
-    "gpu_memory_peak": Scale(title="peak GPU memory (MiB)", digits=0),
 }
 """The columns of the table of costs, each there if the trials have it."""
 

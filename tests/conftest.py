@@ -130,13 +130,11 @@ def small_disk(need: Callable[..., None]) -> Callable[[Path, str], AbstractConte
 
 @pytest.fixture
 def nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[stand_in.Machine]:
-    """A machine whose GPUs a test describes: none at first. They are visible, and torch is a CUDA build."""
-    machine = stand_in.Machine(tmp_path / "nvml.json")
-    machine.has()
+    """A machine whose GPUs a test counts: none at first. They are visible."""
+    machine = stand_in.Machine(tmp_path / "gpus")
+    machine.has(0)
     monkeypatch.setenv(stand_in.VARIABLE, str(machine.path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(devices, "torch_build", lambda: ("2.13.0", "12.8"))
-    monkeypatch.setattr(devices, "architectures", lambda: stand_in.ARCHITECTURES)
     own = {name: getattr(pynvml, name) for name in stand_in.FUNCTIONS}
     stand_in.install()
     yield machine

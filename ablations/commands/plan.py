@@ -46,7 +46,7 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     plan = plans.make_plan(study, "", device.kind)[0] if ledger.files() else None
     results = ledger.results(plan.ids) if plan else {}
     (spreads, measured), metric = _measured_so_far(study, ledger, plan, device.kind), study.metrics[0]
-    usual = _seconds(study, device.kind)
+    usual = _seconds(study)
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
@@ -63,6 +63,8 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     took = "of a trial, measured where there are results" if measured else "of a trial"
     if study.of_program and not measured:
         took = "a minute, until a first trial is measured (--seeds 0)"
+    elif device.kind == "cuda" and measured.keys() != usual.keys():
+        took += ", else of one on a core: how long a GPU takes is not known before"
     print(f"seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
@@ -78,10 +80,11 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     arms = plan.arms if plan else ()
     there = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
     totals = _totals(seconds, needs, there)
-    places = len(device.available.gpus) if device.kind == "cuda" else cores()
-    workers, noun = max(1, min(device.slots, places)), "GPU" if device.kind == "cuda" else "core"
+    gpu_count = study.baseline.trial(device=device.kind).gpu_count
+    workers = max(1, min(device.slots, len(device.gpus) // gpu_count if gpu_count else cores()))
+    places = plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
-        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {plural(workers, noun)}"
+        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {places}"
         left = f"{sum(_left(need, there).values()):.0f} left to train, " if results else ""
         print(f"if {what}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
     if study.decide != "size" and len(study.looks) > 1:
@@ -102,7 +105,7 @@ def minutes(study: Study, workers: int) -> str:
     """
     if study.of_program:
         return "–"
-    seconds = _seconds(study, "cpu")
+    seconds = _seconds(study)
     workers = 1 if study.clocks else workers
     chances = _chances(study, {}, study.decide == "size")
     totals = _totals(seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
@@ -129,9 +132,9 @@ def _about(seconds: float) -> str:
     return "under a minute" if seconds < 60 else duration(seconds)
 
 
-def _seconds(study: Study, device: str) -> dict[str, float]:
-    """The expected seconds of a trial of each arm."""
-    return {arm.name: arm.trial(device=device).seconds for arm in study.arms}
+def _seconds(study: Study) -> dict[str, float]:
+    """The expected seconds of a trial of each arm, on a core."""
+    return {arm.name: arm.trial().seconds for arm in study.arms}
 
 
 def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "list[dict[str, Expected]]":

@@ -42,6 +42,7 @@ from unrolled.ablations.training.study_run import (
     try_first_batches,
     untried_arms,
 )
+from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.trial import Result
 from unrolled.reports.design import page_of
@@ -160,8 +161,9 @@ def _begin(study_run: StudyRun) -> None:
     """
     todo, plan, ledger = study_run.todo(), study_run.plan, study_run.ledger
     page = page_of(plan.study, study_run.options.out)
-    if todo:
-        study_run.device.check()  # before the study is opened in MLflow: a refused one is not to appear there
+    if todo and not study_run.options.cluster:
+        # before the study is opened in MLflow: a refused one is not to appear there
+        check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
     if earlier := stored_plans.latest_or_set_aside(plan.study, ledger):
         for reason in retraining.reasons(earlier, plan, todo, ledger):
             print(reason)

@@ -23,7 +23,7 @@ from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import as_today, find_program, with_files
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import device_of_plan
+from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import differences, numbers
 from unrolled.bench.errors import plural, require, suggestion, visible
@@ -88,8 +88,7 @@ def replay(
     may be `REPEATS` times as far from the new ones as the new ones of one trial are from each other.
     """
     results = list(map(locate, sample(plan, ledger, options.number)))
-    kind_of_device = results[0].trial.device  # which is that of all trials of a plan
-    device = device_of_plan(kind_of_device, options, of_program=plan.of_program)
+    device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
     conditions = trial_conditions([result.trial for result in results], options, device)
     outcomes = list(replays(results, conditions, plan))
     alike = "bit-identical"

@@ -56,12 +56,19 @@ class TaskSpec:
     preload: Sequence[str] = ()  # modules by name, plug-ins by path
     limits: Limits = Limits()
     resumes: bool = True  # goes on from what a killed attempt left
+    hides_gpus: bool = True  # from a trial that gets none
 
     def of(self, trial: Trial) -> "TaskSpec":
         """The same for one trial: its own work, and what it needs of the modules."""
         preload = tuple(trial.modules(self.preload))
         work = self.work or trial.work
-        return TaskSpec(work=work, preload=preload, limits=self.limits, resumes=self.resumes)
+        return TaskSpec(
+            work=work,
+            preload=preload,
+            limits=self.limits,
+            resumes=self.resumes,
+            hides_gpus=self.hides_gpus,
+        )
 
 
 def main(

@@ -68,11 +68,13 @@ class Shipment(WorkerPlugin):  # type: ignore[misc]
         store_files(Path(worker.local_directory), self.files)
 
 
-def check_worker(facts: Mapping[str, str], device: str, dask_worker: Worker) -> str:
+def check_worker(facts: Mapping[str, str], gpu_count: int, with_torch: bool, dask_worker: Worker) -> str:
     """On a worker: why it cannot run the trials of a driver with these `facts`, or ""."""
-    # a worker that declares no GPU is sent no trial of device cuda
-    gpu = device == "cuda" and "GPU" in dask_worker.state.total_resources
-    return worker.mismatch(facts) or (worker.lack_of_gpu() if gpu else "")
+    # a worker that declares fewer GPUs than a trial gets is sent none
+    has_gpus = dask_worker.state.total_resources.get("GPU", 0) >= gpu_count
+    return worker.mismatch(facts) or (
+        worker.find_gpu_fault(gpu_count, with_torch=with_torch) if has_gpus else ""
+    )
 
 
 def run_on_worker(trial: Trial, spec: TaskSpec, ledger: str) -> bytes:
@@ -109,10 +111,10 @@ def run_on_cluster(
     """
     files, names = worker.files_to_ship(todo, spec.preload)
     with _connected(address) as client:
-        _check_workers(client, address, todo[0].device)
+        _check_workers(client, address, todo[0])
         with _shipped(client, files):
             ledger = hashlib.sha256(canonical([platform.node(), str(checkpoints.resolve())])).hexdigest()[:16]
-            _Driver(client, address, todo[0].device, spec, ledger, names, record, shutdown).run(queue)
+            _Driver(client, address, todo[0].gpu_count, spec, ledger, names, record, shutdown).run(queue)
 
 
 @contextmanager
@@ -140,18 +142,19 @@ async def _reach(address: str) -> None:
     await comm.close()
 
 
-def _check_workers(client: Client, address: str, device: str) -> None:
-    """Raise BadInput if a worker differs from the driver, or if there are workers and none for the device."""
-    answers = client.run(check_worker, worker.facts(), device, on_error="return")
+def _check_workers(client: Client, address: str, trial: Trial) -> None:
+    """Raise BadInput if a worker differs from the driver, or if there are workers, but none with the GPUs."""
+    needs = trial.gpu_count, trial.uses_torch
+    answers = client.run(check_worker, worker.facts(), *needs, on_error="return")
     for worker_address, refused in answers.items():
         if isinstance(refused, Exception):
             refused = f"cannot load unrolled ({refused}): install the same there"
         require(not refused, visible(f"worker {worker_address} {refused}"))
-    if answers and not _count_slots(client, device):
+    if answers and not _count_slots(client, trial.gpu_count):
         raise BadInput(
-            "no worker declares a GPU",
+            f"no worker declares {plural(trial.gpu_count, 'GPU')}",
             place=f"--cluster {address}",
-            cure="start one worker a GPU, with --nthreads 1 --resources GPU=1",
+            cure=f"start workers that see them, with --nthreads 1 --resources GPU={trial.gpu_count}",
         )
 
 
@@ -173,12 +176,13 @@ def _shipped(client: Client, files: Mapping[str, bytes]) -> Iterator[None]:
             client.unregister_worker_plugin(shipment.name)
 
 
-def _count_slots(client: Client, device: str) -> int:
-    """How many trials the workers run at a time: one a thread, on GPUs at most one a GPU that is declared."""
+def _count_slots(client: Client, gpu_count: int) -> int:
+    """How many trials the workers run at a time: one a thread, as far as they declare GPUs for them."""
     workers = client.scheduler_info()["workers"].values()
-    if device == "cpu":
+    if not gpu_count:
         return sum(int(each["nthreads"]) for each in workers)
-    return sum(min(int(each["nthreads"]), int(each["resources"].get("GPU", 0))) for each in workers)
+    gpus = [int(each["resources"].get("GPU", 0)) for each in workers]
+    return sum(min(int(each["nthreads"]), own // gpu_count) for each, own in zip(workers, gpus, strict=True))
 
 
 def read_worker_answer(trial: Trial, outcome: object) -> Result | str:
@@ -199,7 +203,7 @@ class _Driver:
 
     client: Client
     address: str
-    device: str
+    gpu_count: int  # GPUs of a trial
     spec: TaskSpec
     ledger: str  # its name on the workers
     names: Mapping[str, str]  # of the modules to load: a worker's by the driver's
@@ -234,7 +238,7 @@ class _Driver:
         now = time.monotonic()
         if now - self.counted_at < COUNT_SECONDS:
             return
-        self.slots, self.counted_at = _count_slots(self.client, self.device), now
+        self.slots, self.counted_at = _count_slots(self.client, self.gpu_count), now
         if self.slots:
             self.had_slots_at = now
         elif now - self.had_slots_at > NO_WORKER_SECONDS:
@@ -248,7 +252,7 @@ class _Driver:
 
     def submit(self, trial: Trial) -> Future:
         """Let Dask run a trial where there is a slot."""
-        spec, resources = self.spec.of(trial), {} if trial.device == "cpu" else {"GPU": 1}
+        spec, resources = self.spec.of(trial), {"GPU": trial.gpu_count} if trial.gpu_count else {}
         spec = replace(spec, preload=tuple(self.names[name] for name in spec.preload))
         future = self.client.submit(run_on_worker, trial, spec, self.ledger, resources=resources, pure=False)
         self.running[future.key] = trial

@@ -1,84 +1,53 @@
-"""GPUs of trials: their slots, which trial sees which, and what it uses.
+"""Slots of GPUs: which trial sees which."""
 
-A trial's process sees one GPU and shares it with as many as the GPU has slots.
-"""
-
-import time
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import cycle, islice
-from math import inf
-from queue import SimpleQueue
-from statistics import fmean
+from contextlib import contextmanager
 
-import psutil
-import pynvml
-
-from unrolled.bench import nvidia
-from unrolled.bench.nvidia import Gpu, Reading
-
-EVERY = 1.0  # seconds between two samples of a GPU
+from unrolled.bench.devices import check_gpus
+from unrolled.bench.nvidia import Gpu
 
 
 class GpuSlots:
-    """A number of slots, dealt to the GPUs in turn."""
+    """GPUs that trials share, `trials_each` at most on each of them."""
 
-    def __init__(self, gpus: Sequence[Gpu], number: int) -> None:
-        self._free: SimpleQueue[Gpu] = SimpleQueue()
-        for gpu in islice(cycle(gpus), number):
-            self._free.put(gpu)
+    def __init__(self, gpus: Sequence[Gpu], trials_each: int) -> None:
+        self._trials = Counter(dict.fromkeys(gpus, 0))  # that are under way, by GPU
+        self._trials_each = trials_each
+        self._change = threading.Condition()
 
     @contextmanager
-    def take(self) -> Iterator[Gpu]:
-        """The GPU of a slot, for a block; waits until one is free."""
-        gpu = self._free.get()
-        try:
-            yield gpu
-        finally:
-            self._free.put(gpu)
+    def take(self, count: int) -> Iterator[list[Gpu]]:
+        """Yield the `count` GPUs with the fewest trials, for a block; wait until so many have a free slot.
 
-
-def environ(gpu: Gpu) -> dict[str, str]:
-    """Environment variables by which a process sees this GPU and no other."""
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu.uuid}
-
-
-def facts(gpu: Gpu) -> dict[str, str]:
-    """The facts of a trial's GPU, for its result."""
-    return {"gpu_index": gpu.index, "gpu_uuid": gpu.uuid}
-
-
-class Usage:
-    """The samples of a trial's GPU, taken by its parent, so that the trial is not affected."""
-
-    def __init__(self, pid: int, gpu: Gpu | None) -> None:
-        self._pid, self._gpu, self._last = pid, gpu, -inf
-        self._samples: list[Reading] = []
-
-    def wait(self) -> float:
-        """Seconds until the next sample."""
-        return max(0.0, self._last + EVERY - time.monotonic())
-
-    def sample(self) -> None:
-        """Take a sample if one is due. A process that is gone, or a GPU that cannot be read, gives none."""
-        if self.wait() > 0:
-            return
-        self._last = time.monotonic()
-        if self._gpu is None:
-            return
-        with suppress(psutil.Error, pynvml.NVMLError):
-            process = psutil.Process(self._pid)
-            pids = [each.pid for each in (process, *process.children(recursive=True))]
-            self._samples.append(nvidia.read(self._gpu, pids))
-
-    def gpu_metrics(self) -> dict[str, float]:
-        """Mean utilisation (%) and peak memory (MiB) of the trial's GPU, if it was read.
-
-        `gpu_memory_peak` is of the trial's processes; of all where the driver does not tell whose memory it
-        is, as in some containers. The other two are of the whole device, whoever uses it.
+        A trial takes all of its GPUs at once, so that no two wait for each other. Raises BadInput where there
+        are fewer.
         """
-        if not self._samples:
-            return {}
-        used, own = (max(getattr(one, name) for one in self._samples) for name in ("memory", "own_memory"))
-        mean = fmean(one.utilisation for one in self._samples)
-        return {"gpu_utilisation": mean, "gpu_memory_used": used, "gpu_memory_peak": own or used}
+        order = list(self._trials)
+        check_gpus(tuple(order), count)
+        with self._change:
+            self._change.wait_for(lambda: len(self._free_gpus()) >= count)
+            gpus = sorted(self._free_gpus()[:count], key=order.index)
+            self._trials.update(gpus)
+        try:
+            yield gpus
+        finally:
+            with self._change:
+                self._trials.subtract(gpus)
+                self._change.notify_all()
+
+    def _free_gpus(self) -> list[Gpu]:
+        """The GPUs with a free slot, those with the fewest trials first."""
+        free = [gpu for gpu, trials in self._trials.items() if trials < self._trials_each]
+        return sorted(free, key=self._trials.__getitem__)
+
+
+def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, str]:
+    """The facts of a trial's GPUs, for its result."""
+    if not gpus:
+        return {}
+    return {
+        "gpu_index": ",".join(gpu.index for gpu in gpus),
+        "gpu_uuid": ",".join(gpu.uuid for gpu in gpus),
+    }

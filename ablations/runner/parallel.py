@@ -4,12 +4,12 @@ Each worker is a thread of the parent, which starts a trial, waits for it and re
 trial is therefore one failed result and never, as with a pool of processes, the end of the pool.
 """
 
+import math
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +21,6 @@ from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
-from unrolled.bench.errors import require
 from unrolled.bench.nvidia import Gpu
 from unrolled.bench.trial import Result, Trial
 
@@ -42,7 +41,7 @@ class TrialConditions(TaskSpec):
     """How trials are run, and where."""
 
     workers: int = 1  # trials at a time on this machine
-    gpus: Sequence[Gpu] = ()  # shared by trials of device "cuda": see `ablations.runner.gpus`
+    gpus: Sequence[Gpu] = ()  # shared by trials of device cuda: see `ablations.runner.gpus`
     cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
 
 
@@ -141,18 +140,13 @@ def _run_all(
         from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
 
         return run_on_cluster(conditions.cluster, conditions, checkpoints, todo, queue, record, shutdown)
-    on_gpus, workers = any(trial.device != "cpu" for trial in todo), min(conditions.workers, len(todo))
-    require(
-        conditions.gpus or not on_gpus,
-        "no GPU was given to train on",
-        place="device cuda",
-        cure="see `nvidia-smi`, or use --device cpu",
-    )
-    slots = GpuSlots(conditions.gpus, workers)
+    workers = min(conditions.workers, len(todo))
+    gpus_in_use = workers * max((trial.gpu_count for trial in todo), default=0)
+    slots = GpuSlots(conditions.gpus, math.ceil(gpus_in_use / max(len(conditions.gpus), 1)))
 
     def run(trial: Trial) -> None:
-        with nullcontext() if trial.device == "cpu" else slots.take() as gpu:
-            result = run_alone(trial, conditions, checkpoints=checkpoints, stop=shutdown.stopped, gpu=gpu)
+        with slots.take(trial.gpu_count) as gpus:
+            result = run_alone(trial, conditions, checkpoints=checkpoints, stop=shutdown.stopped, gpus=gpus)
         if result is not None:
             record(replace(result, environment={"trials_at_a_time": workers, **result.environment}))
 

@@ -16,9 +16,9 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -28,13 +28,13 @@ from typing import Any
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import MISREAD
-from unrolled.ablations.runner import child, gpus
+from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import Limits, TaskSpec
-from unrolled.ablations.runner.gpus import Usage
+from unrolled.ablations.runner.gpus import gpu_facts
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import kind_of
-from unrolled.bench.nvidia import Gpu
+from unrolled.bench.nvidia import Gpu, visibility_variables
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failure
 
 ENVIRONMENT = {
@@ -57,6 +57,7 @@ PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner
 
 LOCK = ".lock"  # how the name of a trial's lock ends, which lies beside its checkpoints
 PIPE_BYTES = 1 << 20  # more than a pipe holds
+LONGEST_WAIT = 3600.0  # seconds: `poll` takes no more than 24 days
 OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if it fails or tells no number
 
 
@@ -71,7 +72,6 @@ class _Attempt:
     output: bytes = b""
     late: bool = False
     stopped: bool = False
-    gpu_metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_alone(
@@ -80,20 +80,20 @@ def run_alone(
     *,
     checkpoints: Path,
     stop: Connection | None = None,
-    gpu: Gpu | None = None,
+    gpus: Sequence[Gpu] = (),
 ) -> Result | None:
     """Run a trial in a fresh process, and in another one if that is killed. Returns its result.
 
     The fork server imports the modules of `spec`, or the one with the work if it names none; the plug-ins are
     imported by the trial's own process. `checkpoints` is where the trial may keep its state from epoch to
-    epoch, for the next attempt. A trial on the CPU sees no GPU, one with a `gpu` that one alone. Returns None
-    if `stop` became readable before the end. Raises BadInput where the trial cannot be computed as it was
-    planned: its code, its text or its versions have changed, or memory is limited on a GPU, whose driver maps
-    more than any limit.
+    epoch, for the next attempt. The process sees these `gpus` alone; without any, none, unless `spec` leaves
+    them visible. Returns None if `stop` became readable before the end. Raises BadInput where the trial
+    cannot be computed as it was planned: its code, its text or its versions have changed, or memory is
+    limited on a GPU, whose driver maps more than any limit.
     """
     task = spec.of(trial)
     can_limit, rule = trial.device == "cpu", "--memory-limit is for trials on the CPU"
-    require(can_limit or not task.limits.memory_bytes, rule, cure=f"leave it out on device {trial.device}")
+    require(can_limit or not task.limits.memory_bytes, rule, cure="leave it out, or use --device cpu")
     attempt, result = 0, None
     real_checkpoints = checkpoints.resolve()  # by one name, whatever links a run is given
     _end_strays(real_checkpoints, trial)  # of a run that was killed
@@ -101,7 +101,7 @@ def run_alone(
         attempt += 1
         if not task.resumes:
             clear_checkpoints(checkpoints, trial)
-        end = _run_attempt(trial, task, real_checkpoints, stop, gpu)
+        end = _run_attempt(trial, task, real_checkpoints, stop, gpus)
         _end_strays(real_checkpoints, trial)
         if end.stopped:
             return None
@@ -116,8 +116,7 @@ def run_alone(
         started=end.started,
         seconds=end.seconds,
         output="" if useful else end.output.decode(errors="replace"),
-        metrics={**end.gpu_metrics, **result.metrics},
-        environment={**result.environment, **(gpus.facts(gpu) if gpu else {})},
+        environment={**result.environment, **gpu_facts(gpus)},
     )
 
 
@@ -207,10 +206,10 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
 
 
 def _run_attempt(
-    trial: Trial, task: TaskSpec, checkpoints: Path, stop: Connection | None, gpu: Gpu | None
+    trial: Trial, task: TaskSpec, checkpoints: Path, stop: Connection | None, gpus: Sequence[Gpu]
 ) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and kill what is left of its group."""
-    environ = gpus.environ(gpu) if gpu else {} if trial.device != "cpu" else {"CUDA_VISIBLE_DEVICES": ""}
+    environ = visibility_variables(gpus) if gpus or task.hides_gpus else {}
     first = [m for m in task.preload if not plugins.is_plug_in(m)] or [task.work.partition(":")[0]]
     answer, answer_in = multiprocessing.Pipe(duplex=False)
     output, output_in = multiprocessing.Pipe(duplex=False)
@@ -226,8 +225,7 @@ def _run_attempt(
             reason = f"its process could not be started: {error!r}"
             return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
         try:
-            assert process.pid is not None
-            return _listen(process, answer, output, stop, task.limits.seconds, Usage(process.pid, gpu))
+            return _listen(process, answer, output, stop, task.limits.seconds)
         finally:
             _end_group(process)
             process.close()
@@ -240,7 +238,6 @@ def _listen(
     output: Connection,
     stop: Connection | None,
     seconds: float,
-    usage: Usage,
 ) -> _Attempt:
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
     started, clock = time.time(), time.monotonic()
@@ -249,9 +246,7 @@ def _listen(
     ended = late = stopped = False
     while not (ended or late or stopped):
         left = max(0.0, clock + seconds - time.monotonic())
-        timeout = min(left, usage.wait())
-        ready = wait([*open_pipes, *watched], timeout if timeout < inf else None)
-        usage.sample()
+        ready = wait([*open_pipes, *watched], min(left, LONGEST_WAIT))
         ended, stopped = process.sentinel in ready, stop in ready
         late = time.monotonic() >= clock + seconds
         if ended or late or stopped:
@@ -274,7 +269,6 @@ def _listen(
         output=bytes(received[output]),
         late=late and not ended,
         stopped=stopped,
-        gpu_metrics=usage.gpu_metrics(),
     )
 
 

@@ -6,7 +6,7 @@ import platform
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from multiprocessing import Pipe
@@ -16,10 +16,12 @@ from pathlib import Path
 from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
-from unrolled.bench import devices, plugins
+from unrolled.bench import plugins
+from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save
 from unrolled.bench.machine import package_versions
+from unrolled.bench.nvidia import visible_gpus
 from unrolled.bench.trial import Result, Trial
 
 POLL = 0.2  # seconds between two looks at whether a trial is still wanted
@@ -56,18 +58,19 @@ def mismatch(theirs: Mapping[str, str]) -> str:
     return ""
 
 
-def lack_of_gpu() -> str:
-    """Why trials of device cuda cannot be trained here, and the cure; "" if they can."""
-    found = devices.usable()
-    return f"has no GPU for device cuda ({found.why}): {found.cure}" if found.why else ""
+def find_gpu_fault(gpu_count: int, *, with_torch: bool) -> str:
+    """Why trials cannot be trained here that get so many GPUs, and the cure; "" if they can."""
+    try:
+        check_gpus(visible_gpus(), gpu_count, with_torch=with_torch)
+    except BadInput as error:
+        return f"cannot train on its GPUs: {error}"
+    return ""
 
 
 @cache
 def _gpu_slots() -> GpuSlots:
     """One slot on each GPU that this worker sees."""
-    found = devices.usable()
-    require(found.gpus, found.why, place="device cuda", cure=found.cure)
-    return GpuSlots(found.gpus, len(found.gpus))
+    return GpuSlots(visible_gpus(), 1)
 
 
 def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -107,9 +110,8 @@ def run_trial(
     names = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
     local_spec, checkpoints = replace(spec, preload=names), folder.parent / "unrolled-checkpoints" / ledger
     try:
-        slot = nullcontext() if local.device == "cpu" else _gpu_slots().take()
-        with _stop(cancelled) as stop, slot as gpu:
-            result = run_alone(local, local_spec, checkpoints=checkpoints, stop=stop, gpu=gpu)
+        with _stop(cancelled) as stop, _gpu_slots().take(local.gpu_count) as gpus:
+            result = run_alone(local, local_spec, checkpoints=checkpoints, stop=stop, gpus=gpus)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:

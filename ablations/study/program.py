@@ -213,7 +213,8 @@ class ProgramSettings:
         """The trial of these fields, without hashes."""
         table = self.table
         trial = self.locate(ProgramTrial(seed=seed, device=device, **trial_fields))
-        return replace(trial, keep=table.keep, disk=table.disk, time_limit=table.time_limit)
+        gpus = 1 if device == "cpu" else table.gpus
+        return replace(trial, keep=table.keep, disk=table.disk, time_limit=table.time_limit, gpus=gpus)
 
     def locate(self, trial: ProgramTrial) -> ProgramTrial:
         """The trial with the files of this program; it keeps none that it writes."""

@@ -134,8 +134,7 @@ class MetricTable(Table):
 
     name: Text
     """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits, train_loss, \
-`seconds`, `speed_train` or `memory_peak`; of a program one that it tells, `seconds`, `memory_peak` or, on a \
-GPU, `gpu_memory_peak`"""
+`seconds`, `speed_train` or `memory_peak`; of a program one that it tells, `seconds` or `memory_peak`"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
 from 1/1.05 to 1.05, which is meant for times"""
@@ -197,6 +196,8 @@ it. Files that they import, and those that `run` names, count as well ([programs
     """patterns of files in `{out}` that stay, in the folder `kept` of the results; not on a cluster"""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of a trial"""
+    gpus: Annotated[int, Field(ge=1, le=1024)] = 1
+    """GPUs of a trial, which sees these alone; on the CPU of no effect ([gpu.md](gpu.md))"""
     disk: Annotated[int, Field(ge=0)] = 0
     """MiB that `{out}` may have; 0 is no limit"""
     time_limit: Annotated[float, Field(ge=0)] = 0.0

@@ -236,7 +236,8 @@ def trial_conditions(
     return TrialConditions(
         preload=(*modules, *options.plugin),
         workers=device.slots,
-        gpus=device.available.gpus,
+        gpus=device.gpus,
+        hides_gpus=device.hides_gpus,
         cluster=options.cluster,
         limits=Limits(seconds=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
     )

@@ -17,7 +17,7 @@ class ChapterTracking(Tracking):
 
     first = "valid_accuracy", "valid_perplexity", "valid_loss", "speed_train"
     last = ()
-    on_a_gpu = "speed_steady", "gpu_utilisation", "gpu_memory_peak"
+    on_a_gpu = "speed_steady", "gpu_memory_peak"
     drawn = "valid_accuracy", "valid_loss", "train_loss"
     derived = {"valid_perplexity": ("valid_loss", perplexity)}  # noqa: RUF012 (declared by Tracking)
 

@@ -40,6 +40,7 @@ class ChapterTrial(Trial):
     trainer: ClassVar[str] = "chapter"
     work: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
+    uses_torch: ClassVar[bool] = True
     uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
     TASK: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 

@@ -62,6 +62,7 @@ class ProgramTrial(Trial):
     patterns: Mapping[str, str] = field(default_factory=dict)  # metric → expression that finds it in a line
     reduction: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
     threads: int = 1
+    gpus: int = 1  # of a trial on device cuda
     folder: str = ""
     code: tuple[str, ...] = ()  # () for `files.default_code`
     data_files: tuple[str, ...] = ()
@@ -88,7 +89,8 @@ class ProgramTrial(Trial):
         """Every field by its name, but for folders, one of which may be a home, and what was read there."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
         fields_ = {name: value for name, value in super().to_dict().items() if name not in left_out}
-        return fields_ if self.occasion else {n: value for n, value in fields_.items() if n != "occasion"}
+        usual = {"occasion": "", "gpus": 1}  # which older results do not have
+        return {name: value for name, value in fields_.items() if name not in usual or value != usual[name]}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its name, the commit first."""
@@ -98,6 +100,11 @@ class ProgramTrial(Trial):
     def declared(self) -> dict[str, Any]:
         """The fields that a study declares; of a commit the code that it is."""
         return {**super().declared, **({"source": self.source} if self.commit else {})}
+
+    @property
+    def gpu_count(self) -> int:
+        """How many GPUs it gets, by its study."""
+        return 0 if self.device == "cpu" else self.gpus
 
     @property
     def usual_time_limit(self) -> float:

@@ -21,6 +21,7 @@ CHAPTER = Presentation(
         "valid_perplexity": Scale(title="validation perplexity"),
         "valid_bits": Scale(title="validation bits a token", level="bits", difference="bits"),
         "speed_train": Scale(title="training speed", level="tokens/s", difference="tokens/s"),
+        "gpu_memory_peak": Scale(title="peak GPU memory", level="MiB", difference="MiB"),
     },
     costs={
         "model_parameters": Scale(title="parameters", digits=0),
@@ -29,7 +30,8 @@ CHAPTER = Presentation(
         "train_flops": Scale(title="GFLOPs of training", factor=1e-9, digits=1),
         "speed_steady": Scale(title="tokens/s after the first epoch", digits=0),
     }
-    | COSTS,
+    | COSTS
+    | {"gpu_memory_peak": Scale(title="peak GPU memory (MiB)", digits=0)},
     columns=("valid_accuracy", "valid_perplexity"),
     task=("corpus", "split", "target"),
     template="chapter.html",

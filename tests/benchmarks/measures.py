@@ -8,30 +8,26 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pynvml
 import torch
 from torch import nn
 
-from unrolled.bench import environment, nvidia
+from unrolled.bench import environment
 from unrolled.bench.chapter import flops, throughput
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
-from unrolled.bench.chapter.training.engine import Training
 from unrolled.bench.chapter.training.train import build
 from unrolled.bench.machine import facts
 from unrolled.bench.trial import canonical
 
 VOCAB = 30  # as Human Numbers
-SAMPLED = 1.0  # seconds: the longest that NVML looks back
 
 
 def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
@@ -52,19 +48,6 @@ def here() -> torch.device:
     return environment.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def gpu_utilisation(work: Callable[[], object]) -> dict[str, float]:
-    """Utilisation of the GPU (%) in the last second or less of `work` over and over, where NVML tells it."""
-    begun = time.monotonic()
-    with suppress(pynvml.NVMLError):
-        gpus = nvidia.visible()
-        work()
-        while gpus and time.monotonic() - begun < SAMPLED:
-            work()
-        if gpus:
-            return {"gpu_utilisation": nvidia.read(gpus[0]).utilisation}
-    return {}
-
-
 def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options: int) -> dict[str, float]:
     """Tokens a second in training and in evaluation, on random tokens, and how much arithmetic that was.
 
@@ -76,13 +59,8 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     data = _random(updates, batch, window)
     throughput.gpu_memory(device)  # what was held before is not its own
 
-    def trained() -> Training:
-        return loop.train(plan, net, data, data, device)
-
-    record = trained()
+    record = loop.train(plan, net, data, data, device)
     used = throughput.gpu_memory(device)
-    if used:
-        used |= gpu_utilisation(trained)
     last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
     return {
         "train": data.tokens / last.train_seconds,

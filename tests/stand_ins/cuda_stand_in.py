@@ -1,7 +1,7 @@
 """Trials of device cuda on a machine without a GPU: they are trained on the CPU, and all else is as on a GPU.
 
 A sitecustomize.py imports this, so that every process of a command has it: NVML is the stand-in, torch counts
-as built for CUDA, and where a trial asks torch for a GPU it gets the CPU.
+as fit for its GPUs, and where a trial asks torch for a GPU it gets the CPU.
 """
 
 import importlib.abc
@@ -25,15 +25,14 @@ def _nameless(machine: ModuleType) -> None:
     machine._gpu_facts = lambda: {"gpu": "stand-in"}  # type: ignore[attr-defined]
 
 
-def _built_for_cuda(devices: ModuleType) -> None:
-    devices.torch_build = lambda: ("2.13.0", "12.8")  # type: ignore[attr-defined]
-    devices.architectures = lambda: nvml_stand_in.ARCHITECTURES  # type: ignore[attr-defined]
+def _fit_for_torch(devices: ModuleType) -> None:
+    devices._find_torch_fault = lambda gpus: ""  # type: ignore[attr-defined]
 
 
 CHANGED: dict[str, Callable[[ModuleType], None]] = {
     "unrolled.bench.environment": _on_the_cpu,
     "unrolled.bench.machine": _nameless,
-    "unrolled.bench.devices": _built_for_cuda,
+    "unrolled.bench.devices": _fit_for_torch,
 }
 
 

@@ -1,25 +1,17 @@
-"""A stand-in for NVML: the functions of pynvml that this project calls, over GPUs that a file describes.
+"""A stand-in for NVML: the functions of pynvml that this project and Dask call, over GPUs that a file counts.
 
 `install` puts them in the place of pynvml's own, here or, by `PYTHONPATH` and a sitecustomize.py, in a
-process that is started. The file is read at each call, so that a test may change the GPUs meanwhile:
-`{"gpus": [{…}], "cuda": 12080}`, where a GPU has `used` (MiB), `users` (pid → MiB), `busy` (%), `lost` and
-`capability`.
+process that is started. The file is read at each call, so that a test may change the GPUs meanwhile.
 """
 
-import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pynvml
 
 VARIABLE = "NVML_STAND_IN"
 """Environment variable with the file's path. Without it, or the file, there is no driver."""
-
-
-ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120")
-"""What the stand-in of a CUDA build of torch is compiled for: as torch 2.13's wheels for CUDA 12.8."""
 
 
 class Machine:
@@ -28,10 +20,10 @@ class Machine:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def has(self, *gpus: dict[str, Any], cuda: int = 12_080) -> None:
-        """Be a machine with these GPUs from now on, and a driver that runs this CUDA and earlier ones."""
+    def has(self, gpus: int) -> None:
+        """Be a machine with so many GPUs from now on."""
         draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps({"gpus": gpus, "cuda": cuda}))
+        draft.write_text(str(gpus))
         draft.replace(self.path)
 
 
@@ -46,72 +38,44 @@ def install() -> None:
         setattr(pynvml, name, globals()[name])
 
 
-def _machine() -> dict[str, Any]:
-    path = Path(os.environ.get(VARIABLE, "nowhere"))
-    if not path.is_file():
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
-    return json.loads(path.read_text())
-
-
-def _gpus() -> list[dict[str, Any]]:
-    return _machine()["gpus"]
-
-
-def _at(handle: int) -> dict[str, Any]:
-    gpu = dict(enumerate(_gpus())).get(handle, {"lost": True})  # a test may take it away meanwhile
-    if gpu.get("lost"):
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-    return gpu
-
-
 def nvmlInit():
-    _gpus()
+    nvmlDeviceGetCount()
 
 
 def nvmlSystemGetDriverVersion():
     return "580.159.04"
 
 
-def nvmlSystemGetCudaDriverVersion_v2():
-    return _machine().get("cuda", 12_080)
-
-
-def nvmlDeviceGetCudaComputeCapability(handle):
-    return _at(handle).get("capability", (9, 0))
-
-
 def nvmlDeviceGetCount():
-    return len(_gpus())
+    path = Path(os.environ.get(VARIABLE, "nowhere"))
+    if not path.is_file():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+    return int(path.read_text())
 
 
 def nvmlDeviceGetHandleByIndex(index):
-    _at(index)
+    if index >= nvmlDeviceGetCount():  # a test may take it away meanwhile
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
     return index
-
-
-def nvmlDeviceGetHandleByUUID(uuid):
-    return next(index for index in range(8) if globals()["uuid"](index) == uuid)
 
 
 def nvmlDeviceGetUUID(handle):
     return uuid(handle)
 
 
-def nvmlDeviceGetName(handle):  # Dask's workers ask
+# Dask's workers ask for these.
+
+
+def nvmlDeviceGetName(handle):
     return "NVIDIA Stand-in"
 
 
 def nvmlDeviceGetMemoryInfo(handle, version=None):
-    return SimpleNamespace(total=80_000 << 20, used=_at(handle).get("used", 0) << 20)
-
-
-def nvmlDeviceGetComputeRunningProcesses(handle):
-    users = _at(handle).get("users", {}).items()
-    return [SimpleNamespace(pid=int(pid), usedGpuMemory=mib and mib << 20) for pid, mib in users]
+    return SimpleNamespace(total=80_000 << 20, used=0)
 
 
 def nvmlDeviceGetUtilizationRates(handle):
-    return SimpleNamespace(gpu=_at(handle).get("busy", 0), memory=0)
+    return SimpleNamespace(gpu=0, memory=0)
 
 
 FUNCTIONS = tuple(name for name in globals() if name.startswith("nvml"))

@@ -154,16 +154,16 @@ def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):
     assert not run.data.metrics
 
 
-def test_a_metric_that_one_seed_lacks_has_no_mean_and_what_a_gpu_was_used_has_one(mlflow):
+def test_a_metric_that_one_seed_lacks_has_no_mean_and_the_memory_of_a_gpu_has_one(mlflow):
     results = study(seeds=3, arms=1)
     of_arm = [
-        replace(r, metrics={**r.metrics, "gpu_utilisation": 50.0 + r.trial.seed}) for r in results[BASE]
+        replace(r, metrics={**r.metrics, "gpu_memory_peak": 50.0 + r.trial.seed}) for r in results[BASE]
     ]
     few = {name: x for name, x in of_arm[0].metrics.items() if name != "speed_train"}
     mlflow.sync({BASE: [replace(of_arm[0], metrics=few), *of_arm[1:]]})
     shown = mlflow.runs()[BASE].data.metrics
     assert "valid/loss" in shown and not [name for name in shown if name.startswith("speed")]
-    assert shown["gpu/utilisation"] == pytest.approx(51.0)
+    assert shown["gpu/memory_peak"] == pytest.approx(51.0)
 
 
 def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlflow):

@@ -1,10 +1,8 @@
-"""Which GPU a trial's process sees, and what is read of it meanwhile."""
+"""Which GPUs a trial's process sees."""
 
-import os
-import signal
-import subprocess
-import sys
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,17 +10,29 @@ from nvml_stand_in import Machine, uuid
 from stub_trials import WORK, gpu_trial
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner import gpus as gpus_
+from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.devices import usable
 from unrolled.bench.errors import BadInput
+from unrolled.bench.nvidia import visible_gpus
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
+
+MEETS = """
+import os, pathlib, sys, time
+out, places = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+seed = os.environ["UNROLLED_SEED"]
+pathlib.Path(f"visible-{seed}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+while len(list(pathlib.Path().glob("visible-*"))) < places:
+    time.sleep(0.01)
+print('{"loss": 1}')
+"""
+"""A program that writes down which GPUs it sees, and waits until a trial has begun in each place."""
 
 
 def ran(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
     """The results by seed, of trials on the GPUs that there are."""
-    run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=usable().gpus, **words))
+    run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=visible_gpus(), **words))
     return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
 
 
@@ -37,7 +47,7 @@ def ran(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> di
 def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
     nvml: Machine, ledger: Ledger, tmp_path: Path, gpus: int, places: int, expected: dict[str, int]
 ) -> None:
-    nvml.has(*[{}] * gpus)
+    nvml.has(gpus)
     (tmp_path / "log").touch()
     trials = [gpu_trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
     results = ran(ledger, trials, places)
@@ -50,17 +60,17 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
 
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
-    nvml.has({})
+    nvml.has(1)
     (result,) = ran(ledger, [gpu_trial(device="cpu")], 1).values()
     assert result.environment["CUDA_VISIBLE_DEVICES"] == ""
-    assert "gpu_uuid" not in result.environment and "gpu_memory_used" not in result.metrics
+    assert "gpu_uuid" not in result.environment
 
 
 def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     nvml: Machine, ledger: Ledger, tmp_path: Path
 ) -> None:
     """As torch looks for GPUs once, and a plug-in may let it."""
-    nvml.has({}, {})
+    nvml.has(2)
     seen, plug_in = tmp_path / "seen", tmp_path / "mine.py"
     plug_in.write_text(
         "import os\nfrom pathlib import Path\nfrom unrolled.bench.plugins import regularizer\n\n"
@@ -72,58 +82,59 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
 
 
 def test_no_gpu_is_refused_before_a_trial(nvml: Machine, ledger: Ledger) -> None:
-    with pytest.raises(BadInput, match="device cuda: no GPU was given"):
+    with pytest.raises(BadInput, match="device cuda: no GPU is visible"):
         ran(ledger, [gpu_trial()], 1)
 
 
 def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
     nvml: Machine, ledger: Ledger
 ) -> None:
-    nvml.has({})
+    nvml.has(1)
     results = ran(ledger, [gpu_trial(0, "has_no_gpu_memory"), gpu_trial(1)], 1)
     assert (results[0].status, results[0].attempts, results[1].status) == ("failed", 1, "done")
     assert results[0].reason.startswith("out of memory (CUDA out of memory.")
     assert "-j" in results[0].reason and "batch" in results[0].reason
 
 
-def test_a_gpu_that_cannot_be_read_has_no_metrics_and_its_trial_is_done(
-    nvml: Machine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("gpus", "places"), [(2, 1), (5, 2)])
+def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
+    nvml: Machine, ledger: Ledger, tmp_path: Path, gpus: int, places: int
 ) -> None:
-    monkeypatch.setattr(gpus_, "EVERY", 0.05)
-    nvml.has({})
-    gpus = usable().gpus
-    nvml.has()
-    assert run_trials([gpu_trial(sleep=0.5)], ledger, TrialConditions(work=WORK, gpus=gpus)) == Counts(done=1)
-    result = ledger.read(gpu_trial(sleep=0.5).id)
-    assert result is not None and "gpu_memory_used" not in result.metrics
+    nvml.has(gpus)
+    (tmp_path / "train.py").write_text(MEETS)
+    fields = {"run": "python train.py {out} {places}", "settings": {"places": places}, "code": ("train.py",)}
+    trials = [
+        ProgramTrial(seed=seed, device="cuda", gpus=2, folder=str(tmp_path), **fields).identify()
+        for seed in range(places)
+    ]
+    conditions = TrialConditions(workers=places, gpus=visible_gpus())
+    assert run_trials(trials, ledger, conditions) == Counts(done=places)
+    environments = [result.environment for result in ledger.results(each.id for each in trials).values()]
+    visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
+    assert sorted(visible) == sorted(environment["gpu_uuid"] for environment in environments)
+    assert sorted(visible) == [f"{uuid(first)},{uuid(first + 1)}" for first in range(0, 2 * places, 2)]
 
 
-SLEEPS = "import subprocess, sys; print(subprocess.Popen(['sleep', '600']).pid, flush=True); input()"
+def test_trials_that_want_several_gpus_each_wait_for_one_another_and_all_get_them(nvml: Machine) -> None:
+    nvml.has(3)
+    slots = GpuSlots(visible_gpus(), 1)
+    under_way, most = 0, 0
+
+    def train(_: int) -> list[str]:
+        nonlocal under_way, most
+        with slots.take(2) as gpus:
+            under_way += 1
+            most = max(most, under_way)
+            time.sleep(0.001)
+            under_way -= 1
+        return [gpu.index for gpu in gpus]
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(train, range(100), timeout=60))
+    assert most == 1 and {len({*indexes}) for indexes in taken} == {2}
 
 
-def test_a_process_that_ends_gives_no_more_samples_and_no_error(nvml: Machine) -> None:
-    nvml.has({})
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    early = gpus_.Usage(child.pid, usable().gpus[0])
-    child.communicate()
-    early.sample()
-    assert early.gpu_metrics() == {}
-
-
-def test_the_gpu_is_read_as_a_whole_and_its_memory_of_the_trials_processes_too(
-    nvml: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gpus_, "EVERY", 0.0)
-    with subprocess.Popen(
-        [sys.executable, "-c", SLEEPS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as parent:
-        assert parent.stdout
-        child = parent.stdout.readline().strip()
-        nvml.has({"used": 1024, "busy": 37, "users": {parent.pid: 100, child: 200, os.getpid(): 400}})
-        seen = gpus_.Usage(parent.pid, usable().gpus[0])
-        seen.sample()
-        nvml.has({"used": 900, "busy": 39, "users": {}})
-        seen.sample()
-        os.kill(int(child), signal.SIGKILL)
-        parent.communicate()
-    assert seen.gpu_metrics() == {"gpu_utilisation": 38, "gpu_memory_used": 1024, "gpu_memory_peak": 300}
+def test_more_gpus_than_there_are_are_refused_before_a_trial_waits_for_them(nvml: Machine) -> None:
+    nvml.has(2)
+    with pytest.raises(BadInput, match="each trial gets 3 GPUs"), GpuSlots(visible_gpus(), 1).take(3):
+        pass

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import unlogged
-from nvml_stand_in import Machine
 from processes import Marked, lives, read, wait_for
 from stub_plans import planned
 
@@ -24,7 +23,6 @@ from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.study_run import trial_conditions
-from unrolled.bench.devices import usable
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.run import PIPE_SECONDS
@@ -38,7 +36,7 @@ def run(folder: Path, program: str, *, resumes: bool = True, **changes: object) 
     fields = {"run": "python train.py {seed} {out}", "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
-    conditions = TrialConditions(limits=Limits(seconds=30), gpus=usable().gpus, resumes=resumes)
+    conditions = TrialConditions(limits=Limits(seconds=30), resumes=resumes)
     run_trials([trial], ledger, conditions, is_replaced=lambda result: result.status == "failed")
     result = ledger.read(trial.id)
     assert result is not None
@@ -244,17 +242,6 @@ def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Pat
     result = run(tmp_path, code, threads=2)
     seed, out, threads, gpus = json.loads(result.output.strip().replace("'", '"'))
     assert (seed, threads, gpus) == ("3", "2", "") and result.trial.id in out
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_gpu_memory_is_measured_of_every_program_on_a_gpu(nvml: Machine, tmp_path: Path, device: str) -> None:
-    nvml.has({"used": 700})
-    stored = run(tmp_path, "print('{}')", device=device)
-    result = stored.trial.judge_result(stored, ["gpu_memory_peak"])
-    told = "it tells no gpu_memory_peak; it told no number, such as "
-    told += '{"gpu_memory_peak": 0.5} on a line of its own (`patterns` read text)'
-    expected = ("", 700) if device == "cuda" else (told, None)
-    assert (result.reason, result.metrics.get("gpu_memory_peak")) == expected
 
 
 def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:

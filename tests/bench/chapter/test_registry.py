@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput
@@ -40,13 +39,13 @@ from unrolled.bench import devices, identity, trial
 from unrolled.bench.chapter import text
 from unrolled.bench.chapter.models import registry
 text.text_of("human-numbers")
-print(*devices.torch_build(), {"torch", "fastai"} & {*sys.modules})
+print({"torch", "fastai"} & {*sys.modules})
 """
 
 
-def test_the_registry_the_text_and_the_build_of_torch_are_read_without_torch() -> None:
+def test_the_registry_and_the_text_are_read_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [torch.__version__, *(torch.version.cuda or "").split(), "set()"]
+    assert done.stdout.split() == ["set()"]
 
 
 def test_a_name_like_no_other_is_refused_with_the_list() -> None:

@@ -1,18 +1,11 @@
 """Clocks and what a device used. What needs a GPU is tried where there is one."""
 
 import os
-import sys
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from nvml_stand_in import Machine
-
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-
-import measures
 
 from unrolled.bench import environment, machine, nvidia
 from unrolled.bench.chapter.throughput import Clock, gpu_memory
@@ -23,8 +16,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 
 def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(measures, "SAMPLED", 0.0)
-    assert gpu_memory(torch.device("cpu")) == {} and measures.gpu_utilisation(lambda: None) == {}
+    assert gpu_memory(torch.device("cpu")) == {}
     assert nvidia.driver() == ""
 
 
@@ -33,24 +25,6 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pyt
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", again.append)
     assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
-
-
-def test_a_gpus_utilisation_is_read_once_it_has_worked_for_a_while(
-    nvml: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And what NVML does not tell is not told."""
-    monkeypatch.setattr(measures, "SAMPLED", 0.1)
-    nvml.has({"busy": 0})
-    busy, begun = [0], time.monotonic()
-
-    def work() -> None:
-        busy.append(busy[-1] + 1)
-        nvml.has({"busy": busy[-1]})
-
-    assert measures.gpu_utilisation(work) == {"gpu_utilisation": busy[-1]}
-    assert time.monotonic() - begun >= 0.1
-    monkeypatch.setattr(measures, "SAMPLED", 0.0)
-    assert measures.gpu_utilisation(lambda: nvml.has({"lost": True})) == {}
 
 
 def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,16 +104,3 @@ def test_a_lap_ends_with_the_work_that_was_queued() -> None:
         a = a @ a
     clock.lap()
     assert torch.cuda.current_stream(GPU).query()
-
-
-@pytest.mark.gpu
-@needs_gpu
-def test_a_busy_gpu_is_seen_as_one() -> None:
-    a = torch.randn(4096, 4096, device=GPU)
-
-    def work() -> None:
-        for _ in range(20):
-            torch.mm(a, a)
-        torch.cuda.synchronize(GPU)
-
-    assert measures.gpu_utilisation(work).get("gpu_utilisation", 100.0) > 50
