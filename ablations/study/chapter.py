@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from unrolled.ablations.study.errors import explain, shown
 from unrolled.ablations.study.study_file import MetricTable
-from unrolled.ablations.study.trainer import Costs, Factor, Settings
-from unrolled.bench.chapter import costs as estimates
+from unrolled.ablations.study.trainer import Factor, Settings
+from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
@@ -141,16 +141,10 @@ def trial(trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Chapter
     return ChapterTrial(seed=seed, device=device, **trial_fields)
 
 
-def costs(trial_fields: Settings) -> Costs:
-    """What a trial takes: see `bench.chapter.costs`."""
-    one = trial(trial_fields)
-    return Costs(estimates.expected_seconds(one), estimates.gpu_seconds(one), estimates.GPU_START)
-
-
 def check_data(trial_fields: Settings) -> None:
     """Tell of a large text, and raise BadInput for one that is too short for the batches."""
     _tell_of_large_text(trial_fields["corpus"])
-    estimates.check_length(trial(trial_fields))
+    check_length(trial(trial_fields))
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 from unrolled.ablations.study.errors import shown
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
-from unrolled.ablations.study.trainer import Costs, Factor, Settings
+from unrolled.ablations.study.trainer import Factor, Settings
 from unrolled.bench.errors import BadInput, nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.checkout import Checkout
@@ -232,10 +232,6 @@ class ProgramSettings:
             packages=table.packages,
             keep=(),
         )
-
-    def costs(self, trial_fields: Settings) -> Costs | None:
-        """Not known before a trial was measured."""
-        return None
 
     def check_data(self, trial_fields: Settings) -> None:
         """Raise BadInput where a file that counts, or a package, is missing."""

@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from unrolled.ablations.study.study_file import MetricTable
 from unrolled.bench.trial import Trial
@@ -21,14 +21,6 @@ class Factor:
     title: str
     off: Any
     on: Any
-
-
-class Costs(NamedTuple):
-    """Expected seconds of a trial: on a core; of a GPU, which it keeps busy; and before it starts there."""
-
-    cpu: float
-    gpu: float
-    gpu_start: float
 
 
 class Trainer(Protocol):
@@ -57,9 +49,6 @@ class Trainer(Protocol):
 
     def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Trial:
         """The trial of these fields, without hashes."""
-
-    def costs(self, trial_fields: Settings) -> Costs | None:
-        """What a trial takes, by which `--device auto` chooses; None where that is not known."""
 
     def check_data(self, trial_fields: Settings) -> None:
         """Check the data that trials learn from, as far as planning can tell."""

@@ -125,10 +125,10 @@ class ChapterTrial(Trial):
 
     @property
     def seconds(self) -> float:
-        """Expected seconds on its device: see `bench.chapter.costs`."""
+        """Expected seconds on a core: see `bench.chapter.costs`."""
         from unrolled.bench.chapter import costs  # which imports this module
 
-        return costs.seconds(self)
+        return costs.expected_seconds(self)
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its flat name, the seed apart, as tables and MLflow show it."""

@@ -161,7 +161,7 @@ def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(
 ) -> None:
     plug("model", "hidden=8):", 'hidden=8, layers="2-2", embedding=0):')
     trial = small("mine", options={"hidden": 8, "layers": "3-3", "embedding": 0})
-    assert costs.seconds(trial) > 0 < costs.gpu_seconds(trial)
+    assert costs.expected_seconds(trial) > 0
     assert train_first_batch(trial).done
 
 

@@ -25,8 +25,7 @@ class ModelSpec:
     `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
     the values that one of them may have, where its default is a string.
     `settings` are the ChapterTrial's fields in the chapter's set-up. `seconds` is the measured cost of one
-    such trial (engine loop, one core), from which plans are estimated. `gpu_seconds` is the estimated cost on
-    a GPU without the start of a process: kernels an update × updates × 6 µs a launch.
+    such trial (engine loop, one core), from which plans are estimated.
     """
 
     name: str
@@ -37,7 +36,6 @@ class ModelSpec:
     options: Mapping[str, Scalar] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 10.0
-    gpu_seconds: float = 6.0
     counted: bool = False  # fitted by counting: no seed, no gradient, no learning rate
     packages: tuple[str, ...] = ()  # that provide the model, torch apart
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
