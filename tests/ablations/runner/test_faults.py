@@ -89,7 +89,7 @@ def test_of_100_mb_of_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> None:
     on_gpu = replace(trial(), device="cuda")
     with pytest.raises(
-        BadInput, match=r"^--memory-limit is for trials on the CPU; leave it out on device cuda$"
+        BadInput, match=r"^--memory-limit is for trials on the CPU; leave it out, or use --device cpu$"
     ):
         alone(on_gpu, limits=Limits(memory_bytes=512 * MIB))
     assert alone(on_gpu).done
