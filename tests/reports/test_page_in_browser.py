@@ -181,18 +181,18 @@ def test_no_name_is_broken_in_mid_word(browser, pages):
 
 
 @pytest.mark.parametrize(("name", "width"), [("report", 1280), ("switched", 1280), ("report", 390)])
-def test_the_answer_and_the_figure_begin_in_the_first_screen(browser, pages, name, width):
+def test_the_figure_begins_at_the_top_beneath_the_question_and_its_explanations_are_folded(
+    browser, pages, name, width
+):
     browser.open(pages[name], width=width)
-    bottom = "return document.querySelector('{}').getBoundingClientRect().bottom"
-    assert browser.ask(bottom.format(".lead")) < 450
-    legend, second = (browser.ask(bottom.format(it)) for it in (".legend", ".arms tbody tr + tr"))
-    assert legend < second < 900  # the height of the window
+    top = "return document.querySelector('{}').getBoundingClientRect().top"
+    question, first, arm = (browser.ask(top.format(it)) for it in (".lead", ".arms", ".arms tbody tr + tr"))
+    assert question < first < 300 and arm < 450
+    assert browser.ask("return document.querySelector('.legend').checkVisibility()") is False
 
 
-def test_what_each_part_brings_stands_whole_in_the_first_screen(browser, pages):
+def test_what_each_part_brings_is_told_for_all_parts(browser, pages):
     browser.open(pages["switched"])
-    bottom = "return document.querySelector('.parts tbody').getBoundingClientRect().bottom"
-    assert browser.ask(bottom) < 600
     read = "return [...document.querySelectorAll('.parts tbody th')].map((e) => e.firstChild.textContent)"
     assert browser.ask(read) == ["tying", "dropout", "AR", "TAR", "weight decay"]
 
@@ -208,9 +208,11 @@ def test_without_the_script_all_can_be_read_and_another_metric_chosen_for_figure
         browser.driver.find_element("css selector", ".r2").click()
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    # accuracy and loss in the answer; with perplexity in the figure; accuracy and loss in the numbers
-    answer, figure, numbers = ["none", "block"], ["none", "block", "none"], ["none", "block"]
-    assert browser.ask(SEEN) == [*answer, *figure, *numbers]
+    # accuracy and loss in headline and findings; with perplexity in the figure; both in the numbers
+    headline = findings = numbers = ["none", "block"]
+    figure = ["none", "block", "none"]
+    assert browser.ask(SEEN) == [*headline, *figure, *findings, *numbers]
+
     assert all(text in shown for text in ("better by more than δ", "10 of 10", "Provenance"))
 
 
