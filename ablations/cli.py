@@ -45,8 +45,6 @@ app.register_install_completion_command()
 
 EXAMPLES = """
 studies
-studies --plugin my_cell.py
-studies toggles
 studies --remove-old
 plan toggles
 plan my.toml --set lr=1e-3,1e-2
@@ -75,7 +73,7 @@ sync toggles --results elsewhere
 ui
 ui --port 5001
 show models --plugin my_cell.py
-show toggles
+show 3fa9
 show 3fa9 --generate 50
 show corpus --set corpus=my.txt --set window=8
 new study my.toml
@@ -99,8 +97,8 @@ Source = Annotated[
 What = Annotated[
     str,
     Parameter(
-        help="The first digits of a trial's identity; a study that was run, to list its trials; models, to "
-        "list them with their options; or corpus, for the first validation batches as words."
+        help="The first digits of a trial's identity, which its study's page has; models, to list them with "
+        "their options; or corpus, for the first validation batches as words."
     ),
 ]
 Kind = Annotated[
@@ -175,12 +173,12 @@ def command(function: Function) -> Function:
 
 @command
 def studies(
-    study: RunStudies = (), /, *, remove_old: RemoveOld = False, options: StoredOptions = StoredOptions()
+    *, results: Results = Path("results"), out: Out = Path("out"), remove_old: RemoveOld = False
 ) -> int:
-    """List the studies: question, arms, time, and how far each is."""
+    """List the studies: results and answer, or question."""
     from unrolled.ablations.commands.studies import studies
 
-    return studies(study, options, remove_old)
+    return studies(results, out, remove_old)
 
 
 @command
@@ -274,7 +272,7 @@ def ui(*, port: Port = 5000) -> int:
 
 @command
 def show(what: What, /, *, options: ShowOptions = ShowOptions()) -> int:
-    """Print a trial, the trials of a study, the models, or a corpus."""
+    """Print a trial, the models, or a corpus."""
     from unrolled.ablations.commands.show import show
 
     return show(what, options)

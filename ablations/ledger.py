@@ -112,11 +112,6 @@ class Ledger:
         """
         return {id: result for id in ids if (result := self._read(id, whole=False))}
 
-    def digest(self, ids: Iterable[str]) -> str:
-        """A hash of the results of these trials, in this order, as they are stored without their details."""
-        stored = (read_bytes(self.path(id)) or b"" for id in ids)
-        return hashlib.sha256(b"".join(hashlib.sha256(data).digest() for data in stored)).hexdigest()
-
     def all_results(self) -> Iterator[Result]:
         """Every result without its details, but those that a version with another format recorded."""
         for id in self.files():

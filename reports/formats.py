@@ -29,6 +29,11 @@ def when(unix: float) -> str:
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def day(unix: float) -> str:
+    """The day (UTC) of a moment, given in unix seconds."""
+    return datetime.fromtimestamp(unix, UTC).date().isoformat()
+
+
 def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
     """A number with a true minus sign; an en dash where there is none."""
     if value is None or math.isnan(value):

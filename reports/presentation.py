@@ -36,10 +36,9 @@ NOTHING = Extras()
 class Presentation:
     """How a trainer's metrics are read, and the parts of a page that only its trials have.
 
-    `extras`, `curves` and `trial` are import names of functions, so that a study runs without loading them:
-    from a comparison to Extras; from a result to its learning curves, points (step, value) by metric, in
-    place of those that it has told; and from a result to what `unrolled show` has of no other trainer's,
-    titles and lines.
+    `extras` and `curves` are import names of functions, so that a study runs without loading them: from a
+    comparison to Extras; and from a result to its learning curves, points (step, value) by metric, in place
+    of those that it has told.
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED)
@@ -51,7 +50,6 @@ class Presentation:
     curves: str = ""
     step: str = "step or epoch"  # what curves are drawn against
     given: str = ""  # ", given this validation set" where all trials have one
-    trial: str = ""
     once: tuple[str, ...] = ()  # records of which a page shows those of one trial
 
     def scale(self, metric: str) -> Scale:

@@ -2,66 +2,93 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save, save_all
+from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports import answer, claims, declaration, factorial, formats, gate, sections, tables
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
+from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.presentation import NOTHING, Extras
 from unrolled.reports.scale import Scale
 from unrolled.reports.statistics import wording
+from unrolled.reports.summary import NAME as SUMMARY_NAME
+from unrolled.reports.summary import Summary, hash_page, read_summaries
 
 
 def render(comparison: Comparison, out: Path) -> Path:
-    """Write `out`/<study>/index.html, comparison.csv, .md and trials.csv; return the page's path.
+    """Write `out`/<study>/index.html, its tables and its summary; return the page's path.
 
     The same results give the same bytes. Raises BadInput, leaving the report that was there, if these
     cannot be written.
     """
     page = page_of(comparison.design.study, out)
+    context = _context(comparison)
+    html = _fill_template(comparison.design.presentation.template, context)
     texts = {page.with_name(name): text.encode() for name, text in tables.tables(comparison).items()}
-    save_all({**texts, page: _fill_template(comparison.design.presentation.template, _context(comparison))})
+    summary = _summarise(comparison, context, html)
+    save_all({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
     return page
 
 
-class Entry(NamedTuple):
-    """A study in the index."""
+def _summarise(c: Comparison, context: Mapping[str, Any], html: bytes) -> Summary:
+    """The summary of a page, which was filled with this context."""
+    results = _results(c)
+    ends = [result.started + result.seconds for result in results]
+    spent = sum(result.spent for result in results)
+    metrics = ", then ".join(view.title for view in c.per_metric)
+    facts = [f"Baseline {c.rows[0].arm.name}", metrics, context["standing"], context["tally"]]
+    facts += [f"{formats.duration(spent)} of training"] if spent else []
+    warnings = (context["seen_data"], context["attempts"], *context["warnings"])
+    return Summary(
+        study=c.design.study,
+        question=c.design.question,
+        answer=tuple(line.removesuffix(".") for line in answer_lines(c)),
+        facts="; ".join(filter(None, facts)),
+        warnings=tuple(filter(None, warnings)),
+        done=sum(row.done for row in c.rows),
+        failed=sum(row.failed for row in c.rows),
+        decided=sum(row.decided for row in c.rows_to_decide),
+        contrasts=len(c.rows_to_decide),
+        last_result=formats.day(max(ends)) if ends else "",
+        plan=c.design.plan_hash,
+        largest_effect=min(claims.largest(c), LARGEST),
+        page=hash_page(html),
+    )
 
-    study: str
-    largest: float  # effect, in δ, by which the index is ordered
-    html: Markup  # its question and answer, with a link to its page
 
+def write_index(out: Path) -> Path:
+    """Write `out`/index.html from the summaries of the pages there, with links to what has none.
 
-def describe(c: Comparison) -> Entry:
-    """What the index says of a study."""
-    page = page_of(c.design.study, Path())
-    html = _jinja().get_template("entry.html").render(**_answer(c), href=page.as_posix())
-    return Entry(c.design.study, claims.largest(c), Markup(html))
-
-
-def render_index(entries: Iterable[Entry], out: Path) -> Path:
-    """Write `out`/index.html: every study, and links to the other pages there."""
-    studies = sorted(entries, key=lambda entry: (-entry.largest, entry.study))
-    others = sorted(path.name for path in out.glob("*.html") if path.name != "index.html")
-    return write_page(out / "index.html", "index.html", {"studies": studies, "others": others})
-
-
-def write_page(page: Path, template: str, context: dict[str, Any]) -> Path:
-    """Write the filled template, once all of it is there, and return the path."""
-    save(page, _fill_template(template, context))
+    It is written again while pages change, so that it lacks none where several runs end at a time.
+    """
+    page = out / "index.html"
+    written = None
+    while (summaries := read_summaries(out)) != written:
+        save(page, _fill_template("index.html", _index_context(summaries, out)))
+        written = summaries
     return page
+
+
+def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
+    """The studies of the index, of the largest effect first, and its other links: each with its address."""
+    studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
+    others = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
+    others |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
+    studies.sort(key=lambda study: (-study[1].largest_effect, study[1].study))
+    return {"studies": studies, "others": sorted(others.items())}
 
 
 def _fill_template(template: str, context: dict[str, Any]) -> bytes:
@@ -108,14 +135,29 @@ def _finalize(value: Any) -> Any:
 
 
 def _context(c: Comparison) -> dict[str, Any]:
-    shared = _answer(c)
-    whole, extras = shared["whole"], shared["extras"]
+    whole = factorial.factorial(c)
+    parts = factorial.parts(c, whole)
+    find_extras = c.design.presentation.extras
+    extras: Extras = resolve_name(find_extras)(c) if find_extras else NOTHING
     sweeps, environments, costs = sections.sweeps(c), sections.environments(c), sections.costs(c)
     told = {name for _, spent, _ in costs for name in spent}
     return {
-        **shared,
+        "c": c,
         "study": c.design,
+        "whole": whole,
+        "extras": extras,
         **extras.context,
+        "answers": _answers(c, parts, whole),
+        "gate": gate.describe_gate(c),
+        "standing": claims.standing(c),
+        "futile": claims.futile_contrasts(c),
+        "seen_data": claims.seen_data(c),
+        "attempts": declaration.count_attempts(c),
+        "tally": claims.tally(c),
+        "warnings": (*claims.warnings(c), *extras.warnings),
+        "parts": parts,
+        "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
+        "thorough": _is_thorough(parts),
         "panels": forest.panels(c, extras),
         "gate_rows": gate.gate_rows(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.rows),
@@ -153,32 +195,16 @@ def answer_lines(c: Comparison) -> list[str]:
     """The answer by the first metric, as a page begins with it, in plain text; of a gate its outcome."""
     if c.gate:
         return gate.gate_lines(c)
-    return [line.striptags() for line in _answer(c)["answers"][0]]
-
-
-def _answer(c: Comparison) -> dict[str, Any]:
-    """The parts that a page and the index share."""
     whole = factorial.factorial(c)
-    parts, find_extras = factorial.parts(c, whole), c.design.presentation.extras
-    extras: Extras = resolve_name(find_extras)(c) if find_extras else NOTHING
-    thorough = any(all(part.views.values()) for part in parts)
-    return {
-        "c": c,
-        "whole": whole,
-        "extras": extras,
-        "answers": [
-            answer.answer(view, parts, whole) if thorough and view is c else answer.answer(view)
-            for view in c.per_metric
-        ],
-        "gate": gate.describe_gate(c),
-        "standing": claims.standing(c),
-        "futile": claims.futile_contrasts(c),
-        "seen_data": claims.seen_data(c),
-        "attempts": declaration.count_attempts(c),
-        "tally": claims.tally(c),
-        "warnings": (*claims.warnings(c), *extras.warnings),
-        "spent": sum(result.spent for result in _results(c)),
-        "parts": parts,
-        "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
-        "thorough": thorough,
-    }
+    return [line.striptags() for line in _answers(c, factorial.parts(c, whole), whole)[0]]
+
+
+def _answers(c: Comparison, parts: Sequence[Part], whole: Factorial | None) -> list[tuple[Markup, ...]]:
+    """The answer by each metric, by the first one with the effects of switches."""
+    first = answer.answer(c, parts, whole) if _is_thorough(parts) else answer.answer(c)
+    return [first, *map(answer.answer, c.others)]
+
+
+def _is_thorough(parts: Sequence[Part]) -> bool:
+    """Return True if each view of some switch has an effect."""
+    return any(all(part.views.values()) for part in parts)

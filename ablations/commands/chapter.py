@@ -1,5 +1,7 @@
 """What `unrolled show` has of the chapter alone: its models, a corpus, the text that a model goes on with."""
 
+import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from unrolled.ablations.options import ShowOptions, parse_set
@@ -9,8 +11,9 @@ from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.retrained import continuation, retrained
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
-from unrolled.bench.trial import Result
-from unrolled.reports.chapter.trial import joined, token_text
+from unrolled.bench.trial import Result, Trial
+
+WIDTH = 100  # characters of a line
 
 
 def print_models() -> int:
@@ -54,8 +57,13 @@ def generate(result: Result, count: int) -> tuple[str, list[str]]:
     model that is.
     """
     again = retrained(result)
-    prompt, words = (
-        joined(result.trial, [token_text(result.trial, token) for token in text])
-        for text in continuation(again, count)
-    )
+    prompt, words = (_join_tokens(tokens, result.trial) for tokens in continuation(again, count))
     return "continuation of the first validation window", [*prompt, "→", *words, f"({again})"]
+
+
+def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
+    """Lines of words with spaces between, or of characters, of which a space is ␣ and the end of a line ⏎."""
+    if trial.task.get("tokens") == "char":
+        text = "".join(tokens).replace("\n", "⏎").replace(" ", "␣")
+        return [text[at : at + WIDTH] for at in range(0, len(text), WIDTH)]
+    return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)

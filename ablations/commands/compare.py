@@ -14,7 +14,7 @@ from unrolled.ablations.commands.source_tables import SOURCE, SourceTable, exist
 from unrolled.ablations.mlflow.database import public
 from unrolled.ablations.options import TRAINING, CompareOptions, refuse
 from unrolled.ablations.study.loading import declare, load_plugins, load_studies
-from unrolled.ablations.training.comparison import render
+from unrolled.ablations.training.comparison import render, write_index
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import judges_clock
@@ -122,6 +122,7 @@ def _judge(sources: Sequence[SourceTable], columns: Columns, options: CompareOpt
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in named)}"
     compared = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
     code, folder = _print_verdicts(compared), render(compared, options.out).parent
+    write_index(options.out)
     for file in ("index.html", "comparison.csv", "comparison.md"):
         print(folder / file)
     return code

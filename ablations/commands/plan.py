@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
@@ -98,25 +97,8 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
-def minutes(study: Study, workers: int) -> str:
-    """The time that deciding a study is expected to take, over `TRUTHS`: '3 min to 7 min on 2 cores'.
-
-    "–" for a program, of which that is not known before a trial.
-    """
-    if study.of_program:
-        return "–"
-    seconds = _seconds(study)
-    workers = 1 if study.clocks else workers
-    chances = _chances(study, {}, study.decide == "size")
-    totals = _totals(seconds, [_expected_seeds(study, by_arm) for by_arm in chances])
-    ends = dict.fromkeys(_about(end(totals) / workers) for end in (min, max))
-    return f"{' to '.join(ends)} on {plural(workers, 'core')}"
-
-
 def _totals(
-    seconds: Mapping[str, float],
-    needs: Iterable[Mapping[str, float]],
-    there: Mapping[str, int] = MappingProxyType({}),
+    seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]], there: Mapping[str, int]
 ) -> list[float]:
     """The expected seconds of training of all trials but those that are `there`, for each of `TRUTHS`."""
     left = [_left(need, there) for need in needs]

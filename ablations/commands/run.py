@@ -8,18 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plans
-from unrolled.ablations.commands.report import (
-    index,
-    is_page_of_other_plan,
-    keep_entry,
-    prepare_folder,
-    report_parts,
-    state_of,
-)
+from unrolled.ablations.commands.report import prepare_folder, report_parts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
@@ -31,7 +25,7 @@ from unrolled.ablations.study.commits import commits_of
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
-from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.comparison import compare_plan, read, render, write_index
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
@@ -46,6 +40,7 @@ from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.trial import Result
 from unrolled.reports.design import page_of
+from unrolled.reports.summary import read_summary
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -90,7 +85,7 @@ def run_studies(
                 break
     finally:
         if comparisons:  # also where a later study is refused
-            index(ledger, options.out)
+            write_index(options.out)
     if len(comparisons) > 1:
         contrasts = [row for comparison in comparisons.values() for row in comparison.rows_to_decide]
         decided = sum(row.decided for row in contrasts)
@@ -129,16 +124,14 @@ def _run_study(
             )
             _begin(study_run)
             interrupted = plan.of_program and _check_first_trials(study_run)
-            if is_page_of_other_plan(plan, options.out):
-                replaced = visible(page_of(plan.study, options.out))
-                print(f"{replaced}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+            _announce_replacement(plan, options.out)
             if not interrupted:
                 interrupted = study_run.train_missing(study_run.todo()).interrupted
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
             writer.write_missing((arm_names[id], whole) for id in plan.ids if (whole := ledger.read(id)))
-            state, results = state_of(plan, ledger), read(plan, ledger)
+            results = read(plan, ledger)
             comparison = compare_plan(plan, results)
             page = render(comparison, options.out)
             writer.publish(*report_parts(page, plan, comparison))
@@ -148,7 +141,6 @@ def _run_study(
         comparison, plan, results, ledger, trained, timed_out=budget.has_refused, interrupted=interrupted
     )
     print(f"report: {page}")
-    keep_entry(plan, comparison, state, options.out)
     return comparison, faults, interrupted
 
 
@@ -184,6 +176,14 @@ def _begin(study_run: StudyRun) -> None:
         if result.status != "failed":  # another study may be training that again
             # a driver that was killed had recorded the result and not yet removed them
             remove_checkpoints(ledger.checkpoints, result)
+
+
+def _announce_replacement(plan: plans.Plan, out: Path) -> None:
+    """Print a line where the page of a plan's study is there and of other seeds or settings."""
+    page = page_of(plan.study, out)
+    summary = read_summary(page)
+    if summary and summary.plan != plan.hash:
+        print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
 
 
 def _check_first_trials(study_run: StudyRun) -> bool:

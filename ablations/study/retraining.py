@@ -15,8 +15,7 @@ from unrolled.ablations.study.commits import open_repository, with_checkouts
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.study.study_file import suggest_study
-from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.errors import BadInput, nearest, plural, require
 from unrolled.bench.identity import changes
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
@@ -32,10 +31,9 @@ def find(id: str, ledger: Ledger) -> Result:
         )
     result = ledger.read(found[0]) if found else None
     if result is None:
-        runs = [plan.study for plan in stored_plans.all_stored(ledger)]
-        known = ", ".join(runs) or "none has been run"
-        cure = f"`unrolled show STUDY` lists a study's trials ({known}), `unrolled show models` the models"
-        cure = suggest_study(id, [*runs, "models", "corpus"]) or cure
+        cure = "a study's page lists its trials, `unrolled show models` the models"
+        if near := nearest(id, ["models", "corpus"]):
+            cure = f"did you mean {near[0]!r}?"
         raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
     return result
 

@@ -30,6 +30,13 @@ def render(comparison: "Comparison", out: Path) -> Path:
     return render(comparison, out)
 
 
+def write_index(out: Path) -> Path:
+    """Write the index over the pages of a folder. Returns its path."""
+    from unrolled.reports.render import write_index  # as above
+
+    return write_index(out)
+
+
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     """A plan's arms side by side; `results` by trial id. A page needs those of `read`."""
     from unrolled.reports.comparison import compare  # scipy and pandas

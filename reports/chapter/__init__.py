@@ -38,7 +38,6 @@ CHAPTER = Presentation(
     extras="unrolled.reports.chapter.page:extras",
     curves="unrolled.reports.chapter.page:curves",
     step="epoch",
-    trial="unrolled.reports.chapter.trial:sections",
     once=("passage",),
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

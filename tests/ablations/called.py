@@ -16,6 +16,8 @@ from as_typed import environment
 from new_process import new_process
 
 from unrolled.ablations.cli import main
+from unrolled.reports.design import page_of
+from unrolled.reports.summary import read_summary
 
 
 @contextmanager
@@ -43,6 +45,14 @@ def succeed(folder: Path, *words: str, **more: str) -> str:
     done = call(folder, *words, **more)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def facts(folder: Path, study: str) -> str:
+    """What a new page of a study says of its trials and contrasts."""
+    succeed(folder, "report", study)
+    summary = read_summary(page_of(study, folder / "out"))
+    assert summary is not None
+    return summary.facts
 
 
 def run_script(folder: Path, script: str, **names: object) -> str:

@@ -103,7 +103,7 @@ def replaced() -> Iterator[None]:
             (study_run, "render", logged_page),
             (run, "render", logged_page),
             (run, "Writer", Unlogged),
-            *((run, name, nothing) for name in ("report_parts", "try_first_batches", "index")),
+            *((run, name, nothing) for name in ("report_parts", "try_first_batches", "write_index")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

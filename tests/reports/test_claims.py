@@ -5,11 +5,10 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-import synthetic
 from synthetic import arm, compare, measuring, pair, realistic, study
 
 from unrolled.reports.claims import claims, limits, remark, tally, warnings
-from unrolled.reports.render import describe, render_index
+from unrolled.reports.render import render, write_index
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"
@@ -58,9 +57,8 @@ def unmarked_claims(html):
 
 
 @pytest.mark.parametrize("name", ["realistic", "switched"])
-def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, tmp_path, name):
-    index = render_index([describe(compare(getattr(synthetic, name)()))], tmp_path)
-    for page in (rendered(name), index):
+def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, name):
+    for page in (rendered(name), write_index(rendered(name).parents[1])):
         assert unmarked_claims(page.read_text(encoding="utf-8")) == []
 
 
@@ -68,7 +66,8 @@ def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, tmp_p
     "claim", ["AR helps.", "TAR has no effect.", "Tying is significantly better.", "It outperforms LMModel6."]
 )
 def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
-    page = render_index(map(describe, [compare(pair(question=claim))]), tmp_path).read_text(encoding="utf-8")
+    render(compare(pair(question=claim)), tmp_path)
+    page = write_index(tmp_path).read_text(encoding="utf-8")
     assert len(unmarked_claims(page)) >= 1
 
 

@@ -1,5 +1,7 @@
 import base64
 import hashlib
+import json
+import math
 import re
 import shutil
 import subprocess
@@ -25,11 +27,13 @@ from synthetic import (
 )
 
 from unrolled.bench.errors import BadInput
+from unrolled.reports import render as render_module
 from unrolled.reports import sections
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.claims import sentences, warnings
 from unrolled.reports.design import page_of
-from unrolled.reports.render import describe, render, render_index
+from unrolled.reports.render import render, write_index
+from unrolled.reports.summary import read_summary
 
 
 class Tags(HTMLParser):
@@ -81,7 +85,7 @@ def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(rendere
     )
     subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=True)
     there = {path.name: path.read_bytes() for path in (tmp_path / "regularization").iterdir()}
-    assert there.keys() == {"index.html", "comparison.csv", "comparison.md", "trials.csv"}
+    assert there.keys() == {"index.html", "comparison.csv", "comparison.md", "trials.csv", "summary.json"}
     assert there == {path.name: path.read_bytes() for path in rendered("pair").parent.iterdir()}
 
 
@@ -287,25 +291,83 @@ def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(rendered):
     assert rendered("switched").stat().st_size < 1_500_000
 
 
-def test_the_index_ranks_studies_and_links_to_their_pages(tmp_path):
-    three = [compare(pair(study="small")), compare(realistic()), compare(hostile())]
-    html = render_index(map(describe, three), tmp_path).read_text(encoding="utf-8")
-    assert 'href="chapter12.html"' not in html
-    links = [a["href"] for tag, a in Tags(html).all if tag == "a" and a["href"].endswith("index.html")]
+def links(index):
+    """The addresses in an index, but for that of its own main part."""
+    tags = Tags(index.read_text(encoding="utf-8")).all
+    return [attributes["href"] for tag, attributes in tags if tag == "a"][1:]
+
+
+@pytest.fixture
+def three_pages(rendered, tmp_path):
+    """A folder with the pages of three studies, of which two were copied there; the addresses, as ranked."""
+    render(compare(pair(study="small")), tmp_path)
+    for name in ("realistic", "hostile"):
+        shutil.copytree(rendered(name).parent, tmp_path / rendered(name).parent.name)
     # the largest sure effects: about .61, .49 and .10 nats
-    names = (folder_of(hostile().study), "regularization", "small")
-    assert list(dict.fromkeys(links)) == [f"{name}/index.html" for name in names]
-    others = ["chapter12.html"]
-    for name in others:
-        (tmp_path / name).touch()
-    linked = Tags(render_index([], tmp_path).read_text(encoding="utf-8"))
-    assert [a["href"] for tag, a in linked.all if tag == "a"][1:] == others
+    return tmp_path, [
+        f"{name}/index.html" for name in (folder_of(hostile().study), "regularization", "small")
+    ]
 
 
-def test_the_index_says_what_failed(tmp_path):
-    text = text_of(render_index(map(describe, [compare(realistic())]), tmp_path))
+def test_the_index_ranks_studies_and_links_to_their_pages_and_to_others(three_pages):
+    folder, ranked = three_pages
+    assert links(write_index(folder)) == ranked
+    (folder / "chapter12.html").touch()
+    assert links(write_index(folder)) == ["chapter12.html", *ranked]
+
+
+def delete(summary):
+    summary.unlink()
+
+
+def cut(summary):
+    summary.write_bytes(summary.read_bytes()[:-9])
+
+
+def with_other_types(summary):
+    fields = json.loads(summary.read_text())
+    summary.write_text(json.dumps({**fields, "answer": 7, "largest_effect": math.nan}))
+
+
+def be_a_folder(summary):
+    summary.unlink()
+    summary.mkdir()
+
+
+def of_an_older_page(summary):
+    page = summary.with_name("index.html")
+    page.write_text(page.read_text() + " ")
+
+
+@pytest.mark.parametrize("spoil", [delete, cut, with_other_types, be_a_folder, of_an_older_page])
+def test_a_page_whose_summary_is_missing_broken_or_older_has_a_link_and_no_answer(three_pages, spoil):
+    folder, (first, *ranked) = three_pages
+    page = folder / ranked[0]
+    spoil(page.with_name("summary.json"))
+    assert read_summary(page) is None and read_summary(folder / first)
+    index = write_index(folder)
+    assert links(index) == [ranked[0], first, ranked[1]]
+    assert "108 of 110 trials finished" not in text_of(index)
+
+
+def test_the_index_says_what_failed(rendered, tmp_path):
+    text = text_of(write_index(rendered("realistic").parents[1]))
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
-    assert "No study has results yet" in text_of(render_index([], tmp_path))
+    assert "No study has results yet" in text_of(write_index(tmp_path))
+
+
+def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_path, monkeypatch):
+    fill, later = render_module._fill_template, [compare(pair(study="later"))]
+
+    def fill_while_another_run_ends(template, context):
+        filled = fill(template, context)
+        if template == "index.html" and later:
+            render(later.pop(), tmp_path)
+        return filled
+
+    monkeypatch.setattr(render_module, "_fill_template", fill_while_another_run_ends)
+    render(compare(pair(study="earlier")), tmp_path)
+    assert links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]
 
 
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
@@ -316,6 +378,7 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
     ):
         c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
         assert told in text_of(render(c, tmp_path)) and bool(warnings(c)) is warned
+        index = write_index(tmp_path)
         ends = c.rows[1].interval
         assert warned is not (ends.low <= 0 <= ends.high)
-        assert (failed in text_of(render_index(map(describe, [c]), tmp_path))) is warned
+        assert (failed in text_of(index)) is warned

@@ -115,12 +115,9 @@ def test_mlflow_has_every_trial_with_its_curve(whole: Path) -> None:
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained: Path) -> None:
     assert "0 trained, 15 already there" in call(trained, "run", "mine.toml").stdout
-    named = (), ("mine",), ("mine.toml",)  # a study is as well given by its file's path
-    assert not any("earlier code" in call(trained, "studies", *name).stdout for name in named)
+    named, by_file = (call(trained, "report", name).stdout for name in ("mine", "mine.toml"))
+    assert named == by_file == "report: out/mine/index.html\n"
     (trained / "train.py").write_text(PROGRAM + "# edited\n")
-    assert all("earlier code" in call(trained, "studies", *name).stdout for name in named)
-    listed, by_file = (call(trained, "show", name).stdout for name in ("mine", "mine.toml"))
-    assert listed == by_file and "seed" in listed
     done = call(trained, "run", "mine.toml", "--seeds", "0-1")
     assert "the code was edited: 6 trials to train" in done.stdout
     assert "its newest file is train.py" in done.stdout
@@ -402,7 +399,7 @@ def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_pat
         ledger = Ledger(folder / f"{order[0]} first")
         results = ledger.results(ledger.files())
         stored.append({id: (r.status, r.reason, r.fingerprints) for id, r in results.items()})
-        assert "diverged: loss is nan" in succeed(folder, "show", "other", "--results", str(ledger.root))
+        assert "diverged: loss is nan" in (folder / "out" / "other" / "index.html").read_text()
         assert "3 of 3 bit-identical" in succeed(folder, "verify", "other.toml", "-n", "3", *words[2:])
     assert stored[0] == stored[1] and {status for status, *_ in stored[0].values()} == {"done"}
     with sqlite3.connect(folder / "mlflow.db") as db:

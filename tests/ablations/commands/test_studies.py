@@ -1,15 +1,18 @@
 """`unrolled studies`, and what `plan` and `run` say of studies and ledgers before anything is trained."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+import many_trials
 import pytest
 from as_typed import write
 from called import call
+from many_trials import keep
 from stub_plans import kept, planned
 
 from unrolled.ablations.cli import main
@@ -24,6 +27,8 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
+from unrolled.reports.design import page_of
+from unrolled.reports.summary import read_summary
 
 
 @pytest.fixture
@@ -32,42 +37,27 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
     return tmp_path
 
 
-def listed(capsys) -> dict[str, tuple[str, str]]:
-    """The line of each study and the one below it, by the study's name."""
-    assert main(["studies"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    below = {line.split(" ")[0]: (line, lines[i + 1].strip()) for i, line in enumerate(lines[:-1])}
-    return {name: pair for name, pair in below.items() if name and pair[0] != lines[0]}
+def listed(capsys, *words: str) -> dict[str, str]:
+    """The line of each study, by its name."""
+    assert main(["studies", *words]) == 0
+    lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    return {line.partition(" ")[0]: line for line in lines[1:]}
 
 
-def test_every_study_of_the_package_and_of_the_folder_is_listed_with_its_question(
-    folder: Path, capsys
-) -> None:
-    (folder / "other.toml").write_text("[tool]\nx = 1\n")
-    write(folder, "mine", model="my-cell")
-    write(folder, "no-text", corpus="nowhere.txt")
-    (folder / "nowhere.txt").unlink()
-    found = listed(capsys)
-    for name in shipped():
-        study = load(name)
-        line, question = found[name]
-        assert question == study.question and f"  {len(study.arms)} " in line and line.endswith("not run")
-    assert found["small.toml"][1] == "Does a narrower network do worse?"
-    refused = {"mine": "model 'my-cell': is not in the zoo", "no-text": "nowhere.txt: No such"}
-    for name, why in refused.items():
-        line, reason = found[f"{name}.toml"]
-        assert line.endswith("cannot be run") and why in reason
-    assert "other.toml" not in found
+def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, capsys) -> None:
+    lines = listed(capsys)
+    assert [*lines] == [*shipped()]
+    assert all(line.endswith(f"  {load(name).question}") for name, line in lines.items())
 
 
-def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and_takes_their_seconds(
+def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results_and_takes_their_seconds(
     folder: Path, capsys
 ) -> None:
     assert f"a new ledger begins in {folder}/results\n" in call(folder, "run", "small.toml").stdout
-    assert main(["studies", "small"]) == 0
-    done = "done: " + capsys.readouterr().out.strip().partition("none failed; ")[2]
-    assert "of 1 contrast decided" in done
-    assert listed(capsys)["small.toml"][0].endswith(done)
+    summary = read_summary(page_of("small", folder / "out"))
+    assert summary is not None and (summary.done, summary.failed, summary.contrasts) == (10, 0, 1)
+    cells = ("10", "0", f"{summary.decided} of 1", summary.last_result, summary.answer[0])
+    assert re.split("  +", listed(capsys)["small"]) == ["small", *cells]
     assert main(["plan", "small.toml", "--seeds", "0-9"]) == 0
     told = capsys.readouterr().out
     assert "of 20 trials at most, 10 are in results already\n" in told
@@ -78,25 +68,32 @@ def test_a_study_that_was_run_says_how_far_it_is_and_plan_counts_its_results_and
     assert told.splitlines()[4].split()[-2] == f"{measured:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
     assert "measured" not in capsys.readouterr().out, "trials with other settings"
-    write(folder, seeds="seeds = 6")
-    assert listed(capsys)["small.toml"][0].endswith(f"{done}, of other seeds or settings")
-    write(folder, seeds="seeds = 5")
-    (folder / "same.toml").write_text((folder / "small.toml").read_text().replace("seeds = 5", "seeds = 7"))
-    assert main(["studies"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("small", "same"))]
-    assert [line.rpartition("  ")[2] for line in lines] == ["not run", done], "two studies of one name"
-    (folder / "same.toml").unlink()
-    (folder / "small.toml").unlink()  # what was run is listed without its file
-    assert listed(capsys)["small"][1] == "Does a narrower network do worse?"
+
+
+def test_a_study_without_a_page_of_its_plan_has_its_question_in_place_of_the_answer(
+    tmp_path: Path, capsys
+) -> None:
+    keep(tmp_path, many_trials.study(seeds=3, arms=2))
+    where = ("--results", str(tmp_path), "--out", str(tmp_path / "out"))
+    without = listed(capsys, *where)["width"]
+    assert re.split("  +", without)[:2] == ["width", "6"] and without.endswith("How wide?")
+    assert main(["report", *where]) == 0
+    capsys.readouterr()
+    page = page_of("width", tmp_path / "out")
+    assert listed(capsys, *where)["width"].endswith(read_summary(page).answer[0])
+    page.with_name("summary.json").write_bytes(b"half")
+    assert listed(capsys, *where)["width"].endswith("How wide?")
+    assert main(["report", *where]) == 0
+    keep(tmp_path, many_trials.study(seeds=3, arms=2), hash="beef" * 16)
+    capsys.readouterr()
+    assert listed(capsys, *where)["width"].endswith("How wide?"), "the page is of another plan"
 
 
 @pytest.mark.parametrize(
     ("words", "near"),
     [
-        ("studies togles", "'toggles'"),
         ("report smal", "'small.toml'"),
         ("run smal.toml", "'small.toml'"),
-        ("show smal", "'small.toml'"),
         ("show modles", "'models'"),
         ("verify smal.zp", "'small.zip'"),
         ("run program.toml", "train.py"),
@@ -115,19 +112,12 @@ def test_what_is_misspelt_is_answered_with_what_is_near(folder: Path, capsys, wo
     assert f"did you mean {near}?" in said and said.count("\n") == 1
 
 
-def test_a_short_run_and_a_study_that_was_stopped_are_not_done(tmp_path: Path, capsys) -> None:
+def test_a_study_that_was_stopped_has_the_reason(tmp_path: Path, capsys) -> None:
     trained = Result(trial=ProgramTrial(seed=0, run="train"), status="done", metrics={"loss": 1.0})
-    metrics = (Metric("loss", 0.1),)
-    plan = planned({"base": [trained], "b": [trained]}, trainer="program", metrics=metrics)
-    kept(tmp_path, plan, {"base": [trained]})
-    assert main(["studies", "--results", str(tmp_path)]) == 0
-    assert "1 seed trained, and under 5 nothing is decided" in capsys.readouterr().out
+    plan = planned({"base": [trained], "b": [trained]}, trainer="program", metrics=(Metric("loss", 0.1),))
     kept(tmp_path, replace(plan, refusal="arm 'base', seed 0: it tells no loss"), {})
-    for words in ([], ["s"]):
-        assert main(["studies", *words, "--results", str(tmp_path)]) == 0
-        told = capsys.readouterr().out
-        assert "stopped by its first trials: arm 'base', seed 0: it tells no loss" in told
-        assert "done: " not in told and "contrast decided" not in told
+    stopped = listed(capsys, "--results", str(tmp_path))["s"]
+    assert stopped.endswith("  stopped by its first trials: arm 'base', seed 0: it tells no loss")
 
 
 def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys) -> None:

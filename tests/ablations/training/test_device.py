@@ -11,7 +11,7 @@ from called import call
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from unrolled.ablations.cli import main
-from unrolled.ablations.commands.plan import minutes, print_plans
+from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
 from unrolled.ablations.study import loading
@@ -107,11 +107,6 @@ def test_where_speed_is_judged_one_trial_runs_at_a_time(nvml: Machine) -> None:
     nvml.has(2)
     timed = replace(study("program"), metrics=TIMED)
     assert device.choose_device(timed, PlanOptions(workers=4), "").slots == 1
-
-
-def test_studies_lists_the_time_of_a_study_of_speed_for_one_core() -> None:
-    assert minutes(replace(study("toggles"), metrics=TIMED), 8).endswith("on 1 core")
-    assert minutes(study("toggles"), 8).endswith("on 8 cores")
 
 
 @pytest.mark.parametrize(

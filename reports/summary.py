@@ -1,0 +1,62 @@
+"""The summary of a page, `summary.json` beside it: what the index and `unrolled studies` say of its study.
+
+It is read without pandas and Matplotlib. Whatever reads it goes on without one that is missing, broken or of
+another page than the one beside it.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter
+
+NAME = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A page in short. Texts are plain, and sentences have no full stop."""
+
+    study: str
+    question: str
+    answer: tuple[str, ...]  # a sentence, then a line for each finding
+    facts: str  # baseline, metrics, how far it is and how long that took
+    warnings: tuple[str, ...]
+    done: int  # trials
+    failed: int
+    decided: int  # contrasts
+    contrasts: int
+    last_result: str  # the day when it ended (UTC), as 2026-11-30; "" where no result has a time
+    plan: str  # its hash; "" for a table from elsewhere
+    largest_effect: float  # of which the direction is shown, in δ
+    page: str  # sha256 of the page
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> bytes:
+        """The content of its file."""
+        return f"{json.dumps(asdict(self), indent=1)}\n".encode()
+
+
+_SUMMARY = TypeAdapter(Summary)
+
+
+def hash_page(data: bytes) -> str:
+    """The hash by which a summary tells that a page is its own."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_summary(page: Path) -> Summary | None:
+    """The summary beside a page; None if it is missing, broken or of another page."""
+    try:
+        summary = _SUMMARY.validate_json(page.with_name(NAME).read_bytes())
+        is_own = summary.page == hash_page(page.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return summary if is_own else None
+
+
+def read_summaries(out: Path) -> dict[Path, Summary | None]:
+    """The summary of every page in the folders of `out`, by the page's path."""
+    return {page: read_summary(page) for page in sorted(out.glob("*/index.html"))}
