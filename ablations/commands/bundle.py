@@ -9,7 +9,7 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from pathlib import Path
@@ -18,28 +18,26 @@ from tempfile import TemporaryDirectory
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import Ledger, read_required
 from unrolled.ablations.options import StoredOptions
+from unrolled.ablations.runner.worker import distinct_trials, trial_files
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import as_today, find_program, with_files
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import read
-from unrolled.bench.chapter.text import BIBLE, HUMAN_NUMBERS
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.files import save
 from unrolled.bench.plugins import companions
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Trial
 
 DESCRIPTION = "ro-crate-metadata.json"
 SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
 PARTS = {
     "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
     "plugins": "the study's own models, cells and regularisers, and what they read",
-    "text": "the texts that it was trained on, by the sha256 that every trial has",
-    "program": "the program that was studied, and what it reads",
-    "commits": "the same of each commit that was studied, by its tree",
+    "files": "the texts, programs and commits that were studied, by the hashes that every trial has",
     "source": "the source that trained it",
     "environment.txt": "the installed packages",
 }
@@ -48,7 +46,7 @@ _USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names but those that lead 
 NAMES = re.compile(
     r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
     r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json"
-    rf"|(plugins|program|commits/[0-9a-f]{{40,64}}){_USERS}|text/[0-9a-f]{{64}}/\w[\w.-]*|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
+    rf"|(plugins|files/[0-9a-f]{{64}}){_USERS}|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
     r"|environment\.txt|" + re.escape(DESCRIPTION)
 )
 """The names that files of a bundle have."""
@@ -69,33 +67,29 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     results = {id: with_files(result, program) for id, result in read(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
-    _check_parts(results.values(), plan.study)
+    trials = distinct_trials(result.trial for result in results.values())
+    _check_parts(trials, plan.study)
+    shipped = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, data in _files(plan, results, ledger, options.plugin, no_text):
-            mine = name.startswith("plugins/")
-            cure = "keep it beside the plug-in" if mine else "give all one folder: `folder` of [program]"
-            require(
-                NAMES.fullmatch(name),
-                "no bundle can have a file of this name",
-                place=name.partition("/")[2],
-                cure=cure,
-            )
+        for name, data in _files(plan, results, ledger, options.plugin, shipped):
+            rule, cure = "no bundle can have a file of this name", "rename it, or keep it beside the others"
+            require(NAMES.fullmatch(name), rule, place=name.split("/", 2)[-1], cure=cure)
             save(root / name, data)
         _describe(root, plan)
         save(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    absent = [path for trial in programs_of(results) for path in trial.outside_paths]
+    absent = [path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths]
     if absent:
         paths = ", ".join(dict.fromkeys(absent))
         print(f"not in it, and needed at the same path to train again: {visible(paths)}")
     return 0
 
 
-def _check_parts(results: Iterable[Result], study: str) -> None:
-    """Raise BadInput if `verify` could not train a result again: for want of a plug-in, or after an edit."""
-    for trial in {(r.trial.source, r.trial.data): r.trial for r in results}.values():
+def _check_parts(trials: Iterable[Trial], study: str) -> None:
+    """Raise BadInput if `verify` could not train a trial again: for want of a plug-in, or after an edit."""
+    for trial in trials:
         today, why = as_today(trial)
         require(
             today,
@@ -106,42 +100,22 @@ def _check_parts(results: Iterable[Result], study: str) -> None:
 
 
 def _files(
-    plan: Plan, results: Mapping[str, Result], ledger: Ledger, plugins: Sequence[str], no_text: bool
+    plan: Plan, ids: Iterable[str], ledger: Ledger, plugins: Sequence[str], trials: Sequence[Trial]
 ) -> Iterator[tuple[str, bytes]]:
     """Every file but the description, by its name in the bundle."""
-    paths = [path for id in results for path in ledger.paths(id)]
+    paths = [path for id in ids for path in ledger.paths(id)]
     for path in (stored_plans.path_of(ledger, plan.study), *paths):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
         for file in companions(name):
             yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
-    trials = [r.trial for r in results.values() if isinstance(r.trial, ChapterTrial)]
-    for name, sha256 in {trial.corpus: trial.data for trial in trials}.items():
-        if name not in (HUMAN_NUMBERS, BIBLE) and not no_text:
-            file = re.sub(r"^\W+|[^\w.-]", "_", Path(name).name)  # for messages
-            yield f"text/{sha256}/{file[:100]}", read_required(Path(name))
-    yield from {
-        f"{_folder_of(trial)}/{name.partition('/')[2]}": data
-        for trial in programs_of(results)
-        for name, data in trial.files().items()
-    }.items()
+    for name, data in trial_files(trials).items():
+        yield f"files/{name}", data
     for package in PACKAGES:
         yield from _package(package)
     packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})
     yield "environment.txt", "".join(packages).encode()
-
-
-def programs_of(results: Mapping[str, Result]) -> Iterable[ProgramTrial]:
-    """A trial of each program: commits are several, and command lines may name other files."""
-    programs = [r.trial for r in results.values() if isinstance(r.trial, ProgramTrial)]
-    return {(trial.source, trial.data): trial for trial in programs}.values()
-
-
-def _folder_of(trial: ProgramTrial) -> str:
-    """The folder that has a program's files: of a commit, one that is named by its tree."""
-    commit = trial.checkout.commit if trial.checkout else None
-    return f"commits/{commit.tree}" if commit else "program"
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:

@@ -6,31 +6,32 @@ that is made of its results.
 
 import hashlib
 import json
-import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts, programs_of
+from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
+from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.plan_check import plan_faults
+from unrolled.ablations.study.retraining import as_today
 from unrolled.ablations.training.comparison import compare_plan, read, render
 from unrolled.bench import plugins
-from unrolled.bench.chapter.identity import package_files, package_hash
+from unrolled.bench.chapter.identity import package_hash
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, Trial
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -63,31 +64,34 @@ def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
         _extract(path, root)
         faults: list[str] = []
         ledger = Ledger(root / "ledger", warn=faults.append)
-        plan = _plan(ledger, path)
-        with explaining_misread(
-            path, "has a plan or a result that no run writes", "ask its author for another"
-        ):
+        plan = _read_plan(ledger, path)
+        page = None
+        with explaining_misread(path, "has a result that no run writes", "ask its author for another"):
             results = read(plan, ledger)
-            faults += _faults(plan, results, root, trust)
-            comparison = compare_plan(plan, results)
-            page = None if faults else render(comparison, out)
+            trials = distinct_trials(result.trial for result in results.values())
+            faults += _faults(plan, ledger, results, trials, root, trust)
+            if not faults:
+                comparison = compare_plan(plan, results)
+                page = render(comparison, out)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
-        print(f"not checked: {', '.join(_unchecked(results, root, trust))}")
-        _print_verdicts(comparison, page)
+        print(f"not checked: {', '.join(_unchecked(trials, root, trust))}")
+        if page:
+            _print_verdicts(comparison, page)
+        else:
+            print("no page is written of a bundle that has a fault")
         foreign = plan.of_program or any(root.glob("plugins/*.py"))
         if foreign and not trust:
             print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
         loaded = _load(root) if trust else ()
-        yield Bundle(plan, ledger, faults, loaded, _locator(root, plan, trust), foreign and not trust)
+        yield Bundle(
+            plan, ledger, faults, loaded, partial(_locate, root / "files", trust), foreign and not trust
+        )
 
 
-def _print_verdicts(comparison: "Comparison", page: Path | None) -> None:
-    """Print the verdicts and where their page is; only that there is none, if the bundle has a fault."""
-    if page is None:
-        print("no page is written of a bundle that has a fault")
-        return
+def _print_verdicts(comparison: "Comparison", page: Path) -> None:
+    """Print the verdicts and where their page is."""
     from unrolled.reports.render import answer_lines  # matplotlib and pandas: see comparison.render
 
     for line in answer_lines(comparison):
@@ -95,21 +99,21 @@ def _print_verdicts(comparison: "Comparison", page: Path | None) -> None:
     print(f"report: {visible(page)}")
 
 
-def _locator(root: Path, plan: Plan, trust: bool) -> Callable[[Result], Result]:
-    """A function from a result to the same one whose trial reads the files of the bundle.
+def _locate(files: Path, trust: bool, result: Result) -> Result:
+    """The same result whose trial reads the files of the bundle, as far as it has them.
 
     A program's are those that it runs, which has to be trusted.
     """
-    texts = {text.parent.name: text for text in root.glob("text/*/*")}
+    trial = result.trial.moved(files)
+    if isinstance(trial, ProgramTrial):
+        return replace(result, trial=replace(trial, keep=())) if trust else result
+    return replace(result, trial=trial) if _text_file(trial, files) else result
 
-    def locate(result: Result) -> Result:
-        trial = result.trial
-        if isinstance(trial, ProgramTrial):
-            return replace(result, trial=replace(_unpacked(trial, root, plan), keep=())) if trust else result
-        text = texts.get(trial.data)
-        return replace(result, trial=trial.reading(text)) if text else result
 
-    return locate
+def _text_file(trial: Trial, files: Path) -> Path | None:
+    """The file of the bundle that a trial's text is read from, if it has one."""
+    path = Path(trial.corpus) if isinstance(trial, ChapterTrial) else None
+    return path if path in below(files) else None
 
 
 def _extract(path: Path, root: Path) -> None:
@@ -135,26 +139,24 @@ def _hostile(files: list[zipfile.ZipInfo]) -> str:
     return "has a name twice" if len(set(names)) < len(names) else ""
 
 
-def _plan(ledger: Ledger, bundle: Path) -> Plan:
-    """The plan of a bundle, which may contradict itself. Raises BadInput where there is not one."""
-    paths = list(ledger.root.glob("plans/*.json"))
-    with suppress(BadInput):
-        if len(paths) == 1 and (plan := stored_plans.read_unchecked(paths[0])):
-            return plan
-    raise BadInput("does not hold one plan that can be read", place=bundle, cure="get it again")
+def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
+    """The plan of a bundle. Raises BadInput where there is not one, and for one that contradicts itself."""
+    plans, unreadable = stored_plans.read_all(ledger)
+    rule = "; ".join(line.replace(str(ledger.root.parent), bundle.name) for line in unreadable)
+    one = len(plans) == 1 and not unreadable
+    require(one, rule or "does not hold one plan", place=bundle, cure="ask its author for another")
+    return plans[0]
 
 
-def _faults(plan: Plan, results: Results, root: Path, trust: bool) -> Iterator[str]:
+def _faults(
+    plan: Plan, ledger: Ledger, results: Results, trials: Sequence[Trial], root: Path, trust: bool
+) -> Iterator[str]:
     """Yield a sentence on everything that is wrong with a bundle."""
-    yield from _file_faults(root)
+    yield from _described_faults(root)
     yield from _description_faults(root, plan)
-    yield from plan_faults(plan)
-    yield from _ledger_faults(Ledger(root / "ledger"), plan, results)
-    yield from _text_faults(results, root)
-    yield from _source_faults(results, root)
-    program = _program(results)
-    if program and (trust or not _reads_elsewhere(program)):
-        yield from _program_faults(results, root, plan)
+    yield from _ledger_faults(ledger, plan, results)
+    yield from _source_faults(trials, root)
+    yield from _trial_file_faults(trials, root, trust)
 
 
 def _entities(root: Path) -> dict[str, dict[str, Any]]:
@@ -165,7 +167,7 @@ def _entities(root: Path) -> dict[str, dict[str, Any]]:
     return {}
 
 
-def _file_faults(root: Path) -> Iterator[str]:
+def _described_faults(root: Path) -> Iterator[str]:
     """Files that are not as the description says, or not in it."""
     entities = _entities(root)
     if not entities:
@@ -198,33 +200,14 @@ def _ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str
             yield f"ledger/{name}: belongs to no trial of the plan"
 
 
-def _text_faults(results: Results, root: Path) -> Iterator[str]:
-    """Texts on which nothing was trained, and texts that were changed."""
-    hashes = {result.trial.data for result in results.values() if isinstance(result.trial, ChapterTrial)}
-    for path in root.glob("text/*/*"):
-        name = path.relative_to(root).as_posix()
-        if path.parent.name not in hashes:
-            yield f"{name}: nothing was trained on it"
-        elif _text_hash(path) != path.parent.name:
-            yield f"{name}: is not the text that was trained on"
+def _of_this_package(trials: Iterable[Trial]) -> list[ChapterTrial]:
+    """The trials without plug-ins, whose source is the package's alone."""
+    return [trial for trial in trials if isinstance(trial, ChapterTrial) and "-" not in trial.source]
 
 
-def _text_hash(path: Path) -> str:
-    """The hash by which trials know a text; "" for a file that is no text."""
-    with suppress(BadInput):
-        return data_hash(str(path))
-    return ""
-
-
-def _of_this_package(results: Results) -> list[ChapterTrial]:
-    """A trial of each source without plug-ins, whose files are the package's alone."""
-    trials = [result.trial for result in results.values() if isinstance(result.trial, ChapterTrial)]
-    return list({trial.source: trial for trial in trials if "-" not in trial.source}.values())
-
-
-def _source_faults(results: Results, root: Path) -> Iterator[str]:
+def _source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
     """Source files that are not those that trained the results, by the hash that every trial has."""
-    for trial in _of_this_package(results):
+    for trial in _of_this_package(trials):
         try:
             source = package_hash(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
@@ -237,21 +220,38 @@ def _source_faults(results: Results, root: Path) -> Iterator[str]:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
-def _program(results: Results) -> ProgramTrial | None:
-    """A trial of the program that was studied, if there is one."""
-    programs = (result.trial for result in results.values() if isinstance(result.trial, ProgramTrial))
-    return next(programs, None)
+def _trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
+    """Texts and programs that are not those of the results, by the hashes that every trial has."""
+    files = root / "files"
+    unused = set(below(files))
+    for trial in trials:
+        located = trial.moved(files)
+        if isinstance(located, ProgramTrial):
+            may_read = trust or not _reads_elsewhere(located)
+            today, why = as_today(located) if may_read else (located, "")
+            unused -= _program_files(located) if may_read else set(below(Path(located.folder)))
+            if today is None:
+                yield f"{Path(located.folder).relative_to(root)}/: {why}"
+        elif text := _text_file(located, files):
+            unused.discard(text)
+            if _text_hash(text) != trial.data:
+                yield f"{text.relative_to(root)}: is not the text that was trained on"
+    yield from (f"{path.relative_to(root)}: belongs to no trial" for path in sorted(unused))
 
 
-def _unpacked(trial: ProgramTrial, root: Path, plan: Plan) -> ProgramTrial:
-    """The trial with the files of the bundle. Raises BadInput for a commit without a tree."""
-    if not trial.commit:
-        return trial.reading(root / "program")
-    trees = {arm.commit.name: arm.commit.tree for arm in plan.arms if arm.commit}
-    tree = trees.get(trial.commit, "")
-    rule, cure = "has no tree in the plan", "ask its author for another"
-    require(re.fullmatch("[0-9a-f]{40,64}", tree), rule, place=f"commit {trial.commit!r}", cure=cure)
-    return trial.reading(root / "commits" / tree)
+def _text_hash(path: Path) -> str:
+    """The hash by which trials know a text; "" for a file that is no text."""
+    with suppress(BadInput):
+        return data_hash(str(path))
+    return ""
+
+
+def _program_files(trial: ProgramTrial) -> set[Path]:
+    """The files that count in a program's identity; all of its folder where that cannot be told."""
+    try:
+        return set(trial.counted_files().values())
+    except BadInput:
+        return set(below(Path(trial.folder)))
 
 
 def _reads_elsewhere(program: ProgramTrial) -> bool:
@@ -260,39 +260,14 @@ def _reads_elsewhere(program: ProgramTrial) -> bool:
     return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
 
 
-def _program_faults(results: Results, root: Path, plan: Plan) -> Iterator[str]:
-    """Files that are not the program of which the results are, by the hashes that every trial has."""
-    names: set[str] = set()
-    for trial in programs_of(results):
-        located = _unpacked(trial, root, plan)
-        place = f"{Path(located.folder).relative_to(root).as_posix()}/"
-        try:
-            today = located.identify()
-            names |= {place + name.partition("/")[2] for name in today.files()}
-        except BadInput as error:
-            yield f"{place}: cannot be compared with what was run: {error}"
-            return
-        if trial.source != today.source:
-            yield f"{place}: its code is not what was run"
-        if trial.data != today.data:
-            yield f"{place}: its data are not those that were read"
-    for path in (*below(root / "program"), *below(root / "commits")):
-        name = path.relative_to(root).as_posix()
-        if name not in names:
-            yield f"{name}: is neither code nor data of the program"
-
-
-def _unchecked(results: Results, root: Path, trust: bool) -> Iterator[str]:
+def _unchecked(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
     """What of a bundle was compared with nothing but the hashes in its description."""
     yield "environment.txt"
-    files: set[str] = set()
-    with suppress(BadInput):  # a model that is not known, which is a fault
-        files = {n for trial in _of_this_package(results) for n in package_files(trial.model, trial.engine)}
-    yield f"source/ but for {len(files)} files of bench/ that trained the results" if files else "source/"
-    program = _program(results)
-    if program and not trust and _reads_elsewhere(program):
-        yield "program/, which reads files elsewhere"
-    if any(root.glob("plugins/*")) and not trust:
+    yield "source/ but for the files that trained the results" if _of_this_package(trials) else "source/"
+    programs = [trial for trial in trials if isinstance(trial, ProgramTrial)]
+    if not trust and any(map(_reads_elsewhere, programs)):
+        yield "files/ of a program that reads files elsewhere"
+    if not trust and any(root.glob("plugins/*")):
         yield "plugins/"
 
 

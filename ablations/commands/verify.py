@@ -3,20 +3,19 @@
 import random
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from math import inf
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands import bundle_check
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse
-from unrolled.ablations.runner.parallel import TrialConditions, run_aside, run_trials
+from unrolled.ablations.runner.parallel import TrialConditions, run_aside
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
@@ -76,12 +75,7 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     return replay(plan, ledger, options, partial(with_files, program=program))
 
 
-def replay(
-    plan: Plan,
-    ledger: Ledger,
-    options: VerifyOptions,
-    locate: Callable[[Result], Result] = lambda result: result,
-) -> int:
+def replay(plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[[Result], Result]) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
     `locate` is the result with the files that its trial reads. Results of a program that is not deterministic
@@ -90,7 +84,7 @@ def replay(
     results = list(map(locate, sample(plan, ledger, options.number)))
     device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
     conditions = trial_conditions([result.trial for result in results], options, device)
-    outcomes = list(replays(results, conditions, plan))
+    outcomes = replays(results, conditions, plan)
     alike = "bit-identical"
     if plan.of_program:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
@@ -185,47 +179,44 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     return drawn
 
 
-def replays(
-    results: Sequence[Result],
-    conditions: TrialConditions = TrialConditions(),
-    plan: Plan | None = None,
-) -> Iterator[Replay]:
+def replays(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
     """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = {result.trial.id: as_today(result.trial) for result in results}
-    with TemporaryDirectory() as folder:
-        ledger = Ledger(Path(folder))
-        run_trials([trial for trial, _ in today.values() if trial], ledger, conditions)
-        for result in results:
-            trial, why = today[result.trial.id]
-            again = ledger.read(trial.id) if trial else None
-            yield _compared(result, again, why, plan) if trial else Replay(result, "", why)
+    trained, _ = run_aside([trial for trial, _ in today.values() if trial], conditions)
+    replayed = []
+    for result in results:
+        trial, why = today[result.trial.id]
+        again = trained.get(trial.id) if trial else None
+        replayed.append(_compare(result, again, why, plan) if trial else Replay(result, unplayed=why))
+    return replayed
 
 
-def _compared(result: Result, again: Result | None, why: str, plan: Plan | None) -> Replay:
+def _compare(result: Result, again: Result | None, why: str, plan: Plan) -> Replay:
+    """The outcome of a second training; `why` it may differ, "" where it may not."""
     if again is None:
         return Replay(result, unplayed="interrupted")
-    again = plan.judge_result(again) if plan else again
+    again = plan.judge_result(again)
     if not (again.done or again.diverged):
         return Replay(result, unplayed=plain_reason(again))
     if why:
-        return Replay(result, unplayed=f"{why}, {_apart(result, again, plan)}")
+        return Replay(result, unplayed=f"{why}, {_describe_distance(result, again, plan)}")
     return Replay(result, difference(result, again, plan), again=again)
 
 
-def _apart(result: Result, again: Result, plan: Plan | None) -> str:
+def _describe_distance(result: Result, again: Result, plan: Plan) -> str:
+    """How far two trainings are apart by the trial's own main metric, or else by the plan's."""
     if result.diverged or again.diverged:
         return "of which one diverged" if result.diverged != again.diverged else "and both diverged"
-    judged = [metric.name for metric in plan.metrics] if plan else []
-    name = (*result.trial.main_metrics, *judged)[0]
+    name = (*result.trial.main_metrics, plan.metrics[0].name)[0]
     return f"by which {name} is {abs(result.metrics[name] - again.metrics[name]):.2g} apart"
 
 
-def difference(result: Result, replay: Result, plan: Plan | None = None) -> str:
+def difference(result: Result, replay: Result, plan: Plan) -> str:
     """ "" for the same numbers; else the first step and tensor, and the first number, that differ.
 
-    What varies by the `plan` is not compared.
+    What varies by the plan is not compared.
     """
-    left_out = plan.irreproducible if plan else set()
+    left_out = plan.irreproducible
     others = list(differences(numbers(result.to_dict(), left_out), numbers(replay.to_dict(), left_out)))
     if not others:
         return ""
@@ -239,7 +230,6 @@ def difference(result: Result, replay: Result, plan: Plan | None = None) -> str:
         if step := first_difference(result.trace, replay.trace):
             text = f"differs from {step}: {text}"
     if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
-        text += (
-            f"; trained on another kind of machine, then / now: {machines}, {_apart(result, replay, plan)}"
-        )
+        distance = _describe_distance(result, replay, plan)
+        text += f"; trained on another kind of machine, then / now: {machines}, {distance}"
     return text

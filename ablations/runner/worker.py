@@ -5,7 +5,7 @@ import multiprocessing
 import platform
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -73,13 +73,25 @@ def _gpu_slots() -> GpuSlots:
     return GpuSlots(visible_gpus(), 1)
 
 
+def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
+    """One trial of each code and data, whose files are then read once and not once a seed."""
+    return list({(trial.source, trial.data, trial.data_name): trial for trial in trials}.values())
+
+
+def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
+    """The texts and programs of trials, by their paths below the folder that `Trial.moved` takes.
+
+    Raises BadInput if one of them cannot be read.
+    """
+    return {path: content for trial in distinct_trials(trials) for path, content in trial.files().items()}
+
+
 def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
     """The user's texts and plug-ins by their path on a worker, and the name of each `preload` there.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
-    distinct = {(t.source, t.data, t.data_name): t for t in trials}  # each file is read once, not once a seed
-    files = {path: content for trial in distinct.values() for path, content in trial.files().items()}
+    files = trial_files(trials)
     there = {}
     for name in preload:
         there[name] = name

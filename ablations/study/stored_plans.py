@@ -286,21 +286,11 @@ def _read(path: Path) -> Plan | None:
 
     Raises BadInput where it cannot be read, is no plan, or contradicts itself.
     """
-    plan = read_unchecked(path)
-    if plan:
-        with explaining_misread(path, _DAMAGED, _CURE):
-            for fault in plan_faults(plan):
-                raise BadInput(f"is not what this version writes: {fault}", place=path, cure=_CURE)
-    return plan
-
-
-def read_unchecked(path: Path) -> Plan | None:
-    """The plan in a file, which may contradict itself (see `plan_faults`); None where there is none.
-
-    Raises BadInput where it cannot be read or is no plan.
-    """
     data = read_bytes(path)
     if data is None:
         return None
     with explaining_misread(path, _DAMAGED, _CURE):
-        return PLAN.validate_json(canonical(unseal(data)["plan"]))
+        plan = PLAN.validate_json(canonical(unseal(data)["plan"]))
+        for fault in plan_faults(plan):
+            raise BadInput(f"is not what this version writes: {fault}", place=path, cure=_CURE)
+    return plan

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from as_typed import write
@@ -18,6 +19,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study.plan import Plan
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
@@ -65,6 +67,11 @@ def verify(folder: Path) -> Callable[..., tuple[int, str]]:
     return verify
 
 
+def plan_of(folder: Path) -> Plan:
+    """The plan of the study that was run."""
+    return stored_plans.stored("small", Ledger(folder / "results"))
+
+
 def ended(folder: Path, status: str) -> list[Result]:
     """The results with this outcome, whole."""
     ledger = Ledger(folder / "results")
@@ -103,8 +110,8 @@ def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) 
 )
 def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], Result], name: str) -> None:
     honest = ended(trained, "done")[0]
-    assert difference(honest, honest) == ""
-    assert difference(how(honest), honest).startswith(name)
+    assert difference(honest, honest, plan_of(trained)) == ""
+    assert difference(how(honest), honest, plan_of(trained)).startswith(name)
 
 
 def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> None:
@@ -123,7 +130,7 @@ def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
 
 def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
     monkeypatch.setattr(
-        verifying, "replays", lambda results, *_: (Replay(r, "", "interrupted") for r in results)
+        verifying, "replays", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 
@@ -153,16 +160,19 @@ def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_
     first, *more = [of_program(accuracy, **next(clicks)) for accuracy in [*new, *new[-1:] * 3]]
     asked = iter(more)
     monkeypatch.setattr(verifying, "run_aside", lambda trials, _: ({trials[0].id: next(asked)}, False))
-    outcomes = [Replay(stored, difference(stored, first), again=first)]
-    plan = SimpleNamespace(qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result)
-    (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())  # type: ignore[arg-type]
+    plan: Any = SimpleNamespace(
+        qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result
+    )
+    outcomes = [Replay(stored, difference(stored, first, plan), again=first)]
+    (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())
     assert (outcome.differs == "") is explained
     assert len(more) - len(list(asked)) == trainings
 
 
 def test_another_step_of_a_divergence_is_named(trained) -> None:
     honest = ended(trained, "diverged")[0]
-    said = difference(replace(honest, reason=honest.reason.replace("step 2", "step 9")), honest)
+    later = replace(honest, reason=honest.reason.replace("step 2", "step 9"))
+    said = difference(later, honest, plan_of(trained))
     assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", said)
 
 
@@ -170,7 +180,8 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     whole = ended(folder, "done")[0]
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
     old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
-    (again,) = replays([old], TrialConditions(preload=("unrolled.bench.chapter.warm_up",)))
+    conditions = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
+    (again,) = replays([old], conditions, plan_of(folder))
     assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", again.unplayed)
 
 
@@ -192,7 +203,7 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
         step(self, loss, lr, mom, weights)
 
     monkeypatch.setattr(Training, "step", nudged)
-    said = difference(run_trial(honest.trial), honest)
+    said = difference(run_trial(honest.trial), honest, plan_of(folder))
     assert said.startswith("differs from step 5, tensor h_h.bias: train_loss at 0 ")
 
 
