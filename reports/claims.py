@@ -10,7 +10,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import kind, mixed
 from unrolled.reports.arms import values
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.formats import distances, interval, listed_up_to, number, on_all, short
+from unrolled.reports.formats import REPEATED, distances, interval, listed_up_to, number, on_all, short
 from unrolled.reports.statistics.arm_summary import divergence_interval
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Verdict
@@ -244,6 +244,8 @@ def one_run(c: Comparison) -> str:
     copied = listed_up_to([short(row.arm.name) for row in c.rows if row.copied], 5)
     if not copied:
         return ""
+    if c.design.nondeterminism is None:
+        return f"{copied}: maybe one run under all seeds, which is not known without a repeated training"
     return f"one run, with the same numbers on every {c.design.noun}, shows no difference: {copied}"
 
 
@@ -292,7 +294,12 @@ _CAVEATS_OF_LOOKS = (
 
 
 def not_deterministic(c: Comparison) -> str:
-    """A sentence on a program of which two equal trials differ; "" for others."""
+    """A sentence on a program of which two equal trials differ, or may differ; "" for others."""
+    if c.design.nondeterminism is None:
+        return (
+            f"Not checked: {REPEATED}. Whether the seed or a setting has an effect is not known, and an arm "
+            "whose seeds differ much less than another arm's makes no claim."
+        )
     if not c.design.nondeterminism:
         return ""
     differ = distances(c.design.nondeterminism)

@@ -152,11 +152,12 @@ def _explain_lost(
 ) -> dict[Any, str]:
     """The seeds of which a side of a contrast has no number of its own, with the reason."""
     lost = {}
+    repeats = "may repeat" if design.nondeterminism is None else "repeats"
     for metric, numbers in values.items():
         for side in (name, design.bases[name]):
             for seed in ended[side].keys() - numbers[side].keys():
                 reason = "failed" if ended[side][seed] != "done" else f"has no {metric} to judge"
-                lost[seed] = f"repeats seed {copies[side]}" if side in copies else reason
+                lost[seed] = f"{repeats} seed {copies[side]}" if side in copies else reason
     return lost
 
 

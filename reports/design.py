@@ -66,9 +66,9 @@ class Design:
     ships: bool = False  # with Unrolled, unchanged: it was declared before all results
     first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
-    nondeterminism: Mapping[str, float] = field(
+    nondeterminism: Mapping[str, float] | None = field(
         default_factory=dict
-    )  # distance of two equal trials, by metric
+    )  # distance of two equal trials, by metric; None where it was not measured
     rows: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR

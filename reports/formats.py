@@ -123,6 +123,10 @@ def pipe_table(rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+REPEATED = "whether the same trial gives the same numbers twice"
+"""What a repeated training of a program's first trial shows."""
+
+
 def distances(apart: Mapping[str, float]) -> str:
     """How far two trials are apart by each metric: "loss by 0.013"."""
     shown = [f"{name} by {x:.2g}" for name, x in apart.items() if 0 < x < LARGEST]

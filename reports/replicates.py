@@ -63,9 +63,9 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     All that is judged, clocks apart, has one value on all seeds of the first look, five or more, or of the
     table, and so have the fingerprints. Of a program that is not deterministic one value is a range of at
     most `NOISE` distances of two equal trials, where another arm's range is as many times as wide: where two
-    trials of one seed differ as two seeds do, no range tells. A model that declares that no seed changes it
-    is none, nor is an arm with the highest value that there is on every seed. Known costs tell no seeds
-    apart.
+    trials of one seed differ as two seeds do, no range tells. Where that distance was not measured, an arm
+    counts that would be one run for some distance. A model that declares that no seed changes it is none, nor
+    is an arm with the highest value that there is on every seed. Known costs tell no seeds apart.
     """
     copies = {}
     of_arms = {arm.name: _first_values(arm, ended, values, design) for arm in design.arms}
@@ -99,6 +99,9 @@ def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[s
     for metric in design.metrics:
         ranges = [_range([*by_metric.get(metric.name, {}).values()]) for by_metric in arms]
         widest = max(filter(math.isfinite, ranges), default=0.0)
+        if design.nondeterminism is None:
+            noise[metric.name] = widest / NOISE
+            continue
         bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
         noise[metric.name] = bound if widest > NOISE * bound else 0.0
     return noise

@@ -88,9 +88,11 @@ def replay(plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[
     alike = "bit-identical"
     if plan.of_program:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
-        if noise:
+        if any(noise.values()) or (noise and plan.nondeterminism):
             print(f"not deterministic: new trials of one seed differ ({distances(noise)})")
             alike = f"within {REPEATS} times the distance of equal trials"
+        elif noise:
+            alike = "equal in what is judged, and not in all that is told"
     return _print_outcomes(outcomes, plan, alike)
 
 

@@ -105,7 +105,8 @@ class Plan:
     quality: {} if in none, None before this was measured. `refusal` is why its first trials stopped it, ""
     if they did not. `varying` are the other metrics in which they
     differ. `to_the_end` may be set later, and is no part of `hash`: it makes no claim that the plan would not
-    make without it.
+    make without it. Nor is `repeat`, whether `nondeterminism` is measured: where it is not, the plan makes
+    fewer claims.
     """
 
     study: str
@@ -128,6 +129,7 @@ class Plan:
     device: str = "cpu"
     decide: str = "direction"
     to_the_end: bool = False
+    repeat: bool = True
     refusal: str = ""
     nondeterminism: Mapping[str, float] | None = None
     varying: tuple[str, ...] = ()
@@ -260,6 +262,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         command=command,
         device=device,
         template=study.baseline.trial().template,
+        repeat=study.file.program is None or study.file.program.repeat,
         **{key: getattr(study, key) for key in _COPIED},
     )
     return plan, [known[id] for id in plan.ids]

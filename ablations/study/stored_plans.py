@@ -34,11 +34,11 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
 
     If the same plan is stored already, what was recorded at its declaration is kept (`planned`, `seen`,
     `alike`, `ships`, `attempts` and `earlier`); so are `nondeterminism` and `varying` (see
-    `_with_nondeterminism`). A plan that cannot be read is set aside.
+    `with_nondeterminism`). A plan that cannot be read is set aside.
     """
     before = latest_or_set_aside(plan.study, ledger)
     if before:
-        plan = _with_nondeterminism(plan, before)
+        plan = with_nondeterminism(plan, before)
     if before and same_plan(before, plan):
         plan = replace(plan, **{name: getattr(before, name) for name in _DECLARED})
     else:
@@ -47,7 +47,7 @@ def store(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     return plan
 
 
-def _with_nondeterminism(plan: Plan, before: Plan) -> Plan:
+def with_nondeterminism(plan: Plan, before: Plan) -> Plan:
     """The plan with what a stored one has measured, if that ran the same trial twice and judged the same."""
     if plan.nondeterminism is not None or before.qualities != plan.qualities:
         return plan

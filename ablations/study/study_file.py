@@ -202,6 +202,9 @@ it. Files that they import, and those that `run` names, count as well ([programs
     """MiB that `{out}` may have; 0 is no limit"""
     time_limit: Annotated[float, Field(ge=0)] = 0.0
     """seconds that an attempt of a trial may take; 0 is no limit"""
+    repeat: bool = True
+    """`false` spares the second training of the baseline's first trial, by which the first checks see whether
+    equal trainings give equal numbers ([programs.md](programs.md#what-is-checked-first))"""
     _study: str = PrivateAttr("")  # the folder of the study's file
 
     @property

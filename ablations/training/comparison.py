@@ -110,7 +110,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         fresh=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer, {}),
         presentation=PRESENTATIONS[plan.trainer],
-        nondeterminism=plan.nondeterminism or {},
+        nondeterminism=plan.nondeterminism if plan.of_program else {},
         **{key: getattr(plan, key) for key in copied},
     )
 

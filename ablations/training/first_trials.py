@@ -15,12 +15,13 @@ from unrolled.ablations.runner.parallel import run_aside
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measured_by_metric
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import distances, listed
+from unrolled.reports.formats import REPEATED, distances, listed
 
 SEEDS, MORE_SEEDS = 2, 5
 
@@ -31,24 +32,25 @@ Pair = tuple[PlannedArm, PlannedArm]
 def check_first_trials(study_run: StudyRun) -> bool:
     """Train a program's first trials and compare their judged numbers. Returns whether Ctrl-C ended it.
 
-    The plan then has `nondeterminism`, the distance of two equal trials. What cannot be checked is printed.
-    Raises BadInput, naming the arm, for a trial that failed, also if only the second time, and for a seed or
-    an arm without effect.
+    The plan then has `nondeterminism`, the distance of two equal trials, unless its study has
+    `repeat = false`. What cannot be checked is printed. Raises BadInput, naming the arm, for a trial that
+    failed, also if only the second time, and for a seed or an arm without effect.
     """
     arms = study_run.plan.arms
-    ids = _trials(arms, study_run.plan.seeds[:SEEDS])
+    ids = first_trainings(study_run.plan)
     known = _train(ids, study_run)
     if known is None:
         return True
     if len(known) < len(ids):  # the budget is over
         return False
-    if study_run.plan.nondeterminism is None and _repeat(ids[0], study_run):
+    if is_repeated(study_run.plan) and _repeat(ids[0], study_run):
         return True
     plan = study_run.plan
-    if plan.nondeterminism is None:  # the budget is over
+    if is_repeated(plan):  # the budget is over
         return False
     if unchecked := _unchecked(plan, known):
         print(f"{visible(plan.study)}: {visible(unchecked)}", flush=True)
+    if plan.nondeterminism or not plan.qualities:
         return False
     rule, cure = f"each of its first trials {known[ids[0]].reason}", "see that what it tells is meant"
     require(any(result.done for result in known.values()), rule, place=f"study {plan.study!r}", cure=cure)
@@ -71,14 +73,24 @@ def check_first_trials(study_run: StudyRun) -> bool:
     return False
 
 
+def is_repeated(plan: Plan) -> bool:
+    """Whether the baseline's first trial is still to be trained a second time."""
+    return plan.repeat and plan.nondeterminism is None
+
+
 def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """Raise BadInput, naming the arm, for a first trial that is not trained again and counts as a failure.
 
     It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
     """
-    results = ledger.results(_trials(plan.arms, plan.seeds[:SEEDS]))
+    results = ledger.results(first_trainings(plan))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
+
+
+def first_trainings(plan: Plan) -> list[str]:
+    """The identities of the trials that are trained before the others."""
+    return _trials(plan.arms, plan.seeds[:SEEDS])
 
 
 def _trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
@@ -133,6 +145,7 @@ def _repeat(id: str, study_run: StudyRun) -> bool:
         distance = distance if differing.intersection(plan.qualities) else {}
         measured = replace(plan, nondeterminism=distance, varying=varying)
         study_run.plan = stored_plans.store(measured, study_run.ledger)
+        study_run.scheduler = SeedScheduler(study_run.plan, study_run.scheduler.results)
     return interrupted
 
 
@@ -167,12 +180,14 @@ def _unchecked(plan: Plan, known: Mapping[str, Result]) -> str:
     if not plan.qualities:
         names = listed([metric.name for metric in plan.metrics])
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
-    if not plan.nondeterminism:
+    if plan.nondeterminism == {}:
         return ""
-    seed = plan.seeds[0]
     changed = {name for arm in plan.arms if not arm.identical for name in arm.changes} - {"commit"}
     unproven = sorted(changed.difference(*(result.witnesses for result in known.values())))
     shown = f"; nothing shows that it uses {listed(unproven)}: let it tell its settings" if unproven else ""
+    if plan.nondeterminism is None:
+        return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{shown}"
+    seed = plan.seeds[0]
     return (
         f"not deterministic: two trainings of seed {seed} differ ({distances(plan.nondeterminism)}). Seeds "
         f"pair the arms less closely, and {effects}{shown}; of a time, a speed or memory declare the kind"

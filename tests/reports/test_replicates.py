@@ -162,3 +162,18 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
     design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
     row = compare(design).rows[1]
     assert row.copied is copied and (row.verdict.kind == "open") is copied
+    unmeasured = compare(replace(design, nondeterminism=None))
+    row = unmeasured.rows[1]
+    assert row.copied and row.verdict.kind == "open", "some distance would make it one run"
+    assert "may repeat seed 0" in row.blocked_reason and any(
+        "maybe one run" in w for w in warnings(unmeasured)
+    )
+
+
+@pytest.mark.parametrize("distance", [None, {}, {"valid_loss": 1e-4}])
+def test_seeds_that_differ_about_as_much_as_those_of_other_arms_make_claims_whatever_was_measured(distance):
+    design = study(
+        (arm("base", 0.0, 0.1), arm("other", 0.4, 0.05, settings={"clip": 1.0})), nondeterminism=distance
+    )
+    row = compare(design).rows[1]
+    assert not row.copied and row.verdict.claims

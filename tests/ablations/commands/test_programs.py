@@ -158,7 +158,9 @@ def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, t
 def test_a_plan_knows_the_trials_that_another_study_has_trained(trained: Path) -> None:
     (trained / "second.toml").write_text(STUDY.replace('"mine"', '"second"').replace("0.01", '"1 %"'))
     told = succeed(trained, "plan", "second.toml", "--seeds", "0-9")
-    assert "30 trials at most, 15 are in results" in told and "δ = 1 %" in told
+    assert (
+        "30 trials at most, 15 are in results" in told and "δ = 1 %" in told
+    )
     assert "30 trials expected, 15 left to train, " in told
     assert "measured where there are results" in told
     succeed(trained, "run", "second.toml")
@@ -525,6 +527,47 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
     distance = stored_plans.stored("mine", Ledger(folder / "results")).nondeterminism
     assert distance and 0 < distance["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
+
+
+def test_without_a_repeated_training_the_page_says_what_was_not_checked_and_verify_measures_it(
+    tmp_path: Path,
+) -> None:
+    """The same study trains once more when it is to be checked after all; its seeds stay unseen."""
+    program = PROGRAM + "import time\nprint(json.dumps({'stamp': time.time()}))\n"
+    program += "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
+    folder = project(tmp_path / "project", program, STUDY.replace("[program]", "[program]\nrepeat = false"))
+    page, ledger = folder / "out" / "mine" / "index.html", Ledger(folder / "results")
+    told = succeed(folder, "run", "mine.toml")
+    assert "(repeat = false)" in told and "nothing shows that it uses deep and dropout" in told
+    assert "Not checked: whether the same trial gives" in page.read_text("utf-8")
+    assert len((folder / "train.py.runs").read_text().split()) == 15
+    assert stored_plans.stored("mine", ledger).nondeterminism is None
+    verified = succeed(folder, "verify", "mine.toml", "-n", "2")
+    assert "2 of 2 equal in what is judged" in verified
+    (folder / "train.py.runs").unlink()
+    (folder / "mine.toml").write_text(STUDY)
+    told = succeed(folder, "run", "mine.toml")
+    assert "had been seen" not in told and "Not checked" not in page.read_text("utf-8")
+    assert len((folder / "train.py.runs").read_text().split()) == 1
+    assert stored_plans.stored("mine", ledger).nondeterminism == {}
+
+
+def test_without_a_repeated_training_equal_seeds_and_settings_are_still_refused(tmp_path: Path) -> None:
+    study = STUDY.replace("[program]", "[program]\nrepeat = false")
+    changes = ("random.seed(given.seed)", "random.seed(0)"), ("given.dropout / 10", "0")
+    for number, change in enumerate(changes):
+        done = call(project(tmp_path / f"{number}", PROGRAM.replace(*change), study), "run", "mine.toml")
+        assert done.returncode == 2 and "effect" in done.stderr
+
+
+def test_an_arm_whose_seeds_are_drowned_in_noise_makes_no_claim_without_a_repeated_training(
+    tmp_path: Path,
+) -> None:
+    noise = PROGRAM.replace("random.seed(given.seed)", "random.seed(0 if given.deep else given.seed)")
+    noise = noise.replace("+ 0.05 *", "+ 1e-5 * random.SystemRandom().random() + 0.05 *")
+    folder = project(tmp_path / "project", noise, STUDY.replace("[program]", "[program]\nrepeat = false"))
+    told = succeed(folder, "run", "mine.toml")
+    assert "Open: deep (seed 1 may repeat seed 0" in told and "dropout 0.5 gains" in told
 
 
 def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None:
