@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from statistics import fmean
@@ -15,11 +16,12 @@ from unrolled.ablations.study.commits import commits_of
 from unrolled.ablations.study.loading import FEWEST, load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
+from unrolled.ablations.training.first_trials import first_trainings, is_repeated
 from unrolled.bench.devices import cores
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import duration, listed
+from unrolled.reports.formats import REPEATED, duration, listed, listed_up_to
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import Expected
@@ -29,6 +31,7 @@ TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 SPREAD = 1.5
 """SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
 HOUR = 3600.0
+ARMS_NAMED = 8  # how many arms of a program are named before it is said how many more there are
 
 
 def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
@@ -42,7 +45,8 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 def _print(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    plan = plans.make_plan(study, "", device.kind)[0] if ledger.files() else None
+    has_plan = study.of_program or ledger.files()
+    plan = plans.make_plan(study, "", device.kind)[0] if has_plan else None
     results = ledger.results(plan.ids) if plan else {}
     (spreads, measured), metric = _measured_so_far(study, ledger, plan, device.kind), study.metrics[0]
     usual = _seconds(study)
@@ -60,28 +64,28 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     if len(study.looks) > 1 and not study.to_the_end:
         print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
     took = "of a trial, measured where there are results" if measured else "of a trial"
-    if study.of_program and not measured:
-        took = "a minute, until a first trial is measured (--seeds 0)"
-    elif device.kind == "cuda" and measured.keys() != usual.keys():
+    if device.kind == "cuda" and not study.of_program and measured.keys() != usual.keys():
         took += ", else of one on a core: how long a GPU takes is not known before"
     print(f"seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
-    if isinstance(program := study.baseline.trial(), ProgramTrial):
-        print(f"counts in the identity: {visible(program.describe_identity())}")
+    if plan and isinstance(program := study.baseline.trial(device=device.kind), ProgramTrial):
+        with suppress(BadInput):  # of one that was never run, or whose plan is damaged
+            plan = stored_plans.with_nondeterminism(plan, stored_plans.stored(study.name, ledger))
+        mean = fmean(measured.values()) if measured else None
+        for line in describe_costs(plan, program, len(results), mean, device):
+            print(visible(line))
     if commits := commits_of(study.baseline.trainer):
         print("commits, each with the packages that are installed now:")
         for commit in commits:
             print(visible(f"  {commit.name}  {commit.description}"))
-    if plan:
+    if plan and not study.of_program:
         stored = f"{len(results):,} are in {visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {stored}")
     arms = plan.arms if plan else ()
     there = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
     totals = _totals(seconds, needs, there)
-    gpu_count = study.baseline.trial(device=device.kind).gpu_count
-    workers = max(1, min(device.slots, len(device.gpus) // gpu_count if gpu_count else cores()))
-    places = plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
+    workers, places = _workers(device, study.baseline.trial(device=device.kind).gpu_count)
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {places}"
         left = f"{sum(_left(need, there).values()):.0f} left to train, " if results else ""
@@ -95,6 +99,45 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST} seeds")
     if (longest := max(totals) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
+
+
+def describe_costs(
+    plan: plans.Plan, program: ProgramTrial, ended: int, seconds: float | None, device: Device
+) -> list[str]:
+    """What a study of a program takes, what counts in its identity and what is checked first, a line each.
+
+    So many of its trials have `ended`; `seconds` is what one takes on average, None before that is known.
+    """
+    first = len(first_trainings(plan))
+    repeats = int(is_repeated(plan))
+    numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
+    one = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
+    checks = f"{first} of them{' and the one that repeats' if repeats else ''}"
+    if seconds is not None:
+        workers, places = _workers(device, program.gpu_count)
+        times = [_about(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
+        one = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
+        checks += f", {(first + repeats) * seconds:.0f} s of training"
+    checks += ": that none fails"
+    if plan.qualities:
+        checks += f", that the seed and each setting change {listed(plan.qualities)}"
+    is_unchecked = not plan.repeat and plan.nondeterminism is None
+    checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f", {REPEATED}"
+    again = ", and 1 that repeats the baseline's first" if repeats else ""
+    return [
+        f"arms: {listed_up_to([arm.name for arm in plan.arms], ARMS_NAMED)}",
+        f"trainings: {' to '.join(map(str, numbers))}{again}; {ended} have ended",
+        f"seconds of one: {one}",
+        f"counts in the identity: {program.describe_identity()}",
+        f"checked first, on {checks}",
+    ]
+
+
+def _workers(device: Device, gpu_count: int) -> tuple[int, str]:
+    """How many trials of so many GPUs are trained at a time, and on what, in words."""
+    most = len(device.gpus) // gpu_count if gpu_count else cores()
+    workers = max(1, min(device.slots, most))
+    return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
 
 
 def _totals(

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.commands.plan import print_plans
+from unrolled.ablations.commands.plan import describe_costs, print_plans
 from unrolled.ablations.commands.report import prepare_folder, report_parts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
@@ -38,6 +39,7 @@ from unrolled.ablations.training.study_run import (
 )
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.design import page_of
 from unrolled.reports.summary import read_summary
@@ -169,6 +171,11 @@ def _begin(study_run: StudyRun) -> None:
     plan = replace(plan, attempts=find_attempts(plan, ledger))
     study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
     study_run.writer.open(study_run.plan)
+    if todo and isinstance(program := study_run.trials[0], ProgramTrial):
+        ended = [result for result in study_run.scheduler.results.values() if result.status != "failed"]
+        mean = fmean(result.spent for result in ended) if ended else None
+        for line in describe_costs(plan, program, len(ended), mean, study_run.device):
+            print(f"{visible(plan.study)}: {visible(line)}")
     if todo:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():

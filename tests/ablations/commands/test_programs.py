@@ -159,7 +159,7 @@ def test_a_plan_knows_the_trials_that_another_study_has_trained(trained: Path) -
     (trained / "second.toml").write_text(STUDY.replace('"mine"', '"second"').replace("0.01", '"1 %"'))
     told = succeed(trained, "plan", "second.toml", "--seeds", "0-9")
     assert (
-        "30 trials at most, 15 are in results" in told and "δ = 1 %" in told
+        "trainings: 30, and 1 that repeats the baseline's first; 15 have ended" in told and "δ = 1 %" in told
     )
     assert "30 trials expected, 15 left to train, " in told
     assert "measured where there are results" in told
@@ -285,12 +285,12 @@ def test_a_program_is_measured_within_any_budget_and_its_plan_then_knows_its_sec
     )
     (tmp_path / "data.csv").touch()
     told = call(project(tmp_path, keeps, study), "plan", "mine.toml").stdout
-    assert "until a first trial is measured" in told and "data.csv" in told and "python 3" in told
+    assert "taken as a minute" in told and "data.csv" in told and "python 3" in told
     done = call(tmp_path, "run", "mine.toml", "--seeds", "0", "--budget", "50s")
     assert "3 trained" in done.stdout, done.stderr
     assert list(tmp_path.glob("results/kept/*/train.py"))
     told = call(tmp_path, "plan", "mine.toml").stdout
-    assert "until a first trial is measured" not in told and "of 15 trials at most, 3 are in" in told
+    assert "taken as a minute" not in told and "trainings: 15; 3 have ended" in told
 
 
 def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_path: Path) -> None:
@@ -537,6 +537,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked_and_veri
     program += "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
     folder = project(tmp_path / "project", program, STUDY.replace("[program]", "[program]\nrepeat = false"))
     page, ledger = folder / "out" / "mine" / "index.html", Ledger(folder / "results")
+    assert "not checked: whether the same trial gives" in succeed(folder, "plan", "mine.toml")
     told = succeed(folder, "run", "mine.toml")
     assert "(repeat = false)" in told and "nothing shows that it uses deep and dropout" in told
     assert "Not checked: whether the same trial gives" in page.read_text("utf-8")
@@ -546,6 +547,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked_and_veri
     assert "2 of 2 equal in what is judged" in verified
     (folder / "train.py.runs").unlink()
     (folder / "mine.toml").write_text(STUDY)
+    assert "1 that repeats" in succeed(folder, "plan", "mine.toml")
     told = succeed(folder, "run", "mine.toml")
     assert "had been seen" not in told and "Not checked" not in page.read_text("utf-8")
     assert len((folder / "train.py.runs").read_text().split()) == 1
@@ -568,6 +570,17 @@ def test_an_arm_whose_seeds_are_drowned_in_noise_makes_no_claim_without_a_repeat
     folder = project(tmp_path / "project", noise, STUDY.replace("[program]", "[program]\nrepeat = false"))
     told = succeed(folder, "run", "mine.toml")
     assert "Open: deep (seed 1 may repeat seed 0" in told and "dropout 0.5 gains" in told
+
+
+def test_before_the_first_trial_a_run_says_what_it_takes_as_its_plan_does(tmp_path: Path) -> None:
+    folder = project(tmp_path / "project", study=STUDY.replace("seeds = 5", "looks = [5, 10]"))
+    words = "trainings: 15 to 30, and 1 that repeats the baseline's first; 0 have ended", "python 3.", "first"
+    told = succeed(folder, "plan", "mine.toml")
+    assert all(each in told for each in (*words, "taken as a minute until one has ended"))
+    screen = succeed(folder, "run", "mine.toml").partition("\n[1/")[0]
+    assert all(each in screen for each in words) and screen.count("\n") < 10
+    again = succeed(folder, "plan", "mine.toml")
+    assert "that repeats" not in again and "s of training: that none fails" in again
 
 
 def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None:
