@@ -79,6 +79,7 @@ show corpus --set corpus=my.txt --set window=8
 new study my.toml
 new cell my_cell.py
 new program my.toml
+new program my.toml --for train.py
 """
 """What `unrolled COMMAND --help` shows of each command."""
 
@@ -105,6 +106,9 @@ Kind = Annotated[
     Literal["cell", "model", "regularizer", "study", "program"], Parameter(help="What the file is to hold.")
 ]
 NewFile = Annotated[Path, Parameter(help="my_cell.py, my.toml; it must not exist.")]
+ForScript = Annotated[
+    Path | None, Parameter(name="--for", help="Of a program: a script that exists, whose flags are read.")
+]
 RemoveOld = Annotated[bool, Parameter(help="Remove results and files that belong to no plan.")]
 Zip = Annotated[Path, Parameter(alias="-o", help="The .zip to write.")]
 NoText = Annotated[bool, Parameter(help="Leave texts out: their sha256 stays.")]
@@ -279,11 +283,11 @@ def show(what: What, /, *, options: ShowOptions = ShowOptions()) -> int:
 
 
 @command
-def new(kind: Kind, file: NewFile, /) -> int:
+def new(kind: Kind, file: NewFile, /, *, script: ForScript = None) -> int:
     """Write a file of your own to start from."""
     from unrolled.ablations.commands.new import new
 
-    return new(kind, file)
+    return new(kind, file, script)
 
 
 def _explain(error: CycloptsError) -> BadInput:

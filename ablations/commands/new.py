@@ -6,9 +6,10 @@ import shlex
 from pathlib import Path
 
 from unrolled.ablations.study.chapter import DEFAULTS
+from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.study_file import shipped
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.files import explaining_errors
 
 CELL = '''\
@@ -141,16 +142,24 @@ TAKEN: dict[str, set[str]] = {
 }
 
 
-def new(kind: str, path: Path) -> int:
-    """Write a file to start from. Raises BadInput where its name does not fit, or is taken."""
+def new(kind: str, path: Path, script: Path | None = None) -> int:
+    """Write a file to start from, of a program maybe for a script of the user's.
+
+    Raises BadInput where its name does not fit, or is taken.
+    """
     is_study = kind in ("study", "program")
     suffix = ".toml" if is_study else ".py"
     if path.suffix != suffix:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
     names = _names(kind, path)
-    script = path.with_suffix(".py")
-    texts = {path: TEMPLATES[kind].format(script=shlex.quote(script.name), file=script.name, **names)}
-    texts |= {script: SCRIPT.format()} if kind == "program" else {}
+    own = path.with_suffix(".py")
+    texts = {path: TEMPLATES[kind].format(script=shlex.quote(own.name), file=own.name, **names)}
+    remarks: list[str] = []
+    if script:
+        require(kind == "program", "is for a program", place=f"--for {script}", cure="leave it out")
+        texts[path], remarks = draft_study(names["name"], script, path.parent)
+    elif kind == "program":
+        texts[own] = SCRIPT.format()
     for file in texts:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")
     folder = path.parent.is_dir()
@@ -164,7 +173,10 @@ def new(kind: str, path: Path) -> int:
         command = f"run {written}"
     elif kind == "regularizer":
         command = f"new study my.toml\n  unrolled run my.toml --plugin {written} --set {name}=0.1,0.5"
-    print(f"{' and '.join(map(str, texts))}: written, and works as it is. Try it:\n  unrolled {command}")
+    works = "as far as its source shows; edit it, then" if script else "and works as it is. Try it"
+    print(f"{' and '.join(map(str, texts))}: written, {works}:\n  unrolled {command}")
+    for remark in remarks:
+        print(visible(remark))
     return 0
 
 

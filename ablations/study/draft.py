@@ -1,0 +1,151 @@
+"""A first study of a script that exists, by its source, which is read and not run."""
+
+import ast
+import json
+import os
+import re
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.program.command_line import is_python
+from unrolled.bench.program.output import MLFLOW
+from unrolled.bench.program.script_flags import Flag, find_seed, read_flags
+from unrolled.bench.program.script_metrics import is_judged, read_metrics
+
+STUDY = """\
+name = "{name}"
+question = {question}
+# what decides, and δ, which is yours to choose: a smaller difference counts as none
+{metrics}
+
+[program]
+run = \"""{words}\"""
+{readings}
+
+[baseline]  # the flags at their defaults
+{baseline}
+
+[design.one_at_a_time]  # an ablation to begin with: edit it
+{design}
+"""
+NO_SEED = "no flag for a seed was found: let the script take one for every random draw, and add --seed={seed}"
+NO_METRIC = "no metric was found that is sure: write its name, and how it is read"
+_FOLDER = re.compile("(out|output|work|save|log|run|results?|checkpoints?|ckpt|exp)_?(dir|folder)|out|output")
+"""Names of flags for a folder that a script writes."""
+_READERS = (
+    "HfArgumentParser",
+    "absl",
+    "click",
+    "fire",
+    "gin",
+    "hydra",
+    "jsonargparse",
+    "tap",
+    "typer",
+    "tyro",
+)
+"""Modules and classes whose flags are not read."""
+_WRITERS = {
+    "SummaryWriter": 'metrics = "{out}/**/events.out.tfevents.*"',
+    "CSVLogger": 'metrics = "{out}/**/metrics.csv"',
+    "TrainingArguments": 'metrics = "{out}/trainer_state.json"\n# rows = "log_history"',
+    "mlflow": 'metrics = "mlflow"',
+    "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
+}
+"""How the numbers are read of a script that imports this, and whose metrics are not seen."""
+_SPLITS = "val|dev|eval", "test", "(?!val|dev|eval|test|train)", "train"  # of which metrics decide first
+
+
+def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
+    """The text of a study of a script, for a file in this folder, and lines on what was found or not.
+
+    Raises BadInput for a script that cannot be read.
+    """
+    require(script.is_file(), "there is no such file", place=script, cure="give the path of a script")
+    source = script.read_bytes() if is_python(script) else b""
+    try:
+        tree = ast.parse(source, script.name)
+    except UNREADABLE as error:
+        rule = f"is no Python that can be read ({error})"
+        raise BadInput(rule, place=script, cure="mend it, or leave --for out") from error
+    imports = {"", *(part for module in import_names(source) for part in module.split("."))}
+    known = ("--seed", "--output_dir") if "TrainingArguments" in imports else ()  # of transformers
+    declared = [*read_flags(tree), *(Flag(option, "", {}) for option in known)]
+    seed = find_seed(declared)
+    flags = [_place(flag, seed) for flag in declared]
+    settings = {key: value for flag in flags for key, value in flag.defaults.items()}
+    metrics = {key: reading for key, reading in read_metrics(tree).items() if key not in settings}
+    judged = [key for split in _SPLITS for key in metrics if re.match(split, key.lower()) and is_judged(key)]
+    metric = f"metrics = [{{ name = {_toml([*judged, *metrics, 'valid_loss'][0])}, delta = 0.01 }}]"
+    readings = [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
+    if judged:
+        patterns = [f"patterns.{key} = {_quote(metrics[key])}" for key in judged if "(?P<" in metrics[key]]
+        readings = [_WRITERS[MLFLOW]] if metrics[judged[0]] == MLFLOW else patterns
+    remarks = defaultdict(list)
+    for flag in flags:
+        remarks[flag.remark].append(flag.option)
+    lines = [f"{', '.join(options)}: {remark}" for remark, options in remarks.items() if remark]
+    lines += [f"{reader}: the flags that it reads were not read" for reader in _READERS if reader in imports]
+    lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
+    lines += [*([] if seed else [NO_SEED]), f"{judged[0]}: decides" if judged else NO_METRIC]
+    words = [_launch(script, folder), *(flag.words for flag in flags if flag.words)]
+    text = STUDY.format(
+        name=name,
+        question=_toml(f"Does another setting of {script.name} help?"),
+        metrics=metric if judged else f"# {NO_METRIC}\n# {metric}",
+        words=" \\\n  ".join(_toml(word)[1:-1] for word in words),
+        readings="\n".join([*([] if seed else [f"# {NO_SEED}"]), *readings]),
+        baseline="\n".join(f"{_key(key)} = {_toml(value)}" for key, value in settings.items()),
+        design=_propose(flags),
+    )
+    return text, lines
+
+
+def _place(flag: Flag, seed: Flag | None) -> Flag:
+    """The flag, which gets the seed or a folder of each trial if it is for that."""
+    if flag == seed:
+        return Flag(flag.option, flag.set_to("{seed}"), {}, "gets the seed")
+    if _FOLDER.fullmatch(flag.name) and "?" not in flag.words:
+        files = [f"/{Path(value).name}" for value in map(str, flag.defaults.values()) if "." in value]
+        place = f"{{out}}{''.join(files)}"
+        return Flag(flag.option, flag.set_to(place), {}, f"gets {place}, in a folder of each trial")
+    return flag
+
+
+def _launch(script: Path, folder: Path) -> str:
+    """The words that run a script from a folder."""
+    path = os.path.relpath(script, folder).replace("{", "{{").replace("}", "}}")
+    launcher = "python " if is_python(script) else "bash " if script.suffix == ".sh" else "./"
+    return launcher + shlex.quote(path)
+
+
+def _propose(flags: Sequence[Flag]) -> str:
+    """Other levels of a learning rate or, without one, of the first fraction, or of the first flag."""
+    rates = [flag for flag in flags if flag.name in ("lr", "learning_rate")]
+    fractions = [flag for flag in flags if float in map(type, flag.defaults.values())]
+    for flag in (*rates, *fractions, *flags):
+        choices = flag.choices if isinstance(flag.choices, list | tuple) else ()
+        for key, value in flag.defaults.items():
+            levels: list[Any] = [x for x in choices if type(x) is type(value) and x != value]
+            if not levels and not isinstance(value, str):
+                levels = [not value if isinstance(value, bool) else 2 * value]
+            if levels not in ([], [value]):
+                return f"{_key(key)} = {_toml(levels)}"
+    return "# lr = [0.001, 0.01]"
+
+
+def _quote(pattern: str) -> str:
+    return f"'{pattern}'" if pattern.isprintable() and "'" not in pattern else _toml(pattern)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,132 @@
+"""The flags of a Python script, read from its source: nothing is run.
+
+Read are those of argparse, and the globals of a module that executes a configurator, as nanoGPT's does.
+"""
+
+import ast
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from unrolled.bench.trial import Scalar
+
+SEEDS = "seed", "random_seed", "random_state", "rng"
+"""Names of flags that set the seed. Where none has one, the only flag does that has "seed" in its name."""
+_SWITCHES = {
+    "store_true": ("{0}", ""),
+    "store_false": ("", "{0}"),
+    "BooleanOptionalAction": ("{0}", "--no-{1}"),
+}
+"""By action, the words by which a flag is on and off, of its option and the option without its dashes."""
+_UNKNOWN = object()  # in place of a value that is no literal
+
+
+class Flag(NamedTuple):
+    """A flag of a script, and what a study has in its place."""
+
+    option: str  # as it is typed, such as --learning-rate
+    words: str  # of the command line, such as "--learning-rate={learning_rate}"; "" where it is left out
+    defaults: Mapping[str, Scalar]  # of its settings: one, or one for each of several values
+    remark: str = ""  # why it is left out, or has no default
+    choices: Any = None
+
+    @property
+    def name(self) -> str:
+        """Its name in Python."""
+        return self.option.lstrip("-").replace("-", "_")
+
+    def set_to(self, value: str) -> str:
+        """The words that give it a value."""
+        return f"{self.option}={value}" if self.option.startswith("-") else value
+
+
+def read_flags(tree: ast.Module) -> list[Flag]:
+    """The flags of a script; of two with one name the first."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    declared = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
+    flags = [*filter(None, declared), *_read_globals(tree)]
+    return list({flag.name: flag for flag in reversed(flags)}.values())[::-1]
+
+
+def find_seed(flags: Iterable[Flag]) -> Flag | None:
+    """The flag that sets the seed; None where there is none, or several may."""
+    by_name = {flag.name: flag for flag in flags if "?" not in flag.words}
+    others = [name for name in by_name if "seed" in name.lower()]
+    otherwise = others[0] if len(others) == 1 else ""
+    return by_name.get(next((name for name in SEEDS if name in by_name), otherwise))
+
+
+def name_of(node: ast.expr | None) -> str:
+    """The last part of a name, or of that of a function which is called; "" for anything else."""
+    function = node.func if isinstance(node, ast.Call) else node
+    return str(getattr(function, "attr", getattr(function, "id", "")))
+
+
+def _read_call(call: ast.Call) -> Flag | None:
+    """The flag that a call of `add_argument` declares; None where its name is no literal."""
+    names = [name for name in map(_literal, call.args) if isinstance(name, str)]
+    if not names:
+        return None
+    option = next((name for name in names if name.startswith("--")), names[0])
+    keys = {key.arg: key.value for key in call.keywords}
+    default, nargs, required = (_literal(keys.get(key)) for key in ("default", "nargs", "required"))
+    action = name_of(keys.get("action")) or _literal(keys.get("action")) or "store"
+    if action in _SWITCHES:
+        on, off = (side.format(option, option.lstrip("-")) for side in _SWITCHES[str(action)])
+        name = _literal(keys.get("dest")) or Flag(option, "", {}).name
+        return _read_switch(option, str(name), on, off, not on if default is None else default)
+    if action != "store":
+        return Flag(option, "", {}, "left out, as more than a value is taken")
+    if default is None and (required or not (option.startswith("-") or nargs)):
+        flag = Flag(option, "", {}, "without a default: set in [baseline] what is required")
+        return flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
+    kind = name_of(keys["type"]) if "type" in keys else "str"
+    flag = _read_value(option, default, kind, nargs not in (None, "?"))
+    return flag._replace(choices=_literal(keys.get("choices")))
+
+
+def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
+    """A flag without a value, with the words by which it is on and off."""
+    if isinstance(default, bool) and (off if default else on):
+        return Flag(option, f"{{{name}?{on}:{off}}}", {name: default})
+    return Flag(option, "", {}, "left out, as nothing changes the default, or that is no literal")
+
+
+def _read_value(option: str, default: Any, kind: str, takes_list: bool = False) -> Flag:
+    """A flag with a value, which the function of the name `kind` makes of its text."""
+    flag = Flag(option, "", {}, "left out, as the default is no literal that can be typed")
+    if default is None:
+        return flag._replace(remark="left out, without a default")
+    if isinstance(default, bool) and kind not in ("bool", "str"):  # which take every text for true
+        return _read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
+    values = dict(enumerate(default, 1)) if isinstance(default, list | tuple) else {"": default}
+    settings = {f"{flag.name}{number}": value for number, value in values.items()}
+    is_odd = takes_list == ("" in values) or (kind == "int" and isinstance(default, float))
+    if is_odd or not all(map(_is_plain, values.values())):
+        return flag
+    places = " ".join(f"{{{setting}}}" for setting in settings)
+    return Flag(option, f"{option} {places}" if takes_list else flag.set_to(places), settings)
+
+
+def _read_globals(tree: ast.Module) -> list[Flag]:
+    """The flags of a module that executes a configurator: what it assigns before."""
+    flags: list[Flag] = []
+    for node in tree.body:
+        if isinstance(node, ast.Expr) and name_of(node.value) == "exec":
+            return flags
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            flags.append(_read_value(f"--{node.targets[0].id}", _literal(node.value), "literal_eval"))
+    return []
+
+
+def _literal(node: ast.expr | None) -> Any:
+    """The value of a literal; None for no node, _UNKNOWN for what is no literal."""
+    try:
+        return node and ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return _UNKNOWN
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a setting may have a value: a finite number, or text."""
+    is_text = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return is_text and str(value).isprintable() and str(value) not in ("inf", "-inf", "nan")

@@ -1,0 +1,91 @@
+"""The numbers that a Python script prints or logs, read from its source: nothing is run."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import Metric, is_computed
+from unrolled.bench.program.output import MLFLOW
+from unrolled.bench.program.script_flags import name_of
+from unrolled.bench.trial import STUDY_COLUMNS
+
+_VALUE = "\0"  # in place of a value in a line that is printed
+_SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
+
+
+def read_metrics(tree: ast.Module) -> dict[str, str]:
+    """The metrics that are told under literal names, and how each is read.
+
+    That is a pattern for a printed text, MLFLOW, or "" for a printed line of JSON.
+    """
+    metrics: dict[str, str] = {}
+    for call in ast.walk(tree):
+        for name, reading in _read_call(call) if isinstance(call, ast.Call) else ():
+            metrics.setdefault(name, reading)
+    return metrics
+
+
+def is_judged(name: str) -> bool:
+    """Whether a metric may decide: a quality of which it is known whether higher or lower is better."""
+    try:
+        metric = Metric(name, 1.0)
+    except BadInput:
+        return False
+    return is_computed(name) and not metric.is_structural and name not in STUDY_COLUMNS
+
+
+def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
+    """Yield what a call tells.
+
+    Read are `print(json.dumps({…}))`, `mlflow.log_metric`, `mlflow.log_metrics`, and in a printed text the
+    values that stand behind names which are known.
+    """
+    if name_of(call) in ("log_metric", "log_metrics") and ast.unparse(call.func).startswith("mlflow."):
+        yield from ((name, MLFLOW) for name in _texts(call))
+    if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
+        for arg in call.args:
+            if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # in one line
+                yield from ((name, "") for name in _texts(arg))
+        for line in " ".join(map(_print, call.args)).split("\n"):
+            yield from _read_line(line)
+
+
+def _texts(call: ast.Call) -> list[str]:
+    """The first argument of a call if it is a literal text, or its literal keys if it is a dictionary."""
+    first = call.args[:1]
+    keys = [key for node in first for key in (node.keys if isinstance(node, ast.Dict) else [node])]
+    return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+
+
+def _print(node: ast.expr) -> str:
+    """The text that an expression prints, with _VALUE for each value that is not known."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(map(_print, node.values))
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    template = getattr(getattr(node, "func", None), "value", None)
+    if name_of(node) == "format" and isinstance(template, ast.Constant):
+        return re.sub(r"\{[^{}]*\}", _VALUE, str(template.value))
+    return _VALUE
+
+
+def _read_line(line: str) -> Iterator[tuple[str, str]]:
+    """Yield the metrics of a printed line by known names right before a value, and their patterns."""
+    for match in re.finditer(f"([^{_VALUE}]*){_VALUE}([^\\s{_VALUE}]?)", line):
+        phrase = re.search(r"([a-z][a-z0-9 _/-]*)[\s:=(]*$", match[1].lower())
+        words = re.split(r"[\s_/-]+", phrase[1].strip()) if phrase else []
+        name = next(filter(is_judged, ("_".join(words[index:]) for index in range(len(words)))), "")
+        splits = re.findall(f"(?<![a-z])({_SPLITS})(?![a-z])", line[: match.end(1)].lower())
+        if name not in ("", "error", "err") and match[2] != "/":  # no complaint, no count of so many
+            yield "_".join([*splits[-1:], re.sub(f"^({_SPLITS})_", "", name)]), _find_pattern(line, match)
+
+
+def _find_pattern(line: str, match: re.Match[str]) -> str:
+    """The pattern of a value: how its line begins, with a step if that comes first, and what is beside it."""
+    start, value, _ = line[: match.start(1)].partition(_VALUE)
+    step = r"\s*(?P<step>\d+)" if re.search(r"(?i)(step|iter|iteration|epoch)\W*$", start) else ""
+    beginning = f"{re.escape(start.strip())}{step}.*" if value else ""
+    end = f"?){re.escape(match[2])}" if match[2] else ")"
+    pattern = rf"{beginning}{re.escape(match[1].strip())}\s*(?P<value>\S+{end}"
+    return pattern.replace("\\ ", " ").replace("\\\t", r"\t")

@@ -1,0 +1,275 @@
+"""`new program FILE --for SCRIPT`: what is read of scripts in the styles of public ones, in our own words."""
+
+from pathlib import Path
+
+import pytest
+from called import call, succeed
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study.draft import draft_study
+from unrolled.ablations.study.loading import load
+from unrolled.bench.errors import BadInput
+
+JSON = """
+import argparse, json, random
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--depth", type=int, default=2)
+parser.add_argument("--tie", action="store_true")
+parser.add_argument("--seed", type=int, default=0)
+args = parser.parse_args()
+random.seed(args.seed)
+print(json.dumps({"epoch": 1, "train_loss": random.random(), "valid_loss": random.random() + args.lr}))
+"""
+PRINTS = """
+import argparse
+from torch.utils.tensorboard import SummaryWriter
+if __name__ == "__main__":
+    cli = argparse.ArgumentParser()
+    cli.add_argument("--words-file", "-f", type=str, default="words.txt")
+    cli.add_argument("--work-dir", "-o", default="out")
+    cli.add_argument("--resume", action="store_true")
+    cli.add_argument("--max-steps", type=int, default=-1)
+    cli.add_argument("--kind", choices=["lstm", "gru"], default="lstm")
+    cli.add_argument("--learning-rate", "-l", type=float, default=5e-4)
+    cli.add_argument("--random_seed", type=int, default=3407)
+    args = cli.parse_args()
+    writer = SummaryWriter(log_dir=args.work_dir)
+    for step in range(3):
+        print(f"step {step} | loss {step / 7:.4f} | took {step * 1000:.2f}ms")
+    print(f"step {step} train loss: {step / 3} test loss: {step / 2}")
+"""
+GLOBALS = '''
+"""Trains; run as train.py --batch_size=32."""
+import torch
+out_dir = "out"
+eval_only = False  # a comment
+batch_size = 4 * 3
+learning_rate = 6e-4
+device = "cuda" if torch.cuda.is_available() else "cpu"
+exec(open("overrides.py").read())
+seed_offset = 0
+losses = {"train": 1.0, "val": 2.0}
+print(f"step {1}: train loss {losses['train']:.4f}, val loss {losses['val']:.4f}")
+'''
+FORMATTED = """
+import argparse
+def test(total, correct, of):
+    print('\\nTest set: Average loss: {:.4f}, Accuracy: {}/{} ({:.0f}%)\\n'.format(total, correct, of, 1))
+def main():
+    parser = argparse.ArgumentParser(description="digits")
+    parser.add_argument('--epochs', type=int, default=14, metavar='N', help='epochs (default: 14)')
+    parser.add_argument('--lr', type=float, default=1.0)
+    parser.add_argument('--no-accel', action='store_true', help='no GPU')
+    parser.add_argument('--seed', type=int, default=1)
+    args = parser.parse_args()
+    print('Train Epoch: {} [{}/{}]\\tLoss: {:.6f}'.format(1, 2, 3, 0.5))
+    test(1, 2, 3)
+"""
+HUGGING_FACE = """
+from dataclasses import dataclass, field
+from transformers import HfArgumentParser, Trainer, TrainingArguments
+@dataclass
+class ModelArguments:
+    model_name: str = field(metadata={"help": "which"})
+model, training = HfArgumentParser((ModelArguments, TrainingArguments)).parse_args_into_dataclasses()
+"""
+
+
+def draft(folder: Path, source: str) -> tuple[str, str]:
+    """The study of a script, and the lines on it."""
+    (folder / "train.py").write_text(source)
+    text, lines = draft_study("mine", folder / "train.py", folder)
+    (folder / "mine.toml").write_text(text)
+    return text, "\n".join(lines)
+
+
+def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "it's {x}.py").write_text(JSON + "print('ran', file=open('runs', 'a'))\n")
+    told = succeed(tmp_path, "new", "program", "studies.toml", "--for", "sub/it's {x}.py")
+    assert "--seed: gets the seed\n" in told and "valid_loss: decides\n" in told
+    assert not (tmp_path / "runs").exists(), "it is read and not run"
+    succeed(tmp_path, "plan", "studies.toml")
+    assert "4 trained" in succeed(tmp_path, "run", "studies.toml", "--seeds", "0-1")
+    study = load(tmp_path / "studies.toml")
+    assert dict(study.baseline.flat) == {"lr": 0.1, "depth": 2, "tie": False}
+
+
+def test_a_study_elsewhere_names_its_script_from_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "train.py").write_text(JSON)
+    succeed(tmp_path, "new", "program", "studies/mine.toml", "--for", "train.py")
+    assert "python ../train.py " in load(tmp_path / "studies" / "mine.toml").file.program.run
+    succeed(tmp_path / "studies", "plan", "mine.toml")
+
+
+def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tmp_path: Path) -> None:
+    _, lines = draft(tmp_path, PRINTS)
+    study = load(tmp_path / "mine.toml")
+    assert [metric.name for metric in study.metrics] == ["test_loss"]
+    program = study.file.program
+    words = program.run.split()
+    assert {"--work-dir={out}", "--random_seed={seed}", "{resume?--resume:}", "--max-steps={max_steps}"} < {
+        *words
+    }
+    assert set(program.patterns) == {"loss", "train_loss", "test_loss"}
+    assert "--work-dir: gets {out}" in lines and "--random_seed: gets the seed" in lines
+    assert [arm.changes for arm in study.arms[1:]] == [{"learning_rate": 1e-3}]
+
+
+@pytest.mark.parametrize(
+    ("script", "values"),
+    [
+        (PRINTS, {"loss": 2 / 7, "train_loss": 2 / 3, "test_loss": 1.0}),
+        (FORMATTED, {"train_loss": 0.5, "test_loss": 1.0}),
+    ],
+)
+def test_patterns_find_what_the_script_prints(tmp_path: Path, script: str, values: dict[str, float]) -> None:
+    lines = [line for line in script.splitlines() if "SummaryWriter" not in line]
+    draft(tmp_path, "\n".join([*lines, "" if "__main__" in script else "main()"]))
+    succeed(tmp_path, "run", "mine.toml", "--seeds", "0")
+    result = next(Ledger(tmp_path / "results").all_results())
+    found = {name: x for name, x in result.metrics.items() if name.endswith("loss")}
+    assert found == pytest.approx(values, abs=1e-3)
+
+
+def test_globals_that_a_configurator_overrides_are_flags_and_a_missing_seed_is_told(tmp_path: Path) -> None:
+    text, lines = draft(tmp_path, GLOBALS)
+    assert "--eval_only=True:--eval_only=False}" in text and "learning_rate = 0.0006\n" in text
+    assert "seed_offset" not in text
+    assert "--batch_size, --device: left out" in lines and "no flag for a seed" in lines
+    assert "# no flag for a seed" in text and "names no {seed}" in call(tmp_path, "plan", "mine.toml").stderr
+    (tmp_path / "mine.toml").write_text(text.replace("--out_dir={out}", "--out_dir={out} --seed={seed}"))
+    assert load(tmp_path / "mine.toml").metrics[0].name == "val_loss"
+
+
+def test_what_is_tested_decides_and_a_count_is_no_metric(tmp_path: Path) -> None:
+    draft(tmp_path, FORMATTED)
+    study = load(tmp_path / "mine.toml")
+    assert study.metrics[0].name == "test_loss"
+    assert {*study.file.program.patterns} == {"test_loss", "train_loss"}
+
+
+def test_flags_that_another_library_reads_are_told_and_metrics_are_a_choice(tmp_path: Path) -> None:
+    text, lines = draft(tmp_path, HUGGING_FACE)
+    assert "--seed={seed}" in text and "--output_dir={out}" in text
+    assert (
+        "HfArgumentParser: the flags that it reads were not read" in lines and "no metric was found" in lines
+    )
+    assert '\n# metrics = "{out}/trainer_state.json"\n# rows = "log_history"\n' in text
+    assert "metrics: is missing" in call(tmp_path, "plan", "mine.toml").stderr
+
+
+def flag(words: str) -> str:
+    return f"import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument({words})\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "typed"),
+    [
+        ("'--cut', dest='keep', action='store_false'", "{keep?:--cut}"),
+        ("'--tie', action=argparse.BooleanOptionalAction, default=True", "{tie?--tie:--no-tie}"),
+        ("'--betas', nargs=2, type=float, default=(0.9, 0.99)", "--betas {betas1} {betas2}"),
+        ("'--on', type=lambda text: text == 'True', default=False", "{on?--on=True:--on=False}"),
+        ("'--optim.lr', type=float, default=1e-5", "--optim.lr={optim.lr}"),
+        ("'-b', type=int, default=-3", "-b={b}"),
+        ("'--log', default='say \"hi\" \\\\ 100%'", "--log={log}"),
+        ("'--output', default='runs/result.csv'", "--output={out}/result.csv"),
+        ("'data'", "{data}"),
+    ],
+)
+def test_a_flag_is_typed_as_its_parser_reads_it(tmp_path: Path, words: str, typed: str) -> None:
+    text, _ = draft(tmp_path, flag(words))
+    assert typed in text.replace(" \\\n ", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "'--steps', type=int",
+        "'--steps', type=int, default=1e6",
+        "'--fast', action='store_true', default=True",
+        "'--fast', type=bool, default=False",
+        "'--lr', type=float, default=RATE",
+        "'--lr', type=float, default=float('inf')",
+        "'-v', action='count', default=0",
+        "'--layers', nargs='+', default=3",
+    ],
+)
+def test_a_flag_whose_default_cannot_be_typed_is_left_out_and_told(tmp_path: Path, words: str) -> None:
+    text, lines = draft(tmp_path, flag(words))
+    assert 'train.py"""' in text and f"{words.split(chr(39))[1]}: left out" in lines
+
+
+@pytest.mark.parametrize(
+    ("flags", "seed"),
+    [
+        (["--rng", "--seed_of_data"], "--rng"),
+        (["--model-seed"], "--model-seed"),
+        (["--a-seed", "--b-seed"], ""),
+    ],
+)
+def test_the_seed_is_the_flag_of_a_known_name_or_the_only_one_with_seed_in_it(
+    tmp_path: Path, flags: list[str], seed: str
+) -> None:
+    source = "".join(flag(f"{name!r}, type=int") for name in flags)
+    _, lines = draft(tmp_path, source)
+    assert f"{seed}: gets the seed" in lines if seed else "no flag for a seed" in lines
+
+
+@pytest.mark.parametrize(
+    ("line", "metric"),
+    [
+        ("print('val_acc', x)", "val_acc"),
+        ("print(f'Epoch {x}: valid accuracy = {x:.2%}')", "valid_accuracy"),
+        ("print(f'test/bleu={x}')", "test_bleu"),
+        ("mlflow.log_metric('eval_loss', x)", "eval_loss"),
+        ("mlflow.log_metrics({'eval_loss': x, 'epoch': 1})", "eval_loss"),
+        ("print(f'val error: {x}')", "val_error"),
+        ("print(f'error: {x}')", ""),
+        ("print(f'elapsed time {x}')", ""),
+        ("print(f'parameters: {x}')", ""),
+        ("print(f'val loss {x}', file=log)", ""),
+        ("print(json.dumps({'score': x}))", ""),
+        ("print(json.dumps({'val_loss': x}, indent=2))", ""),
+    ],
+)
+def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: str) -> None:
+    text, lines = draft(tmp_path, f"import json, mlflow\n{line}\n")
+    assert f"{metric}: decides" in lines if metric else "no metric was found" in lines
+    assert ('\nmetrics = "mlflow"\n' in text) is line.startswith("mlflow")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("nowhere.py", None, "no such file"),
+        ("broken.py", b"def f(:\n", "line 1"),
+        ("nul.py", b"x = '\0'\n", "no Python that can be read"),
+    ],
+)
+def test_a_script_that_cannot_be_read_is_refused_in_one_line(
+    tmp_path: Path, name: str, content: bytes | None, rule: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput) as error:
+        draft_study("mine", tmp_path / name, tmp_path)
+    assert rule in error.value.rule and error.value.place == str(tmp_path / name) and error.value.cure
+
+
+def test_of_a_script_of_another_language_the_plain_study_is_written(tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text("python train.py --lr 0.1\n")
+    told = succeed(tmp_path, "new", "program", "mine.toml", "--for", "train.sh")
+    assert "train.sh: is no Python, so that no flag was read" in told
+    assert 'run = """bash train.sh"""' in (tmp_path / "mine.toml").read_text()
+
+
+def test_a_file_that_exists_is_refused_and_a_script_is_for_programs_alone(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(JSON)
+    (tmp_path / "mine.toml").write_text("mine\n")
+    for words in (("program", "mine.toml"), ("study", "other.toml"), ("cell", "my_cell.py")):
+        assert call(tmp_path, "new", *words, "--for", "train.py").returncode == 2
+    assert not {"other.toml", "mine.py", "my_cell.py"} & {path.name for path in tmp_path.iterdir()}
+    assert (tmp_path / "mine.toml").read_text() == "mine\n"
