@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 from unrolled.bench.chapter.identity import plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, strengths
+from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, active_penalties
 from unrolled.bench.chapter.text import contents
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
@@ -103,7 +103,7 @@ def _count_sources(name: str, module: ModuleType, models: Set[str], own: Set[str
 
 def needed(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
     """The modules to load for one trial: those of its study without the plug-ins that it does not use."""
-    used = {trial.model, *strengths(trial.options)}
+    used = {trial.model, *active_penalties(trial.options)}
     return [n for n in modules if n not in _LOADED or used.intersection(own.name for own in _LOADED[n])]
 
 
@@ -158,13 +158,13 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
         ) -> Any:
             from unrolled.bench.chapter.models.recurrent import (  # torch: not for planning
                 RecurrentLM,
-                Unrolled,
+                StackedCells,
             )
 
-            def unrolled() -> Unrolled:
-                return Unrolled([cls(hidden, hidden, **options) for _ in range(layers)])
+            def build_rnn() -> StackedCells:
+                return StackedCells([cls(hidden, hidden, **options) for _ in range(layers)])
 
-            return RecurrentLM(vocab, unrolled, hidden, dropout, tying)
+            return RecurrentLM(vocab, build_rnn, hidden, dropout, tying)
 
         _add(name, title or cls.__name__, cls, build, {**LM6.options, **own}, settings)
         return cls
@@ -206,7 +206,7 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
         require(name not in PENALTIES, "exists already", key=key, cure=_RENAME)
         file = inspect.getfile(function)
         PENALTIES[name] = Penalty(
-            name=name, title=title or name, about=_about(function, file), function=function, file=file
+            name=name, title=title or name, description=_about(function, file), function=function, file=file
         )
         return function
 

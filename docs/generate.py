@@ -84,7 +84,9 @@ def study_file() -> Iterator[str]:
     yield _section("Options", "option, models, values, meaning", options)
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
-    zoo = [(n, f"{s.title}: {s.about}", _toml(models[n]["options"]), _toml(own[n])) for n, s in ZOO.items()]
+    zoo = [
+        (n, f"{s.title}: {s.description}", _toml(models[n]["options"]), _toml(own[n])) for n, s in ZOO.items()
+    ]
     yield _section("Models", "model, description, options, settings", zoo)
     factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
     yield _section("Factors", "factor, off, on", factors)

@@ -20,9 +20,9 @@ def print_models() -> int:
     """Print the models and the penalties, and what can be set on each."""
     for spec in ZOO.values():
         options = ", ".join(f"{key}={value}" for key, value in spec.options.items()) or "no options"
-        print(f"{spec.name:<14} {spec.title:<18} {spec.about}\n{'':<14} {options}")
+        print(f"{spec.name:<14} {spec.title:<18} {spec.description}\n{'':<14} {options}")
     for penalty in PENALTIES.values():
-        print(f"{penalty.name:<14} {penalty.title:<18} {penalty.about}")
+        print(f"{penalty.name:<14} {penalty.title:<18} {penalty.description}")
         print(f"{'':<14} an option of every trained model: {penalty.name}=0.0")
     return 0
 

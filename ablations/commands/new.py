@@ -55,7 +55,7 @@ class {cls}(LanguageModel):
     def unroll(self, tokens, state):  # tokens (b, t) → hidden states (b, t, hidden), next state
         return self.rnn(self.embed(tokens), state)
 
-    def read(self, hidden):  # (b, t, hidden) → logits (b, t, vocab), and what penalties read
+    def compute_output(self, hidden):  # (b, t, hidden) → logits (b, t, vocab), and what penalties read
         last = hidden[:, -1] if self.target == "last" else hidden
         return Output(self.h_o(last), hidden, hidden)
 '''

@@ -27,7 +27,7 @@ def expected_seconds(trial: ChapterTrial) -> float:
     `detach_every` counts as `REPLAY`, each cut by a shorter one as `PIECE`.
     """
     spec = spec_of(trial.model)
-    chapter = spec.trial()
+    chapter = spec.make_trial()
     length, words = _text_size(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
     again = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)

@@ -17,9 +17,9 @@ from unrolled.bench.chapter import corpus, run
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.costs import sizes
 from unrolled.bench.chapter.diagnostics import embeddings
-from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, parts_of
+from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, strengths
+from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
 from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.engine import Diverged
@@ -44,7 +44,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     environment.deterministic()
     data = corpus.load(trial)
     train, valid = (_first(split) for split in corpus.batches(trial, data))
-    if not spec_of(trial.model).counted:
+    if not spec_of(trial.model).is_counting_model:
         with _naming(_named(trial)), run.unchanged_machine(trial.device):
             _check(trial, data, train, valid)
     return Result(trial=trial, status="done", started=started, seconds=time.perf_counter() - clock)
@@ -169,7 +169,7 @@ def _check_update(
     output = Output(*output)
     shape, expected = tuple(output.logits.shape), (*targets.shape, vocab)
     require(shape == expected, f"returns logits of shape {shape}", cure=f"{expected} is needed")
-    attached = any(part.requires_grad for part in parts_of(model.state))
+    attached = any(part.requires_grad for part in flatten_state(model.state))
     require(not attached, "keeps its state with its history", cure="detach it after each batch")
     loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
     require(
@@ -177,7 +177,7 @@ def _check_update(
         f"gives a loss of {loss.item()} on the first batch",
         cure="look at its weights and divisions",
     )
-    for name in strengths(trial.options):
+    for name in active_penalties(trial.options):
         with _naming(_penalty_named(name)):
             _check_penalty(trial, name, output)
     with _refusing(trial, "has no gradient"):

@@ -63,8 +63,8 @@ class GoldenRow:
 class LMModel4(LMModel2):
     """LMModel4 as in the notebook: a product for each word, which rounds differently from one for all."""
 
-    def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read."""
+    def compute_output(self, hidden: Tensor) -> Output:
+        """See LanguageModel.compute_output."""
         return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
 
 
@@ -114,7 +114,7 @@ def play() -> Iterator[GoldenRow]:
     environment.deterministic()
     set_seed(SEED)
     for name in PRINTED:
-        trial = spec_of(name).trial(SEED)
+        trial = spec_of(name).make_trial(SEED)
         if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
             dls = loaders(trial)
         if name == "lm2":
@@ -138,7 +138,9 @@ def loaders(trial: ChapterTrial) -> DataLoaders:
 def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
     """The trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load(trial).vocab)
-    make: Callable[..., LanguageModel] = LMModel4 if trial.model == "lm4" else spec_of(trial.model).build
+    make: Callable[..., LanguageModel] = (
+        LMModel4 if trial.model == "lm4" else spec_of(trial.model).build_model
+    )
     model = make(vocab, **{**trial.options, **changes})
     model.target = trial.target
     return model

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import PENALTIES, Sources, strengths
+from unrolled.bench.chapter.models.spec import PENALTIES, Sources, active_penalties
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
@@ -55,7 +55,7 @@ def identify(trial: ChapterTrial) -> dict[str, Any]:
     Human Numbers from a file has the built-in text's name.
     Raises BadInput where the trial needs a plug-in that is not loaded.
     """
-    spec, own = spec_of(trial.model), strengths(trial.options)
+    spec, own = spec_of(trial.model), active_penalties(trial.options)
     if unknown := [key for key in trial.options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
         raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
@@ -93,7 +93,9 @@ def check(trial: ChapterTrial) -> dict[Path, FileState]:
 
 def plug_in_files(trial: ChapterTrial) -> set[Path]:
     """The files of a trial's plug-ins, which count in its identity."""
-    return {Path(file) for part in plugged(trial.model, strengths(trial.options)) for file in part.files}
+    return {
+        Path(file) for part in plugged(trial.model, active_penalties(trial.options)) for file in part.files
+    }
 
 
 def versions(trial: ChapterTrial) -> list[str]:
@@ -104,7 +106,7 @@ def versions(trial: ChapterTrial) -> list[str]:
     """
     spec, names = spec_of(trial.model), {"torch"}
     names |= set(spec.packages) | ({"fastai"} if trial.engine == "learner" else set())
-    for sources in plugged(trial.model, strengths(trial.options)):
+    for sources in plugged(trial.model, active_penalties(trial.options)):
         names |= set(sources.packages)
     return [f"{name} {version(name)}" for name in sorted(names, key=lambda name: (name != "torch", name))]
 

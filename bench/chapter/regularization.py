@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unrolled.bench.chapter.models.spec import PENALTIES, strengths
+from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
 from unrolled.bench.chapter.trial import ChapterTrial
 
 
@@ -108,7 +108,7 @@ def penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
     found = {"alpha": activation(output.dropped, trial.alpha)} if trial.alpha else {}
     if trial.beta:
         found["beta"] = temporal_activation(output.raw, trial.beta)
-    own = strengths(trial.options)
+    own = active_penalties(trial.options)
     return found | {name: strength * PENALTIES[name].function(output) for name, strength in own.items()}
 
 

@@ -45,7 +45,7 @@ def retrained(result: Result) -> Retrained:
     place, cure = f"trial {trial.id}", "only models of the chapter can be trained again here"
     if not isinstance(trial, ChapterTrial):
         raise BadInput("is of a program", place=place, cure=cure)
-    counts = spec_of(trial.model).counted
+    counts = spec_of(trial.model).is_counting_model
     require(not counts, f"{trial.model} is fitted by counting", place=place, cure="there is nothing to train")
     require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
     same = trial.identify().id == trial.id

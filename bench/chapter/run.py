@@ -51,7 +51,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     started, clock = time.time(), time.perf_counter()
     environment.deterministic()
     environment.device(trial.device)  # refused here by its name, and not by torch when a GPU's facts are read
-    measure = count_and_measure if spec_of(trial.model).counted else train_and_measure
+    measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "environment": machine_facts}
         try:

@@ -106,7 +106,7 @@ class ChapterTrial(Trial):
         """Return True for a model that is fitted by counting."""
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
-        return self.model in ZOO and ZOO[self.model].counted
+        return self.model in ZOO and ZOO[self.model].is_counting_model
 
     @property
     def data_name(self) -> str:

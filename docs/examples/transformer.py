@@ -24,6 +24,6 @@ class Transformer(LanguageModel):
         x = self.embed(tokens) + self.position(torch.arange(t, device=device))
         return self.core(x, mask=ahead), None
 
-    def read(self, hidden):  # (b, t, hidden) → logits (b, t, vocab), and what penalties read
+    def compute_output(self, hidden):  # (b, t, hidden) → logits (b, t, vocab), and what penalties read
         last = hidden[:, -1] if self.target == "last" else hidden
         return Output(self.h_o(last), hidden, hidden)

@@ -87,7 +87,7 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
     A plugged-in penalty, which the registry has only while its plug-in is loaded, is off at 0.
     """
-    book = spec_of(model).trial().factors()
+    book = spec_of(model).make_trial().factors()
     return all(value == book.get(name, 0) for name, value in trial.factors().items() if name != "engine")
 
 

@@ -31,7 +31,7 @@ def ran(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
+@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.is_counting_model])
 def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
     made, spec = unrolled.trial(name), ZOO[name]
     assert dict(made.options) == dict(spec.options)

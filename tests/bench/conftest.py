@@ -44,7 +44,7 @@ class Mine(LanguageModel):
     def unroll(self, tokens, state):
         return self.rnn(self.embed(tokens), state)
 
-    def read(self, hidden):
+    def compute_output(self, hidden):
         return Output(self.h_o(hidden), hidden, hidden)
 """,
     "regularizer": """

@@ -107,7 +107,7 @@ def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
         spec, options = spec_of(name), changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": 1}
-        return spec.trial(options={**narrow, **options}, **{**size, **changes})
+        return spec.make_trial(options={**narrow, **options}, **{**size, **changes})
 
     return make
 
@@ -124,7 +124,7 @@ def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Re
         result = run_trial(trial)
         assert result.done, result.reason
         assert all(getattr(result, name) for name in ("metrics", "records", "witnesses", "fingerprints"))
-        if not spec_of(name).counted:
+        if not spec_of(name).is_counting_model:
             assert apart.reads > checked > 0, "else it was not on the device"
             assert len(result.curves["valid_loss"]) == trial.epochs
         return result

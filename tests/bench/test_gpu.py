@@ -20,7 +20,7 @@ from unrolled.bench.trial import Result
 
 DEVICE = "cuda"
 UPDATES = 5
-TRAINED = [name for name, spec in ZOO.items() if not spec.counted]
+TRAINED = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 ALONE = """
 import json, sys
 from unrolled.bench.chapter.run import run_trial
@@ -37,7 +37,7 @@ pytestmark = [
 
 def chapter(name: str, **changes: Any) -> dict[str, Any]:
     """The keywords of the model's trial in the chapter's set-up, of two epochs."""
-    return asdict(spec_of(name).trial(**{"device": DEVICE, "epochs": 2, **changes}))
+    return asdict(spec_of(name).make_trial(**{"device": DEVICE, "epochs": 2, **changes}))
 
 
 def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:

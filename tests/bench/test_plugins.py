@@ -69,7 +69,7 @@ def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[
     path = plug("cell")
     assert ZOO["mine"].settings == {**ZOO["lm6"].settings, "epochs": 1}
     assert ZOO["mine"].options == ZOO["lm6"].options
-    assert (ZOO["mine"].title, ZOO["mine"].about) == ("my cell", "from my.py")
+    assert (ZOO["mine"].title, ZOO["mine"].description) == ("my cell", "from my.py")
     assert plugins.load(str(path)) is plugins.load(f"{path.parent}/./my.py"), "loading it twice is once"
     ZOO.pop("mine")
     plug("model", name="model.py")
@@ -276,7 +276,7 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     assert penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
     assert penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
     having = {name for name in ZOO if "small" in spec_of(name).options}
-    assert having == {name for name, spec in ZOO.items() if not spec.counted}
+    assert having == {name for name, spec in ZOO.items() if not spec.is_counting_model}
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(

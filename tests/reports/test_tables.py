@@ -229,7 +229,7 @@ def test_each_published_accuracy_is_a_whole_number_of_hits(name):
 
 def setting_moved(model):
     """The chapter's trial of a model once for each of its settings, with another value of that one."""
-    chapter = spec_of(model).trial()
+    chapter = spec_of(model).make_trial()
     for name in (each.name for each in fields(ChapterTrial) if "setting" in each.metadata):
         yield name, replace(chapter, **{name: another(getattr(chapter, name))})
     for name, value in {**chapter.options, "a_penalty": 0.0}.items():
@@ -245,7 +245,7 @@ def another(value):
 @pytest.mark.parametrize("name", BOOK)
 def test_the_books_row_stands_beside_trials_of_all_its_settings_and_of_any_engine_alone(name):
     alike = {setting for setting, trial in setting_moved(name) if has_book_settings(trial, name)}
-    chapter = spec_of(name).trial()
+    chapter = spec_of(name).make_trial()
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
     assert alike == {"engine"} and has_book_settings(off, name)
     shipped = [arm.trial() for arm in load("models").arms if arm.settings["model"] == name]

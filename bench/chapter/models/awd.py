@@ -6,7 +6,7 @@ paper's own recipe (NT-ASGD, windows of random length) is left out.
 """
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +16,26 @@ from torch import Tensor, nn
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, State
 from unrolled.bench.chapter.regularization import EmbeddingDropout, LockedDropout, WeightDropout
 
-Parts = tuple[nn.Embedding, nn.Module, nn.Module, nn.ModuleList, nn.Module, nn.Module]
-"""Embedding, embedding dropout, input dropout, LSTMs, dropout between them, output dropout."""
+INIT_RANGE = 0.1  # awd-lstm-lm's and fastai's uniform range of the embedding and the decoder
 
-INIT = 0.1  # awd-lstm-lm's and fastai's uniform range of the embedding and the decoder
+
+class AwdParts(NamedTuple):
+    """The modules of an AWD-LSTM before the decoder."""
+
+    embedding: nn.Embedding
+    embedding_dropout: nn.Module  # tokens (…) → vectors (…, embedding)
+    input_dropout: nn.Module
+    rnns: nn.ModuleList  # with weight dropout
+    hidden_dropout: nn.Module
+    output_dropout: nn.Module
 
 
 class AwdLM(LanguageModel):
     """Embedding → input dropout → LSTMs with hidden dropout between → output dropout → decoder.
 
-    The last LSTM gives `embedding` numbers a token, so that the decoder's weight can be the embedding's.
-    A pad token of its own stands behind the vocabulary and is never predicted: fastai pads with index 1 by
-    default, which would freeze the embedding of a real token.
+    The last LSTM has an output of size `embedding`, so that the decoder's weight can be the embedding's.
+    A separate pad token follows the vocabulary and is never predicted: fastai pads with index 1 by default,
+    which would freeze the embedding of a real token.
 
     A dropout mask lasts for one window, as in the paper, also where `detach_every` cuts it into pieces
     or goes beyond it: every stretch of a forward pass draws the numbers that its first one drew.
@@ -38,52 +46,58 @@ class AwdLM(LanguageModel):
     ) -> None:
         super().__init__()
         self.vocab = vocab
-        parts = self.parts(vocab, embedding, hidden, layers, **dropouts)
-        self.i_h, self.words, self.inputs, self.rnns, self.between, self.drop = parts
-        self.before_masks: Tensor | None = None  # the generator's state when the window's masks were drawn
+        parts = self.build_parts(vocab, embedding, hidden, layers, **dropouts)
+        self.i_h = parts.embedding
+        self.embedding_dropout = parts.embedding_dropout
+        self.input_dropout = parts.input_dropout
+        self.rnns = parts.rnns
+        self.hidden_dropout = parts.hidden_dropout
+        self.output_dropout = parts.output_dropout
+        self.rng_state_of_masks: Tensor | None = None  # the generator's, before it drew the window's masks
         self.h_o = nn.Linear(embedding, vocab + 1)
-        nn.init.uniform_(self.h_o.weight, -INIT, INIT)
+        nn.init.uniform_(self.h_o.weight, -INIT_RANGE, INIT_RANGE)
         nn.init.zeros_(self.h_o.bias)
         if tying:
             self.h_o.weight = self.i_h.weight
 
-    def parts(self, *sizes: Any, **dropouts: Any) -> Parts:
-        """Build all parts but the decoder."""
+    def build_parts(self, *sizes: Any, **dropouts: Any) -> AwdParts:
+        """Return new modules, initialised."""
         raise NotImplementedError
 
     def forward(self, tokens: Tensor) -> Output:
         """See LanguageModel.forward."""
-        self.before_masks = None
+        self.rng_state_of_masks = None
         return super().forward(tokens)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """See LanguageModel.embed: with embedding dropout, whole words at a time."""
-        vectors: Tensor = self.words(tokens)
+        """See LanguageModel.embed; in training, embedding dropout zeroes whole words."""
+        vectors: Tensor = self.embedding_dropout(tokens)
         return vectors
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """See LanguageModel.unroll; the hidden states are those before output dropout."""
         if self.training:
-            self._draw_as_before(tokens.device)
-        hidden = self.inputs(self.embed(tokens))  # (b, t, embedding)
-        after: list[State] = []
-        for rnn, before in zip(self.rnns, state or [None] * len(self.rnns), strict=True):
-            if after:
-                hidden = self.between(hidden)
-            hidden, last = rnn(hidden, before)
-            after.append(last)
-        return hidden, tuple(after)
+            self._rewind_generator(tokens.device)
+        hidden = self.input_dropout(self.embed(tokens))  # (b, t, embedding)
+        next_states: list[State] = []
+        for rnn, layer_state in zip(self.rnns, state or [None] * len(self.rnns), strict=True):
+            if next_states:
+                hidden = self.hidden_dropout(hidden)
+            hidden, next_state = rnn(hidden, layer_state)
+            next_states.append(next_state)
+        return hidden, tuple(next_states)
 
-    def _draw_as_before(self, device: torch.device) -> None:
-        random = torch.cuda if device.type == "cuda" else torch
-        if self.before_masks is None:
-            self.before_masks = random.get_rng_state()
+    def _rewind_generator(self, device: torch.device) -> None:
+        """Put the device's generator into the state in which the window's first stretch found it."""
+        generator = torch.cuda if device.type == "cuda" else torch
+        if self.rng_state_of_masks is None:
+            self.rng_state_of_masks = generator.get_rng_state()
         else:
-            random.set_rng_state(self.before_masks)
+            generator.set_rng_state(self.rng_state_of_masks)
 
-    def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read; the pad token gets no logit."""
-        dropped = self.drop(hidden)
+    def compute_output(self, hidden: Tensor) -> Output:
+        """See LanguageModel.compute_output; the pad token gets no logit."""
+        dropped = self.output_dropout(hidden)
         last = dropped[:, -1] if self.target == "last" else dropped
         return Output(self.h_o(last)[..., : self.vocab], hidden, dropped)
 
@@ -96,7 +110,7 @@ class ScratchAwdLSTM(AwdLM):
     its `uniform_`: there the two have masks of the same distribution, as under two seeds.
     """
 
-    def parts(
+    def build_parts(
         self,
         vocab: int,
         embedding: int,
@@ -108,30 +122,45 @@ class ScratchAwdLSTM(AwdLM):
         weight_p: float,
         hidden_p: float,
         output_p: float,
-    ) -> Parts:
-        """The parts, from scratch."""
+    ) -> AwdParts:
+        """See AwdLM.build_parts."""
         i_h = nn.Embedding(vocab + 1, embedding, padding_idx=vocab)
         sizes = [embedding, *[hidden] * (layers - 1), embedding]
         rnns = [WeightDropout(nn.LSTM(n, m, batch_first=True), weight_p) for n, m in pairwise(sizes)]
-        nn.init.uniform_(i_h.weight, -INIT, INIT)
-        words, between = EmbeddingDropout(i_h, embed_p), LockedDropout(hidden_p)
-        return i_h, words, LockedDropout(input_p), nn.ModuleList(rnns), between, LockedDropout(output_p)
+        nn.init.uniform_(i_h.weight, -INIT_RANGE, INIT_RANGE)
+        return AwdParts(
+            embedding=i_h,
+            embedding_dropout=EmbeddingDropout(i_h, embed_p),
+            input_dropout=LockedDropout(input_p),
+            rnns=nn.ModuleList(rnns),
+            hidden_dropout=LockedDropout(hidden_p),
+            output_dropout=LockedDropout(output_p),
+        )
 
 
 class AwdLSTM(AwdLM):
     """AWD-LSTM of the parts of fastai's AWD_LSTM, without the state that fastai's class keeps itself."""
 
-    def parts(
+    def build_parts(
         self, vocab: int, embedding: int, hidden: int, layers: int, *, output_p: float, **dropouts: float
-    ) -> Parts:
-        """The parts, of fastai's classes."""
+    ) -> AwdParts:
+        """See AwdLM.build_parts."""
         core = FastaiCore(vocab + 1, embedding, hidden, layers, pad_token=vocab, **dropouts)
-        output = fastai.RNNDropout(output_p)
-        return core.encoder, core.encoder_dp, core.input_dp, core.rnns, core.hidden_dps[0], output
+        return AwdParts(
+            embedding=core.encoder,
+            embedding_dropout=core.encoder_dp,
+            input_dropout=core.input_dp,
+            rnns=core.rnns,
+            hidden_dropout=core.hidden_dps[0],
+            output_dropout=fastai.RNNDropout(output_p),
+        )
 
 
-class WeightDrop(fastai.WeightDropout):  # type: ignore[misc]
-    """fastai's, made to work at p = 0: F.dropout then gives back the parameter, which nn.LSTM would adopt."""
+class FastaiWeightDropout(fastai.WeightDropout):  # type: ignore[misc]
+    """fastai's WeightDropout, which also works at p = 0.
+
+    There F.dropout returns the parameter itself, and nn.LSTM would register it.
+    """
 
     def _setweights(self) -> None:
         for name in self.layer_names:
@@ -141,7 +170,8 @@ class WeightDrop(fastai.WeightDropout):  # type: ignore[misc]
 
 
 class FastaiCore(fastai.AWD_LSTM):  # type: ignore[misc]
-    """fastai's AWD_LSTM with that WeightDrop."""
+    """fastai's AWD_LSTM with FastaiWeightDropout."""
 
-    def _one_rnn(self, inputs: int, hidden: int, bidir: bool, weight_p: float, _layer: int) -> WeightDrop:
-        return WeightDrop(nn.LSTM(inputs, hidden, batch_first=True, bidirectional=bidir), weight_p)
+    def _one_rnn(self, inputs: int, hidden: int, bidir: bool, weight_p: float, _: int) -> FastaiWeightDropout:
+        rnn = nn.LSTM(inputs, hidden, batch_first=True, bidirectional=bidir)
+        return FastaiWeightDropout(rnn, weight_p)

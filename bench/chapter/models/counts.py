@@ -17,48 +17,61 @@ class NGram:
     """
 
     def __init__(self, vocab: int, context: int) -> None:
-        self.vocab, self.context = vocab, context
+        self.vocab = vocab
+        self.context = context
 
-    def predict(self, ids: Tensor, train: Tensor, valid: Tensor) -> Tensor:
-        """Log-probabilities (targets, vocab) at positions `valid` of `ids`, counted at positions `train`."""
+    def predict(self, ids: Tensor, train_positions: Tensor, valid_positions: Tensor) -> Tensor:
+        """Return log-probabilities (targets, vocab) of the tokens at `valid_positions` of `ids`.
+
+        The tokens at `train_positions` are counted.
+        """
         tokens = ids.tolist()
-        counts = _count(tokens, train.tolist(), self.context, self.vocab)
+        counts = _count_by_context(tokens, train_positions.tolist(), self.context, self.vocab)
         uniform = torch.full((self.vocab,), 1 / self.vocab, dtype=torch.float64)
 
         @cache
-        def probability(context: tuple[int, ...]) -> Tensor:
-            lower, seen = probability(context[1:]) if context else uniform, counts.get(context)
-            return lower if seen is None else (seen + PRIOR * lower) / (seen.sum() + PRIOR)
+        def estimate_distribution(context: tuple[int, ...]) -> Tensor:
+            lower_order = estimate_distribution(context[1:]) if context else uniform
+            if context not in counts:
+                return lower_order
+            return (counts[context] + PRIOR * lower_order) / (counts[context].sum() + PRIOR)
 
-        rows = [probability(tuple(tokens[max(at - self.context, 0) : at])) for at in valid.tolist()]
-        return torch.stack(rows).clamp_min(math.exp(-700)).log()
+        distributions = []
+        for position in valid_positions.tolist():
+            context = tuple(tokens[max(position - self.context, 0) : position])
+            distributions.append(estimate_distribution(context))
+        return torch.stack(distributions).clamp_min(math.exp(-700)).log()
 
 
-class Constant:
-    """Always the most common validation target: the chapter's baseline, chosen with hindsight."""
+class MostCommonToken:
+    """Always predicts the most common validation target: the chapter's baseline, chosen with hindsight."""
 
     def __init__(self, vocab: int) -> None:
         self.vocab = vocab
 
-    def predict(self, ids: Tensor, train: Tensor, valid: Tensor) -> Tensor:
-        """As NGram.predict: its share for that token, the rest spread evenly."""
-        shares = torch.bincount(ids[valid], minlength=self.vocab).double() / len(valid)
+    def predict(self, ids: Tensor, train_positions: Tensor, valid_positions: Tensor) -> Tensor:
+        """See NGram.predict. The token gets its share of the targets; the others share the remainder."""
+        shares = torch.bincount(ids[valid_positions], minlength=self.vocab).double() / len(valid_positions)
         top = int(shares.argmax())
-        rest = float(1 - shares[top]) / max(self.vocab - 1, 1)
-        guess = torch.full((self.vocab,), rest, dtype=torch.float64)
-        guess[top] = shares[top]
-        return guess.log().expand(len(valid), -1)
+        share_of_others = float(1 - shares[top]) / max(self.vocab - 1, 1)
+        distribution = torch.full((self.vocab,), share_of_others, dtype=torch.float64)
+        distribution[top] = shares[top]
+        return distribution.log().expand(len(valid_positions), -1)
 
 
-def _count(
-    tokens: list[int], positions: list[int], context: int, vocab: int
+def _count_by_context(
+    tokens: list[int], positions: list[int], longest: int, vocab: int
 ) -> dict[tuple[int, ...], Tensor]:
+    """Count the tokens at `positions` after each context of at most `longest` tokens: (vocab,) a context."""
     counts: defaultdict[tuple[int, ...], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for at in positions:
-        for length in range(min(context, at) + 1):
-            counts[tuple(tokens[at - length : at])][tokens[at]] += 1
-    dense = {}
-    for key, seen in counts.items():
-        dense[key] = torch.zeros(vocab, dtype=torch.float64)
-        dense[key][list(seen)] = torch.tensor(list(seen.values()), dtype=torch.float64)
-    return dense
+    for position in positions:
+        for length in range(min(longest, position) + 1):
+            context = tuple(tokens[position - length : position])
+            counts[context][tokens[position]] += 1
+    dense_counts = {}
+    for context, token_counts in counts.items():
+        dense_counts[context] = torch.zeros(vocab, dtype=torch.float64)
+        dense_counts[context][list(token_counts)] = torch.tensor(
+            list(token_counts.values()), dtype=torch.float64
+        )
+    return dense_counts

@@ -12,9 +12,9 @@ from unrolled.bench.errors import require
 
 
 class LMModel2(LanguageModel):
-    """h ← ReLU(W·(h + embedding) + b), as a loop: LMModel2, and with another set-up LMModel3 and LMModel4.
+    """h ← ReLU(W·(h + embedding) + b), as a loop: LMModel2, LMModel3 and LMModel4.
 
-    LMModel2 forgets its state at every batch and predicts the word after the last one; LMModel3 keeps the
+    LMModel2 resets its state at every batch and predicts the word after the last one; LMModel3 keeps the
     state; LMModel4 predicts after every word. Those are settings of the trial, not of the network.
     """
 
@@ -34,8 +34,8 @@ class LMModel2(LanguageModel):
             hidden.append(h)
         return torch.stack(hidden, dim=1), h
 
-    def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read."""
+    def compute_output(self, hidden: Tensor) -> Output:
+        """See LanguageModel.compute_output."""
         last = hidden[:, -1] if self.target == "last" else hidden
         return Output(self.h_o(last), hidden, hidden)
 
@@ -44,18 +44,18 @@ class LMModel1(LMModel2):
     """The same network written out for three words. Every batch starts from zeros."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll; `tokens` is (b, 3) and `state` is not read. Raises BadInput."""
+        """See LanguageModel.unroll; `tokens` is (b, 3), and `state` is ignored. Raises BadInput."""
         rule = f"reads three tokens at a time and got {tokens.shape[1]}"
         cure = "set window = 3 and leave detach_every out, or take lm2"
         require(tokens.shape[1] == 3, rule, place="model 'lm1'", cure=cure)
-        one, two, three = tokens.unbind(1)
-        h1 = F.relu(self.h_h(self.embed(one)))
-        h2 = F.relu(self.h_h(h1 + self.embed(two)))
-        h3 = F.relu(self.h_h(h2 + self.embed(three)))
+        first, second, third = tokens.unbind(1)
+        h1 = F.relu(self.h_h(self.embed(first)))
+        h2 = F.relu(self.h_h(h1 + self.embed(second)))
+        h3 = F.relu(self.h_h(h2 + self.embed(third)))
         return torch.stack([h1, h2, h3], dim=1), h3
 
 
 class BuiltinRNN(BuiltinLM):
     """LMModel5: nn.RNN. Not "exactly what we created earlier": tanh, an input matrix, two biases."""
 
-    core = nn.RNN
+    rnn_class = nn.RNN

@@ -31,20 +31,20 @@ class GatesCell(Cell):
         self.output_gate = nn.Linear(inputs + hidden, hidden)
 
     def forward(self, x: Tensor, state: LSTMState = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One step: x (b, inputs) → h (b, hidden) and (h, c)."""
-        h, c = state or _zeros(x, self.hidden)
-        both = torch.cat([h, x], dim=1)  # (b, hidden + inputs)
-        c = c * self.forget_gate(both).sigmoid()
-        c = c + self.input_gate(both).sigmoid() * self.cell_gate(both).tanh()
-        h = self.output_gate(both).sigmoid() * c.tanh()
+        """Return h (b, hidden) and the next state (h, c), for x (b, inputs)."""
+        h, c = state or _zero_state(x, self.hidden)
+        h_x = torch.cat([h, x], dim=1)  # (b, hidden + inputs)
+        c = c * self.forget_gate(h_x).sigmoid()
+        c = c + self.input_gate(h_x).sigmoid() * self.cell_gate(h_x).tanh()
+        h = self.output_gate(h_x).sigmoid() * c.tanh()
         return h, (h, c)
 
-    def copy(self, weights: Mapping[str, Tensor]) -> None:
-        """See Cell.copy: torch's gates are input, forget, cell, output; a Linear here reads h, then x."""
-        gates = (self.input_gate, self.forget_gate, self.cell_gate, self.output_gate)
-        both = torch.cat([weights["weight_hh"], weights["weight_ih"]], dim=1).chunk(4)
-        biases = (weights["bias_ih"] + weights["bias_hh"]).chunk(4)
-        for gate, weight, bias in zip(gates, both, biases, strict=True):
+    def copy_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy_weights. A Linear here reads h, then x."""
+        gates = (self.input_gate, self.forget_gate, self.cell_gate, self.output_gate)  # torch's order
+        gate_weights = torch.cat([weights["weight_hh"], weights["weight_ih"]], dim=1).chunk(4)
+        gate_biases = (weights["bias_ih"] + weights["bias_hh"]).chunk(4)
+        for gate, weight, bias in zip(gates, gate_weights, gate_biases, strict=True):
             gate.weight.copy_(weight)
             gate.bias.copy_(bias)
 
@@ -62,15 +62,15 @@ class ChunkCell(Cell):
         self.hh = nn.Linear(hidden, 4 * hidden)
 
     def forward(self, x: Tensor, state: LSTMState = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One step: x (b, inputs) → h (b, hidden) and (h, c)."""
-        h, c = state or _zeros(x, self.hidden)
+        """Return h (b, hidden) and the next state (h, c), for x (b, inputs)."""
+        h, c = state or _zero_state(x, self.hidden)
         i, f, o, g = (self.ih(x) + self.hh(h)).chunk(4, dim=1)
         c = f.sigmoid() * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         return h, (h, c)
 
-    def copy(self, weights: Mapping[str, Tensor]) -> None:
-        """See Cell.copy."""
+    def copy_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """See Cell.copy_weights."""
         for name, weight in weights.items():
             kind, part = name.split("_")
             i, f, g, o = weight.chunk(4)
@@ -80,7 +80,7 @@ class ChunkCell(Cell):
 class BuiltinLSTM(BuiltinLM):
     """LMModel6 with nn.LSTM; with dropout and tying it is LMModel7."""
 
-    core = nn.LSTM
+    rnn_class = nn.LSTM
 
 
 class ScratchLSTM(ScratchLM):
@@ -90,6 +90,6 @@ class ScratchLSTM(ScratchLM):
     twin = BuiltinLSTM
 
 
-def _zeros(x: Tensor, hidden: int) -> tuple[Tensor, Tensor]:
+def _zero_state(x: Tensor, hidden: int) -> tuple[Tensor, Tensor]:
     zeros = x.new_zeros(len(x), hidden)
     return zeros, zeros

@@ -1,7 +1,7 @@
-"""Base classes of the zoo's language models: the carried state, how far gradients flow, the output.
+"""Base classes of the language models: the carried state, how far gradients flow, the output.
 
-A family defines `unroll`, the recurrence over one stretch of tokens from one state. Batches, resets and
-detaching are handled here.
+A subclass defines `unroll`, the recurrence over a stretch of tokens, and `compute_output`, from hidden
+states to logits. The state is carried, reset and detached here.
 """
 
 from collections import deque
@@ -28,9 +28,9 @@ class Output(NamedTuple):
 class LanguageModel(nn.Module):
     """A language model that carries its hidden state from batch to batch and detaches it in between.
 
-    The state is created from the first input, with its batch size and device. A batch with another number
-    of rows starts from an empty state. `detach_every` is the number of tokens that gradients flow back; 0 is
-    the window, as in chapter 12, "Backpropagation through time":
+    The state is created from the first input, with its batch size and device. A batch of another size
+    starts from an empty state. `detach_every` is the number of tokens that gradients flow back; 0 means the
+    window, as in chapter 12, "Backpropagation through time":
 
     - Below the window, the state is detached every `detach_every` tokens within a window.
     - Above it, the earlier windows are run again from their stored state with the current weights, and
@@ -42,82 +42,94 @@ class LanguageModel(nn.Module):
         self.i_h: nn.Module
         self.detach_every = 0  # 0: the window
         self.target = "every"
-        self.past: deque[tuple[Tensor, State]] = deque()
+        self.earlier_windows: deque[tuple[Tensor, State]] = deque()  # with the state before each
         self.reset()
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """Hidden states (b, t, hidden) and the last state, from `tokens` (b, t) and the state before."""
+        """Return the hidden states (b, t, hidden) for `tokens` (b, t), and the last state.
+
+        `state` is the state before the first token.
+        """
         raise NotImplementedError
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Embeddings (…, e) of `tokens` (…). The witness of `detach_every` intercepts this method."""
+        """Return the embeddings (…, e) of `tokens` (…). The witness of `detach_every` wraps this method."""
         vectors: Tensor = self.i_h(tokens)
         return vectors
 
-    def read(self, hidden: Tensor) -> Output:
-        """Logits from hidden states (b, t, hidden)."""
+    def compute_output(self, hidden: Tensor) -> Output:
+        """Return the output for hidden states (b, t, hidden)."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget the hidden state."""
+        """Reset the hidden state to zeros."""
         self.state: State = None
-        self.rows = 0
-        self.past.clear()
+        self.batch_size = 0  # of the state
+        self.earlier_windows.clear()
 
     def forward(self, tokens: Tensor) -> Output:
-        """The output for `tokens` (b, t), int64, from the state that the previous call left."""
-        if len(tokens) != self.rows:
+        """Return the output for `tokens` (b, t), int64, starting from the state of the previous call."""
+        if len(tokens) != self.batch_size:
             self.reset()
-            self.rows = len(tokens)
-        if not self.training:
-            self.past.clear()  # the state goes on from here, and not from the windows kept for a replay
-        hidden, state = self._pieces(tokens) if self.training else self.unroll(tokens, self.state)
-        self.state = detached(state)
-        return self.read(hidden)
+            self.batch_size = len(tokens)
+        if self.training:
+            hidden, state = self._unroll_window(tokens)
+        else:
+            self.earlier_windows.clear()  # they do not lead to the state that evaluation leaves
+            hidden, state = self.unroll(tokens, self.state)
+        self.state = detach_state(state)
+        return self.compute_output(hidden)
 
-    def _pieces(self, tokens: Tensor) -> tuple[Tensor, State]:
+    def _unroll_window(self, tokens: Tensor) -> tuple[Tensor, State]:
+        """Return what `unroll` does, with gradients that flow back `detach_every` tokens."""
         window = tokens.shape[1]
         if not self.detach_every or self.detach_every == window:
             return self.unroll(tokens, self.state)
         if self.detach_every > window:
-            return self.unroll(tokens, self._replayed(tokens))
-        hidden, state = [], self.state
+            return self.unroll(tokens, self._replay_earlier_windows(tokens))
+        outputs = []
+        state = self.state
         for piece in torch.split(tokens, self.detach_every, dim=1):
-            out, state = self.unroll(piece, state)
-            hidden.append(out)
-            state = detached(state)
-        return torch.cat(hidden, dim=1), state
+            output, state = self.unroll(piece, state)
+            outputs.append(output)
+            state = detach_state(state)
+        return torch.cat(outputs, dim=1), state
 
-    def _replayed(self, tokens: Tensor) -> State:
-        """The carried state, with the gradient of the same state replayed from `detach_every` tokens back."""
-        carried = self.state
-        if self.past:
-            _, replayed = self.unroll(torch.cat([t for t, _ in self.past], dim=1), self.past[0][1])
-            carried = _through(carried, replayed)
-        self.past.append((tokens, self.state))
-        if len(self.past) > self.detach_every // tokens.shape[1] - 1:
-            self.past.popleft()
-        return carried
+    def _replay_earlier_windows(self, tokens: Tensor) -> State:
+        """Return the carried state, with a gradient that flows back through the earlier windows.
+
+        Keeps the present window, `tokens` (b, t), for the replays of the next ones.
+        """
+        state = self.state
+        if self.earlier_windows:
+            earlier_tokens = torch.cat([window for window, _ in self.earlier_windows], dim=1)
+            first_state = self.earlier_windows[0][1]
+            _, replayed_state = self.unroll(earlier_tokens, first_state)
+            state = _attach_gradient(state, replayed_state)
+        self.earlier_windows.append((tokens, self.state))
+        if len(self.earlier_windows) > self.detach_every // tokens.shape[1] - 1:
+            self.earlier_windows.popleft()
+        return state
 
 
 class RecurrentLM(LanguageModel):
-    """Embedding → recurrent core → dropout → linear: LMModel5 to 7 and everything shaped like them.
+    """Embedding → recurrent layers → dropout → linear: LMModel5 to LMModel7, and others of that form.
 
-    `core()` builds a module that maps (b, t, hidden) and a state to (b, t, hidden) and the next state, as
-    `nn.LSTM(batch_first=True)` does. Parameters are created in the chapter's order.
+    `build_rnn()` returns a module that maps (b, t, hidden) and a state to (b, t, hidden) and the next state,
+    as `nn.LSTM(batch_first=True)` does. Parameters are created in the chapter's order.
     """
 
     def __init__(
         self,
         vocab: int,
-        core: Callable[[], nn.Module],
+        build_rnn: Callable[[], nn.Module],
         hidden: int,
         dropout: float = 0.0,
         tying: bool = False,
     ) -> None:
         super().__init__()
         self.i_h = nn.Embedding(vocab, hidden)
-        self.rnn = core()
+        self.rnn = build_rnn()
         self.drop = Dropout(dropout)
         self.h_o = nn.Linear(hidden, vocab)
         if tying:
@@ -128,8 +140,8 @@ class RecurrentLM(LanguageModel):
         hidden, state = self.rnn(self.embed(tokens), state)
         return hidden, state
 
-    def read(self, hidden: Tensor) -> Output:
-        """See LanguageModel.read."""
+    def compute_output(self, hidden: Tensor) -> Output:
+        """See LanguageModel.compute_output."""
         dropped = self.drop(hidden)
         last = dropped[:, -1] if self.target == "last" else dropped
         return Output(self.h_o(last), hidden, dropped)
@@ -138,12 +150,12 @@ class RecurrentLM(LanguageModel):
 class Cell(nn.Module):
     """A cell from scratch, which can take the weights of one layer of torch's module."""
 
-    def copy(self, weights: Mapping[str, Tensor]) -> None:
-        """Take weight_ih, weight_hh, bias_ih and bias_hh of a layer of nn.LSTM or nn.GRU."""
+    def copy_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy weight_ih, weight_hh, bias_ih and bias_hh of a layer of nn.LSTM or nn.GRU into this cell."""
         raise NotImplementedError
 
 
-class Unrolled(nn.Module):
+class StackedCells(nn.Module):
     """Layers of cells, unrolled over time: what nn.LSTM and nn.GRU do, as a loop that can be read.
 
     A cell maps an input (b, hidden) and its state (None for zeros) to an output (b, hidden) and its state.
@@ -154,37 +166,37 @@ class Unrolled(nn.Module):
         self.cells = nn.ModuleList(cells)
 
     def forward(self, x: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Outputs (b, t, hidden) of the last layer, and each layer's state."""
+        """Return the last layer's outputs (b, t, hidden) for `x` (b, t, inputs), and each layer's state."""
         states = list(state or [None] * len(self.cells))
         for layer, cell in enumerate(self.cells):
             outputs = []
             for step in x.unbind(1):
-                out, states[layer] = cell(step, states[layer])
-                outputs.append(out)
+                output, states[layer] = cell(step, states[layer])
+                outputs.append(output)
             x = torch.stack(outputs, dim=1)
         return x, tuple(states)
 
     @torch.no_grad()
-    def copy(self, theirs: nn.RNNBase) -> None:
-        """Take the weights of torch's module, layer by layer, into cells from scratch."""
+    def copy_weights(self, rnn: nn.RNNBase) -> None:
+        """Copy the weights of torch's module, layer by layer, into cells from scratch."""
         names = [f"{kind}_{part}" for kind in ("weight", "bias") for part in ("ih", "hh")]
         for layer, cell in enumerate(self.cells):
             assert isinstance(cell, Cell)
-            cell.copy({name: theirs.get_parameter(f"{name}_l{layer}") for name in names})
+            cell.copy_weights({name: rnn.get_parameter(f"{name}_l{layer}") for name in names})
 
 
 class BuiltinLM(RecurrentLM):
-    """RecurrentLM around one of torch's own recurrent modules, `core`."""
+    """RecurrentLM around one of torch's own recurrent modules, `rnn_class`."""
 
-    core: ClassVar[Callable[..., nn.RNNBase]]
+    rnn_class: ClassVar[Callable[..., nn.RNNBase]]
 
     def __init__(
         self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Any
     ) -> None:
-        def core() -> nn.Module:
-            return self.core(hidden, hidden, layers, batch_first=True, **options)
+        def build_rnn() -> nn.Module:
+            return self.rnn_class(hidden, hidden, layers, batch_first=True, **options)
 
-        super().__init__(vocab, core, hidden, dropout, tying)
+        super().__init__(vocab, build_rnn, hidden, dropout, tying)
 
 
 class ScratchLM(RecurrentLM):
@@ -200,36 +212,41 @@ class ScratchLM(RecurrentLM):
     def __init__(
         self, vocab: int, hidden: int, layers: int, dropout: float, tying: bool, form: str, init: str
     ) -> None:
-        def cells() -> Unrolled:
-            return Unrolled([self.forms[form](hidden, hidden) for _ in range(layers)])
+        def build_cells() -> StackedCells:
+            return StackedCells([self.forms[form](hidden, hidden) for _ in range(layers)])
 
-        def core() -> Unrolled:
+        def build_rnn() -> StackedCells:
             if init == "own":
-                return cells()
-            with torch.random.fork_rng(devices=[]):  # what follows is drawn as the twin draws it
-                made = cells()
-            made.copy(self.twin.core(hidden, hidden, layers))
-            return made
+                return build_cells()
+            with torch.random.fork_rng(devices=[]):  # so that the next draws are those of the twin
+                cells = build_cells()
+            cells.copy_weights(self.twin.rnn_class(hidden, hidden, layers))
+            return cells
 
-        super().__init__(vocab, core, hidden, dropout, tying)
+        super().__init__(vocab, build_rnn, hidden, dropout, tying)
 
 
-def detached(state: State) -> State:
-    """The same state, detached from the autograd graph."""
+def detach_state(state: State) -> State:
+    """Return the state, detached from the autograd graph."""
     if isinstance(state, Tensor):
         return state.detach()
-    return tuple(detached(s) for s in state) if isinstance(state, tuple | list) else state
+    if isinstance(state, tuple | list):
+        return tuple(detach_state(part) for part in state)
+    return state
 
 
-def parts_of(state: State) -> list[Tensor]:
-    """The tensors of a state."""
+def flatten_state(state: State) -> list[Tensor]:
+    """Return the tensors of a state."""
     if isinstance(state, Tensor):
         return [state]
-    return [p for s in state for p in parts_of(s)] if isinstance(state, tuple | list) else []
+    if isinstance(state, tuple | list):
+        return [tensor for part in state for tensor in flatten_state(part)]
+    return []
 
 
-def _through(value: State, gradient: State) -> State:
-    """`value`, to the bit, with the gradient of `gradient`."""
-    if isinstance(value, Tensor):
-        return value + (gradient - gradient.detach())
-    return tuple(_through(v, g) for v, g in zip(value, gradient, strict=True))
+def _attach_gradient(state: State, replayed_state: State) -> State:
+    """Return `state`, to the bit, with the gradient of `replayed_state`."""
+    if isinstance(state, Tensor):
+        return state + (replayed_state - replayed_state.detach())
+    pairs = zip(state, replayed_state, strict=True)
+    return tuple(_attach_gradient(part, replayed_part) for part, replayed_part in pairs)

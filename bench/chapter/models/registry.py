@@ -28,18 +28,19 @@ _CHOICES = {
 }
 
 
-def _zoo(*rows: tuple[Any, ...]) -> dict[str, ModelSpec]:
-    """The entries by name. A row is the fields of a ModelSpec, in order, with module and class as one."""
+def _build_zoo(*rows: tuple[Any, ...]) -> dict[str, ModelSpec]:
+    """Return the entries by name. A row has the fields of a ModelSpec in order, "module.class" for two."""
     zoo = {}
-    for name, title, about, path, *rest in rows:
-        module, builder = path.split(".")
-        spec = ModelSpec(name, title, about, f"unrolled.bench.chapter.models.{module}", builder, *rest)
+    for name, title, description, path, *more_fields in rows:
+        file, builder = path.split(".")
+        module = f"unrolled.bench.chapter.models.{file}"
+        spec = ModelSpec(name, title, description, module, builder, *more_fields)
         zoo[name] = replace(spec, choices=_CHOICES.get(builder, {}))
     return zoo
 
 
 # fmt: off
-ZOO = _zoo(
+ZOO = _build_zoo(
     ("lm1", "LMModel1", "three words in, the recurrence written out three times",
         "elman.LMModel1", _WIDTH, _STATELESS, 0.6),
     ("lm2", "LMModel2", "the same as a loop",
@@ -71,7 +72,7 @@ ZOO = _zoo(
     ("awd-scratch", "AWD-LSTM, from scratch", "the same with the five dropouts from scratch",
         "awd.ScratchAwdLSTM", _AWD, _LM7, 4.1),
     ("most-common", "most common token", "always the most common validation target",
-        "counts.Constant", {}, _FAST, 0.1, True),
+        "counts.MostCommonToken", {}, _FAST, 0.1, True),
     ("ngram-1", "unigram counts", "the share of each token",
         "counts.NGram", {"context": 0}, _FAST, 0.1, True),
     ("ngram-2", "bigram counts", "the token before",
@@ -83,11 +84,16 @@ ZOO = _zoo(
 
 
 def spec_of(name: str) -> ModelSpec:
-    """The entry called `name`, with the plugged-in penalties, off. Raises BadInput with a suggestion."""
+    """Return the entry called `name`. A trained model has the plugged-in penalties among its options, as 0.
+
+    Raises BadInput with a suggestion for an unknown name.
+    """
     if name in ZOO:
         spec = ZOO[name]
-        off = {} if spec.counted else dict.fromkeys(PENALTIES, 0.0)
-        return replace(spec, options={**spec.options, **off}) if off else spec
-    own, others = "your own: --plugin FILE.py", suggestion(name, ZOO)
-    cure = f"{others} ({own})" if nearest(name, ZOO) else f"{own}; {others}"
+        if spec.is_counting_model or not PENALTIES:
+            return spec
+        return replace(spec, options={**spec.options, **dict.fromkeys(PENALTIES, 0.0)})
+    plug_in = "your own: --plugin FILE.py"
+    known_names = suggestion(name, ZOO)
+    cure = f"{known_names} ({plug_in})" if nearest(name, ZOO) else f"{plug_in}; {known_names}"
     raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)

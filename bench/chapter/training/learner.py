@@ -17,7 +17,7 @@ from torch import Tensor
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
-from unrolled.bench.chapter.models.spec import strengths
+from unrolled.bench.chapter.models.spec import active_penalties
 from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.throughput import Clock
 from unrolled.bench.chapter.training.engine import Training
@@ -154,7 +154,7 @@ def learner(
 
 
 def _regularized(trial: ChapterTrial) -> bool:
-    return bool(trial.alpha or trial.beta or strengths(trial.options))
+    return bool(trial.alpha or trial.beta or active_penalties(trial.options))
 
 
 def _adam(params: Any, lr: float) -> Any:

@@ -82,7 +82,7 @@ def _state(model: LanguageModel, optimizer: Optimizer, train: Batches, record: T
     return {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "carried": (model.state, model.rows, list(model.past)),
+        "carried": (model.state, model.batch_size, list(model.earlier_windows)),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state(train.device) if train.device.type == "cuda" else None,
         "random_data": train.random.get_state() if train.random else None,
@@ -95,8 +95,8 @@ def _restore(
 ) -> None:
     model.load_state_dict(kept["model"])
     optimizer.load_state_dict(kept["optimizer"])
-    model.state, model.rows, past = kept["carried"]
-    model.past.extend(past)
+    model.state, model.batch_size, past = kept["carried"]
+    model.earlier_windows.extend(past)
     torch.set_rng_state(kept["random"])
     if kept["random_cuda"] is not None:
         torch.cuda.set_rng_state(kept["random_cuda"], train.device)

@@ -26,7 +26,7 @@ def load(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
 def build(trial: ChapterTrial, vocab: int) -> LanguageModel:
     """The trial's model with its initial weights, which depend on the seed and not on the arm."""
     torch.manual_seed(environment.stream(trial.seed, "init"))
-    model: LanguageModel = spec_of(trial.model).build(vocab, **trial.options)
+    model: LanguageModel = spec_of(trial.model).build_model(vocab, **trial.options)
     model.detach_every = trial.detach_every
     model.target = trial.target
     return model
@@ -46,7 +46,7 @@ def count(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> 
     It is measured on the same validation targets as the trained models.
     """
     seen, asked = (split.positions[split.order].flatten() for split in (train, valid))
-    logits = spec_of(trial.model).build(len(data.vocab), **trial.options).predict(data.ids, seen, asked)
+    logits = spec_of(trial.model).build_model(len(data.vocab), **trial.options).predict(data.ids, seen, asked)
     evaluation = Evaluation()
     evaluation.add(logits, data.ids[asked])
     return logits, evaluation

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.models.spec import strengths
+from unrolled.bench.chapter.models.spec import active_penalties
 from unrolled.bench.chapter.witnesses import data, model, training
 from unrolled.bench.chapter.witnesses.context import (
     DataWitnessInput,
@@ -65,10 +65,10 @@ MODEL: Mapping[str, Callable[[WitnessInput], Witness]] = {
     ),
     "dropout": partial(model.dropout, "dropout", "drop"),
     "embed_p": model.embed_p,
-    "input_p": partial(model.dropout, "input_p", "inputs"),
+    "input_p": partial(model.dropout, "input_p", "input_dropout"),
     "weight_p": model.weight_p,
-    "hidden_p": partial(model.dropout, "hidden_p", "between"),
-    "output_p": partial(model.dropout, "output_p", "drop"),
+    "hidden_p": partial(model.dropout, "hidden_p", "hidden_dropout"),
+    "output_p": partial(model.dropout, "output_p", "output_dropout"),
 }
 
 PROMISED = ("tying", "dropout")
@@ -87,7 +87,7 @@ def witnesses(case: WitnessInput) -> dict[str, Witness]:
         of_model = {name: MODEL[name](case) for name in known if name in options}
         own = {
             name: penalty(strength, case.record.penalties.get(name, 0.0) / steps)
-            for name, strength in strengths(options).items()
+            for name, strength in active_penalties(options).items()
         }
         of_data = {name: witness(case) for name, witness in DATA.items()}
         of_training = {name: witness(case) for name, witness in TRAINING.items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.bench import environment
-from unrolled.bench.chapter.models.recurrent import Output, ScratchLM, Unrolled, parts_of
+from unrolled.bench.chapter.models.recurrent import Output, ScratchLM, StackedCells, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.witnesses.context import Witness, WitnessInput, all_are, equal, fitting
 
@@ -53,13 +53,13 @@ def init(case: WitnessInput) -> Witness:
     """Whether the untrained model has the weights that its twin around torch's module draws from the seed."""
     options: dict[str, Any] = {**spec_of(case.trial.model).options, **case.trial.options}
     fresh = case.fresh
-    assert isinstance(fresh, ScratchLM) and isinstance(fresh.rnn, Unrolled)
+    assert isinstance(fresh, ScratchLM) and isinstance(fresh.rnn, StackedCells)
     mapped = deepcopy(fresh.rnn)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(environment.stream(case.trial.seed, "init"))
         twin = fresh.twin(len(case.data.vocab), **{name: options[name] for name in SHARED})
     assert isinstance(twin.rnn, nn.RNNBase)
-    mapped.copy(twin.rnn)
+    mapped.copy_weights(twin.rnn)
     cells = _equal(fresh.rnn, mapped)
     rest = _equal(fresh.i_h, twin.i_h) and _equal(fresh.h_o, twin.h_o)
     return fitting(str(options["init"]), {"built-in": cells and rest, "own": not cells})
@@ -78,7 +78,7 @@ def dropout(option: str, part: str, case: WitnessInput) -> Witness:
 def embed_p(case: WitnessInput) -> Witness:
     """The share of words that lose their whole embedding."""
     words = torch.arange(len(case.data.vocab))
-    return _dropped(case, "embed_p", "words", lambda: (case.fresh.embed(words) == 0).all(-1))
+    return _dropped(case, "embed_p", "embedding_dropout", lambda: (case.fresh.embed(words) == 0).all(-1))
 
 
 def weight_p(case: WitnessInput) -> Witness:
@@ -140,9 +140,9 @@ def _read(case: WitnessInput) -> tuple[Tensor, list[Tensor]]:
     """The hidden states of one window, and the parts of the state after it."""
     case.fresh.eval().reset()
     output: Output = case.fresh(case.train.inputs[case.train.order[:1]])
-    return output.raw, parts_of(case.fresh.state)
+    return output.raw, flatten_state(case.fresh.state)
 
 
 def cells(model: nn.Module) -> list[nn.Module]:
     """The cells from scratch of a model."""
-    return [cell for part in model.modules() if isinstance(part, Unrolled) for cell in part.cells]
+    return [cell for part in model.modules() if isinstance(part, StackedCells) for cell in part.cells]

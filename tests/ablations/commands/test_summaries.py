@@ -94,7 +94,7 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlf
 
 def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(mlflow):
     (one,) = study(seeds=1, arms=2)[OTHER]
-    counts = [replace(one, trial=ZOO["ngram-1"].trial(seed)) for seed in range(6)]
+    counts = [replace(one, trial=ZOO["ngram-1"].make_trial(seed)) for seed in range(6)]
     results = {**study(seeds=6, arms=1), OTHER: counts}
     plan = planned(results)
     base = results[BASE][0].trial.factors()

@@ -23,7 +23,7 @@ both = pytest.mark.parametrize("kind", ["awd", "awd-scratch"])
 
 def model(kind: str, **options: float) -> AwdLM:
     torch.manual_seed(0)
-    built: AwdLM = ZOO[kind].build(VOCAB, **{"embedding": 6, "hidden": 8, **options})
+    built: AwdLM = ZOO[kind].build_model(VOCAB, **{"embedding": 6, "hidden": 8, **options})
     return built
 
 
@@ -149,9 +149,9 @@ def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: restored.append(int(state)))
     awd = model(kind)
     for _ in range(2):
-        awd.before_masks = None  # a window begins
+        awd.rng_state_of_masks = None  # a window begins
         for _ in range(3):
-            awd._draw_as_before(torch.device("cuda"))
+            awd._rewind_generator(torch.device("cuda"))
     assert restored == [7, 7, 8, 8]
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unrolled.bench.chapter.models.gru import ResetAfterCell, ResetBeforeCell
 from unrolled.bench.chapter.models.lstm import ChunkCell, GatesCell
-from unrolled.bench.chapter.models.recurrent import Unrolled
+from unrolled.bench.chapter.models.recurrent import StackedCells
 from unrolled.bench.chapter.training.train import build
 from unrolled.bench.chapter.trial import ChapterTrial
 
@@ -36,8 +36,8 @@ def test_two_layers_unrolled_are_torchs_module_in_outputs_and_gradients(
     make, builtin = FORMS[form]
     torch.manual_seed(1)
     theirs = builtin(IN, HIDDEN, 2, batch_first=True).to(dtype)
-    ours = Unrolled([make(IN, HIDDEN), make(HIDDEN, HIDDEN)]).to(dtype)
-    ours.copy(theirs)
+    ours = StackedCells([make(IN, HIDDEN), make(HIDDEN, HIDDEN)]).to(dtype)
+    ours.copy_weights(theirs)
     x = torch.randn(ROWS, STEPS, IN, dtype=dtype)
     inputs = [x.clone().requires_grad_() for _ in range(2)]
     outputs = [module(mine)[0] for module, mine in zip((ours, theirs), inputs, strict=True)]
@@ -51,7 +51,7 @@ def test_two_layers_unrolled_are_torchs_module_in_outputs_and_gradients(
             grads["bias_hh"] = torch.zeros_like(grads["bias_hh"])
         expected = make(HIDDEN if number else IN, HIDDEN).to(dtype)
         with torch.no_grad():
-            expected.copy(grads)
+            expected.copy_weights(grads)
         for (name, p), grad in zip(cell.named_parameters(), expected.parameters(), strict=True):
             assert p.grad is not None and p.grad.any(), name
             torch.testing.assert_close(p.grad, grad.detach(), rtol=0, atol=tolerance)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unrolled.bench.chapter.corpus import Corpus, batches
-from unrolled.bench.chapter.models.counts import Constant, NGram
+from unrolled.bench.chapter.models.counts import MostCommonToken, NGram
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -52,7 +52,7 @@ def test_the_first_token_of_a_text_has_a_shorter_context() -> None:
 
 
 def test_the_constant_gives_the_top_token_its_share() -> None:
-    p = Constant(3).predict(IDS, TRAIN, torch.tensor([1, 3, 5])).exp()  # targets 1, 1, 2
+    p = MostCommonToken(3).predict(IDS, TRAIN, torch.tensor([1, 3, 5])).exp()  # targets 1, 1, 2
     assert p[0].tolist() == pytest.approx([1 / 6, 2 / 3, 1 / 6])
 
 
@@ -68,7 +68,7 @@ def test_the_most_common_token_is_right_638_times_of_4207() -> None:
 
 @pytest.mark.parametrize("order", ["grouped", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
-@pytest.mark.parametrize("model", [name for name, spec in ZOO.items() if spec.counted])
+@pytest.mark.parametrize("model", [name for name, spec in ZOO.items() if spec.is_counting_model])
 def test_a_seed_changes_no_count(
     model: str, split: str, order: str, small: Callable[..., ChapterTrial]
 ) -> None:

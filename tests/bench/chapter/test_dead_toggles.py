@@ -119,12 +119,12 @@ def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
     for name in ("load", "build", "fit"):
         step = getattr(train, name)
         monkeypatch.setattr(train, name, lambda trial, *rest, step=step: step(without(trial), *rest))
-    build = ModelSpec.build
+    build = ModelSpec.build_model
 
     def built(spec: ModelSpec, vocab: int, **options: Any) -> Any:
         return build(spec, vocab, **(options | ({factor: value} if factor in options else {})))
 
-    monkeypatch.setattr(ModelSpec, "build", built)
+    monkeypatch.setattr(ModelSpec, "build_model", built)
 
 
 @cases

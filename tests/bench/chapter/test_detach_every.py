@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.diagnostics import gradient_by_distance
-from unrolled.bench.chapter.models.recurrent import LanguageModel, detached
+from unrolled.bench.chapter.models.recurrent import LanguageModel, detach_state
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.engine import first_difference
@@ -25,7 +25,7 @@ models = pytest.mark.parametrize("name", MODELS)
 def built(name: str, detach_every: int) -> LanguageModel:
     torch.manual_seed(0)
     quiet = {key: 0.0 for key in ZOO[name].options if key.endswith("_p")}  # AWD-LSTM's dropouts
-    model: LanguageModel = ZOO[name].build(VOCAB, hidden=6, **quiet)
+    model: LanguageModel = ZOO[name].build_model(VOCAB, hidden=6, **quiet)
     model.detach_every = detach_every
     if name == "lm4":  # whose ReLUs may all rest
         torch.nn.init.constant_(model.h_h.bias, 1.0)
@@ -86,7 +86,7 @@ def test_a_longer_detach_every_has_the_gradient_of_one_long_pass(name: str, deta
     before = VOCAB - detach_every
     _, state = whole.unroll(torch.arange(before)[None], None)
     whole.eval()  # one pass over `detach_every` tokens from the detached state before them
-    whole.rows, whole.state = 1, detached(state)
+    whole.batch_size, whole.state = 1, detach_state(state)
     whole(torch.arange(before, VOCAB)[None]).raw[:, -1].pow(2).sum().backward()
     for (key, p), (_, q) in zip(model.named_parameters(), whole.named_parameters(), strict=True):
         if p.grad is None and q.grad is None:

@@ -35,6 +35,6 @@ def test_lmmodel5_is_an_embedding_nn_rnn_and_a_linear(nonlinearity: str) -> None
     i_h, rnn = nn.Embedding(30, 8), nn.RNN(8, 8, 2, nonlinearity=nonlinearity, batch_first=True)
     h_o = nn.Linear(8, 30)
     torch.manual_seed(0)  # the chapter's order of creation: the same seed gives the same weights
-    model = ZOO["lm5"].build(30, hidden=8, nonlinearity=nonlinearity)
+    model = ZOO["lm5"].build_model(30, hidden=8, nonlinearity=nonlinearity)
     tokens = torch.randint(30, (4, 5))
     assert torch.equal(model(tokens).logits, h_o(rnn(i_h(tokens))[0]))

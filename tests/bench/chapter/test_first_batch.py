@@ -64,7 +64,7 @@ RETURN = "        return h, h\n"
 ATTACHED = """
     def forward(self, tokens):
         hidden, self.state = self.unroll(tokens, self.state)
-        return self.read(hidden)
+        return self.compute_output(hidden)
 """
 BARE = """
     def forward(self, tokens):

@@ -15,7 +15,7 @@ from unrolled.bench.chapter.training.train import build
 from unrolled.bench.chapter.trial import ChapterTrial
 
 VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8
-TRAINED = sorted(name for name, spec in ZOO.items() if not spec.counted)
+TRAINED = sorted(name for name, spec in ZOO.items() if not spec.is_counting_model)
 
 
 @pytest.fixture(autouse=True)

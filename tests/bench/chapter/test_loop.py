@@ -22,7 +22,7 @@ from unrolled.bench.chapter.training.train import build
 from unrolled.bench.chapter.trial import ChapterTrial
 
 CPU = torch.device("cpu")
-NEURAL = [name for name, spec in ZOO.items() if not spec.counted]
+NEURAL = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 TWINS = ("lm2", "lstm-gates", "lstm-chunk", "gru-before")  # like LMModel1 and gru-after to an engine
 TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
 
@@ -35,7 +35,7 @@ def as_in_a_trials_process(torch_as_it_was: None) -> None:
 
 
 def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
-    return ZOO[name].trial(3, options, **{"epochs": 1, "batch": 16, **settings})
+    return ZOO[name].make_trial(3, options, **{"epochs": 1, "batch": 16, **settings})
 
 
 def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
@@ -119,7 +119,7 @@ class TwoReaders(LMModel2):
         super().__init__(vocab, 64)
         self.other, self.batches = nn.Linear(64, vocab), 0
 
-    def read(self, hidden: torch.Tensor) -> Output:
+    def compute_output(self, hidden: torch.Tensor) -> Output:
         self.batches += 1
         layer = self.other if self.batches % 2 else self.h_o
         return Output(layer(hidden), hidden, hidden)

@@ -16,17 +16,19 @@ CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6",
 @pytest.mark.parametrize("name", ZOO)
 def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
     spec = ZOO[name]
-    assert spec.name == spec.trial().model == name and spec.seconds > 0 and spec.title and spec.about
-    model = spec.build(30)
-    if not spec.counted:  # no parameters without a use
+    assert (
+        spec.name == spec.make_trial().model == name and spec.seconds > 0 and spec.title and spec.description
+    )
+    model = spec.build_model(30)
+    if not spec.is_counting_model:  # no parameters without a use
         assert sum(p.numel() for p in model.parameters()) > 2 * 30 * 64 * 0.9
     with pytest.raises(TypeError):
-        spec.build(30, depth=2)
+        spec.build_model(30, depth=2)
 
 
 @pytest.mark.parametrize("name", CHAPTER)
 def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
-    trial = ZOO[name].trial()
+    trial = ZOO[name].make_trial()
     assert (trial.lr, trial.epochs, trial.window) == CHAPTER[name]
     assert ZOO[name].options["hidden"] == trial.batch == 64
     assert trial.reset == ("batch" if name in ("lm1", "lm2") else "epoch")

@@ -8,7 +8,7 @@ from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 
 VOCAB, ROWS = 11, 3
-NEURAL = [name for name, spec in ZOO.items() if not spec.counted]
+NEURAL = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 STATEFUL = [name for name in NEURAL if name != "lm1"]  # lm1 is three words and no state
 TIED = [name for name in NEURAL if "tying" in ZOO[name].options]
 
@@ -18,7 +18,7 @@ stateful = pytest.mark.parametrize("name", STATEFUL)
 def built(name: str, **options: bool) -> LanguageModel:
     torch.manual_seed(0)
     small = {key: 6 for key in ("hidden", "embedding") if key in ZOO[name].options}
-    model: LanguageModel = ZOO[name].build(VOCAB, **small, **options)
+    model: LanguageModel = ZOO[name].build_model(VOCAB, **small, **options)
     return model.double()
 
 

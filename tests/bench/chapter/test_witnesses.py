@@ -26,7 +26,7 @@ def regularized(small: Callable[..., ChapterTrial], **changes: object) -> Chapte
 
 
 @engines
-@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.counted])
+@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.is_counting_model])
 def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
     small: Callable[..., ChapterTrial], name: str, engine: str
 ) -> None:
