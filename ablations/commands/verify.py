@@ -227,9 +227,9 @@ def difference(result: Result, replay: Result, plan: Plan) -> str:
     if len(others) > 1:
         text += f", and {plural(len(others) - 1, 'more number')}"
     if result.trace and replay.trace:
-        from unrolled.bench.chapter.training.engine import first_difference  # torch: not for a program
+        from unrolled.bench.chapter.training.record import find_first_difference  # torch: not for a program
 
-        if step := first_difference(result.trace, replay.trace):
+        if step := find_first_difference(result.trace, replay.trace):
             text = f"differs from {step}: {text}"
     if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
         distance = _describe_distance(result, replay, plan)

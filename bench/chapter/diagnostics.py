@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.record import TrainingRecord
 
 
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def metrics_fingerprint(record: Training) -> str:
+def metrics_fingerprint(record: TrainingRecord) -> str:
     """sha256 over (step, name, float64 bytes) of the losses of every step and of every epoch."""
     digest = hashlib.sha256()
     rows = [(step, "train_loss", loss) for step, loss in enumerate(record.losses)]

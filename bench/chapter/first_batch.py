@@ -22,7 +22,7 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, active_penalties
 from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.training import train as training
-from unrolled.bench.chapter.training.engine import Diverged
+from unrolled.bench.chapter.training.record import Diverged
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses.model import cells
 from unrolled.bench.errors import BadInput, require
@@ -55,7 +55,7 @@ def _check(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) ->
     vocab, batch = len(data.vocab), next(iter(train))
     _check_memory(trial, vocab)
     with _refusing(trial, "cannot be built"):
-        model = training.build(trial, vocab)
+        model = training.build_model(trial, vocab)
     _check_class(trial, model)
     for cell in cells(model):
         with _naming(_named(trial, "cell")):
@@ -254,7 +254,7 @@ def _check_seeded(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
 
 
 def _trained_answers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> dict[Named, Tensor]:
-    model = training.build(trial, vocab).train()
+    model = training.build_model(trial, vocab).train()
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
     output = model(tokens)
     own = penalties(replace(trial, alpha=0.0, beta=0.0), output)
@@ -263,7 +263,7 @@ def _trained_answers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> dict[Na
 
 def _whole(trial: ChapterTrial) -> None:
     """Run a whole trial of one batch, so that no part of a trial can fail after the training."""
-    data, *splits = training.load(trial)
+    data, *splits = training.load_data(trial)
     try:
         run.train_and_measure(trial, data, *map(_first, splits))
     except Diverged:  # a result, not a mistake

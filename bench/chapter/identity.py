@@ -30,7 +30,7 @@ SHARED = (
     "chapter/run.py",
     "chapter/text.py",
     "chapter/throughput.py",
-    "chapter/training/engine.py",
+    "chapter/training/record.py",
     "chapter/training/train.py",
     "chapter/witnesses/__init__.py",
     "chapter/witnesses/context.py",

@@ -56,26 +56,28 @@ def retrained(result: Result) -> Retrained:
     from unrolled.bench.chapter.diagnostics import fingerprint
     from unrolled.bench.chapter.training import learner as engine
     from unrolled.bench.chapter.training import train as training
-    from unrolled.bench.chapter.training.engine import Training, first_difference
+    from unrolled.bench.chapter.training.record import TrainingRecord, find_first_difference
 
     with as_found():
         environment.deterministic()
-        data, train, valid = training.load(trial)
-        model, device = training.build(trial, len(data.vocab)), environment.device(trial.device)
+        data, train, valid = training.load_data(trial)
+        model, device = training.build_model(trial, len(data.vocab)), environment.device(trial.device)
         if trial.engine == "learner":
-            record = Training()
+            record = TrainingRecord()
             watch = engine.RecordCallback(record, trial, device)
             torch.manual_seed(environment.stream(trial.seed, "dropout"))
-            made = engine.learner(trial, model, train, valid, device, [watch])
-            engine.fit(made, trial)
+            made = engine.build_learner(trial, model, train, valid, device, [watch])
+            engine.fit_learner(made, trial)
             made.remove_cb(watch)
         else:
-            record = training.fit(trial, model, train, valid)
-            made = engine.learner(trial, model, train, valid, device, [])
+            record = training.train_model(trial, model, train, valid)
+            made = engine.build_learner(trial, model, train, valid, device, [])
     made.dls.vocab = list(data.vocab)
     weights = fingerprint(dict(model.named_parameters()))
     same = weights == result.fingerprints["weights"]
-    difference = "" if same else first_difference(result.trace, record.trace.packed()) or "the last step on"
+    difference = (
+        "" if same else find_first_difference(result.trace, record.trace.to_dict()) or "the last step on"
+    )
     return Retrained(trial, made, data, valid, weights, difference)
 
 

@@ -26,7 +26,7 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.throughput import gpu_memory, memory_peak
 from unrolled.bench.chapter.training import train as training
-from unrolled.bench.chapter.training.engine import Diverged, Training
+from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses import (
     BatchRecorder,
@@ -55,7 +55,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "environment": machine_facts}
         try:
-            measured = measure(trial, *training.load(trial))
+            measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
             seconds = time.perf_counter() - clock
             return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
@@ -82,12 +82,12 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 
     Raises Diverged where a training loss is not finite.
     """
-    model = training.build(trial, len(data.vocab))
+    model = training.build_model(trial, len(data.vocab))
     recorder = BatchRecorder(model)
-    record = training.fit(trial, model, train, valid)
+    record = training.train_model(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
     metrics = {
-        **record.valid.summary(),
+        **record.validation.summary(),
         "train_loss": last.train_loss,
         "train_ar": last.ar,
         "train_tar": last.tar,
@@ -101,7 +101,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
-    weights, fresh = dict(model.named_parameters()), training.build(trial, len(data.vocab))
+    weights, fresh = dict(model.named_parameters()), training.build_model(trial, len(data.vocab))
     case = WitnessInput(
         trial=trial,
         data=data,
@@ -113,17 +113,17 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         recorder=recorder.close(),
     )
     return {
-        "reason": training.divergence(record, len(data.vocab)),
-        "curves": record.curves(),
+        "reason": training.explain_divergence(record, len(data.vocab)),
+        "curves": record.curves,
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
-        "trace": record.trace.packed(),
+        "trace": record.trace.to_dict(),
         "witnesses": witnesses(case),
-        **_error_analysis(trial, data, valid, record.valid),
+        **_error_analysis(trial, data, valid, record.validation),
     }
 
 
-def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float]:
+def _speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
     """Tokens a second: see above."""
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
@@ -133,7 +133,7 @@ def _speeds(record: Training, train: Batches, valid: Batches) -> dict[str, float
 
 def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
     """Fit a counting baseline and measure it. Returns fields of a Result."""
-    logits, evaluation = training.count(trial, data, train, valid)
+    logits, evaluation = training.fit_counting_model(trial, data, train, valid)
     marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
     counted = train.positions[train.order].numel()
     return {

@@ -91,8 +91,8 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     monkeypatch.setattr(environment, "device", lambda kind: META)
     monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
-    monkeypatch.setattr(loop, "_steps", mode.hurry(loop._steps))
-    monkeypatch.setattr(loop, "validate", mode.hurry(loop.validate))
+    monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
+    monkeypatch.setattr(loop, "validate_model", mode.hurry(loop.validate_model))
     with mode:
         yield mode
 
@@ -164,8 +164,8 @@ def test_no_setting_mixes_devices(
 def test_a_resumed_trial_is_back_on_its_device(
     trained: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(checkpoint.FOLDER, str(tmp_path))
-    monkeypatch.setenv(checkpoint.EVERY, "0")
+    monkeypatch.setenv(checkpoint.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(checkpoint.INTERVAL_VARIABLE, "0")
     first = trained("lm6", epochs=2, reset="never", **REPLAYED)  # whose state is kept, too
     again = run_trial(first.trial)
     assert again.metrics["seconds"] > again.seconds, "else it began anew"
@@ -177,8 +177,8 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
 ) -> None:
     trial = tiny("lm7", clip=0.25, epochs=2)
     environment.deterministic()
-    data, *splits = train.load(trial)
-    record = train.fit(trial, train.build(trial, len(data.vocab)), *splits)
+    data, *splits = train.load_data(trial)
+    record = train.train_model(trial, train.build_model(trial, len(data.vocab)), *splits)
     assert apart.reads == 2 * len(record.epochs) == 4 and len(record.losses) == 8
 
 

@@ -74,7 +74,7 @@ def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
     tmp_path: Path, name: str, changes: dict[str, Any]
 ) -> None:
     settings = chapter(name, **changes)
-    kept = {checkpoint.FOLDER: str(tmp_path), checkpoint.EVERY: "0"}
+    kept = {checkpoint.FOLDER_VARIABLE: str(tmp_path), checkpoint.INTERVAL_VARIABLE: "0"}
     undisturbed = results(settings, **kept)()
     resumed = results(settings, **kept)()  # from the last state but one, which the first has left
     assert resumed.metrics["seconds"] > resumed.seconds, "else it began anew"
@@ -85,16 +85,19 @@ def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[
     """Five updates of a trial, and a validation, which can be repeated and were made once before."""
     environment.deterministic()
     trial, device = ChapterTrial(**settings), torch.device(DEVICE)
-    data, taught, asked = train.load(trial)
-    model = train.build(trial, len(data.vocab)).to(device)
+    data, taught, asked = train.load_data(trial)
+    model = train.build_model(trial, len(data.vocab)).to(device)
     taught, asked = replace(taught, rows=taught.rows[:UPDATES], device=device), asked.to(device)
-    adam, cycle = optimizer.adam(model, trial.wd), list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms))
+    adam, cycle = (
+        optimizer.build_adam(model, trial.wd),
+        list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms)),
+    )
 
     def update() -> None:
-        list(loop._steps(trial, model, taught, adam, cycle))
+        list(loop._take_steps(trial, model, taught, adam, cycle))
 
     def validate() -> None:
-        loop.validate(trial, model, asked)
+        loop.validate_model(trial, model, asked)
 
     update(), validate()
     return update, validate

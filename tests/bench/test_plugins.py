@@ -18,7 +18,7 @@ from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import learner
-from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import _CONTENTS, version
@@ -83,7 +83,7 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
     plug("cell", signature, signature.replace(")", ", sharp=1.0, device=None)", 1) + "; self.sharp = sharp")
     assert ZOO["mine"].options == {**ZOO["lm6"].options, "sharp": 1.0}
     trial = small("mine", options={"hidden": 8, "layers": 2, "sharp": 3.0})
-    assert [cell.sharp for cell in build(trial, 9).rnn.cells] == [3.0, 3.0]
+    assert [cell.sharp for cell in build_model(trial, 9).rnn.cells] == [3.0, 3.0]
     assert train_first_batch(trial).done
 
 

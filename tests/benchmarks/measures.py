@@ -23,7 +23,7 @@ from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
-from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.machine import facts
 from unrolled.bench.trial import canonical
 
@@ -55,11 +55,11 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     """
     device, size = here(), {"batch": batch, "window": window}
     plan = spec_of(model).make_trial(options=options, epochs=2, detach_every=0, **size)
-    net = build(plan, VOCAB)
+    net = build_model(plan, VOCAB)
     data = _random(updates, batch, window)
     throughput.gpu_memory(device)  # what was held before is not its own
 
-    record = loop.train(plan, net, data, data, device)
+    record = loop.train_model(plan, net, data, data, device)
     used = throughput.gpu_memory(device)
     last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
     return {

@@ -1,8 +1,8 @@
 """Epoch checkpoints: a long trial, killed and resumed, ends with the bits of an undisturbed one.
 
-The parent names a folder in UNROLLED_CHECKPOINTS; without it nothing is kept. A file is the sha256 of what
-follows, and that in torch's own format, read with `weights_only=True` after the checksum. A damaged file
-counts as none.
+The parent process names a folder in UNROLLED_CHECKPOINTS; without it no checkpoint is written. A file is a
+sha256, and then the state that it is the hash of, in torch's own format. The checksum is compared before the
+state is read with `weights_only=True`; a damaged file is ignored.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ from unrolled.bench.files import save
 from unrolled.bench.machine_kind import kind
 from unrolled.bench.trial import canonical
 
-FOLDER = "UNROLLED_CHECKPOINTS"
-EVERY = "UNROLLED_CHECKPOINT_SECONDS"
-"""How long training goes on before its state is written again: 60 s. Shorter trials write none."""
+FOLDER_VARIABLE = "UNROLLED_CHECKPOINTS"
+INTERVAL_VARIABLE = "UNROLLED_CHECKPOINT_SECONDS"
+"""The time between two checkpoints: 60 s by default. Shorter trials write none."""
 
 
 class Checkpoint:
@@ -33,17 +33,18 @@ class Checkpoint:
     """
 
     def __init__(self, trial_id: str, device: torch.device) -> None:
-        folder = os.environ.get(FOLDER)
-        self.path = Path(folder) / f"{trial_id}.{device.type}.{_kind(device.type)}.pt" if folder else None
-        self.every = float(os.environ.get(EVERY, 60))
-        self.last = time.monotonic()
+        self.path: Path | None = None
+        if folder := os.environ.get(FOLDER_VARIABLE):
+            self.path = Path(folder) / f"{trial_id}.{device.type}.{_hash_machine_kind(device.type)}.pt"
+        self.interval = float(os.environ.get(INTERVAL_VARIABLE, 60))
+        self.last_save = time.monotonic()
 
-    def due(self) -> bool:
-        """Whether it is time to write."""
-        return self.path is not None and time.monotonic() - self.last >= self.every
+    def is_due(self) -> bool:
+        """Return True if it is time to save."""
+        return self.path is not None and time.monotonic() - self.last_save >= self.interval
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write tensors and plain data atomically. If they cannot be written, a line is printed."""
+        """Write tensors and plain data atomically. Prints a line if they cannot be written."""
         assert self.path is not None
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -52,19 +53,21 @@ class Checkpoint:
             save(self.path, hashlib.sha256(body).digest() + body)
         except BadInput as error:
             print(f"no checkpoint was written: {error}")
-        self.last = time.monotonic()
+        self.last_save = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """The stored state; None if there is none or its checksum is wrong."""
+        """Return the stored state, or None if there is none or its checksum is wrong."""
         if self.path is None or not self.path.exists():
             return None
-        data = self.path.read_bytes()
-        if hashlib.sha256(data[32:]).digest() != data[:32]:
+        content = self.path.read_bytes()
+        checksum = content[:32]
+        body = content[32:]
+        if hashlib.sha256(body).digest() != checksum:
             return None
-        state: dict[str, Any] = torch.load(io.BytesIO(data[32:]), weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
         return state
 
 
-def _kind(device: str) -> str:
-    """Twelve hex digits of this process's kind of machine."""
+def _hash_machine_kind(device: str) -> str:
+    """Return twelve hex digits for the kind of machine that this process runs on."""
     return hashlib.sha256(canonical(kind(machine.facts(device)))).hexdigest()[:12]

@@ -20,63 +20,65 @@ from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.spec import active_penalties
 from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.throughput import Clock
-from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 
 
 class RecordCallback(Callback):  # type: ignore[misc]
-    """Fills a Training. Runs after fastai's Recorder (order 50), whose smoothed loss it reads."""
+    """Fills a TrainingRecord. Runs after fastai's Recorder (order 50), whose smoothed loss it reads."""
 
     order = 60
 
-    def __init__(self, record: Training, trial: ChapterTrial, device: torch.device) -> None:
-        self.record, self.trial, self.clock = record, trial, Clock(device)
+    def __init__(self, record: TrainingRecord, trial: ChapterTrial, device: torch.device) -> None:
+        self.record = record
+        self.trial = trial
+        self.clock = Clock(device)
 
     def before_fit(self) -> None:
         """Collect the weights by name."""
         self.weights = list(self.model.named_parameters())
 
     def before_train(self) -> None:
-        """Start the sums of an epoch."""
+        """Start the clock of an epoch's training."""
         self.clock.lap()
 
     def after_pred(self) -> None:
-        """Add a validation batch."""
+        """Add a validation batch to the evaluation."""
         if not self.training:
-            self.record.valid.add(self.pred, self.yb[0])
+            self.record.validation.add(self.pred, self.yb[0])
 
     def after_loss(self) -> None:
-        """Note the penalties if the optimised loss exceeds the raw loss by their sum."""
-        if self.training and _regularized(self.trial):
-            noted = {name: float(value.detach()) for name, value in self.regularizer.penalties.items()}
-            added = float((self.loss_grad - self.loss).detach())
-            if math.isclose(added, sum(noted.values()), rel_tol=1e-3, abs_tol=1e-5):  # single precision
-                self.record.penalized(noted)
+        """Record the penalties, if the optimised loss exceeds the raw loss by their sum."""
+        if self.training and _has_penalties(self.trial):
+            values = {name: float(value.detach()) for name, value in self.regularizer.penalties.items()}
+            excess = float((self.loss_grad - self.loss).detach())
+            if math.isclose(excess, sum(values.values()), rel_tol=1e-3, abs_tol=1e-5):  # single precision
+                self.record.add_penalties(values)
 
     def before_step(self) -> None:
-        """Note the gradient's norm, after fastai's GradientClip (order 11)."""
+        """Record the gradient's norm, after fastai's GradientClip (order 11)."""
         if self.trial.clip:
-            self.record.stepping(self.weights)
+            self.record.update_max_grad_norm(self.weights)
 
     def after_batch(self) -> None:
-        """Note a step."""
+        """Record a training step."""
         if self.training:
-            now = self.opt.hypers[-1]
-            self.record.step(float(self.loss.detach()), now["lr"], now["mom"], self.weights)
-            self.record.wd = now["wd"]
+            hypers = self.opt.hypers[-1]
+            self.record.add_step(float(self.loss.detach()), hypers["lr"], hypers["mom"], self.weights)
+            self.record.wd = hypers["wd"]
 
     def after_train(self) -> None:
         """Stop the clock of an epoch's training."""
         self.train_seconds = self.clock.lap()
 
     def before_validate(self) -> None:
-        """Start a validation pass."""
-        self.record.valid = Evaluation()
+        """Start the evaluation of an epoch."""
+        self.record.validation = Evaluation()
 
     def after_validate(self) -> None:
-        """Note the epoch."""
-        steps, train_loss = len(self.dls.train), float(self.recorder.smooth_loss.value)
-        self.record.end_epoch(train_loss, steps, self.train_seconds, self.clock)
+        """Record the epoch."""
+        train_loss = float(self.recorder.smooth_loss.value)
+        self.record.end_epoch(train_loss, len(self.dls.train), self.train_seconds, self.clock)
 
 
 class Regularizer(RNNRegularizer):  # type: ignore[misc]
@@ -97,30 +99,31 @@ class Regularizer(RNNRegularizer):  # type: ignore[misc]
 
 
 class ResetEveryBatch(Callback):  # type: ignore[misc]
-    """A stateless model: forget the hidden state before each batch."""
+    """Resets the hidden state before each batch, for a stateless model."""
 
     def before_batch(self) -> None:
-        """Reset the model."""
+        """Reset the hidden state."""
         self.model.reset()
 
 
-def train(
+def train_model(
     trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
-) -> Training:
-    """Train as the chapter does. Raises Diverged."""
-    record = Training()
-    fit(learner(trial, model, train, valid, device, [RecordCallback(record, trial, device)]), trial)
+) -> TrainingRecord:
+    """Train a model as the chapter does. Raises Diverged."""
+    record = TrainingRecord()
+    record_callback = RecordCallback(record, trial, device)
+    fit_learner(build_learner(trial, model, train, valid, device, [record_callback]), trial)
     return record
 
 
-def fit(made: Learner, trial: ChapterTrial) -> None:
+def fit_learner(learn: Learner, trial: ChapterTrial) -> None:
     """Run `fit_one_cycle` with the trial's settings, and with fastai's defaults written out."""
-    made.fit_one_cycle(
+    learn.fit_one_cycle(
         trial.epochs, trial.lr, div=25.0, div_final=1e5, pct_start=0.25, wd=trial.wd, moms=trial.moms
     )
 
 
-def learner(
+def build_learner(
     trial: ChapterTrial,
     model: LanguageModel,
     train: Batches,
@@ -128,36 +131,38 @@ def learner(
     device: torch.device,
     cbs: list[Callback],
 ) -> Learner:
-    """A fastai Learner for this trial, without output, with the callbacks of the trial's settings.
+    """Return a fastai Learner for this trial, without output, with the callbacks of the trial's settings.
 
     RNNCallback unpacks the model's output tuple, as in fastai's `rnn_cbs`. The chapter's list lacks it, so
     that the loss receives the tuple, which fails since fastai 2.2.
     """
-    chosen = [RNNCallback(), *cbs]
-    if _regularized(trial):
-        chosen.append(Regularizer(trial))
-    if trial.reset != "never":
-        chosen.append(ModelResetter() if trial.reset == "epoch" else ResetEveryBatch())
+    all_cbs = [RNNCallback(), *cbs]
+    if _has_penalties(trial):
+        all_cbs.append(Regularizer(trial))
+    if trial.reset == "epoch":
+        all_cbs.append(ModelResetter())
+    elif trial.reset == "batch":
+        all_cbs.append(ResetEveryBatch())
     if trial.clip:
-        chosen.append(GradientClip(trial.clip))
-    made = Learner(
+        all_cbs.append(GradientClip(trial.clip))
+    learn = Learner(
         DataLoaders(train.to(device), valid.to(device)),
         model.to(device),
         loss_func=_cross_entropy,
-        opt_func=_adam,
-        cbs=chosen,
+        opt_func=_build_adam,
+        cbs=all_cbs,
         moms=trial.moms,
     )
-    made.remove_cbs(made._grab_cbs(ProgressCallback))
-    made.logger = _silent
-    return made
+    learn.remove_cbs(learn._grab_cbs(ProgressCallback))
+    learn.logger = _log_nothing
+    return learn
 
 
-def _regularized(trial: ChapterTrial) -> bool:
+def _has_penalties(trial: ChapterTrial) -> bool:
     return bool(trial.alpha or trial.beta or active_penalties(trial.options))
 
 
-def _adam(params: Any, lr: float) -> Any:
+def _build_adam(params: Any, lr: float) -> Any:
     return Adam(params, lr=lr, mom=0.9, sqr_mom=0.99, eps=1e-5, wd=0.01, decouple_wd=True)
 
 
@@ -165,5 +170,5 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2), targets.flatten())
 
 
-def _silent(*_: Any) -> None:
+def _log_nothing(*_: Any) -> None:
     return None

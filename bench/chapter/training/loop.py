@@ -4,7 +4,7 @@ It agrees with `bench.chapter.training.learner` on the first steps to rounding, 
 the fused optimizer rounds differently, and these models amplify a last bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,8 +18,8 @@ from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.throughput import Clock
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
-from unrolled.bench.chapter.training.engine import Training
-from unrolled.bench.chapter.training.optimizer import SQR_MOM, adam, one_cycle
+from unrolled.bench.chapter.training.optimizer import SQR_MOM, build_adam, one_cycle
+from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 
 SMOOTH = 0.98  # of fastai's AvgSmoothLoss
@@ -29,7 +29,7 @@ Cycle = Sequence[tuple[float, float]]
 
 
 class Step(NamedTuple):
-    """The terms and settings of one update."""
+    """The loss, the penalties and the settings of one update."""
 
     loss: Tensor
     penalties: dict[str, Tensor]
@@ -37,48 +37,52 @@ class Step(NamedTuple):
     mom: float
 
 
-def train(
+def train_model(
     trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches, device: torch.device
-) -> Training:
-    """Train as the chapter does. Raises Diverged."""
+) -> TrainingRecord:
+    """Train a model as the chapter does. Raises Diverged."""
     model.to(device).reset()
-    train, valid = train.to(device), valid.to(device)
-    optimizer = adam(model, trial.wd)
+    train = train.to(device)
+    valid = valid.to(device)
+    optimizer = build_adam(model, trial.wd)
     cycle = list(one_cycle(trial.epochs * len(train), trial.lr, trial.moms))
     weights = list(model.named_parameters())
-    record, clock = Training(wd=optimizer.param_groups[0]["weight_decay"]), Clock(device)
+    record = TrainingRecord(wd=optimizer.param_groups[0]["weight_decay"])
+    clock = Clock(device)
     if trial.clip:
-        optimizer.register_step_pre_hook(lambda *_: record.stepping(weights))
+        optimizer.register_step_pre_hook(lambda *_: record.update_max_grad_norm(weights))
     checkpoint = Checkpoint(trial.id, device)
-    if kept := checkpoint.load():
-        _restore(kept, model, optimizer, train, record)
+    if state := checkpoint.load():
+        _restore_state(state, model, optimizer, train, record)
     for epoch in range(len(record.epochs), trial.epochs):
         clock.lap()
-        part = cycle[epoch * len(train) : (epoch + 1) * len(train)]
-        steps = _steps(trial, model, train, optimizer, part)
-        for step, (loss, *added) in _read(steps, device):
-            record.penalized(dict(zip(step.penalties, added, strict=True)))
-            record.step(loss, step.lr, step.mom, weights)
+        epoch_cycle = cycle[epoch * len(train) : (epoch + 1) * len(train)]
+        steps = _take_steps(trial, model, train, optimizer, epoch_cycle)
+        for step, (loss, *penalty_values) in _fetch_numbers(steps, device):
+            record.add_penalties(dict(zip(step.penalties, penalty_values, strict=True)))
+            record.add_step(loss, step.lr, step.mom, weights)
         train_seconds = clock.lap()
-        record.valid = validate(trial, model, valid)
-        record.end_epoch(smoothed(record.losses), len(train), train_seconds, clock)
-        if epoch + 1 < trial.epochs and checkpoint.due():
-            checkpoint.save(_state(model, optimizer, train, record))
+        record.validation = validate_model(trial, model, valid)
+        record.end_epoch(compute_moving_average(record.losses), len(train), train_seconds, clock)
+        if epoch + 1 < trial.epochs and checkpoint.is_due():
+            checkpoint.save(_collect_state(model, optimizer, train, record))
     if trial.reset == "epoch":
         model.reset()
     return record
 
 
-def smoothed(losses: list[float]) -> float:
-    """The debiased moving average that fastai prints as train_loss; it runs on from epoch to epoch."""
+def compute_moving_average(losses: list[float]) -> float:
+    """Return the debiased moving average that fastai prints as train_loss; it runs on from epoch to epoch."""
     average = 0.0
     for loss in losses:
         average += (1 - SMOOTH) * (loss - average)
     return average / (1 - SMOOTH ** len(losses))
 
 
-def _state(model: LanguageModel, optimizer: Optimizer, train: Batches, record: Training) -> dict[str, Any]:
-    """Everything that the next epoch depends on, and the record so far."""
+def _collect_state(
+    model: LanguageModel, optimizer: Optimizer, train: Batches, record: TrainingRecord
+) -> dict[str, Any]:
+    """Return everything that the next epoch depends on, and the record so far."""
     return {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -86,30 +90,35 @@ def _state(model: LanguageModel, optimizer: Optimizer, train: Batches, record: T
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state(train.device) if train.device.type == "cuda" else None,
         "random_data": train.random.get_state() if train.random else None,
-        "record": record.plain(),
+        "record": record.state_dict(),
     }
 
 
-def _restore(
-    kept: dict[str, Any], model: LanguageModel, optimizer: Optimizer, train: Batches, record: Training
+def _restore_state(
+    state: dict[str, Any],
+    model: LanguageModel,
+    optimizer: Optimizer,
+    train: Batches,
+    record: TrainingRecord,
 ) -> None:
-    model.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
-    model.state, model.batch_size, past = kept["carried"]
-    model.earlier_windows.extend(past)
-    torch.set_rng_state(kept["random"])
-    if kept["random_cuda"] is not None:
-        torch.cuda.set_rng_state(kept["random_cuda"], train.device)
+    """Restore what `_collect_state` returned."""
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    model.state, model.batch_size, earlier_windows = state["carried"]
+    model.earlier_windows.extend(earlier_windows)
+    torch.set_rng_state(state["random"])
+    if state["random_cuda"] is not None:
+        torch.cuda.set_rng_state(state["random_cuda"], train.device)
     if train.random:
-        train.random.set_state(kept["random_data"])
-    record.resume(kept["record"])
+        train.random.set_state(state["random_data"])
+    record.load_state_dict(state["record"])
 
 
-def _steps(
+def _take_steps(
     trial: ChapterTrial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
 ) -> Iterator[Step]:
-    """One epoch of updates, each made when it is asked for. `cycle` has those of the epoch alone."""
-    trained = [p for group in optimizer.param_groups for p in group["params"]]
+    """Yield the steps of one epoch, each taken when it is asked for. `cycle` has this epoch's part alone."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     model.train()
     if trial.reset == "epoch":
         model.reset()
@@ -117,31 +126,34 @@ def _steps(
         if trial.reset == "batch":
             model.reset()
         for group in optimizer.param_groups:
-            group["lr"], group["betas"] = lr, (mom, SQR_MOM)
+            group["lr"] = lr
+            group["betas"] = (mom, SQR_MOM)
         output = model(tokens)
         loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
         added = penalties(trial, output)
         sum(added.values(), loss).backward()  # type: ignore[no-untyped-call]
         if trial.clip:
-            nn.utils.clip_grad_norm_(trained, trial.clip)
+            nn.utils.clip_grad_norm_(parameters, trial.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
         added = {name: value.detach() for name, value in added.items()}
         yield Step(loss.detach(), added, lr, mom)
 
 
-def _read(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
-    """Each step, with the numbers in its tensors.
+def _fetch_numbers(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
+    """Yield each step, with its loss and its penalties as numbers.
 
-    Reading a number makes a GPU wait, so there all the steps are made first, and one copy is read.
+    To read a number makes a GPU wait, so there all the steps are taken first, and one copy is read.
     """
-    for made in ([step] for step in steps) if device.type == "cpu" else [list(steps)]:
-        numbers = torch.stack([x for step in made for x in (step.loss, *step.penalties.values())])
-        yield from zip(made, numbers.view(len(made), -1).tolist(), strict=True)
+    groups: Iterable[list[Step]]
+    groups = ([step] for step in steps) if device.type == "cpu" else [list(steps)]
+    for group in groups:
+        numbers = torch.stack([x for step in group for x in (step.loss, *step.penalties.values())])
+        yield from zip(group, numbers.view(len(group), -1).tolist(), strict=True)
 
 
 @torch.no_grad()  # inference_mode would leave a state behind that training cannot use
-def validate(trial: ChapterTrial, model: LanguageModel, batches: Batches) -> Evaluation:
+def validate_model(trial: ChapterTrial, model: LanguageModel, batches: Batches) -> Evaluation:
     """Evaluate a model on one pass over its validation batches."""
     evaluation = Evaluation()
     model.eval()

@@ -12,19 +12,19 @@ from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 
 
-def load(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
-    """The trial's corpus, and its training and validation batches in the seed's order."""
+def load_data(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
+    """Return the trial's corpus, and its training and validation batches in the order of its seed."""
     data = corpus.load(trial)
     random = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
     return data, *corpus.batches(trial, data, random)
 
 
-def build(trial: ChapterTrial, vocab: int) -> LanguageModel:
-    """The trial's model with its initial weights, which depend on the seed and not on the arm."""
+def build_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
+    """Return the trial's model with its initial weights, which depend on the seed and not on the arm."""
     torch.manual_seed(environment.stream(trial.seed, "init"))
     model: LanguageModel = spec_of(trial.model).build_model(vocab, **trial.options)
     model.detach_every = trial.detach_every
@@ -32,34 +32,41 @@ def build(trial: ChapterTrial, vocab: int) -> LanguageModel:
     return model
 
 
-def fit(trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches) -> Training:
-    """Train by the trial's engine on its device. Raises Diverged where a training loss is not finite."""
+def train_model(trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches) -> TrainingRecord:
+    """Train the model by the trial's engine, on its device. Raises Diverged if a loss is not finite."""
     engine = importlib.import_module(f"unrolled.bench.chapter.training.{trial.engine}")
     torch.manual_seed(environment.stream(trial.seed, "dropout"))
-    record: Training = engine.train(trial, model, train, valid, environment.device(trial.device))
+    device = environment.device(trial.device)
+    record: TrainingRecord = engine.train_model(trial, model, train, valid, device)
     return record
 
 
-def count(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> tuple[Tensor, Evaluation]:
+def fit_counting_model(
+    trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches
+) -> tuple[Tensor, Evaluation]:
     """Fit a counting baseline. Returns log-probabilities (targets, vocab) and their evaluation.
 
     It is measured on the same validation targets as the trained models.
     """
-    seen, asked = (split.positions[split.order].flatten() for split in (train, valid))
-    logits = spec_of(trial.model).build_model(len(data.vocab), **trial.options).predict(data.ids, seen, asked)
+    train_positions, valid_positions = (split.positions[split.order].flatten() for split in (train, valid))
+    model = spec_of(trial.model).build_model(len(data.vocab), **trial.options)
+    logits = model.predict(data.ids, train_positions, valid_positions)
     evaluation = Evaluation()
-    evaluation.add(logits, data.ids[asked])
+    evaluation.add(logits, data.ids[valid_positions])
     return logits, evaluation
 
 
-def divergence(record: Training, vocab: int) -> str:
-    """Why a finished training counts as diverged: its loss is no better than a uniform guess's. Else "".
+def explain_divergence(record: TrainingRecord, vocab: int) -> str:
+    """Return why a finished training counts as diverged: its loss is no better than a uniform guess's.
 
-    The loss is the mean over the last tenth of the updates, on the training text. A validation loss above
-    ln V is no criterion: a good model can be confidently wrong about text unlike its training text.
+    The result is "" if it does not. The loss is the mean over the last tenth of the updates, on the training
+    text. A validation loss above ln V is no criterion: a good model can be confidently wrong about text
+    unlike its training text.
     """
-    last = record.losses[-max(1, len(record.losses) // 10) :]
-    loss, limit, valid = sum(last) / len(last), math.log(vocab), record.valid.loss()
+    last_losses = record.losses[-max(1, len(record.losses) // 10) :]
+    loss = sum(last_losses) / len(last_losses)
+    limit = math.log(vocab)
     if not loss < limit:
         return f"diverged: the training loss ends at {loss:.4g}, which is not below ln V = {limit:.4g}"
-    return "" if math.isfinite(valid) else f"diverged: the validation loss ends at {valid}"
+    valid_loss = record.validation.loss()
+    return "" if math.isfinite(valid_loss) else f"diverged: the validation loss ends at {valid_loss}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.training.engine import Training
+from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 
@@ -31,7 +31,7 @@ class WitnessInput(DataWitnessInput):
 
     model: LanguageModel
     fresh: LanguageModel
-    record: Training
+    record: TrainingRecord
     recorder: BatchRecorder
 
 

@@ -191,9 +191,9 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
     import torch
 
     from unrolled.bench.chapter.run import run_trial
-    from unrolled.bench.chapter.training.engine import Training
+    from unrolled.bench.chapter.training.record import TrainingRecord
 
-    honest, step = ended(folder, "done")[0], Training.step
+    honest, step = ended(folder, "done")[0], TrainingRecord.add_step
 
     def nudged(self, loss, lr, mom, weights):
         weights = list(weights)
@@ -202,7 +202,7 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
             bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
         step(self, loss, lr, mom, weights)
 
-    monkeypatch.setattr(Training, "step", nudged)
+    monkeypatch.setattr(TrainingRecord, "add_step", nudged)
     said = difference(run_trial(honest.trial), honest, plan_of(folder))
     assert said.startswith("differs from step 5, tensor h_h.bias: train_loss at 0 ")
 

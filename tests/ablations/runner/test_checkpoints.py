@@ -16,7 +16,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
-from unrolled.bench.chapter.training.engine import Epoch, Training
+from unrolled.bench.chapter.training.record import Epoch, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.differences import differences, numbers
 
@@ -90,7 +90,7 @@ def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbe
     assert_undisturbed(ledger, trial, tmp_path)
     result = ledger.read(trial.id)
     assert result is not None and len(kept) == 2
-    resumed = Training(epochs=[Epoch(**epoch) for epoch in kept]).curves()
+    resumed = TrainingRecord(epochs=[Epoch(**epoch) for epoch in kept]).curves
     began = {name: points[:2] for name, points in result.curves.items()}
     assert began == resumed, "it did go on: the clocks' numbers, too"
 
@@ -118,10 +118,10 @@ def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
     numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
-    first, second = Training(), Training()
-    first.step(1.0, lr=0.1, mom=0.9, weights=[])
+    first, second = TrainingRecord(), TrainingRecord()
+    first.add_step(1.0, lr=0.1, mom=0.9, weights=[])
     first.epochs = [Epoch(epoch=i, train_seconds=2.0, valid_seconds=1.0, **numbers) for i in range(2)]
-    second.resume(first.plain())
+    second.load_state_dict(first.state_dict())
     assert (first.resumed_seconds, second.resumed_seconds) == (0.0, 6.0)
 
 

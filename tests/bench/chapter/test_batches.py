@@ -81,7 +81,7 @@ def passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]
     """The first words of the targets of two training passes of a trial, as its engine would read them."""
 
     def look(model: str = "lm6", **changes: object) -> list[list[int]]:
-        read = [list(split) for split in [train.load(small(model, **changes))[1]] * 2]
+        read = [list(split) for split in [train.load_data(small(model, **changes))[1]] * 2]
         rows = [sorted(int(t) for x, _ in one for t in x[:, 0]) for one in read]
         assert rows[0] == rows[1]  # the same windows, whatever their order
         return [[int(y[0].flatten()[0]) for _, y in one] for one in read]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from unrolled.bench.chapter.models.gru import ResetAfterCell, ResetBeforeCell
 from unrolled.bench.chapter.models.lstm import ChunkCell, GatesCell
 from unrolled.bench.chapter.models.recurrent import StackedCells
-from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
 IN, HIDDEN, ROWS, STEPS = 5, 7, 3, 6
@@ -77,7 +77,7 @@ SMALL = {"hidden": 8, "layers": 2}
 
 
 def built(name: str, **options: Any) -> Any:
-    return build(ChapterTrial(model=name, seed=3, options=options), 30)
+    return build_model(ChapterTrial(model=name, seed=3, options=options), 30)
 
 
 @pytest.mark.parametrize("tying", [False, True])

@@ -10,7 +10,7 @@ from unrolled.bench.chapter.diagnostics import gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel, detach_state
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.training.engine import first_difference
+from unrolled.bench.chapter.training.record import find_first_difference
 from unrolled.bench.chapter.trial import ChapterTrial
 
 WINDOW, COUNT = 4, 6
@@ -122,5 +122,9 @@ def test_trials_differ_in_the_gradient_of_the_first_step_that_can_and_not_in_bat
     assert len({r.fingerprints["weights"] for r in results.values()}) == len(results)
     assert all(r.witnesses["detach_every"]["ok"] for r in results.values())
     _, usual, double, fourfold = (r.trace for r in results.values())
-    assert first_difference(usual, double) == first_difference(usual, fourfold) == "step 2, tensor i_h.weight"
-    assert first_difference(double, fourfold).startswith("step 3, ")
+    assert (
+        find_first_difference(usual, double)
+        == find_first_difference(usual, fourfold)
+        == "step 2, tensor i_h.weight"
+    )
+    assert find_first_difference(double, fourfold).startswith("step 3, ")

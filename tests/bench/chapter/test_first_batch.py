@@ -31,8 +31,10 @@ def test_a_model_that_takes_another_number_of_threads_is_refused(
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
     small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, fit = [], train.fit
-    monkeypatch.setattr(train, "fit", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest))
+    trained, fit = [], train.train_model
+    monkeypatch.setattr(
+        train, "train_model", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest)
+    )
     train_first_batch(small(order="shuffled"))
     (checked,) = trained
     assert len(checked) == 1
@@ -45,7 +47,7 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
 def test_weights_that_no_memory_holds_are_counted_and_not_built(
     small: Callable[..., ChapterTrial], options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(train, "build_model", lambda *_: pytest.fail("it was built"))
     with pytest.raises(BadInput, match=r"needs at least [\d,]+ MiB for its weights, of which this machine"):
         train_first_batch(small("awd", options=options))
 

@@ -11,7 +11,7 @@ from unrolled.bench.chapter.flops import forward_flops, training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
 VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8
@@ -55,7 +55,7 @@ def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
     trial = setting(name, target=target)
     if "tying" in ZOO[name].options:
         trial = setting(name, target=target, options={**trial.options, "tying": tying})
-    model = build(trial, VOCAB)
+    model = build_model(trial, VOCAB)
     targets = ROWS * (trial.window if target == "every" else 1)
     assert forward_flops(model, ROWS * trial.window, targets) == made(trial, model)[0]
 
@@ -63,7 +63,7 @@ def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
 @pytest.mark.parametrize("name", TRAINED)
 def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(name: str) -> None:
     trial = setting(name)
-    model = build(trial, VOCAB)
+    model = build_model(trial, VOCAB)
     of_state = [w for n, w in model.named_parameters() if "hh" in n and w.dim() == 2]  # reads no input
     unneeded = 2 * ROWS * sum(w.numel() for w in of_state)
     assert training_flops(trial, model, 1) - sum(made(trial, model)) == unneeded
@@ -74,13 +74,13 @@ def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(
 @pytest.mark.parametrize("detach_every", [1, WINDOW, 2 * WINDOW, 4 * WINDOW])
 def test_reaching_beyond_the_window_pays_for_what_is_read_again(detach_every: int, windows: int) -> None:
     trial = setting("lm6", detach_every=detach_every)
-    model = build(trial, VOCAB)
+    model = build_model(trial, VOCAB)
     forward, _ = made(trial, model, windows)
     assert training_flops(trial, model, windows) == 3 * forward
 
 
 def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none() -> None:
-    model = build(setting("lm6"), VOCAB)
+    model = build_model(setting("lm6"), VOCAB)
     longer = setting("lm6", detach_every=4 * WINDOW)
     one, two = (training_flops(replace(longer, epochs=n), model, 5 * n) for n in (1, 2))
     assert two == 2 * one

@@ -17,8 +17,8 @@ from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.training import learner, loop, optimizer
-from unrolled.bench.chapter.training.engine import Diverged, Training
-from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
+from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
 CPU = torch.device("cpu")
@@ -26,7 +26,7 @@ NEURAL = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 TWINS = ("lm2", "lstm-gates", "lstm-chunk", "gru-before")  # like LMModel1 and gru-after to an engine
 TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
 
-Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device], Training]
+Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device], TrainingRecord]
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +42,12 @@ def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageMod
     data = corpus.load(trial)
     train, valid = corpus.batches(trial, data, torch.Generator().manual_seed(1))
     train.rows, valid.rows = train.rows[:steps], valid.rows[:8]
-    return build(trial, len(data.vocab)), train, valid
+    return build_model(trial, len(data.vocab)), train, valid
 
 
-def trained(engine: Engine, trial: ChapterTrial, steps: int | None = None) -> tuple[Training, LanguageModel]:
+def trained(
+    engine: Engine, trial: ChapterTrial, steps: int | None = None
+) -> tuple[TrainingRecord, LanguageModel]:
     model, train, valid = prepared(trial, steps)
     torch.manual_seed(5)  # dropout's stream
     return engine(trial, model, train, valid, CPU), model
@@ -57,11 +59,14 @@ def furthest(one: LanguageModel, two: LanguageModel) -> float:
 
 
 def assert_agree(trial: ChapterTrial, steps: int = 20) -> None:
-    (slow, expected), (fast, got) = trained(learner.train, trial, steps), trained(loop.train, trial, steps)
+    (slow, expected), (fast, got) = (
+        trained(learner.train_model, trial, steps),
+        trained(loop.train_model, trial, steps),
+    )
     assert len(fast.losses) == steps
     assert fast.losses == pytest.approx(slow.losses, abs=TOLERANCE)
     assert furthest(got, expected) < TOLERANCE
-    assert fast.wd == slow.wd and len(fast.valid.targets) == len(slow.valid.targets)
+    assert fast.wd == slow.wd and len(fast.validation.targets) == len(slow.validation.targets)
     (one,), (other,) = fast.epochs, slow.epochs
     for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
         assert getattr(one, column) == pytest.approx(getattr(other, column), rel=1e-4), column
@@ -99,11 +104,11 @@ def test_in_double_precision_they_agree_over_two_epochs(name: str, monkeypatch: 
         model, train, valid = prepared(trial, 20)
         torch.manual_seed(5)
         torch.set_default_dtype(torch.float64)
-        found[engine] = engine.train(trial, model.double(), train, valid, CPU)
+        found[engine] = engine.train_model(trial, model.double(), train, valid, CPU)
         torch.set_default_dtype(torch.float32)
     assert len(found[loop].losses) == 40
     assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-7)
-    ours, theirs = (each.valid.loss() for each in found.values())
+    ours, theirs = (each.validation.loss() for each in found.values())
     assert ours == pytest.approx(theirs, abs=1e-4)
 
 
@@ -127,7 +132,7 @@ class TwoReaders(LMModel2):
 
 def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None:
     models = []
-    for engine in (learner.train, loop.train):
+    for engine in (learner.train_model, loop.train_model):
         _, train, valid = prepared(chapter("lm4"), 20)
         torch.manual_seed(0)
         models.append(TwoReaders(30))  # words of Human Numbers
@@ -166,7 +171,7 @@ def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
     model = Layers() if name == "layers" else prepared(chapter(name))[0]
     fastais = {id(p) for p in norm_bias_params(model)}
     for parameter, tensor in model.named_parameters():
-        assert (tensor in optimizer.spared(model)) == (id(tensor) in fastais), parameter
+        assert (tensor in optimizer.find_undecayed_parameters(model)) == (id(tensor) in fastais), parameter
 
 
 @pytest.mark.parametrize("name", ["lm2", "lm7", "awd"])
@@ -181,11 +186,11 @@ def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_call
         whole(self, closure)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    direct, model = trained(loop.train, trial, 25)
+    direct, model = trained(loop.train_model, trial, 25)
     assert len(calls) == 1 and min(len({*direct.lrs}), len({*direct.moms})) > 15
     monkeypatch.setattr(optimizer, "FusedAdamW", torch.optim.AdamW)
-    expected, reference = trained(loop.train, trial, 25)
-    assert len(calls) == 26 and direct.trace.packed() == expected.trace.packed()
+    expected, reference = trained(loop.train_model, trial, 25)
+    assert len(calls) == 26 and direct.trace.to_dict() == expected.trace.to_dict()
     assert furthest(model, reference) == 0.0
 
 
@@ -194,16 +199,19 @@ def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_mis
 ) -> None:
     alike = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     mixed = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, dtype=torch.float64))
-    assert [type(optimizer.adam(m, 0.1)) for m in (alike, mixed)] == [optimizer.FusedAdamW, torch.optim.AdamW]
+    assert [type(optimizer.build_adam(m, 0.1)) for m in (alike, mixed)] == [
+        optimizer.FusedAdamW,
+        torch.optim.AdamW,
+    ]
     monkeypatch.delattr(torch, "_fused_adamw_")
-    assert type(optimizer.adam(alike, 0.1)) is torch.optim.AdamW
+    assert type(optimizer.build_adam(alike, 0.1)) is torch.optim.AdamW
 
 
 def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> None:
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
     model[0].weight.requires_grad_(False)
     before = [p.detach().clone() for p in model.parameters()]
-    adam = optimizer.adam(model, wd=0.5)
+    adam = optimizer.build_adam(model, wd=0.5)
     model(torch.ones(1, 2)).sum().backward()
     adam.step()
     assert [torch.equal(p, was) for p, was in zip(model.parameters(), before, strict=True)] == [True, False]
@@ -211,7 +219,7 @@ def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> No
 
 @pytest.mark.parametrize("name", ["lm7", "awd"])
 def test_a_trained_model_has_ordinary_parameters(name: str) -> None:
-    _, model = trained(loop.train, chapter(name), 3)
+    _, model = trained(loop.train_model, chapter(name), 3)
     for parameter in model.parameters():
         assert parameter.is_leaf and parameter.requires_grad
         assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
@@ -220,7 +228,7 @@ def test_a_trained_model_has_ordinary_parameters(name: str) -> None:
 def test_divergence_is_told_at_the_same_step() -> None:
     trial = chapter("lm4", lr=1e6, epochs=2)
     reasons = []
-    for engine in (learner.train, loop.train):
+    for engine in (learner.train_model, loop.train_model):
         with pytest.raises(Diverged) as caught:
             trained(engine, trial)
         reasons.append(str(caught.value))
@@ -234,6 +242,6 @@ def test_a_gpu_takes_the_same_first_steps(name: str) -> None:
     without = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
     trial = chapter(name, without, batch=64)  # a GPU draws other numbers for dropout
     model, train, valid = prepared(trial, 10)
-    on_gpu = loop.train(trial, model, train, valid, torch.device("cuda"))
-    on_cpu, _ = trained(loop.train, trial, 10)
+    on_gpu = loop.train_model(trial, model, train, valid, torch.device("cuda"))
+    on_cpu, _ = trained(loop.train_model, trial, 10)
     assert on_gpu.losses == pytest.approx(on_cpu.losses, abs=1e-3)

@@ -16,27 +16,27 @@ from unrolled.bench.chapter.corpus import Batches, batches, load
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop, train
-from unrolled.bench.chapter.training.engine import Training
-from unrolled.bench.chapter.training.train import build
+from unrolled.bench.chapter.training.record import TrainingRecord
+from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.environment import stream
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
-BatchRecorder = tuple[Result, LanguageModel, Batches, Training]
+BatchRecorder = tuple[Result, LanguageModel, Batches, TrainingRecord]
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[ChapterTrial], BatchRecorder]:
     """A trial's result, with the trained model, its validation batches and the engine's record."""
-    fit, seen = train.fit, []
+    fit, seen = train.train_model, []
 
-    def spy(trial: ChapterTrial, model: LanguageModel, taught: Batches, valid: Batches) -> Training:
+    def spy(trial: ChapterTrial, model: LanguageModel, taught: Batches, valid: Batches) -> TrainingRecord:
         seen[:] = [model, valid, fit(trial, model, taught, valid)]
         return seen[-1]
 
-    monkeypatch.setattr(train, "fit", spy)
+    monkeypatch.setattr(train, "train_model", spy)
     return lambda trial: (run_trial(trial), *seen)
 
 
@@ -76,10 +76,10 @@ def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., Chapter
     arms[-1] = replace(arms[-1], options={"hidden": 8, "dropout": 0.4, "tying": False})
     models = []
     for arm in arms:
-        models.append(build(arm, 9).state_dict())
+        models.append(build_model(arm, 9).state_dict())
         torch.rand(5)  # the global generator is not what decides
     assert all(torch.equal(models[0][key], other[key]) for other in models for key in models[0])
-    assert not torch.equal(models[0]["i_h.weight"], build(small(seed=1), 9).state_dict()["i_h.weight"])
+    assert not torch.equal(models[0]["i_h.weight"], build_model(small(seed=1), 9).state_dict()["i_h.weight"])
 
 
 def test_arms_of_a_seed_drop_by_the_same_random_numbers(
@@ -87,10 +87,10 @@ def test_arms_of_a_seed_drop_by_the_same_random_numbers(
 ) -> None:
     """However many numbers the initial weights of an arm took."""
     first = []
-    monkeypatch.setattr(loop, "train", lambda *_: first.append(torch.rand(4).tolist()))
+    monkeypatch.setattr(loop, "train_model", lambda *_: first.append(torch.rand(4).tolist()))
     for trial in (small(), small(options={"hidden": 16, "layers": 1}), small("gru"), small(seed=1)):
-        data, *splits = train.load(trial)
-        train.fit(trial, build(trial, len(data.vocab)), *splits)
+        data, *splits = train.load_data(trial)
+        train.train_model(trial, build_model(trial, len(data.vocab)), *splits)
     assert first[0] == first[1] == first[2] != first[3]
 
 
@@ -172,7 +172,7 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
     assert record.losses == pytest.approx(free_record.losses, rel=1e-6)
     assert record.epochs[0].train_loss == pytest.approx(free_record.epochs[0].train_loss, rel=1e-6)
     assert free.metrics["train_ar"] == free.metrics["train_tar"] == 0
-    model = build(punished, 9).train()
+    model = build_model(punished, 9).train()
     train, _ = batches(punished, load(punished))
     ar, tar, losses = [], [], []
     for x, y in train:

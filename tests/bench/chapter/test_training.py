@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from unrolled.bench.chapter.run import run_trial
-from unrolled.bench.chapter.training.engine import Trace, first_difference
-from unrolled.bench.chapter.training.train import build, fit, load
+from unrolled.bench.chapter.training.record import Trace, find_first_difference
+from unrolled.bench.chapter.training.train import build_model, load_data, train_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
@@ -31,10 +31,10 @@ def test_reset_epoch_forgets_before_each_pass(
     """Reset batch forgets before each batch, and reset never not at all."""
     fresh: dict[bool, list[bool]] = {True: [], False: []}
     trial = small(engine=engine, reset=reset, epochs=2)
-    data, *splits = load(trial)
-    model = build(trial, len(data.vocab))
+    data, *splits = load_data(trial)
+    model = build_model(trial, len(data.vocab))
     model.register_forward_pre_hook(lambda model, _: fresh[model.training].append(model.state is None))
-    fit(trial, model, *splits)
+    train_model(trial, model, *splits)
     assert (fresh[True], fresh[False]) == (train, valid)
 
 
@@ -51,12 +51,12 @@ def test_first_difference_names_the_step_and_the_tensor() -> None:
     def trace(*values: tuple[float, float, float]) -> dict[str, Any]:
         made = Trace()
         for loss, w, b in values:
-            made.add(loss, [("w", torch.tensor([w])), ("b", torch.tensor([b]))])
-        return made.packed()
+            made.add_step(loss, [("w", torch.tensor([w])), ("b", torch.tensor([b]))])
+        return made.to_dict()
 
     one = trace((1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
-    assert first_difference(one, one) == ""
-    assert first_difference(one, trace((1.0, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 2, tensor b"
-    assert first_difference(one, trace((1.5, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 1, tensor loss"
-    assert first_difference(one, trace((1.0, 2.0, 3.0))) == "step 2, tensor loss"  # one has stopped
-    assert "different tensors" in first_difference(one, {"tensors": ["loss"], "sums": ""})
+    assert find_first_difference(one, one) == ""
+    assert find_first_difference(one, trace((1.0, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 2, tensor b"
+    assert find_first_difference(one, trace((1.5, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 1, tensor loss"
+    assert find_first_difference(one, trace((1.0, 2.0, 3.0))) == "step 2, tensor loss"  # one has stopped
+    assert "different tensors" in find_first_difference(one, {"tensors": ["loss"], "sums": ""})

@@ -74,14 +74,14 @@ class Restless(Dropout):
 def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
     small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = train.build
+    build = train.build_model
 
     def badly(trial: ChapterTrial, vocab: int) -> LanguageModel:
         model = build(trial, vocab)
         model.drop = Restless(0.4)
         return model
 
-    monkeypatch.setattr(train, "build", badly)
+    monkeypatch.setattr(train, "build_model", badly)
     found = run_trial(regularized(small)).witnesses
     assert {factor for factor, witness in found.items() if not witness["ok"]} == {"dropout"}
 

@@ -1,0 +1,175 @@
+"""The record of a training, which an engine's `train_model(trial, model, train, valid, device)` returns."""
+
+import base64
+import math
+import struct
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.throughput import Clock
+
+PLAIN_FIELDS = ("losses", "lrs", "moms", "penalties")
+"""Fields of TrainingRecord that a checkpoint holds unchanged."""
+
+
+class Diverged(ArithmeticError):
+    """The training loss is no longer a number."""
+
+    def __init__(self, loss: float, step: int) -> None:
+        super().__init__(loss, step)
+        self.message = f"diverged: the training loss is {loss} at step {step}"
+
+    def __str__(self) -> str:
+        return self.message  # fastai overwrites `args` on the way up
+
+
+class Trace:
+    """A checksum of every weight after every step, so that the first bit that differs can be named.
+
+    CRC-32, four bytes a tensor: about 40 KB for a trial of LMModel7, and 2 % of its time. Weights on a GPU
+    would have to be fetched at each step and are not traced.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: list[str] = []
+        self.sums = bytearray()
+
+    def add_step(self, loss: float, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Add the checksums of a step's loss and of the weights after it."""
+        cpu_weights = [(name, tensor) for name, tensor in weights if tensor.device.type == "cpu"]
+        self.tensors = self.tensors or ["loss", *(name for name, _ in cpu_weights)]
+        sums = [zlib.crc32(tensor.detach().contiguous().numpy().data) for _, tensor in cpu_weights]
+        self.sums += struct.pack(f"<{1 + len(sums)}I", zlib.crc32(struct.pack("<d", loss)), *sums)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trace as plain data, for a Result."""
+        return {"tensors": self.tensors, "sums": base64.b64encode(self.sums).decode()}
+
+
+def find_first_difference(trace: Mapping[str, Any], other_trace: Mapping[str, Any]) -> str:
+    """Return where two traces, as plain data, differ first, as 'step 3, tensor h_h.weight'.
+
+    The result is "" if they are equal.
+    """
+    if trace.get("tensors") != other_trace.get("tensors"):
+        return "step 1: the models have different tensors"
+    sums = base64.b64decode(trace.get("sums", ""))
+    other_sums = base64.b64decode(other_trace.get("sums", ""))
+    step_size = 4 * len(trace.get("tensors", ()))  # bytes
+    for i in range(0, max(len(sums), len(other_sums)), 4):
+        if sums[i : i + 4] != other_sums[i : i + 4]:
+            return f"step {i // step_size + 1}, tensor {trace['tensors'][i % step_size // 4]}"
+    return ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """One point of a learning curve. Losses are nats a token, without penalties."""
+
+    epoch: int
+    train_loss: float  # debiased moving average (.98), as fastai prints it
+    ar: float  # mean penalty a step
+    tar: float
+    valid_loss: float
+    accuracy: float
+    train_seconds: float
+    valid_seconds: float
+
+
+CURVES = {
+    "train_loss": "train_loss",
+    "train_ar": "ar",
+    "train_tar": "tar",
+    "valid_loss": "valid_loss",
+    "valid_accuracy": "accuracy",
+    "speed_train_seconds": "train_seconds",
+    "speed_valid_seconds": "valid_seconds",
+}
+"""The field of Epoch for each metric that has a learning curve."""
+
+
+@dataclass
+class TrainingRecord:
+    """The record of one training: its epochs, and the loss, learning rate and momentum of each step."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    lrs: list[float] = field(default_factory=list)
+    moms: list[float] = field(default_factory=list)
+    wd: float = math.nan  # as the optimizer had it
+    validation: Evaluation = field(default_factory=Evaluation)  # of the last epoch
+    penalties: dict[str, float] = field(default_factory=dict)  # by name, summed over the steps
+    epoch_penalties: dict[str, float] = field(default_factory=dict)  # the sums of the present epoch
+    resumed_seconds: float = 0.0  # seconds of the epochs that an earlier attempt trained
+    max_grad_norm: Tensor = field(default_factory=lambda: torch.zeros(()))  # of an update; see clip
+    trace: Trace = field(default_factory=Trace)
+
+    def add_step(self, loss: float, lr: float, mom: float, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Add a step, with the weights after it. Raises Diverged if the loss is not finite."""
+        self.losses.append(loss)
+        self.lrs.append(float(lr))  # fastai hands out numpy floats
+        self.moms.append(float(mom))
+        self.trace.add_step(loss, weights)
+        if not math.isfinite(loss):
+            raise Diverged(loss, len(self.losses))
+
+    def add_penalties(self, penalties: Mapping[str, float]) -> None:
+        """Add the penalties of one step, by name."""
+        for sums in (self.penalties, self.epoch_penalties):
+            sums.update({name: sums.get(name, 0.0) + value for name, value in penalties.items()})
+
+    def update_max_grad_norm(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Include the norm of the present gradient in the maximum, without waiting for a GPU."""
+        grads = [weight.grad for _, weight in weights if weight.grad is not None]
+        norm = nn.utils.get_total_norm(grads)
+        self.max_grad_norm = torch.maximum(self.max_grad_norm.to(norm.device, non_blocking=True), norm)
+
+    def end_epoch(self, train_loss: float, steps: int, train_seconds: float, clock: Clock) -> None:
+        """Add an epoch of `steps` steps. `validation` is its evaluation, and took the clock's present lap."""
+        penalties = self.epoch_penalties
+        self.epoch_penalties = {}
+        self.epochs.append(
+            Epoch(
+                epoch=len(self.epochs),
+                train_loss=train_loss,
+                ar=penalties.get("alpha", 0.0) / steps,
+                tar=penalties.get("beta", 0.0) / steps,
+                valid_loss=self.validation.loss(),
+                accuracy=self.validation.accuracy(),
+                train_seconds=train_seconds,
+                valid_seconds=clock.lap(),
+            )
+        )
+
+    @property
+    def curves(self) -> dict[str, tuple[tuple[float, float], ...]]:
+        """The learning curves: points (epoch, value) by metric."""
+        return {
+            metric: tuple((float(epoch.epoch), getattr(epoch, name)) for epoch in self.epochs)
+            for metric, name in CURVES.items()
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the record as plain data and tensors, for a checkpoint."""
+        return {
+            **{name: getattr(self, name) for name in PLAIN_FIELDS},
+            "epochs": [asdict(epoch) for epoch in self.epochs],
+            "max_grad_norm": self.max_grad_norm.cpu(),
+            "trace": (self.trace.tensors, torch.frombuffer(self.trace.sums, dtype=torch.uint8).clone()),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a record that `state_dict` returned."""
+        for name in PLAIN_FIELDS:
+            setattr(self, name, state[name])
+        self.epochs = [Epoch(**epoch) for epoch in state["epochs"]]
+        self.resumed_seconds = sum(epoch.train_seconds + epoch.valid_seconds for epoch in self.epochs)
+        self.max_grad_norm = state["max_grad_norm"]
+        self.trace.tensors, sums = state["trace"]
+        self.trace.sums = bytearray(sums.numpy().tobytes())
