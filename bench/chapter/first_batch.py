@@ -24,7 +24,7 @@ from unrolled.bench.chapter.regularization import penalties
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses.model import cells
+from unrolled.bench.chapter.witnesses.model import find_cells
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.plugins import place
 from unrolled.bench.trial import Result
@@ -57,7 +57,7 @@ def _check(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) ->
     with _refusing(trial, "cannot be built"):
         model = training.build_model(trial, vocab)
     _check_class(trial, model)
-    for cell in cells(model):
+    for cell in find_cells(model):
         with _naming(_named(trial, "cell")):
             _check_cell(trial, cell)
     _check_update(trial, model, batch, vocab)

@@ -33,11 +33,11 @@ SHARED = (
     "chapter/training/record.py",
     "chapter/training/train.py",
     "chapter/witnesses/__init__.py",
-    "chapter/witnesses/context.py",
     "chapter/witnesses/data.py",
     "chapter/witnesses/model.py",
     "chapter/witnesses/observer.py",
     "chapter/witnesses/training.py",
+    "chapter/witnesses/types.py",
 )
 """Files that compute or record a number of every trial's result."""
 

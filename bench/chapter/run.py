@@ -32,8 +32,8 @@ from unrolled.bench.chapter.witnesses import (
     BatchRecorder,
     DataWitnessInput,
     WitnessInput,
-    count_witnesses,
-    witnesses,
+    collect_counting_witnesses,
+    collect_witnesses,
 )
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import FACTS
@@ -101,14 +101,15 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
-    weights, fresh = dict(model.named_parameters()), training.build_model(trial, len(data.vocab))
+    weights = dict(model.named_parameters())
+    untrained_model = training.build_model(trial, len(data.vocab))
     case = WitnessInput(
         trial=trial,
         data=data,
         train=train,
         valid=valid,
         model=model,
-        fresh=fresh,
+        untrained_model=untrained_model,
         record=record,
         recorder=recorder.close(),
     )
@@ -118,7 +119,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "metrics": {name: float(value) for name, value in metrics.items()},
         "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
         "trace": record.trace.to_dict(),
-        "witnesses": witnesses(case),
+        "witnesses": collect_witnesses(case),
         **_error_analysis(trial, data, valid, record.validation),
     }
 
@@ -138,7 +139,7 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     counted = train.positions[train.order].numel()
     return {
         "metrics": {**evaluation.summary(), "train_tokens": float(counted)},
-        "witnesses": count_witnesses(
+        "witnesses": collect_counting_witnesses(
             DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
         ),
         "fingerprints": {name: fingerprint(tensors) for name, tensors in marks.items()},

@@ -89,7 +89,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     monkeypatch.delattr(torch, "_fused_adamw_")
     monkeypatch.setattr(loop.torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
     monkeypatch.setattr(environment, "device", lambda kind: META)
-    monkeypatch.setattr(model, "DRAWS", 2**8)  # fewer, as what is dropped is not the question here
+    monkeypatch.setattr(model, "MIN_DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
     monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
     monkeypatch.setattr(loop, "validate_model", mode.hurry(loop.validate_model))

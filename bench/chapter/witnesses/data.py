@@ -4,45 +4,48 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.corpus import UNKNOWN
-from unrolled.bench.chapter.witnesses.context import DataWitnessInput, Witness, equal, fitting
+from unrolled.bench.chapter.witnesses.types import DataWitnessInput, Witness, check_equal, check_level
 
 
-def tokens(case: DataWitnessInput) -> Witness:
-    """Whether every token is one character."""
-    short = all(len(token) == 1 for token in case.data.vocab if token != UNKNOWN)
-    return fitting(case.trial.tokens, {"char": short, "word": not short or case.trial.tokens == "word"})
+def check_tokens(case: DataWitnessInput) -> Witness:
+    """Check whether every token is one character. Words may be that short, too."""
+    single = all(len(token) == 1 for token in case.data.vocab if token != UNKNOWN)
+    return check_level(case.trial.tokens, {"char": single, "word": not single or case.trial.tokens == "word"})
 
 
-def vocab(case: DataWitnessInput) -> Witness:
-    """The size of the vocabulary, which contains <unk> only if it is capped."""
-    size, cap = len(case.data.vocab), case.trial.vocab
-    return {"ok": size <= cap if cap else UNKNOWN not in case.data.vocab, "declared": cap, "seen": size}
+def check_vocab(case: DataWitnessInput) -> Witness:
+    """Check the size of the vocabulary, which contains <unk> only if it is capped."""
+    size = len(case.data.vocab)
+    cap = case.trial.vocab
+    fits = size <= cap if cap else UNKNOWN not in case.data.vocab
+    return {"ok": fits, "declared": cap, "seen": size}
 
 
-def split(case: DataWitnessInput) -> Witness:
-    """Whether all validation targets come after all training targets in the text."""
-    train, valid = (part.positions[part.order] for part in (case.train, case.valid))
-    behind = bool(train.max() < valid.min())
-    return fitting(case.trial.split, {"tail": behind, "blocks": not behind})
+def check_split(case: DataWitnessInput) -> Witness:
+    """Check whether all validation targets come after all training targets in the text."""
+    train_positions, valid_positions = (part.positions[part.order] for part in (case.train, case.valid))
+    in_tail = bool(train_positions.max() < valid_positions.min())
+    return check_level(case.trial.split, {"tail": in_tail, "blocks": not in_tail})
 
 
-def stride(case: DataWitnessInput) -> Witness:
-    """The least distance between two windows."""
-    parts = [part.positions[part.order].view(len(part.order), -1) for part in (case.train, case.valid)]
-    ends = torch.cat(parts)[:, -1].sort().values
-    return equal(case.trial.stride or case.trial.window, int(ends.diff().min()))
+def check_stride(case: DataWitnessInput) -> Witness:
+    """Check the least distance between two windows."""
+    positions = [part.positions[part.order].view(len(part.order), -1) for part in (case.train, case.valid)]
+    ends = torch.cat(positions)[:, -1].sort().values
+    return check_equal(case.trial.stride or case.trial.window, int(ends.diff().min()))
 
 
-def context(case: DataWitnessInput, logits: Tensor) -> Witness:
-    """The fewest preceding tokens that determine each prediction; declared + 1 if more are needed."""
-    most = int(case.trial.options["context"])
+def check_context(case: DataWitnessInput, logits: Tensor) -> Witness:
+    """Check how many preceding tokens determine each prediction; declared + 1 stands for more."""
+    declared = int(case.trial.options["context"])
     weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)
-    marks = (logits.double() @ weights).round(decimals=6).tolist()  # equal rows, equal marks
-    asked = case.valid.positions[case.valid.order].flatten().tolist()
+    marks = (logits.double() @ weights).round(decimals=6).tolist()  # equal rows have equal marks
+    positions = case.valid.positions[case.valid.order].flatten().tolist()
     ids = case.data.ids.tolist()
-    for length in range(most + 1):
-        told: dict[tuple[int, ...], float] = {}
-        before = (tuple(ids[max(at - length, 0) : at]) for at in asked)
-        if all(told.setdefault(key, mark) == mark for key, mark in zip(before, marks, strict=True)):
-            return equal(most, length)
-    return equal(most, most + 1)
+    for length in range(declared + 1):
+        mark_by_context: dict[tuple[int, ...], float] = {}
+        contexts = (tuple(ids[max(position - length, 0) : position]) for position in positions)
+        pairs = zip(contexts, marks, strict=True)
+        if all(mark_by_context.setdefault(context, mark) == mark for context, mark in pairs):
+            return check_equal(declared, length)
+    return check_equal(declared, declared + 1)

@@ -12,137 +12,160 @@ from torch import Tensor, nn
 from unrolled.bench import environment
 from unrolled.bench.chapter.models.recurrent import Output, ScratchLM, StackedCells, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
-from unrolled.bench.chapter.witnesses.context import Witness, WitnessInput, all_are, equal, fitting
+from unrolled.bench.chapter.witnesses.types import (
+    Witness,
+    WitnessInput,
+    check_all_equal,
+    check_equal,
+    check_level,
+)
 
-SHARED = ("hidden", "layers", "dropout", "tying")
+SHARED_OPTIONS = ("hidden", "layers", "dropout", "tying")
 """Options that a model from scratch has in common with its twin around torch's module."""
 
-DRAWS = 2**14  # numbers, at least, from which the share of a dropout is told
+MIN_DRAWS = 2**14
+"""Numbers, at least, from which a dropout's share is estimated."""
 
 
-def hidden(case: WitnessInput) -> Witness:
-    """The widths of the state and of the output; AWD-LSTM's last layer is as wide as its embedding."""
-    raw, parts = _read(case)
-    widths = {part.shape[-1] for part in [raw, *parts]}
+def check_hidden(case: WitnessInput) -> Witness:
+    """Check the widths of state and output; AWD-LSTM's last layer is as wide as its embedding."""
+    raw, state = _run_first_window(case)
+    widths = {tensor.shape[-1] for tensor in [raw, *state]}
     declared = int(case.trial.options["hidden"])
-    return equal(declared, declared if declared in widths else sorted(widths))
+    return check_equal(declared, declared if declared in widths else sorted(widths))
 
 
 @torch.no_grad()
-def nonlinearity(case: WitnessInput) -> Witness:
-    """The activation, from outputs for large inputs: tanh's lie between −1 and 1, ReLU's are at least 0."""
-    states = case.fresh.get_submodule("rnn")(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))[0]
-    bounded, positive = bool(states.abs().max() <= 1), bool(states.min() >= 0)
-    return fitting(str(case.trial.options["nonlinearity"]), {"tanh": bounded, "relu": positive})
+def check_nonlinearity(case: WitnessInput) -> Witness:
+    """Check outputs for large inputs: those of tanh lie between −1 and 1, those of ReLU are at least 0."""
+    rnn = case.untrained_model.get_submodule("rnn")
+    outputs, _ = rnn(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))
+    fits = {"tanh": bool(outputs.abs().max() <= 1), "relu": bool(outputs.min() >= 0)}
+    return check_level(str(case.trial.options["nonlinearity"]), fits)
 
 
-def layers(case: WitnessInput) -> Witness:
-    """The layers of torch's modules, and the cells from scratch."""
-    built_in = sum(m.num_layers for m in case.fresh.modules() if isinstance(m, nn.RNNBase))
-    return equal(case.trial.options["layers"], built_in + len(cells(case.fresh)))
+def check_layers(case: WitnessInput) -> Witness:
+    """Check the number of layers of torch's modules, and of cells from scratch."""
+    modules = case.untrained_model.modules()
+    builtin_layers = sum(module.num_layers for module in modules if isinstance(module, nn.RNNBase))
+    return check_equal(case.trial.options["layers"], builtin_layers + len(find_cells(case.untrained_model)))
 
 
-def form(case: WitnessInput) -> Witness:
-    """The kinds of cells from scratch, by the names that their family gives them."""
-    assert isinstance(case.fresh, ScratchLM)
-    found, forms = {type(cell) for cell in cells(case.fresh)}, case.fresh.forms
-    return all_are(case.trial.options["form"], {name for name, cls in forms.items() if cls in found})
+def check_form(case: WitnessInput) -> Witness:
+    """Check the classes of the cells from scratch, by their names in `forms`."""
+    assert isinstance(case.untrained_model, ScratchLM)
+    classes = {type(cell) for cell in find_cells(case.untrained_model)}
+    forms = {form for form, cell_class in case.untrained_model.forms.items() if cell_class in classes}
+    return check_all_equal(case.trial.options["form"], forms)
 
 
-def init(case: WitnessInput) -> Witness:
-    """Whether the untrained model has the weights that its twin around torch's module draws from the seed."""
+def check_init(case: WitnessInput) -> Witness:
+    """Check whether the initial weights are those that the twin around torch's module draws from the seed."""
     options: dict[str, Any] = {**spec_of(case.trial.model).options, **case.trial.options}
-    fresh = case.fresh
-    assert isinstance(fresh, ScratchLM) and isinstance(fresh.rnn, StackedCells)
-    mapped = deepcopy(fresh.rnn)
+    model = case.untrained_model
+    assert isinstance(model, ScratchLM) and isinstance(model.rnn, StackedCells)
+    twin_cells = deepcopy(model.rnn)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(environment.stream(case.trial.seed, "init"))
-        twin = fresh.twin(len(case.data.vocab), **{name: options[name] for name in SHARED})
+        twin = model.twin(len(case.data.vocab), **{name: options[name] for name in SHARED_OPTIONS})
     assert isinstance(twin.rnn, nn.RNNBase)
-    mapped.copy_weights(twin.rnn)
-    cells = _equal(fresh.rnn, mapped)
-    rest = _equal(fresh.i_h, twin.i_h) and _equal(fresh.h_o, twin.h_o)
-    return fitting(str(options["init"]), {"built-in": cells and rest, "own": not cells})
+    twin_cells.copy_weights(twin.rnn)
+    cells_equal = _parameters_equal(model.rnn, twin_cells)
+    others_equal = _parameters_equal(model.i_h, twin.i_h) and _parameters_equal(model.h_o, twin.h_o)
+    fits = {"built-in": cells_equal and others_equal, "own": not cells_equal}
+    return check_level(str(options["init"]), fits)
 
 
-def _equal(one: nn.Module, two: nn.Module) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+def _parameters_equal(module: nn.Module, other_module: nn.Module) -> bool:
+    pairs = zip(module.parameters(), other_module.parameters(), strict=True)
+    return all(torch.equal(weight, other_weight) for weight, other_weight in pairs)
 
 
-def dropout(option: str, part: str, case: WitnessInput) -> Witness:
-    """The share of numbers that a part of the model drops."""
-    drop, ones = case.fresh.get_submodule(part), torch.ones(DRAWS // 64, 1, 64)
-    return _dropped(case, option, part, lambda: drop(ones) == 0)
+def check_dropout(option: str, part: str, case: WitnessInput) -> Witness:
+    """Check the share of numbers that a part of the model drops."""
+    dropout = case.untrained_model.get_submodule(part)
+    ones = torch.ones(MIN_DRAWS // 64, 1, 64)
+    return _check_dropped_share(case, option, part, lambda: dropout(ones) == 0)
 
 
-def embed_p(case: WitnessInput) -> Witness:
-    """The share of words that lose their whole embedding."""
+def check_embed_p(case: WitnessInput) -> Witness:
+    """Check the share of words that lose their whole embedding."""
     words = torch.arange(len(case.data.vocab))
-    return _dropped(case, "embed_p", "embedding_dropout", lambda: (case.fresh.embed(words) == 0).all(-1))
+
+    def draw_mask() -> Tensor:
+        return (case.untrained_model.embed(words) == 0).all(-1)
+
+    return _check_dropped_share(case, "embed_p", "embedding_dropout", draw_mask)
 
 
-def weight_p(case: WitnessInput) -> Witness:
-    """The share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
-    layers = list(case.fresh.get_submodule("rnns").children())
-    found = [
-        _dropped(case, "weight_p", f"rnns.{i}", partial(_weights_gone, layer))
+def check_weight_p(case: WitnessInput) -> Witness:
+    """Check the share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
+    layers = case.untrained_model.get_submodule("rnns").children()
+    witnesses = [
+        _check_dropped_share(case, "weight_p", f"rnns.{i}", partial(_find_dropped_weights, layer))
         for i, layer in enumerate(layers)
     ]
-    return max(found, key=lambda w: (not w["ok"], abs(w["seen"] - w["declared"])))
+    return max(witnesses, key=lambda witness: (not witness["ok"], abs(witness["seen"] - witness["declared"])))
 
 
-def _weights_gone(layer: nn.Module) -> Tensor:
-    """Which weights are zero while the nn.LSTM inside runs."""
-    core = next(part for part in layer.modules() if isinstance(part, nn.RNNBase))
-    gone: list[Tensor] = []
-    hook = core.register_forward_pre_hook(lambda part, _: gone.append(part.weight_hh_l0 == 0))
-    layer(torch.zeros(1, 1, core.input_size))
+def _find_dropped_weights(layer: nn.Module) -> Tensor:
+    """Return which hidden-to-hidden weights are zero while the nn.LSTM inside a layer runs."""
+    lstm = next(module for module in layer.modules() if isinstance(module, nn.RNNBase))
+    masks: list[Tensor] = []
+    hook = lstm.register_forward_pre_hook(lambda module, _: masks.append(module.weight_hh_l0 == 0))
+    layer(torch.zeros(1, 1, lstm.input_size))
     hook.remove()
-    return gone[0]
+    return masks[0]
 
 
 @torch.no_grad()
-def _dropped(case: WitnessInput, option: str, part: str, draw: Callable[[], Tensor]) -> Witness:
-    """The share that a part of the model drops in training, within five standard errors of the declared one.
+def _check_dropped_share(
+    case: WitnessInput, option: str, part: str, draw_mask: Callable[[], Tensor]
+) -> Witness:
+    """Check the share that a part of the model drops in training, to five standard errors.
 
-    `draw` tells which of some numbers are dropped. In evaluation none may be, and a batch must pass the part.
+    `draw_mask()` returns which numbers are dropped. In evaluation none may be, and a batch must pass the
+    part.
     """
-    p, drop = float(case.trial.options[option]), case.fresh.get_submodule(part)
-    drop.train()
-    gone = total = 0
-    while total < DRAWS:
-        mask = draw()
-        gone, total = gone + int(mask.sum()), total + mask.numel()
-    drop.eval()
-    rests = not draw().any()
-    share = gone / total if part in _met(case) else 0.0
-    near = abs(share - p) <= 5 * math.sqrt(p * (1 - p) / total)
-    return {"ok": near and rests, "declared": p, "seen": round(share, 4)}
+    p = float(case.trial.options[option])
+    dropout = case.untrained_model.get_submodule(part)
+    dropout.train()
+    dropped = 0
+    total = 0
+    while total < MIN_DRAWS:
+        mask = draw_mask()
+        dropped += int(mask.sum())
+        total += mask.numel()
+    dropout.eval()
+    is_off_in_evaluation = not draw_mask().any()
+    share = dropped / total if part in _find_used_parts(case) else 0.0
+    is_near = abs(share - p) <= 5 * math.sqrt(p * (1 - p) / total)
+    return {"ok": is_near and is_off_in_evaluation, "declared": p, "seen": round(share, 4)}
 
 
 @torch.no_grad()
-def _met(case: WitnessInput) -> set[str]:
-    """The parts of the model that a training batch runs through."""
-    met: set[str] = set()
+def _find_used_parts(case: WitnessInput) -> set[str]:
+    """Return the names of the modules that a training batch runs through."""
+    parts: set[str] = set()
     hooks = [
-        part.register_forward_hook(lambda *_, name=name: met.add(name))
-        for name, part in case.fresh.named_modules()
+        module.register_forward_hook(lambda *_, name=name: parts.add(name))
+        for name, module in case.untrained_model.named_modules()
     ]
-    case.fresh.train().reset()
-    case.fresh(case.train.inputs[case.train.order[:1]])
+    case.untrained_model.train().reset()
+    case.untrained_model(case.train.inputs[case.train.order[:1]])
     for hook in hooks:
         hook.remove()
-    return met
+    return parts
 
 
 @torch.no_grad()
-def _read(case: WitnessInput) -> tuple[Tensor, list[Tensor]]:
-    """The hidden states of one window, and the parts of the state after it."""
-    case.fresh.eval().reset()
-    output: Output = case.fresh(case.train.inputs[case.train.order[:1]])
-    return output.raw, flatten_state(case.fresh.state)
+def _run_first_window(case: WitnessInput) -> tuple[Tensor, list[Tensor]]:
+    """Return the hidden states of the first window, and the tensors of the state after it."""
+    case.untrained_model.eval().reset()
+    output: Output = case.untrained_model(case.train.inputs[case.train.order[:1]])
+    return output.raw, flatten_state(case.untrained_model.state)
 
 
-def cells(model: nn.Module) -> list[nn.Module]:
-    """The cells from scratch of a model."""
+def find_cells(model: nn.Module) -> list[nn.Module]:
+    """Return the cells from scratch of a model."""
     return [cell for part in model.modules() if isinstance(part, StackedCells) for cell in part.cells]

@@ -9,22 +9,22 @@ from torch import Tensor, nn
 
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 
-KEPT = 2  # training batches whose tokens are kept
+KEPT_BATCHES = 2  # training batches whose tokens are kept
 
 
 class BatchRecorder:
-    """Records from its creation until `close`."""
+    """Records from its creation until `close`. A pass is one over the training or the validation batches."""
 
     def __init__(self, model: LanguageModel) -> None:
         self.batches: list[Tensor] = []  # the first ones of a training pass, each (b, t)
         self.shapes: set[tuple[int, int]] = set()  # (b, t) of every training batch
         self.targets: set[int] = set()  # predictions a row, of every training batch
-        self.starts: set[bool] = set()  # whether a pass, the first one apart, began with a state
-        self.within: set[bool] = set()  # whether the later batches of a pass had one
+        self.state_at_start: set[bool] = set()  # whether a pass, except the first one, began with a state
+        self.state_later: set[bool] = set()  # whether the later batches of a pass had one
         self._training: bool | None = None
         self._hooks = (
-            model.register_forward_pre_hook(self._before),  # type: ignore[arg-type]
-            model.register_forward_hook(self._after),  # type: ignore[arg-type]
+            model.register_forward_pre_hook(self._record_input),  # type: ignore[arg-type]
+            model.register_forward_hook(self._record_output),  # type: ignore[arg-type]
         )
 
     @property
@@ -33,22 +33,23 @@ class BatchRecorder:
         return {width for _, width in self.shapes}
 
     def close(self) -> "BatchRecorder":
-        """Remove the hooks."""
+        """Remove the hooks. Returns the recorder."""
         for hook in self._hooks:
             hook.remove()
         return self
 
-    def _before(self, model: LanguageModel, inputs: tuple[Tensor]) -> None:
-        begins = model.training is not self._training
+    def _record_input(self, model: LanguageModel, inputs: tuple[Tensor]) -> None:
+        starts_pass = model.training is not self._training
         if self._training is not None:
-            (self.starts if begins else self.within).add(model.state is not None)
+            states = self.state_at_start if starts_pass else self.state_later
+            states.add(model.state is not None)
         self._training = model.training
         if model.training:
             self.shapes.add((inputs[0].shape[0], inputs[0].shape[1]))
-            if len(self.batches) < KEPT and not (begins and self.batches):
+            if len(self.batches) < KEPT_BATCHES and not (starts_pass and self.batches):
                 self.batches.append(inputs[0])
 
-    def _after(self, model: nn.Module, inputs: tuple[Tensor], output: Output | Any) -> None:
+    def _record_output(self, model: nn.Module, inputs: tuple[Tensor], output: Output | Any) -> None:
         if model.training:
             logits = output[0]
             self.targets.add(logits.shape[1] if logits.dim() == 3 else 1)

@@ -8,86 +8,108 @@ from torch import Tensor
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.diagnostics import gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.witnesses.context import Witness, WitnessInput, equal, fitting, near
+from unrolled.bench.chapter.witnesses.types import (
+    Witness,
+    WitnessInput,
+    check_close,
+    check_equal,
+    check_level,
+)
 
-ROWS = 8  # of a batch that are looked up in the text
-
-
-def lr(case: WitnessInput) -> Witness:
-    """The peak of the cycle."""
-    return near(case.trial.lr, max(case.record.lrs), _slack(case))
-
-
-def moms(case: WitnessInput) -> Witness:
-    """The momentum of the first step, of the peak and of the last step."""
-    moms, declared = case.record.moms, case.trial.moms
-    seen = (moms[0], min(moms), moms[-1])
-    ok = all(math.isclose(d, s, rel_tol=_slack(case)) for d, s in zip(declared, seen, strict=True))
-    return {"ok": ok, "declared": list(declared), "seen": list(seen)}
+MAX_ROWS = 8  # of a batch that are looked up in the text
 
 
-def _slack(case: WitnessInput) -> float:
-    """Few steps miss the peak of a cosine by a little."""
+def check_lr(case: WitnessInput) -> Witness:
+    """Check the peak of the cycle."""
+    return check_close(case.trial.lr, max(case.record.lrs), _peak_tolerance(case))
+
+
+def check_moms(case: WitnessInput) -> Witness:
+    """Check the momentum of the first step, of the peak and of the last step."""
+    moms = case.record.moms
+    declared = list(case.trial.moms)
+    observed = [moms[0], min(moms), moms[-1]]
+    tolerance = _peak_tolerance(case)
+    pairs = zip(declared, observed, strict=True)
+    return {
+        "ok": all(math.isclose(level, mom, rel_tol=tolerance) for level, mom in pairs),
+        "declared": declared,
+        "seen": observed,
+    }
+
+
+def _peak_tolerance(case: WitnessInput) -> float:
+    """Return a relative tolerance: few steps miss the peak of a cosine by a little."""
     return 0.01 + math.sin(math.pi / len(case.record.lrs)) ** 2
 
 
-def clip(case: WitnessInput) -> Witness | None:
-    """The largest gradient norm of an update, which equals the bound if any gradient was clipped."""
-    return near(case.trial.clip, float(case.record.max_grad_norm), 0.01) if case.trial.clip else None
+def check_clip(case: WitnessInput) -> Witness | None:
+    """Check the largest gradient norm of an update, which equals the bound if any gradient was clipped."""
+    if not case.trial.clip:
+        return None
+    return check_close(case.trial.clip, float(case.record.max_grad_norm), 0.01)
 
 
-def target(case: WitnessInput) -> Witness:
-    """The number of targets of each row of a batch."""
-    widths, asked = case.recorder.widths, case.recorder.targets
-    return fitting(case.trial.target, {"every": asked == widths, "last": asked == {1}})
+def check_target(case: WitnessInput) -> Witness:
+    """Check the number of targets of each row of a batch."""
+    targets = case.recorder.targets
+    return check_level(case.trial.target, {"every": targets == case.recorder.widths, "last": targets == {1}})
 
 
-def reset(case: WitnessInput) -> Witness:
-    """Whether passes and batches began with a state, and whether the network uses its state at all."""
-    reads = _reads_its_state(case.fresh, case.train)
-    starts, within = (
-        {held and reads for held in seen} for seen in (case.recorder.starts, case.recorder.within)
-    )
-    expected = {"epoch": (False, True), "batch": (False, False), "never": (True, True)}
-    fits = {name: starts <= {start} and within <= {inner} for name, (start, inner) in expected.items()}
-    return fitting(case.trial.reset, fits)
+def check_reset(case: WitnessInput) -> Witness:
+    """Check whether passes and later batches began with a state, and whether the network uses its state."""
+    uses_state = _uses_state(case.untrained_model, case.train)
+    at_start = {has_state and uses_state for has_state in case.recorder.state_at_start}
+    later = {has_state and uses_state for has_state in case.recorder.state_later}
+    fits = {
+        "epoch": at_start <= {False} and later <= {True},
+        "batch": at_start <= {False} and later <= {False},
+        "never": at_start <= {True} and later <= {True},
+    }
+    return check_level(case.trial.reset, fits)
 
 
 @torch.no_grad()
-def _reads_its_state(model: LanguageModel, train: Batches) -> bool:
+def _uses_state(model: LanguageModel, train: Batches) -> bool:
+    """Return True if the model predicts otherwise with a state than without one."""
     window = train.inputs[train.order[: len(train.rows[0])]]
     model.eval().reset()
     model(window)
-    after = model(window).logits
+    with_state = model(window).logits
     model.reset()
-    return not torch.equal(after, model(window).logits)
+    return not torch.equal(with_state, model(window).logits)
 
 
-def order(case: WitnessInput) -> Witness:
-    """Whether each row of a batch continues in the next batch, or in the row below it."""
+def check_order(case: WitnessInput) -> Witness:
+    """Check whether each row of a batch continues in the next batch, or in the row below it."""
     first, *later = (batch.cpu() for batch in case.recorder.batches)
-    shared = case.trial.window - case.trial.stride if case.trial.stride else 0  # words of two neighbours
-    across = _goes_on(case.data.ids, first, later[0][:, shared:]) if later else True
-    below = _goes_on(case.data.ids, first[:-1], first[1:, shared:]) if len(first) > 1 else across
-    unmoved = torch.equal(first, case.train.inputs[case.train.rows[0]])
-    return fitting(case.trial.order, {"grouped": across, "sequential": below, "shuffled": not unmoved})
+    overlap = case.trial.window - case.trial.stride if case.trial.stride else 0  # words of two neighbours
+    in_next_batch = _rows_continue(case.data.ids, first, later[0][:, overlap:]) if later else True
+    in_next_row = in_next_batch
+    if len(first) > 1:
+        in_next_row = _rows_continue(case.data.ids, first[:-1], first[1:, overlap:])
+    is_unshuffled = torch.equal(first, case.train.inputs[case.train.rows[0]])
+    fits = {"grouped": in_next_batch, "sequential": in_next_row, "shuffled": not is_unshuffled}
+    return check_level(case.trial.order, fits)
 
 
-def _goes_on(ids: Tensor, one: Tensor, two: Tensor) -> bool:
-    """Whether most rows of `two` (b, t) follow those of `one` in the text; a split can break a few."""
-    pairs = torch.cat([one[:ROWS], two[:ROWS]], dim=1)
-    return sum(_stands_in(ids, row) for row in pairs) > len(pairs) / 2
+def _rows_continue(ids: Tensor, rows: Tensor, next_rows: Tensor) -> bool:
+    """Return True if most of `next_rows` (b, t) follow `rows` in the text; a split can break a few."""
+    pairs = torch.cat([rows[:MAX_ROWS], next_rows[:MAX_ROWS]], dim=1)
+    return sum(_occurs(ids, pair) for pair in pairs) > len(pairs) / 2
 
 
-def _stands_in(ids: Tensor, row: Tensor) -> bool:
-    at = torch.arange(len(ids) - len(row) + 1)
+def _occurs(ids: Tensor, row: Tensor) -> bool:
+    """Return True if the text contains the tokens of `row` one after the other."""
+    starts = torch.arange(len(ids) - len(row) + 1)
     for step, token in enumerate(row):
-        at = at[ids[at + step] == token]
-    return len(at) > 0
+        starts = starts[ids[starts + step] == token]
+    return len(starts) > 0
 
 
-def detach_every(case: WitnessInput) -> Witness:
-    """The number of tokens that a gradient reaches back from the last word. Changes the fresh model."""
-    count = max(case.trial.detach_every // case.trial.window, 1) + 1
-    windows = case.train.inputs[case.train.order[:count].view(-1, 1)]
-    return equal(case.trial.detach_every, int((gradient_by_distance(case.fresh, windows) > 0).sum()))
+def check_detach_every(case: WitnessInput) -> Witness:
+    """Check how many tokens a gradient reaches back from the last word. Changes the untrained model."""
+    window_count = max(case.trial.detach_every // case.trial.window, 1) + 1
+    windows = case.train.inputs[case.train.order[:window_count].view(-1, 1)]
+    norms = gradient_by_distance(case.untrained_model, windows)
+    return check_equal(case.trial.detach_every, int((norms > 0).sum()))

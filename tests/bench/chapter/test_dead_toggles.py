@@ -116,7 +116,7 @@ def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
             replace(trial, **{factor: value}) if factor in {f.name for f in fields(ChapterTrial)} else trial
         )
 
-    for name in ("load", "build", "fit"):
+    for name in ("load_data", "build_model", "train_model"):
         step = getattr(train, name)
         monkeypatch.setattr(train, name, lambda trial, *rest, step=step: step(without(trial), *rest))
     build = ModelSpec.build_model
@@ -165,7 +165,7 @@ def test_every_setting_and_every_option_has_a_witness_or_a_reason_to_need_none()
     settings = {f.name for f in fields(ChapterTrial)}
     options = {key for spec in ZOO.values() for key in spec.options}
     of_counts = {"context"}
-    tables = {**witnesses.DATA, **witnesses.TRAINING, **witnesses.MODEL}
+    tables = {**witnesses.DATA_WITNESSES, **witnesses.TRAINING_WITNESSES, **witnesses.MODEL_WITNESSES}
     assert set(tables) | of_counts == (settings | options) - set(UNWITNESSED)
     assert set(UNWITNESSED) <= settings
     assert set(LEVELS) == set(tables) | of_counts, "a factor that no test breaks on purpose"

@@ -14,7 +14,7 @@ from unrolled.bench.chapter.regularization import Dropout
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses import WitnessInput, witnesses
+from unrolled.bench.chapter.witnesses import WitnessInput, collect_witnesses
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 
@@ -93,11 +93,11 @@ def test_witnesses_leave_the_random_numbers_alone(
 
     def between(case: WitnessInput) -> dict[str, Any]:
         states.append(torch.random.get_rng_state())
-        found = witnesses(case)
+        found = collect_witnesses(case)
         states.append(torch.random.get_rng_state())
         return found
 
-    monkeypatch.setattr(run, "witnesses", between)
+    monkeypatch.setattr(run, "collect_witnesses", between)
     assert run_trial(regularized(small)).witnesses["dropout"]["seen"] > 0
     assert torch.equal(*states)
 

@@ -1,0 +1,69 @@
+"""The input of a witness, and the checks that make one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unrolled.bench.chapter.corpus import Batches, Corpus
+from unrolled.bench.chapter.models.recurrent import LanguageModel
+from unrolled.bench.chapter.training.record import TrainingRecord
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.chapter.witnesses.observer import BatchRecorder
+
+Witness = dict[str, Any]
+"""{"ok": bool, "declared": …, "seen": …}"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataWitnessInput:
+    """The input of a witness of the data: a trial, its corpus and its batches."""
+
+    trial: ChapterTrial
+    data: Corpus
+    train: Batches
+    valid: Batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class WitnessInput(DataWitnessInput):
+    """The input of any other witness. Witnesses may change `untrained_model`."""
+
+    model: LanguageModel
+    untrained_model: LanguageModel
+    record: TrainingRecord
+    recorder: BatchRecorder
+
+
+def check_equal(declared: Any, observed: Any) -> Witness:
+    """Return a witness that is ok if `observed` equals `declared`."""
+    return {"ok": declared == observed, "declared": declared, "seen": observed}
+
+
+def check_all_equal(declared: Any, observed: set[Any]) -> Witness:
+    """Return a witness that is ok if every observed value equals `declared`."""
+    if len(observed) == 1:
+        return check_equal(declared, next(iter(observed)))
+    return check_equal(declared, sorted(observed))
+
+
+def check_level(declared: str, fits: Mapping[str, bool]) -> Witness:
+    """Return a witness that is ok if `fits` is true for the declared level.
+
+    `fits` tells of each level whether it agrees with what was observed.
+    """
+    if fits[declared]:
+        return check_equal(declared, declared)
+    fitting_levels = (level for level, fit in fits.items() if fit)
+    return check_equal(declared, next(fitting_levels, "neither"))
+
+
+def check_close(declared: float, observed: float, tolerance: float) -> Witness:
+    """Return a witness that is ok if `observed` equals `declared` within a relative tolerance."""
+    is_close = math.isclose(declared, observed, rel_tol=tolerance)
+    return {"ok": is_close, "declared": declared, "seen": observed}
+
+
+def check_penalty(declared: float, observed: float) -> Witness:
+    """Return a witness that is ok if a penalty is observed exactly where one is declared."""
+    return {"ok": (observed > 0) == (declared > 0), "declared": declared, "seen": observed}
