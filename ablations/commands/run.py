@@ -172,9 +172,10 @@ def _begin(study_run: StudyRun) -> None:
     study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
     study_run.writer.open(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):
-        ended = [result for result in study_run.scheduler.results.values() if result.status != "failed"]
-        mean = fmean(result.spent for result in ended) if ended else None
-        for line in describe_costs(plan, program, len(ended), mean, study_run.device):
+        results = study_run.scheduler.results
+        times = [result.spent for result in results.values() if result.done]
+        mean = fmean(times) if times else None
+        for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
             print(f"{visible(plan.study)}: {visible(line)}")
     if todo:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)

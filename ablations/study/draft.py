@@ -110,7 +110,7 @@ def _place(flag: Flag, seed: Flag | None) -> Flag:
     """The flag, which gets the seed or a folder of each trial if it is for that."""
     if flag == seed:
         return Flag(flag.option, flag.set_to("{seed}"), {}, "gets the seed")
-    if _FOLDER.fullmatch(flag.name) and "?" not in flag.words:
+    if _FOLDER.fullmatch(flag.name) and "?" not in flag.words and not flag.choices:
         files = [f"/{Path(value).name}" for value in map(str, flag.defaults.values()) if "." in value]
         place = f"{{out}}{''.join(files)}"
         return Flag(flag.option, flag.set_to(place), {}, f"gets {place}, in a folder of each trial")
