@@ -34,7 +34,7 @@ from unrolled.ablations.study.loading import declare, load_studies
 from unrolled.ablations.study.retraining import find
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench import plugins as plugins_
-from unrolled.bench.chapter.retrained import as_found, retrained
+from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
@@ -68,7 +68,7 @@ def train(trial: ChapterTrial) -> Result:
     """
     from unrolled.bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
 
-    with as_found():
+    with restoring_torch_state():
         return run_trial(trial)
 
 
@@ -378,7 +378,7 @@ def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str
 
     for name in [plugins] if isinstance(plugins, str) else plugins:
         plugin(name)
-    found = retrained(result(id, folder))
+    found = retrain_model(result(id, folder))
     print(found)
     found.learner.add_cb(ProgressCallback())
     found.learner.metrics = accuracy

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 from unrolled.bench.chapter.identity import plug_in_files
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, active_penalties
-from unrolled.bench.chapter.text import contents
+from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import loaded
@@ -69,7 +69,7 @@ def load(name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     try:
-        content = contents(name, LARGEST)
+        content = read_regular_file(name, LARGEST)
     except OSError as error:
         raise BadInput(error.strerror, place=here, cure="give the path of a Python file") from error
     spec = importlib.util.spec_from_file_location(module_name, path)

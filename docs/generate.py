@@ -77,10 +77,10 @@ def study_file() -> Iterator[str]:
     models = {name: resolve({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
-    settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].about) for k in known]
+    settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
     yield _section("Settings", "setting, default, values, meaning", settings)
     having = {k: [n for n in ZOO if k in models[n]["options"]] for m in models.values() for k in m["options"]}
-    options = [(k, ", ".join(n), _rules(k, n), OPTIONS[k].about) for k, n in having.items()]
+    options = [(k, ", ".join(n), _rules(k, n), OPTIONS[k].description) for k, n in having.items()]
     yield _section("Options", "option, models, values, meaning", options)
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
@@ -139,7 +139,7 @@ def _rules(key: str, models: Iterable[str]) -> str:
 
 def _about(cls: type, field: dataclasses.Field[Any]) -> str:
     declared = field.metadata.get("setting")
-    return declared.about if declared else _comments(cls)[field.name]
+    return declared.description if declared else _comments(cls)[field.name]
 
 
 def _comments(cls: type) -> dict[str, str]:

@@ -8,7 +8,7 @@ from unrolled.ablations.options import ShowOptions, parse_set
 from unrolled.ablations.study.chapter import resolve
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES
-from unrolled.bench.chapter.retrained import continuation, retrained
+from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.trial import Result, Trial
@@ -29,7 +29,7 @@ def print_models() -> int:
 
 def print_corpus(options: ShowOptions) -> int:
     """Print the first batches of the validation set, decoded into words."""
-    from unrolled.bench.chapter.corpus import batches, load  # torch: not for the ledger's trials
+    from unrolled.bench.chapter.corpus import load_corpus, make_batches  # torch: not for the ledger's trials
 
     given: dict[str, Any] = {}
     for key, values in map(parse_set, options.set):
@@ -39,8 +39,8 @@ def print_corpus(options: ShowOptions) -> int:
             )
         given[key] = values[0]
     trial = ChapterTrial(seed=0, **resolve({"model": options.model, **given}))
-    data = load(trial)
-    train, valid = batches(trial, data)
+    data = load_corpus(trial)
+    train, valid = make_batches(trial, data)
     asked = valid.positions[valid.order].numel()
     print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
     print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
@@ -56,8 +56,8 @@ def generate(result: Result, count: int) -> tuple[str, list[str]]:
     """Train a trial again: the first validation window, `count` tokens that the model goes on with, and which
     model that is.
     """
-    again = retrained(result)
-    prompt, words = (_join_tokens(tokens, result.trial) for tokens in continuation(again, count))
+    again = retrain_model(result)
+    prompt, words = (_join_tokens(tokens, result.trial) for tokens in continue_text(again, count))
     return "continuation of the first validation window", [*prompt, "→", *words, f"({again})"]
 
 

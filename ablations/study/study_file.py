@@ -22,7 +22,7 @@ from pydantic import (
 
 from unrolled.ablations.study.errors import error_context, explain
 from unrolled.ablations.study.seeds import MOST
-from unrolled.bench.chapter.text import contents
+from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.errors import BadInput, nearest, require
 from unrolled.bench.metric import Kind, Metric
 
@@ -310,7 +310,7 @@ def read(name: str) -> tuple[str, str]:
             return f"{name}.toml", (resources.files("unrolled.ablations.studies") / f"{name}.toml").read_text(
                 "utf-8"
             )
-        return name, contents(name, LARGEST).decode("utf-8-sig")
+        return name, read_regular_file(name, LARGEST).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(
             f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Self
 
 import torch
@@ -33,22 +34,22 @@ _ROLES = {
     "teen": "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
 }
 """The roles in Human Numbers, and the words that have them."""
-_BANDS = (10, 100, 1000)  # frequency ranks that bound the roles of an ordinary text
+_RANKS = (10, 100, 1000)  # frequency ranks that bound the roles of another text
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as token ids: `ids` (n,) int64, `vocab` the token of each id, `roles` the kind of each token."""
+    """A text as token ids, with the role of each token."""
 
     name: str
     sha256: str
-    ids: Tensor
-    vocab: tuple[str, ...]
+    ids: Tensor  # (n,) int64
+    vocab: tuple[str, ...]  # the token of each id
     roles: Tensor  # (n,) int64, an index into role_names
     role_names: tuple[str, ...]
 
     def decode(self, ids: Tensor) -> list[str]:
-        """The tokens of a row of ids."""
+        """Return the tokens of a row of ids."""
         return [self.vocab[i] for i in ids.tolist()]
 
 
@@ -56,92 +57,100 @@ class Corpus:
 class Batches:
     """Batches of one split. Iterating yields int64 (inputs (b, window), targets (b, window) or (b,)).
 
-    `rows` (k, b) holds the indices of the windows of each batch, `rest` those of a shorter last batch.
-    With `random`, the windows are shuffled at every pass.
+    `rows` (k, b) has the indices of the windows of each full batch, `partial_batch` those of a shorter last
+    one. With a generator, the windows are shuffled at every pass.
     """
 
     inputs: Tensor  # (windows, window)
     targets: Tensor  # (windows, window) or (windows,)
     positions: Tensor  # shaped as targets: the position of each target in the corpus
     rows: Tensor
-    rest: Tensor
-    random: torch.Generator | None = None
+    partial_batch: Tensor  # (r,), r < b
+    generator: torch.Generator | None = None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def to(self, device: torch.device) -> Self:
-        """The same batches on a device. All windows are copied to a GPU at the first pass."""
+        """Return the same batches on a device. All windows are copied to a GPU at the first pass."""
         return replace(self, device=device)
 
     def __len__(self) -> int:
-        return len(self.rows) + bool(len(self.rest))
+        return len(self.rows) + bool(len(self.partial_batch))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        inputs, targets = self._on_device
-        order = self.rows
-        if self.random is not None:
-            drawn = torch.randperm(self.rows.numel(), generator=self.random)
-            order = self.rows.flatten()[drawn].view_as(order)
-        for rows in [*self._sent(order), *([self._sent(self.rest)] if len(self.rest) else [])]:
-            yield inputs[rows], targets[rows]
+        inputs, targets = self._device_windows
+        rows = self.rows
+        if self.generator is not None:
+            permutation = torch.randperm(rows.numel(), generator=self.generator)
+            rows = rows.flatten()[permutation].view_as(rows)
+        batches = list(self._to_device(rows))
+        if len(self.partial_batch):
+            batches.append(self._to_device(self.partial_batch))
+        for windows in batches:
+            yield inputs[windows], targets[windows]
 
     @property
     def order(self) -> Tensor:
         """Indices of the windows in the order of one unshuffled pass."""
-        return torch.cat([self.rows.flatten(), self.rest])
+        return torch.cat([self.rows.flatten(), self.partial_batch])
 
     @property
-    def tokens(self) -> int:
-        """Tokens read in one pass."""
+    def token_count(self) -> int:
+        """The number of tokens read in one pass."""
         return len(self.order) * self.inputs.shape[1]
 
     @cached_property
-    def _on_device(self) -> tuple[Tensor, Tensor]:
-        return self._sent(self.inputs), self._sent(self.targets)
+    def _device_windows(self) -> tuple[Tensor, Tensor]:
+        return self._to_device(self.inputs), self._to_device(self.targets)
 
-    def _sent(self, tensor: Tensor) -> Tensor:
-        """A tensor of the CPU on the device, without waiting for it."""
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        """Copy a tensor of the CPU to the device, without waiting for it."""
         return tensor.to(self.device, non_blocking=True)
 
 
-def load(trial: ChapterTrial) -> Corpus:
-    """The corpus of a trial, tokenised."""
-    return corpus(trial.corpus, tokens=trial.tokens, cap=trial.vocab)
+def load_corpus(trial: ChapterTrial) -> Corpus:
+    """Return the corpus of a trial, tokenised."""
+    return tokenize_corpus(trial.corpus, tokens=trial.tokens, cap=trial.vocab)
 
 
 @functools.cache
-def corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
+def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     """Tokenise a corpus. The vocabulary is in order of first appearance, capped at the `cap` most common."""
     words = tokens_of(name, tokens)
     counts = Counter(words)  # in order of first appearance
     vocab = list(counts)
     if cap and cap < len(vocab):
-        kept = {word for word, _ in counts.most_common(cap - 1)}
-        vocab = [word for word in vocab if word in kept] + [UNKNOWN]
-    number = {word: i for i, word in enumerate(vocab)}
-    ids = torch.tensor([number.get(word, len(vocab) - 1) for word in words])
-    numbers = tokens == "word" and is_human_numbers(name)
-    roles, role_names = _number_roles(words) if numbers else _band_roles(ids, len(vocab))
+        common = {word for word, _ in counts.most_common(cap - 1)}
+        vocab = [word for word in vocab if word in common] + [UNKNOWN]
+    id_of_word = {word: i for i, word in enumerate(vocab)}
+    ids = torch.tensor([id_of_word.get(word, len(vocab) - 1) for word in words])
+    if tokens == "word" and is_human_numbers(name):
+        roles, role_names = _assign_number_roles(words)
+    else:
+        roles, role_names = _assign_frequency_roles(ids, len(vocab))
     return Corpus(name, data_hash(name), ids, tuple(vocab), roles, role_names)
 
 
-def batches(
-    trial: ChapterTrial, data: Corpus, random: torch.Generator | None = None
+def make_batches(
+    trial: ChapterTrial, data: Corpus, generator: torch.Generator | None = None
 ) -> tuple[Batches, Batches]:
-    """Training and validation batches of a trial; `random` draws a shuffled order of training.
+    """Return the training and validation batches of a trial. `generator` shuffles the training windows.
 
     Windows start at 0, s, 2s … below n−w−1, where s is the stride, or w. `grouped` reorders each split
     so that row j of every batch reads the j-th of `batch` contiguous stretches (the chapter's `group_chunks`)
     and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
     Raises BadInput where the text is too short for one batch of each split.
     """
-    w, b, stride = trial.window, trial.batch, trial.stride or trial.window
+    w = trial.window
+    b = trial.batch
+    stride = trial.stride or w
     count = len(range(0, len(data.ids) - w - 1, stride))
-    # Arithmetic first: a window or a batch may be any number. The rest is no larger than the text.
-    train, valid = _split(count, trial) if count >= 2 * b else (data.ids[:0], data.ids[:0])
+    train = valid = data.ids[:0]
+    if count >= 2 * b:  # b may be any number; tensors that are no larger than the text are made below
+        train, valid = _split_windows(count, trial)
     if min(len(train), len(valid)) < b:
         rule = f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}"
-        need = (max(b, 2) * stride * 5) + w + 1
-        cure = f"about {need:,} are needed: give a longer text, or lower batch or window"
+        needed = (max(b, 2) * stride * 5) + w + 1
+        cure = f"about {needed:,} are needed: give a longer text, or lower batch or window"
         raise BadInput(rule, place=f"corpus {data.name}", cure=cure)
     starts = torch.arange(count) * stride
     offsets = torch.arange(w)
@@ -149,50 +158,60 @@ def batches(
     positions = starts[:, None] + offsets + 1
     if trial.target == "last":
         positions = positions[:, -1]
-    whole = (inputs, data.ids[positions], positions)
-    drawn = random if trial.order == "shuffled" else None
-    rest = valid[:0] if trial.order == "grouped" else valid[len(valid) // b * b :]
-    return (
-        Batches(*whole, rows=_in_batches(train, trial), rest=train[:0], random=drawn),
-        Batches(*whole, rows=_in_batches(valid, trial), rest=rest),
-    )
+    windows = (inputs, data.ids[positions], positions)
+    train_batches = Batches(*windows, rows=_group_rows(train, trial), partial_batch=train[:0])
+    if trial.order == "shuffled":
+        train_batches.generator = generator
+    partial_batch = valid[:0] if trial.order == "grouped" else valid[len(valid) // b * b :]
+    valid_batches = Batches(*windows, rows=_group_rows(valid, trial), partial_batch=partial_batch)
+    return train_batches, valid_batches
 
 
-def _in_batches(part: Tensor, trial: ChapterTrial) -> Tensor:
-    b, m = trial.batch, len(part) // trial.batch
-    whole = part[: m * b]
-    return whole.view(b, m).t().contiguous() if trial.order == "grouped" else whole.view(m, b)
+def _group_rows(windows: Tensor, trial: ChapterTrial) -> Tensor:
+    """Return the indices (k, b) of the windows of each full batch, in the trial's order."""
+    b = trial.batch
+    k = len(windows) // b
+    windows = windows[: k * b]
+    if trial.order == "grouped":
+        return windows.view(b, k).t().contiguous()
+    return windows.view(k, b)
 
 
-def _split(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
-    """Indices of the training and the validation windows. The split is of the data: no seed moves it.
+def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
+    """Return the indices of the training and of the validation windows. They do not depend on the seed.
 
     A row of grouped batches lies within one block, so that no state runs from one block into another.
     """
     if trial.split == "tail":
         cut = int(count * TRAIN_SHARE)
         return torch.arange(cut), torch.arange(cut, count)
-    rows, held = trial.batch, -(-trial.batch // CUT)
-    size = count // (rows + held)  # of a block; the windows behind the last one are left out
-    blocks = torch.arange((rows + held) * size).view(-1, size)
-    drawn = torch.randperm(rows + held, generator=torch.Generator().manual_seed(0))
-    train, valid = (blocks[drawn[part].sort().values] for part in (slice(held, None), slice(held)))
-    cut = -(-rows // held)  # CUT, where that divides the batch
-    return train.flatten(), valid[:, : size // cut * cut].reshape(held * cut, size // cut)[:rows].flatten()
+    valid_blocks = -(-trial.batch // CUT)
+    block_count = trial.batch + valid_blocks
+    block_size = count // block_count  # in windows; those behind the last block are left out
+    blocks = torch.arange(block_count * block_size).view(block_count, block_size)
+    permutation = torch.randperm(block_count, generator=torch.Generator().manual_seed(0))
+    valid = blocks[permutation[:valid_blocks].sort().values]
+    train = blocks[permutation[valid_blocks:].sort().values]
+    rows_per_block = -(-trial.batch // valid_blocks)  # CUT, where that divides the batch
+    row_size = block_size // rows_per_block
+    valid_rows = valid[:, : row_size * rows_per_block].reshape(valid_blocks * rows_per_block, row_size)
+    return train.flatten(), valid_rows[: trial.batch].flatten()
 
 
-def _number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
+def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the role of each word of Human Numbers, and the names of the roles."""
     names = tuple(_ROLES)
-    number = {word: i for i, members in enumerate(_ROLES.values()) for word in members.split()}
-    separator, lead, digit = map(names.index, ("separator", "lead digit", "digit"))
-    roles = torch.tensor([separator, *(number[word] for word in words)])
-    roles[1:][(roles[1:] == digit) & (roles[:-1] == separator)] = lead
+    role_of_word = {word: i for i, members in enumerate(_ROLES.values()) for word in members.split()}
+    separator, lead_digit, digit = map(names.index, ("separator", "lead digit", "digit"))
+    roles = torch.tensor([separator, *(role_of_word[word] for word in words)])  # as if after a separator
+    roles[1:][(roles[1:] == digit) & (roles[:-1] == separator)] = lead_digit
     return roles[1:], names
 
 
-def _band_roles(ids: Tensor, size: int) -> tuple[Tensor, tuple[str, ...]]:
-    rank = torch.empty(size, dtype=torch.long)
-    rank[torch.bincount(ids, minlength=size).argsort(descending=True, stable=True)] = torch.arange(size)
-    low = (0, *_BANDS)
-    names = [f"rank {a + 1}–{b}" for a, b in zip(low, _BANDS, strict=False)] + [f"rank above {_BANDS[-1]}"]
-    return torch.bucketize(rank[ids], torch.tensor(_BANDS), right=True), tuple(names)
+def _assign_frequency_roles(ids: Tensor, vocab: int) -> tuple[Tensor, tuple[str, ...]]:
+    """Return the band of frequency ranks of each token, and the names of the bands."""
+    rank = torch.empty(vocab, dtype=torch.long)
+    rank[torch.bincount(ids, minlength=vocab).argsort(descending=True, stable=True)] = torch.arange(vocab)
+    names = [f"rank {low + 1}–{high}" for low, high in pairwise((0, *_RANKS))]
+    names.append(f"rank above {_RANKS[-1]}")
+    return torch.bucketize(rank[ids], torch.tensor(_RANKS), right=True), tuple(names)

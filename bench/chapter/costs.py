@@ -60,7 +60,7 @@ def sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
 def check_length(trial: ChapterTrial) -> None:
     """Raise BadInput for a text that is too short for a batch of each split.
 
-    Where `bench.chapter.corpus.batches` does, and before torch is loaded.
+    Where `bench.chapter.corpus.make_batches` does, and before torch is loaded.
     """
     w, b, stride = trial.window, trial.batch, trial.stride or trial.window
     length, _ = _text_size(trial.corpus, trial.tokens)

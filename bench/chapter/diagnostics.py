@@ -1,4 +1,4 @@
-"""How far gradients flow, and fingerprints of weights and metrics."""
+"""How far gradients flow, and fingerprints of tensors and metrics."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,56 +12,58 @@ from unrolled.bench.chapter.training.record import TrainingRecord
 
 
 def gradient_by_distance(model: LanguageModel, windows: Tensor) -> Tensor:
-    """‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …, (n·t,) float64; `windows` (n, b, t).
+    """Return ‖∂(last output)/∂(embedding k tokens before)‖ for k = 0, 1, …: (n·t,), float64.
 
-    Reads the windows in turn, in training mode. Converts the model to double precision, since gradients
-    from far back are too small for single precision.
+    The model reads `windows` (n, b, t) in turn, in training mode. It is converted to double precision, since
+    gradients from far back are too small for single precision.
     """
     model.double().train().reset()
-    with embeddings(model) as embedded:
+    with collecting_embeddings(model) as embeddings:
         for window in windows:
-            before = len(embedded)
+            earlier_calls = len(embeddings)
             raw = model(window).raw
-        for vectors in embedded[before:]:
+        for vectors in embeddings[earlier_calls:]:
             vectors.retain_grad()
         raw[:, -1].sum().backward()  # type: ignore[no-untyped-call]
-    read = [e.grad for e in embedded[before:] if e.grad is not None]
-    grads = torch.cat([g if g.dim() == 3 else g[:, None] for g in read], dim=1)  # (b, tokens, e)
-    norms = grads.norm(dim=(0, 2)).flip(0)
+    grads = [vectors.grad for vectors in embeddings[earlier_calls:] if vectors.grad is not None]
+    by_token = torch.cat([grad if grad.dim() == 3 else grad[:, None] for grad in grads], dim=1)  # (b, k, e)
+    norms = by_token.norm(dim=(0, 2)).flip(0)
     return torch.nn.functional.pad(norms, (0, windows[:, 0].numel() - len(norms)))
 
 
 @contextmanager
-def embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
-    """Collects each tensor that the model's `embed` returns within the context."""
-    embed, found = model.embed, []
+def collecting_embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
+    """Collect each tensor that the model's `embed` returns within the context."""
+    embed = model.embed
+    embeddings = []
 
-    def listening(tokens: Tensor) -> Tensor:
-        found.append(embed(tokens))
-        return found[-1]
+    def embed_and_collect(tokens: Tensor) -> Tensor:
+        vectors = embed(tokens)
+        embeddings.append(vectors)
+        return vectors
 
-    model.embed = listening  # type: ignore[method-assign]
+    model.embed = embed_and_collect  # type: ignore[method-assign]
     try:
-        yield found
+        yield embeddings
     finally:
         del model.embed
 
 
-def fingerprint(weights: Mapping[str, Tensor]) -> str:
-    """sha256 over the sorted (name, dtype, shape, bytes) of the weights."""
+def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 of the sorted (name, dtype, shape, bytes) of some tensors."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def metrics_fingerprint(record: TrainingRecord) -> str:
-    """sha256 over (step, name, float64 bytes) of the losses of every step and of every epoch."""
+def fingerprint_metrics(record: TrainingRecord) -> str:
+    """Return the sha256 of (step, name, value): of each step's loss, and of each epoch's validation."""
     digest = hashlib.sha256()
     rows = [(step, "train_loss", loss) for step, loss in enumerate(record.losses)]
-    rows += [(e.epoch, "valid_loss", e.valid_loss) for e in record.epochs]
-    rows += [(e.epoch, "accuracy", e.accuracy) for e in record.epochs]
+    rows += [(epoch.epoch, "valid_loss", epoch.valid_loss) for epoch in record.epochs]
+    rows += [(epoch.epoch, "accuracy", epoch.accuracy) for epoch in record.epochs]
     for step, name, value in rows:
         digest.update(f"{step} {name} {float(value).hex()}\n".encode())
     return digest.hexdigest()

@@ -12,11 +12,11 @@ BACKWARD = 2  # a product's backward pass is two products: one for its weight, o
 
 
 def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
-    """Operations of reading `tokens` and of predicting after `targets` of them.
+    """Return the operations of reading `tokens` tokens and of predicting after `targets` of them.
 
-    Right for a model in which every matrix meets every token once, the embedding is a look-up and `h_o` the
-    decoder: all of the zoo. The backward pass of the first step needs no gradient of the state before it,
-    which this does not take off.
+    This is right for a model that multiplies every matrix by every token once, with the embedding as a
+    look-up and `h_o` as the decoder: all of the zoo. The backward pass of the first step needs no gradient of
+    the state before it, which is not subtracted.
     """
     recurrent = sum(
         weight.numel()
@@ -28,15 +28,17 @@ def forward_flops(model: LanguageModel, tokens: int, targets: int) -> int:
 
 
 def training_flops(trial: ChapterTrial, model: LanguageModel, updates: int) -> int:
-    """Operations of all of a trial's updates; a `detach_every` beyond the window reads windows again."""
+    """Return the operations of all updates of a trial; a `detach_every` beyond the window replays windows."""
     tokens = trial.batch * trial.window
     targets = tokens if trial.target == "every" else trial.batch
-    again = _replayed(trial, updates // trial.epochs) * trial.epochs
-    forward = updates * forward_flops(model, tokens, targets) + again * forward_flops(model, tokens, 0)
+    replays = trial.epochs * _count_replays(trial, updates // trial.epochs)
+    forward = updates * forward_flops(model, tokens, targets) + replays * forward_flops(model, tokens, 0)
     return (1 + BACKWARD) * forward
 
 
-def _replayed(trial: ChapterTrial, updates: int) -> int:
-    """Windows that one epoch of so many updates reads again: those that `detach_every` reaches back to."""
-    most = 0 if trial.reset == "batch" else max(trial.detach_every // trial.window - 1, 0)
-    return sum(min(update, most) for update in range(updates))
+def _count_replays(trial: ChapterTrial, updates: int) -> int:
+    """Return how many windows an epoch of `updates` updates replays for a longer `detach_every`."""
+    if trial.reset == "batch":
+        return 0
+    replays_per_update = max(trial.detach_every // trial.window - 1, 0)
+    return sum(min(update, replays_per_update) for update in range(updates))

@@ -130,14 +130,14 @@ def play() -> Iterator[GoldenRow]:
 
 def loaders(trial: ChapterTrial) -> DataLoaders:
     """fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
-    parts = corpus.batches(trial, corpus.load(trial))
+    parts = corpus.make_batches(trial, corpus.load_corpus(trial))
     sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
 
 
 def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
     """The trial's model, with weights drawn from torch's global generator in its present state."""
-    vocab = len(corpus.load(trial).vocab)
+    vocab = len(corpus.load_corpus(trial).vocab)
     make: Callable[..., LanguageModel] = (
         LMModel4 if trial.model == "lm4" else spec_of(trial.model).build_model
     )

@@ -45,88 +45,91 @@ ENGINES = {
     "learner": ("learner",),
     "loop": ("loop", "optimizer", "checkpoint"),
 }
-"""The modules of `bench.chapter.training` that an engine is made of."""
+"""The modules of `bench.chapter.training` that make up an engine."""
 
 
-def identify(trial: ChapterTrial) -> dict[str, Any]:
-    """The fields of a trial that tell of its code, text and versions: a change makes it another trial.
+def compute_identity_fields(trial: ChapterTrial) -> dict[str, Any]:
+    """Return the fields of a trial that identify its code, text and versions.
 
-    A plugged-in penalty of strength 0 is left out, so that a plug-in touches only the trials that have it.
-    Human Numbers from a file has the built-in text's name.
-    Raises BadInput where the trial needs a plug-in that is not loaded.
+    A plugged-in penalty of strength 0 is left out, so that a plug-in changes only the trials that use it.
+    Human Numbers from a file has the built-in text's name. Raises BadInput if the trial needs a plug-in that
+    is not loaded.
     """
-    spec, own = spec_of(trial.model), active_penalties(trial.options)
+    spec = spec_of(trial.model)
+    penalties = active_penalties(trial.options)
     if unknown := [key for key in trial.options if key not in spec.options]:
         cure = "a regulariser of your own needs its file: --plugin FILE.py"
         raise BadInput(f"has no option {unknown[0]!r}", place=f"model {trial.model!r}", cure=cure)
-    options = {key: value for key, value in trial.options.items() if key in own or key not in PENALTIES}
+    inactive = PENALTIES.keys() - penalties.keys()
     return {
-        "options": options,
+        "options": {key: value for key, value in trial.options.items() if key not in inactive},
         "corpus": HUMAN_NUMBERS if is_human_numbers(trial.corpus) else trial.corpus,
-        "source": source_hash(trial.model, trial.engine, tuple(own)),
+        "source": source_hash(trial.model, trial.engine, tuple(penalties)),
         "data": data_hash(trial.corpus),
-        "versions": ", ".join(versions(trial)),
+        "versions": ", ".join(list_versions(trial)),
     }
 
 
-def check(trial: ChapterTrial) -> dict[Path, FileState]:
-    """The state of the files of its plug-ins, which may import them late. Its text is read already.
+def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
+    """Check that this process would compute the trial as it was planned. Raises BadInput if it would not.
 
-    Raises BadInput if this process would not compute the trial as it was planned. A trial without the hashes
-    of `identify` is not checked.
+    Returns the state of the files of its plug-ins, which may import them late; its text is read already. A
+    trial without the hashes of `compute_identity_fields` is not checked.
     """
     if not trial.source:
         return {}
     states = {path: file_state(path) for path in plug_in_files(trial)}
-    again, now = "run the study again", trial.identify()
-    same = hashlib.sha256(text_of(trial.corpus).encode()).hexdigest() == trial.data
+    current = trial.identify()
+    cure = "run the study again"
+    text_hash = hashlib.sha256(text_of(trial.corpus).encode()).hexdigest()
     rule = "the text was edited after the study was planned"
-    require(same, rule, place=f"corpus {trial.corpus}", cure=again)
-    rule = f"{now.versions} is loaded, but {trial.versions} when the study was planned"
-    require(now.versions == trial.versions, rule, cure=again)
+    require(text_hash == trial.data, rule, place=f"corpus {trial.corpus}", cure=cure)
+    rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
+    require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"
-    require(source_parts(now)[2] == source_parts(trial)[2], rule, cure=again)
+    require(source_parts(current)[2] == source_parts(trial)[2], rule, cure=cure)
     rule = "the code of Unrolled was edited after planning"
-    require(now.source == trial.source, rule, cure=again)
+    require(current.source == trial.source, rule, cure=cure)
     return states
 
 
 def plug_in_files(trial: ChapterTrial) -> set[Path]:
-    """The files of a trial's plug-ins, which count in its identity."""
-    return {
-        Path(file) for part in plugged(trial.model, active_penalties(trial.options)) for file in part.files
-    }
+    """Return the files of a trial's plug-ins, which count in its identity."""
+    sources = plug_in_sources(trial.model, active_penalties(trial.options))
+    return {Path(file) for part in sources for file in part.files}
 
 
-def versions(trial: ChapterTrial) -> list[str]:
-    """The packages that compute a trial, with their versions: "torch 2.13.0", then others by name.
+def list_versions(trial: ChapterTrial) -> list[str]:
+    """Return the packages that compute a trial, with their versions: "torch 2.13.0", then others by name.
 
     fastai counts where it trains or provides the model, others where a plug-in imports them. A CPU build and
     a CUDA build of one release are the same version; the build is among a result's facts.
     """
-    spec, names = spec_of(trial.model), {"torch"}
-    names |= set(spec.packages) | ({"fastai"} if trial.engine == "learner" else set())
-    for sources in plugged(trial.model, active_penalties(trial.options)):
-        names |= set(sources.packages)
-    return [f"{name} {version(name)}" for name in sorted(names, key=lambda name: (name != "torch", name))]
+    names = {*spec_of(trial.model).packages}
+    if trial.engine == "learner":
+        names.add("fastai")
+    for sources in plug_in_sources(trial.model, active_penalties(trial.options)):
+        names.update(sources.packages)
+    return [f"{name} {version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
 
 
 @functools.cache
 def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
-    """sha256 of the source files that a model, its engine and its penalties use.
+    """Return the sha256 of the source files that a model, its engine and its penalties use.
 
     The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
     """
-    package = package_hash(model, engine, BENCH, penalties)
-    files = {Path(file) for part in plugged(model, penalties) for file in part.files}
-    own = sorted(files, key=lambda path: (path.name, path))
-    return f"{package}-{digest(own)}" if own else package
+    hash_of_package = package_hash(model, engine, BENCH, penalties)
+    files = {Path(file) for part in plug_in_sources(model, penalties) for file in part.files}
+    if not files:
+        return hash_of_package
+    return f"{hash_of_package}-{digest(sorted(files, key=lambda path: (path.name, path)))}"
 
 
 def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
-    """The first hash of `source_hash`, of the copy of this package in `folder` and of what stands beside it.
+    """Return the first hash of `source_hash`, for the copy of `bench` in `folder` and its sibling packages.
 
-    Raises OSError where a file is missing.
+    Raises OSError if a file is missing.
     """
     files = [folder / name for name in package_files(model, engine, penalties)]
     files += [folder.parent / path.relative_to(ROOT) for path in RUNNER]
@@ -134,18 +137,22 @@ def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ..
 
 
 def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:
-    """The files of this package that compute or record a trial's numbers, relative to it."""
+    """Return the files of `bench` that compute or record a trial's numbers, relative to its folder."""
     spec = spec_of(model)
     module = spec.module.removeprefix("unrolled.bench.").replace(".", "/")
-    families = {
-        f"chapter/models/{Path(file).name}" for part in plugged(model, penalties) for file in part.families
+    model_files = {
+        f"chapter/models/{Path(file).name}"
+        for part in plug_in_sources(model, penalties)
+        for file in part.families
     }
-    families.add("plugins.py" if spec.file else f"{module}.py")
-    return [*SHARED, *sorted(families), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
+    model_files.add("plugins.py" if spec.file else f"{module}.py")
+    return [*SHARED, *sorted(model_files), *(f"chapter/training/{name}.py" for name in ENGINES[engine])]
 
 
-def plugged(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
-    """The sources of a model and its penalties; those that do not come from a plug-in are left out."""
-    if (spec := spec_of(model)).file:
+def plug_in_sources(model: str, penalties: Iterable[str]) -> Iterator[Sources]:
+    """Yield the sources of a model and its penalties, as far as they come from plug-ins."""
+    spec = spec_of(model)
+    if spec.file:
         yield spec.sources
-    yield from (PENALTIES[name].sources for name in penalties)
+    for name in penalties:
+        yield PENALTIES[name].sources

@@ -25,13 +25,13 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
+        """Return `x`, of any shape, after dropout."""
         if not self.training or not self.p:
             return x
-        return x * _mask(self.place(x), self.p)
+        return x * _draw_mask(self.mask_template(x), self.p)
 
-    def place(self, x: Tensor) -> Tensor:
-        """A tensor with an entry for each draw, in the memory layout in which they are drawn."""
+    def mask_template(self, x: Tensor) -> Tensor:
+        """Return a tensor with an entry for each draw, in the memory layout in which they are drawn."""
         return torch.empty_like(x)
 
 
@@ -41,8 +41,8 @@ class LockedDropout(Dropout):
     Gal and Ghahramani, 2016.
     """
 
-    def place(self, x: Tensor) -> Tensor:
-        """(b, 1, n)."""
+    def mask_template(self, x: Tensor) -> Tensor:
+        """See Dropout.mask_template; the shape is (b, 1, n)."""
         return x.new_empty(len(x), 1, *x.shape[2:])
 
 
@@ -57,7 +57,7 @@ class EmbeddingDropout(LockedDropout):
         self.embedding = embedding
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (…) → vectors (…, n)."""
+        """Return the vectors (…, n) of tokens (…)."""
         weight = super().forward(self.embedding.weight)  # (vocab, n)
         return F.embedding(tokens, weight, self.embedding.padding_idx)
 
@@ -77,49 +77,56 @@ class WeightDropout(nn.Module):
     def __init__(self, rnn: nn.RNNBase, p: float) -> None:
         super().__init__()
         self.rnn = rnn
-        self.rnn.flatten_parameters = _nothing  # type: ignore[method-assign]
+        self.rnn.flatten_parameters = _do_nothing  # type: ignore[method-assign]
         self.drop = Dropout(p)
 
     def forward(self, x: Tensor, state: Any = None) -> Any:
-        """As the layer: (b, t, n) and a state → (b, t, m) and the next state."""
-        weights = {n: self.drop(w) for n, w in self.rnn.named_parameters() if n.startswith("weight_hh")}
+        """Return the layer's output (b, t, m) for `x` (b, t, n), and the next state."""
+        parameters = self.rnn.named_parameters()
+        weights = {name: self.drop(weight) for name, weight in parameters if name.startswith("weight_hh")}
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
             return functional_call(self.rnn, weights, (x, state))
 
 
-def activation(dropped: Tensor, alpha: float) -> Tensor:
-    """AR: α times the mean square of the activations after dropout, (b, t, hidden) → ()."""
+def activation_penalty(dropped: Tensor, alpha: float) -> Tensor:
+    """Return AR (): α times the mean square of the activations after dropout (b, t, hidden)."""
     return alpha * dropped.float().pow(2).mean()
 
 
-def temporal_activation(raw: Tensor, beta: float) -> Tensor:
-    """TAR: β times the mean square of the change from step to step before dropout; 0 for a window of one."""
+def temporal_activation_penalty(raw: Tensor, beta: float) -> Tensor:
+    """Return TAR (): β times the mean square of the change from step to step, in `raw` (b, t, hidden).
+
+    `raw` has the activations before dropout. A window of one step has no change: the penalty is 0.
+    """
     if raw.shape[1] < 2:
         return raw.new_zeros(())
     return beta * (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean()
 
 
-def penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
-    """AR, TAR and a user's own penalties, (), by the setting that is their strength, if it is not 0.
+def compute_penalties(trial: ChapterTrial, output: Any) -> dict[str, Tensor]:
+    """Return AR, TAR and the plugged-in penalties, each (), by the setting that is their strength.
 
-    `output` is the model's Output.
+    Those of strength 0 are left out. `output` is the model's Output.
     """
-    found = {"alpha": activation(output.dropped, trial.alpha)} if trial.alpha else {}
+    penalties = {}
+    if trial.alpha:
+        penalties["alpha"] = activation_penalty(output.dropped, trial.alpha)
     if trial.beta:
-        found["beta"] = temporal_activation(output.raw, trial.beta)
-    own = active_penalties(trial.options)
-    return found | {name: strength * PENALTIES[name].function(output) for name, strength in own.items()}
+        penalties["beta"] = temporal_activation_penalty(output.raw, trial.beta)
+    for name, strength in active_penalties(trial.options).items():
+        penalties[name] = strength * PENALTIES[name].function(output)
+    return penalties
 
 
-def _nothing() -> None:
-    """A named function, as a lambda cannot be pickled."""
+def _do_nothing() -> None:
+    """A named function, since a lambda cannot be pickled."""
 
 
-def _mask(place: Tensor, p: float) -> Tensor:
-    """Zeros, of probability p, and 1/(1−p) in the shape of `place`: on average 1.
+def _draw_mask(template: Tensor, p: float) -> Tensor:
+    """Return 0, with probability p, or 1/(1−p) for each entry of `template`: on average 1.
 
     The draws of `bernoulli_`, to the bit and to the generator's state, in half of its time on a CPU.
     """
-    drawn = torch.empty_like(place, dtype=torch.float64).uniform_()
-    return (drawn < 1 - p).to(place.dtype).div_(1 - p)
+    draws = torch.empty_like(template, dtype=torch.float64).uniform_()
+    return (draws < 1 - p).to(template.dtype).div_(1 - p)

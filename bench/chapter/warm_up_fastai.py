@@ -3,11 +3,11 @@
 from unrolled.bench.chapter.warm_up import load_unchanged
 
 
-def _warm() -> tuple[object, ...]:
+def _load_modules() -> tuple[object, ...]:
     from unrolled.bench.chapter.models import awd
     from unrolled.bench.chapter.training import learner
 
     return (learner, awd)
 
 
-WARM = load_unchanged(_warm)
+WARM = load_unchanged(_load_modules)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unrolled.bench import plugins
-from unrolled.bench.chapter.corpus import Corpus, corpus
+from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
 from unrolled.bench.chapter.trial import ChapterTrial
 
 sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
@@ -97,7 +97,7 @@ def small(story: str) -> Callable[..., ChapterTrial]:
 
 @pytest.fixture(scope="session")
 def numbers() -> Corpus:
-    return corpus("human-numbers")
+    return tokenize_corpus("human-numbers")
 
 
 @pytest.fixture

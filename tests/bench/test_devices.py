@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from unrolled.bench import environment
-from unrolled.bench.chapter.corpus import batches, load
+from unrolled.bench.chapter.corpus import load_corpus, make_batches
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
@@ -203,6 +203,6 @@ def test_batches_that_were_read_on_one_device_are_read_anew_on_another(
     tiny: Callable[..., ChapterTrial],
 ) -> None:
     trial = tiny("lm4")
-    first, _ = batches(trial, load(trial))
+    first, _ = make_batches(trial, load_corpus(trial))
     assert {x.device.type for pair in first for x in pair} == {"cpu"}
     assert {x.device.type for pair in first.to(META) for x in pair} == {"meta"}

@@ -11,11 +11,11 @@ import torch
 from unrolled.bench import plugins
 from unrolled.bench.chapter import costs
 from unrolled.bench.chapter.first_batch import train_first_batch
-from unrolled.bench.chapter.identity import check, source_hash
+from unrolled.bench.chapter.identity import check_as_planned, source_hash
 from unrolled.bench.chapter.models.recurrent import Output
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES
-from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
@@ -216,13 +216,13 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     again(path)
     assert ids() == before
-    check(trial)
+    check_as_planned(trial)
     (tmp_path / file).write_text(f"{(tmp_path / file).read_text()}# edited\n")
     again(path)  # in the process of a trial
     after = ids()
     assert before[0] != after[0] and before[1] == after[1]
     with pytest.raises(BadInput, match=r"its plug-in was edited after .* run the study again"):
-        check(trial)
+        check_as_planned(trial)
 
 
 def test_a_family_of_the_zoo_that_a_plug_in_builds_on_counts_too(plug: Callable[..., Path]) -> None:
@@ -273,8 +273,8 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     dropped = torch.tensor([[[1.0, -3.0]]])
     output = Output(dropped, dropped, dropped)
     trial = ChapterTrial(model="lm6", seed=0, options={"small": 0.5})
-    assert penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
-    assert penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
+    assert compute_penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
+    assert compute_penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
     having = {name for name in ZOO if "small" in spec_of(name).options}
     assert having == {name for name, spec in ZOO.items() if not spec.is_counting_model}
 

@@ -63,8 +63,8 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     used = throughput.gpu_memory(device)
     last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
     return {
-        "train": data.tokens / last.train_seconds,
-        "evaluate": data.tokens / last.valid_seconds,
+        "train": data.token_count / last.train_seconds,
+        "evaluate": data.token_count / last.valid_seconds,
         "update": last.train_seconds / updates,
         "flops": operations / last.train_seconds,
         **used,

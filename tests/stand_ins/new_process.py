@@ -29,5 +29,5 @@ def _forget() -> None:
 
     PENALTIES.clear()
     plugins._LOADED.clear()
-    for cached in (source_hash, corpus.corpus, text.text_of, costs._text_size):
+    for cached in (source_hash, corpus.tokenize_corpus, text.text_of, costs._text_size):
         cached.cache_clear()

@@ -18,7 +18,7 @@ from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.spec import active_penalties
-from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.throughput import Clock
 from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -45,7 +45,7 @@ class RecordCallback(Callback):  # type: ignore[misc]
     def after_pred(self) -> None:
         """Add a validation batch to the evaluation."""
         if not self.training:
-            self.record.validation.add(self.pred, self.yb[0])
+            self.record.validation.add_batch(self.pred, self.yb[0])
 
     def after_loss(self) -> None:
         """Record the penalties, if the optimised loss exceeds the raw loss by their sum."""
@@ -94,7 +94,7 @@ class Regularizer(RNNRegularizer):  # type: ignore[misc]
 
     def after_loss(self) -> None:
         """Add all penalties to the loss that is optimised. fastai calls it in training only."""
-        self.penalties = penalties(self.trial, Output(self.pred, self.rnn.raw_out, self.rnn.out))
+        self.penalties = compute_penalties(self.trial, Output(self.pred, self.rnn.raw_out, self.rnn.out))
         self.learn.loss_grad = sum(self.penalties.values(), self.loss_grad)
 
 

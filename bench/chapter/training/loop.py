@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
-from unrolled.bench.chapter.regularization import penalties
+from unrolled.bench.chapter.regularization import compute_penalties
 from unrolled.bench.chapter.throughput import Clock
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.optimizer import SQR_MOM, build_adam, one_cycle
@@ -89,7 +89,7 @@ def _collect_state(
         "carried": (model.state, model.batch_size, list(model.earlier_windows)),
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state(train.device) if train.device.type == "cuda" else None,
-        "random_data": train.random.get_state() if train.random else None,
+        "random_data": train.generator.get_state() if train.generator else None,
         "record": record.state_dict(),
     }
 
@@ -109,8 +109,8 @@ def _restore_state(
     torch.set_rng_state(state["random"])
     if state["random_cuda"] is not None:
         torch.cuda.set_rng_state(state["random_cuda"], train.device)
-    if train.random:
-        train.random.set_state(state["random_data"])
+    if train.generator:
+        train.generator.set_state(state["random_data"])
     record.load_state_dict(state["record"])
 
 
@@ -130,7 +130,7 @@ def _take_steps(
             group["betas"] = (mom, SQR_MOM)
         output = model(tokens)
         loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
-        added = penalties(trial, output)
+        added = compute_penalties(trial, output)
         sum(added.values(), loss).backward()  # type: ignore[no-untyped-call]
         if trial.clip:
             nn.utils.clip_grad_norm_(parameters, trial.clip)
@@ -162,5 +162,5 @@ def validate_model(trial: ChapterTrial, model: LanguageModel, batches: Batches) 
     for tokens, targets in batches:
         if trial.reset == "batch":
             model.reset()
-        evaluation.add(model(tokens).logits, targets)
+        evaluation.add_batch(model(tokens).logits, targets)
     return evaluation

@@ -140,8 +140,8 @@ class TrainingRecord:
                 train_loss=train_loss,
                 ar=penalties.get("alpha", 0.0) / steps,
                 tar=penalties.get("beta", 0.0) / steps,
-                valid_loss=self.validation.loss(),
-                accuracy=self.validation.accuracy(),
+                valid_loss=self.validation.loss,
+                accuracy=self.validation.accuracy,
                 train_seconds=train_seconds,
                 valid_seconds=clock.lap(),
             )

@@ -18,9 +18,9 @@ from unrolled.bench.chapter.trial import ChapterTrial
 
 def load_data(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
     """Return the trial's corpus, and its training and validation batches in the order of its seed."""
-    data = corpus.load(trial)
+    data = corpus.load_corpus(trial)
     random = torch.Generator().manual_seed(environment.stream(trial.seed, "data"))
-    return data, *corpus.batches(trial, data, random)
+    return data, *corpus.make_batches(trial, data, random)
 
 
 def build_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
@@ -52,7 +52,7 @@ def fit_counting_model(
     model = spec_of(trial.model).build_model(len(data.vocab), **trial.options)
     logits = model.predict(data.ids, train_positions, valid_positions)
     evaluation = Evaluation()
-    evaluation.add(logits, data.ids[valid_positions])
+    evaluation.add_batch(logits, data.ids[valid_positions])
     return logits, evaluation
 
 
@@ -68,5 +68,5 @@ def explain_divergence(record: TrainingRecord, vocab: int) -> str:
     limit = math.log(vocab)
     if not loss < limit:
         return f"diverged: the training loss ends at {loss:.4g}, which is not below ln V = {limit:.4g}"
-    valid_loss = record.validation.loss()
+    valid_loss = record.validation.loss
     return "" if math.isfinite(valid_loss) else f"diverged: the validation loss ends at {valid_loss}"

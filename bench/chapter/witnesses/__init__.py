@@ -79,7 +79,7 @@ MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
 }
 
 PLUG_IN_OPTIONS = ("tying", "dropout")
-"""Options that are witnessed in a plug-in, too; the check of the first batch looks for their parts."""
+"""Options that are witnessed in a user's own model, too; the first batch is checked for their parts."""
 
 
 def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:

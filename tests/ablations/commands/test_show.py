@@ -12,7 +12,7 @@ from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.retraining import find
-from unrolled.bench.chapter.retrained import continuation, retrained
+from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
@@ -127,26 +127,26 @@ def test_the_learner_has_the_ledgers_weights_to_the_bit_and_goes_on_training(
 def test_other_bits_are_told_with_the_step_at_which_they_part(results) -> None:
     learned, looped = results["learner"], results["loop"]
     other = replace(learned, fingerprints=looped.fingerprints, trace=looped.trace)
-    found = retrained(other)
+    found = retrain_model(other)
     assert found.difference.startswith("step ") and "NOT the ledger's: they differ from step " in str(found)
 
 
 def test_what_has_no_model_to_give_back_says_why(results, folder: Path) -> None:
     with pytest.raises(BadInput, match="has no model, as its training did not finish: time limit of 5 s"):
-        retrained(results["failed"])
+        retrain_model(results["failed"])
     with pytest.raises(BadInput, match="fitted by counting; there is nothing to train"):
-        retrained(results["counted"])
+        retrain_model(results["counted"])
     edited = replace(results["loop"], trial=replace(results["loop"].trial, source="0" * 64))
     with pytest.raises(BadInput, match="its code or text have changed since"):
-        retrained(edited)
+        retrain_model(edited)
 
 
 def test_a_continuation_is_the_models_own_and_always_the_same(unrolled, results) -> None:
     result = results["loop"]
     code, out, _ = unrolled("show", result.trial.id, "--generate", 5)
     assert code == 0 and "continuation of the first validation window" in out
-    found = retrained(result)
-    prompt, words = continuation(found, 5)
+    found = retrain_model(result)
+    prompt, words = continue_text(found, 5)
     assert len(prompt) == 8 and len(words) == 5 and set(words) <= set(found.corpus.vocab)
     assert f"  {' '.join(words)}\n" in out
     ids = found.valid.inputs[found.valid.order[:1]]

@@ -20,7 +20,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load
 from unrolled.ablations.study.study_file import shipped
-from unrolled.bench.chapter.corpus import batches, corpus
+from unrolled.bench.chapter.corpus import make_batches, tokenize_corpus
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
@@ -142,14 +142,14 @@ def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys) ->
 def test_a_text_is_refused_by_its_length_where_its_batches_are(
     shape: dict[str, int], split: str, folder: Path
 ) -> None:
-    text = corpus("text.txt")
+    text = tokenize_corpus("text.txt")
     for length in range(1, 300):
         data = replace(text, ids=text.ids[:length], roles=text.roles[:length])
         (folder / f"{length}.txt").write_text("a " * length)
         trial = ChapterTrial(model="lm4", seed=0, corpus=f"{folder}/{length}.txt", split=split, **shape)
         told = refuses(partial(check_length, trial))
         if split == "tail" or not told:
-            assert refuses(partial(batches, trial, data)) == told
+            assert refuses(partial(make_batches, trial, data)) == told
 
 
 def refuses(check: Callable[[], object]) -> bool:

@@ -120,7 +120,7 @@ def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_sam
     sizes = {}
     for name, arm in arms.items():
         trial = ChapterTrial(seed=0, **arm.settings)
-        train, valid = corpus.batches(trial, corpus.load(trial))
+        train, valid = corpus.make_batches(trial, corpus.load_corpus(trial))
         sizes[name] = len(train) * trial.epochs * (trial.model == "lm2"), len(valid.order)
         if arm.against and trial.model != "lm2":
             assert (trial.window, trial.options["context"]) == (train.inputs.shape[1],) * 2

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from unrolled.bench.chapter.corpus import Corpus, batches, load
+from unrolled.bench.chapter.corpus import Corpus, load_corpus, make_batches
 from unrolled.bench.chapter.training import train
 from unrolled.bench.chapter.trial import ChapterTrial
 
 
 def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_one(numbers: Corpus) -> None:
-    train, valid = batches(ChapterTrial(model="lm4", seed=0), numbers)
+    train, valid = make_batches(ChapterTrial(model="lm4", seed=0), numbers)
     starts = range(0, 63_095 - 16 - 1, 16)  # the chapter's range(0, len(nums)-sl-1, sl)
     assert train.positions[:, 0].tolist() == [start + 1 for start in starts]
     assert valid.order.min() == int(3_943 * 0.8)
@@ -22,7 +22,7 @@ def test_windows_start_every_w_tokens_and_the_target_of_every_word_is_the_next_o
 def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -> None:
     """As group_chunks: new[i + bs·j] = old[m·i + j], with m = windows // bs."""
     trial = ChapterTrial(model="lm4", seed=0)
-    for split in batches(trial, numbers):
+    for split in make_batches(trial, numbers):
         first, m = int(split.order.min()), len(split)
         for k, row in enumerate(split.rows):
             assert row.tolist() == [first + m * j + k for j in range(trial.batch)]
@@ -35,7 +35,7 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
 @pytest.mark.parametrize("order", ["grouped", "sequential", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:
-    train, valid = batches(ChapterTrial(model="lm4", seed=0, split=split, order=order), numbers)
+    train, valid = make_batches(ChapterTrial(model="lm4", seed=0, split=split, order=order), numbers)
     seen = torch.cat([train.order, valid.order])
     assert len(seen.unique()) == len(seen)
     dropped = len(train.inputs) - len(seen)
@@ -47,7 +47,7 @@ def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str
 def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, stride: int) -> None:
     """80 blocks of a batch of 64: 64 rows train on one each, four rows of validation share one."""
     trial = ChapterTrial(model="lm4", seed=0, split="blocks", batch=batch, stride=stride, reset="batch")
-    train, valid = batches(trial, numbers)
+    train, valid = make_batches(trial, numbers)
     blocks = batch + -(-batch // 4)
     size = len(train.inputs) // blocks
     assert len(train) == size and (valid.rows // size == valid.rows[0] // size).all()
@@ -61,7 +61,9 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
 
 
 def test_the_blocks_make_as_many_updates_and_ask_for_as_many_words_as_the_tail(numbers: Corpus) -> None:
-    tail, blocks = (batches(ChapterTrial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks"))
+    tail, blocks = (
+        make_batches(ChapterTrial(model="lm4", seed=0, split=s), numbers) for s in ("tail", "blocks")
+    )
     assert [len(part.order) for part in blocks] == [len(part.order) for part in tail]
 
 
@@ -69,7 +71,7 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
     trial = ChapterTrial(
         model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential"
     )
-    train, valid = batches(trial, numbers)
+    train, valid = make_batches(trial, numbers)
     asked = torch.cat([train.positions[train.order], valid.positions[valid.order]])
     assert train.positions[train.order].diff().unique().tolist() == [1]
     assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
@@ -113,7 +115,7 @@ def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
     small: Callable[..., ChapterTrial],
 ) -> None:
     trial = small(order="sequential")
-    train, valid = batches(trial, load(trial))
-    assert len(valid.order) == 60 and len(train.rest) == 0  # 299 windows: 239 and 60
+    train, valid = make_batches(trial, load_corpus(trial))
+    assert len(valid.order) == 60 and len(train.partial_batch) == 0  # 299 windows: 239 and 60
     assert [len(x) for x, _ in valid] == [8] * 7 + [4]
     assert train.rows.shape == (29, 8)

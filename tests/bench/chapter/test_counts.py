@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from unrolled.bench.chapter.corpus import Corpus, batches
+from unrolled.bench.chapter.corpus import Corpus, make_batches
 from unrolled.bench.chapter.models.counts import MostCommonToken, NGram
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
@@ -32,7 +32,7 @@ def test_unigram_shares_are_counts_with_one_pseudo_count_and_bigram_shares_lean_
 
 @pytest.mark.parametrize("context", [0, 1, 2, 4])
 def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, context: int) -> None:
-    train, valid = batches(ChapterTrial(model="ngram-2", seed=0), numbers)
+    train, valid = make_batches(ChapterTrial(model="ngram-2", seed=0), numbers)
     seen, asked = (s.positions[s.order].flatten()[:3000] for s in (train, valid))
     p = NGram(30, context).predict(numbers.ids, seen, asked).exp()
     assert p.shape == (3000, 30) and (p > 0).all()

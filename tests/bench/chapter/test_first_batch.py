@@ -38,7 +38,7 @@ def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
     train_first_batch(small(order="shuffled"))
     (checked,) = trained
     assert len(checked) == 1
-    assert checked.random is not None, "in the order of the seed"
+    assert checked.generator is not None, "in the order of the seed"
 
 
 @pytest.mark.parametrize(

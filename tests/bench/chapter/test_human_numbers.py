@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrolled.bench.chapter.corpus import Corpus, batches, corpus
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, human_numbers
+from unrolled.bench.chapter.corpus import Corpus, make_batches, tokenize_corpus
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, HUMAN_NUMBERS_SHA256, data_hash, generate_human_numbers
 from unrolled.bench.chapter.trial import ChapterTrial
 
 SHA256 = (
@@ -17,7 +17,7 @@ SHA256 = (
 
 
 def test_the_two_files_are_fastais_to_the_byte_and_have_the_hash_that_planning_uses() -> None:
-    parts = [text.encode() for text in human_numbers()]
+    parts = [text.encode() for text in generate_human_numbers()]
     assert [len(part) for part in parts] == [280_599, 74_884]
     assert tuple(hashlib.sha256(part).hexdigest() for part in parts) == SHA256
     assert hashlib.sha256(b"".join(parts)).hexdigest() == data_hash(HUMAN_NUMBERS) == HUMAN_NUMBERS_SHA256
@@ -26,8 +26,8 @@ def test_the_two_files_are_fastais_to_the_byte_and_have_the_hash_that_planning_u
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_human_numbers_from_a_file_are_the_built_in_ones(tmp_path: Path, numbers: Corpus, end: str) -> None:
     path = tmp_path / "hn.txt"
-    path.write_bytes("".join(human_numbers()).replace("\n", end).encode())
-    from_file = corpus(str(path))
+    path.write_bytes("".join(generate_human_numbers()).replace("\n", end).encode())
+    from_file = tokenize_corpus(str(path))
     assert torch.equal(from_file.ids, numbers.ids) and from_file.vocab == numbers.vocab
     assert torch.equal(from_file.roles, numbers.roles) and from_file.role_names == numbers.role_names
     built_in, other = (ChapterTrial(model="lm4", seed=0, **c).identify() for c in ({}, {"corpus": str(path)}))
@@ -47,12 +47,12 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
     numbers: Corpus,
 ) -> None:
     settings = {"window": 3, "target": "last", "order": "sequential", "reset": "batch"}
-    train, valid = batches(ChapterTrial(model="lm2", seed=0, **settings), numbers)
+    train, valid = make_batches(ChapterTrial(model="lm2", seed=0, **settings), numbers)
     assert len(train.inputs) == 21_031
     assert len(valid.order) == 4_207
     assert valid.order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
     assert train.rows.shape == (262, 64)  # 16824 // 64: the chapter drops the last batch in training only
-    assert len(valid) == 66 and len(valid.rest) == 4_207 - 65 * 64
+    assert len(valid) == 66 and len(valid.partial_batch) == 4_207 - 65 * 64
     pair = numbers.decode(train.inputs[1]), numbers.vocab[train.targets[1]]
     assert pair == ([".", "three", "."], "four")  # the chapter's second pair: tensor([1, 3, 1]), 4
 
@@ -65,9 +65,9 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
 def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
     numbers: Corpus, settings: dict[str, object], targets: int
 ) -> None:
-    train, valid = batches(ChapterTrial(model="lm4", seed=0, **settings), numbers)
+    train, valid = make_batches(ChapterTrial(model="lm4", seed=0, **settings), numbers)
     assert sum(y.numel() for _, y in valid) == targets
-    assert not len(valid.rest) and len(train) == len(train.inputs) * 4 // 5 // 64
+    assert not len(valid.partial_batch) and len(train) == len(train.inputs) * 4 // 5 // 64
 
 
 def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:

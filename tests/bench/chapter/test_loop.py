@@ -39,8 +39,8 @@ def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -
 
 
 def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
-    data = corpus.load(trial)
-    train, valid = corpus.batches(trial, data, torch.Generator().manual_seed(1))
+    data = corpus.load_corpus(trial)
+    train, valid = corpus.make_batches(trial, data, torch.Generator().manual_seed(1))
     train.rows, valid.rows = train.rows[:steps], valid.rows[:8]
     return build_model(trial, len(data.vocab)), train, valid
 
@@ -108,7 +108,7 @@ def test_in_double_precision_they_agree_over_two_epochs(name: str, monkeypatch: 
         torch.set_default_dtype(torch.float32)
     assert len(found[loop].losses) == 40
     assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-7)
-    ours, theirs = (each.validation.loss() for each in found.values())
+    ours, theirs = (each.validation.loss for each in found.values())
     assert ours == pytest.approx(theirs, abs=1e-4)
 
 

@@ -18,7 +18,7 @@ from unrolled.bench.chapter.regularization import (
     EmbeddingDropout,
     LockedDropout,
     WeightDropout,
-    penalties,
+    compute_penalties,
 )
 from unrolled.bench.chapter.trial import ChapterTrial
 
@@ -140,7 +140,7 @@ def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:
     )
     theirs.after_loss()
     trial = ChapterTrial(model="lm7", seed=0, alpha=2.0, beta=1.0)
-    ours = sum(penalties(trial, Output(raw, raw, dropped)).values())
+    ours = sum(compute_penalties(trial, Output(raw, raw, dropped)).values())
     assert torch.equal(ours, theirs.learn.loss_grad)
     grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (ours, theirs.learn.loss_grad))
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

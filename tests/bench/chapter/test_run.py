@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from unrolled.bench.chapter.corpus import Batches, batches, load
+from unrolled.bench.chapter.corpus import Batches, load_corpus, make_batches
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop, train
@@ -146,8 +146,8 @@ def test_the_passage_is_one_stretch_of_the_text(
     small: Callable[..., ChapterTrial], engine: str, order: str, target: str
 ) -> None:
     trial = small(engine=engine, order=order, target=target)
-    result, data = run_trial(trial), load(trial)
-    _, valid = batches(trial, data)
+    result, data = run_trial(trial), load_corpus(trial)
+    _, valid = make_batches(trial, data)
     first = int(valid.positions[valid.order[0]].flatten()[0])
     step = 1 if target == "every" else trial.window
     passage = result.records["passage"]
@@ -173,7 +173,7 @@ def test_penalties_stand_apart_and_the_training_loss_is_without_them(
     assert record.epochs[0].train_loss == pytest.approx(free_record.epochs[0].train_loss, rel=1e-6)
     assert free.metrics["train_ar"] == free.metrics["train_tar"] == 0
     model = build_model(punished, 9).train()
-    train, _ = batches(punished, load(punished))
+    train, _ = make_batches(punished, load_corpus(punished))
     ar, tar, losses = [], [], []
     for x, y in train:
         logits, raw, dropped = model(x)

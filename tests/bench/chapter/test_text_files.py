@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.bench.chapter.corpus import UNKNOWN, batches, corpus, load
+from unrolled.bench.chapter.corpus import UNKNOWN, load_corpus, make_batches, tokenize_corpus
 from unrolled.bench.chapter.text import text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
@@ -24,13 +24,13 @@ def file(tmp_path: Path) -> Callable[[str], str]:
 
 
 def test_words_and_single_marks_are_tokens(file: Callable[[str], str]) -> None:
-    text = corpus(file('Ça va?\n"Yes, it\'s…" \t fine_1.\n'))
+    text = tokenize_corpus(file('Ça va?\n"Yes, it\'s…" \t fine_1.\n'))
     assert " ".join(text.decode(text.ids)) == """Ça va ? " Yes , it ' s … " fine_1 ."""
     assert text.vocab[:4] == ("Ça", "va", "?", '"')
 
 
 def test_characters_are_tokens_when_asked_for_white_space_too(file: Callable[[str], str]) -> None:
-    text = corpus(file("ab a\n"), tokens="char")
+    text = tokenize_corpus(file("ab a\n"), tokens="char")
     assert text.vocab == ("a", "b", " ", "\n")
     assert text.ids.tolist() == [0, 1, 2, 0, 3]
 
@@ -38,19 +38,19 @@ def test_characters_are_tokens_when_asked_for_white_space_too(file: Callable[[st
 def test_a_capped_vocabulary_keeps_the_most_common_and_calls_the_rest_unknown(
     file: Callable[[str], str],
 ) -> None:
-    text = corpus(file("rare b b b other a a a a seldom"), cap=3)
+    text = tokenize_corpus(file("rare b b b other a a a a seldom"), cap=3)
     assert text.vocab == ("b", "a", UNKNOWN)
     assert text.decode(text.ids) == [UNKNOWN, *"bbb", UNKNOWN, *"aaaa", UNKNOWN]
 
 
 @pytest.mark.parametrize("cap", [0, 3, 100])
 def test_a_cap_that_the_vocabulary_fits_changes_nothing(file: Callable[[str], str], cap: int) -> None:
-    assert corpus(file("a b c a b"), cap=cap).vocab == ("a", "b", "c")
+    assert tokenize_corpus(file("a b c a b"), cap=cap).vocab == ("a", "b", "c")
 
 
 def test_the_roles_of_another_text_are_bands_of_frequency(file: Callable[[str], str]) -> None:
     words = [f"w{i}" for i in range(12) for _ in range(12 - i)]  # w0 twelve times … w11 once
-    text = corpus(file(" ".join(words)))
+    text = tokenize_corpus(file(" ".join(words)))
     kinds = {
         text.vocab[i]: text.role_names[r] for i, r in zip(text.ids.tolist(), text.roles.tolist(), strict=True)
     }
@@ -90,7 +90,7 @@ def test_what_is_no_text_file_is_refused(
 ) -> None:
     make(tmp_path / name)
     with pytest.raises(BadInput, match=f"{name}: {said}"):
-        corpus(str(tmp_path / name))
+        tokenize_corpus(str(tmp_path / name))
 
 
 def test_line_ends_are_the_same_on_every_system_and_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
@@ -106,12 +106,12 @@ def test_a_window_or_a_batch_of_any_size_is_refused_before_anything_is_as_large(
 ) -> None:
     trial = ChapterTrial(model="lm4", seed=0, corpus=file("a b " * 50), split=split, **setting)
     usual = resource.getrlimit(resource.RLIMIT_DATA)
-    text = load(trial)
+    text = load_corpus(trial)
     private = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()  # bytes
     resource.setrlimit(resource.RLIMIT_DATA, (private + 2**30, usual[1]))
     try:
         with pytest.raises(BadInput, match="100 tokens are too few"):
-            batches(trial, text)
+            make_batches(trial, text)
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, usual)
 
@@ -125,13 +125,13 @@ def test_a_text_too_short_is_refused_with_the_number_of_tokens_that_suffices(
 ) -> None:
     trial = ChapterTrial(model="lm4", seed=0, corpus=file("a b " * 50), **settings)
     with pytest.raises(BadInput, match=r"100 tokens are too few .* about ([\d,]+) are needed") as refused:
-        batches(trial, load(trial))
+        make_batches(trial, load_corpus(trial))
     needed = int(str(refused.value).split("about ")[1].split(" ")[0].replace(",", ""))
     path = Path(trial.corpus).with_name("long.txt")
     path.write_text("a " * needed)
-    train, valid = batches(trial, corpus(str(path)))
+    train, valid = make_batches(trial, tokenize_corpus(str(path)))
     assert len(train) >= 1 and len(valid) == 1
     path = Path(trial.corpus).with_name("nearly.txt")
     path.write_text("a " * (needed - 5 * trial.window))  # a fifth of the windows validates
     with pytest.raises(BadInput):
-        batches(trial, corpus(str(path)))
+        make_batches(trial, tokenize_corpus(str(path)))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unrolled.bench.chapter import run
-from unrolled.bench.chapter.diagnostics import fingerprint
+from unrolled.bench.chapter.diagnostics import fingerprint_tensors
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.regularization import Dropout
@@ -111,5 +111,5 @@ def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
         {"b": torch.zeros(2, 3, dtype=torch.int32), "a": torch.ones(2)},
         {"b": -torch.zeros(2, 3), "a": torch.ones(2)},  # −0.0 is another bit
     ]
-    assert fingerprint(same) == fingerprint(weights)
-    assert len({fingerprint(w) for w in [weights, *others]}) == 5
+    assert fingerprint_tensors(same) == fingerprint_tensors(weights)
+    assert len({fingerprint_tensors(w) for w in [weights, *others]}) == 5

@@ -1,0 +1,118 @@
+"""Train the model of a finished trial again.
+
+The ledger keeps no weights. A trial is a function of its settings, so a model that is trained again is the
+same, and its fingerprint shows whether it is so to the last bit.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unrolled.bench.chapter.models.registry import spec_of
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.trial import Result
+
+if TYPE_CHECKING:
+    from unrolled.bench.chapter.corpus import Batches, Corpus
+
+
+@dataclass(frozen=True)
+class RetrainedModel:
+    """A retrained model in a fastai Learner; `difference` is "" if its weights equal the stored ones."""
+
+    trial: ChapterTrial
+    learner: Any
+    corpus: "Corpus"
+    valid: "Batches"
+    fingerprint: str
+    difference: str
+
+    def __str__(self) -> str:
+        """One line that tells whether the weights are those of the ledger's result."""
+        weights = f"trial {self.trial.id}, trained again: weights {self.fingerprint[:12]}"
+        if not self.difference:
+            return f"{weights}, the ledger's to the bit"
+        return (
+            f"{weights} are NOT the ledger's: they differ from {self.difference} (another machine or torch?)"
+        )
+
+
+def retrain_model(result: Result) -> RetrainedModel:
+    """Train a finished trial again in this process. Raises BadInput if its code or text has changed."""
+    trial = result.trial
+    place = f"trial {trial.id}"
+    if not isinstance(trial, ChapterTrial):
+        cure = "only models of the chapter can be trained again here"
+        raise BadInput("is of a program", place=place, cure=cure)
+    rule = f"{trial.model} is fitted by counting"
+    is_trained = not spec_of(trial.model).is_counting_model
+    require(is_trained, rule, place=place, cure="there is nothing to train")
+    require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
+    is_unchanged = trial.identify().id == trial.id
+    require(is_unchanged, "its code or text have changed since", place=place, cure="run its study again")
+    import torch  # takes seconds, which the checks above do not need
+
+    from unrolled.bench import environment
+    from unrolled.bench.chapter.diagnostics import fingerprint_tensors
+    from unrolled.bench.chapter.training import learner
+    from unrolled.bench.chapter.training import train as training
+    from unrolled.bench.chapter.training.record import TrainingRecord, find_first_difference
+
+    with restoring_torch_state():
+        environment.deterministic()
+        data, train, valid = training.load_data(trial)
+        model = training.build_model(trial, len(data.vocab))
+        device = environment.device(trial.device)
+        if trial.engine == "learner":
+            record = TrainingRecord()
+            record_callback = learner.RecordCallback(record, trial, device)
+            torch.manual_seed(environment.stream(trial.seed, "dropout"))
+            learn = learner.build_learner(trial, model, train, valid, device, [record_callback])
+            learner.fit_learner(learn, trial)
+            learn.remove_cb(record_callback)
+        else:
+            record = training.train_model(trial, model, train, valid)
+            learn = learner.build_learner(trial, model, train, valid, device, [])
+    learn.dls.vocab = list(data.vocab)
+    fingerprint = fingerprint_tensors(dict(model.named_parameters()))
+    difference = ""
+    if fingerprint != result.fingerprints["weights"]:
+        difference = find_first_difference(result.trace, record.trace.to_dict()) or "the last step on"
+    return RetrainedModel(trial, learn, data, valid, fingerprint, difference)
+
+
+def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], list[str]]:
+    """Return the first window of the validation text, and `count` tokens with which the model continues it.
+
+    Each is the most probable one after the last `window` tokens, which are read afresh every time.
+    """
+    import torch
+
+    model = retrained.learner.model.eval()
+    window = retrained.trial.window
+    first_window = retrained.valid.inputs[retrained.valid.order[:1]]  # (1, window)
+    ids = first_window.to(next(model.parameters()).device)
+    with torch.no_grad():
+        for _ in range(count):
+            model.reset()
+            logits = model(ids[:, -window:]).logits.view(-1, len(retrained.corpus.vocab))
+            ids = torch.cat([ids, logits[-1:].argmax(-1, keepdim=True)], dim=1)
+    model.reset()
+    tokens = retrained.corpus.decode(ids[0].cpu())
+    return tokens[:window], tokens[window:]
+
+
+@contextmanager
+def restoring_torch_state() -> Iterator[None]:
+    """Restore the number of torch's threads and its deterministic mode at the end of the block."""
+    import torch
+
+    threads = torch.get_num_threads()
+    mode = torch.get_deterministic_debug_mode()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(mode)
