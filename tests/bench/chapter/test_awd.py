@@ -21,40 +21,40 @@ LOUD = dict.fromkeys(QUIET, 0.4)
 both = pytest.mark.parametrize("kind", ["awd", "awd-scratch"])
 
 
-def model(kind: str, **options: float) -> AwdLM:
+def build_awd(kind: str, **options: float) -> AwdLM:
     torch.manual_seed(0)
-    built: AwdLM = ZOO[kind].build_model(VOCAB, **{"embedding": 6, "hidden": 8, **options})
-    return built
+    awd: AwdLM = ZOO[kind].build_model(VOCAB, **{"embedding": 6, "hidden": 8, **options})
+    return awd
 
 
-def text(length: int = 5) -> Tensor:
+def draw_text(length: int = 5) -> Tensor:
     return torch.randint(VOCAB, (3, length), generator=torch.Generator().manual_seed(1))
 
 
-def windows() -> tuple[Tensor, ...]:
+def draw_windows() -> tuple[Tensor, ...]:
     """Three windows in a row, each (3, 5)."""
-    return text(15).split(5, dim=1)
+    return draw_text(15).split(5, dim=1)
 
 
-def weights(module: nn.Module) -> dict[str, nn.Parameter]:
+def weights_by_name(module: nn.Module) -> dict[str, nn.Parameter]:
     """By the names of nn.LSTM, whichever wrapper holds it; fastai's encoder is i_h."""
-    wrapped = ((".module.", "."), (".rnn.", "."), ("_raw", ""), ("encoder", "i_h"))
-    found = {}
+    replacements = ((".module.", "."), (".rnn.", "."), ("_raw", ""), ("encoder", "i_h"))
+    weights = {}
     for name, p in module.named_parameters():
-        for old, new in wrapped:
+        for old, new in replacements:
             name = name.replace(old, new)
-        found[name] = p
-    return found
+        weights[name] = p
+    return weights
 
 
-def fastais(ours: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
-    """fastai's own AWD_LSTM and LinearDecoder with the weights of `ours`, in evaluation."""
+def build_fastai_model(awd: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
+    """fastai's own AWD_LSTM and LinearDecoder with the weights of `awd`, in evaluation."""
     core = AWD_LSTM(VOCAB + 1, 6, 8, 2, pad_token=VOCAB)
     decoder = LinearDecoder(VOCAB + 1, 6, tie_encoder=core.encoder)
     with torch.no_grad():
-        for name, p in weights(core).items():
-            p.copy_(weights(ours)[name])
-        decoder.decoder.bias.copy_(ours.h_o.bias)
+        for name, p in weights_by_name(core).items():
+            p.copy_(weights_by_name(awd)[name])
+        decoder.decoder.bias.copy_(awd.h_o.bias)
     core.eval().reset()
     return core, decoder.eval()
 
@@ -63,18 +63,19 @@ def fastais(ours: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
 @pytest.mark.parametrize("training", [False, True])
 def test_outputs_and_gradients_over_carried_windows_are_fastais(kind: str, training: bool) -> None:
     """In evaluation and without dropout; with it the twins below agree, and one is of fastai's parts."""
-    ours = model(kind, **(QUIET if training else LOUD)).train(training)
-    core, decoder = fastais(ours)
-    for window in windows():  # whose gradients add up and end at each edge
+    awd = build_awd(kind, **(QUIET if training else LOUD)).train(training)
+    core, decoder = build_fastai_model(awd)
+    for window in draw_windows():  # whose gradients add up and end at each edge
         logits, *activations = decoder(core(window))
-        output = ours(window)
-        for got, theirs in zip(output, (logits[..., :VOCAB], *activations), strict=True):
-            assert torch.equal(got, theirs)
-        for found, own in ((logits[..., :VOCAB], activations[0]), (output.logits, output.raw)):
-            loss = F.cross_entropy(found.flatten(0, 1), window.flatten()) + own.pow(2).mean()
+        logits = logits[..., :VOCAB]
+        output = awd(window)
+        for tensor, fastai_tensor in zip(output, (logits, *activations), strict=True):
+            assert torch.equal(tensor, fastai_tensor)
+        for scores, raw in ((logits, activations[0]), (output.logits, output.raw)):
+            loss = F.cross_entropy(scores.flatten(0, 1), window.flatten()) + raw.pow(2).mean()
             loss.backward()
-    expected = {**weights(core), "h_o.bias": decoder.decoder.bias}
-    for name, p in weights(ours).items():
+    expected = {**weights_by_name(core), "h_o.bias": decoder.decoder.bias}
+    for name, p in weights_by_name(awd).items():
         assert p.grad is not None and p.grad.any()
         torch.testing.assert_close(p.grad, expected[name].grad, rtol=1e-5, atol=1e-7)
 
@@ -87,19 +88,21 @@ def test_the_twins_agree_bit_for_bit_under_one_seed(
 ) -> None:
     """Initial weights, masks, outputs over carried windows, gradients and the random numbers used up."""
 
-    def tensors(kind: str) -> Mapping[str, Tensor]:
-        awd = model(kind, **options, tying=tying).train(training)
-        found = {f"initial {name}": p.detach().clone() for name, p in weights(awd).items()}
+    def compute_tensors(kind: str) -> Mapping[str, Tensor]:
+        awd = build_awd(kind, **options, tying=tying).train(training)
+        tensors = {f"initial {name}": p.detach().clone() for name, p in weights_by_name(awd).items()}
         torch.manual_seed(2)
-        outputs = [part for window in windows() for part in awd(window)]
+        outputs = [part for window in draw_windows() for part in awd(window)]
         sum(part.pow(2).sum() for part in outputs).backward()
-        found |= {f"output {i}": part for i, part in enumerate(outputs)}
-        found |= {f"gradient {name}": p.grad for name, p in weights(awd).items()}
+        tensors |= {f"output {i}": part for i, part in enumerate(outputs)}
+        tensors |= {f"gradient {name}": p.grad for name, p in weights_by_name(awd).items()}
         assert all(p.grad is not None and p.grad.any() for p in awd.parameters())
-        return {**found, "random": torch.random.get_rng_state()}
+        return {**tensors, "random": torch.random.get_rng_state()}
 
-    one, two = tensors("awd"), tensors("awd-scratch")
-    assert one.keys() == two.keys() and [name for name in one if not torch.equal(one[name], two[name])] == []
+    fastai = compute_tensors("awd")
+    scratch = compute_tensors("awd-scratch")
+    assert fastai.keys() == scratch.keys()
+    assert [name for name in fastai if not torch.equal(fastai[name], scratch[name])] == []
 
 
 @pytest.mark.parametrize("engine", ["learner", "loop"])
@@ -116,9 +119,8 @@ def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
 
 @both
 def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str) -> None:
-    awd = model(kind, **QUIET, tying=False).train()
-    every = torch.arange(VOCAB)[None]  # each real token once, 1 among them: fastai's default pad token
-    output = awd(every)
+    awd = build_awd(kind, **QUIET, tying=False).train()
+    output = awd(torch.arange(VOCAB)[None])  # each real token once, with 1, fastai's default pad token
     assert output.logits.shape[-1] == VOCAB and awd.i_h.weight.shape[0] == VOCAB + 1
     output.logits.sum().backward()
     assert awd.i_h.weight.grad.any(dim=1).tolist() == [True] * VOCAB + [False]
@@ -129,37 +131,38 @@ def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str)
 @pytest.mark.parametrize("every", [1, 3, 12])
 def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str, every: int) -> None:
     """Cut or replayed, a window gives the numbers that it gives in one piece, with every dropout on."""
-    read = []
+    logits = []
     for detach_every in (0, every):
-        awd = model(kind, **LOUD).train()
+        awd = build_awd(kind, **LOUD).train()
         awd.detach_every = detach_every
         torch.manual_seed(2)
-        read.append([awd(text(6)).logits for _ in range(2)])
-    torch.testing.assert_close(*read)
-    assert not torch.allclose(*read[1])  # each window draws masks of its own
+        logits.append([awd(draw_text(6)).logits for _ in range(2)])
+    torch.testing.assert_close(*logits)
+    assert not torch.allclose(*logits[1])  # each window draws masks of its own
 
 
 @both
 def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the place of a GPU's state stands a number, which each further stretch of the window restores."""
-    states, restored = iter([torch.tensor(7), torch.tensor(8)]), []
+    """A number stands for a GPU's state. Each further stretch of the window restores it."""
+    states = iter([torch.tensor(7), torch.tensor(8)])
+    restored_states = []
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: next(states))
-    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: restored.append(int(state)))
-    awd = model(kind)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state: restored_states.append(int(state)))
+    awd = build_awd(kind)
     for _ in range(2):
         awd.rng_state_of_masks = None  # a window begins
         for _ in range(3):
             awd._rewind_generator(torch.device("cuda"))
-    assert restored == [7, 7, 8, 8]
+    assert restored_states == [7, 7, 8, 8]
 
 
 @both
 def test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_reads(kind: str) -> None:
-    awd = model(kind, **{**QUIET, "output_p": 0.5}).train()
+    awd = build_awd(kind, **{**QUIET, "output_p": 0.5}).train()
     torch.manual_seed(4)
-    output = awd(text())
+    output = awd(draw_text())
     dropped = output.dropped == 0  # (rows, steps, hidden)
     assert dropped.any() and not dropped.all()
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))

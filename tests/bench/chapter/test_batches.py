@@ -23,24 +23,25 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
     """As group_chunks: new[i + bs·j] = old[m·i + j], with m = windows // bs."""
     trial = ChapterTrial(model="lm4", seed=0)
     for split in make_batches(trial, numbers):
-        first, m = int(split.order.min()), len(split)
+        first = int(split.order.min())
+        m = len(split)
         for k, row in enumerate(split.rows):
             assert row.tolist() == [first + m * j + k for j in range(trial.batch)]
-        read = torch.stack([inputs for inputs, _ in split])  # (batches, rows, window)
+        inputs = torch.stack([inputs for inputs, _ in split])  # (batches, rows, window)
         for j in range(trial.batch):
-            stretch = (first + m * j) * trial.window
-            assert torch.equal(read[:, j].flatten(), numbers.ids[stretch : stretch + m * trial.window])
+            start = (first + m * j) * trial.window
+            assert torch.equal(inputs[:, j].flatten(), numbers.ids[start : start + m * trial.window])
 
 
 @pytest.mark.parametrize("order", ["grouped", "sequential", "shuffled"])
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 def test_no_window_is_in_both_splits_or_twice_in_one(numbers: Corpus, split: str, order: str) -> None:
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0, split=split, order=order), numbers)
-    seen = torch.cat([train.order, valid.order])
-    assert len(seen.unique()) == len(seen)
-    dropped = len(train.inputs) - len(seen)
+    windows = torch.cat([train.order, valid.order])
+    assert len(windows.unique()) == len(windows)
+    dropped = len(train.inputs) - len(windows)
     assert 0 <= dropped < 2 * 64
-    assert len(valid.order) / len(seen) == pytest.approx(0.2, abs=0.01)
+    assert len(valid.order) / len(windows) == pytest.approx(0.2, abs=0.01)
 
 
 @pytest.mark.parametrize(("batch", "stride"), [(64, 0), (64, 1), (6, 0)])
@@ -54,8 +55,8 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     row = train.rows[0]
     assert torch.equal(train.rows, row + torch.arange(size)[:, None])  # whole blocks, window by window
     assert torch.equal(valid.rows, valid.rows[0] + torch.arange(len(valid))[:, None])
-    held = (valid.rows[0] // size).unique()
-    assert sorted([*(row // size).tolist(), *held.tolist()]) == list(range(blocks))
+    valid_blocks = (valid.rows[0] // size).unique()
+    assert sorted([*(row // size).tolist(), *valid_blocks.tolist()]) == list(range(blocks))
     words = " ".join(numbers.decode(train.inputs[train.order].flatten()))
     assert stride or "nine thousand" in words  # what the chapter's own split never trains on
 
@@ -72,43 +73,44 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
         model="lm2", seed=0, window=3, stride=1, target="last", reset="batch", order="sequential"
     )
     train, valid = make_batches(trial, numbers)
-    asked = torch.cat([train.positions[train.order], valid.positions[valid.order]])
+    targets = torch.cat([train.positions[train.order], valid.positions[valid.order]])
     assert train.positions[train.order].diff().unique().tolist() == [1]
     assert torch.equal(train.inputs[1:, :2], train.inputs[:-1, 1:])
-    assert len(asked.unique()) == len(asked) > 63_095 - 64 - 5
+    assert len(targets.unique()) == len(targets) > 63_095 - 64 - 5
 
 
 @pytest.fixture
-def passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
+def read_passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
     """The first words of the targets of two training passes of a trial, as its engine would read them."""
 
-    def look(model: str = "lm6", **changes: object) -> list[list[int]]:
-        read = [list(split) for split in [train.load_data(small(model, **changes))[1]] * 2]
-        rows = [sorted(int(t) for x, _ in one for t in x[:, 0]) for one in read]
-        assert rows[0] == rows[1]  # the same windows, whatever their order
-        return [[int(y[0].flatten()[0]) for _, y in one] for one in read]
+    def read(model: str = "lm6", **changes: object) -> list[list[int]]:
+        _, batches, _ = train.load_data(small(model, **changes))
+        passes = [list(batches) for _ in range(2)]
+        first_words = [sorted(int(word) for x, _ in each for word in x[:, 0]) for each in passes]
+        assert first_words[0] == first_words[1]  # the same windows, whatever their order
+        return [[int(y[0].flatten()[0]) for _, y in each] for each in passes]
 
-    return look
+    return read
 
 
 def test_a_shuffled_order_differs_by_pass_and_by_seed_and_not_by_arm(
-    passes: Callable[..., list[list[int]]],
+    read_passes: Callable[..., list[list[int]]],
 ) -> None:
-    first, second = passes(order="shuffled")
+    first, second = read_passes(order="shuffled")
     assert first != second
-    assert passes(order="shuffled", seed=1)[0] != first
-    assert passes("lm4", order="shuffled", lr=1e-3) == [first, second]
-    assert passes("gru", order="shuffled", options={"hidden": 16, "layers": 1}) == [first, second]
+    assert read_passes(order="shuffled", seed=1)[0] != first
+    assert read_passes("lm4", order="shuffled", lr=1e-3) == [first, second]
+    assert read_passes("gru", order="shuffled", options={"hidden": 16, "layers": 1}) == [first, second]
 
 
 @pytest.mark.parametrize(
     "changes", [{"order": "sequential"}, {"split": "tail"}, {"split": "blocks"}], ids=str
 )
 def test_other_orders_and_both_splits_are_the_same_at_every_pass_and_under_every_seed(
-    passes: Callable[..., list[list[int]]], changes: dict[str, str]
+    read_passes: Callable[..., list[list[int]]], changes: dict[str, str]
 ) -> None:
-    first, second = passes(**changes)
-    assert first == second == passes(**changes, seed=1)[0]
+    first, second = read_passes(**changes)
+    assert first == second == read_passes(**changes, seed=1)[0]
 
 
 def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(

@@ -14,27 +14,28 @@ from unrolled.bench.differences import numbers as numbers_of
 
 #                    0  1  2  3  4  5  6  7
 IDS = torch.tensor([0, 1, 0, 1, 0, 2, 0, 1])
-TRAIN, VALID = torch.tensor([1, 2, 3, 4, 5]), torch.tensor([6, 7])
+TRAIN = torch.tensor([1, 2, 3, 4, 5])
+VALID = torch.tensor([6, 7])
 # targets of TRAIN: 1 0 1 0 2 → counts 2, 2, 1; after 0: 1, 1, 2; after 1: 0, 0
 UNIGRAM = [(2 + 1 / 3) / 6, (2 + 1 / 3) / 6, (1 + 1 / 3) / 6]
 
 
-def probabilities(context: int) -> list[list[float]]:
+def predict(context: int) -> list[list[float]]:
     rows: list[list[float]] = NGram(3, context).predict(IDS, TRAIN, VALID).exp().tolist()
     return rows
 
 
 def test_unigram_shares_are_counts_with_one_pseudo_count_and_bigram_shares_lean_on_them() -> None:
-    assert probabilities(0) == [pytest.approx(UNIGRAM)] * 2
+    assert predict(0) == [pytest.approx(UNIGRAM)] * 2
     after_zero = [UNIGRAM[0] / 4, (2 + UNIGRAM[1]) / 4, (1 + UNIGRAM[2]) / 4]
-    assert probabilities(1) == [pytest.approx(UNIGRAM), pytest.approx(after_zero)]  # 2 was never a context
+    assert predict(1) == [pytest.approx(UNIGRAM), pytest.approx(after_zero)]  # 2 was never a context
 
 
 @pytest.mark.parametrize("context", [0, 1, 2, 4])
 def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, context: int) -> None:
     train, valid = make_batches(ChapterTrial(model="ngram-2", seed=0), numbers)
-    seen, asked = (s.positions[s.order].flatten()[:3000] for s in (train, valid))
-    p = NGram(30, context).predict(numbers.ids, seen, asked).exp()
+    positions = [split.positions[split.order].flatten()[:3000] for split in (train, valid)]
+    p = NGram(30, context).predict(numbers.ids, *positions).exp()
     assert p.shape == (3000, 30) and (p > 0).all()
     torch.testing.assert_close(p.sum(1), torch.ones(3000, dtype=torch.float64), rtol=0, atol=1e-12)
 
@@ -42,8 +43,7 @@ def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, co
 def test_nothing_is_counted_outside_the_training_targets() -> None:
     edited = IDS.clone()
     edited[7] = 2  # a validation target
-    one, two = (NGram(3, 4).predict(ids, TRAIN, VALID) for ids in (IDS, edited))
-    assert torch.equal(one, two)
+    assert torch.equal(NGram(3, 4).predict(IDS, TRAIN, VALID), NGram(3, 4).predict(edited, TRAIN, VALID))
 
 
 def test_the_first_token_of_a_text_has_a_shorter_context() -> None:
@@ -73,8 +73,8 @@ def test_a_seed_changes_no_count(
     model: str, split: str, order: str, small: Callable[..., ChapterTrial]
 ) -> None:
     options = dict(ZOO[model].options)
-    one, two = (
+    results = [
         run_trial(small(model, seed=seed, split=split, order=order, options=options)) for seed in (0, 1)
-    )
-    assert one.done and one.fingerprints == two.fingerprints
-    assert numbers_of(one.to_dict()) == numbers_of(two.to_dict())
+    ]
+    assert results[0].done and results[0].fingerprints == results[1].fingerprints
+    assert numbers_of(results[0].to_dict()) == numbers_of(results[1].to_dict())

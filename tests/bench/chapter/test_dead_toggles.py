@@ -55,8 +55,8 @@ LEVELS: dict[str, tuple[str, dict[str, Any], Any, Any]] = {  # model, what else 
 }
 MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
     *(
-        (name, model, {"engine": "learner"}, one, two)
-        for name, (model, _, one, two) in LEVELS.items()
+        (name, model, {"engine": "learner"}, level, changed_level)
+        for name, (model, _, level, changed_level) in LEVELS.items()
         if name in ("alpha", "beta", "clip", "lr", "moms", "reset", "wd")
     ),
     *(
@@ -81,70 +81,74 @@ MORE: list[tuple[str, str, dict[str, Any], Any, Any]] = [
     *[("init", name, {}, "own", "built-in") for name in ("lstm-gates", "gru-before")],
     *[(name, "awd", AWD, 0.1, 0.4) for name in AWD if name != "lr"],
 ]
-CASES = [*((factor, *rest) for factor, rest in LEVELS.items()), *MORE]
+CASES = [*((factor, *case) for factor, case in LEVELS.items()), *MORE]
 cases = pytest.mark.parametrize(
-    ("factor", "model", "settings", "one", "two"), CASES, ids=[f"{c[0]}-{c[1]}-{c[3]}-{c[4]}" for c in CASES]
+    ("factor", "model", "settings", "level", "changed_level"),
+    CASES,
+    ids=[f"{c[0]}-{c[1]}-{c[3]}-{c[4]}" for c in CASES],
 )
 
 
-def trial_of(small: Callable[..., ChapterTrial], model: str, settings: dict[str, Any]) -> ChapterTrial:
+def make_trial(small: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]) -> ChapterTrial:
     options = {**ZOO[model].options}
     options |= {name: 8 for name in ("hidden", "embedding") if name in options}
-    options |= {k: v for k, v in settings.items() if k in options}
-    others = {k: v for k, v in settings.items() if k not in options}
-    return small(model, options=options, **{"batch": 16, "lr": 3e-2, **others})
+    options |= {key: value for key, value in changes.items() if key in options}
+    settings = {key: value for key, value in changes.items() if key not in options}
+    return small(model, options=options, **{"batch": 16, "lr": 3e-2, **settings})
 
 
 @pytest.fixture(scope="module")
-def ran() -> Callable[[ChapterTrial], Result]:
+def run_once() -> Callable[[ChapterTrial], Result]:
     """A trial's result, trained once: many factors start from the same one."""
     results: dict[str, Result] = {}
 
-    def result_of(trial: ChapterTrial) -> Result:
+    def run(trial: ChapterTrial) -> Result:
         if trial.id not in results:
             results[trial.id] = run_trial(trial)
         return results[trial.id]
 
-    return result_of
+    return run
 
 
-def ignored(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
+def ignore_factor(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
     """Whatever a trial says of this factor, its model, its data and its training have this value."""
 
-    def without(trial: ChapterTrial) -> ChapterTrial:
-        return (
-            replace(trial, **{factor: value}) if factor in {f.name for f in fields(ChapterTrial)} else trial
-        )
+    def break_trial(trial: ChapterTrial) -> ChapterTrial:
+        is_setting = factor in {f.name for f in fields(ChapterTrial)}
+        return replace(trial, **{factor: value}) if is_setting else trial
 
     for name in ("load_data", "build_model", "train_model"):
-        step = getattr(train, name)
-        monkeypatch.setattr(train, name, lambda trial, *rest, step=step: step(without(trial), *rest))
-    build = ModelSpec.build_model
+        stage = getattr(train, name)
+        monkeypatch.setattr(train, name, lambda trial, *data, stage=stage: stage(break_trial(trial), *data))
+    build_model = ModelSpec.build_model
 
-    def built(spec: ModelSpec, vocab: int, **options: Any) -> Any:
-        return build(spec, vocab, **(options | ({factor: value} if factor in options else {})))
+    def build_broken_model(spec: ModelSpec, vocab: int, **options: Any) -> Any:
+        if factor in options:
+            options[factor] = value
+        return build_model(spec, vocab, **options)
 
-    monkeypatch.setattr(ModelSpec, "build_model", built)
+    monkeypatch.setattr(ModelSpec, "build_model", build_broken_model)
 
 
 @cases
 def test_a_factor_that_acts_is_witnessed_and_one_that_is_ignored_is_not(
     small: Callable[..., ChapterTrial],
-    ran: Callable[[ChapterTrial], Result],
+    run_once: Callable[[ChapterTrial], Result],
     monkeypatch: pytest.MonkeyPatch,
     factor: str,
     model: str,
     settings: dict[str, Any],
-    one: Any,
-    two: Any,
+    level: Any,
+    changed_level: Any,
 ) -> None:
-    base, changed = (trial_of(small, model, {**settings, factor: level}) for level in (one, two))
-    before, after = ran(base), ran(changed)
-    assert before.done and after.done, (before.reason, after.reason)
-    assert after.witnesses[factor]["ok"], after.witnesses[factor]
-    assert factor == "split" or before.fingerprints["weights"] != after.fingerprints["weights"]
-    ignored(monkeypatch, factor, one)
-    assert not run_trial(changed).witnesses.get(factor, {}).get("ok")
+    base = run_once(make_trial(small, model, {**settings, factor: level}))
+    changed_trial = make_trial(small, model, {**settings, factor: changed_level})
+    changed = run_once(changed_trial)
+    assert base.done and changed.done, (base.reason, changed.reason)
+    assert changed.witnesses[factor]["ok"], changed.witnesses[factor]
+    assert factor == "split" or base.fingerprints["weights"] != changed.fingerprints["weights"]
+    ignore_factor(monkeypatch, factor, level)
+    assert not run_trial(changed_trial).witnesses.get(factor, {}).get("ok")
 
 
 UNWITNESSED = {

@@ -13,7 +13,8 @@ from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.record import find_first_difference
 from unrolled.bench.chapter.trial import ChapterTrial
 
-WINDOW, COUNT = 4, 6
+WINDOW = 4
+COUNT = 6
 VOCAB = WINDOW * COUNT
 MODELS = ["lm4", "lm5", "lm6", "gru", "lstm-chunk", "awd", "awd-scratch"]
 INTERVALS = [1, 2, WINDOW, 2 * WINDOW, 4 * WINDOW]
@@ -22,7 +23,7 @@ LONGER = INTERVALS[-2:]
 models = pytest.mark.parametrize("name", MODELS)
 
 
-def built(name: str, detach_every: int) -> LanguageModel:
+def build_small(name: str, detach_every: int) -> LanguageModel:
     torch.manual_seed(0)
     quiet = {key: 0.0 for key in ZOO[name].options if key.endswith("_p")}  # AWD-LSTM's dropouts
     model: LanguageModel = ZOO[name].build_model(VOCAB, hidden=6, **quiet)
@@ -32,63 +33,66 @@ def built(name: str, detach_every: int) -> LanguageModel:
     return model.double().train()
 
 
-def windows() -> tuple[Tensor, ...]:
+def make_windows() -> tuple[Tensor, ...]:
     return torch.arange(VOCAB)[None].split(WINDOW, dim=1)  # each (1, WINDOW)
 
 
 @models
 @pytest.mark.parametrize("detach_every", INTERVALS)
 def test_a_gradient_goes_back_detach_every_tokens_and_no_further(name: str, detach_every: int) -> None:
-    model = built(name, detach_every)
-    for window in windows():
+    model = build_small(name, detach_every)
+    for window in make_windows():
         raw = model(window).raw
     raw[:, -1].sum().backward()
     by_distance = model.i_h.weight.grad[:VOCAB].flip(0).any(dim=1)  # from the last word read
     assert by_distance.tolist() == [k < detach_every for k in range(VOCAB)]
-    norms = gradient_by_distance(built(name, detach_every), torch.stack(windows()))
+    norms = gradient_by_distance(build_small(name, detach_every), torch.stack(make_windows()))
     assert (norms > 0).tolist() == [k < detach_every for k in range(VOCAB)], "the diagnostic sees the same"
 
 
 @models
 def test_the_diagnostic_measures_the_gradient_of_one_long_pass(name: str) -> None:
-    model = built(name, VOCAB)
+    model = build_small(name, VOCAB)
     model.i_h.weight.grad = None
     raw, _ = model.unroll(torch.arange(VOCAB)[None], None)
     raw[:, -1].sum().backward()
     expected = model.i_h.weight.grad[:VOCAB].norm(dim=1).flip(0)
-    seen = gradient_by_distance(built(name, VOCAB), torch.stack(windows()))
-    torch.testing.assert_close(seen, expected)
+    norms = gradient_by_distance(build_small(name, VOCAB), torch.stack(make_windows()))
+    torch.testing.assert_close(norms, expected)
 
 
 @models
 @pytest.mark.parametrize("detach_every", INTERVALS)
 def test_the_numbers_of_a_pass_are_those_of_any_detach_every_to_the_bit(name: str, detach_every: int) -> None:
     """Also while the weights move: a replay has the gradient of today's weights, not their numbers."""
-    usual, other = built(name, WINDOW), built(name, detach_every)
-    for window in windows():
-        for one, two in zip(usual(window), other(window), strict=True):
+    usual = build_small(name, WINDOW)
+    changed = build_small(name, detach_every)
+    for window in make_windows():
+        for usual_tensor, tensor in zip(usual(window), changed(window), strict=True):
             if detach_every >= WINDOW:
-                assert torch.equal(one, two)
+                assert torch.equal(tensor, usual_tensor)
             else:  # read in pieces, which a matrix product may round in another way
-                torch.testing.assert_close(one, two, rtol=0, atol=1e-14)
+                torch.testing.assert_close(tensor, usual_tensor, rtol=0, atol=1e-14)
         with torch.no_grad():
-            for p in [*usual.parameters(), *other.parameters()]:
+            for p in [*usual.parameters(), *changed.parameters()]:
                 p.mul_(1.01)
 
 
 @models
 @pytest.mark.parametrize("detach_every", LONGER)
 def test_a_longer_detach_every_has_the_gradient_of_one_long_pass(name: str, detach_every: int) -> None:
-    model, whole = built(name, detach_every), built(name, WINDOW)
-    for window in windows():
+    model = build_small(name, detach_every)
+    reference = build_small(name, WINDOW)
+    for window in make_windows():
         raw = model(window).raw
     raw[:, -1].pow(2).sum().backward()
     before = VOCAB - detach_every
-    _, state = whole.unroll(torch.arange(before)[None], None)
-    whole.eval()  # one pass over `detach_every` tokens from the detached state before them
-    whole.batch_size, whole.state = 1, detach_state(state)
-    whole(torch.arange(before, VOCAB)[None]).raw[:, -1].pow(2).sum().backward()
-    for (key, p), (_, q) in zip(model.named_parameters(), whole.named_parameters(), strict=True):
+    _, state = reference.unroll(torch.arange(before)[None], None)
+    reference.eval()  # one pass over `detach_every` tokens from the detached state before them
+    reference.batch_size = 1
+    reference.state = detach_state(state)
+    reference(torch.arange(before, VOCAB)[None]).raw[:, -1].pow(2).sum().backward()
+    for (key, p), (_, q) in zip(model.named_parameters(), reference.named_parameters(), strict=True):
         if p.grad is None and q.grad is None:
             assert key.startswith("h_o")
         else:
@@ -98,8 +102,8 @@ def test_a_longer_detach_every_has_the_gradient_of_one_long_pass(name: str, deta
 @models
 @pytest.mark.parametrize("by", ["evaluation", "reset"])
 def test_evaluation_and_a_reset_end_a_replay(name: str, by: str) -> None:
-    model = built(name, 3 * WINDOW)
-    first, second, *_ = windows()
+    model = build_small(name, 3 * WINDOW)
+    first, second, *_ = make_windows()
     model(first)
     if by == "reset":
         model.reset()
@@ -115,8 +119,8 @@ def test_trials_differ_in_the_gradient_of_the_first_step_that_can_and_not_in_bat
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """The losses before are equal to the bit, and so is the loss of that step itself."""
-    every = (1, WINDOW, 2 * WINDOW, 4 * WINDOW)
-    results = {h: run_trial(small(detach_every=h, engine=engine)) for h in every}
+    intervals = (1, WINDOW, 2 * WINDOW, 4 * WINDOW)
+    results = {n: run_trial(small(detach_every=n, engine=engine)) for n in intervals}
     for name in ("train_updates", "train_tokens", "valid_targets"):
         assert len({r.metrics[name] for r in results.values()}) == 1
     assert len({r.fingerprints["weights"] for r in results.values()}) == len(results)

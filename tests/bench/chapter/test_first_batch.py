@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.first_batch import train_first_batch
+from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
@@ -19,26 +21,30 @@ def test_a_model_that_takes_another_number_of_threads_is_refused(
 ) -> None:
     forward = "def forward(self, x, h=None):\n"
     plug("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
-    for refuse in (train_first_batch, run_trial):
+    for run in (train_first_batch, run_trial):
         torch.set_num_threads(1)
         with pytest.raises(
             BadInput, match=r"threads changed from 1 to 2 .* leave torch's settings"
         ) as refused:
-            refuse(small("mine"))
-        assert refuse is run_trial or refused.value.place == "my.py"
+            run(small("mine"))
+        assert run is run_trial or refused.value.place == "my.py"
 
 
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
     small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained, fit = [], train.train_model
-    monkeypatch.setattr(
-        train, "train_model", lambda trial, *rest: trained.append(rest[1]) or fit(trial, *rest)
-    )
+    train_model = train.train_model
+    batches_by_call = []
+
+    def train_and_record(trial: ChapterTrial, model: LanguageModel, batches: Batches, valid: Batches):
+        batches_by_call.append(batches)
+        return train_model(trial, model, batches, valid)
+
+    monkeypatch.setattr(train, "train_model", train_and_record)
     train_first_batch(small(order="shuffled"))
-    (checked,) = trained
-    assert len(checked) == 1
-    assert checked.generator is not None, "in the order of the seed"
+    (batches,) = batches_by_call
+    assert len(batches) == 1
+    assert batches.generator is not None, "in the order of the seed"
 
 
 @pytest.mark.parametrize(
@@ -141,19 +147,22 @@ PENALTIES = [
 
 
 @pytest.mark.parametrize(
-    ("kind", "old", "new", "said"),
+    ("kind", "old", "new", "message"),
     [
         *(("model", *mistake) for mistake in MODELS),
-        *(("cell", RETURN, f"        {line}\n{RETURN}", said) for line, said in CELLS),
-        *(("regularizer", old, new, f"[:,].* regularizer 'small'.*{said}") for old, new, said in PENALTIES),
+        *(("cell", RETURN, f"        {line}\n{RETURN}", message) for line, message in CELLS),
+        *(
+            ("regularizer", old, new, f"[:,].* regularizer 'small'.*{message}")
+            for old, new, message in PENALTIES
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place_or_name(
-    plug: Callable[..., Path], small: Callable[..., ChapterTrial], kind: str, old: str, new: str, said: str
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial], kind: str, old: str, new: str, message: str
 ) -> None:
     plug(kind, old, new)
     model, strength = ("lm6", {"small": 0.5}) if kind == "regularizer" else ("mine", {})
     trial = small(model, options={**ZOO[model].options, "hidden": 8, **strength})
-    with pytest.raises(BadInput, match=rf"^my\.py{said}") as refused:
+    with pytest.raises(BadInput, match=rf"^my\.py{message}") as refused:
         train_first_batch(trial)
     assert "\n" not in str(refused.value)

@@ -14,7 +14,10 @@ from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
-VOCAB, ROWS, WINDOW, HIDDEN = 9, 8, 4, 8
+VOCAB = 9
+ROWS = 8
+WINDOW = 4
+HIDDEN = 8
 TRAINED = sorted(name for name, spec in ZOO.items() if not spec.is_counting_model)
 
 
@@ -24,17 +27,18 @@ def products_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
 
 
-def setting(model: str, **changes: object) -> ChapterTrial:
-    """LMModel1 can read only three words, and only from nothing."""
-    spec = ZOO[model]
-    small = {"hidden": HIDDEN} | ({"embedding": 6} if "embedding" in spec.options else {})
-    first = {"window": 3, "target": "last", "reset": "batch"} if model == "lm1" else {"window": WINDOW}
-    return ChapterTrial(
-        model=model, seed=0, batch=ROWS, **{"epochs": 1, "options": small, **first, **changes}
-    )
+def make_trial(model: str, **changes: object) -> ChapterTrial:
+    """LMModel1 can read only three words, and only from zeros."""
+    options = {"hidden": HIDDEN}
+    if "embedding" in ZOO[model].options:
+        options["embedding"] = 6
+    settings: dict[str, object] = {"window": WINDOW, "epochs": 1, "options": options}
+    if model == "lm1":
+        settings |= {"window": 3, "target": "last", "reset": "batch"}
+    return ChapterTrial(model=model, seed=0, batch=ROWS, **{**settings, **changes})
 
 
-def made(trial: ChapterTrial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:
+def count_by_torch(trial: ChapterTrial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:
     """Operations of so many forward passes, and of the last one's backward pass, as torch counts them."""
     tokens = torch.randint(VOCAB, (windows, ROWS, trial.window), generator=torch.Generator().manual_seed(0))
     model.train()
@@ -52,48 +56,48 @@ def made(trial: ChapterTrial, model: LanguageModel, windows: int = 1) -> tuple[i
 def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
     name: str, target: str, tying: bool
 ) -> None:
-    trial = setting(name, target=target)
+    trial = make_trial(name, target=target)
     if "tying" in ZOO[name].options:
-        trial = setting(name, target=target, options={**trial.options, "tying": tying})
+        trial = make_trial(name, target=target, options={**trial.options, "tying": tying})
     model = build_model(trial, VOCAB)
     targets = ROWS * (trial.window if target == "every" else 1)
-    assert forward_flops(model, ROWS * trial.window, targets) == made(trial, model)[0]
+    assert forward_flops(model, ROWS * trial.window, targets) == count_by_torch(trial, model)[0]
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(name: str) -> None:
-    trial = setting(name)
+    trial = make_trial(name)
     model = build_model(trial, VOCAB)
-    of_state = [w for n, w in model.named_parameters() if "hh" in n and w.dim() == 2]  # reads no input
-    unneeded = 2 * ROWS * sum(w.numel() for w in of_state)
-    assert training_flops(trial, model, 1) - sum(made(trial, model)) == unneeded
+    hidden_weights = [w for name, w in model.named_parameters() if "hh" in name and w.dim() == 2]
+    unneeded = 2 * ROWS * sum(w.numel() for w in hidden_weights)
+    assert training_flops(trial, model, 1) - sum(count_by_torch(trial, model)) == unneeded
     assert unneeded < 0.2 * training_flops(trial, model, 1)
 
 
 @pytest.mark.parametrize("windows", [1, 2, 3, 7])
 @pytest.mark.parametrize("detach_every", [1, WINDOW, 2 * WINDOW, 4 * WINDOW])
 def test_reaching_beyond_the_window_pays_for_what_is_read_again(detach_every: int, windows: int) -> None:
-    trial = setting("lm6", detach_every=detach_every)
+    trial = make_trial("lm6", detach_every=detach_every)
     model = build_model(trial, VOCAB)
-    forward, _ = made(trial, model, windows)
+    forward, _ = count_by_torch(trial, model, windows)
     assert training_flops(trial, model, windows) == 3 * forward
 
 
 def test_each_epoch_starts_with_no_window_to_read_again_and_a_reset_leaves_none() -> None:
-    model = build_model(setting("lm6"), VOCAB)
-    longer = setting("lm6", detach_every=4 * WINDOW)
-    one, two = (training_flops(replace(longer, epochs=n), model, 5 * n) for n in (1, 2))
-    assert two == 2 * one
-    forgetful = replace(longer, reset="batch")
-    assert training_flops(forgetful, model, 5) == training_flops(setting("lm6"), model, 5) < one
+    model = build_model(make_trial("lm6"), VOCAB)
+    longer = make_trial("lm6", detach_every=4 * WINDOW)
+    flops = training_flops(longer, model, 5)
+    assert training_flops(replace(longer, epochs=2), model, 10) == 2 * flops
+    stateless = replace(longer, reset="batch")
+    assert training_flops(stateless, model, 5) == training_flops(make_trial("lm6"), model, 5) < flops
 
 
 def test_a_trial_records_its_count_and_counts_and_plug_ins_have_none(
     small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = 2 * 4 * 8 * (8 + 8) + 8 * 9  # two layers of four gates that read x and h; a decoder of 9 words
-    found = run_trial(small(epochs=2)).metrics["train_flops"]
-    assert found == 3 * 2 * weights * (2 * 29 * 8 * 4)  # × the tokens of two epochs
+    flops = run_trial(small(epochs=2)).metrics["train_flops"]
+    assert flops == 3 * 2 * weights * (2 * 29 * 8 * 4)  # × the tokens of two epochs
     monkeypatch.setitem(ZOO, "mine", replace(ZOO["lm6"], name="mine", file="mine.py"))
     assert "train_flops" not in run_trial(small("mine")).metrics
     assert "train_flops" not in run_trial(small("ngram-2")).metrics

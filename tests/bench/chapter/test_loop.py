@@ -34,60 +34,63 @@ def as_in_a_trials_process(torch_as_it_was: None) -> None:
     environment.deterministic()
 
 
-def chapter(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
+def make_trial(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
     return ZOO[name].make_trial(3, options, **{"epochs": 1, "batch": 16, **settings})
 
 
-def prepared(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
+def prepare(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
     data = corpus.load_corpus(trial)
     train, valid = corpus.make_batches(trial, data, torch.Generator().manual_seed(1))
-    train.rows, valid.rows = train.rows[:steps], valid.rows[:8]
+    train.rows = train.rows[:steps]
+    valid.rows = valid.rows[:8]
     return build_model(trial, len(data.vocab)), train, valid
 
 
-def trained(
+def train_small(
     engine: Engine, trial: ChapterTrial, steps: int | None = None
 ) -> tuple[TrainingRecord, LanguageModel]:
-    model, train, valid = prepared(trial, steps)
+    model, train, valid = prepare(trial, steps)
     torch.manual_seed(5)  # dropout's stream
     return engine(trial, model, train, valid, CPU), model
 
 
-def furthest(one: LanguageModel, two: LanguageModel) -> float:
-    pairs = zip(one.named_parameters(), two.named_parameters(), strict=True)
-    return max(float((a - b).detach().abs().max()) if n == m else 1e9 for (n, a), (m, b) in pairs)
+def largest_distance(model: LanguageModel, other_model: LanguageModel) -> float:
+    """The largest absolute difference of two weights of the same name."""
+    weights = dict(model.named_parameters())
+    other_weights = dict(other_model.named_parameters())
+    assert list(weights) == list(other_weights)
+    return max(float((weights[name] - other_weights[name]).detach().abs().max()) for name in weights)
 
 
 def assert_agree(trial: ChapterTrial, steps: int = 20) -> None:
-    (slow, expected), (fast, got) = (
-        trained(learner.train_model, trial, steps),
-        trained(loop.train_model, trial, steps),
-    )
+    slow, slow_model = train_small(learner.train_model, trial, steps)
+    fast, fast_model = train_small(loop.train_model, trial, steps)
     assert len(fast.losses) == steps
     assert fast.losses == pytest.approx(slow.losses, abs=TOLERANCE)
-    assert furthest(got, expected) < TOLERANCE
+    assert largest_distance(fast_model, slow_model) < TOLERANCE
     assert fast.wd == slow.wd and len(fast.validation.targets) == len(slow.validation.targets)
-    (one,), (other,) = fast.epochs, slow.epochs
+    (fast_epoch,) = fast.epochs
+    (slow_epoch,) = slow.epochs
     for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
-        assert getattr(one, column) == pytest.approx(getattr(other, column), rel=1e-4), column
-    assert one.accuracy == pytest.approx(other.accuracy, abs=1e-3)  # a tie may fall either way
+        assert getattr(fast_epoch, column) == pytest.approx(getattr(slow_epoch, column), rel=1e-4), column
+    assert fast_epoch.accuracy == pytest.approx(slow_epoch.accuracy, abs=1e-3)  # a tie may fall either way
 
 
 @pytest.mark.parametrize("name", [name for name in NEURAL if name not in TWINS])
 def test_the_first_twenty_steps_are_the_learners(name: str) -> None:
-    assert_agree(chapter(name))
+    assert_agree(make_trial(name))
 
 
 @pytest.mark.parametrize(
     "trial",
     [
-        chapter("lm7", detach_every=4),
-        chapter("lm7", detach_every=32),
-        chapter("lm4", order="shuffled", reset="batch"),
-        chapter("lm6", {"hidden": 50}, reset="never"),
-        chapter("lm6", {"dropout": 0.4, "tying": True}, wd=0.5, lr=3e-2),
-        chapter("gru-after", {"layers": 1}, alpha=2.0),
-        chapter("lm6", clip=0.05),
+        make_trial("lm7", detach_every=4),
+        make_trial("lm7", detach_every=32),
+        make_trial("lm4", order="shuffled", reset="batch"),
+        make_trial("lm6", {"hidden": 50}, reset="never"),
+        make_trial("lm6", {"dropout": 0.4, "tying": True}, wd=0.5, lr=3e-2),
+        make_trial("gru-after", {"layers": 1}, alpha=2.0),
+        make_trial("lm6", clip=0.05),
     ],
     ids=["detached often", "detached rarely", "shuffled", "odd width", "heavy decay", "AR alone", "clipped"],
 )
@@ -99,57 +102,60 @@ def test_they_agree_away_from_the_chapter_too(trial: ChapterTrial) -> None:
 def test_in_double_precision_they_agree_over_two_epochs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rounding would part them in single precision: only here would a difference of the arithmetic show."""
     monkeypatch.setattr(AvgSmoothLoss, "reset", _start_in_double)
-    trial, found = chapter(name, epochs=2), {}
+    trial = make_trial(name, epochs=2)
+    records = {}
     for engine in (loop, learner):
-        model, train, valid = prepared(trial, 20)
+        model, train, valid = prepare(trial, 20)
         torch.manual_seed(5)
         torch.set_default_dtype(torch.float64)
-        found[engine] = engine.train_model(trial, model.double(), train, valid, CPU)
+        records[engine] = engine.train_model(trial, model.double(), train, valid, CPU)
         torch.set_default_dtype(torch.float32)
-    assert len(found[loop].losses) == 40
-    assert found[loop].losses == pytest.approx(found[learner].losses, abs=1e-7)
-    ours, theirs = (each.validation.loss for each in found.values())
-    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert len(records[loop].losses) == 40
+    assert records[loop].losses == pytest.approx(records[learner].losses, abs=1e-7)
+    assert records[loop].validation.loss == pytest.approx(records[learner].validation.loss, abs=1e-4)
 
 
 def _start_in_double(smooth: AvgSmoothLoss) -> None:
     """fastai's moving average starts as a float, whatever the losses are."""
-    smooth.count, smooth.val = 0, torch.zeros((), dtype=torch.get_default_dtype())
+    smooth.count = 0
+    smooth.val = torch.zeros((), dtype=torch.get_default_dtype())
 
 
 class TwoReaders(LMModel2):
-    """Only every second batch gives `other` a gradient."""
+    """Only every second batch gives `second_h_o` a gradient."""
 
     def __init__(self, vocab: int) -> None:
         super().__init__(vocab, 64)
-        self.other, self.batches = nn.Linear(64, vocab), 0
+        self.second_h_o = nn.Linear(64, vocab)
+        self.batches = 0
 
     def compute_output(self, hidden: torch.Tensor) -> Output:
         self.batches += 1
-        layer = self.other if self.batches % 2 else self.h_o
+        layer = self.second_h_o if self.batches % 2 else self.h_o
         return Output(layer(hidden), hidden, hidden)
 
 
 def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None:
     models = []
     for engine in (learner.train_model, loop.train_model):
-        _, train, valid = prepared(chapter("lm4"), 20)
+        _, train, valid = prepare(make_trial("lm4"), 20)
         torch.manual_seed(0)
         models.append(TwoReaders(30))  # words of Human Numbers
-        engine(chapter("lm4"), models[-1], train, valid, CPU)
-    assert furthest(*models) < TOLERANCE
+        engine(make_trial("lm4"), models[-1], train, valid, CPU)
+    assert largest_distance(*models) < TOLERANCE
 
 
 @pytest.mark.parametrize("moms", [(0.95, 0.85, 0.95), (0.8, 0.7, 0.8)])
 @pytest.mark.parametrize("steps", [1, 20, 735])
 def test_the_schedule_is_fit_one_cycles(steps: int, moms: tuple[float, float, float]) -> None:
     lr = 1e-2
-    schedules = (combined_cos(0.25, lr / 25, lr, lr / 1e5), combined_cos(0.25, *moms))  # fit_one_cycle's
-    got = list(optimizer.one_cycle(steps, lr, moms))
-    expected = [tuple(float(at(step / steps)) for at in schedules) for step in range(steps)]
-    assert len(got) == steps
-    for pair, reference in zip(got, expected, strict=True):
-        assert pair == pytest.approx(reference, rel=0, abs=1e-7)  # fastai's positions are float32
+    lr_schedule = combined_cos(0.25, lr / 25, lr, lr / 1e5)  # fit_one_cycle's
+    mom_schedule = combined_cos(0.25, *moms)
+    cycle = list(optimizer.one_cycle(steps, lr, moms))
+    assert len(cycle) == steps
+    for step, pair in enumerate(cycle):
+        expected = (float(lr_schedule(step / steps)), float(mom_schedule(step / steps)))
+        assert pair == pytest.approx(expected, rel=0, abs=1e-7)  # fastai's positions are float32
 
 
 class Layers(nn.Module):
@@ -160,18 +166,22 @@ class Layers(nn.Module):
         self.embedding = nn.Embedding(5, 4)
         self.nested = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.LayerNorm(4), nn.Conv1d(4, 4, 1)))
         self.bare = nn.Linear(4, 4, bias=False)
-        self.batch_norm, self.group_norm = nn.BatchNorm1d(4), nn.GroupNorm(2, 4)
-        self.lstm, self.gru, self.rnn = nn.LSTM(4, 4, 2), nn.GRU(4, 4, bias=False), nn.RNN(4, 4)
+        self.batch_norm = nn.BatchNorm1d(4)
+        self.group_norm = nn.GroupNorm(2, 4)
+        self.lstm = nn.LSTM(4, 4, 2)
+        self.gru = nn.GRU(4, 4, bias=False)
+        self.rnn = nn.RNN(4, 4)
         self.cell = nn.GRUCell(4, 4)
         self.bias = nn.Parameter(torch.ones(4))
 
 
 @pytest.mark.parametrize("name", [*NEURAL, "layers"])
 def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
-    model = Layers() if name == "layers" else prepared(chapter(name))[0]
-    fastais = {id(p) for p in norm_bias_params(model)}
-    for parameter, tensor in model.named_parameters():
-        assert (tensor in optimizer.find_undecayed_parameters(model)) == (id(tensor) in fastais), parameter
+    model = Layers() if name == "layers" else prepare(make_trial(name))[0]
+    expected = {id(p) for p in norm_bias_params(model)}
+    undecayed = optimizer.find_undecayed_parameters(model)
+    for name, parameter in model.named_parameters():
+        assert (parameter in undecayed) == (id(parameter) in expected), name
 
 
 @pytest.mark.parametrize("name", ["lm2", "lm7", "awd"])
@@ -179,32 +189,34 @@ def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_call
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """Along the cycle's changing rate and betas, with decay of one group of weights and not of the other."""
-    calls, whole, trial = [], torch.optim.AdamW.step, chapter(name, wd=0.1)
+    trial = make_trial(name, wd=0.1)
+    calls = []
+    adamw_step = torch.optim.AdamW.step
 
-    def step(self: torch.optim.AdamW, closure: None = None) -> None:
+    def count_and_step(self: torch.optim.AdamW, closure: None = None) -> None:
         calls.append(self)
-        whole(self, closure)
+        adamw_step(self, closure)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", step)
-    direct, model = trained(loop.train_model, trial, 25)
+    monkeypatch.setattr(torch.optim.AdamW, "step", count_and_step)
+    direct, model = train_small(loop.train_model, trial, 25)
     assert len(calls) == 1 and min(len({*direct.lrs}), len({*direct.moms})) > 15
     monkeypatch.setattr(optimizer, "FusedAdamW", torch.optim.AdamW)
-    expected, reference = trained(loop.train_model, trial, 25)
+    expected, reference = train_small(loop.train_model, trial, 25)
     assert len(calls) == 26 and direct.trace.to_dict() == expected.trace.to_dict()
-    assert furthest(model, reference) == 0.0
+    assert largest_distance(model, reference) == 0.0
 
 
 def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    alike = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    single = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     mixed = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1, dtype=torch.float64))
-    assert [type(optimizer.build_adam(m, 0.1)) for m in (alike, mixed)] == [
+    assert [type(optimizer.build_adam(m, 0.1)) for m in (single, mixed)] == [
         optimizer.FusedAdamW,
         torch.optim.AdamW,
     ]
     monkeypatch.delattr(torch, "_fused_adamw_")
-    assert type(optimizer.build_adam(alike, 0.1)) is torch.optim.AdamW
+    assert type(optimizer.build_adam(single, 0.1)) is torch.optim.AdamW
 
 
 def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> None:
@@ -219,18 +231,18 @@ def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> No
 
 @pytest.mark.parametrize("name", ["lm7", "awd"])
 def test_a_trained_model_has_ordinary_parameters(name: str) -> None:
-    _, model = trained(loop.train_model, chapter(name), 3)
+    _, model = train_small(loop.train_model, make_trial(name), 3)
     for parameter in model.parameters():
         assert parameter.is_leaf and parameter.requires_grad
         assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
 
 
 def test_divergence_is_told_at_the_same_step() -> None:
-    trial = chapter("lm4", lr=1e6, epochs=2)
+    trial = make_trial("lm4", lr=1e6, epochs=2)
     reasons = []
     for engine in (learner.train_model, loop.train_model):
         with pytest.raises(Diverged) as caught:
-            trained(engine, trial)
+            train_small(engine, trial)
         reasons.append(str(caught.value))
     assert reasons[0] == reasons[1]
 
@@ -240,8 +252,8 @@ def test_divergence_is_told_at_the_same_step() -> None:
 @pytest.mark.parametrize("name", ["lm4", "lm6", "awd", "awd-scratch"])
 def test_a_gpu_takes_the_same_first_steps(name: str) -> None:
     without = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
-    trial = chapter(name, without, batch=64)  # a GPU draws other numbers for dropout
-    model, train, valid = prepared(trial, 10)
+    trial = make_trial(name, without, batch=64)  # a GPU draws other numbers for dropout
+    model, train, valid = prepare(trial, 10)
     on_gpu = loop.train_model(trial, model, train, valid, torch.device("cuda"))
-    on_cpu, _ = trained(loop.train_model, trial, 10)
+    on_cpu, _ = train_small(loop.train_model, trial, 10)
     assert on_gpu.losses == pytest.approx(on_cpu.losses, abs=1e-3)

@@ -23,30 +23,31 @@ from unrolled.bench.chapter.regularization import (
 from unrolled.bench.chapter.trial import ChapterTrial
 
 P = 0.4
-WORDS, SIZE = 2000, 4
 
 
-def lstm(layers: int = 1) -> nn.LSTM:
+def build_lstm(layers: int = 1) -> nn.LSTM:
     torch.manual_seed(0)
     return nn.LSTM(5, 40, layers, batch_first=True)
 
 
-def steps() -> Tensor:
+def draw_steps() -> Tensor:
     return torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(1))
 
 
 def test_weight_dropout_falls_on_every_layer_and_on_nothing_but_hidden_to_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dropped, seen = WeightDropout(lstm(layers=2), P).train(), []
-    monkeypatch.setattr(dropped.drop, "forward", lambda w: seen.append(w) or w)
-    dropped(steps())
-    assert [id(w) for w in seen] == [id(dropped.rnn.weight_hh_l0), id(dropped.rnn.weight_hh_l1)]
+    dropped = WeightDropout(build_lstm(layers=2), P).train()
+    weights = []
+    monkeypatch.setattr(dropped.drop, "forward", lambda w: weights.append(w) or w)
+    dropped(draw_steps())
+    assert [id(w) for w in weights] == [id(dropped.rnn.weight_hh_l0), id(dropped.rnn.weight_hh_l1)]
 
 
 def test_weights_that_are_replaced_for_a_call_are_not_moved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU nn.LSTM would move them, in place, between two stretches of one graph."""
-    dropped, x = WeightDropout(lstm(), P).train(), steps()
+    dropped = WeightDropout(build_lstm(), P).train()
+    x = draw_steps()
     monkeypatch.setattr(nn.LSTM, "flatten_parameters", lambda self: pytest.fail("moved"))
     first, state = dropped(x)
     second, _ = copy.deepcopy(dropped)(x, state)
@@ -62,12 +63,14 @@ def test_the_warning_of_weights_that_are_not_in_one_block_is_kept_back() -> None
             )
             return super().forward(*args)
 
-    WeightDropout(Scattered(5, 40, batch_first=True), P)(steps())
+    WeightDropout(Scattered(5, 40, batch_first=True), P)(draw_steps())
 
 
 def test_after_a_call_with_weight_dropout_the_layer_is_an_ordinary_lstm() -> None:
     """fastai's leaves a tensor with a history in the place of the parameter, which no deepcopy can take."""
-    dropped, untouched, x = WeightDropout(lstm(), P).train(), lstm(), steps()
+    dropped = WeightDropout(build_lstm(), P).train()
+    untouched = build_lstm()
+    x = draw_steps()
     dropped(x)
     assert [type(p) for p in dropped.rnn._parameters.values()] == [nn.Parameter] * 4
     assert torch.equal(dropped.rnn(x)[0], untouched(x)[0])
@@ -77,25 +80,26 @@ def test_after_a_call_with_weight_dropout_the_layer_is_an_ordinary_lstm() -> Non
 
 
 MODULES: dict[str, Callable[[float], tuple[nn.Module, Tensor]]] = {
-    "plain": lambda p: (Dropout(p), steps()),
-    "locked": lambda p: (LockedDropout(p), steps()),
+    "plain": lambda p: (Dropout(p), draw_steps()),
+    "locked": lambda p: (LockedDropout(p), draw_steps()),
     "words": lambda p: (EmbeddingDropout(nn.Embedding(20, 4, padding_idx=5), p), torch.arange(12).view(3, 4)),
-    "weights": lambda p: (WeightDropout(lstm(), p), steps()),
+    "weights": lambda p: (WeightDropout(build_lstm(), p), draw_steps()),
 }
 """Each dropout with a share, and what it is called with."""
-THEIRS: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "plain": lambda ours: nn.Dropout(P),
-    "locked": lambda ours: fastai.RNNDropout(P),
-    "words": lambda ours: fastai.EmbeddingDropout(copy.deepcopy(ours.embedding), P),
-    "weights": lambda ours: fastai.WeightDropout(copy.deepcopy(ours.rnn), P),
+REFERENCES: dict[str, Callable[[nn.Module], nn.Module]] = {
+    "plain": lambda dropout: nn.Dropout(P),
+    "locked": lambda dropout: fastai.RNNDropout(P),
+    "words": lambda dropout: fastai.EmbeddingDropout(copy.deepcopy(dropout.embedding), P),
+    "weights": lambda dropout: fastai.WeightDropout(copy.deepcopy(dropout.rnn), P),
 }
 """torch's nn.Dropout, and fastai's three of AWD-LSTM."""
 
 
-def answer(module: nn.Module, x: Tensor) -> Tensor:
-    out = module(x)
-    first: Tensor = out[0] if isinstance(out, tuple) else out
-    return first
+def call(module: nn.Module, x: Tensor) -> Tensor:
+    """The output of a module, without its next state."""
+    output = module(x)
+    tensor: Tensor = output[0] if isinstance(output, tuple) else output
+    return tensor
 
 
 @pytest.mark.parametrize("kind", MODULES)
@@ -103,44 +107,50 @@ def answer(module: nn.Module, x: Tensor) -> Tensor:
 def test_dropout_does_nothing_in_evaluation_or_at_zero(kind: str, p: float, training: bool) -> None:
     """And draws no random number."""
     module, x = MODULES[kind](p)
-    before = torch.random.get_rng_state()
-    out = answer(module.train(training), x)
-    assert torch.equal(torch.random.get_rng_state(), before)
+    rng_state = torch.random.get_rng_state()
+    output = call(module.train(training), x)
+    assert torch.equal(torch.random.get_rng_state(), rng_state)
     inner = getattr(module, "embedding", None) or getattr(module, "rnn", None)
-    assert torch.equal(out, answer(inner, x)) if inner else out is x
+    assert torch.equal(output, call(inner, x)) if inner else output is x
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kind", THEIRS)
+@pytest.mark.parametrize("kind", REFERENCES)
 def test_dropout_is_torchs_or_fastais_bit_for_bit_gradients_and_random_numbers_too(
     kind: str, training: bool
 ) -> None:
-    ours, x = MODULES[kind](P)
-    found = []
-    for module in (ours, THEIRS[kind](ours)):
-        mine = x.clone().requires_grad_(x.is_floating_point())
-        torch.manual_seed(4)
-        out = answer(module.train(training), mine)
-        out.pow(2).sum().backward()
-        grads = {name.split(".")[-1].removesuffix("_raw"): p.grad for name, p in module.named_parameters()}
-        if mine.requires_grad:
-            grads["x"] = mine.grad
-        found.append({"out": out, "random": torch.random.get_rng_state(), **grads})
-    one, two = found
-    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    dropout, x = MODULES[kind](P)
+    tensors = compute_tensors(dropout.train(training), x)
+    expected = compute_tensors(REFERENCES[kind](dropout).train(training), x)
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensors[name], expected[name]) for name in tensors)
+
+
+def compute_tensors(module: nn.Module, x: Tensor) -> dict[str, Tensor | None]:
+    """The output for one seed, the gradients by name, and the generator's state."""
+    x = x.clone().requires_grad_(x.is_floating_point())
+    torch.manual_seed(4)
+    output = call(module, x)
+    output.pow(2).sum().backward()
+    grads = {name.split(".")[-1].removesuffix("_raw"): p.grad for name, p in module.named_parameters()}
+    if x.requires_grad:
+        grads["x"] = x.grad
+    return {"output": output, "random": torch.random.get_rng_state(), **grads}
 
 
 def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 5, 4)
-    raw, dropped = x.clone().requires_grad_(), x.clone().requires_grad_()
-    theirs = RNNRegularizer(alpha=2.0, beta=1.0)
-    theirs.learn = SimpleNamespace(
+    raw = x.clone().requires_grad_()
+    dropped = x.clone().requires_grad_()
+    regularizer = RNNRegularizer(alpha=2.0, beta=1.0)
+    regularizer.learn = SimpleNamespace(
         training=True, loss_grad=torch.zeros(()), rnn=SimpleNamespace(out=dropped, raw_out=raw)
     )
-    theirs.after_loss()
+    regularizer.after_loss()
+    expected = regularizer.learn.loss_grad
     trial = ChapterTrial(model="lm7", seed=0, alpha=2.0, beta=1.0)
-    ours = sum(compute_penalties(trial, Output(raw, raw, dropped)).values())
-    assert torch.equal(ours, theirs.learn.loss_grad)
-    grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (ours, theirs.learn.loss_grad))
+    penalty = sum(compute_penalties(trial, Output(raw, raw, dropped)).values())
+    assert torch.equal(penalty, expected)
+    grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (penalty, expected))
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

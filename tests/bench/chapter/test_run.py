@@ -24,24 +24,28 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
-BatchRecorder = tuple[Result, LanguageModel, Batches, TrainingRecord]
+TrainedTrial = tuple[Result, LanguageModel, Batches, TrainingRecord]
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Callable[[ChapterTrial], BatchRecorder]:
+def run_and_record(monkeypatch: pytest.MonkeyPatch) -> Callable[[ChapterTrial], TrainedTrial]:
     """A trial's result, with the trained model, its validation batches and the engine's record."""
-    fit, seen = train.train_model, []
+    train_model = train.train_model
+    details = []
 
-    def spy(trial: ChapterTrial, model: LanguageModel, taught: Batches, valid: Batches) -> TrainingRecord:
-        seen[:] = [model, valid, fit(trial, model, taught, valid)]
-        return seen[-1]
+    def train_and_record(
+        trial: ChapterTrial, model: LanguageModel, batches: Batches, valid: Batches
+    ) -> TrainingRecord:
+        record = train_model(trial, model, batches, valid)
+        details[:] = [model, valid, record]
+        return record
 
-    monkeypatch.setattr(train, "train_model", spy)
-    return lambda trial: (run_trial(trial), *seen)
+    monkeypatch.setattr(train, "train_model", train_and_record)
+    return lambda trial: (run_trial(trial), *details)
 
 
-def pollute() -> None:
-    """What a model that does as it likes leaves behind for the next trial of the process."""
+def change_global_state() -> None:
+    """Change what a careless model may leave behind for the next trial of the process."""
     random.seed(1)
     np.random.seed(2)
     torch.manual_seed(3)
@@ -61,14 +65,14 @@ def test_a_trial_gives_the_same_bits_whatever_ran_before(
     if model == "lm7":
         changes |= {"options": {"hidden": 8, "dropout": 0.4, "tying": True}, "alpha": 2.0, "beta": 1.0}
     first = run_trial(small(model, **changes))
-    pollute()
+    change_global_state()
     second = run_trial(small(model, **changes))
     assert first.done, first.reason
     assert second.fingerprints == first.fingerprints
     assert second.trace == first.trace and second.records == first.records
-    other = run_trial(small(model, **changes, seed=1))
-    assert other.fingerprints["weights"] != first.fingerprints["weights"]
-    assert other.fingerprints["metrics"] != first.fingerprints["metrics"]
+    next_seed = run_trial(small(model, **changes, seed=1))
+    assert next_seed.fingerprints["weights"] != first.fingerprints["weights"]
+    assert next_seed.fingerprints["metrics"] != first.fingerprints["metrics"]
 
 
 def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., ChapterTrial]) -> None:
@@ -78,7 +82,7 @@ def test_arms_of_a_seed_start_from_the_same_weights(small: Callable[..., Chapter
     for arm in arms:
         models.append(build_model(arm, 9).state_dict())
         torch.rand(5)  # the global generator is not what decides
-    assert all(torch.equal(models[0][key], other[key]) for other in models for key in models[0])
+    assert all(torch.equal(models[0][key], weights[key]) for weights in models for key in models[0])
     assert not torch.equal(models[0]["i_h.weight"], build_model(small(seed=1), 9).state_dict()["i_h.weight"])
 
 
@@ -86,12 +90,12 @@ def test_arms_of_a_seed_drop_by_the_same_random_numbers(
     small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many numbers the initial weights of an arm took."""
-    first = []
-    monkeypatch.setattr(loop, "train_model", lambda *_: first.append(torch.rand(4).tolist()))
+    draws = []
+    monkeypatch.setattr(loop, "train_model", lambda *_: draws.append(torch.rand(4).tolist()))
     for trial in (small(), small(options={"hidden": 16, "layers": 1}), small("gru"), small(seed=1)):
         data, *splits = train.load_data(trial)
         train.train_model(trial, build_model(trial, len(data.vocab)), *splits)
-    assert first[0] == first[1] == first[2] != first[3]
+    assert draws[0] == draws[1] == draws[2] != draws[3]
 
 
 def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
@@ -114,29 +118,32 @@ def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
 )
 def test_the_validation_loss_is_the_plain_mean_cross_entropy_and_the_roles_add_up_to_it(
     small: Callable[..., ChapterTrial],
-    watched: Callable[[ChapterTrial], BatchRecorder],
+    run_and_record: Callable[[ChapterTrial], TrainedTrial],
     engine: str,
     changes: dict[str, Any],
 ) -> None:
     trial = small(engine=engine, batch=16, **changes)
-    result, model, valid, _ = watched(trial)
+    result, model, valid, _ = run_and_record(trial)
     model.eval().reset()
-    answers = []
+    batches = []
     with torch.no_grad():
         for x, y in valid:
             if trial.reset == "batch":
                 model.reset()
-            answers.append((model(x).logits.reshape(-1, 9), y.reshape(-1)))
-    z, y = (torch.cat(part) for part in zip(*answers, strict=True))
-    loss, hits = F.cross_entropy(z.double(), y).item(), int((z.argmax(1) == y).sum())
-    found, (_, last) = result.metrics, result.curves["valid_accuracy"][-1]
-    assert (found["valid_hits"], found["valid_targets"]) == (hits, len(y))
-    expected = {"valid_loss": loss, "valid_accuracy": hits / len(y), "valid_bits": loss / math.log(2)}
-    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
-    assert found["valid_perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
+            batches.append((model(x).logits.reshape(-1, 9), y.reshape(-1)))
+    logits, targets = (torch.cat(part) for part in zip(*batches, strict=True))
+    loss = F.cross_entropy(logits.double(), targets).item()
+    hits = int((logits.argmax(1) == targets).sum())
+    count = len(targets)
+    metrics = result.metrics
+    assert (metrics["valid_hits"], metrics["valid_targets"]) == (hits, count)
+    expected = {"valid_loss": loss, "valid_accuracy": hits / count, "valid_bits": loss / math.log(2)}
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+    assert metrics["valid_perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
     nats, *counts = (sum(column) for column in zip(*result.records["roles"].values(), strict=True))
-    assert nats / len(y) == pytest.approx(found["valid_loss"], rel=1e-9) and counts == [hits, len(y)]
-    assert last == found["valid_accuracy"] and result.curves["valid_loss"][-1][1] == found["valid_loss"]
+    assert nats / count == pytest.approx(metrics["valid_loss"], rel=1e-9) and counts == [hits, count]
+    for name in ("valid_accuracy", "valid_loss"):
+        assert result.curves[name][-1][1] == metrics[name]
 
 
 @engines
@@ -146,7 +153,8 @@ def test_the_passage_is_one_stretch_of_the_text(
     small: Callable[..., ChapterTrial], engine: str, order: str, target: str
 ) -> None:
     trial = small(engine=engine, order=order, target=target)
-    result, data = run_trial(trial), load_corpus(trial)
+    result = run_trial(trial)
+    data = load_corpus(trial)
     _, valid = make_batches(trial, data)
     first = int(valid.positions[valid.order[0]].flatten()[0])
     step = 1 if target == "every" else trial.window
@@ -158,23 +166,21 @@ def test_the_passage_is_one_stretch_of_the_text(
 
 @engines
 def test_penalties_stand_apart_and_the_training_loss_is_without_them(
-    small: Callable[..., ChapterTrial], watched: Callable[[ChapterTrial], BatchRecorder], engine: str
+    small: Callable[..., ChapterTrial], run_and_record: Callable[[ChapterTrial], TrainedTrial], engine: str
 ) -> None:
-    still = {
-        "engine": engine,
-        "epochs": 2,
-        "batch": 16,
-        "lr": 1e-12,
-    }  # a rate at which the weights stand still
-    plain, punished = small(**still), small(**still, alpha=50.0, beta=20.0)
-    free, _, _, free_record = watched(plain)
-    result, _, _, record = watched(punished)
+    settings = {"engine": engine, "epochs": 2, "batch": 16, "lr": 1e-12}  # the weights hardly change
+    plain = small(**settings)
+    punished = small(**settings, alpha=50.0, beta=20.0)
+    free, _, _, free_record = run_and_record(plain)
+    result, _, _, record = run_and_record(punished)
     assert record.losses == pytest.approx(free_record.losses, rel=1e-6)
     assert record.epochs[0].train_loss == pytest.approx(free_record.epochs[0].train_loss, rel=1e-6)
     assert free.metrics["train_ar"] == free.metrics["train_tar"] == 0
     model = build_model(punished, 9).train()
     train, _ = make_batches(punished, load_corpus(punished))
-    ar, tar, losses = [], [], []
+    ar = []
+    tar = []
+    losses = []
     for x, y in train:
         logits, raw, dropped = model(x)
         losses.append(F.cross_entropy(logits.reshape(-1, 9), y.reshape(-1)).item())
@@ -198,16 +204,18 @@ def test_a_gpu_that_torch_does_not_find_is_refused(
 @engines
 def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial], engine: str) -> None:
     result = run_trial(small(engine=engine, epochs=2))
-    found = result.metrics
-    assert found["train_updates"] == 2 * 29  # 299 windows: int(299 × .8) = 239 // 8
-    assert found["train_tokens"] == 2 * 29 * 8 * 4
-    embedding, layer, output = 9 * 8, 4 * 8 * (8 + 8) + 2 * 4 * 8, 8 * 9 + 9
-    assert found["model_parameters"] == embedding + 2 * layer + output
+    metrics = result.metrics
+    assert metrics["train_updates"] == 2 * 29  # 299 windows: int(299 × .8) = 239 // 8
+    assert metrics["train_tokens"] == 2 * 29 * 8 * 4
+    embedding = 9 * 8
+    layer = 4 * 8 * (8 + 8) + 2 * 4 * 8
+    output = 8 * 9 + 9
+    assert metrics["model_parameters"] == embedding + 2 * layer + output
     first, later = (seconds for _, seconds in result.curves["speed_train_seconds"])
-    assert found["speed_train"] == pytest.approx(found["train_tokens"] / (first + later))
-    assert found["speed_steady"] == pytest.approx(found["train_tokens"] / 2 / later)
+    assert metrics["speed_train"] == pytest.approx(metrics["train_tokens"] / (first + later))
+    assert metrics["speed_steady"] == pytest.approx(metrics["train_tokens"] / 2 / later)
     assert "speed_steady" not in run_trial(small(engine=engine)).metrics, "one epoch has no later ones"
-    assert result.seconds >= first + later and found["memory_peak"] > 50
+    assert result.seconds >= first + later and metrics["memory_peak"] > 50
     assert [epoch for epoch, _ in result.curves["valid_loss"]] == [0, 1]
 
 

@@ -48,15 +48,17 @@ def test_a_clip_that_nothing_exceeds_leaves_every_bit(
 
 
 def test_first_difference_names_the_step_and_the_tensor() -> None:
-    def trace(*values: tuple[float, float, float]) -> dict[str, Any]:
-        made = Trace()
-        for loss, w, b in values:
-            made.add_step(loss, [("w", torch.tensor([w])), ("b", torch.tensor([b]))])
-        return made.to_dict()
+    def make_trace(*steps: tuple[float, float, float]) -> dict[str, Any]:
+        trace = Trace()
+        for loss, w, b in steps:
+            trace.add_step(loss, [("w", torch.tensor([w])), ("b", torch.tensor([b]))])
+        return trace.to_dict()
 
-    one = trace((1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
-    assert find_first_difference(one, one) == ""
-    assert find_first_difference(one, trace((1.0, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 2, tensor b"
-    assert find_first_difference(one, trace((1.5, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 1, tensor loss"
-    assert find_first_difference(one, trace((1.0, 2.0, 3.0))) == "step 2, tensor loss"  # one has stopped
-    assert "different tensors" in find_first_difference(one, {"tensors": ["loss"], "sums": ""})
+    trace = make_trace((1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
+    assert find_first_difference(trace, trace) == ""
+    assert find_first_difference(trace, make_trace((1.0, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 2, tensor b"
+    assert find_first_difference(trace, make_trace((1.5, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 1, tensor loss"
+    assert (
+        find_first_difference(trace, make_trace((1.0, 2.0, 3.0))) == "step 2, tensor loss"
+    )  # one has stopped
+    assert "different tensors" in find_first_difference(trace, {"tensors": ["loss"], "sums": ""})

@@ -19,10 +19,9 @@ from unrolled.bench.chapter.witnesses import WitnessInput, collect_witnesses
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 
 
-def regularized(small: Callable[..., ChapterTrial], **changes: object) -> ChapterTrial:
+def make_lm7_trial(small: Callable[..., ChapterTrial]) -> ChapterTrial:
     options = {"hidden": 8, "dropout": 0.4, "tying": True}
-    settings = {"options": options, "alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
-    return small("lm7", **{**settings, **changes})
+    return small("lm7", options=options, alpha=2.0, beta=1.0, wd=0.1, moms=(0.8, 0.7, 0.8))
 
 
 @engines
@@ -64,26 +63,26 @@ def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_an
     assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0}
 
 
-class Restless(Dropout):
-    """Goes on dropping in evaluation."""
+class DropoutInEvaluation(Dropout):
+    """Continues to drop in evaluation."""
 
-    def eval(self) -> "Restless":
+    def eval(self) -> "DropoutInEvaluation":
         return self.train()
 
 
 def test_a_dropout_that_does_not_rest_in_evaluation_is_found_out(
     small: Callable[..., ChapterTrial], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = train.build_model
+    build_model = train.build_model
 
-    def badly(trial: ChapterTrial, vocab: int) -> LanguageModel:
-        model = build(trial, vocab)
-        model.drop = Restless(0.4)
+    def build_broken_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
+        model = build_model(trial, vocab)
+        model.drop = DropoutInEvaluation(0.4)
         return model
 
-    monkeypatch.setattr(train, "build_model", badly)
-    found = run_trial(regularized(small)).witnesses
-    assert {factor for factor, witness in found.items() if not witness["ok"]} == {"dropout"}
+    monkeypatch.setattr(train, "build_model", build_broken_model)
+    witnesses = run_trial(make_lm7_trial(small)).witnesses
+    assert {factor for factor, witness in witnesses.items() if not witness["ok"]} == {"dropout"}
 
 
 def test_witnesses_leave_the_random_numbers_alone(
@@ -91,25 +90,25 @@ def test_witnesses_leave_the_random_numbers_alone(
 ) -> None:
     states = []
 
-    def between(case: WitnessInput) -> dict[str, Any]:
+    def collect_and_record(case: WitnessInput) -> dict[str, Any]:
         states.append(torch.random.get_rng_state())
-        found = collect_witnesses(case)
+        witnesses = collect_witnesses(case)
         states.append(torch.random.get_rng_state())
-        return found
+        return witnesses
 
-    monkeypatch.setattr(run, "collect_witnesses", between)
-    assert run_trial(regularized(small)).witnesses["dropout"]["seen"] > 0
+    monkeypatch.setattr(run, "collect_witnesses", collect_and_record)
+    assert run_trial(make_lm7_trial(small)).witnesses["dropout"]["seen"] > 0
     assert torch.equal(*states)
 
 
 def test_a_fingerprint_changes_with_a_name_a_type_a_shape_and_a_bit() -> None:
     weights = {"b": torch.zeros(2, 3), "a": torch.ones(2)}
-    same = dict(reversed(weights.items()))
-    others: list[dict[str, torch.Tensor]] = [
+    reordered = dict(reversed(weights.items()))
+    changed_weights: list[dict[str, torch.Tensor]] = [
         {"c": torch.zeros(2, 3), "a": torch.ones(2)},
         {"b": torch.zeros(3, 2), "a": torch.ones(2)},
         {"b": torch.zeros(2, 3, dtype=torch.int32), "a": torch.ones(2)},
         {"b": -torch.zeros(2, 3), "a": torch.ones(2)},  # −0.0 is another bit
     ]
-    assert fingerprint_tensors(same) == fingerprint_tensors(weights)
-    assert len({fingerprint_tensors(w) for w in [weights, *others]}) == 5
+    assert fingerprint_tensors(reordered) == fingerprint_tensors(weights)
+    assert len({fingerprint_tensors(w) for w in [weights, *changed_weights]}) == 5
