@@ -7,10 +7,9 @@ never trained, and its loaders are fastai's own. Source: fastbook chapter 12.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
 
 import torch
 from fastai.callback.rnn import ModelResetter, RNNCallback
@@ -38,26 +37,9 @@ REFERENCE = {"torch": "2.13.0", "fastai": "2.8.12", "cpu": "AMD EPYC", "cpu_capa
 Other machines may round sums in another way: MKL has other orders of summation for Intel's processors.
 """
 
-Triple = tuple[float, float, float]  # train_loss and valid_loss in nats a token, accuracy
+Numbers = tuple[float, float, float]  # train_loss and valid_loss in nats a token, accuracy
 Digits = tuple[str, str, str]  # the same as they were printed
-
-
-@dataclass(frozen=True, kw_only=True)
-class GoldenRow:
-    """One epoch of one model: our numbers, and the printed ones if the chapter prints that epoch."""
-
-    model: str  # its name in the zoo
-    epoch: int
-    ours: Triple
-    printed: Digits | None = None
-    source: str = ""
-    agree: tuple[int, int, int] | None = None  # decimals that agree; see `decimals`
-
-    @property
-    def off(self) -> int:
-        """The most decimals of one number that do not agree: 0 if all agree, 1 if only last digits differ."""
-        pairs = zip(self.printed or (), self.agree or (), strict=True)
-        return max((_places(text) - agree for text, agree in pairs), default=0)
+Epoch = tuple[str, int, Numbers]  # the model's name in the zoo, the epoch and its numbers
 
 
 class LMModel4(LMModel2):
@@ -68,15 +50,9 @@ class LMModel4(LMModel2):
         return Output(torch.stack([self.h_o(h) for h in hidden.unbind(1)], dim=1), hidden, hidden)
 
 
-SOURCES = {
-    "lm4": "the book's first edition",
-    "lm5": "three public forks of the notebook",
-    "lm6": "a public run of the notebook",
-    "lm7": "a public run of the notebook, 2026",
-}
-"""From LMModel4 on, today's notebook prints rows that its own order does not give. The rows here are from
-these other prints, which it does give."""
-
+# From LMModel4 on, today's notebook prints rows that its own order does not give. The rows here are from
+# other prints, which it does give: the book's first edition (LMModel4), three public forks of the notebook
+# (LMModel5), and public runs of it (LMModel6; LMModel7, of 2026).
 _ROWS = """
     lm1 0 1.824297 1.970941 0.467554
     lm1 1 1.386973 1.823242 0.467554
@@ -106,8 +82,8 @@ for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
     PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
 
 
-def play() -> Iterator[GoldenRow]:
-    """Train the notebook's models in its order; yield the epochs of each trained model.
+def play() -> Iterator[Epoch]:
+    """Train the notebook's models in its order; yield every epoch of each.
 
     Seeds and draws from the global generators. All seven take about a minute and a half on one core.
     """
@@ -125,7 +101,8 @@ def play() -> Iterator[GoldenRow]:
         with learn.no_bar(), learn.no_logging():
             learn.fit_one_cycle(trial.epochs, trial.lr, wd=trial.wd)
         for epoch, values in enumerate(learn.recorder.values):
-            yield compared(name, epoch, tuple(values))
+            train_loss, valid_loss, share = values
+            yield name, epoch, (train_loss, valid_loss, share)
 
 
 def loaders(trial: ChapterTrial) -> DataLoaders:
@@ -155,15 +132,6 @@ def learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
     return Learner(dls, build(trial), cbs=[reset, RNNCallback()], **same)
 
 
-def compared(model: str, epoch: int, ours: Triple) -> GoldenRow:
-    """Our numbers beside the printed ones."""
-    row, printed = GoldenRow(model=model, epoch=epoch, ours=ours), PRINTED[model].get(epoch)
-    if printed is None:
-        return row
-    a, b, c = map(decimals, printed, ours)
-    return replace(row, printed=printed, source=SOURCES.get(model, "the chapter's notebook"), agree=(a, b, c))
-
-
 def decimals(printed: str, ours: float) -> int:
     """How many decimals of a printed number agree with ours, rounded to as many as were printed.
 
@@ -176,51 +144,57 @@ def decimals(printed: str, ours: float) -> int:
     return next((n for n in range(places, 0, -1) if apart <= Decimal(1).scaleb(-n) / 2), 0)
 
 
-def facts() -> dict[str, Any]:
-    """The facts of this machine, and in `unlike` its differences from the reference, if any."""
+def count_wrong_decimals(printed: Digits, ours: Numbers) -> int:
+    """The most decimals of one number that do not agree: 0 if all agree, 1 if only last digits differ."""
+    return max(_places(text) - decimals(text, number) for text, number in zip(printed, ours, strict=True))
+
+
+def describe_machine_differences() -> list[str]:
+    """The differences of this machine from the reference."""
     environment.deterministic()
     here = machine.facts()
     seen = {**here["packages"], "cpu": here["cpu"], "cpu_capability": here["cpu_capability"]}
-    unlike = [
+    return [
         f"{name.replace('_', ' ')} {seen[name]} instead of {value}"
         for name, value in REFERENCE.items()
         if not f"{seen[name]} ".replace("+", " ").startswith(f"{value} ")
     ]
-    return {**here, "unlike": unlike}
 
 
-def lines(rows: Iterable[GoldenRow], here: Mapping[str, Any]) -> Iterator[str]:
-    """The printed rows as a table, one at a time, and a line if this machine is unlike."""
+def tabulate(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
+    """The printed rows beside ours, each as it is played, and sentences on how far they are reproduced."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
-    yield from (_line(row) for row in rows if row.printed)
-    if here["unlike"]:
-        unlike = ", ".join(here["unlike"])
-        yield f"This machine has {unlike}: sums may round in another way, and digits differ."
+    wrong = {}
+    for model, epoch, ours in epochs:
+        if printed := PRINTED[model].get(epoch):
+            wrong[model, epoch] = count_wrong_decimals(printed, ours)
+            yield f"{spec_of(model).title:<10}{epoch:>5}  {''.join(_cells(printed, ours)).rstrip()}"
+    if unlike:
+        yield f"This machine has {', '.join(unlike)}: sums may round in another way, and digits differ."
+    yield from ("", *_summarise(wrong))
 
 
-def summarise(rows: Iterable[GoldenRow]) -> list[str]:
-    """Sentences on how far the printed rows are reproduced."""
-    printed = [row for row in rows if row.printed]
-    exact = sum(row.off == 0 for row in printed)
-    nearly = sum(row.off == 1 for row in printed)
-    counts = f"{exact} of {len(printed)} printed rows come out in every digit"
-    sentences = [f"{counts}, {nearly} more in all but a last digit."]
+def _cells(printed: Digits, ours: Numbers) -> Iterator[str]:
+    """Each printed number, ours, and how many decimals agree."""
+    for text, number in zip(printed, ours, strict=True):
+        places = _places(text)
+        agree = decimals(text, number)
+        yield f"{text} → {number:.{places}f} {'=' if agree == places else agree}".ljust(25)
+
+
+def _summarise(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
+    """Sentences on the printed rows, of which so many decimals are wrong."""
+    counts = Counter(wrong.values())
+    exact = f"{counts[0]} of {len(wrong)} printed rows come out in every digit"
+    yield f"{exact}, {counts[1]} more in all but a last digit."
     first_off: dict[str, int] = {}
-    for row in printed:
-        if row.off > 1:
-            first_off.setdefault(spec_of(row.model).title, row.epoch)
-    if places := [f"{title} at epoch {epoch}" for title, epoch in first_off.items()]:
-        sentences.append(f"Rounding takes over in {', '.join(places)}.")
-    return sentences
-
-
-def _line(row: GoldenRow) -> str:
-    cells = []
-    for printed, ours, agree in zip(row.printed or (), row.ours, row.agree or (), strict=True):
-        places = _places(printed)
-        cells.append(f"{printed} → {ours:.{places}f} {'=' if agree == places else agree}".ljust(25))
-    return f"{spec_of(row.model).title:<10}{row.epoch:>5}  {''.join(cells).rstrip()}"
+    for (model, epoch), places in wrong.items():
+        if places > 1:
+            first_off.setdefault(spec_of(model).title, epoch)
+    if first_off:
+        names = ", ".join(f"{title} at epoch {epoch}" for title, epoch in first_off.items())
+        yield f"Rounding takes over in {names}."
 
 
 def _places(printed: str) -> int:
