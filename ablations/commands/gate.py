@@ -5,13 +5,13 @@ import re
 import sys
 from statistics import fmean
 
+from unrolled.ablations.commands.plan import SPREAD, measure_spreads
 from unrolled.ablations.commands.run import INTERRUPTED, run_studies, typed
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import visible
 from unrolled.bench.files import save
 from unrolled.reports.formats import duration
@@ -20,8 +20,6 @@ from unrolled.reports.statistics.gate import expected_gate
 from unrolled.reports.statistics.sequential import Looks
 
 NOT_PASSED = 3  # the exit code
-SPREAD = 1.5
-"""SD of the pairs' differences, in δ, where no earlier gate has shown it."""
 _RULES = ("seeds", "set", "corpus", "plugin", "to_the_end")  # options that would change the base's rules
 
 
@@ -112,16 +110,7 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str]
     """
     if not stored_plans.has_plan(study.name, ledger):
         return {}, 0.0
-    from unrolled.reports.contrast_decisions import decide_looks  # scipy
-
     plan = stored_plans.stored(study.name, ledger)
     results = ledger.results(plan.ids)
-    verdicts = decide_looks(design_of_plan(plan, results)).verdicts
-    spreads = {
-        (arm, metric): v.contrast.sd
-        for arm, by_metric in verdicts.items()
-        for metric, v in by_metric.items()
-        if v.contrast.sd
-    }
     times = [result.spent for result in results.values() if result.done]
-    return spreads, fmean(times) if times else 0.0
+    return measure_spreads(plan, results), fmean(times) if times else 0.0

@@ -257,7 +257,8 @@ def _measured_so_far(
     wanted = {arm.name: arm.trial(device=device).factors() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
         results = ledger.results(source.ids)
-        spreads |= _spreads(replace(source, metrics=study.metrics), results)
+        by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
+        spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
         times = defaultdict(list)
         for id, (arm, _) in source.arm_and_seed.items() if source.device == device else ():
             if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
@@ -266,14 +267,13 @@ def _measured_so_far(
     return spreads, seconds
 
 
-def _spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[str, float]:
-    """The SD of the pairs' differences in the first metric, by arm, where there are five pairs or more."""
+def measure_spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[tuple[str, str], float]:
+    """The SD of the pairs' differences by arm and metric, where there are five pairs or more."""
     if not results:
         return {}
     from unrolled.ablations.training.comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
-    first = plan.metrics[0].name
-    judged = decide_looks(design_of_plan(plan, results)).verdicts
-    contrasts = {name: by_metric[first].contrast for name, by_metric in judged.items() if first in by_metric}
-    return {name: c.sd for name, c in contrasts.items() if c.sd and c.pairs >= FEWEST}
+    verdicts = decide_looks(design_of_plan(plan, results)).verdicts
+    contrasts = {(arm, m): v.contrast for arm, by_metric in verdicts.items() for m, v in by_metric.items()}
+    return {key: c.sd for key, c in contrasts.items() if c.sd and c.pairs >= FEWEST}
