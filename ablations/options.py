@@ -195,10 +195,8 @@ class ShowOptions(StoredOptions):
 
     generate: Annotated[Count | None, Parameter(group="For a trial")] = None
     """Train it again and generate so many tokens."""
-    model: Annotated[str, Parameter(group="For corpus")] = "lm4"
-    """The model whose chapter settings are used (default: lm4)."""
     set: Annotated[tuple[str, ...], Parameter(group="For corpus")] = ()
-    """A setting to change, such as window=8; may be repeated."""
+    """A setting to change, such as window=8 or model=lm7 (the default is lm4); may be repeated."""
     batches: Annotated[Count, Parameter(group="For corpus")] = 2
     """Number of batches (default: 2)."""
     rows: Annotated[Count, Parameter(group="For corpus")] = 3

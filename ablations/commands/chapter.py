@@ -38,7 +38,7 @@ def print_corpus(options: ShowOptions) -> int:
                 "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
             )
         given[key] = values[0]
-    trial = ChapterTrial(seed=0, **resolve({"model": options.model, **given}))
+    trial = ChapterTrial(seed=0, **resolve({"model": "lm4", **given}))
     data = load_corpus(trial)
     train, valid = make_batches(trial, data)
     asked = valid.positions[valid.order].numel()

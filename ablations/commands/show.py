@@ -19,7 +19,7 @@ def show(what: str, options: ShowOptions) -> int:
     """Print a corpus, the models, or a trial with what no page has of it."""
     load_plugins(options.plugin)
     if what != "corpus":
-        refuse(options, ("model", "set", "batches", "rows"), "is for corpus", "leave it out")
+        refuse(options, ("set", "batches", "rows"), "is for corpus", "leave it out")
     if what in ("corpus", "models"):
         refuse(options, ("generate",), f"{what} is no trial", "give the identity of one")
         return chapter.print_corpus(options) if what == "corpus" else chapter.print_models()
