@@ -48,7 +48,7 @@ studies
 studies --remove-old
 plan toggles
 plan my.toml --set lr=1e-3,1e-2
-plan awd --corpus my.txt
+plan awd --set corpus=my.txt
 run models toggles
 run models --seeds 0
 run my.toml --set model=lm4,lm6

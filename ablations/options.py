@@ -96,8 +96,6 @@ class PlanOptions(PlaceOptions):
     """Seeds to train, such as 0-9 or 0,3,5."""
     set: tuple[str, ...] = ()
     """A setting to change, such as lr=1e-3; several values become arms: lr=1e-3,1e-2. May be repeated."""
-    corpus: str | None = None
-    """human-numbers, bible, or the path of a UTF-8 text."""
     device: Literal["auto", "cpu", "cuda", "gpu"] = "auto"
     """auto (the default) keeps the device of a stored plan; else a program gets GPUs, if any are visible."""
     to_the_end: bool = False

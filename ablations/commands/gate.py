@@ -20,7 +20,7 @@ from unrolled.reports.statistics.gate import expected_gate
 from unrolled.reports.statistics.sequential import Looks
 
 NOT_PASSED = 3  # the exit code
-_RULES = ("seeds", "set", "corpus", "plugin", "to_the_end")  # options that would change the base's rules
+_RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change the base's rules
 
 
 def gate(study: str, options: GateOptions) -> int:

@@ -133,20 +133,12 @@ def _changed(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]]) -> dict
 
 
 def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:
-    """Studies, by name, file or declared, changed by --plugin, --seeds, --set and --corpus.
+    """Studies, by name, file or declared, changed by --plugin, --seeds and --set.
 
     Raises BadInput.
     """
     load_plugins(options.plugin)
     sets = [parse_set(text) for text in options.set]
-    if options.corpus is not None:
-        if not options.corpus.strip() or "corpus" in dict(sets):
-            raise BadInput(
-                "is not one text",
-                place=f"--corpus {options.corpus!r}",
-                cure="give one text, by its name or path, and once",
-            )
-        sets.append(("corpus", [options.corpus]))
     for given in shipped() if list(studies) == ["all"] else studies:
         study = load(given, confirmed=options.yes) if isinstance(given, str) else given
         if options.seeds is not None or sets:

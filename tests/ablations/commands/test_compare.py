@@ -275,7 +275,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
     compare, tmp_path: Path
 ) -> None:
     (tmp_path / "text.txt").write_text(TEXT)
-    words = ("lm2", "--seeds", "0-4", "--corpus", "text.txt", "--set", "batch=4", "--set", "epochs=1")
+    words = ("lm2", "--seeds", "0-4", "--set", "corpus=text.txt", "--set", "batch=4", "--set", "epochs=1")
     code, out, err = compare("lm1", *words, "--set", "window=3")
     assert (code, err) == (0, "") and "10 trained, 0 already there" in out
     assert "LMModel1" in out.splitlines()[-4] and "LMModel2" in out.splitlines()[-3]

@@ -133,7 +133,7 @@ def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_sam
 def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sayings = tmp_path / "sayings.txt"
     sayings.write_text("Early to bed, and early to rise. " * 700, encoding="utf-8")
-    assert cli.main(["plan", "awd", "--corpus", str(sayings), "--seeds", "0"]) == 0
+    assert cli.main(["plan", "awd", "--set", f"corpus={sayings}", "--seeds", "0"]) == 0
     shown = capsys.readouterr().out
     assert "AWD-LSTM " in shown and "sayings" not in shown  # a path is no part of an arm's name
     study = override(load("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
