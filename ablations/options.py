@@ -164,12 +164,10 @@ class CompareOptions(RunOptions):
     item: Annotated[str, Parameter(group=TABLES)] = ""
     """What tells rows of one arm and pair apart and matches those of two arms, such as a document; none: they
     are independent samples."""
-    folds: Annotated[int | None, Parameter(group=TABLES, validator=validators.Number(gte=2))] = None
-    """Pairs are the folds of a cross-validation into so many; --pair names their column, or repeat,fold."""
     test_share: Annotated[float | None, Parameter(group=TABLES, validator=validators.Number(gt=0, lt=1))] = (
         None
     )
-    """Pairs are random splits of one data set, of which this share tests."""
+    """Pairs are folds or random splits of one data set, of which this share tests: 0.1 of ten folds."""
     metric: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()
     """What is compared, and the difference that does not matter, such as accuracy=0.02."""
     kind: Annotated[tuple[str, ...], Parameter(group=TABLES)] = ()

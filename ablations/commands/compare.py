@@ -145,7 +145,7 @@ def _print_verdicts(compared: Comparison) -> int:
 
 
 _METRICS = ("metric", "kind", "lower", "higher")
-_ELSEWHERE = ("arm", "pair", "item", "folds", "test_share", "baseline", "experiment", "study", *_METRICS)
+_ELSEWHERE = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRICS)
 _BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
 
 

@@ -80,8 +80,6 @@ def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFr
             for run, numbers in zip(runs, judged, strict=True)
         ]
     )
-    if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # of an earlier version
-        frame[FIRST_LOOK_TAG] = False
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 
@@ -126,22 +124,21 @@ def columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
 
 def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
     """The share of the data that tests, where pairs are folds or splits; else 0. Raises BadInput."""
-    given = bool(options.folds) + bool(options.test_share)
-    require(given < 2, "says what --folds says", place="--test-share", cure="leave one of them out")
-    require(pair or not given, "is missing", place="--pair", cure="name the column of the fold")
+    share = options.test_share or 0.0
+    require(pair or not share, "is missing", place="--pair", cure="name the column of the fold")
     require(
-        given or not {"fold", "folds"} & {*pair},
+        share or not {"fold", "folds"} & {*pair},
         "folds are not independent",
         place=f"--pair {options.pair}",
-        cure="add --folds 10, for ten of them, or --test-share",
+        cure="add --test-share 0.1, for ten of them",
     )
     require(
-        given or len(pair) < 2,
+        share or len(pair) < 2,
         "names several columns",
         place=f"--pair {options.pair}",
         cure="name the one whose values are independent, and the others with --item",
     )
-    return 1 / options.folds if options.folds else options.test_share or 0.0
+    return share
 
 
 _METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"

@@ -86,7 +86,7 @@ def test_repeated_folds_have_wider_intervals_than_independent_pairs(compare) -> 
     frame = FRAME.assign(repeat=FRAME.seed // 5, fold=FRAME.seed % 5)
     frame.to_csv("runs.csv", index=False)
     words, intervals = ("runs.csv", *UNPAIRED), []
-    for pairs in (("--pair", "seed"), ("--pair", "repeat,fold", "--folds", "5")):
+    for pairs in (("--pair", "seed"), ("--pair", "repeat,fold", "--test-share", "0.2")):
         out = compare(*words, *pairs)[1]
         table = pd.read_csv("out/compare-runs/comparison.csv").set_index("arm").loc["better"]
         intervals.append(table.accuracy_delta_high - table.accuracy_delta_low)
@@ -325,8 +325,7 @@ def test_models_are_trained_where_the_ledger_lacks_them_and_seen_ones_are_explor
         ("runs.csv", (*ASKED, "--kind", "accuracy=clock"), "kind of accuracy = clock: should be one of"),
         ("runs.csv", (*ASKED, "--lower", "accuracy", "--higher", "accuracy"), "--lower accuracy: names no"),
         ("runs.csv", (*ASKED, "--experiment", "x"), "--experiment: is for mlflow:URI; leave it out"),
-        ("runs.csv", (*ASKED, "--folds", "9", "--test-share", "0.1"), "--test-share: says what --folds says"),
-        ("runs.csv", (*UNPAIRED, "--folds", "10"), "--pair: is missing; name the column of"),
+        ("runs.csv", (*UNPAIRED, "--test-share", "0.1"), "--pair: is missing; name the column of"),
         ("runs.csv", (*UNPAIRED, "--pair", "fold"), "--pair fold: folds are not independent"),
         ("runs.csv", (*UNPAIRED, "--pair", "seed,doc"), "--pair seed,doc: names several columns"),
         ("runs.csv", (*UNPAIRED, "--item", "doc"), "--item: is for several rows of one pair; name"),
