@@ -118,7 +118,7 @@ def _jinja() -> Environment:
         lstrip_blocks=True,
         finalize=_finalize,
     )
-    for name in ("number", "count", "seconds", "duration", "interval", "when", "level"):
+    for name in ("number", "count", "seconds", "interval", "level"):
         jinja.filters[name] = getattr(formats, name)
     jinja.filters |= {"p": formats.p_value, "plural": plural, "on_all": formats.on_all}
     jinja.globals |= {

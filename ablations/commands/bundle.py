@@ -73,8 +73,12 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     with TemporaryDirectory() as folder:
         root = Path(folder)
         for name, data in _files(plan, results, ledger, options.plugin, shipped):
-            rule, cure = "no bundle can have a file of this name", "rename it, or keep it beside the others"
-            require(NAMES.fullmatch(name), rule, place=name.split("/", 2)[-1], cure=cure)
+            require(
+                NAMES.fullmatch(name),
+                "no bundle can have a file of this name",
+                place=name.split("/", 2)[-1],
+                cure="rename it, or keep it beside the others",
+            )
             save(root / name, data)
         _describe(root, plan)
         save(output, _zip_files(root))

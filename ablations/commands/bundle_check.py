@@ -143,8 +143,8 @@ def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
     """The plan of a bundle. Raises BadInput where there is not one, and for one that contradicts itself."""
     plans, unreadable = stored_plans.read_all(ledger)
     rule = "; ".join(line.replace(str(ledger.root.parent), bundle.name) for line in unreadable)
-    one = len(plans) == 1 and not unreadable
-    require(one, rule or "does not hold one plan", place=bundle, cure="ask its author for another")
+    is_single = len(plans) == 1 and not unreadable
+    require(is_single, rule or "does not hold one plan", place=bundle, cure="ask its author for another")
     return plans[0]
 
 

@@ -45,8 +45,8 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
     if unused := len(trained - _planned_ids(plans.values())):
-        are = "old result is" if unused == 1 else "old results are"
-        print(f"{unused:,} {are} unused; `unrolled studies --remove-old` removes what belongs to no plan")
+        subject = "old result is" if unused == 1 else "old results are"
+        print(f"{unused:,} {subject} unused; `unrolled studies --remove-old` removes what belongs to no plan")
 
 
 def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
