@@ -269,9 +269,9 @@ def sync(studies: RunStudies = (), /, *, results: Results = Path("results")) -> 
 @command
 def ui(*, port: Port = 5000) -> int:
     """Browse MLflow on 127.0.0.1."""
-    from unrolled.ablations.mlflow.ui import ui
+    from unrolled.ablations.mlflow.ui import show_ui
 
-    return ui(port)
+    return show_ui(port)
 
 
 @command

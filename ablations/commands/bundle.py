@@ -24,7 +24,7 @@ from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import as_today, find_program, with_files
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.comparison import read
+from unrolled.ablations.training.comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.files import save
@@ -64,7 +64,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     plan, program = find_program(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
-    results = {id: with_files(result, program) for id, result in read(plan, ledger).items()}
+    results = {id: with_files(result, program) for id, result in read_page_results(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     trials = distinct_trials(result.trial for result in results.values())

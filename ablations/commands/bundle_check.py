@@ -24,7 +24,7 @@ from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import as_today
-from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.bench import plugins
 from unrolled.bench.chapter.identity import package_hash
 from unrolled.bench.chapter.text import data_hash
@@ -67,12 +67,12 @@ def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
         plan = _read_plan(ledger, path)
         page = None
         with explaining_misread(path, "has a result that no run writes", "ask its author for another"):
-            results = read(plan, ledger)
+            results = read_page_results(plan, ledger)
             trials = distinct_trials(result.trial for result in results.values())
             faults += _faults(plan, ledger, results, trials, root, trust)
             if not faults:
                 comparison = compare_plan(plan, results)
-                page = render(comparison, out)
+                page = render_page(comparison, out)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")

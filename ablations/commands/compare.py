@@ -11,10 +11,10 @@ from unrolled.ablations.commands import source_tables, study_tables, tables
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.run import run_studies, typed
 from unrolled.ablations.commands.source_tables import SOURCE, SourceTable, exists, is_results_folder
-from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import TRAINING, CompareOptions, refuse
 from unrolled.ablations.study.loading import declare, load_plugins, load_studies
-from unrolled.ablations.training.comparison import render, write_index
+from unrolled.ablations.training.comparison import render_page, write_index
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import judges_clock
@@ -46,9 +46,9 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     refuse(options, TRAINING, "is for models that are trained", "leave it out, or name two models")
     for source in sources:
         cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
-        require(exists(source), "there is no such file", place=public(source), cure=cure)
-        once = [*map(public, sources)].count(public(source)) == 1
-        require(once, "is named twice", place=public(source), cure="name each source once")
+        require(exists(source), "there is no such file", place=hide_credentials(source), cure=cure)
+        once = [*map(hide_credentials, sources)].count(hide_credentials(source)) == 1
+        require(once, "is named twice", place=hide_credentials(source), cure="name each source once")
     if not any(source.startswith("mlflow:") for source in sources):
         refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
     if not any(map(is_results_folder, sources)):
@@ -121,7 +121,7 @@ def _judge(sources: Sequence[SourceTable], columns: Columns, options: CompareOpt
     table = elsewhere.arrange(frame, columns, name)
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in named)}"
     compared = comparison.compare(table, elsewhere.design_of(frame, table, columns, name, page))
-    code, folder = _print_verdicts(compared), render(compared, options.out).parent
+    code, folder = _print_verdicts(compared), render_page(compared, options.out).parent
     write_index(options.out)
     for file in ("index.html", "comparison.csv", "comparison.md"):
         print(folder / file)
@@ -155,7 +155,9 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     load_plugins(options.plugin)
     if not ZOO.keys() & {*sources}:
         cure = _nearest(sources[0], [*ZOO, *_files()])
-        raise BadInput("there is no such folder, file or model", place=public(sources[0]), cure=cure)
+        raise BadInput(
+            "there is no such folder, file or model", place=hide_credentials(sources[0]), cure=cure
+        )
     specs = [spec_of(model) for model in sources]
     first, *others = (spec.name for spec in specs)
     for model in others:

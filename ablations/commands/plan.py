@@ -16,7 +16,7 @@ from unrolled.ablations.study.commits import commits_of
 from unrolled.ablations.study.loading import FEWEST, load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
-from unrolled.ablations.training.first_trials import first_trainings, is_repeated
+from unrolled.ablations.training.first_trials import is_repeated, list_first_trials
 from unrolled.bench.devices import cores
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
@@ -108,7 +108,7 @@ def describe_costs(
 
     So many of its trials have `ended`; `seconds` is what one takes on average, None before that is known.
     """
-    first = len(first_trainings(plan))
+    first = len(list_first_trials(plan))
     repeats = int(is_repeated(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
     one = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"

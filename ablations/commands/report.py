@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read, render, write_index
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import PARTIAL, make_output_folder, sweep
 
@@ -25,7 +25,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     ledger = Ledger(results)
     prepare_folder(out)
     chosen = stored_plans.of_studies(studies, ledger)
-    pages = [render(compare_plan(plan, read(plan, ledger)), out) for plan in chosen]
+    pages = [render_page(compare_plan(plan, read_page_results(plan, ledger)), out) for plan in chosen]
     index = write_index(out)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {index}")
     return 0

@@ -26,14 +26,14 @@ from unrolled.ablations.study.commits import commits_of
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
-from unrolled.ablations.training.comparison import compare_plan, read, render, write_index
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import (
     Budget,
     StudyRun,
-    final_results,
+    read_final_results,
     try_first_batches,
     untried_arms,
 )
@@ -78,7 +78,7 @@ def run_studies(
     try:
         for study in studies:
             budget = Budget(end)
-            if budget.over:
+            if budget.is_over:
                 print(f"{visible(study.name)}: not run: no time was left", flush=True)
                 continue
             comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
@@ -117,7 +117,7 @@ def _run_study(
             study_run = StudyRun(
                 plan=plan,
                 trials=trials,
-                scheduler=SeedScheduler(plan, final_results(plan, ledger, plan.ids, retry=options.retry)),
+                scheduler=SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry)),
                 ledger=ledger,
                 writer=writer,
                 options=options,
@@ -128,16 +128,16 @@ def _run_study(
             interrupted = plan.of_program and _check_first_trials(study_run)
             _announce_replacement(plan, options.out)
             if not interrupted:
-                interrupted = study_run.train_missing(study_run.todo()).interrupted
+                interrupted = study_run.train_trials(study_run.missing_trials()).interrupted
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
             writer.write_missing((arm_names[id], whole) for id in plan.ids if (whole := ledger.read(id)))
-            results = read(plan, ledger)
+            results = read_page_results(plan, ledger)
             comparison = compare_plan(plan, results)
-            page = render(comparison, options.out)
-            writer.publish(*report_parts(page, plan, comparison))
-            if problem := writer.finish():
+            page = render_page(comparison, options.out)
+            writer.publish_report(*report_parts(page, plan, comparison))
+            if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
         comparison, plan, results, ledger, trained, timed_out=budget.has_refused, interrupted=interrupted
@@ -153,7 +153,7 @@ def _begin(study_run: StudyRun) -> None:
     the plan and open it in MLflow, tell the budget how long the trials so far took, and remove what
     checkpoints they left.
     """
-    todo, plan, ledger = study_run.todo(), study_run.plan, study_run.ledger
+    todo, plan, ledger = study_run.missing_trials(), study_run.plan, study_run.ledger
     page = page_of(plan.study, study_run.options.out)
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow: a refused one is not to appear there
@@ -170,7 +170,7 @@ def _begin(study_run: StudyRun) -> None:
         print(f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left")
     plan = replace(plan, attempts=find_attempts(plan, ledger))
     study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
-    study_run.writer.open(study_run.plan)
+    study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):
         results = study_run.scheduler.results
         times = [result.spent for result in results.values() if result.done]
@@ -180,7 +180,7 @@ def _begin(study_run: StudyRun) -> None:
     if todo:
         print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():
-        study_run.budget.learn(result)
+        study_run.budget.measure_trial(result)
         if result.status != "failed":  # another study may be training that again
             # a driver that was killed had recorded the result and not yet removed them
             remove_checkpoints(ledger.checkpoints, result)

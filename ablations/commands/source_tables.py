@@ -10,7 +10,7 @@ import pandas as pd
 
 from unrolled.ablations.commands import study_tables, tables
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import CompareOptions
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
@@ -64,7 +64,7 @@ def _read(source: str, options: CompareOptions) -> SourceTable:
     rows = tables.read(source, options.experiment, tables.metric_names(options))
     if tables.of_page(rows, source):
         rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
-    return SourceTable(name=public(source), rows=rows)
+    return SourceTable(name=hide_credentials(source), rows=rows)
 
 
 def _read_results(folder: str, study: str) -> SourceTable:

@@ -10,7 +10,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
 from unrolled.ablations.mlflow.study_runs import StudyRuns
 from unrolled.ablations.study import stored_plans
-from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.bench.errors import visible
 
 
@@ -22,14 +22,14 @@ def sync(studies: Sequence[str], folder: Path) -> int:
         with (
             ledger.lock_study(plan.study),
             TemporaryDirectory() as pages,
-            translate_errors(where, "written", again="sync"),
+            translate_errors(where, "written", command="sync"),
         ):
-            results, written = read(plan, ledger), 0
+            results, written = read_page_results(plan, ledger), 0
             if results:
                 runs, arm_names = StudyRuns(plan, where), plan.arm_names
                 whole = ((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
                 written = sum(runs.write_trial(arm, result) for arm, result in whole)
                 comparison = compare_plan(plan, results)
-                runs.publish(*report_parts(render(comparison, Path(pages)), plan, comparison))
+                runs.publish_report(*report_parts(render_page(comparison, Path(pages)), plan, comparison))
         print(f"{visible(plan.study)}: {written} written, {len(results) - written} there already")
     return 0

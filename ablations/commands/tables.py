@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from unrolled.ablations.ledger import MISREAD
-from unrolled.ablations.mlflow.database import public
+from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
 from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
@@ -72,7 +72,11 @@ def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFr
 def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
     """The ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
     name, runs = read_ended_runs(where, experiment)
-    require(any(run.done for run in runs), f"experiment {name!r} has no finished run", place=public(where))
+    require(
+        any(run.done for run in runs),
+        f"experiment {name!r} has no finished run",
+        place=hide_credentials(where),
+    )
     judged = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
     frame = pd.DataFrame(
         [

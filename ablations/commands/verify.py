@@ -15,7 +15,7 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.commands import bundle_check
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse
-from unrolled.ablations.runner.parallel import TrialConditions, run_aside
+from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
@@ -132,7 +132,7 @@ def allow_for_noise(
     noise: dict[str, float] = {}
     explained: list[Replay] = []
     for _ in range(MOST_TRAININGS - 1 if differing else 0):
-        again, interrupted = run_aside([differing[0].result.trial], conditions)
+        again, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
         trainings += map(plan.judge_result, again.values())
@@ -184,7 +184,7 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
 def replays(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
     """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = {result.trial.id: as_today(result.trial) for result in results}
-    trained, _ = run_aside([trial for trial, _ in today.values() if trial], conditions)
+    trained, _ = run_in_temporary_ledger([trial for trial, _ in today.values() if trial], conditions)
     replayed = []
     for result in results:
         trial, why = today[result.trial.id]

@@ -1,16 +1,16 @@
 """MLflow's experiments: opened, written, read. mlflow is imported inside functions, as it takes a second."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unrolled.ablations.mlflow.database import (
     artifacts_uri,
-    check_address,
-    prepare,
-    public,
+    check_uri,
+    hide_credentials,
+    prepare_database,
     sqlite_path,
     translate_errors,
 )
@@ -19,9 +19,9 @@ from unrolled.ablations.mlflow.fields import (
     PARAM_LENGTH,
     TAG_LENGTH,
     Point,
-    key,
-    milliseconds,
-    text,
+    fit_text,
+    to_key,
+    to_milliseconds,
 )
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Scalar
@@ -31,25 +31,25 @@ FIRST_LOOK_TAG = "unrolled.first_look"
 
 
 class Experiment:
-    """The experiment of a title, made or restored where need be. Methods raise what MLflow raises.
+    """The experiment of a title, created or restored if necessary. Methods raise what MLflow raises.
 
     Raises BadInput for a database that was copied or moved: it would write into the original's artifacts.
     """
 
-    def __init__(self, title: str, where: str) -> None:
-        prepare(where)
+    def __init__(self, title: str, uri: str) -> None:
+        prepare_database(uri)
         from mlflow import MlflowClient
 
-        self.client = MlflowClient(tracking_uri=where)
-        name = text(title, NAME_LENGTH)
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            folder = None if where.startswith("http") else artifacts_uri(where)
+        self.client = MlflowClient(tracking_uri=uri)
+        name = fit_text(title, NAME_LENGTH)
+        stored = self.client.get_experiment_by_name(name)
+        if stored is None:
+            folder = None if uri.startswith("http") else artifacts_uri(uri)
             self.id = str(self.client.create_experiment(name, folder))
             return
-        self.id = str(found.experiment_id)
-        _require_home(found.artifact_location, where)
-        if found.lifecycle_stage == "deleted":
+        self.id = str(stored.experiment_id)
+        _check_artifacts(stored.artifact_location, uri)
+        if stored.lifecycle_stage == "deleted":
             self.client.restore_experiment(self.id)
 
     def write_run(
@@ -65,18 +65,18 @@ class Experiment:
         dataset: Mapping[str, str] = {},
         artifacts: Iterable[Path] = (),
     ) -> str:
-        """Write a whole run and end it, last of all; returns its id.
+        """Write a complete run, end it last, and return its id.
 
-        Times in unix seconds. Names become keys of MLflow. Points that are not finite and empty tags are left
-        out, long values cut, with a mark. `artifacts` are files, and folders whose content is meant.
+        Times are in unix seconds. Names become keys of MLflow. Points that are not finite and empty tags are
+        left out, long values cut, with a mark. `artifacts` are files, and folders whose content is written.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
         client = self.client
-        kept = {key(name): text(value, TAG_LENGTH) for name, value in tags.items() if value}
-        run = client.create_run(self.id, milliseconds(started), kept, text(title, NAME_LENGTH))
+        run_tags = {to_key(name): fit_text(value, TAG_LENGTH) for name, value in tags.items() if value}
+        run = client.create_run(self.id, to_milliseconds(started), run_tags, fit_text(title, NAME_LENGTH))
         run_id = str(run.info.run_id)
-        values = [Param(key(name), text(str(value), PARAM_LENGTH)) for name, value in params.items()]
+        values = [Param(to_key(name), fit_text(str(value), PARAM_LENGTH)) for name, value in params.items()]
         # MLflow would turn inf into 1.8e308
         client.log_batch(run_id, [Metric(*point) for point in points if math.isfinite(point[1])], values)
         if dataset:
@@ -85,45 +85,43 @@ class Experiment:
         for path in artifacts:
             log = client.log_artifacts if path.is_dir() else client.log_artifact
             log(run_id, str(path))
-        client.set_terminated(run_id, status, milliseconds(ended))
+        client.set_terminated(run_id, status, to_milliseconds(ended))
         return run_id
 
 
-def runs(client: Any, experiment: str) -> Iterator[Any]:
-    """Every run of an experiment, page by page."""
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=50, page_token=token)
+def read_runs(client: Any, experiment_id: str) -> Iterator[Any]:
+    """Read every run of an experiment, page by page."""
+    token: str | None = ""
+    while token is not None:
+        page = client.search_runs([experiment_id], max_results=50, page_token=token or None)
         yield from page
-        token = page.token
-        if not token:
-            return
+        token = page.token or None
 
 
-def _require_home(folder: str, where: str) -> None:
+def _check_artifacts(folder: str, uri: str) -> None:
     """Raise BadInput for a database whose artifacts are in another project's folder."""
-    elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(where)}/")
+    elsewhere = folder.startswith("file:") and not f"{folder}/".startswith(f"{artifacts_uri(uri)}/")
     require(
-        not (sqlite_path(where) and elsewhere),
+        not (sqlite_path(uri) and elsewhere),
         f"was copied or moved: its artifacts are in {folder}",
-        place=where,
+        place=uri,
         cure="move it away, and `unrolled sync` writes another one",
     )
 
 
-def studies(where: str) -> list[tuple[str, str]]:
-    """The name and the experiment's id of every study, in the order in which they were made.
+def list_studies(uri: str) -> dict[str, str]:
+    """Return the experiment's id of every study, by name, in the order of their creation.
 
     Raises BadInput for a database that was copied or moved.
     """
     from mlflow import MlflowClient
 
-    found = MlflowClient(tracking_uri=where).search_experiments(
+    experiments = MlflowClient(tracking_uri=uri).search_experiments(
         filter_string="name LIKE 'unrolled/%'", order_by=["creation_time ASC"]
     )
-    for one in found:
-        _require_home(one.artifact_location, where)
-    return [(one.name.removeprefix("unrolled/"), str(one.experiment_id)) for one in found]
+    for experiment in experiments:
+        _check_artifacts(experiment.artifact_location, uri)
+    return {e.name.removeprefix("unrolled/"): str(e.experiment_id) for e in experiments}
 
 
 @dataclass(frozen=True)
@@ -143,35 +141,46 @@ class EndedRun:
     @property
     def end(self) -> str:
         """How it ended: done, diverged or failed."""
-        diverged = self.tags.get("unrolled.status") == "diverged"
-        return "diverged" if diverged else "done" if self.done else "failed"
+        if self.tags.get("unrolled.status") == "diverged":
+            return "diverged"
+        return "done" if self.done else "failed"
 
 
-def read_ended_runs(where: str, study: str) -> tuple[str, list[EndedRun]]:
-    """A study's name and its ended runs: of the experiment `unrolled/STUDY`, or STUDY; the only one for "".
+def read_ended_runs(uri: str, study: str) -> tuple[str, list[EndedRun]]:
+    """Read a study's name and its ended runs: of the experiment `unrolled/STUDY`, STUDY, or the only one.
 
     The runs come in the order of their starts. Raises BadInput with the reason when MLflow cannot be read, or
     several studies fit.
     """
-    check_address(where, public(where))
-    path = sqlite_path(where)
+    check_uri(uri, hide_credentials(uri))
+    path = sqlite_path(uri)
     if path is not None and not path.exists():  # MLflow would create it
-        raise BadInput("there is no such database", place=where, cure="correct the address")
-    with translate_errors(where, "read"):
+        raise BadInput("there is no such database", place=uri, cure="correct the address")
+    with translate_errors(uri, "read"):
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=where)
-        known = {e.name: e.experiment_id for e in client.search_experiments()}
-        ours = [name for name in known if name.startswith("unrolled/")]
-        named = [n for n in (text(f"unrolled/{study}", NAME_LENGTH), study) if n in known] if study else ours
-        if not named or (len(named) > 1 and not study):
-            have = ", ".join(sorted(ours or known)) or "there is none"
-            none = f"it has no experiment {study!r}" if study else "it has no study"
-            what = "it has several studies" if named else none
-            raise BadInput(what, place=public(where), cure=f"choose an experiment with --experiment: {have}")
-        every = sorted(runs(client, known[named[0]]), key=lambda run: run.info.start_time or 0)
-    return named[0].removeprefix("unrolled/"), [
+        client = MlflowClient(tracking_uri=uri)
+        ids = {e.name: e.experiment_id for e in client.search_experiments()}
+        name = _choose_experiment(list(ids), study, uri)
+        runs = sorted(read_runs(client, ids[name]), key=lambda run: run.info.start_time or 0)
+    return name.removeprefix("unrolled/"), [
         EndedRun(run.info.status, run.data.params, run.data.tags, run.data.metrics)
-        for run in every
+        for run in runs
         if run.info.end_time and run.data.tags.get("unrolled.role", "trial") == "trial"
     ]
+
+
+def _choose_experiment(names: Sequence[str], study: str, uri: str) -> str:
+    """Return the name of a study's experiment, of the only study for "". Raises BadInput if there is none."""
+    studies = [name for name in names if name.startswith("unrolled/")]
+    choices = [fit_text(f"unrolled/{study}", NAME_LENGTH), study] if study else studies
+    matches = [name for name in choices if name in names]
+    if matches and (study or len(matches) == 1):
+        return matches[0]
+    if matches:
+        rule = "it has several studies"
+    else:
+        rule = f"it has no experiment {study!r}" if study else "it has no study"
+    alternatives = ", ".join(sorted(studies or names)) or "there is none"
+    cure = f"choose an experiment with --experiment: {alternatives}"
+    raise BadInput(rule, place=hide_credentials(uri), cure=cure)

@@ -25,47 +25,46 @@ MACHINE = "machine."  # prefix of the tags that describe the kind of machine
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
 
-def points(
+def metric_points(
     curves: Iterable[CurvePoint], numbers: Mapping[str, float], started: float, ended: float
 ) -> list[Point]:
-    """Learning curves, then the final metrics: one that has a curve replaces its last point. Unix seconds.
+    """Return learning curves, then the final metrics, each in place of its curve's last point. Unix seconds.
 
     A value that is measured once has step 0, which MLflow draws as a bar.
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:
-        when = milliseconds(started + point.seconds)
-        values[metric_key(point.metric), round(point.step)] = point.value, when
-    last = dict(sorted(values))  # the last step of each curve
+        time = to_milliseconds(started + point.seconds)
+        values[metric_key(point.metric), round(point.step)] = point.value, time
+    last_steps = dict(sorted(values))
     for name, value in numbers.items():
-        values[metric_key(name), last.get(metric_key(name), 0)] = value, milliseconds(ended)
-    return [(name, value, when, step) for (name, step), (value, when) in values.items()]
+        key = metric_key(name)
+        values[key, last_steps.get(key, 0)] = value, to_milliseconds(ended)
+    return [(name, value, time, step) for (name, step), (value, time) in values.items()]
 
 
-def dataset(trial: Trial) -> dict[str, str]:
-    """The data that a trial learns from, as MLflow's column of data sets shows it; {} for an unread one."""
+def trial_dataset(trial: Trial) -> dict[str, str]:
+    """Return the data that a trial learns from, for MLflow's column of data sets; {} if it was not read."""
     if not trial.data:
         return {}
-    name = text(trial.data_name, NAME_LENGTH)
-    about = {key: value for key, value in trial.task.items() if key != "data"}
-    source = json.dumps({"sha256": trial.data})
+    profile = {key: value for key, value in trial.task.items() if key != "data"}
     return {
-        "name": name,
+        "name": fit_text(trial.data_name, NAME_LENGTH),
         "digest": trial.data[:DIGEST_LENGTH],
         "source_type": "local",
-        "source": source,
-        "profile": json.dumps(about),
+        "source": json.dumps({"sha256": trial.data}),
+        "profile": json.dumps(profile),
     }
 
 
-def params(arm: str, result: Result) -> dict[str, Scalar]:
-    """Arm, seed and every factor."""
+def trial_params(arm: str, result: Result) -> dict[str, Scalar]:
+    """Return arm, seed and every factor."""
     return {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
 
 
-def tags(result: Result) -> dict[str, str]:
-    """A trial's identity, failure, fingerprints and witnesses."""
-    found = {
+def trial_tags(result: Result) -> dict[str, str]:
+    """Return a trial's identity, failure, fingerprints and witnesses."""
+    tags = {
         "unrolled.trial": result.trial.id,
         "unrolled.data": result.trial.data,
         "unrolled.task": " ".join(result.trial.task),
@@ -74,42 +73,42 @@ def tags(result: Result) -> dict[str, str]:
         "unrolled.status": result.status,
         "unrolled.reason": result.reason,
     }
-    found |= {f"{MACHINE}{name}": value for name, value in kind(result.environment).items()}
-    found |= {f"fingerprint.{name}": mark for name, mark in result.fingerprints.items()}
+    tags |= {f"{MACHINE}{name}": value for name, value in kind(result.environment).items()}
+    tags |= {f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()}
     for factor, proof in result.witnesses.items():
         verdict = "ok" if proof.get("ok") else "NOT ok"
-        found[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
-    return found
+        tags[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
+    return tags
 
 
 @functools.lru_cache(4096)  # the same few names for every epoch of every trial
 def metric_key(name: str) -> str:
-    """A metric's key with its section before a slash, as the UI groups them: valid_loss → valid/loss."""
-    return key(name.replace("_", "/", 1))
+    """Return a metric's key, its section before a slash, as the UI groups them: valid_loss → valid/loss."""
+    return to_key(name.replace("_", "/", 1))
 
 
-def key(name: str) -> str:
-    """A name that MLflow takes as a key. A changed one ends in a hash, so that no two become one."""
+def to_key(name: str) -> str:
+    """Return a name that MLflow takes as a key. A changed one ends in a hash, so that no two become one."""
     clean = posixpath.normpath(re.sub(r"[^/\w.\- ]", "_", name)).lstrip("/.") or "unnamed"
     if clean == name and len(name) <= NAME_LENGTH:
         return name
-    return f"{clean[:200].rstrip('/')}-{digest(name)[:8]}"
+    return f"{clean[:200].rstrip('/')}-{hash_text(name)[:8]}"
 
 
-def text(value: str, longest: int) -> str:
-    """A value that every database takes: no NUL, no lone surrogate; cut visibly, with its hash."""
+def fit_text(value: str, longest: int) -> str:
+    """Return a value that every database takes: no NUL, no lone surrogate; cut visibly, with its hash."""
     value = value.replace("\0", "␀").encode(errors="backslashreplace").decode()
     if len(value) <= longest:
         return value
-    mark = f" … [cut: {len(value):,} characters, sha256 {digest(value)}]"
+    mark = f" … [cut: {len(value):,} characters, sha256 {hash_text(value)}]"
     return value[: longest - len(mark)] + mark
 
 
-def digest(value: str) -> str:
-    """SHA-256 of a text, 64 hex digits."""
+def hash_text(value: str) -> str:
+    """Return the SHA-256 of a text, 64 hex digits."""
     return hashlib.sha256(value.encode(errors="backslashreplace")).hexdigest()
 
 
-def milliseconds(seconds: float) -> int:
-    """Unix milliseconds, at least 1: MLflow takes 0 for "now"."""
+def to_milliseconds(seconds: float) -> int:
+    """Return unix milliseconds, at least 1: MLflow takes 0 for "now"."""
     return max(1, round(seconds * 1000)) if math.isfinite(seconds) else 1

@@ -7,47 +7,46 @@ import sys
 from unrolled.ablations.mlflow import views
 from unrolled.ablations.mlflow.database import (
     artifacts_uri,
-    prepare,
-    public,
+    hide_credentials,
+    prepare_database,
     set_environment,
     tracking_uri,
     translate_errors,
 )
-from unrolled.ablations.mlflow.experiment import studies
+from unrolled.ablations.mlflow.experiment import list_studies
 from unrolled.bench.errors import BadInput, visible
 
 
-def ui(port: int) -> int:
+def show_ui(port: int) -> int:
     """Print each study's address and replace this process by `mlflow ui`. Raises BadInput."""
-    where = tracking_uri()
-    command = ui_command(where, port)
-    _check_free(port)
+    uri = tracking_uri()
+    command = ui_command(uri, port)
+    _require_free_port(port)
     root = f"http://127.0.0.1:{port}/"
-    with translate_errors(where, "read"):
-        prepare(where)
-        addresses = {name: views.view_link(number, views.ARMS) for name, number in studies(where)}
+    with translate_errors(uri, "read"):
+        prepare_database(uri)
+        studies = list_studies(uri)
     print(f"MLflow: {root}{views.HOME} (Ctrl-C ends it)")
-    for name, address in addresses.items():
-        print(f"{visible(name)}: {root}{address}")
+    for name, experiment_id in studies.items():
+        print(f"{visible(name)}: {root}{views.view_link(experiment_id, views.ARMS)}")
     sys.stdout.flush()
     # -m would otherwise import a user's own mlflow.py from the working folder
     os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})
 
 
-def ui_command(where: str, port: int) -> list[str]:
-    """The command that shows a database at http://127.0.0.1:port; sets the environment that it needs.
+def ui_command(uri: str, port: int) -> list[str]:
+    """Return the command that shows a database at http://127.0.0.1:port; set the environment that it needs.
 
     Raises BadInput where a server keeps the data. MLflow answers no other host name that leads here (DNS
     rebinding), and takes nothing from pages of other hosts.
     """
-    if where.startswith("http"):
-        raise BadInput(
-            f"{public(where)} is a server already", place="MLFLOW_TRACKING_URI", cure="open it in a browser"
-        )
+    if uri.startswith("http"):
+        rule = f"{hide_credentials(uri)} is a server already"
+        raise BadInput(rule, place="MLFLOW_TRACKING_URI", cure="open it in a browser")
     set_environment()
     options = {
-        "backend-store-uri": where,
-        "default-artifact-root": artifacts_uri(where),
+        "backend-store-uri": uri,
+        "default-artifact-root": artifacts_uri(uri),
         "host": "127.0.0.1",
         "port": str(port),
         "workers": "1",
@@ -60,10 +59,10 @@ def ui_command(where: str, port: int) -> list[str]:
     return [sys.executable, "-m", "mlflow", "ui", *flags]
 
 
-def _check_free(port: int) -> None:
+def _require_free_port(port: int) -> None:
     """Raise BadInput if the port is in use on this machine."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        why = os.strerror(error.errno or 0)  # asyncio's message repeats the address
-        raise BadInput(why, place=f"--port {port}", cure="choose another one") from error
+        reason = os.strerror(error.errno or 0)  # asyncio's message repeats the address
+        raise BadInput(reason, place=f"--port {port}", cure="choose another one") from error

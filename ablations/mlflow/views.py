@@ -10,14 +10,14 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, key, metric_key, text
+from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metric_key, to_key
 from unrolled.ablations.study.plan import Plan
 
 ARMS, TRIALS = "by-arm", "trials"  # the saved views
 
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
 
-_LINES = {
+_LINE_CHART = {
     "lineSmoothness": 0,
     "scaleType": "linear",
     "xAxisScaleType": "linear",
@@ -30,24 +30,24 @@ _LINES = {
     "useGlobalLineSmoothing": True,
     "ignoreOutliers": False,
 }
-_ALL = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # in the charts
-_NAME, _STARTED = "attributes.`Run Name`", "attributes.start_time"
-_VERDICT, _SEEDS = "tags.`unrolled.verdict`", "tags.`unrolled.seeds`"
-_FRONT = 4  # metrics that stand before seeds and verdict
-_PAGE = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
+_ALL_RUNS = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # in the charts
+_NAME_COLUMN, _START_COLUMN = "attributes.`Run Name`", "attributes.start_time"
+_VERDICT_COLUMN, _SEEDS_COLUMN = "tags.`unrolled.verdict`", "tags.`unrolled.seeds`"
+_FRONT_METRICS = 4  # metrics that stand before seeds and verdict
+_PAGE_QUERY = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
-HOME = f"#/experiments?{urlencode(_PAGE)}"
+HOME = f"#/experiments?{urlencode(_PAGE_QUERY)}"
 """The address of MLflow's list of studies, relative to the UI's root."""
 
 
 def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
-    """The address of a saved view, as a table or as charts, relative to the UI's root."""
+    """Return the address of a saved view, as a table or as charts, relative to the UI's root."""
     mode = {"compareRunsMode": "CHART"} if charts else {}
-    return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE, **mode, 'viewStateShareKey': view})}"
+    return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE_QUERY, **mode, 'viewStateShareKey': view})}"
 
 
 def study_links(experiment: str, report: str) -> dict[str, str]:
-    """The links of a study's description, by their text; `report` is the report's run, if there is one."""
+    """Return the links of a study's description, by their text; `report` is the report's run, or ""."""
     links = {
         "Means by arm": view_link(experiment, ARMS),
         "Charts by arm": view_link(experiment, ARMS, charts=True),
@@ -59,71 +59,77 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
 
 
 def saved_views(plan: Plan, mark: str) -> dict[str, str]:
-    """The saved views as tags; they show only the runs of the plan with this mark.
+    """Return the saved views as tags; they show only the runs of the plan with this mark.
 
     "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
     the study's order with their trials beneath: MLflow nests only what is sorted by time.
     """
-    runs, first = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`", plan.metrics[0]
+    runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
+    first = plan.metrics[0]
     arms = {
         "searchFilter": f"{runs} = 'arm'",
         "orderByKey": f"metrics.`{metric_key(first.name)}`",
         "orderByAsc": first.lower_is_better,
-        **_charts(plan),
+        **_chart_section(plan),
     }
-    trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _STARTED, "orderByAsc": True}
+    trials = {"searchFilter": f"{runs} != 'study'", "orderByKey": _START_COLUMN, "orderByAsc": True}
     ends = [
         f"metrics.`{metric_key(f'{metric.name} {end}')}`"
         for metric in plan.metrics
         for end in ("low", "high")
     ]
     return {
-        **_saved(ARMS, "By arm", arms, plan, [_VERDICT], ends),
-        **_saved(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"], []),
+        **_view_tag(ARMS, "By arm", arms, plan, [_VERDICT_COLUMN], ends),
+        **_view_tag(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"], []),
     }
 
 
-def _saved(
+def _view_tag(
     view: str, name: str, state: Mapping[str, object], plan: Plan, outcome: Sequence[str], more: Sequence[str]
 ) -> dict[str, str]:
-    """A view as a tag, whose length MLflow limits to 20,000 characters.
+    """Return a view as a tag, whose length MLflow limits to 20,000 characters.
 
     Its first columns fit beside each other into 1280 pixels: what is measured, seeds, and the `outcome`.
     """
     factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
-    metrics = [f"metrics.`{metric_key(name)}`" for name in _shown(plan)]
-    front = [*metrics[:_FRONT], _SEEDS, *outcome]
-    params = [f"params.`{key(factor)}`" for factor in factors]
-    columns = [*front, *metrics[_FRONT:], *more, *params, *facts]
+    metrics = [f"metrics.`{metric_key(name)}`" for name in _table_metrics(plan)]
+    front = [*metrics[:_FRONT_METRICS], _SEEDS_COLUMN, *outcome]
+    params = [f"params.`{to_key(factor)}`" for factor in factors]
+    columns = [*front, *metrics[_FRONT_METRICS:], *more, *params, *facts]
     table = {
         "selectedColumns": columns,
-        "columnOrder": [_NAME, *columns],
-        "columnWidths": {_NAME: 250, **dict.fromkeys(metrics, 100), _SEEDS: 120, _VERDICT: 180},  # pixels
+        "columnOrder": [_NAME_COLUMN, *columns],
+        "columnWidths": {  # pixels
+            _NAME_COLUMN: 250,
+            **dict.fromkeys(metrics, 100),
+            _SEEDS_COLUMN: 120,
+            _VERDICT_COLUMN: 180,
+        },
     }
-    page = json.dumps({**state, **table, **_ALL}, ensure_ascii=False)
+    page = json.dumps({**state, **table, **_ALL_RUNS}, ensure_ascii=False)
     saved = {"name": name, "createdAt": 0, "updatedAt": 0, "state": page}
     return {f"mlflow.sharedViewState.{view}": json.dumps(saved, ensure_ascii=False)}
 
 
-def _shown(plan: Plan) -> list[str]:
-    """The metrics of a study's tables and charts."""
+def _table_metrics(plan: Plan) -> list[str]:
+    """Return the metrics of a study's tables and charts."""
     judged = [metric.name for metric in plan.metrics]
     return plan.tracking.metrics(judged, on_a_gpu=plan.device == "cuda")
 
 
-def _charts(plan: Plan) -> dict[str, object]:
-    """The first section of charts."""
+def _chart_section(plan: Plan) -> dict[str, object]:
+    """Return the first section of charts."""
     curves = plan.tracking.drawn or [metric.name for metric in plan.metrics]
-    kinds = [*(("BAR", name) for name in _shown(plan)), *(("LINE", name) for name in curves)]
-    cards = [_chart(kind, metric_key(name)) for kind, name in kinds]
-    about = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
-    return {"compareRunSections": [about], "compareRunCharts": cards}
+    kinds = [*(("BAR", name) for name in _table_metrics(plan)), *(("LINE", name) for name in curves)]
+    cards = [_chart_card(kind, metric_key(name)) for kind, name in kinds]
+    section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
+    return {"compareRunSections": [section], "compareRunCharts": cards}
 
 
-def _chart(kind: str, metric: str) -> dict[str, object]:
-    """One card of the section of charts: bars of the last values, or lines over the epochs."""
+def _chart_card(kind: str, metric: str) -> dict[str, object]:
+    """Return a card of the section of charts: bars of the last values, or lines over the epochs."""
     return {
         "uuid": f"{kind} {metric}",
         "type": kind,
@@ -132,35 +138,32 @@ def _chart(kind: str, metric: str) -> dict[str, object]:
         "runsCountToCompare": 100,
         "isGenerated": False,
         "deleted": False,
-        **(_LINES if kind == "LINE" else {}),
+        **(_LINE_CHART if kind == "LINE" else {}),
     }
 
 
 def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
-    """A study's question and answers, as Markdown without HTML; `links` by their text."""
-    lines = [f"- {_plain(answer)}" for answer in answers] or ["- no answer yet"]
-    arms = ", ".join(_plain(arm.name) for arm in plan.arms)
+    """Return a study's question and answers, as Markdown without HTML; `links` by their text."""
+    lines = [f"- {_escape_markdown(answer)}" for answer in answers] or ["- no answer yet"]
+    arms = ", ".join(_escape_markdown(arm.name) for arm in plan.arms)
+    command = html.escape(plan.command.replace("`", "'"), quote=False)
     parts = [
-        _plain(plan.question),  # first and plain: MLflow's lists show the beginning as it is
+        _escape_markdown(plan.question),  # first and plain: MLflow's lists show the beginning as it is
         "\n".join(lines),
-        " · ".join(f"[{words}]({address})" for words, address in links.items()),
-        _plain(plan.about),
+        " · ".join(f"[{label}]({address})" for label, address in links.items()),
+        _escape_markdown(plan.about),
         arms and f"Arms: {arms}",
-        f"Plan {_plain(plan.hash[:12])}" + (f", made by `{_code(plan.command)}`" if plan.command else ""),
+        f"Plan {_escape_markdown(plan.hash[:12])}" + (f", made by `{command}`" if command else ""),
     ]
-    return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
+    return fit_text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 
 def describe_arm(claim: str, seeds: str) -> str:
-    """The description of an arm's run, as Markdown without HTML."""
-    parts = [_plain(claim), f"Seeds: {_plain(seeds)}" if seeds else ""]
-    return text("\n\n".join(filter(None, parts)), TAG_LENGTH)
+    """Return the description of an arm's run, as Markdown without HTML."""
+    parts = [_escape_markdown(claim), f"Seeds: {_escape_markdown(seeds)}" if seeds else ""]
+    return fit_text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 
-def _plain(value: str) -> str:
-    """Text that Markdown shows as it is."""
+def _escape_markdown(value: str) -> str:
+    """Return text that Markdown shows unchanged."""
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(value, quote=False))
-
-
-def _code(value: str) -> str:
-    return html.escape(value.replace("`", "'"), quote=False)

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import pkgutil
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -26,12 +27,13 @@ from unrolled.bench.identity import RUNNER, changed_files, record_loaded_files
 from unrolled.bench.plugin_sources import Reads
 from unrolled.bench.trial import FileState, Result, Trial, canonical, failure
 
-record_loaded_files(
-    RUNNER
-)  # this module is loaded with them in the driver, and before them in a trial's process
+# This module is loaded with the others in the driver, and before them in a trial's process.
+record_loaded_files(RUNNER)
 
-BAD_INPUT = f"{BadInput.__name__}: "  # how the reason begins of a trial that raised it
-MESSAGE_LENGTH = 500  # characters of an exception's message; the whole of it is in the output
+BAD_INPUT = f"{BadInput.__name__}: "
+"""The beginning of the reason of a trial that raised BadInput."""
+MESSAGE_LENGTH = 500  # characters of an exception's message, which is complete in the output
+LOCK = ".lock"  # the suffix of the file that locks a trial, which lies beside its checkpoints
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """The variable that keeps the working folder off the module path of `python -c` and `python -m`."""
@@ -58,13 +60,11 @@ class TaskSpec:
     resumes: bool = True  # goes on from what a killed attempt left
     hides_gpus: bool = True  # from a trial that gets none
 
-    def of(self, trial: Trial) -> "TaskSpec":
-        """The same for one trial: its own work, and what it needs of the modules."""
-        preload = tuple(trial.modules(self.preload))
-        work = self.work or trial.work
+    def for_trial(self, trial: Trial) -> "TaskSpec":
+        """Return the same for one trial: its work, and the modules that it needs."""
         return TaskSpec(
-            work=work,
-            preload=preload,
+            work=self.work or trial.work,
+            preload=tuple(trial.modules(self.preload)),
             limits=self.limits,
             resumes=self.resumes,
             hides_gpus=self.hides_gpus,
@@ -95,7 +95,7 @@ def main(
         os.dup2(output.fileno(), descriptor)
     output.close()
     os.environ["UNROLLED_CHECKPOINTS"] = str(checkpoints.absolute())
-    data = _run(trial, task)
+    data = _run_trial(trial, task)
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # the trial may have closed or replaced them
             stream.flush()
@@ -121,47 +121,54 @@ def _die_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _run(trial: Trial, task: TaskSpec) -> bytes:
-    """The result as canonical JSON; an exception becomes a failed result."""
-    usual, memory_bytes = resource.getrlimit(resource.RLIMIT_DATA), task.limits.memory_bytes
+def clear_checkpoints(checkpoints: Path, trial: Trial) -> None:
+    """Remove the checkpoints and the folder of a trial, so that it begins anew.
+
+    Its lock stays until the run that holds it has done with the trial: see `trial_queue`.
+    """
+    for path in checkpoints.glob(f"{trial.id}.*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.suffix != LOCK:
+            path.unlink(missing_ok=True)
+
+
+def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
+    """Return the result as canonical JSON; an exception becomes a failed result."""
+    limit = resource.getrlimit(resource.RLIMIT_DATA)
+    memory_bytes = task.limits.memory_bytes
     states: Mapping[Path, FileState] = {}
     try:
-        function: Callable[[Trial], Result] = pkgutil.resolve_name(task.work)
+        work: Callable[[Trial], Result] = pkgutil.resolve_name(task.work)
         plug_ins = list(filter(plugins.is_plug_in, task.preload))
         for module in task.preload:
             if module not in plug_ins:
                 importlib.import_module(module)
-        reads = Reads() if plug_ins else None  # what libraries read when they are loaded is theirs
+        reads = Reads() if plug_ins else None  # a file that a library reads while it loads does not count
         try:
-            for module in plug_ins:
-                plugins.load(module)
+            for plug_in in plug_ins:
+                plugins.load(plug_in)
             states = trial.check()
         except BadInput as error:
             return canonical({"refused": str(error)})
         if memory_bytes:
-            resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, usual[1]))
+            resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, limit[1]))
         with _only_counted_files(trial, reads, plug_ins):
-            result = function(trial)
+            result = work(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{task.work} returned {type(result).__name__}, not a Result")
         answer = canonical(result.to_dict())
     except BaseException as error:
-        resource.setrlimit(resource.RLIMIT_DATA, usual)  # room to report the failure
+        resource.setrlimit(resource.RLIMIT_DATA, limit)  # room to report the failure
         traceback.print_exc()
-        answer = canonical(failure(trial, _reason(error, trial, memory_bytes)).to_dict())
-    if written := changed_files(states):
-        return canonical({"refused": _drop(trial, written[0])})
+        answer = canonical(failure(trial, _describe_error(error, trial, memory_bytes)).to_dict())
+    if paths := changed_files(states):
+        # the checkpoints may be of a trial that read a file before and after an edit
+        clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
+        rule = f"{paths[0].name} was written while it trained, so that nothing of it was stored"
+        cure = "run the study again; a file that trials write belongs into {out}, or `code` names the others"
+        return canonical({"refused": str(BadInput(rule, place=trial.title, cure=cure))})
     return answer
-
-
-def _drop(trial: Trial, path: Path) -> str:
-    """Remove the checkpoints of a trial that may have read a file before and after an edit. Returns why."""
-    from unrolled.ablations.runner.process import clear_checkpoints  # which no other trial's process loads
-
-    clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
-    rule = f"{path.name} was written while it trained, so that nothing of it was stored"
-    cure = "run the study again; a file that trials write belongs into {out}, or `code` names the others"
-    return str(BadInput(rule, place=trial.title, cure=cure))
 
 
 def _only_counted_files(
@@ -170,28 +177,29 @@ def _only_counted_files(
     """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
     if reads is None or not trial.source:
         return nullcontext()
-    counted = [*plugins.counted_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
-    return reads.only(counted, Path(plug_ins[0]).name)
+    paths = [*plugins.counted_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
+    return reads.only(paths, Path(plug_ins[0]).name)
 
 
-def _reason(error: BaseException, trial: Trial, memory_bytes: int) -> str:
-    """One line for an exception. torch on a CPU reports lack of memory as a RuntimeError."""
+def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> str:
+    """Return one line on an exception. torch on a CPU reports lack of memory as a RuntimeError."""
     message = str(error)
-    memory = isinstance(error, MemoryError) or "t allocate memory" in message
-    if memory_bytes and (memory or "t start new thread" in message):  # for want of room for its stack
+    lacks_memory = isinstance(error, MemoryError) or "t allocate memory" in message
+    if memory_bytes and (lacks_memory or "t start new thread" in message):  # no room for the thread's stack
         limit = f"limit {memory_bytes / 2**20:.0f} MiB"
         return f"out of memory ({limit}): raise --memory-limit, or make batches or the model smaller"
-    if memory or "out of memory" in message:
+    message = message[:MESSAGE_LENGTH]
+    if lacks_memory or "out of memory" in str(error):
         cure = "fewer trials at a time (-j), or smaller batches or a smaller model"
-        return f"out of memory ({message[:MESSAGE_LENGTH]}): {cure}"
+        return f"out of memory ({message}): {cure}"
     if isinstance(error, BadInput):
-        return BAD_INPUT + message[:MESSAGE_LENGTH]
+        return BAD_INPUT + message
     place = _place_in_program(error, trial) or plugins.place(error)
-    return ": ".join(filter(None, (place, type(error).__name__, message[:MESSAGE_LENGTH])))
+    return ": ".join(filter(None, (place, type(error).__name__, message)))
 
 
 def _place_in_program(error: BaseException, trial: Trial) -> str:
-    """'train.py, line 9' if the error passed through a file of the trial's program; else ''."""
+    """Return "train.py, line 9" if the error passed through a file of the trial's program, else ""."""
     from unrolled.bench.program.trial import ProgramTrial  # which no trial of the chapter loads
 
     if not isinstance(trial, ProgramTrial):
@@ -199,6 +207,7 @@ def _place_in_program(error: BaseException, trial: Trial) -> str:
     names: dict[Path, str] = {}
     with suppress(BadInput):  # a file may be gone by now
         names = {path.resolve(): name for name, path in trial.counted_files().items()}
-    passed = [(Path(f.filename).resolve(), f.lineno) for f in traceback.extract_tb(error.__traceback__)]
-    mine = [f"{names[path]}, line {line}" for path, line in passed if path in names]
-    return mine[-1] if mine else ""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if name := names.get(Path(frame.filename).resolve()):
+            return f"{name}, line {frame.lineno}"
+    return ""

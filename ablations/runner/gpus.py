@@ -18,7 +18,7 @@ class GpuSlots:
         self._change = threading.Condition()
 
     @contextmanager
-    def take(self, count: int) -> Iterator[list[Gpu]]:
+    def hold_gpus(self, count: int) -> Iterator[list[Gpu]]:
         """Yield the `count` GPUs with the fewest trials, for a block; wait until so many have a free slot.
 
         A trial takes all of its GPUs at once, so that no two wait for each other. Raises BadInput where there
@@ -38,13 +38,13 @@ class GpuSlots:
                 self._change.notify_all()
 
     def _free_gpus(self) -> list[Gpu]:
-        """The GPUs with a free slot, those with the fewest trials first."""
+        """Return the GPUs with a free slot, those with the fewest trials first."""
         free = [gpu for gpu, trials in self._trials.items() if trials < self._trials_each]
         return sorted(free, key=self._trials.__getitem__)
 
 
 def gpu_facts(gpus: Sequence[Gpu]) -> dict[str, str]:
-    """The facts of a trial's GPUs, for its result."""
+    """Return the facts of a trial's GPUs, for its result."""
     if not gpus:
         return {}
     return {

@@ -5,7 +5,6 @@ trial is therefore one failed result and never, as with a pool of processes, the
 """
 
 import math
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -45,10 +44,6 @@ class TrialConditions(TaskSpec):
     cluster: str = ""  # the address of a Dask scheduler, on whose workers they run instead
 
 
-def _print_draining() -> None:
-    print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr)
-
-
 def run_trials(
     trials: Sequence[Trial],
     ledger: Ledger,
@@ -57,28 +52,29 @@ def run_trials(
     is_replaced: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
     judge: Callable[[Result], Result] = lambda result: result,
-    wanted: Callable[[Trial], bool] = lambda _: True,
+    is_wanted: Callable[[Trial], bool] = lambda _: True,
     on_result: Callable[[Result], None] = lambda _: None,
     on_result_of_another_run: Callable[[Result], None] = lambda _: None,
-    on_drain: Callable[[], None] = _print_draining,
 ) -> Counts:
-    """Run the trials that the ledger has no result for, in the order given.
+    """Run the trials that the ledger has no result for, in this order.
 
-    `wanted` is asked of each trial when a slot is free for it; one that is not wanted does not start. A trial
-    that another run is training does not start either: `on_result_of_another_run` is called with its result.
-    These three are called one at a time, from several threads, so that what is wanted may follow from the
-    results so far. A result is final, unless `is_replaced` says of it, as the ledger has it, that another run
-    of its trial takes its place. `fail_fast` starts no more after the first failure. `judge` is a result as
-    the study counts it; the ledger keeps it as it is. The first Ctrl-C starts no more either and calls
-    `on_drain`; the second one, or SIGTERM, ends the running trials too, unrecorded.
+    `is_wanted` is called for each trial when a slot is free for it; one that is not wanted does not start. A
+    trial that another run is training does not start either: `on_result_of_another_run` is called with its
+    result. These three are called one at a time, from several threads, so that what is wanted may follow from
+    the results so far. A result is final unless `is_replaced` returns True for it, as the ledger has it.
+    `fail_fast` starts no more after the first failure. `judge` returns a result as the study counts it; the
+    ledger keeps it as it is. The first Ctrl-C starts no more either; the second one, or SIGTERM, ends the
+    running trials too, unrecorded.
 
     Raises BadInput if the ledger cannot be written, if a trial's code, text or versions have changed since it
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
     results = ledger.results(planned)
-    todo = [trial for id, trial in planned.items() if id not in results or is_replaced(results[id])]
-    shutdown, lock, ended = Shutdown(), threading.Lock(), Counter[str]()
+    missing = [trial for id, trial in planned.items() if id not in results or is_replaced(results[id])]
+    shutdown = Shutdown()
+    lock = threading.Lock()
+    ended = Counter[str]()
 
     def is_missing(trial: Trial) -> bool:
         result = ledger.results([trial.id]).get(trial.id)
@@ -88,38 +84,51 @@ def run_trials(
         on_result_of_another_run(judge(result))
         return False
 
-    def record(result: Result) -> None:
+    def record_result(result: Result) -> None:
         ledger.record(result)
         remove_checkpoints(ledger.checkpoints, result)
-        queue.unlock(result.trial)
+        queue.unlock_trial(result.trial.id)
         result = judge(result)
         with lock:
             ended[result.status] += 1
             on_result(result)
         if fail_fast and result.status == "failed":
-            shutdown.drain()
+            shutdown.drain_trials()
 
-    queue = TrialQueue(todo, ledger.checkpoints, wanted, is_missing, ledger.warn_once, shutdown, lock)
+    queue = TrialQueue(missing, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock)
     try:
-        with shutdown.signals(on_drain):
-            _run_all(todo, queue, ledger.checkpoints, conditions, record, shutdown)
+        with shutdown.handle_signals():
+            if conditions.cluster and missing:
+                from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
+
+                run_on_cluster(
+                    conditions.cluster,
+                    conditions,
+                    ledger.checkpoints,
+                    missing,
+                    queue,
+                    record_result,
+                    shutdown,
+                )
+            else:
+                _run_here(missing, queue, ledger.checkpoints, conditions, record_result, shutdown)
     finally:
         queue.unlock_all()
     return Counts(
         done=ended["done"] + ended["diverged"],
         failed=ended["failed"],
-        skipped=len(planned) - len(todo) + ended["by another run"],
-        left=len(todo) - ended.total(),
+        skipped=len(planned) - len(missing) + ended["by another run"],
+        left=len(missing) - ended.total(),
         interrupted=shutdown.interrupted,
     )
 
 
-def run_aside(
+def run_in_temporary_ledger(
     trials: Sequence[Trial], conditions: TrialConditions, **options: Any
 ) -> tuple[dict[str, Result], bool]:
-    """Run trials as `run_trials` does, into a ledger that is not kept.
+    """Run trials as `run_trials` does, into a ledger that is removed.
 
-    Returns their results by id, and whether Ctrl-C ended it.
+    Returns their results by id, and True if Ctrl-C ended it.
     """
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
@@ -127,51 +136,38 @@ def run_aside(
         return {trial.id: result for trial in trials if (result := ledger.read(trial.id))}, interrupted
 
 
-def _run_all(
-    todo: Sequence[Trial],
+def _run_here(
+    trials: Sequence[Trial],
     queue: TrialQueue,
     checkpoints: Path,
     conditions: TrialConditions,
-    record: Callable[[Result], None],
+    record_result: Callable[[Result], None],
     shutdown: Shutdown,
 ) -> None:
-    """Run the trials of a queue, on a cluster or here. Raises an error of theirs."""
-    if conditions.cluster and todo:
-        from unrolled.ablations.runner.cluster import run_on_cluster  # needs the extra `cluster`
-
-        return run_on_cluster(conditions.cluster, conditions, checkpoints, todo, queue, record, shutdown)
-    workers = min(conditions.workers, len(todo))
-    gpus_in_use = workers * max((trial.gpu_count for trial in todo), default=0)
+    """Run the trials of a queue on this machine. Raises an error of theirs once all is stopped."""
+    workers = min(conditions.workers, len(trials))
+    gpus_in_use = workers * max((trial.gpu_count for trial in trials), default=0)
     slots = GpuSlots(conditions.gpus, math.ceil(gpus_in_use / max(len(conditions.gpus), 1)))
 
-    def run(trial: Trial) -> None:
-        with slots.take(trial.gpu_count) as gpus:
-            result = run_alone(trial, conditions, checkpoints=checkpoints, stop=shutdown.stopped, gpus=gpus)
-        if result is not None:
-            record(replace(result, environment={"trials_at_a_time": workers, **result.environment}))
-
-    _side_by_side(queue.wait_for_next, run, workers, shutdown)
-
-
-def _side_by_side(
-    next_trial: Callable[[], Trial | None], run: Callable[[Trial], None], workers: int, shutdown: Shutdown
-) -> None:
-    """Run trials, `workers` at a time, until none is left. Raises an error of theirs once all is stopped."""
-
-    def worker() -> None:
+    def run_queue() -> None:
         try:
-            while (trial := next_trial()) is not None:
-                run(trial)
+            while trial := queue.wait_for_trial():
+                with slots.hold_gpus(trial.gpu_count) as gpus:
+                    stop = shutdown.stop_signal
+                    result = run_alone(trial, conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
+                if result is not None:
+                    environment = {"trials_at_a_time": workers, **result.environment}
+                    record_result(replace(result, environment=environment))
         except BaseException:
-            shutdown.stop()
+            shutdown.stop_trials()
             raise
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        futures = [pool.submit(worker) for _ in range(workers)]
+        futures = [pool.submit(run_queue) for _ in range(workers)]
         try:
             while wait(futures, 0.1).not_done:  # a signal that another thread receives does not end a wait
                 pass
         finally:
-            shutdown.stop()
+            shutdown.stop_trials()
     for future in futures:
         future.result()

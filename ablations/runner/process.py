@@ -10,7 +10,6 @@ starts. `child` is what the process itself runs.
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -19,6 +18,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from math import inf
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -29,7 +29,7 @@ from typing import Any
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.runner import child
-from unrolled.ablations.runner.child import Limits, TaskSpec
+from unrolled.ablations.runner.child import TaskSpec, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, plural, require
@@ -55,10 +55,9 @@ FORK_SERVER_LOST = 255  # the exit code where the fork server died, or could not
 PRELOADED = ["unrolled.ablations.runner.fork_server", "unrolled.ablations.runner.child"]
 """The modules that the fork server imports first."""
 
-LOCK = ".lock"  # how the name of a trial's lock ends, which lies beside its checkpoints
 PIPE_BYTES = 1 << 20  # more than a pipe holds
 LONGEST_WAIT = 3600.0  # seconds: `poll` takes no more than 24 days
-OUTPUT_BYTES = 64 * 1024  # how much of the end of a trial's output is kept, if it fails or tells no number
+OUTPUT_BYTES = 64 * 1024  # of the end of a trial's output, kept if it fails or reports no quality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ class _Attempt:
     seconds: float = 0.0
     answer: bytes = b""
     output: bytes = b""
-    late: bool = False
+    timed_out: bool = False
     stopped: bool = False
 
 
@@ -85,37 +84,39 @@ def run_alone(
     """Run a trial in a fresh process, and in another one if that is killed. Returns its result.
 
     The fork server imports the modules of `spec`, or the one with the work if it names none; the plug-ins are
-    imported by the trial's own process. `checkpoints` is where the trial may keep its state from epoch to
-    epoch, for the next attempt. The process sees these `gpus` alone; without any, none, unless `spec` leaves
-    them visible. Returns None if `stop` became readable before the end. Raises BadInput where the trial
-    cannot be computed as it was planned: its code, its text or its versions have changed, or memory is
-    limited on a GPU, whose driver maps more than any limit.
+    imported by the trial's process. `checkpoints` is where the trial may keep its state from epoch to epoch,
+    for the next attempt. The process sees these `gpus` alone; without any, none, unless `spec` leaves them
+    visible. Returns None if `stop` became readable before the end. Raises BadInput where the trial cannot be
+    computed as it was planned: its code, its text or its versions have changed, or memory is limited on a
+    GPU, whose driver maps more than any limit.
     """
-    task = spec.of(trial)
-    can_limit, rule = trial.device == "cpu", "--memory-limit is for trials on the CPU"
-    require(can_limit or not task.limits.memory_bytes, rule, cure="leave it out, or use --device cpu")
-    attempt, result = 0, None
-    real_checkpoints = checkpoints.resolve()  # by one name, whatever links a run is given
-    _end_strays(real_checkpoints, trial)  # of a run that was killed
-    while result is None:
-        attempt += 1
+    task = spec.for_trial(trial)
+    can_limit = trial.device == "cpu" or not task.limits.memory_bytes
+    require(can_limit, "--memory-limit is for trials on the CPU", cure="leave it out, or use --device cpu")
+    resolved = checkpoints.resolve()  # by one name, whatever links a run is given
+    _end_strays(resolved, trial)  # of a run that was killed
+    for number in count(1):
         if not task.resumes:
             clear_checkpoints(checkpoints, trial)
-        end = _run_attempt(trial, task, real_checkpoints, stop, gpus)
-        _end_strays(real_checkpoints, trial)
-        if end.stopped:
+        attempt = _run_attempt(trial, task, resolved, stop, gpus)
+        _end_strays(resolved, trial)
+        if attempt.stopped:
             return None
-        result = _conclude(trial, end, task.limits, attempt)
-        if end.code == FORK_SERVER_LOST:
-            time.sleep(0.2 * attempt)  # the system must have reaped the fork server before a new one starts
+        result = _read_answer(trial, attempt.answer)
+        if attempt.code == FORK_SERVER_LOST:
+            time.sleep(0.2 * number)  # the system must have reaped the fork server before a new one starts
+        killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
+        if result or attempt.timed_out or not killed or number >= task.limits.attempts:
+            break
+    result = result or failure(trial, _describe_failure(attempt, task.limits.seconds, number))
     useful = result.done and any(kind_of(name) == "quality" for name in result.metrics)
     return replace(
         result,
-        reason=result.reason + _kept_checkpoint(checkpoints, result),
-        attempts=attempt,
-        started=end.started,
-        seconds=end.seconds,
-        output="" if useful else end.output.decode(errors="replace"),
+        reason=result.reason + _describe_checkpoint(checkpoints, result),
+        attempts=number,
+        started=attempt.started,
+        seconds=attempt.seconds,
+        output="" if useful else attempt.output.decode(errors="replace"),
         environment={**result.environment, **gpu_facts(gpus)},
     )
 
@@ -131,7 +132,7 @@ def _end_strays(checkpoints: Path, trial: Trial) -> None:
 
 
 def plain_reason(result: Result) -> str:
-    """Why a trial failed; without the exception's name where that is BadInput, which explains itself."""
+    """Return why a trial failed, without the exception's name where that is BadInput."""
     return result.reason.removeprefix(child.BAD_INPUT)
 
 
@@ -141,58 +142,40 @@ def remove_checkpoints(checkpoints: Path, result: Result) -> None:
         clear_checkpoints(checkpoints, result.trial)
 
 
-def clear_checkpoints(checkpoints: Path, trial: Trial) -> None:
-    """Remove the checkpoints and the folder of a trial, so that it begins anew.
-
-    Its lock stays until the run that holds it has done with the trial: see `trial_queue`.
-    """
-    for path in checkpoints.glob(f"{trial.id}.*"):
-        if path.suffix == LOCK:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _kept_checkpoint(checkpoints: Path, result: Result) -> str:
-    """A clause on what a trial that a limit stopped may go on from; "" where there is nothing."""
+def _describe_checkpoint(checkpoints: Path, result: Result) -> str:
+    """Return a clause on the checkpoint of a trial that a limit stopped; "" where there is none."""
     for kind in ("out", "pt") if result.stopped_by_limit else ():
         for path in checkpoints.glob(f"{result.trial.id}.*{kind}"):
             return f"; what it wrote stays in {path}, and another run goes on from there"
     return ""
 
 
-def _conclude(trial: Trial, end: _Attempt, limits: Limits, attempt: int) -> Result | None:
-    """The result of an attempt, or None where there is to be another one."""
-    if (result := _read_answer(trial, end.answer)) is not None:
-        return result
-    if end.late:
-        return failure(trial, f"{TIME_LIMIT} of {limits.seconds:g} s: --time-limit, or the study, sets it")
-    if end.code < 0 or end.code == FORK_SERVER_LOST:
-        if attempt < limits.attempts:
-            return None
-        lost = "exit code 255, or lost with the fork server"
-        cause = f"killed by signal {-end.code}" if end.code < 0 else lost
-        return failure(trial, f"{cause} ({plural(attempt, 'attempt')})")
-    fault = "answered with something that is not its result" if end.answer else "ended without a result"
-    return failure(trial, f"{fault} (exit code {end.code})")
+def _describe_failure(attempt: _Attempt, seconds: float, attempts: int) -> str:
+    """Return why the last attempt has no result; `seconds` is its time limit."""
+    if attempt.timed_out:
+        return f"{TIME_LIMIT} of {seconds:g} s: --time-limit, or the study, sets it"
+    if attempt.code < 0:
+        return f"killed by signal {-attempt.code} ({plural(attempts, 'attempt')})"
+    if attempt.code == FORK_SERVER_LOST:
+        return f"exit code 255, or lost with the fork server ({plural(attempts, 'attempt')})"
+    fault = "answered with something that is not its result" if attempt.answer else "ended without a result"
+    return f"{fault} (exit code {attempt.code})"
 
 
 def _read_answer(trial: Trial, answer: bytes) -> Result | None:
-    """The result in an answer, None where there is none. Raises BadInput for a trial that was refused."""
+    """Return the result in an answer, None where there is none. Raises BadInput for a refused trial."""
     try:
         body = json.loads(answer)
         if "refused" not in body:
             return check_result(body, trial)
-        refused = str(body["refused"])
+        refusal = str(body["refused"])
     except MISREAD:
         return None
-    raise BadInput(refused)
+    raise BadInput(refusal)
 
 
 def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
-    """The trial's result in plain data. Raises one of `MISREAD` where a field is invalid."""
+    """Return the trial's result from plain data. Raises one of `MISREAD` where a field is invalid."""
     result = Result.from_dict(data)
     kinds = {"status": str, "reason": str, "output": str, "attempts": int}
     wrong = [name for name, kind in kinds.items() if type(getattr(result, name)) is not kind]
@@ -208,31 +191,31 @@ def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
 def _run_attempt(
     trial: Trial, task: TaskSpec, checkpoints: Path, stop: Connection | None, gpus: Sequence[Gpu]
 ) -> _Attempt:
-    """Start a process, listen until it ends or has to be ended, and kill what is left of its group."""
+    """Start a process, listen until it ends or has to be ended, and kill the rest of its group."""
     environ = visibility_variables(gpus) if gpus or task.hides_gpus else {}
-    first = [m for m in task.preload if not plugins.is_plug_in(m)] or [task.work.partition(":")[0]]
-    answer, answer_in = multiprocessing.Pipe(duplex=False)
-    output, output_in = multiprocessing.Pipe(duplex=False)
+    modules = [m for m in task.preload if not plugins.is_plug_in(m)] or [task.work.partition(":")[0]]
+    answer, answer_writer = multiprocessing.Pipe(duplex=False)
+    output, output_writer = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("forkserver").Process(
-        target=child.main, args=(trial, task, checkpoints, environ, answer_in, output_in)
+        target=child.main, args=(trial, task, checkpoints, environ, answer_writer, output_writer)
     )
     with answer, output:
         try:
-            with answer_in, output_in, _start_conditions([*PRELOADED, *first]):
+            with answer_writer, output_writer, _start_conditions([*PRELOADED, *modules]):
                 process.start()
                 _running.add(process)
         except (OSError, EOFError) as error:
             reason = f"its process could not be started: {error!r}"
             return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
         try:
-            return _listen(process, answer, output, stop, task.limits.seconds)
+            return _listen_to_process(process, answer, output, stop, task.limits.seconds)
         finally:
             _end_group(process)
             process.close()
             _running.discard(process)
 
 
-def _listen(
+def _listen_to_process(
     process: BaseProcess,
     answer: Connection,
     output: Connection,
@@ -240,34 +223,36 @@ def _listen(
     seconds: float,
 ) -> _Attempt:
     """Read a process's pipes until it ends; end it when its time is up or `stop` is readable."""
-    started, clock = time.time(), time.monotonic()
-    received, open_pipes = {answer: bytearray(), output: bytearray()}, [answer, output]
+    started = time.time()
+    start = time.monotonic()
+    received = {answer: bytearray(), output: bytearray()}
+    open_pipes = [answer, output]
     watched: list[Any] = [process.sentinel, *([stop] if stop else [])]
-    ended = late = stopped = False
-    while not (ended or late or stopped):
-        left = max(0.0, clock + seconds - time.monotonic())
-        ready = wait([*open_pipes, *watched], min(left, LONGEST_WAIT))
-        ended, stopped = process.sentinel in ready, stop in ready
-        late = time.monotonic() >= clock + seconds
-        if ended or late or stopped:
-            ready = wait(open_pipes, 0)  # what a dead process leaves fits into one read
+    ended = timed_out = stopped = False
+    while not (ended or timed_out or stopped):
+        remaining = max(0.0, start + seconds - time.monotonic())
+        ready = wait([*open_pipes, *watched], min(remaining, LONGEST_WAIT))
+        ended = process.sentinel in ready
+        stopped = stop in ready
+        timed_out = time.monotonic() >= start + seconds
+        if ended or timed_out or stopped:
+            ready = wait(open_pipes, 0)  # the last bytes of a dead process fit into one read
         for pipe in [pipe for pipe in open_pipes if pipe in ready]:
             chunk = os.read(pipe.fileno(), PIPE_BYTES)
             received[pipe] += chunk
             if not chunk:
                 open_pipes.remove(pipe)
         received[output] = received[output][-OUTPUT_BYTES:]
-    _end_group(
-        process
-    )  # not before the answer is read: killing a trial's children may make it report a failure
+    # After the answer is read: killing a trial's children may make it report a failure.
+    _end_group(process)
     assert process.exitcode is not None  # it was joined
     return _Attempt(
         code=process.exitcode,
         started=started,
-        seconds=time.monotonic() - clock,
+        seconds=time.monotonic() - start,
         answer=bytes(received[answer]),
         output=bytes(received[output]),
-        late=late and not ended,
+        timed_out=timed_out and not ended,
         stopped=stopped,
     )
 
@@ -292,8 +277,7 @@ def _restart_fork_server(modules: list[str]) -> None:
 
     The next process that is started starts a fork server that has them.
     """
-    lacking = not _preloaded.issuperset(modules)
-    if lacking and not _running:
+    if not (_preloaded.issuperset(modules) or _running):
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
         multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
         _preloaded.clear()

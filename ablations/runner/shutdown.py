@@ -1,8 +1,9 @@
 """The end of a run before its time."""
 
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from types import FrameType
@@ -11,40 +12,47 @@ from types import FrameType
 class Shutdown:
     """The end of a run before its time: Ctrl-C, SIGTERM, or an error.
 
-    It has two steps: `drain` lets no trial start; `stop` also makes `stopped` readable, which ends them.
+    It has two steps: `drain_trials` lets no trial start; `stop_trials` also makes `stop_signal` readable,
+    which ends the running ones.
     """
 
     def __init__(self) -> None:
-        self.drained = self.halted = self.interrupted = False
-        self.stopped, self._open = Pipe(duplex=False)
+        self.is_draining = False
+        self.is_stopping = False
+        self.interrupted = False  # by a signal
+        self.stop_signal, self._writer = Pipe(duplex=False)
 
-    def drain(self) -> None:
+    def drain_trials(self) -> None:
         """Start no more."""
-        self.drained = True
+        self.is_draining = True
 
-    def stop(self) -> None:
+    def stop_trials(self) -> None:
         """End the running trials."""
-        self.drained = self.halted = True
-        self._open.close()
+        self.is_draining = True
+        self.is_stopping = True
+        self._writer.close()
 
     @contextmanager
-    def signals(self, on_drain: Callable[[], None]) -> Iterator[None]:
-        """Let Ctrl-C drain, and a second one or SIGTERM stop. Only the main thread can listen to signals."""
+    def handle_signals(self) -> Iterator[None]:
+        """Let Ctrl-C drain, and a second one or SIGTERM stop. Only the main thread can handle signals."""
 
-        def handle(number: int, _: FrameType | None) -> None:
-            again, self.interrupted = self.interrupted, True  # first: the next signal may come at once
-            if again or number == signal.SIGTERM:
-                self.stop()
+        def handle_signal(number: int, _: FrameType | None) -> None:
+            is_second = self.interrupted
+            self.interrupted = True  # first: the next signal may come at once
+            if is_second or number == signal.SIGTERM:
+                self.stop_trials()
             else:
-                self.drain()
-                on_drain()
+                self.drain_trials()
+                print("finishing the running trials; Ctrl-C again stops them", file=sys.stderr, flush=True)
 
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {
+            number: signal.signal(number, handle_signal) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler or signal.SIG_DFL)

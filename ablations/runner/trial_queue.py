@@ -13,19 +13,19 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from unrolled.ablations.runner.process import LOCK
+from unrolled.ablations.runner.child import LOCK
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.bench.errors import plural
 from unrolled.bench.files import explaining_errors, make_folder
 from unrolled.bench.trial import Trial
 
-LOOK_AGAIN_SECONDS = 0.2  # between two looks at the trials that another run has locked
+RETRY_SECONDS = 0.2  # between two attempts to lock the trials that another run has locked
 
 
 class TrialQueue:
     """The trials of a run in their order, for one thread or several.
 
-    `is_wanted` is asked of a trial when there is a slot for it, and again while it waits for another run;
+    `is_wanted` is called for a trial when there is a slot for it, and again while it waits for another run;
     `is_missing` once it is locked. `guard` is held meanwhile.
     """
 
@@ -41,64 +41,64 @@ class TrialQueue:
     ) -> None:
         self._trials = deque(trials)
         self._locked_elsewhere: list[Trial] = []
-        self._next_look = 0.0  # at these, by the monotonic clock
+        self._retry_time = 0.0  # by the monotonic clock
         self._descriptors: dict[str, int] = {}  # of the locks that are held, by trial
-        self._checkpoints, self._warn = checkpoints, warn
-        self._is_wanted, self._is_missing = is_wanted, is_missing
-        self._shutdown, self._guard = shutdown, guard
+        self._checkpoints = checkpoints
+        self._warn = warn
+        self._is_wanted = is_wanted
+        self._is_missing = is_missing
+        self._shutdown = shutdown
+        self._guard = guard
 
     @property
-    def exhausted(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether no trial is left, also none that another run is training."""
         return not self._trials and not self._locked_elsewhere
 
-    def next(self) -> Trial | None:
-        """Return the next trial to start, under its lock. None if there is none now: see `exhausted`."""
+    def next_trial(self) -> Trial | None:
+        """Return the next trial to start, locked. None if none can start yet: see `is_exhausted`."""
         with self._guard:
-            self._look_again()
-            while self._trials and not self._shutdown.drained:
+            self._retry_locked_trials()
+            while self._trials and not self._shutdown.is_draining:
                 trial = self._trials.popleft()
                 if not self._is_wanted(trial):
                     continue
-                if not self._lock(trial):
+                if not self._lock_trial(trial):
                     self._locked_elsewhere.append(trial)
                 elif self._is_missing(trial):
                     return trial
                 else:
-                    self.unlock(trial)
+                    self.unlock_trial(trial.id)
             return None
 
-    def wait_for_next(self) -> Trial | None:
-        """Return the next trial to start, under its lock. None if there will be none."""
-        while (trial := self.next()) is None and not (self.exhausted or self._shutdown.drained):
+    def wait_for_trial(self) -> Trial | None:
+        """Return the next trial to start, locked. None if there will be none."""
+        while (trial := self.next_trial()) is None and not (self.is_exhausted or self._shutdown.is_draining):
             self._warn(f"waiting for {plural(len(self._locked_elsewhere), 'trial')} that another run trains")
-            time.sleep(LOOK_AGAIN_SECONDS)
+            time.sleep(RETRY_SECONDS)
         return trial
-
-    def unlock(self, trial: Trial) -> None:
-        """Unlock a trial that has ended, and remove the file: who has opened it meanwhile opens it again."""
-        descriptor = self._descriptors.pop(trial.id)
-        self._lock_file(trial).unlink(missing_ok=True)
-        os.close(descriptor)
 
     def unlock_all(self) -> None:
         """Unlock the trials that were stopped."""
-        while self._descriptors:
-            id, descriptor = self._descriptors.popitem()
-            (self._checkpoints / f"{id}{LOCK}").unlink(missing_ok=True)
-            os.close(descriptor)
+        for id in list(self._descriptors):
+            self.unlock_trial(id)
 
-    def _look_again(self) -> None:
-        """Move the trials that another run had locked back to the front, now and then."""
-        now = time.monotonic()
-        if self._locked_elsewhere and now >= self._next_look:
-            self._next_look = now + LOOK_AGAIN_SECONDS
+    def unlock_trial(self, id: str) -> None:
+        """Unlock a trial, and remove the file: a run that has opened it meanwhile opens it again."""
+        descriptor = self._descriptors.pop(id)
+        self._lock_path(id).unlink(missing_ok=True)
+        os.close(descriptor)
+
+    def _retry_locked_trials(self) -> None:
+        """Move the trials that another run had locked back to the front, every `RETRY_SECONDS`."""
+        if self._locked_elsewhere and time.monotonic() >= self._retry_time:
+            self._retry_time = time.monotonic() + RETRY_SECONDS
             self._trials.extendleft(reversed(self._locked_elsewhere))
             self._locked_elsewhere.clear()
 
-    def _lock(self, trial: Trial) -> bool:
-        """Lock a trial. Returns whether that was possible: another run may be training it."""
-        path = self._lock_file(trial)
+    def _lock_trial(self, trial: Trial) -> bool:
+        """Lock a trial. Returns False if another run may be training it."""
+        path = self._lock_path(trial.id)
         with explaining_errors(path):
             make_folder(path.parent)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -113,5 +113,5 @@ class TrialQueue:
             os.close(descriptor)
         return locked
 
-    def _lock_file(self, trial: Trial) -> Path:
-        return self._checkpoints / f"{trial.id}{LOCK}"
+    def _lock_path(self, id: str) -> Path:
+        return self._checkpoints / f"{id}{LOCK}"

@@ -18,48 +18,47 @@ from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.bench import plugins
 from unrolled.bench.devices import check_gpus
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
 from unrolled.bench.machine import package_versions
 from unrolled.bench.nvidia import visible_gpus
 from unrolled.bench.trial import Result, Trial
 
-POLL = 0.2  # seconds between two looks at whether a trial is still wanted
+POLL_SECONDS = 0.2  # between two checks whether a trial is cancelled
 ROOT = Path(__file__).parents[2]
 
 
-def code_hashes() -> dict[str, str]:
-    """sha256 of every file that a trial may run through, by its path in the project."""
-    folders = (ROOT / "bench", ROOT / "ablations" / "runner")
-    files = [f for folder in folders for f in folder.rglob("*.py")]
-    files += [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
-    return {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+def collect_facts() -> dict[str, str]:
+    """Return what must be equal on both sides: Python, the packages that decide numbers, and the files.
 
-
-def facts() -> dict[str, str]:
-    """What must be equal on both sides: Python, the packages that decide numbers, and the files.
-
-    A CPU and a CUDA build of one torch count as the same.
+    A CPU and a CUDA build of one torch count as the same. Of every file whose code a trial may run, the fact
+    is its sha256.
     """
-    versions = {name: version.partition("+")[0] for name, version in package_versions().items()}
-    return {"Python": platform.python_version(), **versions, **code_hashes()}
+    facts = {"Python": platform.python_version()}
+    facts |= {name: version.partition("+")[0] for name, version in package_versions().items()}
+    files = [ROOT / "ablations" / name for name in ("ledger.py", "run_folder.py")]
+    for folder in (ROOT / "bench", ROOT / "ablations" / "runner"):
+        files += folder.rglob("*.py")
+    facts |= {str(f.relative_to(ROOT)): hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(files)}
+    return facts
 
 
-def mismatch(theirs: Mapping[str, str]) -> str:
-    """The difference from the driver's machine that would change numbers, and its cure; "" if none."""
+def find_difference(driver_facts: Mapping[str, str]) -> str:
+    """Return the difference from the driver's machine that would change numbers, and its cure; "" if none."""
     if multiprocessing.current_process().daemon:
         return "may start no process: start it with DASK_DISTRIBUTED__WORKER__DAEMON=False"
-    mine = facts()
-    for name in {**theirs, **mine}:
-        if (other := theirs.get(name)) != (own := mine.get(name)):
+    worker_facts = collect_facts()
+    for name in {**driver_facts, **worker_facts}:
+        version = worker_facts.get(name)
+        if driver_facts.get(name) != version:
             if name.endswith(".py"):
                 return f"has another {name} than the driver: install the same code there, then restart it"
-            return f"has {name} {own}, the driver {other}: install the same there"
+            return f"has {name} {version}, the driver {driver_facts.get(name)}: install the same there"
     return ""
 
 
 def find_gpu_fault(gpu_count: int, *, with_torch: bool) -> str:
-    """Why trials cannot be trained here that get so many GPUs, and the cure; "" if they can."""
+    """Return why trials that get so many GPUs cannot be trained here, and the cure; "" if they can."""
     try:
         check_gpus(visible_gpus(), gpu_count, with_torch=with_torch)
     except BadInput as error:
@@ -69,17 +68,17 @@ def find_gpu_fault(gpu_count: int, *, with_torch: bool) -> str:
 
 @cache
 def _gpu_slots() -> GpuSlots:
-    """One slot on each GPU that this worker sees."""
+    """Return one slot on each GPU that this worker sees."""
     return GpuSlots(visible_gpus(), 1)
 
 
 def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
-    """One trial of each code and data, whose files are then read once and not once a seed."""
+    """Return one trial of each code and data, so that their files are read once and not once a seed."""
     return list({(trial.source, trial.data, trial.data_name): trial for trial in trials}.values())
 
 
 def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
-    """The texts and programs of trials, by their paths below the folder that `Trial.moved` takes.
+    """Return the texts and programs of trials, by their paths below the folder that `Trial.moved` takes.
 
     Raises BadInput if one of them cannot be read.
     """
@@ -87,21 +86,20 @@ def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
 
 
 def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The user's texts and plug-ins by their path on a worker, and the name of each `preload` there.
+    """Return the user's texts and plug-ins by path, and the name of each `preload`, both as on a worker.
 
     Raises BadInput if one of them cannot be read, or if a plug-in needs other files.
     """
     files = trial_files(trials)
-    there = {}
-    for name in preload:
-        there[name] = name
-        if plugins.is_plug_in(name):
-            more, cure = plugins.companions(name), "a plug-in for a cluster is a single file"
-            require(not more, f"needs {Path(*more[:1]).name}", place=f"plug-in {name}", cure=cure)
-            content = Path(name).read_bytes()
-            there[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"
-            files[there[name]] = content
-    return files, there
+    names = {name: name for name in preload}
+    for name in filter(plugins.is_plug_in, preload):
+        if companions := plugins.companions(name):
+            cure = "a plug-in for a cluster is a single file"
+            raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
+        content = Path(name).read_bytes()
+        names[name] = f"{hashlib.sha256(content).hexdigest()}/{Path(name).name}"
+        files[names[name]] = content
+    return files, names
 
 
 def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -111,56 +109,59 @@ def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def run_trial(
-    trial: Trial, spec: TaskSpec, ledger: str, folder: Path, cancelled: Callable[[], bool]
+    trial: Trial, spec: TaskSpec, ledger: str, folder: Path, is_cancelled: Callable[[], bool]
 ) -> dict[str, object]:
-    """Run a trial whose files `store_files` put into `folder`, until it ends or is `cancelled`.
+    """Run a trial whose files `store_files` put into `folder`, until it ends or `is_cancelled` returns True.
 
-    Drivers with other ledgers may have the same trial run here: each `ledger` has checkpoints of its own.
-    Returns {"result": …}, {"refused": why}, or {} for a cancelled trial.
+    Drivers with other ledgers may have the same trial run here: each `ledger` has separate checkpoints.
+    Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
-    local = trial.moved(folder)
-    names = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
-    local_spec, checkpoints = replace(spec, preload=names), folder.parent / "unrolled-checkpoints" / ledger
+    local_trial = trial.moved(folder)
+    preload = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
+    local_spec = replace(spec, preload=preload)
+    checkpoints = folder.parent / "unrolled-checkpoints" / ledger
     try:
-        with _stop(cancelled) as stop, _gpu_slots().take(local.gpu_count) as gpus:
-            result = run_alone(local, local_spec, checkpoints=checkpoints, stop=stop, gpus=gpus)
+        with _stop_signal(is_cancelled) as stop, _gpu_slots().hold_gpus(trial.gpu_count) as gpus:
+            result = run_alone(local_trial, local_spec, checkpoints=checkpoints, stop=stop, gpus=gpus)
     except BadInput as error:
         return {"refused": f"cannot compute a trial as it was planned: {error}"}
     if result is None:
         return {}
     remove_checkpoints(checkpoints, result)
-    return {"result": _with_drivers_paths(result, trial, local, folder).to_dict()}
+    return {"result": _restore_paths(result, trial, local_trial, folder).to_dict()}
 
 
-def _with_drivers_paths(result: Result, trial: Trial, local: Trial, folder: Path) -> Result:
-    """The result with the driver's paths for the worker's."""
+def _restore_paths(result: Result, trial: Trial, local_trial: Trial, folder: Path) -> Result:
+    """Return the result with the driver's paths in place of the worker's."""
 
-    def clean(text: str) -> str:
+    def restore_text(text: str) -> str:
         for name in trial.uncounted:
-            if isinstance(here := getattr(local, name), str):
-                text = text.replace(here, getattr(trial, name))
+            local_path = getattr(local_trial, name)
+            if isinstance(local_path, str):
+                text = text.replace(local_path, getattr(trial, name))
         return re.sub(re.escape(f"{folder}/") + "[0-9a-f]{64}/", "", text)
 
-    return replace(result, trial=trial, reason=clean(result.reason), output=clean(result.output))
+    return replace(
+        result, trial=trial, reason=restore_text(result.reason), output=restore_text(result.output)
+    )
 
 
 @contextmanager
-def _stop(cancelled: Callable[[], bool]) -> Iterator[Connection]:
-    """A connection that becomes readable once `cancelled` returns true."""
-    stop, held = Pipe(duplex=False)
-    over = threading.Event()
+def _stop_signal(is_cancelled: Callable[[], bool]) -> Iterator[Connection]:
+    """Yield a connection that becomes readable once `is_cancelled` returns True."""
+    stop, writer = Pipe(duplex=False)
+    ended = threading.Event()
 
-    def watch() -> None:
-        while not over.wait(POLL):
-            if cancelled():
-                break
-        held.close()
+    def close_when_cancelled() -> None:
+        while not (ended.wait(POLL_SECONDS) or is_cancelled()):
+            pass
+        writer.close()
 
-    watcher = threading.Thread(target=watch, daemon=True)
+    watcher = threading.Thread(target=close_when_cancelled, daemon=True)
     watcher.start()
     with stop:
         try:
             yield stop
         finally:
-            over.set()
+            ended.set()
             watcher.join()

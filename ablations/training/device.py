@@ -27,7 +27,7 @@ class Device(NamedTuple):
 
 
 def device_of_trial(trial: Trial, options: PlaceOptions) -> Device:
-    """The Device of a trial that is trained again. Raises BadInput for "cuda" if no GPU can be used."""
+    """Return the Device of a trial that is trained again. Raises BadInput if it needs a GPU and has none."""
     gpus = () if options.cluster else visible_gpus()
     if not options.cluster:
         check_gpus(gpus, trial.gpu_count, with_torch=trial.uses_torch)
@@ -40,19 +40,19 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     """Choose a study's device: --device, else that of its stored plan, else the default.
 
     The default is the CPU, and for a program the visible GPUs, if there are any. On a cluster it is always
-    the CPU, since the GPUs of the workers are not known here. Where time, speed or memory is judged, one
+    the CPU, since this machine cannot see the GPUs of the workers. Where time, speed or memory is judged, one
     trial runs at a time, so that none slows another down.
 
     Raises BadInput where a trial is to get more GPUs than are visible, and on a cluster for a program that
     keeps files and for a study that judges time, speed or memory. A stored plan is not checked: its trials
     may all be trained.
     """
-    asked = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
+    requested = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
     if options.cluster:
         _refuse_on_cluster(study)
     gpus = () if options.cluster else visible_gpus()
-    if asked:
-        kind, reason = asked, "as --device says"
+    if requested:
+        kind, reason = requested, "as --device says"
     elif stored:
         kind, reason = stored, "as its stored plan has it"
     elif options.cluster or not study.of_program:
@@ -62,26 +62,35 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     else:
         kind, reason = "cpu", "no GPU is visible"
     trial = study.baseline.trial(device=kind)
-    if not options.cluster and (asked or not stored):
+    if not options.cluster and (requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or _count_slots(trial, gpus)
     if study.clocks:
         slots = 1
         reason += "; one trial at a time, as speed is judged"
-    # where NVML tells of no GPU a program may yet have one, such as an instance of a divided one
-    hides_gpus = trial.uses_torch or bool(asked or gpus or options.cluster)
+    # where NVML lists no GPU a program may still have one, such as an instance of a divided one
+    hides_gpus = trial.uses_torch or bool(requested or gpus or options.cluster)
     return Device(kind, reason, slots, gpus, hides_gpus)
 
 
 def _count_slots(trial: Trial, gpus: tuple[Gpu, ...]) -> int:
-    """How many such trials are trained at a time: one a core, or as many as have GPUs of their own."""
+    """Return how many such trials are trained at a time: one a core, or as many as have separate GPUs."""
     return max(1, len(gpus) // trial.gpu_count) if trial.gpu_count else cores()
 
 
 def _refuse_on_cluster(study: Study) -> None:
     """Raise BadInput for a study that a cluster cannot train."""
     keep = study.file.program.keep if study.file.program else ()
-    rule, cure = "its files would stay on the workers", "leave it out, or train without --cluster"
-    require(not keep, rule, place="[program]", key="keep", cure=cure)
-    rule = f"judging {', '.join(study.clocks)} takes one trial at a time, and a cluster trains several"
-    require(not study.clocks, rule, place="--cluster", cure="leave it out")
+    require(
+        not keep,
+        "its files would stay on the workers",
+        place="[program]",
+        key="keep",
+        cure="leave it out, or train without --cluster",
+    )
+    require(
+        not study.clocks,
+        f"judging {', '.join(study.clocks)} takes one trial at a time, and a cluster trains several",
+        place="--cluster",
+        cure="leave it out",
+    )

@@ -14,18 +14,17 @@ from unrolled.reports.formats import duration
 
 
 @contextmanager
-def progress(
+def show_progress(
     title: str,
     names: Mapping[str, str],
     judged: Sequence[str],
-    remaining: Callable[[], tuple[int, str]],
-    done: int = 0,
+    remaining_trials: Callable[[], tuple[int, str]],
+    ended_trials: int = 0,
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id, `judged` the study's metrics; `done` trials have ended already. After
-    each, `remaining` is asked for the number of trials that the next look needs, and a line on the looks (""
-    where there is one).
+    `names` are the trials' names by id, `judged` the study's metrics. `remaining_trials` is called after each
+    trial: it returns how many the next look needs, and a line on the looks, which may be "".
     """
     console = Console(highlight=False)
     columns = (
@@ -36,28 +35,34 @@ def progress(
         TextColumn("{task.fields[left]}", markup=False),
         TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    (trials, shown), began, before = remaining(), time.monotonic(), done
+    start = time.monotonic()
+    remaining, printed_status = remaining_trials()
     with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(visible(title), completed=done, total=done + trials, left="", latest="")
+        total = ended_trials + remaining
+        task = bar.add_task(visible(title), completed=ended_trials, total=total, left="", latest="")
+        ended_results = 0
 
-        def update(result: Result) -> None:
-            nonlocal done, shown
-            done += 1
-            trials, status_line = remaining()
-            total, latest = done + trials, line(names[result.trial.id], result, judged)
-            left = f"{duration((time.monotonic() - began) / (done - before) * trials)} left"
-            lines = [] if console.is_terminal else [f"[{done}/{total}] {latest}, {left}"]
-            lines += [f"{visible(title)}: {status_line}"] if status_line not in ("", shown) else []
-            shown = status_line
+        def show_result(result: Result) -> None:
+            nonlocal ended_results, printed_status
+            ended_results += 1
+            remaining, status_line = remaining_trials()
+            ended = ended_trials + ended_results
+            total = ended + remaining
+            latest = describe_result(names[result.trial.id], result, judged)
+            left = f"{duration((time.monotonic() - start) / ended_results * remaining)} left"
+            lines = [] if console.is_terminal else [f"[{ended}/{total}] {latest}, {left}"]
+            if status_line not in ("", printed_status):
+                lines.append(f"{visible(title)}: {status_line}")
+            printed_status = status_line
             if lines:
                 console.print("\n".join(lines), markup=False, soft_wrap=True)
             bar.update(task, advance=1, total=total, latest=latest, left=left)
 
-        yield update
+        yield show_result
 
 
 @contextmanager
-def checking(arms: int) -> Iterator[Callable[[Result], None]]:
+def show_first_batches(arms: int) -> Iterator[Callable[[Result], None]]:
     """Show how many arms' first batches are checked; yields a function to be called with each result."""
     console = Console(highlight=False)
     title = f"loading torch, then checking the first batch of {plural(arms, 'arm')}"
@@ -69,13 +74,13 @@ def checking(arms: int) -> Iterator[Callable[[Result], None]]:
         yield lambda result: bar.advance(task)
 
 
-def line(name: str, result: Result, judged: Sequence[str]) -> str:
-    """One line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
-    index, uuid = (result.environment.get(fact, "") for fact in ("gpu_index", "gpu_uuid"))
-    where = visible(f", GPU {index} ({uuid})") if index else ""
-    where += visible(f", {restart}") if (restart := result.environment.get("restart")) else ""
+def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
+    """Return a line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
+    facts = result.environment
+    place = f", GPU {facts['gpu_index']} ({facts.get('gpu_uuid', '')})" if facts.get("gpu_index") else ""
+    if "restart" in facts:
+        place += f", {facts['restart']}"
     if not result.done:
-        return visible(f"{name}: {result.trouble}") + where
-    return (
-        f"{visible(name)}: {visible(', '.join(result.main_numbers(judged)))}, {result.seconds:.1f} s{where}"
-    )
+        return visible(f"{name}: {result.trouble}{place}")
+    numbers = ", ".join(result.main_numbers(judged))
+    return visible(f"{name}: {numbers}, {result.seconds:.1f} s{place}")

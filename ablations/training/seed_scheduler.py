@@ -50,48 +50,50 @@ class SeedScheduler:
         self._seeds_due = {name: fewest for name, seeds in sides if seeds == fewest}
         self.pending = {id for id in self._arm_names if id not in self.results and self._is_due(id)}
 
-    def in_order(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Trials seed by seed: a run that is stopped leaves whole pairs. Within a seed the longest is first.
+    def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Sort trials by seed: a run that is stopped leaves whole pairs. Within a seed the longest is first.
 
-        Where a time, a speed or memory is judged, arms take turns within the seeds (see `_turn`): what one
-        trial leaves to the next, such as a filled cache, then favours none of them.
+        Where a time, a speed or memory is judged, arms take turns within the seeds (see `_place_of_turn`):
+        what one trial leaves to the next, such as a filled cache, then favours none of them.
         """
         names = [arm.name for arm in self._plan.arms]
         take_turns = judges_clock(self._plan.metrics)
 
-        def key(trial: Trial) -> tuple[int, float]:
+        def sort_key(trial: Trial) -> tuple[int, float]:
             arms = self._seed_index_by_arm[trial.id]
             arm = min(arms, key=lambda name: arms[name])
             if take_turns:
-                return arms[arm], _turn(names.index(arm), arms[arm], len(names))
+                return arms[arm], _place_of_turn(names.index(arm), arms[arm], len(names))
             return arms[arm], -trial.seconds
 
-        return sorted(trials, key=key)
+        return sorted(trials, key=sort_key)
 
-    def add(self, result: Result) -> bool:
-        """Take a result into account. Returns whether it completed a look."""
+    def add_result(self, result: Result) -> bool:
+        """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()
-        last = self.pending == {id}
+        completes_look = self.pending == {id}
         self.pending.discard(id)
-        if last or (not result.done and self._plan.decide == "gate"):  # which may have failed by that
+        ends_gate = self._plan.decide == "gate" and not result.done  # a gate may fail by one failed trial
+        if completes_look or ends_gate:
             self._evaluate_looks()
-        return last
+        return completes_look
 
-    def wants(self, id: str) -> bool:
-        """Whether a trial is wanted; beyond the next look it may turn out not to be needed."""
+    def is_wanted(self, id: str) -> bool:
+        """Return True if a trial is wanted; beyond the next look it may turn out not to be needed."""
         return self._is_due(id) or not self._undecided_arms.isdisjoint(self._seed_index_by_arm[id])
 
     def _is_due(self, id: str) -> bool:
-        """Whether the next look needs a trial."""
+        """Return True if the next look needs a trial."""
         if self.gate_has_ended:
             return False
-        first, due = self._plan.looks[0], self._seeds_due
-        return any(index < max(first, due.get(arm, 0)) for arm, index in self._seed_index_by_arm[id].items())
+        first_look = self._plan.looks[0]
+        indices = self._seed_index_by_arm[id]
+        return any(index < max(first_look, self._seeds_due.get(arm, 0)) for arm, index in indices.items())
 
 
 def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
-    """For each trial the arms that share it, and the index of its seed in each."""
+    """Return, by trial, the arms that share it, and the index of its seed in each."""
     indices: dict[str, dict[str, int]] = {}
     for arm in plan.arms:
         for index, seed in enumerate(plan.seeds):
@@ -99,24 +101,31 @@ def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
     return indices
 
 
-def _turn(arm: int, seed: int, arms: int) -> int:
-    """The place of an arm among all arms within a seed; both are given by their index in the plan.
+def _place_of_turn(arm: int, seed: int, arms: int) -> int:
+    """Return the place of an arm among all arms within a seed; `arm` and `seed` are indices in the plan.
 
-    Seeds come in twos. The second has the order of the first turned round, so that of two arms each comes
-    first once, and the next two begin with another arm.
+    Seeds come in twos. The second reverses the order of the first, so that of two arms each comes first once,
+    and the next two begin with another arm.
     """
     place = (arm - seed // 2) % arms
     return arms - 1 - place if seed % 2 else place
 
 
 def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:
-    """How far a study is: the look that is trained for, the contrasts that are decided, and the open ones.
+    """Describe how far a study is: the look that is trained for, the decided contrasts, and the open ones.
 
     `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` has the open contrasts, each with
     the reason why it cannot go on, if there is one.
     """
-    at = f"look {look} of {looks}, " if look and looks > 1 else ""
-    named = [f"{quoted(visible(name))}{why and f' ({short(why, 40)})'}" for name, why in blocked.items()]
-    names = ", ".join([*named[:3], *["…"] * (len(named) > 3)])
-    decided = f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided"
-    return at + (decided if contrasts else "no contrast to decide") + (f"; open: {names}" if names else "")
+    parts = [f"look {look} of {looks}, "] if look and looks > 1 else []
+    if contrasts:
+        parts.append(f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided")
+    else:
+        parts.append("no contrast to decide")
+    if blocked:
+        names = [
+            quoted(visible(name)) + (f" ({short(reason, 40)})" if reason else "")
+            for name, reason in blocked.items()
+        ]
+        parts.append(f"; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}")
+    return "".join(parts)

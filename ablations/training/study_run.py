@@ -1,4 +1,4 @@
-"""Training a plan's trials: on what device, until when, and what is done with each result."""
+"""Training a plan's trials within a budget of time: results go to the scheduler, the page and MLflow."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,12 +11,17 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.runner.child import Limits
-from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_aside, run_trials
+from unrolled.ablations.runner.parallel import (
+    Counts,
+    TrialConditions,
+    run_in_temporary_ledger,
+    run_trials,
+)
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read, render
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.device import Device
-from unrolled.ablations.training.progress import checking, progress
+from unrolled.ablations.training.progress import show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import TIME_LIMIT, Result, Trial
@@ -32,33 +37,35 @@ class Budget:
 
     def __init__(self, end: float) -> None:
         self._end = end
-        self._expected = self._taken = 0.0
+        self._expected_seconds = 0.0  # of the trials that have ended
+        self._measured_seconds = 0.0
         self.has_refused = False  # whether it has kept a trial from starting
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether no time is left."""
         return time.monotonic() >= self._end
 
-    def half(self) -> "Budget":
-        """A budget of half of the time that is left."""
-        now = time.monotonic()
-        return Budget(now + (self._end - now) / 2)
-
-    def learn(self, result: Result) -> None:
-        """Take the seconds of a finished trial into account: others may have ended early."""
-        if result.done:
-            self._expected, self._taken = self._expected + result.trial.seconds, self._taken + result.spent
-
     @property
-    def has_learned(self) -> bool:
+    def has_measurement(self) -> bool:
         """Whether a trial has been measured."""
-        return self._expected > 0
+        return self._expected_seconds > 0
 
-    def allows(self, expected: float) -> bool:
-        """Whether a trial that starts now is expected to end in time. A refusal is kept in `has_refused`."""
-        pace = self._taken / self._expected if self.has_learned else 1.0
-        fits = time.monotonic() + expected * pace <= self._end
+    def first_half(self) -> "Budget":
+        """Return a budget of half of the time that is left."""
+        start = time.monotonic()
+        return Budget(start + (self._end - start) / 2)
+
+    def measure_trial(self, result: Result) -> None:
+        """Count the seconds of a finished trial; one that did not finish may have ended early."""
+        if result.done:
+            self._expected_seconds += result.trial.seconds
+            self._measured_seconds += result.spent
+
+    def allows_trial(self, expected_seconds: float) -> bool:
+        """Return True if a trial that starts now is expected to end in time. A refusal sets `has_refused`."""
+        pace = self._measured_seconds / self._expected_seconds if self.has_measurement else 1.0
+        fits = time.monotonic() + expected_seconds * pace <= self._end
         self.has_refused = self.has_refused or not fits
         return fits
 
@@ -78,25 +85,29 @@ class StudyRun:
     trained: set[str] = field(default_factory=set)  # identities
     unchecked_arms: frozenset[str] = frozenset()  # names of those whose first batch was not tried
     ended_trials: int = 0  # those that it trained, and those that another run trained meanwhile
+    interrupted: bool = False  # by Ctrl-C
 
-    def todo(self) -> list[Trial]:
-        """The trials that are wanted and have no result, in the order of running."""
-        known, wants = self.scheduler.results, self.scheduler.wants
-        return self.scheduler.in_order(t for t in self.trials if t.id not in known and wants(t.id))
+    def missing_trials(self) -> list[Trial]:
+        """Return the trials that are wanted and have no result, in the order of running."""
+        scheduler = self.scheduler
+        missing = [trial for trial in self.trials if trial.id not in scheduler.results]
+        return scheduler.sort_trials(trial for trial in missing if scheduler.is_wanted(trial.id))
 
-    def train_missing(self, todo: Sequence[Trial], *, strict: bool = False) -> Counts:
+    def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> Counts:
         """Train those of these trials that are wanted.
 
         `strict` trains failed trials again, and starts no more after the first failure, unless the arms are
         commits, one of which may be broken.
         """
-        options, arm_names, plan = self.options, self.plan.arm_names, self.plan
+        plan = self.plan
+        arm_names = plan.arm_names
         unchecked = {id for id, name in arm_names.items() if name in self.unchecked_arms}
-        labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in self.plan.arm_and_seed.items()}
-        judged = [metric.name for metric in self.plan.metrics]
-        has_commits = any(arm.is_other_commit for arm in self.plan.arms)
-        shown = progress(self.plan.study, labels, judged, self._remaining, self.ended_trials)
-        with shown as show_result, self._pages() as render_page:
+        retries = strict or self.options.retry
+        labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
+        judged = [metric.name for metric in plan.metrics]
+        has_commits = any(arm.is_other_commit for arm in plan.arms)
+        progress = show_progress(plan.study, labels, judged, self._remaining_trials, self.ended_trials)
+        with progress as show_result, self._page_thread() as queue_page:
 
             def on_result(result: Result) -> None:
                 self.trained.add(result.trial.id)
@@ -105,88 +116,89 @@ class StudyRun:
             def on_stored_result(result: Result) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
-                if self.scheduler.add(result) and self.scheduler.pending:
-                    render_page()  # not after the last look: the end of the run renders the page
-                self.budget.learn(result)
+                if self.scheduler.add_result(result) and self.scheduler.pending:
+                    queue_page()  # not after the last look: the end of the run renders the page
+                self.budget.measure_trial(result)
                 # the writer reads the result when its turn comes: thousands may be queued
                 self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
                 show_result(result)
 
-            return run_trials(
-                todo,
+            counts = run_trials(
+                trials,
                 self.ledger,
-                self.conditions(todo),
-                is_replaced=lambda stored: (
-                    (strict or options.retry) and plan.is_replaced(stored, retry=options.retry)
-                ),
-                fail_fast=options.fail_fast or (strict and not has_commits),
-                judge=self.plan.judge_result,
-                wanted=lambda trial: trial.id not in unchecked and self._wants(trial),
+                self.conditions_of(trials),
+                is_replaced=lambda stored: retries and plan.is_replaced(stored, retry=self.options.retry),
+                fail_fast=self.options.fail_fast or (strict and not has_commits),
+                judge=plan.judge_result,
+                is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
             )
+        self.interrupted = self.interrupted or counts.interrupted
+        return counts
 
-    def conditions(self, trials: Iterable[Trial]) -> TrialConditions:
-        """How and where these trials are run: from the start where a time is judged.
+    def conditions_of(self, trials: Iterable[Trial]) -> TrialConditions:
+        """Return how and where these trials are run: from the start where a time is judged.
 
         The time of a part of a program would be too short. A model of the chapter adds up its attempts.
         """
         timed = self.plan.of_program and not all(metric.is_quality for metric in self.plan.metrics)
         return replace(trial_conditions(trials, self.options, self.device), resumes=not timed)
 
-    def _remaining(self) -> tuple[int, str]:
-        """How many trials the next look still needs, and the status line if there are several looks.
+    def has_time_for(self, trial: Trial) -> bool:
+        """Return True if a trial is expected to end in time, or is of a program that was not measured yet."""
+        has_estimate = self.budget.has_measurement or not self.plan.of_program
+        return self.budget.allows_trial(trial.seconds if has_estimate else 0.0)
 
-        After the last of them it is "": the outcome has it.
-        """
-        missing = len(self.scheduler.pending)
-        return missing, self.scheduler.status_line if missing and len(self.plan.looks) > 1 else ""
-
-    def _wants(self, trial: Trial) -> bool:
-        """Whether a trial is to start: the scheduler wants it, and it is expected to end in time.
+    def _may_start(self, trial: Trial) -> bool:
+        """Return True if a trial is wanted and expected to end in time.
 
         Once the budget has refused a trial, only trials that the next look needs start.
         """
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
-        return due and self.scheduler.wants(trial.id) and self.has_time_for(trial)
+        return due and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
-    def has_time_for(self, trial: Trial) -> bool:
-        """Whether a trial is expected to end in time; before any is measured, one of a program is."""
-        has_estimate = self.budget.has_learned or not self.plan.of_program
-        return self.budget.allows(trial.seconds if has_estimate else 0.0)
+    def _remaining_trials(self) -> tuple[int, str]:
+        """Return how many trials the next look still needs, and the status line if there are several looks.
+
+        After the last of them it is "": the outcome has it.
+        """
+        count = len(self.scheduler.pending)
+        return count, self.scheduler.status_line if count and len(self.plan.looks) > 1 else ""
 
     @contextmanager
-    def _pages(self) -> Iterator[Callable[[], object]]:
+    def _page_thread(self) -> Iterator[Callable[[], object]]:
         """Yield a function that renders the page from the results so far, on a thread of its own."""
 
-        def render_page() -> None:
-            render(compare_plan(self.plan, read(self.plan, self.ledger)), self.options.out)
+        def render_results() -> None:
+            results = read_page_results(self.plan, self.ledger)
+            render_page(compare_plan(self.plan, results), self.options.out)
 
         with ThreadPoolExecutor(1, "page") as pool:
             pages = []
-            yield lambda: pages.append(pool.submit(render_page))
+            yield lambda: pages.append(pool.submit(render_results))
         for page in pages:
             page.result()  # raises where the disk is full
 
 
-def final_results(plan: Plan, ledger: Ledger, ids: Iterable[str], *, retry: bool) -> dict[str, Result]:
-    """The results of trials that are not run again, as the plan judges them, without details.
+def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, Result]:
+    """Read the results of trials that are not run again, as the plan judges them, without details.
 
     Those that are damaged are set aside.
     """
-    stored = [result.without_details() for id in ids if (result := ledger.read(id))]
-    kept = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
-    return {result.trial.id: plan.judge_result(result) for result in kept}
+    stored = [result.without_details() for id in plan.ids if (result := ledger.read(id))]
+    final = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
+    return {result.trial.id: plan.judge_result(result) for result in final}
 
 
-def untried_arms(todo: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
-    """For each arm of which no trial has finished or diverged, one of its missing trials, by arm name.
+def untried_arms(trials: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
+    """Return, by name, one of these trials of each arm of which no trial has finished or diverged.
 
     Trials without a rehearsal are left out.
     """
     names = plan.arm_names
     tried = {names[id] for id, result in results.items() if result.done or result.diverged}
-    return {names[t.id]: t for t in todo if t.rehearsal and names[t.id] not in tried}
+    return {names[t.id]: t for t in trials if t.rehearsal and names[t.id] not in tried}
 
 
 def try_first_batches(
@@ -198,7 +210,7 @@ def try_first_batches(
     """
     if not arms:
         return frozenset()
-    half = budget.half()
+    half = budget.first_half()
     conditions = trial_conditions(arms.values(), options, device)
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.seconds)
     conditions = replace(
@@ -206,12 +218,12 @@ def try_first_batches(
         work=next(iter(arms.values())).rehearsal,
         limits=replace(conditions.limits, seconds=seconds),
     )
-    with checking(len(arms)) as on_result:
-        results, interrupted = run_aside(
+    with show_first_batches(len(arms)) as on_result:
+        results, interrupted = run_in_temporary_ledger(
             [*arms.values()],
             conditions,
             fail_fast=True,
-            wanted=lambda _: not half.over,
+            is_wanted=lambda _: not half.is_over,
             on_result=on_result,
         )
     if interrupted:
@@ -229,7 +241,7 @@ def try_first_batches(
 def trial_conditions(
     trials: Iterable[Trial], options: RunOptions | VerifyOptions, device: Device
 ) -> TrialConditions:
-    """How and where these trials are run, by the options and on this device."""
+    """Return how and where these trials are run, by the options and on this device."""
     trials = list(trials)
     usual = max((trial.usual_time_limit for trial in trials), default=3600.0)
     modules = dict.fromkeys(module for trial in trials for module in trial.preload)

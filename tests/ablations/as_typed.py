@@ -55,7 +55,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 @functools.cache
 def empty_database() -> bytes:
     """A database with MLflow's schema: making one takes four seconds, so one worker makes it for all."""
-    code = "import sys; from unrolled.ablations.mlflow.database import prepare; prepare(sys.argv[1])"
+    code = (
+        "import sys; from unrolled.ablations.mlflow import database; database.prepare_database(sys.argv[1])"
+    )
     kept = shared_folder / "empty.db"
     with (shared_folder / "empty.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -25,7 +25,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import stored_plans
-from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failure
 
@@ -100,8 +100,8 @@ def replaced() -> Iterator[None]:
     with ExitStack() as stack:
         for module, name, stand_in in (
             (study_run, "trial_conditions", conditions),
-            (study_run, "render", logged_page),
-            (run, "render", logged_page),
+            (study_run, "render_page", logged_page),
+            (run, "render_page", logged_page),
             (run, "Writer", Unlogged),
             *((run, name, nothing) for name in ("report_parts", "try_first_batches", "write_index")),
         ):
@@ -156,7 +156,7 @@ class Study:
         from unrolled.reports.tables import comparison_csv
 
         plan = stored_plans.stored("looks", self.ledger)
-        found = compare_plan(replace(plan, seen={}, attempts={}), read(plan, self.ledger))
+        found = compare_plan(replace(plan, seen={}, attempts={}), read_page_results(plan, self.ledger))
         views = (found, *found.others)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
 

@@ -24,17 +24,17 @@ def write(where: str, study: str) -> None:
 
 
 def train(where: str, study: str, patience: str) -> None:
-    """On the writer's thread, as a run does; prints what `finish` says."""
+    """On the writer's thread, as a run does; prints what `finish_writing` returns."""
     from unrolled.ablations.mlflow import writer
 
     writer.PATIENCE = float(patience)
     thread = writer.Writer(where)
-    thread.open(planned(study=study))
+    thread.open_study(planned(study=study))
     results = [Result.from_dict(json.loads(line)) for line in sys.stdin]
     for result in results:
         thread.write_trial("baseline", partial(Result.from_dict, result.to_dict()))
     thread.write_missing(("baseline", result) for result in results)
-    print(thread.finish())
+    print(thread.finish_writing())
 
 
 def start(*words: str, **options: object) -> "subprocess.Popen[str]":

@@ -26,7 +26,7 @@ def sync(
     runs, trials = StudyRuns(plan, where), [(arm, r) for arm, of_arm in results.items() for r in of_arm]
     written = sum(runs.write_trial(arm, result) for arm, result in trials)
     if report:
-        runs.publish(*report)
+        runs.publish_report(*report)
     return written, len(trials) - written
 
 

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -297,7 +298,7 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
     from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 
     ledger = Ledger(Path(folder))
-    with ledger.lock_study("stub"):
+    with ledger.lock_study("stub"), redirect_stderr(sys.stdout):
         print("locked", flush=True)
         tally = run_trials(
             [trial(seed, **options) for seed in range(count)],
@@ -305,9 +306,8 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
             TrialConditions(
                 work=WORK, workers=workers, cluster=cluster, limits=Limits(attempts=attempts, seconds=600)
             ),
-            wanted=lambda trial: not print("start", trial.seed, flush=True),
+            is_wanted=lambda trial: not print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),
-            on_drain=lambda: print("draining", flush=True),
         )
     print(tally, flush=True)
     sys.exit(130 if tally.interrupted else int(tally.failed > 0))

@@ -15,7 +15,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.loading import load
-from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput
 
@@ -80,7 +80,7 @@ def test_a_study_is_given_by_its_name_its_file_or_itself(ran: Path, monkeypatch)
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     ledger = Ledger(ran / "results")
     plan = stored_plans.stored("small", ledger)
-    base, *rows = compare_plan(plan, read(plan, ledger)).rows
+    base, *rows = compare_plan(plan, read_page_results(plan, ledger)).rows
     for row in rows:
         found = unrolled.compare("small", row.arm.name, folder=ran / "results")
         assert found.verdict == row.verdict and found.contrast == row.contrast

@@ -156,7 +156,7 @@ def test_new_refuses_and_leaves_what_is_there(folder: Path, capsys, kind: str, f
 
 
 class Writer(Unlogged):
-    def open(self, *_: object) -> None:
+    def open_study(self, *_: object) -> None:
         raise AssertionError("MLflow hears of the run")
 
 

@@ -94,7 +94,7 @@ def test_a_program_is_trained_and_judged_like_a_model(whole: Path) -> None:
 
 
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("unrolled.ablations.training.study_run.Budget.allows", lambda *_: False)
+    monkeypatch.setattr("unrolled.ablations.training.study_run.Budget.allows_trial", lambda *_: False)
     done = call(project(tmp_path), "run", "mine.toml", "--budget", "50s")
     assert "0 trained" in done.stdout, done.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()
@@ -142,7 +142,7 @@ def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, advised: bo
     made = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
     plan = planned({"base": made, "b": made}, metrics=(Metric(metric, 0.1),), trainer="program")
     with pytest.raises(BadInput, match="no effect") as refused:
-        first_trials._refuse((plan.arms[0], plan.arms[0]), plan)
+        first_trials._refuse_tie((plan.arms[0], plan.arms[0]), plan)
     assert ("finer" in refused.value.cure) is advised
 
 
@@ -613,7 +613,7 @@ def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = itertools.count(1)
-    monkeypatch.setattr(Budget, "allows", lambda *_: next(asked) <= 6)
+    monkeypatch.setattr(Budget, "allows_trial", lambda *_: next(asked) <= 6)
     told = PROGRAM + "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
     call(project(tmp_path / "project", told), "run", "mine.toml", "-j", "1")
     assert len((tmp_path / "project" / "train.py.runs").read_text().split()) == 6

@@ -12,7 +12,7 @@ from many_trials import keep, planned, study
 from unrolled.ablations.commands.report import prepare_folder, report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import stored_plans
-from unrolled.ablations.training.comparison import read
+from unrolled.ablations.training.comparison import read_page_results
 from unrolled.reports.design import page_of
 from unrolled.reports.summary import read_summary
 
@@ -100,7 +100,7 @@ def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_baselines_fir
     results[baseline][0] = replace(results[baseline][0], status="failed")
     ledger = keep(tmp_path, results)
     as_made, stored = (
-        read(plan, ledger) for plan in (planned(results), stored_plans.stored("width", ledger))
+        read_page_results(plan, ledger) for plan in (planned(results), stored_plans.stored("width", ledger))
     )
     for found in (as_made, stored):
         (told,) = (result.trial for result in found.values() if "passage" in result.records)
@@ -109,4 +109,4 @@ def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_baselines_fir
         whole = ledger.read(id)
         assert whole and result.records["roles"] == whole.records["roles"] and not result.trace
         drawn = {name: whole.curves[name] for name in ("train_loss", "valid_loss", "valid_accuracy")}
-        assert result.curves == drawn
+        assert {name: tuple(map(tuple, curve)) for name, curve in result.curves.items()} == drawn

@@ -11,7 +11,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, stored_plans
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.training.attempts import find_attempts
-from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read
+from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read_page_results
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failure
@@ -49,7 +49,7 @@ def train(ledger, seeds, code="v1"):
 
 
 def told(plan, ledger):
-    return seen_data(compare_plan(plan, read(plan, ledger)))
+    return seen_data(compare_plan(plan, read_page_results(plan, ledger)))
 
 
 SAID = "The results of 1 of 1 contrast had been seen when this plan was declared: its claim is exploratory. "
@@ -76,7 +76,10 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
     plan = declared(ledger, range(10), **facts)
     assert plan.seen == {"b": 10}
     assert told(plan, ledger) == f"{SAID}Fresh seeds confirm: --seeds 10-19"
-    assert "b against base (exploratory, attempt 2)" in sentences(compare_plan(plan, read(plan, ledger)))[0]
+    assert (
+        "b against base (exploratory, attempt 2)"
+        in sentences(compare_plan(plan, read_page_results(plan, ledger)))[0]
+    )
     assert verdicts(plan.study, folder=ledger.root).exploratory.all()
     assert compare(plan.study, "b", folder=ledger.root).exploratory
     again = declared(ledger, range(10), **facts)  # resumed: it stays what it was
@@ -108,7 +111,7 @@ def test_fresh_seeds_of_seen_arms_confirm(ledger):
 def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_verdict(ledger):
     plan = declared(ledger, range(10, 20), study="confirms")
     train(ledger, range(10, 20))
-    c = compare_plan(plan, read(plan, ledger))
+    c = compare_plan(plan, read_page_results(plan, ledger))
     assert count_attempts(c).startswith("1 of 1 contrast was planned before in this ledger. Each attempt has")
     (line,) = earlier_attempts(c)
     assert line == "b against base in study s, seeds 0-9: worse by more than δ (valid_loss, δ 0.02)"
@@ -116,7 +119,7 @@ def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_v
     assert "b against base (attempt 2)" in sentences(c)[0] and markdown_cell(line) in comparison_markdown(c)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
     third = declared(ledger, range(10, 20), study="again")
-    lines = earlier_attempts(compare_plan(third, read(third, ledger)))
+    lines = earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
     assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
     assert told(third, ledger).endswith("Fresh seeds confirm: --seeds 20-29")
     assert declared(ledger, range(10, 20), study="again") == third, "resumed"

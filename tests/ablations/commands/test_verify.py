@@ -159,7 +159,9 @@ def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_
     clicks = ({"clicks": 2.0 + n} if "clicks" in stored.metrics else {} for n in range(9))
     first, *more = [of_program(accuracy, **next(clicks)) for accuracy in [*new, *new[-1:] * 3]]
     asked = iter(more)
-    monkeypatch.setattr(verifying, "run_aside", lambda trials, _: ({trials[0].id: next(asked)}, False))
+    monkeypatch.setattr(
+        verifying, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(asked)}, False)
+    )
     plan: Any = SimpleNamespace(
         qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result
     )

@@ -27,8 +27,8 @@ def test_a_secret_in_an_address_is_printed_nowhere(
     code, out, err = command("compare", f"mlflow:{address}", *flags)
     assert code == 2 and "127.0.0.1:1/" in err and "SECRET" not in out + err
     writer = Writer(address)  # of `run`
-    writer.open(planned())
-    told = writer.finish() + "".join(capsys.readouterr())
+    writer.open_study(planned())
+    told = writer.finish_writing() + "".join(capsys.readouterr())
     assert "MLflow lacks" in told and "MLflow cannot be written" in told and "SECRET" not in told
 
 

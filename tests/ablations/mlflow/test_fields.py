@@ -23,7 +23,7 @@ def shown(study, store, result, one):
 
 
 def points(result):
-    return fields.points(CHAPTER.points(result), CHAPTER.numbers(result), 0.0, 1.0)
+    return fields.metric_points(CHAPTER.points(result), CHAPTER.numbers(result), 0.0, 1.0)
 
 
 def test_a_trial_becomes_one_run_with_its_true_times(study, shown, result):
@@ -94,7 +94,7 @@ def test_a_parameter_over_6000_characters_is_cut_visibly(shown):
     long = "é" * 9000
     cut = shown(options={"words": long}).params["words"]
     assert len(cut) == 6000
-    assert cut.endswith(f"… [cut: 9,000 characters, sha256 {fields.digest(long)}]")
+    assert cut.endswith(f"… [cut: 9,000 characters, sha256 {fields.hash_text(long)}]")
 
 
 def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(shown):

@@ -7,7 +7,7 @@ from stub_plans import planned, sync
 
 from unrolled.ablations.commands import tables
 from unrolled.ablations.mlflow import fields, study_runs
-from unrolled.ablations.mlflow.database import public, set_environment, tracking_uri
+from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
@@ -25,7 +25,7 @@ def test_half_written_and_second_copies_are_removed(client, study, store, result
     copied = {name: tag for name, tag in one(store)[5].items() if name.startswith("unrolled.")}
     second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
     client.set_terminated(second.info.run_id)
-    client.create_run(experiment, 1_700_000_100_250, {**copied, **fields.tags(result(seed=1))}, "half")
+    client.create_run(experiment, 1_700_000_100_250, {**copied, **fields.trial_tags(result(seed=1))}, "half")
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
     done = sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
@@ -94,7 +94,7 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(clien
         arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(ArmRun(name=name, trials=tuple(r.trial.id for r in made)) for name, made in arms.items())
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish(out, (), runs)
+        study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(out, (), runs)
         assert len(arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
@@ -107,7 +107,7 @@ def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
     arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
     for page in ("an earlier page", "the report"):
         (out / "index.html").write_text(page)
-        study_runs.StudyRuns(study, store).publish(out, (), (arm,))
+        study_runs.StudyRuns(study, store).publish_report(out, (), (arm,))
     times = (1_700_000_000_250, 1_700_000_009_250)
     assert one(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
     assert published() == ["the report"]
@@ -116,11 +116,11 @@ def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
 
 def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(client, study, store, snapshot, out):
     arm = ArmRun(name="baseline", metrics={"valid_loss": 1.5}, started=STARTED, ended=STARTED + 9)
-    study_runs.StudyRuns(study, store).publish(out, (), (arm,))
+    study_runs.StudyRuns(study, store).publish_report(out, (), (arm,))
     before = snapshot(store, role="arm")
     half = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
     client.update_run(half.info.run_id, status="RUNNING")
-    study_runs.StudyRuns(study, store).publish(out, (), (arm,))
+    study_runs.StudyRuns(study, store).publish_report(out, (), (arm,))
     assert snapshot(store, role="arm") == before
     assert client.get_run(half.info.run_id).info.lifecycle_stage == "deleted"
 
@@ -180,9 +180,9 @@ def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(w
     "where", ["https://u:secret@h/x", "http://h/?token=secret", "mysql://h/db?password=secret&x=1"]
 )
 def test_an_address_is_shown_without_its_secrets(where):
-    assert "secret" not in public(where)
-    assert "secret" not in public(f"no answer from {where}, said the client")
-    assert public("mlflow:http://h:5000#c0ffee") == "mlflow:http://h:5000"
+    assert "secret" not in hide_credentials(where)
+    assert "secret" not in hide_credentials(f"no answer from {where}, said the client")
+    assert hide_credentials("mlflow:http://h:5000#c0ffee") == "mlflow:http://h:5000"
 
 
 def test_telemetry_and_jobs_are_off_and_the_users_timeouts_stay(monkeypatch):

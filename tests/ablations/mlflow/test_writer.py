@@ -37,7 +37,7 @@ def open_writer(study):
 
     def open_study(where):
         started.append(writer.Writer(where))
-        started[-1].open(study)
+        started[-1].open_study(study)
         return started[-1]
 
     yield open_study
@@ -83,10 +83,10 @@ def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_on
     assert "database is locked" in str(writing.error)
     lock()
     write(writing, trials[3:])
-    wait_for(lambda: not writing._jobs)
+    wait_for(lambda: not writing._jobs.unfinished_tasks)
     assert writing.error, "nothing is attempted before the end"
     writing.write_missing(trials)
-    assert writing.finish() == ""
+    assert writing.finish_writing() == ""
     assert capsys.readouterr().err.count("database is locked") == 1
     assert names(snapshot(store)) == NAMES
 
@@ -99,7 +99,7 @@ def test_a_database_that_is_deleted_while_it_is_written_is_told_and_made_anew_by
     assert writing.error is None
     database.unlink()
     writing.write_missing(trials)
-    assert writing.finish().endswith("run `unrolled sync`")
+    assert writing.finish_writing().endswith("run `unrolled sync`")
     again = store.replace("sqlite:///", "sqlite:////")  # another name, as MLflow keeps what it has open
     sync(study, {"baseline": [result for _, result in trials]}, again)
     assert names(snapshot(again)) == NAMES
@@ -110,7 +110,7 @@ def test_a_database_that_is_overwritten_is_told_and_training_goes_on(database, s
     writing.write_missing(trials[:2])
     database.write_bytes(b"not a database " * 5000)
     writing.write_missing(trials)
-    assert writing.finish().endswith("run `unrolled sync`")
+    assert writing.finish_writing().endswith("run `unrolled sync`")
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{folder}", "sqlite:////proc/mlflow.db"])
@@ -121,20 +121,20 @@ def test_a_database_that_cannot_be_opened_or_created_is_told_at_once_with_the_re
     writing = open_writer(uri.format(folder=tmp_path))
     writing.write_missing(trials)
     assert isinstance(writing.error, OSError) and not isinstance(writing.error, TimeoutError)
-    assert writing.finish().endswith("run `unrolled sync`")
+    assert writing.finish_writing().endswith("run `unrolled sync`")
 
 
 def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_writer, trials, snapshot):
     writing = open_writer(store)
     writing.write_trial("baseline", lambda: None)
     write(writing, trials)
-    assert writing.finish() == ""
+    assert writing.finish_writing() == ""
     assert names(snapshot(store)) == NAMES
 
 
 def test_a_run_that_is_refused_leaves_no_study(store, client, database):
     writing = writer.Writer(store)
-    assert writing.finish() == ""
+    assert writing.finish_writing() == ""
     assert client.experiment is None
 
 
@@ -272,12 +272,12 @@ def test_a_server_that_answers_500_or_late_gets_every_trial_once(
 ):
     writing = open_writer(proxy.address)
     write(writing, trials[:1])
-    wait_for(lambda: not writing._jobs)
+    wait_for(lambda: not writing._jobs.unfinished_tasks)
     proxy.faults += ["pass"] * random.Random(fault).randrange(6) + [fault]
     write(writing, trials[1:])
     wait_for(lambda: writing.error)
     writing.write_missing(trials)
-    assert writing.finish() == ""
+    assert writing.finish_writing() == ""
     assert proxy.injected == 1
     assert [run[:2] for run in snapshot(served)] == [(name, "FINISHED") for name in NAMES]
 
@@ -288,10 +288,10 @@ def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
     proxy, study, served, open_writer, trials, snapshot
 ):
     writing = open_writer(proxy.address)
-    wait_for(lambda: not writing._jobs)
+    wait_for(lambda: not writing._jobs.unfinished_tasks)
     proxy.faults += ["pass"] * random.Random("lose").randrange(12) + ["lose"]
     writing.write_missing(trials)
-    assert writing.finish().endswith("run `unrolled sync`")
+    assert writing.finish_writing().endswith("run `unrolled sync`")
     results = {"baseline": [result for _, result in trials]}
     sync(study, results, proxy.address)
     assert [run[:2] for run in snapshot(served)] == [(name, "FINISHED") for name in NAMES]
@@ -304,20 +304,20 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 ):
     writing = open_writer(real.address)
     write(writing, trials[:2])
-    wait_for(lambda: not writing._jobs)
+    wait_for(lambda: not writing._jobs.unfinished_tasks)
     real.kill()
     write(writing, trials[2:])
     wait_for(lambda: writing.error)
     real.start()
     writing.write_missing(trials)
-    assert writing.finish() == ""
+    assert writing.finish_writing() == ""
     assert names(snapshot(served)) == NAMES
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_the_report_reaches_a_server(real, study, out):
-    study_runs.StudyRuns(study, real.address).publish(out, (), ())
+    study_runs.StudyRuns(study, real.address).publish_report(out, (), ())
     (page,) = real.database.parent.glob("mlartifacts/**/index.html")
     assert page.read_text() == "the report"
 

@@ -122,7 +122,7 @@ def test_trials_that_want_several_gpus_each_wait_for_one_another_and_all_get_the
 
     def train(_: int) -> list[str]:
         nonlocal under_way, most
-        with slots.take(2) as gpus:
+        with slots.hold_gpus(2) as gpus:
             under_way += 1
             most = max(most, under_way)
             time.sleep(0.001)
@@ -136,5 +136,5 @@ def test_trials_that_want_several_gpus_each_wait_for_one_another_and_all_get_the
 
 def test_more_gpus_than_there_are_are_refused_before_a_trial_waits_for_them(nvml: Machine) -> None:
     nvml.has(2)
-    with pytest.raises(BadInput, match="each trial gets 3 GPUs"), GpuSlots(visible_gpus(), 1).take(3):
+    with pytest.raises(BadInput, match="each trial gets 3 GPUs"), GpuSlots(visible_gpus(), 1).hold_gpus(3):
         pass

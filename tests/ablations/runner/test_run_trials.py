@@ -27,7 +27,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     trials = [trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
     started: list[ChapterTrial] = []
     told: list[Result] = []
-    words = {"wanted": lambda trial: not started.append(trial), "on_result": told.append}
+    words = {"is_wanted": lambda trial: not started.append(trial), "on_result": told.append}
     assert run_trials(trials, ledger, TrialConditions(work=WORK, workers=3), **words) == Counts(done=6)
     assert started == trials
     kept = whole(ledger, trials)
@@ -52,7 +52,7 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
         return True
 
     trials = [trial(seed) for seed in range(8)]
-    tally = run_trials(trials, ledger, TrialConditions(work=WORK, workers=4), wanted=slow, on_result=slow)
+    tally = run_trials(trials, ledger, TrialConditions(work=WORK, workers=4), is_wanted=slow, on_result=slow)
     assert tally == Counts(done=8)
 
 
@@ -151,7 +151,7 @@ def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path
     study = start_study(tmp_path, count=50, workers=2, until=go)
     study.read_until("start 1")
     study.interrupt()
-    study.read_until("draining")
+    study.read_until("finishing the running trials")
     go.touch()
     code, output = study.end()
     assert code == 130
@@ -171,7 +171,7 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
         study.process.terminate()
     else:
         study.interrupt()
-        study.read_until("draining")
+        study.read_until("finishing the running trials")
         study.interrupt()
     code, output = study.end()
     assert code == 130

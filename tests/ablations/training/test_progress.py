@@ -2,7 +2,7 @@
 
 import re
 
-from unrolled.ablations.training.progress import progress
+from unrolled.ablations.training.progress import show_progress
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import failure
 
@@ -11,7 +11,7 @@ def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch,
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
     monkeypatch.setenv("COLUMNS", "200")
     trial = ChapterTrial(model="lm4", seed=0)
-    with progress("a[/b]\x1b]0;owned", {trial.id: "arm\x1b]0;too"}, [], lambda: (0, "")) as show:
+    with show_progress("a[/b]\x1b]0;owned", {trial.id: "arm\x1b]0;too"}, [], lambda: (0, "")) as show:
         show(failure(trial, "no\x1b]0;reason"))
     shown = capsys.readouterr().out
     assert "a[/b]␛]0;owned" in shown
@@ -27,7 +27,7 @@ def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decid
         ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"],
     )
     names = {trial.id: "an arm with quite a long name/seed=0"}
-    with progress("toggles", names, [], lambda: (101, standing[0])) as show:
+    with show_progress("toggles", names, [], lambda: (101, standing[0])) as show:
         standing[0] = "look 2 of 5, 3 of 4 contrasts decided; open: one"
         show(failure(trial, "no memory"))
     shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)

@@ -22,7 +22,7 @@ from stub_plans import planned
 from unrolled import results
 from unrolled.ablations.study import stored_plans
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read
+from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
@@ -84,7 +84,7 @@ def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
     """After the first look later trials are wanted for the contrast that goes on, and for no other."""
     first = {id: result for id, result in results.items() if result.trial.seed % 1000 < LOOKS[0]}
     scheduler = SeedScheduler(plan, first)
-    wanted = {arm.name for arm in plan.arms if scheduler.wants(arm.trials[LOOKS[2] - 1])}
+    wanted = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trials[LOOKS[2] - 1])}
     assert wanted == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
@@ -179,7 +179,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     assert set(every.trial) == set(study.ledger.files())
     assert every[every.counts].drop(columns="counts").reset_index(drop=True).equals(table)
     plan = stored_plans.stored("looks", study.ledger)
-    page = compare_plan(plan, read(plan, study.ledger))
+    page = compare_plan(plan, read_page_results(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(
         row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by_metric("valid_loss").rows
@@ -215,23 +215,23 @@ def test_where_a_time_is_judged_the_second_of_two_equal_arms_gains_nothing_from_
               for arm, lr in (("base", 0.1), ("b", 0.2), ("c", 0.3))}  # fmt: skip
     plan = planned(trials, metrics=(Metric("seconds", 2.0, ratio=True),))
     names, every = plan.arm_names, [r.trial for of_arm in trials.values() for r in of_arm]
-    order = SeedScheduler(plan, {}).in_order(every)
+    order = SeedScheduler(plan, {}).sort_trials(every)
     by_seed = [[names[t.id] for t in order if t.seed == seed] for seed in range(10)]
     assert [t.seed for t in order] == sorted(t.seed for t in every)
     for one, other in combinations(trials, 2):
         assert sum(arms.index(one) < arms.index(other) for arms in by_seed) == 5
     assert {arms[0] for arms in by_seed} == set(trials)
-    left = SeedScheduler(plan, {}).in_order(every[7::3])  # a run that is resumed keeps the order
+    left = SeedScheduler(plan, {}).sort_trials(every[7::3])  # a run that is resumed keeps the order
     assert left == [t for t in order if t in left]
     other = planned(trials, metrics=(Metric("valid_loss", 0.02),))
-    assert [names[t.id] for t in SeedScheduler(other, {}).in_order(every)][:3] == ["base", "b", "c"]
+    assert [names[t.id] for t in SeedScheduler(other, {}).sort_trials(every)][:3] == ["base", "b", "c"]
 
 
 def test_first_batches_are_within_the_budget_and_only_arms_that_it_reached_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = count()  # first before the study, then before each arm
-    monkeypatch.setattr(Budget, "over", property(lambda _: next(asked) == 3))
+    monkeypatch.setattr(Budget, "is_over", property(lambda _: next(asked) == 3))
     folder = write(tmp_path, seeds="seeds = 2", widths=(8, 16))
     done = call(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert done.returncode == 0
@@ -245,12 +245,12 @@ def test_a_budget_goes_by_the_times_that_trials_took(monkeypatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     budget = Budget(110.0)
-    assert budget.allows(10.0) and not budget.has_refused
+    assert budget.allows_trial(10.0) and not budget.has_refused
     trial = ProgramTrial(seed=0)
     assert trial.seconds == 60
-    budget.learn(Result(trial=trial, status="failed", seconds=0.1))
-    budget.learn(Result(trial=trial, status="done", seconds=40.0, metrics={"seconds": 120.0}))
-    assert not budget.allows(6.0) and budget.has_refused
-    assert budget.allows(5.0) and not budget.over
+    budget.measure_trial(Result(trial=trial, status="failed", seconds=0.1))
+    budget.measure_trial(Result(trial=trial, status="done", seconds=40.0, metrics={"seconds": 120.0}))
+    assert not budget.allows_trial(6.0) and budget.has_refused
+    assert budget.allows_trial(5.0) and not budget.is_over
     now[0] = 110.0
-    assert budget.over
+    assert budget.is_over

@@ -41,7 +41,7 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: L
     trials = [trial(seed) for seed in range(8)] + [trial(8, "raises")]
     started: list[ChapterTrial] = []
     wanted = lambda trial: not started.append(trial)  # noqa: E731
-    tally = run_trials(trials, ledger, TrialConditions(work=WORK, cluster=two), wanted=wanted)
+    tally = run_trials(trials, ledger, TrialConditions(work=WORK, cluster=two), is_wanted=wanted)
     assert tally == Counts(done=8, failed=1)
     assert started == trials
     kept = whole(ledger, trials)
@@ -64,7 +64,7 @@ def test_ctrl_c_lets_the_trials_under_way_finish(drive, processes, gate, wait_fo
     driver = drive(50)
     wait_for(lambda: len(gate.begun()) == 2)
     os.killpg(driver.pid, signal.SIGINT)
-    processes.read_until("^draining$")
+    processes.read_until("^finishing the running trials")
     gate.open(*range(50))
     assert driver.wait(60) == 130
     assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in processes.logs[-1].read_text()
@@ -75,7 +75,7 @@ def test_ctrl_c_twice_ends_the_trials_on_the_workers(drive, processes, gate, wai
     driver = drive(50)
     wait_for(lambda: len(gate.begun()) == 2)
     os.killpg(driver.pid, signal.SIGINT)
-    processes.read_until("^draining$")
+    processes.read_until("^finishing the running trials")
     os.killpg(driver.pid, signal.SIGINT)
     assert driver.wait(60) == 130
     assert "left=50, interrupted=True" in processes.logs[-1].read_text()

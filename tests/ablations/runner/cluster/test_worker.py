@@ -14,9 +14,9 @@ from unrolled.bench.trial import Result
 
 @pytest.mark.parametrize("name", ["Python", "torch", "unrolled"])
 def test_a_worker_with_another_version_says_which(name: str) -> None:
-    theirs = worker.facts()
+    theirs = worker.collect_facts()
     own, theirs[name] = theirs[name], "0.0"
-    assert worker.mismatch(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
+    assert worker.find_difference(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
 
 
 def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> None:
