@@ -153,6 +153,8 @@ def translate_errors(uri: str, action: str, command: str = "") -> Iterator[None]
                 place=place,
                 cure=f"start it (`make ui`), or correct the address{next_step}",
             ) from error
-        cure = "install that" if isinstance(error, ImportError) else "correct the address"
-        cure = f"put that right or change MLFLOW_TRACKING_URI{next_step}" if command else cure
+        if command:
+            cure = f"put that right or change MLFLOW_TRACKING_URI{next_step}"
+        else:
+            cure = "install that" if isinstance(error, ImportError) else "correct the address"
         raise BadInput(f"{place} cannot be {action} ({one_line(error)})", cure=cure) from error

@@ -63,12 +63,12 @@ class Experiment:
         points: Iterable[Point] = (),
         params: Mapping[str, Scalar] = {},
         dataset: Mapping[str, str] = {},
-        artifacts: Iterable[Path] = (),
+        artifacts: Path | None = None,
     ) -> str:
         """Write a complete run, end it last, and return its id.
 
         Times are in unix seconds. Names become keys of MLflow. Points that are not finite and empty tags are
-        left out, long values cut, with a mark. `artifacts` are files, and folders whose content is written.
+        left out, long values cut, with a mark. `artifacts` is a folder whose content is written.
         """
         from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
@@ -82,9 +82,8 @@ class Experiment:
         if dataset:
             context = InputTag("mlflow.data.context", "training, validation")
             client.log_inputs(run_id, [DatasetInput(Dataset(**dataset), [context])])
-        for path in artifacts:
-            log = client.log_artifacts if path.is_dir() else client.log_artifact
-            log(run_id, str(path))
+        if artifacts:
+            client.log_artifacts(run_id, str(artifacts))
         client.set_terminated(run_id, status, to_milliseconds(ended))
         return run_id
 
@@ -173,14 +172,14 @@ def read_ended_runs(uri: str, study: str) -> tuple[str, list[EndedRun]]:
 def _choose_experiment(names: Sequence[str], study: str, uri: str) -> str:
     """Return the name of a study's experiment, of the only study for "". Raises BadInput if there is none."""
     studies = [name for name in names if name.startswith("unrolled/")]
-    choices = [fit_text(f"unrolled/{study}", NAME_LENGTH), study] if study else studies
-    matches = [name for name in choices if name in names]
-    if matches and (study or len(matches) == 1):
-        return matches[0]
-    if matches:
-        rule = "it has several studies"
+    if study:
+        matches = [name for name in (fit_text(f"unrolled/{study}", NAME_LENGTH), study) if name in names]
+        rule = f"it has no experiment {study!r}"
     else:
-        rule = f"it has no experiment {study!r}" if study else "it has no study"
-    alternatives = ", ".join(sorted(studies or names)) or "there is none"
-    cure = f"choose an experiment with --experiment: {alternatives}"
-    raise BadInput(rule, place=hide_credentials(uri), cure=cure)
+        matches = studies[:1] if len(studies) == 1 else []
+        rule = "it has several studies" if studies else "it has no study"
+    if not matches:
+        alternatives = ", ".join(sorted(studies or names)) or "there is none"
+        cure = f"choose an experiment with --experiment: {alternatives}"
+        raise BadInput(rule, place=hide_credentials(uri), cure=cure)
+    return matches[0]

@@ -214,9 +214,12 @@ class StudyRuns:
                 self._client.set_terminated(run_id, "FINISHED", to_milliseconds(max(times)))
                 return run_id
         study_tags = self._role_tags("study")
-        title = f"study {self._plan.study}"
         run_id = self._experiment.write_run(
-            title, study_tags, started=min(times), ended=max(times), artifacts=[page_folder]
+            f"study {self._plan.study}",
+            study_tags,
+            started=min(times),
+            ended=max(times),
+            artifacts=page_folder,
         )
         self._summaries[run_id] = study_tags
         return run_id

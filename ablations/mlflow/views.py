@@ -13,7 +13,9 @@ from urllib.parse import urlencode
 from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metric_key, to_key
 from unrolled.ablations.study.plan import Plan
 
-ARMS, TRIALS = "by-arm", "trials"  # the saved views
+# the saved views
+ARMS = "by-arm"
+TRIALS = "trials"
 
 MOST_COLUMNS = 8  # of factors: a wider table cannot be read
 
@@ -31,8 +33,10 @@ _LINE_CHART = {
     "ignoreOutliers": False,
 }
 _ALL_RUNS = {"runsHiddenMode": "SHOW_ALL", "groupBy": None}  # in the charts
-_NAME_COLUMN, _START_COLUMN = "attributes.`Run Name`", "attributes.start_time"
-_VERDICT_COLUMN, _SEEDS_COLUMN = "tags.`unrolled.verdict`", "tags.`unrolled.seeds`"
+_NAME_COLUMN = "attributes.`Run Name`"
+_START_COLUMN = "attributes.start_time"
+_VERDICT_COLUMN = "tags.`unrolled.verdict`"
+_SEEDS_COLUMN = "tags.`unrolled.seeds`"
 _FRONT_METRICS = 4  # metrics that stand before seeds and verdict
 _PAGE_QUERY = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
@@ -42,8 +46,11 @@ HOME = f"#/experiments?{urlencode(_PAGE_QUERY)}"
 
 def view_link(experiment: str, view: str, *, charts: bool = False) -> str:
     """Return the address of a saved view, as a table or as charts, relative to the UI's root."""
-    mode = {"compareRunsMode": "CHART"} if charts else {}
-    return f"#/experiments/{experiment}/runs?{urlencode({**_PAGE_QUERY, **mode, 'viewStateShareKey': view})}"
+    query = dict(_PAGE_QUERY)
+    if charts:
+        query["compareRunsMode"] = "CHART"
+    query["viewStateShareKey"] = view
+    return f"#/experiments/{experiment}/runs?{urlencode(query)}"
 
 
 def study_links(experiment: str, report: str) -> dict[str, str]:
@@ -160,7 +167,7 @@ def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str])
 
 def describe_arm(claim: str, seeds: str) -> str:
     """Return the description of an arm's run, as Markdown without HTML."""
-    parts = [_escape_markdown(claim), f"Seeds: {_escape_markdown(seeds)}" if seeds else ""]
+    parts = [_escape_markdown(claim), seeds and f"Seeds: {_escape_markdown(seeds)}"]
     return fit_text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 

@@ -231,7 +231,7 @@ class _Driver:
         """Run until every trial of the queue is recorded, or the shutdown has let the last one finish."""
         completed = as_completed(loop=self.client.loop, with_results=True, raise_errors=False)
         while not self.shutdown.is_stopping:
-            self.count_slots()
+            self.refresh_slots()
             while len(self.running) < self.slots and (trial := self.next_trial(queue)):
                 completed.add(self.submit_trial(trial))
             finished = queue.is_exhausted and not self.to_resubmit
@@ -243,7 +243,7 @@ class _Driver:
                 raise self.cluster_error(*SCHEDULER_LOST)
             time.sleep(POLL_SECONDS)
 
-    def count_slots(self) -> None:
+    def refresh_slots(self) -> None:
         """Count the workers' slots every `COUNT_SECONDS`. Raises BadInput after a minute without any."""
         clock = time.monotonic()
         if clock - self.count_time < COUNT_SECONDS:

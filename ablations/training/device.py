@@ -28,7 +28,7 @@ class Device(NamedTuple):
 
 def device_of_trial(trial: Trial, options: PlaceOptions) -> Device:
     """Return the Device of a trial that is trained again. Raises BadInput if it needs a GPU and has none."""
-    gpus = () if options.cluster else visible_gpus()
+    gpus = _local_gpus(options)
     if not options.cluster:
         check_gpus(gpus, trial.gpu_count, with_torch=trial.uses_torch)
     slots = options.workers or _count_slots(trial, gpus)
@@ -47,30 +47,39 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     keeps files and for a study that judges time, speed or memory. A stored plan is not checked: its trials
     may all be trained.
     """
-    requested = {"auto": "", "gpu": "cuda"}.get(options.device, options.device)
     if options.cluster:
         _refuse_on_cluster(study)
-    gpus = () if options.cluster else visible_gpus()
-    if requested:
-        kind, reason = requested, "as --device says"
-    elif stored:
-        kind, reason = stored, "as its stored plan has it"
-    elif options.cluster or not study.of_program:
-        kind, reason = "cpu", "the default"
-    elif gpus or study.baseline.trial(device="cuda").gpu_count > 1:
-        kind, reason = "cuda", "a program gets the visible GPUs unless --device cpu is given"
-    else:
-        kind, reason = "cpu", "no GPU is visible"
+    is_requested = options.device != "auto"
+    gpus = _local_gpus(options)
+    kind, reason = _choose_kind(study, options, stored, gpus)
     trial = study.baseline.trial(device=kind)
-    if not options.cluster and (requested or not stored):
+    if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or _count_slots(trial, gpus)
     if study.clocks:
         slots = 1
         reason += "; one trial at a time, as speed is judged"
     # where NVML lists no GPU a program may still have one, such as an instance of a divided one
-    hides_gpus = trial.uses_torch or bool(requested or gpus or options.cluster)
+    hides_gpus = trial.uses_torch or bool(is_requested or gpus or options.cluster)
     return Device(kind, reason, slots, gpus, hides_gpus)
+
+
+def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gpu, ...]) -> tuple[str, str]:
+    """Return the kind of a study's device, and the reason."""
+    if options.device != "auto":
+        return {"gpu": "cuda"}.get(options.device, options.device), "as --device says"
+    if stored:
+        return stored, "as its stored plan has it"
+    if options.cluster or not study.of_program:
+        return "cpu", "the default"
+    if gpus or study.baseline.trial(device="cuda").gpu_count > 1:
+        return "cuda", "a program gets the visible GPUs unless --device cpu is given"
+    return "cpu", "no GPU is visible"
+
+
+def _local_gpus(options: PlaceOptions) -> tuple[Gpu, ...]:
+    """Return the visible GPUs of this machine, () if a cluster trains."""
+    return () if options.cluster else visible_gpus()
 
 
 def _count_slots(trial: Trial, gpus: tuple[Gpu, ...]) -> int:

@@ -77,7 +77,9 @@ def show_first_batches(arms: int) -> Iterator[Callable[[Result], None]]:
 def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
     """Return a line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
     facts = result.environment
-    place = f", GPU {facts['gpu_index']} ({facts.get('gpu_uuid', '')})" if facts.get("gpu_index") else ""
+    place = ""
+    if facts.get("gpu_index"):
+        place += f", GPU {facts['gpu_index']} ({facts.get('gpu_uuid', '')})"
     if "restart" in facts:
         place += f", {facts['restart']}"
     if not result.done:

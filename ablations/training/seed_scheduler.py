@@ -117,15 +117,16 @@ def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, st
     `look` counts from 1; it is 0 if no contrast asks for seeds. `blocked` has the open contrasts, each with
     the reason why it cannot go on, if there is one.
     """
-    parts = [f"look {look} of {looks}, "] if look and looks > 1 else []
+    parts = []
+    if look and looks > 1:
+        parts.append(f"look {look} of {looks}, ")
     if contrasts:
         parts.append(f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided")
     else:
         parts.append("no contrast to decide")
     if blocked:
         names = [
-            quoted(visible(name)) + (f" ({short(reason, 40)})" if reason else "")
-            for name, reason in blocked.items()
+            quoted(visible(name)) + (reason and f" ({short(reason, 40)})") for name, reason in blocked.items()
         ]
         parts.append(f"; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}")
     return "".join(parts)

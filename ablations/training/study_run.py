@@ -147,8 +147,9 @@ class StudyRun:
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time, or is of a program that was not measured yet."""
-        has_estimate = self.budget.has_measurement or not self.plan.of_program
-        return self.budget.allows_trial(trial.seconds if has_estimate else 0.0)
+        if self.plan.of_program and not self.budget.has_measurement:
+            return self.budget.allows_trial(0.0)
+        return self.budget.allows_trial(trial.seconds)
 
     def _may_start(self, trial: Trial) -> bool:
         """Return True if a trial is wanted and expected to end in time.
@@ -164,7 +165,9 @@ class StudyRun:
         After the last of them it is "": the outcome has it.
         """
         count = len(self.scheduler.pending)
-        return count, self.scheduler.status_line if count and len(self.plan.looks) > 1 else ""
+        if count == 0 or len(self.plan.looks) == 1:
+            return count, ""
+        return count, self.scheduler.status_line
 
     @contextmanager
     def _page_thread(self) -> Iterator[Callable[[], object]]:
