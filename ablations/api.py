@@ -28,12 +28,13 @@ from unrolled.ablations.commands import study_tables
 from unrolled.ablations.commands.study_tables import shipped as shipped
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
-from unrolled.ablations.study import chapter, seeds, stored_plans, study
-from unrolled.ablations.study.errors import checked
-from unrolled.ablations.study.loading import declare, load_studies
-from unrolled.ablations.study.retraining import find
+from unrolled.ablations.study import chapter, study
+from unrolled.ablations.study.errors import check_fields
+from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
+from unrolled.ablations.study.plan_store import load_plan
+from unrolled.ablations.study.retraining import find_result
+from unrolled.ablations.study.seeds import check_seed
 from unrolled.ablations.training.comparison import compare_plan
-from unrolled.bench import plugins as plugins_
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require, suggestion
@@ -52,13 +53,15 @@ from unrolled.reports.trials import metric_columns, trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
-    """A trial of `model` in its chapter settings, changed by the keywords: `trial("lm7", hidden=128)`.
+    """Return a trial of `model` in its chapter settings, changed by the keywords: `trial("lm7", hidden=128)`.
 
     Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
     """
-    seed = int(seed) if isinstance(seed, np.integer) else seed
-    seeds.check(seed, key="seed", cure="give one, such as 0")
-    return chapter.trial(chapter.resolve({"model": model, **settings}), seed).identify()
+    if isinstance(seed, np.integer):
+        seed = int(seed)
+    check_seed(seed, key="seed", cure="give one, such as 0")
+    trial_fields = chapter.resolve_settings({"model": model, **settings})
+    return chapter.make_trial(trial_fields, seed).identify()
 
 
 def train(trial: ChapterTrial) -> Result:
@@ -72,8 +75,8 @@ def train(trial: ChapterTrial) -> Result:
         return run_trial(trial)
 
 
-Study = declare
-"""Declares a study: see `ablations.study.loading.declare`."""
+Study = declare_study
+"""Declares a study: see `ablations.study.loading.declare_study`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +96,7 @@ class Outcome:
     @property
     def verdicts(self) -> pd.DataFrame:
         """The verdict on every contrast: see `verdicts`."""
-        return _verdicts(self.comparison)
+        return _tabulate_verdicts(self.comparison)
 
     def __str__(self) -> str:
         return "\n".join(sentences(self.comparison))
@@ -112,7 +115,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
-    options = checked(options)
+    options = check_fields(options)
     require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
     require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
     from unrolled.ablations.commands.run import (  # MLflow and more, which reading results does not need
@@ -120,33 +123,33 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
         run_studies,
     )
 
-    (chosen_study,) = load_studies([study], options)
-    code, found = run_studies([chosen_study], options)
+    (loaded_study,) = load_studies([study], options)
+    code, comparisons = run_studies([loaded_study], options)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
-    require(found, "no time was left", place="budget", cure="give more")
-    name = chosen_study.name
+    require(comparisons, "no time was left", place="budget", cure="give more")
+    name = loaded_study.name
     page = page_of(name, options.out)
-    return Outcome(study=name, folder=options.results, page=page, comparison=found[name])
+    return Outcome(study=name, folder=options.results, page=page, comparison=comparisons[name])
 
 
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
     """Train a sample of a study's ended trials again, in fresh processes, as `unrolled verify` does.
 
-    Returns whether every number is the same, and prints what differs. A bundle with code of its own has to be
-    trusted for that. Raises BadInput where nothing ended.
+    Returns True if every number is the same, and prints those that differ. A bundle with code of its own has
+    to be trusted for that. Raises BadInput where nothing ended.
     """
     _refuse_in_trials("verify")
-    from unrolled.ablations.commands.verify import verify as replay_sample
+    from unrolled.ablations.commands.verify import verify as verify_sample
 
-    return replay_sample(study, checked(options)) == 0
+    return verify_sample(study, check_fields(options)) == 0
 
 
 def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
     """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput where it cannot be."""
     from unrolled.ablations.commands.bundle import bundle as write_bundle
 
-    write_bundle(study, Path(output), checked(options))
+    write_bundle(study, Path(output), check_fields(options))
 
 
 def _refuse_in_trials(function: str) -> None:
@@ -160,16 +163,16 @@ def _refuse_in_trials(function: str) -> None:
 
 def plugin(file: str | Path) -> None:
     """Load a file of your own cells, models or regularisers. Raises BadInput."""
-    plugins_.load(str(file))
+    load_plugins([str(file)])
 
 
 def result(id: str, folder: str | Path = "results") -> Result:
-    """A stored result, by the first digits of its trial's identity. Raises BadInput for none or several."""
-    return find(id, Ledger(Path(folder)))
+    """Return a stored result, by the first digits of its identity. Raises BadInput for none or several."""
+    return find_result(id, Ledger(Path(folder)))
 
 
 def results(study: str | study.Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
-    """The results of a study that count, one row for each trial.
+    """Return the results of a study that count, one row for each trial.
 
     A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
     trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics and `first_look`, which
@@ -179,14 +182,15 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     every metric of one that failed or diverged. Raises BadInput for an unknown study.
     """
     ledger = Ledger(Path(folder))
-    plan = stored_plans.stored(study, ledger)
+    plan = load_plan(study, ledger)
     table = compare_plan(plan, ledger.results(plan.ids)).table
     if not all:
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
-    known = set(table.trial)
-    others = [cell for cell in plan.cells(ledger) if cell[2].trial.id not in known]
-    unused = {"counts": False, FIRST_LOOK: False}
-    rows = [{**trial_record(arm.name, seed, found), **unused} for arm, seed, found in others]
+    ids = set(table.trial)
+    rows = []
+    for arm, seed, stored in plan.read_results(ledger):
+        if stored.trial.id not in ids:
+            rows.append({**trial_record(arm.name, seed, stored), "counts": False, FIRST_LOOK: False})
     return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
 
 
@@ -232,47 +236,45 @@ def compare(
     Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
     arms share no seed or their first look has not ended.
     """
-    require(
-        isinstance(delta, Real) and 0 <= delta < math.inf,
-        "is not a number above 0",
-        key="delta",
-        cure="give the difference that does not matter",
-    )
-    found = _by_metric(_comparison(study, folder), metric, delta)
-    rows = {row.arm.name: row for row in found.rows}
-    rule, cure = f"study {found.design.study!r} has none of this name", f"it has: {', '.join(rows)}"
-    for given in filter(None, (arm, against)):
-        require(given in rows, rule, place=f"arm {given!r}", cure=cure)
-    row, by = rows[arm], found.metric
-    base = found.base(row).arm.name
-    if metric not in ("", by.name):
-        by = Metric(metric, delta, better)
-    elif row.verdict and against in ("", base) and delta in (0.0, by.delta):
+    cure = "give the difference that does not matter"
+    valid = isinstance(delta, Real) and 0 <= delta < math.inf
+    require(valid, "is not a number above 0", key="delta", cure=cure)
+    comparison = _choose_metric(_load_comparison(study, folder), metric, delta)
+    rows = {row.arm.name: row for row in comparison.rows}
+    for name in filter(None, (arm, against)):
+        rule = f"study {comparison.design.study!r} has none of this name"
+        require(name in rows, rule, place=f"arm {name!r}", cure=f"it has: {', '.join(rows)}")
+    row = rows[arm]
+    base = comparison.base(row).arm.name
+    judge = comparison.metric
+    if metric not in ("", judge.name):
+        judge = Metric(metric, delta, better)
+    elif row.verdict and against in ("", base) and delta in (0.0, judge.delta):
         return Compared(
             arm=arm,
             against=base,
-            metric=by.name,
+            metric=judge.name,
             verdict=row.verdict,
             correction=row.correction,
-            scale=found.scale,
+            scale=comparison.scale,
             exploratory=row.exploratory,
         )
-    by = replace(by, delta=delta or by.delta)
+    judge = replace(judge, delta=delta or judge.delta)
     against = against or base
-    alone = found.judge_undeclared({arm: (row, rows[against])}, by)
+    undeclared = comparison.judge_undeclared({arm: (row, rows[against])}, judge)
     require(
-        alone,
+        undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
         place=f"arms {arm!r} and {against!r}",
-        cure=f"`unrolled run {found.design.study}` trains what is left of it",
+        cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
     )
     return Compared(
         arm=arm,
         against=against,
-        metric=by.name,
-        verdict=alone[arm],
+        metric=judge.name,
+        verdict=undeclared[arm],
         correction="unadjusted",
-        scale=found.design.scale(by),
+        scale=comparison.design.scale(judge),
         exploratory=True,
     )
 
@@ -280,7 +282,7 @@ def compare(
 def verdicts(
     study: str | study.Study | pd.DataFrame, *, metric: str = "", folder: str | Path = "results"
 ) -> pd.DataFrame:
-    """The verdict on every contrast of a study, one row each, as its report has them.
+    """Return the verdict on every contrast of a study, one row each, as its report has them.
 
     The columns are:
 
@@ -306,7 +308,7 @@ def verdicts(
     difference is the median of all pairs. The metric defaults to the plan's first. Raises BadInput for an
     unknown study, or a metric without δ.
     """
-    return _verdicts(_by_metric(_comparison(study, folder), metric))
+    return _tabulate_verdicts(_choose_metric(_load_comparison(study, folder), metric))
 
 
 _CELLS = {
@@ -324,50 +326,55 @@ _CELLS = {
 """Columns of `verdicts`, by their names in a page's CSV."""
 
 
-def _verdicts(found: Comparison) -> pd.DataFrame:
-    rows = []
-    for row in found.rows_to_decide:
+def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
+    records = []
+    for row in comparison.rows_to_decide:
         if row.verdict and row.contrast:
-            v, k, cells = row.verdict, row.contrast, cells_by_metric(row, found)
-            about = {"arm": row.arm.name, "baseline": found.base(row).arm.name, "pairs": k.pairs}
-            about |= {name: cells[cell] for name, cell in _CELLS.items()}
-            about |= {"direction": str(v.direction), "size": str(v.size), "verdict": v.text}
-            about |= {"exploratory": row.exploratory, "attempt": row.attempt, "provisional": v.provisional}
-            about |= {"open_because": cells["open_because"], "diverged": k.arm_diverged}
-            rows.append({**about, "baseline_diverged": k.baseline_diverged})
-    return pd.DataFrame(rows)
+            cells = cells_by_metric(row, comparison)
+            record = {
+                "arm": row.arm.name,
+                "baseline": comparison.base(row).arm.name,
+                "pairs": row.contrast.pairs,
+                **{name: cells[cell] for name, cell in _CELLS.items()},
+                "direction": str(row.verdict.direction),
+                "size": str(row.verdict.size),
+                "verdict": row.verdict.text,
+                "exploratory": row.exploratory,
+                "attempt": row.attempt,
+                "provisional": row.verdict.provisional,
+                "open_because": cells["open_because"],
+                "diverged": row.contrast.arm_diverged,
+                "baseline_diverged": row.contrast.baseline_diverged,
+            }
+            records.append(record)
+    return pd.DataFrame(records)
 
 
-def _comparison(study: str | study.Study | pd.DataFrame, folder: str | Path) -> Comparison:
-    """A study's arms side by side: of a table, or of a ledger."""
+def _load_comparison(study: str | study.Study | pd.DataFrame, folder: str | Path) -> Comparison:
+    """Return a study's arms side by side: from a table, or from a ledger."""
     if isinstance(study, pd.DataFrame):
         return study_tables.compare(study)
     ledger = Ledger(Path(folder))
-    plan = stored_plans.stored(study, ledger)
+    plan = load_plan(study, ledger)
     return compare_plan(plan, ledger.results(plan.ids))
 
 
-def _by_metric(found: Comparison, metric: str, delta: float = 0.0) -> Comparison:
-    """The comparison by a metric. By the first one, if the study does not declare it and `delta` is given."""
-    study, metrics = found.design.study, found.design.metrics
-    known = metric_columns(found.table, found.design)
-    require(
-        not metric or not known or metric in known,
-        f"no result has {metric!r}",
-        key="metric",
-        cure=suggestion(metric, known),
-    )
-    view = found.by_metric(metric) if metric else found
+def _choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:
+    """Return the comparison by a metric; by the first if the study does not declare it and δ is given."""
+    design = comparison.design
+    columns = metric_columns(comparison.table, design)
+    exists = not metric or not columns or metric in columns
+    require(exists, f"no result has {metric!r}", key="metric", cure=suggestion(metric, columns))
+    view = comparison.by_metric(metric) if metric else comparison
     if view is None and not delta:
-        declared = ", ".join(one.name for one in metrics)
-        raise BadInput(
-            f"study {study!r} declares δ for {declared}", place=f"metric {metric!r}", cure="give delta"
-        )
-    return view or found
+        names = ", ".join(declared.name for declared in design.metrics)
+        rule = f"study {design.study!r} declares δ for {names}"
+        raise BadInput(rule, place=f"metric {metric!r}", cure="give delta")
+    return view or comparison
 
 
 def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str] = ()) -> Any:
-    """The trained fastai Learner of a trial, by the first digits of its identity.
+    """Return the trained fastai Learner of a trial, by the first digits of its identity.
 
     Trains the trial again (seconds) and prints whether the weights equal the stored result's bit for bit.
     The Learner shows fastai's progress and the accuracy. `plugins` are the trial's plug-in files, if any.

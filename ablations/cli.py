@@ -81,7 +81,7 @@ new cell my_cell.py
 new program my.toml
 new program my.toml --for train.py
 """
-"""What `unrolled COMMAND --help` shows of each command."""
+"""The examples that `unrolled COMMAND --help` shows."""
 
 Studies = Annotated[tuple[str, ...], Parameter(help="A shipped study, the path of a .toml, or all.")]
 RunStudies = Annotated[
@@ -142,10 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code or 0
     except CycloptsError as error:
-        print(f"unrolled: {_short(_explain(error))}", file=sys.stderr)
+        print(f"unrolled: {_shorten(_explain_usage(error))}", file=sys.stderr)
         return 2
     except BadInput as error:
-        print(f"unrolled: {_short(error)}", file=sys.stderr)
+        print(f"unrolled: {_shorten(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -153,29 +153,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UnicodeEncodeError as error:  # a word whose bytes are no text, as of a name in Latin-1
-        around = error.object[max(0, error.start - 40) : error.end + 40]
-        print(f"unrolled: {around!a}: is not UTF-8; rename it", file=sys.stderr)
+        text = error.object[max(0, error.start - 40) : error.end + 40]
+        print(f"unrolled: {text!a}: is not UTF-8; rename it", file=sys.stderr)
         return 2
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
-        print(f"unrolled: {_short(error)}; {cure}", file=sys.stderr)
+        print(f"unrolled: {_shorten(error)}; {cure}", file=sys.stderr)
         return 2
 
 
-def examples(name: str) -> list[str]:
-    """A command's examples, without `unrolled`."""
+def list_examples(name: str) -> list[str]:
+    """Return a command's examples, without `unrolled`."""
     return [line for line in EXAMPLES.splitlines() if line.partition(" ")[0] == name]
 
 
-def command(function: Function) -> Function:
+def add_command(function: Function) -> Function:
     """Register a command under its function's name, with its examples."""
     name = function.__name__
-    epilogue = "\n  unrolled ".join(["examples:", *examples(name)])
+    epilogue = "\n  unrolled ".join(["examples:", *list_examples(name)])
     app.command(function, name=name, help_epilogue=epilogue, sort_key=len(list(app)))
     return function
 
 
-@command
+@add_command
 def studies(
     *, results: Results = Path("results"), out: Out = Path("out"), remove_old: RemoveOld = False
 ) -> int:
@@ -185,7 +185,7 @@ def studies(
     return studies(results, out, remove_old)
 
 
-@command
+@add_command
 def plan(studies: Studies, /, *, options: PlanOptions = PlanOptions()) -> int:
     """Print a study's arms, its cost, and the seeds until it is decided."""
     from unrolled.ablations.commands.plan import print_plans
@@ -193,7 +193,7 @@ def plan(studies: Studies, /, *, options: PlanOptions = PlanOptions()) -> int:
     return print_plans(studies, options)
 
 
-@command
+@add_command
 def run(studies: Studies, /, *, options: RunOptions = RunOptions()) -> int:
     """Train the missing trials of a study, log and report them."""
     from unrolled.ablations.commands.run import run
@@ -201,7 +201,7 @@ def run(studies: Studies, /, *, options: RunOptions = RunOptions()) -> int:
     return run(studies, options)
 
 
-@command
+@add_command
 def report(studies: RunStudies = (), /, *, results: Results = Path("results"), out: Out = Path("out")) -> int:
     """Render reports from stored results."""
     from unrolled.ablations.commands.report import report
@@ -209,7 +209,7 @@ def report(studies: RunStudies = (), /, *, results: Results = Path("results"), o
     return report(studies, results, out)
 
 
-@command
+@add_command
 def verify(
     study: Annotated[str, Parameter(help="A study that was run, or the .zip of one.")],
     /,
@@ -222,7 +222,7 @@ def verify(
     return verify(study, options)
 
 
-@command
+@add_command
 def bundle(
     study: RunStudy,
     /,
@@ -237,7 +237,7 @@ def bundle(
     return bundle(study, output, options, no_text=no_text)
 
 
-@command
+@add_command
 def compare(sources: Source, /, *, options: CompareOptions = CompareOptions()) -> int:
     """Judge arms of a table, or models, pair by pair."""
     from unrolled.ablations.commands.compare import compare
@@ -245,7 +245,7 @@ def compare(sources: Source, /, *, options: CompareOptions = CompareOptions()) -
     return compare(sources, options)
 
 
-@command
+@add_command
 def gate(
     study: Annotated[str, Parameter(help="The study's .toml (default: unrolled.toml at the top).")] = "",
     /,
@@ -258,7 +258,7 @@ def gate(
     return gate(study, options)
 
 
-@command
+@add_command
 def sync(studies: RunStudies = (), /, *, results: Results = Path("results")) -> int:
     """Write to MLflow the results that it lacks."""
     from unrolled.ablations.commands.sync import sync
@@ -266,7 +266,7 @@ def sync(studies: RunStudies = (), /, *, results: Results = Path("results")) -> 
     return sync(studies, results)
 
 
-@command
+@add_command
 def ui(*, port: Port = 5000) -> int:
     """Browse MLflow on 127.0.0.1."""
     from unrolled.ablations.mlflow.ui import show_ui
@@ -274,7 +274,7 @@ def ui(*, port: Port = 5000) -> int:
     return show_ui(port)
 
 
-@command
+@add_command
 def show(what: What, /, *, options: ShowOptions = ShowOptions()) -> int:
     """Print a trial, the models, or a corpus."""
     from unrolled.ablations.commands.show import show
@@ -282,7 +282,7 @@ def show(what: What, /, *, options: ShowOptions = ShowOptions()) -> int:
     return show(what, options)
 
 
-@command
+@add_command
 def new(kind: Kind, file: NewFile, /, *, script: ForScript = None) -> int:
     """Write a file of your own to start from."""
     from unrolled.ablations.commands.new import new
@@ -290,13 +290,14 @@ def new(kind: Kind, file: NewFile, /, *, script: ForScript = None) -> int:
     return new(kind, file, script)
 
 
-def _explain(error: CycloptsError) -> BadInput:
-    """The error of a command line as BadInput, with the likely correction."""
-    text, chain = str(error).rstrip("."), " ".join(["unrolled", *(error.command_chain or ())])
+def _explain_usage(error: CycloptsError) -> BadInput:
+    """Return the error of a command line as BadInput, with the likely correction."""
+    text = str(error).rstrip(".")
+    chain = " ".join(["unrolled", *(error.command_chain or ())])
     cure = f"see `{chain} --help`"
     if isinstance(error, UnknownCommandError):
         name = error.unused_tokens[0] if error.unused_tokens else ""
-        return BadInput(f"unknown command {name!r}", cure=_meant_command(name))
+        return BadInput(f"unknown command {name!r}", cure=_suggest_command(name))
     if isinstance(error, UnknownOptionError) and chain.split()[-1] in ("plan", "run", "compare"):
         from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
 
@@ -310,16 +311,16 @@ def _explain(error: CycloptsError) -> BadInput:
     return BadInput(text, cure=cure)
 
 
-def _meant_command(name: str) -> str:
-    from unrolled.ablations.study.study_file import shipped  # as above
+def _suggest_command(name: str) -> str:
+    from unrolled.ablations.study.study_reader import list_shipped_studies
 
-    if name in ("golden", *shipped()):
+    if name in ("golden", *list_shipped_studies()):
         return f"did you mean `unrolled run {name}`?"
-    return suggestion(name, [each for each in app if not each.startswith("-")])
+    return suggestion(name, [name for name in app if not name.startswith("-")])
 
 
-def _short(error: Exception) -> str:
-    """One line; a word too long to be a file's name (255 bytes) is cut: it is a value gone wrong."""
+def _shorten(error: Exception) -> str:
+    """Return one line, in which a word that is too long to be a file's name (255 bytes) is cut."""
     return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
 
 

@@ -14,8 +14,8 @@ from cyclopts import Group, Parameter, Token, validators
 from unrolled.bench.errors import BadInput
 
 
-def time_span(_: Any, tokens: Sequence[Token]) -> float:
-    """The seconds of 90s, 15m or 2h. Raises ValueError for anything else."""
+def parse_time_span(_: Any, tokens: Sequence[Token]) -> float:
+    """Return the seconds of 90s, 15m or 2h. Raises ValueError for anything else."""
     text = tokens[0].value
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smh])", text)
     seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else 0.0
@@ -25,7 +25,7 @@ def time_span(_: Any, tokens: Sequence[Token]) -> float:
 
 
 def parse_set(text: str) -> tuple[str, list[Any]]:
-    """`--set` as the command line has it: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
+    """Return the setting and the values of `--set`: 'lr=1e-3,1e-2' → ('lr', [0.001, 0.01]).
 
     An array is written in brackets: 'moms=[0.8,0.7,0.8]'. The name of a commit is text. Raises BadInput.
     """
@@ -33,19 +33,21 @@ def parse_set(text: str) -> tuple[str, list[Any]]:
     if not equals or not key.strip() or not values.strip():
         cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
         raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
-    pieces = re.split(r",(?![^\[]*\])", values)  # at commas outside of brackets
-    parse = str if key.strip() == "commit" else _parse  # 1e5 may be a commit
-    return key.strip(), [parse(piece.strip()) for piece in pieces]
+    key = key.strip()
+    words = [word.strip() for word in re.split(r",(?![^\[]*\])", values)]  # at commas outside of brackets
+    if key == "commit":  # 1e5 may be a commit
+        return key, words
+    return key, [_parse_value(word) for word in words]
 
 
-def _parse(piece: str) -> Any:
-    """A value as Python reads it, true and false as TOML does; a bare word is a string."""
+def _parse_value(text: str) -> Any:
+    """Return a value as Python reads it, true and false as TOML does; a bare word is a string."""
+    if text in ("true", "false"):
+        return text == "true"
     try:
-        return (
-            {"true": True, "false": False}[piece] if piece in ("true", "false") else ast.literal_eval(piece)
-        )
+        return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return piece.strip("\"'")
+        return text.strip("\"'")
 
 
 Count = Annotated[int, Ge(1), Parameter(validator=validators.Number(gte=1, lt=10**18))]
@@ -117,11 +119,11 @@ class RunOptions(LimitOptions, PlanOptions):
     """Start no more trials after a failure."""
     retry: bool = False
     """Run failed trials again."""
-    budget: Annotated[float, Gt(0), Parameter(converter=time_span)] = inf
+    budget: Annotated[float, Gt(0), Parameter(converter=parse_time_span)] = inf
     """Start no trial that is expected to end later than this, such as 90s, 15m or 2h."""
 
 
-TRAINING = frozenset(field.name for field in fields(RunOptions)) - {"results", "out"}
+TRAINING_FLAGS = frozenset(field.name for field in fields(RunOptions)) - {"results", "out"}
 """The options of `run` that say what is trained and how; the others say where results and reports lie."""
 
 
@@ -199,8 +201,8 @@ class ShowOptions(StoredOptions):
     """Rows of each batch (default: 3)."""
 
 
-def refuse(options: object, flags: Container[str], rule: str, cure: str) -> None:
-    """Raise BadInput for the first of these flags that was given, as it would change nothing."""
+def refuse_flags(options: object, flags: Container[str], rule: str, cure: str) -> None:
+    """Raise BadInput for the first of these flags that is set, as it would change nothing."""
     for field in fields(options):  # type: ignore[arg-type]
         if field.name in flags and getattr(options, field.name) != field.default:
             raise BadInput(rule, place=f"--{field.name.replace('_', '-')}", cure=cure)

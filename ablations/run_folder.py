@@ -19,9 +19,9 @@ from pathlib import Path
 import psutil
 
 PREFIX = "unrolled-run-"
-MARK = "UNROLLED_RUN"  # the variable with the folder, in the environment of what belongs to the run
+RUN_VARIABLE = "UNROLLED_RUN"  # has the folder in the environment of the run's processes
 
-LONGEST = 60
+MAX_ROOT_BYTES = 60
 """Bytes of the path above the folder: its own name and that of multiprocessing's socket take 38 more."""
 
 STARTING_SECONDS = 1.0  # how long a process may have no environment, as it is being started
@@ -29,45 +29,46 @@ PATIENCE = 10.0  # seconds for killed processes to be gone: one in a system call
 
 
 @functools.cache
-def folder() -> Path:
-    """This process's folder. The first call makes it and removes those of processes that are gone."""
+def open_run_folder() -> Path:
+    """Return this process's folder. The first call makes it and removes those of processes that are gone."""
     root = Path(tempfile.gettempdir())
-    if len(os.fsencode(root)) > LONGEST:
+    if len(os.fsencode(root)) > MAX_ROOT_BYTES:
         root = Path("/tmp")
     for path in root.glob(f"{PREFIX}*"):
-        _sweep(path)
+        _remove_if_unlocked(path)
     while True:
-        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
         try:
-            _lock(made)
+            _lock_folder(folder)
         except (BlockingIOError, FileNotFoundError):  # another process swept it before it was locked
             continue
         except OSError:  # a file system without locks: it is not swept
             break
-        if made.is_dir():
+        if folder.is_dir():
             break
-    at_exit(_clear, made)
-    return made
+    call_at_exit(_remove_folder, folder)
+    return folder
 
 
-def at_exit(function: Callable[..., None], *words: object) -> None:
+def call_at_exit(function: Callable[..., None], *arguments: object) -> None:
     """Call a function at the end of this process, and not of one that was forked from it."""
     owner = os.getpid()
-    atexit.register(lambda: function(*words) if os.getpid() == owner else None)
+    atexit.register(lambda: function(*arguments) if os.getpid() == owner else None)
 
 
 @contextmanager
-def used() -> Iterator[None]:
+def use_run_folder() -> Iterator[None]:
     """Make `tempfile` use this process's folder."""
-    before, tempfile.tempdir = tempfile.tempdir, str(folder())
+    default = tempfile.tempdir
+    tempfile.tempdir = str(open_run_folder())
     try:
         yield
     finally:
-        tempfile.tempdir = before
+        tempfile.tempdir = default
 
 
-def _lock(path: Path) -> int:
-    """A descriptor that locks a folder; no child inherits it. Raises OSError if another process holds it."""
+def _lock_folder(path: Path) -> int:
+    """Return a descriptor that locks a folder and that no child inherits. Raises OSError if it is locked."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
@@ -79,15 +80,15 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
-def _sweep(path: Path) -> None:
+def _remove_if_unlocked(path: Path) -> None:
     with suppress(OSError):  # another user's, or that of a process that lives
-        descriptor = _lock(path)
-        _clear(path)
+        descriptor = _lock_folder(path)
+        _remove_folder(path)
         os.close(descriptor)
 
 
-def _clear(path: Path) -> None:
-    end_processes(MARK, path)
+def _remove_folder(path: Path) -> None:
+    end_processes(RUN_VARIABLE, path)
     shutil.rmtree(path, ignore_errors=True)
 
 
@@ -98,8 +99,8 @@ def end_processes(variable: str, path: Path) -> None:
     while starting and time.monotonic() < deadline:
         psutil.process_iter.cache_clear()  # which may have an ended process by the number of a new one
         processes = list(psutil.process_iter())
-        starting = any(map(_is_starting, processes))  # asked first: one that has just started is found below
-        marked = [process for process in processes if _environment(process).get(variable) == str(path)]
+        starting = any(map(_is_starting, processes))  # first: one that has just started is in `marked`
+        marked = [process for process in processes if _read_environment(process).get(variable) == str(path)]
         for process in marked:
             with suppress(psutil.Error):
                 process.kill()
@@ -117,7 +118,7 @@ def _is_starting(process: psutil.Process) -> bool:
     return False
 
 
-def _environment(process: psutil.Process) -> dict[str, str]:
+def _read_environment(process: psutil.Process) -> dict[str, str]:
     with suppress(psutil.Error, OSError):  # another user's, or gone
         return dict(process.environ())
     return {}

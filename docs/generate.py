@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 import unrolled
 from unrolled.ablations import api
-from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve
+from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve_settings
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -74,7 +74,7 @@ def study_file() -> Iterator[str]:
         (way, ", ".join(f"`{name}`" for name in KNOWN if KNOWN[name] == way)) for way in ("higher", "lower")
     ]
     yield _section("Metrics", "better, metrics", better)
-    models = {name: resolve({"model": name}) for name in ZOO}
+    models = {name: resolve_settings({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
     settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
@@ -131,7 +131,7 @@ def _rules(key: str, models: Iterable[str]) -> str:
     found = []
     for settings in ({"model": model, key: value} for model in models for value in WRONG):
         try:
-            resolve(settings)
+            resolve_settings(settings)
         except BadInput as error:
             found += re.findall(r": should (?:be )?(.*)", str(error))
     return ", ".join(dict.fromkeys(found))

@@ -19,10 +19,10 @@ from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import Ledger, read_required
 from unrolled.ablations.options import StoredOptions
 from unrolled.ablations.runner.worker import distinct_trials, trial_files
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import as_today, find_program, with_files
+from unrolled.ablations.study.retraining import attach_files, identify_today, load_program
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -52,7 +52,7 @@ NAMES = re.compile(
 """The names that files of a bundle have."""
 
 
-@run_folder.used()
+@run_folder.use_run_folder()
 def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
     """Write a study's bundle."""
     zipped, place = output.suffix.lower() == ".zip", f"-o {output}"
@@ -61,10 +61,10 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     require(distinct, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
-    plan, program = find_program(study, ledger)
+    plan, program = load_program(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
-    results = {id: with_files(result, program) for id, result in read_page_results(plan, ledger).items()}
+    results = {id: attach_files(result, program) for id, result in read_page_results(plan, ledger).items()}
     if not results:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     trials = distinct_trials(result.trial for result in results.values())
@@ -94,7 +94,7 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
 def _check_parts(trials: Iterable[Trial], study: str) -> None:
     """Raise BadInput if `verify` could not train a trial again: for want of a plug-in, or after an edit."""
     for trial in trials:
-        today, why = as_today(trial)
+        today, why = identify_today(trial)
         require(
             today,
             f"no one could train it again: {why}",
@@ -108,7 +108,7 @@ def _files(
 ) -> Iterator[tuple[str, bytes]]:
     """Every file but the description, by its name in the bundle."""
     paths = [path for id in ids for path in ledger.paths(id)]
-    for path in (stored_plans.path_of(ledger, plan.study), *paths):
+    for path in (plan_store.plan_path(ledger, plan.study), *paths):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))

@@ -21,9 +21,9 @@ from urllib.parse import unquote
 from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.runner.worker import distinct_trials
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import as_today
+from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.bench import plugins
 from unrolled.bench.chapter.identity import package_hash
@@ -141,7 +141,7 @@ def _hostile(files: list[zipfile.ZipInfo]) -> str:
 
 def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
     """The plan of a bundle. Raises BadInput where there is not one, and for one that contradicts itself."""
-    plans, unreadable = stored_plans.read_all(ledger)
+    plans, unreadable = plan_store.read_plans(ledger)
     rule = "; ".join(line.replace(str(ledger.root.parent), bundle.name) for line in unreadable)
     is_single = len(plans) == 1 and not unreadable
     require(is_single, rule or "does not hold one plan", place=bundle, cure="ask its author for another")
@@ -192,7 +192,7 @@ def _description_faults(root: Path, plan: Plan) -> Iterator[str]:
 
 def _ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
     """Files of the ledger that the plan does not lead to."""
-    planned = {stored_plans.path_of(ledger, plan.study)}
+    planned = {plan_store.plan_path(ledger, plan.study)}
     planned |= {path for id in results for path in ledger.paths(id)}
     for path in below(ledger.root):
         name = path.relative_to(ledger.root).as_posix()
@@ -228,7 +228,7 @@ def _trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iter
         located = trial.moved(files)
         if isinstance(located, ProgramTrial):
             may_read = trust or not _reads_elsewhere(located)
-            today, why = as_today(located) if may_read else (located, "")
+            today, why = identify_today(located) if may_read else (located, "")
             unused -= _program_files(located) if may_read else set(below(Path(located.folder)))
             if today is None:
                 yield f"{Path(located.folder).relative_to(root)}/: {why}"

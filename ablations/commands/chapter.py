@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unrolled.ablations.options import ShowOptions, parse_set
-from unrolled.ablations.study.chapter import resolve
+from unrolled.ablations.study.chapter import resolve_settings
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
@@ -38,7 +38,7 @@ def print_corpus(options: ShowOptions) -> int:
                 "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
             )
         given[key] = values[0]
-    trial = ChapterTrial(seed=0, **resolve({"model": "lm4", **given}))
+    trial = ChapterTrial(seed=0, **resolve_settings({"model": "lm4", **given}))
     data = load_corpus(trial)
     train, valid = make_batches(trial, data)
     asked = valid.positions[valid.order].numel()

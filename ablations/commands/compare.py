@@ -12,8 +12,8 @@ from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.run import run_studies, typed
 from unrolled.ablations.commands.source_tables import SOURCE, SourceTable, exists, is_results_folder
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.options import TRAINING, CompareOptions, refuse
-from unrolled.ablations.study.loading import declare, load_plugins, load_studies
+from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
+from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.training.comparison import render_page, write_index
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
@@ -43,16 +43,18 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         place=sources[0],
         cure="name two models",
     )
-    refuse(options, TRAINING, "is for models that are trained", "leave it out, or name two models")
+    refuse_flags(
+        options, TRAINING_FLAGS, "is for models that are trained", "leave it out, or name two models"
+    )
     for source in sources:
         cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
         require(exists(source), "there is no such file", place=hide_credentials(source), cure=cure)
         once = [*map(hide_credentials, sources)].count(hide_credentials(source)) == 1
         require(once, "is named twice", place=hide_credentials(source), cure="name each source once")
     if not any(source.startswith("mlflow:") for source in sources):
-        refuse(options, ("experiment",), "is for mlflow:URI", "leave it out")
+        refuse_flags(options, ("experiment",), "is for mlflow:URI", "leave it out")
     if not any(map(is_results_folder, sources)):
-        refuse(options, ("study",), "is for results folders", "leave it out")
+        refuse_flags(options, ("study",), "is for results folders", "leave it out")
     alone = len(sources) == 1 and is_results_folder(sources[0])
     cure = "name another one beside it, or `unrolled report`, which judges one"
     require(not alone, "is one results folder", place=sources[0], cure=cure)
@@ -76,7 +78,7 @@ def _of_table(sources: Sequence[str], options: CompareOptions) -> int:
         return _judge(read, _columns_of_several(read, options), options)
     (source,) = read
     if study_tables.is_study(source.rows) and not (options.arm or options.metric):
-        refuse(options, _ELSEWHERE, "a study's table is judged as its file says", _BY_COLUMNS)
+        refuse_flags(options, _ELSEWHERE, "a study's table is judged as its file says", _BY_COLUMNS)
         return _print_verdicts(study_tables.compare(source.rows))
     if tables.of_page(source.rows, source.name):
         options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
@@ -151,7 +153,7 @@ _BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
 
 def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
-    refuse(options, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
+    refuse_flags(options, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(options.plugin)
     if not ZOO.keys() & {*sources}:
         cure = _nearest(sources[0], [*ZOO, *_files()])
@@ -167,7 +169,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     question = f"Which of {', '.join(titles)} is best?"
     if len(titles) == 2:
         question = f"Is {titles[1]} better than {titles[0]}?"
-    declared = declare(
+    declared = declare_study(
         "-".join(["compare", first, *others]),
         question=question,
         baseline={"model": first},
@@ -175,7 +177,7 @@ def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
     )
     (study,) = load_studies([declared], options)
     for arm in study.arms[1:]:
-        other = study.other_task(arm)
+        other = study.task_differences(arm)
         require(
             not other,
             f"cannot be compared with {first}, as it is of another task: {', '.join(other)}",

@@ -8,8 +8,8 @@ from statistics import fmean
 from unrolled.ablations.commands.plan import SPREAD, measure_spreads
 from unrolled.ablations.commands.run import INTERRUPTED, run_studies, typed
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import GateOptions, refuse
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.options import GateOptions, refuse_flags
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import visible
@@ -25,7 +25,7 @@ _RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change t
 
 def gate(study: str, options: GateOptions) -> int:
     """Train a change and its base until the change passes or fails. Returns the exit code: 0 if it passed."""
-    refuse(
+    refuse_flags(
         options,
         _RULES,
         "would change the rules, which are the base's",
@@ -108,9 +108,9 @@ def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str]
 
     Both are empty, or 0, where there was none.
     """
-    if not stored_plans.has_plan(study.name, ledger):
+    if not plan_store.has_plan(study.name, ledger):
         return {}, 0.0
-    plan = stored_plans.stored(study.name, ledger)
+    plan = plan_store.load_plan(study.name, ledger)
     results = ledger.results(plan.ids)
     times = [result.spent for result in results.values() if result.done]
     return measure_spreads(plan, results), fmean(times) if times else 0.0

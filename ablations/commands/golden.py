@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from unrolled.ablations.options import TRAINING, RunOptions, refuse
+from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, refuse_flags
 from unrolled.bench.chapter.golden import describe_machine_differences, play, tabulate
 from unrolled.bench.errors import require
 
@@ -11,8 +11,8 @@ def golden(names: Sequence[str], options: RunOptions) -> int:
     """Replay the book's notebook and print its rows beside ours. It is no study: it has no arms."""
     rule = "golden is the book's notebook and no study"
     require(list(names) == ["golden"], rule, cure="run it alone, as `unrolled run golden`")
-    flags = {*TRAINING, "out"}
-    refuse(options, flags, "golden is the book's notebook, played as it is", "leave the flag out")
+    flags = {*TRAINING_FLAGS, "out"}
+    refuse_flags(options, flags, "golden is the book's notebook, played as it is", "leave the flag out")
     for line in tabulate(play(), describe_machine_differences()):
         print(line, flush=True)
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unrolled.ablations.study.chapter import DEFAULTS
 from unrolled.ablations.study.draft import draft_study
-from unrolled.ablations.study.study_file import shipped
+from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.files import explaining_errors
@@ -137,8 +137,8 @@ TAKEN: dict[str, set[str]] = {
     "cell": {*ZOO, "none", "true", "false"},  # which become the name of a class
     "model": {*ZOO, "none", "true", "false", "output"},
     "regularizer": {*DEFAULTS, *keyword.kwlist, *(key for spec in ZOO.values() for key in spec.options)},
-    "study": {*shipped()},
-    "program": {*shipped()},
+    "study": {*list_shipped_studies()},
+    "program": {*list_shipped_studies()},
 }
 
 

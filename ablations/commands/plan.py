@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
 from unrolled.ablations.study import plan as plans
-from unrolled.ablations.study import stored_plans
-from unrolled.ablations.study.commits import commits_of
-from unrolled.ablations.study.loading import FEWEST, load_studies
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.commits import list_checked_out_commits
+from unrolled.ablations.study.loading import FEWEST_SEEDS, load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
 from unrolled.ablations.training.first_trials import is_repeated, list_first_trials
@@ -38,8 +38,8 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     """Print the arms of studies, and what it takes to decide them."""
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
-        device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
-        _print(stored_plans.keep_to_the_end(study, ledger), device, ledger)
+        device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
+        _print(plan_store.keep_to_the_end(study, ledger), device, ledger)
     return 0
 
 
@@ -69,13 +69,13 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     print(f"seconds: {took}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
-    if plan and isinstance(program := study.baseline.trial(device=device.kind), ProgramTrial):
+    if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
         with suppress(BadInput):  # of one that was never run, or whose plan is damaged
-            plan = stored_plans.with_nondeterminism(plan, stored_plans.stored(study.name, ledger))
+            plan = plan_store.copy_nondeterminism(plan, plan_store.load_plan(study.name, ledger))
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
             print(visible(line))
-    if commits := commits_of(study.baseline.trainer):
+    if commits := list_checked_out_commits(study.baseline.trainer):
         print("commits, each with the packages that are installed now:")
         for commit in commits:
             print(visible(f"  {commit.name}  {commit.description}"))
@@ -85,7 +85,7 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
     arms = plan.arms if plan else ()
     there = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
     totals = _totals(seconds, needs, there)
-    workers, places = _workers(device, study.baseline.trial(device=device.kind).gpu_count)
+    workers, places = _workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
     for what, need, total in zip(TRUTHS, needs, totals, strict=True):
         cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {places}"
         left = f"{sum(_left(need, there).values()):.0f} left to train, " if results else ""
@@ -95,8 +95,8 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         trials = listed([f"{sum(need.values()):.0f}" for need in until_size])
         print(f'until sizes are settled too (decide = "size"): about {trials} trials expected')
     print(device)
-    if len(study.seeds) < FEWEST:
-        print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST} seeds")
+    if len(study.seeds) < FEWEST_SEEDS:
+        print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
     if (longest := max(totals) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
@@ -159,7 +159,7 @@ def _about(seconds: float) -> str:
 
 def _seconds(study: Study) -> dict[str, float]:
     """The expected seconds of a trial of each arm, on a core."""
-    return {arm.name: arm.trial().seconds for arm in study.arms}
+    return {arm.name: arm.make_trial().seconds for arm in study.arms}
 
 
 def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "list[dict[str, Expected]]":
@@ -226,7 +226,7 @@ def _rows(
             cells += [f"{x.seeds:.0f} ({100 * x.right:.0f} %)" for x in expectations]
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
-        if other := study.other_task(arm):
+        if other := study.task_differences(arm):
             against += f"; no contrast, as it is of another task: {', '.join(other)}"
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
         rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
@@ -253,8 +253,8 @@ def _measured_so_far(
     """
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
-    stored = [stored_plans.stored(study.name, ledger)] if stored_plans.has_plan(study.name, ledger) else []
-    wanted = {arm.name: arm.trial(device=device).factors() for arm in study.arms}
+    stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
+    wanted = {arm.name: arm.make_trial(device=device).factors() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
         results = ledger.results(source.ids)
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
@@ -276,4 +276,4 @@ def measure_spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[tup
 
     verdicts = decide_looks(design_of_plan(plan, results)).verdicts
     contrasts = {(arm, m): v.contrast for arm, by_metric in verdicts.items() for m, v in by_metric.items()}
-    return {key: c.sd for key, c in contrasts.items() if c.sd and c.pairs >= FEWEST}
+    return {key: c.sd for key, c in contrasts.items() if c.sd and c.pairs >= FEWEST_SEEDS}

@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
 from unrolled.bench.errors import BadInput
@@ -24,7 +24,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
     ledger = Ledger(results)
     prepare_folder(out)
-    chosen = stored_plans.of_studies(studies, ledger)
+    chosen = plan_store.require_plans(studies, ledger)
     pages = [render_page(compare_plan(plan, read_page_results(plan, ledger)), out) for plan in chosen]
     index = write_index(out)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {index}")

@@ -21,8 +21,8 @@ from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
 from unrolled.ablations.study import plan as plans
-from unrolled.ablations.study import retraining, stored_plans
-from unrolled.ablations.study.commits import commits_of
+from unrolled.ablations.study import plan_store, retraining
+from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
@@ -63,7 +63,7 @@ def run(names: Sequence[str], options: RunOptions) -> int:
     return run_studies(load_studies(names, options), options, typed())[0]
 
 
-@run_folder.used()
+@run_folder.use_run_folder()
 def run_studies(
     studies: Iterable[Study], options: RunOptions, command: str = ""
 ) -> "tuple[int, dict[str, Comparison]]":
@@ -105,11 +105,11 @@ def _run_study(
     and whether Ctrl-C ended the training.
     """
     with ledger.lock_study(study.name):
-        device = choose_device(study, options, stored_plans.device_of(study.name, ledger))
+        device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
         print(f"{visible(study.name)}: {device}", flush=True)
-        for commit in commits_of(study.baseline.trainer):
+        for commit in list_checked_out_commits(study.baseline.trainer):
             print(visible(f"{study.name}: {commit.name} is {commit.description}"))
-        study = stored_plans.keep_to_the_end(study, ledger)
+        study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)
         if plan.of_program:
             refuse_stored_failures(plan, ledger, retry=options.retry)
@@ -158,8 +158,8 @@ def _begin(study_run: StudyRun) -> None:
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow: a refused one is not to appear there
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
-    if earlier := stored_plans.latest_or_set_aside(plan.study, ledger):
-        for reason in retraining.reasons(earlier, plan, todo, ledger):
+    if earlier := plan_store.read_or_set_aside(plan.study, ledger):
+        for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print(reason)
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
@@ -169,7 +169,7 @@ def _begin(study_run: StudyRun) -> None:
         tried = f"{len(untried) - len(unchecked)} of {plural(len(untried), 'arm')}"
         print(f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left")
     plan = replace(plan, attempts=find_attempts(plan, ledger))
-    study_run.plan = stored_plans.store(plan, ledger, study_run.trials)
+    study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
     study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):
         results = study_run.scheduler.results
@@ -202,7 +202,7 @@ def _check_first_trials(study_run: StudyRun) -> bool:
     try:
         return check_first_trials(study_run)
     except BadInput as error:
-        stored_plans.store(replace(study_run.plan, refusal=str(error)), study_run.ledger)
+        plan_store.store_plan(replace(study_run.plan, refusal=str(error)), study_run.ledger)
         raise
 
 

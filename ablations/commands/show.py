@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from unrolled.ablations.commands import chapter
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import ShowOptions, refuse
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.options import ShowOptions, refuse_flags
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins
-from unrolled.ablations.study.retraining import find
+from unrolled.ablations.study.retraining import find_result
 from unrolled.bench.errors import visible
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import duration
@@ -19,14 +19,14 @@ def show(what: str, options: ShowOptions) -> int:
     """Print a corpus, the models, or a trial with what no page has of it."""
     load_plugins(options.plugin)
     if what != "corpus":
-        refuse(options, ("set", "batches", "rows"), "is for corpus", "leave it out")
+        refuse_flags(options, ("set", "batches", "rows"), "is for corpus", "leave it out")
     if what in ("corpus", "models"):
-        refuse(options, ("generate",), f"{what} is no trial", "give the identity of one")
+        refuse_flags(options, ("generate",), f"{what} is no trial", "give the identity of one")
         return chapter.print_corpus(options) if what == "corpus" else chapter.print_models()
     ledger = Ledger(options.results)
-    result = find(what, ledger)
+    result = find_result(what, ledger)
     uses = []
-    for plan in stored_plans.all_stored(ledger):
+    for plan in plan_store.load_plans(ledger):
         if arm_and_seed := plan.arm_and_seed.get(result.trial.id):
             uses.append(f"{plan.study}: {arm_and_seed[0].name}, seed {arm_and_seed[1]}")
     _print(describe_trial(result, uses))

@@ -12,7 +12,7 @@ from unrolled.ablations.commands import study_tables, tables
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import CompareOptions
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
@@ -84,7 +84,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
 
 def _find_plan(ledger: Ledger, study: str) -> Plan:
     """The plan of a study, or for "" the only one. Raises BadInput."""
-    plans = {plan.study: plan for plan in stored_plans.all_stored(ledger)}
+    plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     names = ", ".join(plans)
     cure = f"`unrolled run STUDY --results {ledger.root}` runs one"
     require(plans, "has no study that was run", place=ledger.root, cure=cure)

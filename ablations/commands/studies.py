@@ -10,9 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.study_file import parse, read, shipped
+from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.reports.design import page_of
 from unrolled.reports.formats import columns, listed, short
@@ -34,11 +34,13 @@ def studies(results: Path, out: Path, remove_old: bool) -> int:
 
 def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
-    plans = {plan.study: plan for plan in stored_plans.all_stored(ledger)}
+    plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     trained = ledger.files().keys()
     rows = [_row_of_plan(plan, len(trained & set(plan.ids)), out) for plan in plans.values()]
     rows += [
-        (name, "–", "–", "–", "–", parse(read(name)[1]).question) for name in shipped() if name not in plans
+        (name, "–", "–", "–", "–", parse_study(read_study_text(name)[1]).question)
+        for name in list_shipped_studies()
+        if name not in plans
     ]
     for line in columns([HEAD, *([visible(cell) for cell in row] for row in rows)]):
         print(line)
@@ -69,7 +71,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
             "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
         )
     with ledger.lock_all():  # no study that runs loses a result
-        stored, unreadable = stored_plans.read_all(ledger)
+        stored, unreadable = plan_store.read_plans(ledger)
         if unreadable:
             raise BadInput(
                 "nothing is removed, as results may belong to it",

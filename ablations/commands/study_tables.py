@@ -16,11 +16,11 @@ import pandas as pd
 
 from unrolled.ablations.commands import tables
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.study.study_file import shipped as shipped_studies
+from unrolled.ablations.study.study_reader import list_shipped_studies as shipped_studies
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save
@@ -45,7 +45,7 @@ def shipped(study: str) -> pd.DataFrame:
     contrast; a baseline's, any contrast. `compare` and `verdicts` take the table in place of a study's name.
     Raises BadInput for a study that has no such table, or one of another design.
     """
-    loading.load(study)
+    loading.load_study(study)
     file = FOLDER / f"{study}.csv"
     require(
         file.is_file(),
@@ -69,7 +69,7 @@ def study_of(table: pd.DataFrame) -> Study:
     one = is_study(table) and table.study.nunique(dropna=False) == 1
     require(one, "is not a study's table", place="table", cure="give that of one study, as `shipped(…)` is")
     (name,) = table.study.unique()
-    study = loading.load(name)
+    study = loading.load_study(name)
     cure = f"`unrolled run {name}` makes results of today's"
     same = set(table.design) == {design(study)}
     require(same, "the table is of another design of it", place=f"study {name!r}", cure=cure)
@@ -167,8 +167,11 @@ def design(study: Study) -> str:
 def write(results: Path, folder: Path) -> list[Path]:
     """Write the table of every shipped study that a ledger has of today's design; returns the files."""
     ledger, written = Ledger(results), []
-    for plan in stored_plans.all_stored(ledger):
-        if plan.study in shipped_studies() and plan.hash == (study := loading.load(plan.study)).plan_hash:
+    for plan in plan_store.load_plans(ledger):
+        if (
+            plan.study in shipped_studies()
+            and plan.hash == (study := loading.load_study(plan.study)).plan_hash
+        ):
             table = tabulate(study, plan, ledger.results(plan.ids))
             written.append(folder / f"{plan.study}.csv")
             save(written[-1], table.to_csv(index=False).encode())

@@ -9,16 +9,16 @@ from unrolled.ablations.commands.report import report_parts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
 from unrolled.ablations.mlflow.study_runs import StudyRuns
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.bench.errors import visible
 
 
-@run_folder.used()
+@run_folder.use_run_folder()
 def sync(studies: Sequence[str], folder: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports. Raises BadInput if it cannot."""
     ledger, where = Ledger(folder), tracking_uri()
-    for plan in stored_plans.of_studies(studies, ledger):
+    for plan in plan_store.require_plans(studies, ledger):
         with (
             ledger.lock_study(plan.study),
             TemporaryDirectory() as pages,

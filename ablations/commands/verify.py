@@ -14,13 +14,13 @@ from typing import NamedTuple
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands import bundle_check
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import VerifyOptions, refuse
+from unrolled.ablations.options import VerifyOptions, refuse_flags
 from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import as_today, find_program, with_files
+from unrolled.ablations.study.retraining import attach_files, identify_today, load_program
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.study_run import trial_conditions
@@ -46,7 +46,7 @@ class Replay(NamedTuple):
     again: Result | None = None  # what the second training gave
 
 
-@run_folder.used()
+@run_folder.use_run_folder()
 def verify(study: str | Study, options: VerifyOptions) -> int:
     """Train a sample of the ended trials again, in fresh processes, and compare every number.
 
@@ -55,7 +55,9 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     could not be trained again, and where a bundle has a fault.
     """
     if isinstance(study, str) and (study.lower().endswith(".zip") or zipfile.is_zipfile(study)):
-        refuse(options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those")
+        refuse_flags(
+            options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those"
+        )
         with bundle_check.checked(Path(study), options.trust, options.out) as bundle:
             if bundle.runs_foreign_code:
                 return 1  # else a forger would add a plug-in, and no number would be computed again
@@ -63,16 +65,16 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
             code = replay(bundle.plan, bundle.ledger, own, bundle.locate)
             return 1 if bundle.faults else code
     load_plugins(options.plugin)
-    refuse(options, ("trust", "out"), "is for a bundle", "name its .zip, or leave it out")
+    refuse_flags(options, ("trust", "out"), "is for a bundle", "name its .zip, or leave it out")
     ledger = Ledger(options.results)
     if isinstance(study, str) and Path(study).suffix not in ("", ".toml"):
         bundles = sorted(map(str, Path().glob("*.zip")))
         cure = suggestion(study, bundles) if bundles else "give the path of a bundle, or a study's name"
-        require(stored_plans.has_plan(study, ledger), "there is no such file", place=study, cure=cure)
-    plan, program = find_program(study, ledger)
+        require(plan_store.has_plan(study, ledger), "there is no such file", place=study, cure=cure)
+    plan, program = load_program(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
-    return replay(plan, ledger, options, partial(with_files, program=program))
+    return replay(plan, ledger, options, partial(attach_files, program=program))
 
 
 def replay(plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[[Result], Result]) -> int:
@@ -171,7 +173,7 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
 
 def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """At most `number` ended results, drawn anew each time: no author can know which. BadInput for none."""
-    ended = [result for _, _, result in plan.cells(ledger) if result.done or result.diverged]
+    ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
     results = filter(None, (ledger.read(result.trial.id) for result in ended))
     drawn = list(islice(map(plan.judge_result, results), number))
@@ -183,7 +185,7 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
 
 def replays(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
     """Train each trial again where today's code and data still make it; results count as in the plan."""
-    today = {result.trial.id: as_today(result.trial) for result in results}
+    today = {result.trial.id: identify_today(result.trial) for result in results}
     trained, _ = run_in_temporary_ledger([trial for trial, _ in today.values() if trial], conditions)
     replayed = []
     for result in results:

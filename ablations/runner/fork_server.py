@@ -20,4 +20,4 @@ def end_trials() -> None:
             trial.kill()  # where it has no group of its own yet
 
 
-run_folder.at_exit(end_trials)
+run_folder.call_at_exit(end_trials)

@@ -292,7 +292,7 @@ def _start_conditions(preload: list[str]) -> Iterator[None]:
         # The tracker and the fork server are started by `python -c`, which would otherwise import a user's
         # own types.py from the working folder. Trials do not inherit the variable: see `child`.
         safe_path = {child.SAFE_PATH: os.environ.get(child.SAFE_PATH) or child.SAFE_PATH_OF_SERVER}
-        variables = {**ENVIRONMENT, **safe_path, run_folder.MARK: str(run_folder.folder())}
+        variables = {**ENVIRONMENT, **safe_path, run_folder.RUN_VARIABLE: str(run_folder.open_run_folder())}
         main = sys.modules["__main__"]
         before = {name: os.environ[name] for name in variables if name in os.environ}
         os.environ.update(safe_path)
@@ -302,7 +302,7 @@ def _start_conditions(preload: list[str]) -> Iterator[None]:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         os.environ.update(variables)
         # For the fork server's socket: multiprocessing's own folder would stay after a SIGKILL.
-        multiprocessing.current_process()._config["tempdir"] = variables[run_folder.MARK]  # type: ignore[attr-defined]
+        multiprocessing.current_process()._config["tempdir"] = variables[run_folder.RUN_VARIABLE]  # type: ignore[attr-defined]
         # Otherwise every trial would import the program that started it, and what that imports.
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:

@@ -1,4 +1,4 @@
-"""Designs: from a few words to the arms that a study compares, as [[arm]] tables would give them.
+"""The [design] table: from a few words to the arms that [[arm]] tables would give one by one.
 
 Designs may ask for the same arm: the study merges equal ones.
 """
@@ -9,110 +9,119 @@ from typing import Any
 
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
-from unrolled.ablations.study.trainer import Factor, Settings, Trainer, title
+from unrolled.ablations.study.trainer import Factor, Settings, Trainer, title_changes
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.trial import canonical
 
 
-def parts(design: DesignTable, baseline: Settings, trainer: Trainer) -> Iterator[tuple[str, list[ArmTable]]]:
-    """The arms in declared order, with the place in the file that asks for them.
+def make_arm_tables(
+    design: DesignTable, baseline: Settings, trainer: Trainer
+) -> Iterator[tuple[str, list[ArmTable]]]:
+    """Yield the arms in declared order, with the place in the file that asks for them.
 
     `baseline` is the [baseline] table. Raises BadInput for unknown factors, for one that its base has
-    already, and for a level that is given twice.
+    already, and for a level that is repeated.
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
-    for name in _distinct("leave_one_out", design.leave_one_out):
-        factor = _factor("leave_one_out", name, baseline, trainer)
-        yield f"leave_one_out {name!r}", [_arm({factor.key: factor.off})]
+    for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, trainer):
+        yield f"leave_one_out {factor.name!r}", [_make_table({factor.key: factor.off})]
     if design.add_one.factors:
-        yield "add_one", list(_added(design.add_one, baseline, trainer))
+        yield "add_one", list(_add_factors(design.add_one, baseline, trainer))
     if design.factorial:
-        yield "factorial", list(_factorial(design.factorial, baseline, trainer))
+        yield "factorial", list(_combine_factors(design.factorial, baseline, trainer))
     for key, levels in design.one_at_a_time.items():
         place = f"one_at_a_time.{key}"
-        yield place, [_arm({key: level}) for level in _distinct(place, levels)]
+        _refuse_repeated(place, levels)
+        yield place, [_make_table({key: level}) for level in levels]
     if design.grid:
-        axes = [_distinct(f"grid.{key}", levels) for key, levels in design.grid.items()]
-        cells = [_arm(dict(zip(design.grid, levels, strict=True))) for levels in product(*axes)]
-        yield "grid", list(_within(design.within, cells, baseline, trainer)) if design.within else cells
+        for key, levels in design.grid.items():
+            _refuse_repeated(f"grid.{key}", levels)
+        cells = [
+            _make_table(dict(zip(design.grid, levels, strict=True)))
+            for levels in product(*design.grid.values())
+        ]
+        if design.within:
+            cells = _compare_within(design.within, cells, baseline, trainer)
+        yield "grid", cells
 
 
-def _added(added: AddOneTable, baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
-    """The base itself, then the base and each factor alone."""
+def _add_factors(table: AddOneTable, baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
+    """Yield the base itself, then the base with each factor alone."""
     with error_context("add_one.base"):
-        base = trainer.inherit(baseline, added.base)
-        trainer.resolve(base)
-    prefix = f"{title(trainer, added.base)} " if added.base else ""
-    if added.base:
-        yield _arm(added.base)
-    for name in _distinct("add_one", added.factors):
-        factor = _factor("add_one", name, base, trainer)
-        level = trainer.complete(base)[factor.key]
-        require(
-            level == factor.off,
-            f"{name!r} changes nothing: its base already has {factor.key} = {level}",
-            key="add_one",
-        )
-        yield _arm({**added.base, factor.key: factor.on}, f"{prefix}+ {factor.title}")
+        base = trainer.inherit_settings(baseline, table.base)
+        trainer.resolve_settings(base)
+    prefix = ""
+    if table.base:
+        prefix = f"{title_changes(trainer, table.base)} "
+        yield _make_table(table.base)
+    levels = trainer.complete_settings(base)
+    for factor in _find_factors("add_one", table.factors, base, trainer):
+        level = levels[factor.key]
+        rule = f"{factor.name!r} changes nothing: its base already has {factor.key} = {level}"
+        require(level == factor.off, rule, key="add_one")
+        yield _make_table({**table.base, factor.key: factor.on}, f"{prefix}+ {factor.title}")
 
 
-def _factorial(names: list[str], baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
-    """Every combination of off and on.
+def _combine_factors(names: list[str], baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
+    """Yield every combination of off and on.
 
     On is the baseline's own level where that is not off, so that the baseline is one of the combinations.
     """
-    old = trainer.complete(baseline)
-    factors = [_factor("factorial", name, baseline, trainer) for name in _distinct("factorial", names)]
-    levels = [(f.on if old[f.key] == f.off else old[f.key], f.off) for f in factors]
-    for combination in product(*levels):
-        moved = [(f, new) for f, new in zip(factors, combination, strict=True) if new != old[f.key]]
-        words = [trainer.label(f.key, new) if new == f.off else f"+ {f.title}" for f, new in moved]
-        yield _arm({f.key: new for f, new in moved}, ", ".join(words))
+    levels = trainer.complete_settings(baseline)
+    factors = _find_factors("factorial", names, baseline, trainer)
+    pairs = [(f.on if levels[f.key] == f.off else levels[f.key], f.off) for f in factors]
+    for combination in product(*pairs):
+        changes = {}
+        words = []
+        for factor, level in zip(factors, combination, strict=True):
+            if level != levels[factor.key]:
+                changes[factor.key] = level
+                is_off = level == factor.off
+                words.append(trainer.format_setting(factor.key, level) if is_off else f"+ {factor.title}")
+        yield _make_table(changes, ", ".join(words))
 
 
-def _within(
+def _compare_within(
     keys: list[str], cells: list[ArmTable], baseline: Settings, trainer: Trainer
-) -> Iterator[ArmTable]:
-    """The cells that others are compared with, and then these."""
-    for key in _distinct("within", keys):
-        require(
-            key in cells[0].set,
-            f"{key!r} is no setting of the grid",
-            key="within",
-            cure=suggestion(key, cells[0].set),
-        )
+) -> list[ArmTable]:
+    """Return the grid's cells, first those that others are compared with, then these others."""
+    _refuse_repeated("within", keys)
+    grid = cells[0].set
+    for key in keys:
+        require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
-    def content(changes: Settings) -> bytes:
-        return canonical(trainer.resolve(trainer.inherit(baseline, changes)))
+    def resolve(changes: Settings) -> bytes:
+        return canonical(trainer.resolve_settings(trainer.inherit_settings(baseline, changes)))
 
-    named = {content(cell.set): title(trainer, cell.set) for cell in cells}
-    others = []
+    titles = {resolve(cell.set): title_changes(trainer, cell.set) for cell in cells}
+    bases = []
+    compared = []
     for cell in cells:
-        wanted = {key: cell.set[key] for key in keys}
-        base = named.get(content(wanted))
+        levels = {key: cell.set[key] for key in keys}
+        base = titles.get(resolve(levels))
         if base is None:
-            raise BadInput(
-                f"no cell has {title(trainer, wanted)} and the baseline's levels otherwise",
-                key="within",
-                cure="add them",
-            )
-        if base == title(trainer, cell.set):
-            yield cell
+            rule = f"no cell has {title_changes(trainer, levels)} and the baseline's levels otherwise"
+            raise BadInput(rule, key="within", cure="add them")
+        if base == title_changes(trainer, cell.set):
+            bases.append(cell)
         else:
-            others.append(cell.model_copy(update={"against": base}))
-    yield from others
+            compared.append(cell.model_copy(update={"against": base}))
+    return bases + compared
 
 
-def _arm(changes: Settings, name: str = "") -> ArmTable:
+def _make_table(changes: Settings, name: str = "") -> ArmTable:
     return ArmTable.model_construct(name=name, set=changes)  # a name of any length, or none
 
 
-def _factor(design: str, name: str, settings: Settings, trainer: Trainer) -> Factor:
-    with error_context(design):
-        return trainer.factor(name, settings)
+def _find_factors(place: str, names: list[str], settings: Settings, trainer: Trainer) -> list[Factor]:
+    """Return the factors of these names. Raises BadInput for one that is unknown or repeated."""
+    with error_context(place):
+        factors = [trainer.find_factor(name, settings) for name in names]
+    _refuse_repeated(place, names)
+    return factors
 
 
-def _distinct(place: str, values: list[Any]) -> list[Any]:
-    for i, value in enumerate(values):
-        require(value not in values[:i], f"{value!r} is given twice", place=place, cure="keep one")
-    return values
+def _refuse_repeated(place: str, values: list[Any]) -> None:
+    """Raise BadInput for a value that stands in a list twice."""
+    for index, value in enumerate(values):
+        require(value not in values[:index], f"{value!r} is given twice", place=place, cure="keep one")

@@ -1,20 +1,17 @@
-"""Flat settings → the fields of a ChapterTrial, checked: the chapter's `Trainer`.
+"""The chapter's `Trainer`: flat settings → the fields of a ChapterTrial, checked.
 
-A setting is a field of ChapterTrial or an option of the model. What is not given comes from the model's entry
-in the registry, and then from ChapterTrial: its default < the model's chapter settings < given.
+A setting is a field of ChapterTrial or an option of the model. One that is not set comes from the model's
+entry in the registry, and then from ChapterTrial: its default < the model's chapter settings < the study's.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from functools import cache
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from unrolled.ablations.study.errors import explain, shown
+from unrolled.ablations.study.errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
 from unrolled.ablations.study.trainer import Factor, Settings
 from unrolled.bench.chapter.costs import check_length
@@ -22,7 +19,7 @@ from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial, Setting
-from unrolled.bench.errors import BadInput, plural, require, suggestion, visible
+from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.trial import DERIVED
 
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
@@ -33,9 +30,6 @@ METRICS = (
     "seconds", "speed_train", "memory_peak",
 )  # fmt: skip
 """By which arms can be judged."""
-
-LARGE = 10_000_000
-"""Bytes of a text that takes more than a second to read."""
 
 TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.TASK if name != "data"))
 """As settings: the data are named by their corpus."""
@@ -61,9 +55,7 @@ OPTIONS = {  # of the models; type and default stand in the registry, and so do 
 }
 SETTINGS: Mapping[str, Setting] = OPTIONS | {name: f.metadata["setting"] for name, f in _FIELDS.items()}
 
-
-_OFF, _ON = ({**DEFAULTS, **ZOO[name].settings, **ZOO[name].options} for name in ("lm6", "lm7"))
-_KEYS = {
+_FACTOR_KEYS = {
     "tying": "tying",
     "dropout": "dropout",
     "ar": "alpha",
@@ -71,13 +63,18 @@ _KEYS = {
     "weight_decay": "wd",
     "moms": "moms",
 }
-FACTORS = {name: Factor(key, SETTINGS[key].title, _OFF[key], _ON[key]) for name, key in _KEYS.items()}
-"""Off is what LMModel6 has, on what LMModel7 has."""
+_LM6: Settings = {**DEFAULTS, **ZOO["lm6"].settings, **ZOO["lm6"].options}
+_LM7: Settings = {**DEFAULTS, **ZOO["lm7"].settings, **ZOO["lm7"].options}
+FACTORS = {
+    name: Factor(name, key, SETTINGS[key].title, off=_LM6[key], on=_LM7[key])
+    for name, key in _FACTOR_KEYS.items()
+}
+"""A factor that is off has the level of LMModel6, one that is on has that of LMModel7."""
 
-_MEANT = {**_KEYS, "learning_rate": "lr", "batch_size": "batch"}
+_ALIASES = {**_FACTOR_KEYS, "learning_rate": "lr", "batch_size": "batch"}
 """Settings by other names that people try."""
 
-_ELSEWHERE = {
+_CURES = {  # of keys that are no settings
     **dict.fromkeys(DERIVED, "it is found out where the study is planned; a text is named with corpus"),
     "seed": "the study's own `seeds` name them",
     "seeds": "they stand at the top of the file",
@@ -86,106 +83,105 @@ _ELSEWHERE = {
 }
 
 
-def metrics(given: Sequence[MetricTable]) -> Sequence[MetricTable]:
-    """What arms are judged by: by default the accuracy and then the loss. Raises BadInput for others."""
-    for index, metric in enumerate(given):
-        place = f"metrics.{index}.name = {shown(metric.name)}"
-        require(metric.name in METRICS, f"should be one of {', '.join(METRICS)}", key=place)
+def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
+    """Return the metrics that judge arms: by default the accuracy and then the loss.
+
+    Raises BadInput for a metric that the chapter's models do not have.
+    """
+    for index, metric in enumerate(tables):
+        key = f"metrics.{index}.name = {format_value(metric.name)}"
+        require(metric.name in METRICS, f"should be one of {', '.join(METRICS)}", key=key)
         rule = "is for the curves of a [program]"
         require(metric.value == "last", rule, key=f"metrics.{index}.value", cure="leave it out")
-    return given or [
+    return tables or [
         MetricTable(name="valid_accuracy", delta=0.02),
         MetricTable(name="valid_loss", delta=0.05),
     ]
 
 
-def resolve(given: Settings) -> dict[str, Any]:
-    """The fields of a trial, the seed and the hashes apart, from flat settings: `trial(fields)`.
+def resolve_settings(settings: Settings) -> dict[str, Any]:
+    """Return the fields of a trial, without its seed and hashes, from flat settings: `make_trial(fields)`.
 
     Raises BadInput where a setting is unknown, is not one of the model's, has the wrong type or is out of
     range, and where two of them do not go together.
     """
-    spec = _spec(given)
-    for key in given:
-        check_key(given, key)
-    settings = complete(given)
-    model = settings.pop("model")
+    spec = _find_spec(settings)
+    for key in settings:
+        check_key(settings, key)
+    flat = complete_settings(settings)
+    model = flat.pop("model")
     options = tuple((key, type(value), spec.choices.get(key, ())) for key, value in spec.options.items())
     try:
-        checked = _schema(options).model_validate(settings).model_dump()
+        trial_fields = _make_schema(options).model_validate(flat).model_dump()
     except ValidationError as error:
-        raise explain(error) from error
-    _check_together(checked)
-    own = {key: checked.pop(key) for key in spec.options}
-    checked["detach_every"] = checked["detach_every"] or checked["window"]
-    checked["stride"] = 0 if checked["stride"] == checked["window"] else checked["stride"]
-    return {"model": model, "options": own, **checked}
+        raise explain_validation(error) from error
+    _check_windows(trial_fields)
+    model_options = {key: trial_fields.pop(key) for key in spec.options}
+    trial_fields["detach_every"] = trial_fields["detach_every"] or trial_fields["window"]
+    if trial_fields["stride"] == trial_fields["window"]:
+        trial_fields["stride"] = 0
+    return {"model": model, "options": model_options, **trial_fields}
 
 
-def complete(given: Settings) -> dict[str, Any]:
-    """Every setting, flat and unchecked: what is not given comes from the model, and then the defaults."""
-    spec = _spec(given)
-    settings = {**DEFAULTS, **spec.settings, **spec.options, **given}
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+def complete_settings(settings: Settings) -> dict[str, Any]:
+    """Return every setting, flat and unchecked; one that is not set has the model's value, or the default."""
+    spec = _find_spec(settings)
+    flat = {**DEFAULTS, **spec.settings, **spec.options, **settings}
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in flat.items()}
 
 
-def inherit(baseline: Settings, changes: Settings) -> dict[str, Any]:
-    """The settings that an arm gives: the baseline's as far as the arm's model has them, then its own."""
-    arm = {**baseline, **changes}
-    spec = _spec(arm)
-    return {key: value for key, value in arm.items() if key in changes or key in _settable(spec)}
+def inherit_settings(baseline: Settings, changes: Settings) -> dict[str, Any]:
+    """Return the settings of an arm: those of the baseline that its model has, and its own changes."""
+    settings = {**baseline, **changes}
+    keys = {*changes, *_list_keys(_find_spec(settings))}
+    return {key: value for key, value in settings.items() if key in keys}
 
 
-def trial(trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ChapterTrial:
-    """The trial of these fields, without the hashes of code and text."""
+def make_trial(trial_fields: Settings, seed: int = 0, device: str = "cpu") -> ChapterTrial:
+    """Return the trial of these fields, without the hashes of code and text."""
     return ChapterTrial(seed=seed, device=device, **trial_fields)
 
 
 def check_data(trial_fields: Settings) -> None:
-    """Tell of a large text, and raise BadInput for one that is too short for the batches."""
-    _tell_of_large_text(trial_fields["corpus"])
-    check_length(trial(trial_fields))
+    """Raise BadInput for a text that is too short for the batches."""
+    check_length(make_trial(trial_fields))
 
 
-@cache
-def _tell_of_large_text(corpus: str) -> None:
-    with suppress(OSError, ValueError):  # no file: a corpus of the project's, or refused once it is read
-        if (size := Path(corpus).stat().st_size) > LARGE:
-            print(f"reading {visible(corpus)}: {size / 1e6:.0f} MB", file=sys.stderr)
+def task_settings(trial_fields: Settings) -> dict[str, Any]:
+    """Return the settings that decide which words are predicted, with the text's hash for its name."""
+    settings = {key: trial_fields[key] for key in TASK_SETTINGS}
+    return settings | {"corpus": data_hash(trial_fields["corpus"])}
 
 
-def task(trial_fields: Settings) -> dict[str, Any]:
-    """The settings that decide which words are predicted, with the text's hash for its name."""
-    named = {key: trial_fields[key] for key in TASK_SETTINGS}
-    return named | {"corpus": data_hash(trial_fields["corpus"])}
-
-
-def factor(name: str, given: Settings) -> Factor:
-    """The factor of that name. Raises BadInput where there is none, or the model has no such setting."""
+def find_factor(name: str, settings: Settings) -> Factor:
+    """Return the factor of this name. Raises BadInput if there is none or the model has no such setting."""
     require(name in FACTORS, f"unknown factor {name!r}", cure=suggestion(name, FACTORS))
-    check_key(given, FACTORS[name].key)
+    check_key(settings, FACTORS[name].key)
     return FACTORS[name]
 
 
-def check_key(given: Settings, key: str) -> None:
-    """Raise BadInput with a suggestion if the model that is given has no such setting."""
-    spec = _spec(given)
-    if key in _settable(spec):
+def check_key(settings: Settings, key: str) -> None:
+    """Raise BadInput with a suggestion if the model of these settings has no such setting."""
+    spec = _find_spec(settings)
+    keys = _list_keys(spec)
+    if key in keys:
         return
-    if _MEANT.get(key) in _settable(spec):
-        raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_MEANT[key]!r}?")
-    if any(key in other.options for other in ZOO.values()):
+    if _ALIASES.get(key) in keys:
+        raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_ALIASES[key]!r}?")
+    if any(key in model.options for model in ZOO.values()):
         cure = f"it has: {', '.join(spec.options) or 'none'}"
         raise BadInput(f"has no option {key!r}", place=f"model {spec.name!r}", cure=cure)
-    require(key not in _ELSEWHERE, "is not a setting", key=repr(key), cure=_ELSEWHERE.get(key, ""))
-    raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, _settable(spec)))
+    if key in _CURES:
+        raise BadInput("is not a setting", key=repr(key), cure=_CURES[key])
+    raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, keys))
 
 
-def label(key: str, value: Any) -> str:
-    """A setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
+def format_setting(key: str, value: Any) -> str:
+    """Return a setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
     setting = SETTINGS.get(key, Setting(""))
     title = setting.title or key.replace("_", " ")
-    value = tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        value = tuple(value)
     if key == "model":
         return spec_of(value).title
     if key in ("layers", "epochs"):
@@ -196,33 +192,35 @@ def label(key: str, value: Any) -> str:
         return title
     if value is False or (setting.title and value == 0):
         return f"no {title}"
-    return f"{title} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+    if isinstance(value, tuple):
+        value = ",".join(map(str, value))
+    return f"{title} {value}"
 
 
-def _spec(given: Settings) -> ModelSpec:
-    model = given.get("model")
+def _find_spec(settings: Settings) -> ModelSpec:
+    model = settings.get("model")
     require(model is not None, "is missing", key="model", cure='name one: model = "lm6"')
-    text = isinstance(model, str)
-    require(text, "not a name", key=f"model = {shown(model)}", cure='write model = "lm6"')
+    key = f"model = {format_value(model)}"
+    require(isinstance(model, str), "not a name", key=key, cure='write model = "lm6"')
     return spec_of(str(model))
 
 
-def _settable(spec: ModelSpec) -> list[str]:
+def _list_keys(spec: ModelSpec) -> list[str]:
     return ["model", *DEFAULTS, *spec.options]
 
 
 @cache
-def _schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type[BaseModel]:
-    """Type and range of every setting of a model that has these options: their names, types and choices."""
-    types: dict[str, Any] = {key: (_rule(key, kind, choices), ...) for key, kind, choices in options}
+def _make_schema(options: tuple[tuple[str, type, tuple[str, ...]], ...]) -> type[BaseModel]:
+    """Return the types and ranges of a model's settings. `options` are its names, types and choices."""
+    types: dict[str, Any] = {key: (_make_rule(key, kind, choices), ...) for key, kind, choices in options}
     for key, default in DEFAULTS.items():
-        types[key] = _rule(key, type(default), SETTINGS[key].choices), ...
+        types[key] = _make_rule(key, type(default), SETTINGS[key].choices), ...
     config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
     return create_model("Settings", __config__=config, **types)
 
 
-def _rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
-    """What pydantic checks of one setting."""
+def _make_rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
+    """Return the type by which pydantic checks one setting."""
     setting = SETTINGS.get(key, Setting("", low=0 if key in PENALTIES else None))
     if choices:
         return Literal[choices]
@@ -236,18 +234,27 @@ def _rule(key: str, kind: type, choices: tuple[str, ...]) -> Any:
     return number if kind is float else Annotated[tuple[number, number, number], Field(strict=False)]
 
 
-def _check_together(s: Settings) -> None:
-    """Raise BadInput for settings that exclude each other."""
-    window, every = s["window"], s["detach_every"]
-    stride, detach_every = (f"{key} = {shown(s[key])}" for key in ("stride", "detach_every"))
-    require(s["stride"] <= window, f"should be at most the window ({window})", key=stride)
-    goes_on = s["stride"] in (0, window) or s["reset"] == "batch"
-    rule = 'needs reset = "batch", since no window goes on where another ends'
-    require(goes_on, rule, key=stride)
-    fits = not every or window % every == 0 or every % window == 0
-    rule = f"should be 0, or divide the window ({window}) or be its multiple"
-    require(fits, rule, key=detach_every)
-    kept = s["order"] == "grouped" and s["reset"] != "batch"
-    rule = f"goes beyond the window ({window}), where no state is kept"
-    cure = 'it needs order = "grouped", and reset = "epoch" or "never"'
-    require(every <= window or kept, rule, key=detach_every, cure=cure)
+def _check_windows(settings: Settings) -> None:
+    """Raise BadInput for lengths of window, stride and detaching that exclude each other."""
+    window = settings["window"]
+    stride = settings["stride"]
+    every = settings["detach_every"]
+    key = f"stride = {stride}"
+    require(stride <= window, f"should be at most the window ({window})", key=key)
+    require(
+        stride in (0, window) or settings["reset"] == "batch",
+        'needs reset = "batch", since no window goes on where another ends',
+        key=key,
+    )
+    key = f"detach_every = {every}"
+    require(
+        not every or window % every == 0 or every % window == 0,
+        f"should be 0, or divide the window ({window}) or be its multiple",
+        key=key,
+    )
+    require(
+        every <= window or (settings["order"] == "grouped" and settings["reset"] != "batch"),
+        f"goes beyond the window ({window}), where no state is kept",
+        key=key,
+        cure='it needs order = "grouped", and reset = "epoch" or "never"',
+    )

@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from unrolled.ablations.study.arms import merge_arms
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.merging import merge_arms
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
@@ -22,7 +22,7 @@ FOLDER = "commits"
 
 
 def find_checkouts_folder(repository: Repository, results: Path) -> Path:
-    """The folder for checkouts: among the results or, where these are in the repository, in the user's cache.
+    """Return the folder for checkouts: in the results, or in the user's cache if the repository has these.
 
     What searches upwards from a checkout, as pytest does for its settings, would find the work tree there.
     """
@@ -35,53 +35,47 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
 
 
 def check_out_commits(study: Study, results: Path) -> Study:
-    """The study whose arms run the commits that they name; arms of the same files are one.
+    """Return the study whose arms run the commits that they name; arms of the same files are one.
 
     Names are resolved now: a branch may have moved when the study is run again. Raises BadInput.
     """
     trainer = study.baseline.trainer
-    names = commit_names(study.arms)
+    names = dict.fromkeys(arm.settings["commit"] for arm in study.arms if arm.settings.get("commit"))
     if not names or not isinstance(trainer, ProgramSettings):
         return study
     repository = open_repository(Path(trainer.table.repository), results)
     commits = {name: repository.resolve(name) for name in names}
-    return run_in_checkouts(study, with_checkouts(trainer, repository, commits, results))
+    return run_in_checkouts(study, make_checkouts(trainer, repository, commits, results))
 
 
 def run_in_checkouts(study: Study, trainer: ProgramSettings) -> Study:
-    """The study whose arms run in the checkouts that `trainer` has; arms of the same files are one.
+    """Return the study whose arms run in the checkouts that `trainer` has; arms of the same files are one.
 
     Raises BadInput where a program cannot be identified.
     """
 
-    def content(arm: Arm) -> object:
+    def identify(arm: Arm) -> str:
         with error_context(f"arm {arm.name!r}"):
-            return arm.trial().identify().id
+            return arm.make_trial().identify().id
 
     arms = [replace(arm, trainer=trainer) for arm in study.arms]
-    return replace(study, arms=merge_arms(arms, content))
+    return replace(study, arms=merge_arms(arms, identify))
 
 
-def commit_names(arms: Iterable[Arm]) -> list[str]:
-    """The commits that arms name, each once."""
-    named = (arm.settings.get("commit", "") for arm in arms)
-    return [name for name in dict.fromkeys(named) if name]
-
-
-def commits_of(trainer: Trainer) -> list[Commit]:
-    """The commits that have been checked out."""
+def list_checked_out_commits(trainer: Trainer) -> list[Commit]:
+    """Return the commits that have been checked out."""
     checkouts = trainer.checkouts.values() if isinstance(trainer, ProgramSettings) else ()
     return [checkout.commit for checkout in checkouts if checkout.commit]
 
 
 def open_repository(folder: Path, results: Path) -> Repository:
-    """The repository that a folder lies in. Raises BadInput where there is none that git reads."""
+    """Return the repository that has a folder. Raises BadInput where there is none that git reads."""
     make_output_folder(results)
     return Repository.containing(folder, results / FOLDER / "objects")
 
 
 def find_place(table: ProgramTable, repository: Repository) -> str:
-    """The program's folder in the repository, "" for its top. Raises BadInput where it lies outside."""
+    """Return the program's folder in the repository, "" for its top. Raises BadInput if it lies outside."""
     place = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(repository.root))
     inside = place != ".." and not place.startswith("../")
     cure = "name it by `repository` in [program]"
@@ -89,22 +83,20 @@ def find_place(table: ProgramTable, repository: Repository) -> str:
     return "" if place == "." else place
 
 
-def with_checkouts(
+def make_checkouts(
     trainer: ProgramSettings,
     repository: Repository,
     commits: Mapping[str, Commit],
     results: Path,
     tracked_elsewhere: Collection[str] = (),
 ) -> ProgramSettings:
-    """The settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
-    table = trainer.table
-    place = find_place(table, repository)
+    """Return the settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
+    data = trainer.table.data
+    place = find_place(trainer.table, repository)
     folder = find_checkouts_folder(repository, results)
     checkouts: dict[str, Checkout] = {}
     for name, commit in commits.items():
-        checkouts[name] = check_out(repository, commit, folder, place, table.data, tracked_elsewhere)
-    located = replace(trainer, checkouts=checkouts)
-    for name, checkout in checkouts.items():
+        checkouts[name] = check_out(repository, commit, folder, place, data, tracked_elsewhere)
         with error_context(f"commit {name!r}"):
-            located.check_scripts(checkout.folder)
-    return located
+            trainer.check_scripts(checkouts[name].folder)
+    return replace(trainer, checkouts=checkouts)

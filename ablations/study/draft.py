@@ -1,4 +1,4 @@
-"""A first study of a script that exists, by its source, which is read and not run."""
+"""Drafting the study of a script from its source, which is read and not run."""
 
 import ast
 import json
@@ -35,7 +35,9 @@ run = \"""{words}\"""
 """
 NO_SEED = "no flag for a seed was found: let the script take one for every random draw, and add --seed={seed}"
 NO_METRIC = "no metric was found that is sure: write its name, and how it is read"
-_FOLDER = re.compile("(out|output|work|save|log|run|results?|checkpoints?|ckpt|exp)_?(dir|folder)|out|output")
+_FOLDER_FLAG = re.compile(
+    "(out|output|work|save|log|run|results?|checkpoints?|ckpt|exp)_?(dir|folder)|out|output"
+)
 """Names of flags for a folder that a script writes."""
 _READERS = (
     "HfArgumentParser",
@@ -57,12 +59,12 @@ _WRITERS = {
     "mlflow": 'metrics = "mlflow"',
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }
-"""How the numbers are read of a script that imports this, and whose metrics are not seen."""
-_SPLITS = "val|dev|eval", "test", "(?!val|dev|eval|test|train)", "train"  # of which metrics decide first
+"""Keys that read the metrics of a script that imports these modules, where its source does not show them."""
+_SPLITS = ("val|dev|eval", "test", "(?!val|dev|eval|test|train)", "train")  # those that decide come first
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
-    """The text of a study of a script, for a file in this folder, and lines on what was found or not.
+    """Return the text of a script's study, for a file in this folder, and lines on the flags that it read.
 
     Raises BadInput for a script that cannot be read.
     """
@@ -74,17 +76,20 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         rule = f"is no Python that can be read ({error})"
         raise BadInput(rule, place=script, cure="mend it, or leave --for out") from error
     imports = {"", *(part for module in import_names(source) for part in module.split("."))}
-    known = ("--seed", "--output_dir") if "TrainingArguments" in imports else ()  # of transformers
-    declared = [*read_flags(tree), *(Flag(option, "", {}) for option in known)]
-    seed = find_seed(declared)
-    flags = [_place(flag, seed) for flag in declared]
+    flags = read_flags(tree)
+    if "TrainingArguments" in imports:  # transformers declares these
+        flags = [*flags, Flag("--seed", "", {}), Flag("--output_dir", "", {})]
+    seed = find_seed(flags)
+    flags = [_fill_flag(flag, seed) for flag in flags]
     settings = {key: value for flag in flags for key, value in flag.defaults.items()}
     metrics = {key: reading for key, reading in read_metrics(tree).items() if key not in settings}
     judged = [key for split in _SPLITS for key in metrics if re.match(split, key.lower()) and is_judged(key)]
-    metric = f"metrics = [{{ name = {_toml([*judged, *metrics, 'valid_loss'][0])}, delta = 0.01 }}]"
+    metric = f"metrics = [{{ name = {_format_toml([*judged, *metrics, 'valid_loss'][0])}, delta = 0.01 }}]"
     readings = [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
     if judged:
-        patterns = [f"patterns.{key} = {_quote(metrics[key])}" for key in judged if "(?P<" in metrics[key]]
+        patterns = [
+            f"patterns.{key} = {_format_pattern(metrics[key])}" for key in judged if "(?P<" in metrics[key]
+        ]
         readings = [_WRITERS[MLFLOW]] if metrics[judged[0]] == MLFLOW else patterns
     remarks = defaultdict(list)
     for flag in flags:
@@ -93,39 +98,39 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     lines += [f"{reader}: the flags that it reads were not read" for reader in _READERS if reader in imports]
     lines += [f"{script}: is no Python, so that no flag was read"] * (not source)
     lines += [*([] if seed else [NO_SEED]), f"{judged[0]}: decides" if judged else NO_METRIC]
-    words = [_launch(script, folder), *(flag.words for flag in flags if flag.words)]
+    words = [_format_command(script, folder), *(flag.words for flag in flags if flag.words)]
     text = STUDY.format(
         name=name,
-        question=_toml(f"Does another setting of {script.name} help?"),
+        question=_format_toml(f"Does another setting of {script.name} help?"),
         metrics=metric if judged else f"# {NO_METRIC}\n# {metric}",
-        words=" \\\n  ".join(_toml(word)[1:-1] for word in words),
+        words=" \\\n  ".join(_format_toml(word)[1:-1] for word in words),
         readings="\n".join([*([] if seed else [f"# {NO_SEED}"]), *readings]),
-        baseline="\n".join(f"{_key(key)} = {_toml(value)}" for key, value in settings.items()),
-        design=_propose(flags),
+        baseline="\n".join(f"{_format_key(key)} = {_format_toml(value)}" for key, value in settings.items()),
+        design=_propose_levels(flags),
     )
     return text, lines
 
 
-def _place(flag: Flag, seed: Flag | None) -> Flag:
-    """The flag, which gets the seed or a folder of each trial if it is for that."""
+def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:
+    """Return the flag with the seed or the folder of each trial in its words, if it takes one of these."""
     if flag == seed:
         return Flag(flag.option, flag.set_to("{seed}"), {}, "gets the seed")
-    if _FOLDER.fullmatch(flag.name) and "?" not in flag.words and not flag.choices:
+    if _FOLDER_FLAG.fullmatch(flag.name) and "?" not in flag.words and not flag.choices:
         files = [f"/{Path(value).name}" for value in map(str, flag.defaults.values()) if "." in value]
         place = f"{{out}}{''.join(files)}"
         return Flag(flag.option, flag.set_to(place), {}, f"gets {place}, in a folder of each trial")
     return flag
 
 
-def _launch(script: Path, folder: Path) -> str:
-    """The words that run a script from a folder."""
+def _format_command(script: Path, folder: Path) -> str:
+    """Return the words that run a script from a folder."""
     path = os.path.relpath(script, folder).replace("{", "{{").replace("}", "}}")
     launcher = "python " if is_python(script) else "bash " if script.suffix == ".sh" else "./"
     return launcher + shlex.quote(path)
 
 
-def _propose(flags: Sequence[Flag]) -> str:
-    """Other levels of a learning rate or, without one, of the first fraction, or of the first flag."""
+def _propose_levels(flags: Sequence[Flag]) -> str:
+    """Return other levels of a learning rate or, without one, of the first fraction, or of the first flag."""
     rates = [flag for flag in flags if flag.name in ("lr", "learning_rate")]
     fractions = [flag for flag in flags if float in map(type, flag.defaults.values())]
     for flag in (*rates, *fractions, *flags):
@@ -135,17 +140,17 @@ def _propose(flags: Sequence[Flag]) -> str:
             if not levels and not isinstance(value, str):
                 levels = [not value if isinstance(value, bool) else 2 * value]
             if levels not in ([], [value]):
-                return f"{_key(key)} = {_toml(levels)}"
+                return f"{_format_key(key)} = {_format_toml(levels)}"
     return "# lr = [0.001, 0.01]"
 
 
-def _quote(pattern: str) -> str:
-    return f"'{pattern}'" if pattern.isprintable() and "'" not in pattern else _toml(pattern)
+def _format_pattern(pattern: str) -> str:
+    return f"'{pattern}'" if pattern.isprintable() and "'" not in pattern else _format_toml(pattern)
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
+def _format_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _format_toml(name)
 
 
-def _toml(value: Any) -> str:
+def _format_toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)

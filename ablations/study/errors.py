@@ -50,40 +50,48 @@ def error_context(place: str) -> Iterator[None]:
 Fields = TypeVar("Fields")
 
 
-def checked(given: Fields) -> Fields:
-    """A dataclass with the types that its fields declare: a path may be a string. Raises BadInput."""
+def check_fields(options: Fields) -> Fields:
+    """Return a dataclass whose fields have the types that it declares: a path may be a string.
+
+    Raises BadInput for a value that has another type.
+    """
     try:
-        return TypeAdapter(type(given)).validate_python(vars(given))
+        return TypeAdapter(type(options)).validate_python(vars(options))
     except ValidationError as error:
-        raise explain(error) from error
+        raise explain_validation(error) from error
 
 
-def explain(error: ValidationError, known: Mapping[str, type[BaseModel]] | None = None) -> BadInput:
-    """The first thing that pydantic refused. `known` has the tables by their keys."""
+def explain_validation(
+    error: ValidationError, tables: Mapping[str, type[BaseModel]] | None = None
+) -> BadInput:
+    """Return the first mistake that pydantic reports. `tables` has a file's tables by their keys."""
     errors = error.errors(include_url=False)
     # a misspelt key is missing too, which is less to the point
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden" and known:
-        tables = [part for part in first["loc"][:-1] if isinstance(part, str)]
-        there = known[tables[-1] if tables else ""].model_fields
-        return BadInput("unknown key", key=repr(key), cure=suggestion(str(first["loc"][-1]), list(there)))
-    if first["type"] == "missing" and isinstance(first["loc"][-1], int):
-        key, rule = key.rpartition(".")[0], f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
-    elif first["type"] == "missing":
+    kind = first["type"]
+    place = first["loc"]
+    key = ".".join(map(str, place))
+    if kind == "extra_forbidden" and tables:
+        names = [part for part in place[:-1] if isinstance(part, str)]
+        keys = list(tables[names[-1] if names else ""].model_fields)
+        return BadInput("unknown key", key=repr(key), cure=suggestion(str(place[-1]), keys))
+    if kind == "missing" and not isinstance(place[-1], int):
         return BadInput("is missing", key=key, cure="add this key")
+    if kind == "missing":
+        key = key.rpartition(".")[0]
+        rule = f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
     else:
-        rule = _RULES.get(first["type"], "cannot be used").format(**first.get("ctx", {}))
-    if known and isinstance(first["input"], dict) and first["type"] == "tuple_type":
+        rule = _RULES.get(kind, "cannot be used").format(**first.get("ctx", {}))
+    if tables and isinstance(first["input"], dict) and kind == "tuple_type":
         return BadInput(f"{rule} of tables", key=f"[{key}]", cure=f"write [[{key}]]")
-    if known and isinstance(first["input"], list) and first["type"] in ("dict_type", "model_type"):
+    if tables and isinstance(first["input"], list) and kind in ("dict_type", "model_type"):
         return BadInput(rule, key=f"[[{key}]]", cure=f"write [{key}]")
-    return BadInput(rule, key=f"{key} = {shown(first['input'])}")
+    return BadInput(rule, key=f"{key} = {format_value(first['input'])}")
 
 
-def shown(value: Any) -> str:
-    """A value nearly as TOML writes it, at most sixty characters of it."""
-    date = isinstance(value, datetime.date | datetime.time)
-    text = str(value) if date else json.dumps(value, default=str, ensure_ascii=False)
+def format_value(value: Any) -> str:
+    """Return a value nearly as TOML writes it, cut to sixty characters."""
+    is_date = isinstance(value, datetime.date | datetime.time)
+    text = str(value) if is_date else json.dumps(value, default=str, ensure_ascii=False)
     text = text.replace("NaN", "nan").replace("Infinity", "inf")
     return text if len(text) <= 60 else text[:57] + "…"

@@ -13,57 +13,51 @@ from unrolled.bench.trial import Scalar
 
 
 def function_tables(
-    function: Callable[..., Any], given: Mapping[str, Any], keys: Mapping[str, Any]
+    function: Callable[..., Any], settings: Mapping[str, Any], keys: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The [program] and [baseline] of a function: its defaults, changed by what is `given`, and other `keys`.
+    """Return the [program] of a function with other `keys`, and its [baseline]: defaults, then `settings`.
 
     Raises BadInput for a function that no other process can import, for one without a seed, and for a setting
     without a value.
     """
-    rule, cure = "is no function", "give one that is defined at the top of a module, with def"
-    require(hasattr(function, "__qualname__"), rule, place=f"{function!r:.80}", cure=cure)
-    place, parameters = f"function {function.__name__!r}", inspect.signature(function).parameters
-    require(
-        "seed" in parameters,
-        "has no parameter `seed`",
-        place=place,
-        cure="add it, and seed every random draw with it",
-    )
-    rest = {name: each for name, each in parameters.items() if name not in PLACES}
-    defaults = {name: each.default for name, each in rest.items() if isinstance(each.default, Scalar)}
-    named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    for name, each in rest.items():
-        missing = each.default is inspect.Parameter.empty and each.kind in named and name not in given
-        require(
-            not missing,
-            f"{name!r} has no default",
-            place=place,
-            cure=f"give one, or baseline={{{name!r}: …}}",
-        )
-    file, module = _find(inspect.unwrap(function), place)
+    cure = "give one that is defined at the top of a module, with def"
+    require(hasattr(function, "__qualname__"), "is no function", place=f"{function!r:.80}", cure=cure)
+    place = f"function {function.__name__!r}"
+    parameters = inspect.signature(function).parameters
+    cure = "add it, and seed every random draw with it"
+    require("seed" in parameters, "has no parameter `seed`", place=place, cure=cure)
+    baseline = {}
+    for name, parameter in parameters.items():
+        if name in PLACES:
+            continue
+        if isinstance(parameter.default, Scalar):
+            baseline[name] = parameter.default
+        is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        missing = parameter.default is parameter.empty and is_named and name not in settings
+        cure = f"give one, or baseline={{{name!r}: …}}"
+        require(not missing, f"{name!r} has no default", place=place, cure=cure)
+    file, module = _find_module(inspect.unwrap(function), place)
     folder = file.parents[module.count(".") + (file.name == "__init__.py")]
-    files = [Path(source).resolve() for source in sources_of(sys.modules[function.__module__], ()).files]
-    code = [str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path) for path in files]
-    program = {"function": f"{module}:{function.__name__}", "folder": str(folder), "code": code}
-    return {"program": {**program, **keys}, "baseline": {**defaults, **given}}
+    sources = [Path(source).resolve() for source in sources_of(sys.modules[function.__module__], ()).files]
+    program = {
+        "function": f"{module}:{function.__name__}",
+        "folder": str(folder),
+        "code": [str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in sources],
+    }
+    return {"program": program | dict(keys), "baseline": baseline | dict(settings)}
 
 
-def _find(function: Callable[..., Any], place: str) -> tuple[Path, str]:
-    """The file and the name of a function's module, by which another process imports it."""
-    module = sys.modules[function.__module__]
+def _find_module(function: Callable[..., Any], place: str) -> tuple[Path, str]:
+    """Return the file and the name of a function's module, by which another process imports it."""
     nested = "<" in function.__qualname__ or "." in function.__qualname__
-    require(
-        not nested,
-        "is defined within something else",
-        place=place,
-        cure="define it at the top of a module, with def",
-    )
-    written, file = Path(inspect.getsourcefile(function) or ""), getattr(module, "__file__", None)
-    if file is None or not written.exists() or written.resolve() != Path(file).resolve():
-        raise BadInput(
-            "is of no file: of a notebook's cell, say, which no other process can import",
-            place=place,
-            cure="begin the cell with %%writefile train.py, then import it from there",
-        )
+    cure = "define it at the top of a module, with def"
+    require(not nested, "is defined within something else", place=place, cure=cure)
+    module = sys.modules[function.__module__]
+    file = getattr(module, "__file__", None)
+    source = Path(inspect.getsourcefile(function) or "")
+    if file is None or not source.exists() or source.resolve() != Path(file).resolve():
+        cure = "begin the cell with %%writefile train.py, then import it from there"
+        rule = "is of no file: of a notebook's cell, say, which no other process can import"
+        raise BadInput(rule, place=place, cure=cure)
     # of a script there is no spec, of `python -m package.module` it has the name by which it is imported
     return Path(file).resolve(), module.__spec__.name if module.__spec__ else Path(file).stem

@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 from unrolled.ablations.study.commits import (
     find_place,
+    make_checkouts,
     open_repository,
     run_in_checkouts,
-    with_checkouts,
 )
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.loading import make_study, place_file
+from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramSettings
-from unrolled.ablations.study.study import Arm, Study
-from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile, parse, read
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
+from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_clock
 from unrolled.bench.program.files import is_code, match_names
@@ -31,12 +32,13 @@ from unrolled.bench.trial import canonical
 
 STUDY = "unrolled.toml"
 """The file of the study that a gate runs by default, at the top of the repository."""
-BASE, HEAD = "base", "head"
-"""What a gate calls its two commits."""
+BASE = "base"
+HEAD = "head"
+"""The names of a gate's two commits."""
 
 
 class Gate(NamedTuple):
-    """What a gate compares."""
+    """A change and its base, and the study that compares them."""
 
     study: Study
     base: Commit
@@ -46,12 +48,12 @@ class Gate(NamedTuple):
 
     @property
     def has_contrast(self) -> bool:
-        """Whether any file that counts differs."""
+        """True if any file that counts differs."""
         return len(self.study.contrasts) > 0
 
 
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
-    """The gate of `head` against its merge base with `base`, by the study in a file.
+    """Return the gate of `head` against its merge base with `base`, by the study in a file.
 
     The file is by default STUDY at the repository's top, the base the branch that a pull request asks to
     change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput where there is nothing to
@@ -63,26 +65,28 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
     merge_base = repository.find_merge_base(base_hash, head_commit.hash)
     base_commit = replace(repository.resolve(merge_base), name=BASE)
-    same = (base_commit.hash, base_commit.tree) == (head_commit.hash, head_commit.tree)
+    differ = (base_commit.hash, base_commit.tree) != (head_commit.hash, head_commit.tree)
     cure = "name what it is to be compared with: --base REF"
-    require(not same, f"is its own base, {merge_base[:10]}", key=f"head {head!r}", cure=cure)
+    require(differ, f"is its own base, {merge_base[:10]}", key=f"head {head!r}", cure=cure)
     sides = _Sides(repository, base_commit, head_commit)
     file, remarks = _read_study(file_path, sides)
     with error_context(str(file_path)):
-        study = _study_of_levels(file, file_path)
+        study = _make_study(file, str(file_path))
         trainer = study.baseline.trainer
         assert isinstance(trainer, ProgramSettings)
         study_place = sides.find_place(file_path.parent)
-        replaced = sides.find_edits(_patterns_of_base(trainer, study_place, sides))
+        replaced = sides.find_edits(_list_base_patterns(trainer, study_place, sides))
         if replaced:
             remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
             head_commit = replace(head_commit, tree=repository.replace_files(head_commit.tree, replaced))
         trainer = replace(trainer, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
         tracked = {*sides.base_files, *sides.head_files}
-        study = run_in_checkouts(study, with_checkouts(trainer, repository, commits, results, tracked))
-    if judges_clock(study.metrics):
-        study = _trained_anew(study, f"{base_commit.tree[:12]} {head_commit.tree[:12]}")
+        study = run_in_checkouts(study, make_checkouts(trainer, repository, commits, results, tracked))
+    if judges_clock(study.metrics):  # a time of another gate, on another day, is no evidence
+        occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
+        arms = [replace(arm, settings={**arm.settings, "occasion": occasion}) for arm in study.arms]
+        study = replace(study, arms=tuple(arms))
     uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
     place = find_place(trainer.table, repository)
     outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
@@ -103,7 +107,7 @@ class _Sides:
         self.head_files = repository.list_files(head.tree)
 
     def find_place(self, path: Path) -> str | None:
-        """The place of a file or folder in the repository, "" for its top; None where it lies outside."""
+        """Return the place of a file or folder in the repository, "" for its top; None if it lies outside."""
         real = Path(os.path.realpath(path.parent)) / path.name if path.name else Path(os.path.realpath(path))
         place = os.path.relpath(real, os.path.realpath(self.repository.root))
         if place == ".." or place.startswith("../"):
@@ -111,27 +115,27 @@ class _Sides:
         return "" if place == "." else place
 
     def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
-        """The files that patterns match and the two commits have otherwise, each as the base has it.
+        """Return the files that patterns match and that differ between the two commits, as the base has them.
 
-        None for one that the base does not have.
+        One that the base does not have is None.
         """
         names = sorted({*self.base_files, *self.head_files})
         matches = {name for pattern in patterns for name in match_names(names, pattern)}
-        edited = (n for n in sorted(matches) if self.base_files.get(n) != self.head_files.get(n))
+        edited = [name for name in sorted(matches) if self.base_files.get(name) != self.head_files.get(name)]
         return {name: self.base_files.get(name) for name in edited}
 
     def describe_edit(self, name: str) -> str:
-        """The name of a file, and that the change adds or deletes it."""
+        """Return the name of a file, and whether the change adds or deletes it."""
         if name not in self.base_files:
             return f"{name} (added)"
         return name if name in self.head_files else f"{name} (deleted)"
 
 
-def _patterns_of_base(trainer: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:
-    """Patterns, from the repository's top, of the files that are the base's: data, what is frozen, {study}.
+def _list_base_patterns(trainer: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:
+    """Return patterns, from the repository's top, of the files that both sides have as the base has them.
 
-    With a module that is frozen goes what Python would import in its place. Raises BadInput for a frozen file
-    that is in neither commit.
+    These are data, frozen files and those of {study}. A frozen module includes what Python would import in
+    its place. Raises BadInput for a frozen file that is in neither commit.
     """
     table = trainer.table
     place = find_place(table, sides.repository)
@@ -143,25 +147,24 @@ def _patterns_of_base(trainer: ProgramSettings, study_place: str | None, sides: 
     patterns = [*frozen, *modules, *(f"{module}.*" for module in modules)]
     patterns += [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.data]
     if study_place is not None and "{study}" in table.run:
-        is_around = not study_place or place == study_place or place.startswith(f"{study_place}/")
         words = [word.partition("{study}/")[2] for word in split(table.run) if "{study}/" in word]
-        named = [os.path.normpath(f"{study_place}/{word}".lstrip("/")) for word in words]
-        own = [name for name in named if not place or name.startswith(f"{place}/")]
-        cure = "name it without {study}, and in `frozen` if the base decides it"
+        names = [os.path.normpath(f"{study_place}/{word}".lstrip("/")) for word in words]
+        program_files = [name for name in names if not place or name.startswith(f"{place}/")]
         require(
-            not own,
+            not program_files,
             "is a file of the program's own folder",
-            key=f"run: {{study}}/{', '.join(own)}",
-            cure=cure,
+            key=f"run: {{study}}/{', '.join(program_files)}",
+            cure="name it without {study}, and in `frozen` if the base decides it",
         )
-        patterns += named if is_around else [study_place]
+        has_program = not study_place or place == study_place or place.startswith(f"{study_place}/")
+        patterns += names if has_program else [study_place]
     return patterns
 
 
 def _find_base(repository: Repository) -> str:
-    """The branch that a change is to be merged into. Raises BadInput where it is not known."""
-    asked = os.environ.get("GITHUB_BASE_REF", "")
-    for name in ([f"origin/{asked}", asked] if asked else []) + ["origin/HEAD"]:
+    """Return the branch that a change is to be merged into. Raises BadInput where it is not known."""
+    branch = os.environ.get("GITHUB_BASE_REF", "")
+    for name in ([f"origin/{branch}", branch] if branch else []) + ["origin/HEAD"]:
         with suppress(BadInput):
             return repository.resolve(name).hash
     cure = FETCH if repository.is_shallow else "name it: --base main"
@@ -169,14 +172,14 @@ def _find_base(repository: Repository) -> str:
 
 
 def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
-    """The study in a file as the base has it, and a remark where the change edits it.
+    """Return the study in a file as the base has it, and a remark where the change edits it.
 
-    One that lies outside of the repository is no part of the change.
+    A file outside of the repository is no part of the change.
     """
     place = sides.find_place(path)
     remarks: list[str] = []
     if place is None:
-        text = read(str(path))[1]
+        text = read_study_text(str(path))[1]
     else:
         entry = sides.base_files.get(place)
         rule = f"is not in the base, {sides.base.hash[:10]}"
@@ -189,40 +192,32 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
         if entry != sides.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")
     with error_context(str(place or path)):
-        file = parse(text)
+        file = parse_study(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
-    return place_file(file, path.parent), remarks
+    return file.locate(path.parent), remarks
 
 
-def _study_of_levels(file: StudyFile, path: Path) -> Study:
-    """The study that has the base and the head at every level of the other settings of a file."""
-    given = make_study(file, str(path))
-    levels = {canonical(arm.settings["settings"]): arm for arm in reversed(given.arms) if not arm.seed_offset}
+def _make_study(file: StudyFile, path: str) -> Study:
+    """Return the study that has the base and the head at every level of the other settings of a file."""
+    study = make_study(file, path)
+    levels = {canonical(arm.settings["settings"]): arm for arm in reversed(study.arms) if not arm.seed_offset}
     first, *others = reversed(levels.values())
     baseline = {**first.settings["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
     for arm in others:
-        changes = {name: x for name, x in arm.settings["settings"].items() if baseline[name] != x}
+        settings = arm.settings["settings"]
+        changes = {name: value for name, value in settings.items() if baseline[name] != value}
         base = ArmTable(name=f"{BASE}, {arm.name}", set=changes)
         head = ArmTable(name=f"{HEAD}, {arm.name}", set={**changes, "commit": HEAD}, against=base.name)
         tables += [base, head]
-    changes = {
-        "name": f"{given.name}-gate",
-        "question": f"Is the change less than δ worse? ({given.question})",
+    updates = {
+        "name": f"{study.name}-gate",
+        "question": f"Is the change less than δ worse? ({study.question})",
         "baseline": baseline,
         "baseline_name": BASE,
         "design": DesignTable(),
         "arm": tuple(tables),
         "aa": False,
     }
-    study = make_study(file.model_copy(update=changes), str(path), confirmed=True)
+    study = make_study(file.model_copy(update=updates), path, confirmed=True)
     return replace(study, decide="gate", to_the_end=True)
-
-
-def _trained_anew(study: Study, occasion: str) -> Study:
-    """The study whose results are of no other gate: a time of another day is no evidence."""
-
-    def anew(arm: Arm) -> Arm:
-        return replace(arm, settings={**arm.settings, "occasion": occasion})
-
-    return replace(study, arms=tuple(map(anew, study.arms)))

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.seeds import as_text
+from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.metric import Metric, judges_clock
 from unrolled.bench.program.repository import Commit
@@ -35,8 +35,7 @@ class PlannedArm(ArmDescription):
     `trials` are in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2.
     `trial_fields` are the fields of each of its trials that enter the identity, but seed and device: see
     `Plan.trial`. `experiment` is a hash of what its trials train with which settings, whatever the seed and
-    the code (see `Trial.experiment`). `commit` is the code of a program that the study names so, `also` are
-    further names of arms that are the same.
+    the code (see `Trial.experiment`). `commit` is the code of a program that the study names so.
     """
 
     model: str
@@ -45,7 +44,6 @@ class PlannedArm(ArmDescription):
     trial_fields: Mapping[str, Any]
     experiment: str = ""
     commit: Commit | None = None
-    also: tuple[str, ...] = ()
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -83,11 +81,11 @@ class Attempt:
     __pydantic_config__ = _STRICT
 
     def describe(self, template: str) -> str:
-        """The attempt in a line, with its command line where that has another template."""
+        """Return the attempt in a line, with its command line where that has another template."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
         judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.template}`" if self.template != template else ""
-        return f"{sides}, seeds {as_text(self.seeds)}: {judged}{command}"
+        return f"{sides}, seeds {format_seeds(self.seeds)}: {judged}{command}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,7 @@ class Plan:
     """A study as it was declared, and when.
 
     `hash` is the sha256 of the resolved study, `command` what was typed, "" from Python. `seen` counts, by
-    arm, the pairs that had results already when the plan was declared (see `stored_plans`). It is empty for a
+    arm, the pairs that had results already when the plan was declared (see `seen_results`). It is empty for a
     study that `ships` and was not changed: that was declared before there were results. `alike` has, by
     trial, the fingerprints of earlier results of the same program, settings and seed that were made with
     another `template` of the command line: with the same numbers they are the same. `attempts` are, by arm,
@@ -103,10 +101,9 @@ class Plan:
     results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the two.
     `nondeterminism` is by how much two runs of one trial of a program's baseline differ, by each judged
     quality: {} if in none, None before this was measured. `refusal` is why its first trials stopped it, ""
-    if they did not. `varying` are the other metrics in which they
-    differ. `to_the_end` may be set later, and is no part of `hash`: it makes no claim that the plan would not
-    make without it. Nor is `repeat`, whether `nondeterminism` is measured: where it is not, the plan makes
-    fewer claims.
+    if they did not. `varying` are the other metrics in which they differ. `to_the_end` may be set later, and
+    is no part of `hash`: it makes no claim that the plan would not make without it. Nor is `repeat`, which
+    says whether `nondeterminism` is measured: where it is not, the plan makes fewer claims.
     """
 
     study: str
@@ -138,16 +135,16 @@ class Plan:
 
     @property
     def of_program(self) -> bool:
-        """Whether its trials are a user's program, and not models of the chapter."""
+        """True if its trials run a user's program, and not models of the chapter."""
         return self.trainer == "program"
 
     @property
     def tracking(self) -> Tracking:
-        """What is shown of its trials."""
+        """The names and curves by which its trials are shown."""
         return tracking_of(self.trainer)
 
     def judge_result(self, result: Result) -> Result:
-        """The result as this study counts it, by the metrics that it judges.
+        """Return the result as this study counts it, by the metrics that it judges.
 
         A time is judged of whole trainings alone: another study may have resumed this one.
         """
@@ -161,7 +158,7 @@ class Plan:
         return judged
 
     def is_replaced(self, stored: Result, *, retry: bool) -> bool:
-        """Whether another training takes the place of a stored result that counts as a failure.
+        """Return True if another training takes the place of a stored result that counts as a failure.
 
         It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
         part. One that ended and lacks a judged metric would lack it again, and other studies may share it.
@@ -176,11 +173,11 @@ class Plan:
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:
-        """The name of every trial's commit by identity, where it has one."""
+        """The names of the trials' commits by identity, where they have one."""
         return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trials.values()}
 
-    def trial(self, arm: PlannedArm, seed: int) -> Trial:
-        """The trial of an arm for a seed of the plan, without files: where a text or a program lies."""
+    def make_trial(self, arm: PlannedArm, seed: int) -> Trial:
+        """Return the trial of an arm for a seed of the plan, without the places of its files."""
         kind = trial_type(self.trainer)
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
@@ -199,11 +196,11 @@ class Plan:
     @property
     def arm_and_seed(self) -> dict[str, tuple[PlannedArm, int]]:
         """Every trial's arm and seed by identity, seed by seed."""
-        found: dict[str, tuple[PlannedArm, int]] = {}
+        by_id: dict[str, tuple[PlannedArm, int]] = {}
         for seed in sorted(self.seeds):
             for arm in self.arms:
-                found.setdefault(arm.trials[seed], (arm, seed))
-        return found
+                by_id.setdefault(arm.trials[seed], (arm, seed))
+        return by_id
 
     @property
     def arm_names(self) -> dict[str, str]:
@@ -216,60 +213,68 @@ class Plan:
         return list(self.arm_and_seed)
 
     @property
-    def sides(self) -> dict[str, frozenset[str]]:
-        """By arm, what it and the arm that it is compared with train, where these differ."""
+    def experiment_pairs(self) -> dict[str, frozenset[str]]:
+        """By arm, the experiments of it and of the arm that it is compared with, where these differ."""
         experiments = {arm.name: arm.experiment for arm in self.arms}
-        sides = {
-            arm.name: frozenset((arm.experiment, experiments.get(arm.against, self.arms[0].experiment)))
-            for arm in self.arms[1:]
-        }
-        return {name: pair for name, pair in sides.items() if len(pair) == 2}
+        pairs = {}
+        for arm in self.arms[1:]:
+            base = experiments.get(arm.against, self.arms[0].experiment)
+            if arm.experiment != base:
+                pairs[arm.name] = frozenset((arm.experiment, base))
+        return pairs
 
-    def cells(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
-        """The arm, the seed and the result (without details) of every trial that the ledger has."""
+    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
+        """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
         for id, result in ledger.results(arm_and_seed).items():
             yield *arm_and_seed[id], self.judge_result(result)
 
 
-_COPIED = ("question", "about", "metrics", "seeds", "looks", "decide", "to_the_end", "trainer")
-
-
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
-    """The plan of a study on a device under today's code and data, and its trials in the order of `ids`."""
-    known: dict[str, Trial] = {}
-
-    def planned(arm: Arm) -> PlannedArm:
-        one = arm.trial(device=device).identify()  # once for all seeds, which share code and data
-        trials = {seed: replace(one, seed=seed + arm.seed_offset) for seed in arm.seeds}
-        ids = {seed: trial.id for seed, trial in trials.items()}
-        known.update(zip(ids.values(), trials.values(), strict=True))
-        return PlannedArm(
-            model=str(arm.settings.get("model", "")),
-            title=one.title,
-            trials=ids,
-            trial_fields=shared_fields(one),
-            experiment=hashlib.sha256(canonical(one.experiment)).hexdigest()[:16],
-            commit=one.checkout.commit if isinstance(one, ProgramTrial) and one.checkout else None,
-            also=tuple(name for name in arm.also if name),
-            **{fact.name: getattr(arm, fact.name) for fact in fields(ArmDescription)},
-        )
-
+    """Return the plan of a study under today's code and data, and its trials in the order of `ids`."""
+    trials: dict[str, Trial] = {}
+    arms = []
+    for arm in study.arms:
+        trial = arm.make_trial(device=device).identify()  # once for all seeds, which share code and data
+        by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
+        ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
+        trials |= zip(ids.values(), by_seed.values(), strict=True)
+        arms.append(_make_planned_arm(arm, trial, ids))
     plan = Plan(
         study=study.name,
-        arms=tuple(map(planned, study.arms)),
+        question=study.question,
+        about=study.about,
+        metrics=study.metrics,
+        seeds=study.seeds,
+        looks=study.looks,
+        arms=tuple(arms),
         hash=study.plan_hash,
         command=command,
+        trainer=study.trainer,
+        template=study.baseline.make_trial().template,
         device=device,
-        template=study.baseline.trial().template,
+        decide=study.decide,
+        to_the_end=study.to_the_end,
         repeat=study.file.program is None or study.file.program.repeat,
-        **{key: getattr(study, key) for key in _COPIED},
     )
-    return plan, [known[id] for id in plan.ids]
+    return plan, [trials[id] for id in plan.ids]
+
+
+def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> PlannedArm:
+    """Return the arm with the identities of its trials by seed, of which `trial` is one."""
+    return PlannedArm(
+        **{f.name: getattr(arm, f.name) for f in fields(ArmDescription)},
+        model=str(arm.settings.get("model", "")),
+        title=trial.title,
+        trials=ids,
+        trial_fields=shared_fields(trial),
+        experiment=hashlib.sha256(canonical(trial.experiment)).hexdigest()[:16],
+        commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
+    )
 
 
 def shared_fields(trial: Trial) -> dict[str, Any]:
-    """The fields that enter the identity of a trial, but its seed and device, as JSON has them."""
-    aside = {"seed", "device", *trial.uncounted}
-    fields_: dict[str, Any] = json.loads(canonical(trial.to_dict()))
-    return {name: value for name, value in fields_.items() if name not in aside}
+    """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
+    excluded = {"seed", "device", *trial.uncounted}
+    trial_fields: dict[str, Any] = json.loads(canonical(trial.to_dict()))
+    return {name: value for name, value in trial_fields.items() if name not in excluded}

@@ -7,67 +7,64 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 
-LAST = 2**32 - 1  # the largest that NumPy takes
-MOST = 100_000
+MAX_SEED = 2**32 - 1  # the largest that NumPy takes
+MAX_COUNT = 100_000
 _CURE = 'write 10 (for 0 to 9), "0-9", "0,3,5" or [0, 3, 5]'
 _TEXT_CURE = "write a range such as 0-9, or a list such as 0,3,5"  # in a string, 10 is the one seed 10
 
 
-def seeds(given: int | str | Sequence[Any]) -> tuple[int, ...]:
-    """The seeds in the order they are given.
+def parse_seeds(value: int | str | Sequence[Any]) -> tuple[int, ...]:
+    """Return the seeds in the order in which they are written.
 
     An integer n is the first n seeds. A string always lists seeds: "0-9", "0,3,5", "0-4,7", and "10" is the
     one seed 10. An array holds integers. Raises BadInput for anything else, for a seed below 0 or above
-    2³² − 1, and for one that is given twice.
+    2³² − 1, and for a seed that is repeated.
     """
-    if type(given) is int:
-        require(
-            1 <= given <= MOST,
-            f"{given!s:.60} is not a number of seeds from 1 to {MOST:,}",
-            key="seeds",
-            cure=_CURE,
-        )
-        return tuple(range(given))
-    if not isinstance(given, str | list | tuple):
-        raise BadInput(f"{given!s:.60} is not a list of seeds", key="seeds", cure=_CURE)
-    found, cure = list(given), _CURE
-    if isinstance(given, str):
-        found, cure = [seed for piece in given.split(",") for seed in _listed(piece.strip())], _TEXT_CURE
-    require(found, "none are given", key="seeds", cure=cure)
-    for seed in found:
-        check(seed, key="seeds", cure=cure)
-    seed, count = Counter(found).most_common(1)[0]
-    require(
-        count == 1,
-        f"{seed} is given twice",
-        key="seeds",
-        cure="keep one of them, as equal seeds are not independent",
-    )
-    return tuple(found)
-
-
-def as_text(seeds: Sequence[int]) -> str:
-    """Seeds as `seeds` reads them: "0-4,7"."""
-    pieces: list[list[int]] = []
+    if type(value) is int:
+        rule = f"{value!s:.60} is not a number of seeds from 1 to {MAX_COUNT:,}"
+        require(1 <= value <= MAX_COUNT, rule, key="seeds", cure=_CURE)
+        return tuple(range(value))
+    if isinstance(value, str):
+        cure = _TEXT_CURE
+        seeds = [seed for piece in value.split(",") for seed in _parse_range(piece.strip())]
+    elif isinstance(value, list | tuple):
+        cure = _CURE
+        seeds = list(value)
+    else:
+        raise BadInput(f"{value!s:.60} is not a list of seeds", key="seeds", cure=_CURE)
+    require(seeds, "none are given", key="seeds", cure=cure)
     for seed in seeds:
-        if pieces and seed == pieces[-1][-1] + 1:
-            pieces[-1][1:] = [seed]
+        check_seed(seed, key="seeds", cure=cure)
+    seed, count = Counter(seeds).most_common(1)[0]
+    cure = "keep one of them, as equal seeds are not independent"
+    require(count == 1, f"{seed} is given twice", key="seeds", cure=cure)
+    return tuple(seeds)
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Return seeds as text that `parse_seeds` reads: "0-4,7"."""
+    ranges: list[list[int]] = []
+    for seed in seeds:
+        if ranges and seed == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [seed]
         else:
-            pieces.append([seed])
-    return ",".join("-".join(map(str, ends)) for ends in pieces)
+            ranges.append([seed])
+    return ",".join("-".join(map(str, ends)) for ends in ranges)
 
 
-def check(seed: Any, **fields: Any) -> None:
-    """Raise BadInput, with the fields given, for what cannot be a seed."""
-    can = type(seed) is int and 0 <= seed <= LAST
-    require(can, f"{seed!r:.60} is not an integer from 0 to {LAST}", **fields)
+def check_seed(seed: Any, **fields: Any) -> None:
+    """Raise BadInput with these fields for a value that cannot be a seed."""
+    valid = type(seed) is int and 0 <= seed <= MAX_SEED
+    require(valid, f"{seed!r:.60} is not an integer from 0 to {MAX_SEED}", **fields)
 
 
-def _listed(piece: str) -> range:
-    match = re.fullmatch(r"([0-9]{1,10})\s*(?:-\s*([0-9]{1,10}))?", piece)
+def _parse_range(text: str) -> range:
+    match = re.fullmatch(r"([0-9]{1,10})\s*(?:-\s*([0-9]{1,10}))?", text)
     if match is None:
-        raise BadInput(f"{piece!r:.60} is neither a seed nor a range", key="seeds", cure=_TEXT_CURE)
-    first, last = int(match[1]), int(match[2] or match[1])
-    require(first <= last, f"{piece!r} counts down", key="seeds", cure=f"write {last}-{first}")
-    require(last - first < MOST, f"{piece!r} is more than {MOST:,} seeds", key="seeds", cure="give fewer")
+        raise BadInput(f"{text!r:.60} is neither a seed nor a range", key="seeds", cure=_TEXT_CURE)
+    first = int(match[1])
+    last = int(match[2] or match[1])
+    require(first <= last, f"{text!r} counts down", key="seeds", cure=f"write {last}-{first}")
+    rule = f"{text!r} is more than {MAX_COUNT:,} seeds"
+    require(last - first < MAX_COUNT, rule, key="seeds", cure="give fewer")
     return range(first, last + 1)

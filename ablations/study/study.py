@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trainer import Settings, Trainer
@@ -19,7 +18,8 @@ class ArmDescription:
     includes that model's chapter settings. `against` names the arm that this one is compared with, from which
     `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
     itself. An arm of a program that is `identical` may tell the same numbers as its baseline. A trial is
-    trained with a seed of the study, by which it is paired, plus `seed_offset`.
+    trained with a seed of the study, by which it is paired, plus `seed_offset`. `also` are further names
+    under which the design declares an arm of the same settings.
     """
 
     name: str
@@ -30,39 +30,30 @@ class ArmDescription:
     against: str = ""
     identical: bool = False
     seed_offset: int = 0
+    also: tuple[str, ...] = ()
 
     @property
     def is_other_commit(self) -> bool:
-        """Whether it runs another commit than its baseline, which may change no number."""
+        """True if the arm runs another commit than its baseline, which may change no number."""
         return "commit" in self.changes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):
-    """One arm of a study with the complete settings of its trials.
-
-    `settings` are the fields of its trials but the seed. `seeds` are the study's. `also` are further names
-    under which the design declares an arm of the same settings.
-    """
+    """One arm of a study. `settings` are the fields of its trials but the seed, `seeds` the study's."""
 
     trainer: Trainer = field(repr=False, compare=False)
     settings: Settings
     seeds: tuple[int, ...]
-    also: tuple[str, ...] = ()
 
-    def trial(self, seed: int = 0, device: str = "cpu") -> Trial:
-        """Its trial for a seed of the study, without the hashes of code and text (`bench.identity`)."""
-        return self.trainer.trial(self.settings, seed + self.seed_offset, device)
+    def make_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
+        """Return its trial for a seed of the study, without the hashes of code and text."""
+        return self.trainer.make_trial(self.settings, seed + self.seed_offset, device)
 
     @property
-    def flat(self) -> dict[str, Scalar]:
+    def flat_settings(self) -> dict[str, Scalar]:
         """Its settings by their flat names."""
-        return self.trial().factors()
-
-    @property
-    def task(self) -> dict[str, Any]:
-        """The settings that define its task."""
-        return self.trainer.task(self.settings)
+        return self.make_trial().factors()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +62,7 @@ class Study:
 
     The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may, and `decide` is
     what it decides: "direction" or "size". With `to_the_end` contrasts that are unlikely to be decided go on
-    to the last look. `file` is the parsed study file, which `override` changes.
+    to the last look. `file` is the parsed study file, which `override_study` changes.
     """
 
     name: str
@@ -94,11 +85,11 @@ class Study:
     @property
     def trainer(self) -> str:
         """The name of what trains its arms: see `bench.trial.TRAINERS`."""
-        return self.baseline.trial().trainer
+        return self.baseline.make_trial().trainer
 
     @property
     def of_program(self) -> bool:
-        """Whether its trials are a user's program, of which nothing is known before the first."""
+        """True if its trials run a user's program, of which nothing is known before the first."""
         return self.trainer == "program"
 
     @property
@@ -110,21 +101,23 @@ class Study:
     def contrasts(self) -> dict[str, str]:
         """The declared contrasts: the arm that is compared, and the one that it is compared with.
 
-        The A/A check is none. Nor has a reference one: an arm that others name in `against`, or one that no
-        seed changes, unless it names an arm itself. Nor has an arm of another task.
+        These arms have none: the A/A check, an arm of another task, and a reference (an arm that others name
+        in `against`, or that no seed changes) unless it names an arm itself.
         """
-        found, bases = {}, {arm.against for arm in self.arms}
+        contrasts = {}
+        bases = {arm.against for arm in self.arms}
         for arm in self.arms[1:]:
-            reference = not arm.against and (arm.trial().ignores_seed or arm.name in bases)
-            if not self.other_task(arm) and not reference and not arm.seed_offset:
-                found[arm.name] = arm.against or self.baseline.name
-        return found
+            reference = not arm.against and (arm.make_trial().ignores_seed or arm.name in bases)
+            if not self.task_differences(arm) and not reference and not arm.seed_offset:
+                contrasts[arm.name] = arm.against or self.baseline.name
+        return contrasts
 
-    def other_task(self, arm: Arm) -> list[str]:
-        """The settings of the task in which an arm differs from the one that it is compared with."""
-        base = next((one for one in self.arms if one.name == arm.against), self.baseline)
-        theirs = base.task
-        return [key for key, value in arm.task.items() if theirs[key] != value]
+    def task_differences(self, arm: Arm) -> list[str]:
+        """Return the settings of the task in which an arm differs from the one that it is compared with."""
+        base = next((other for other in self.arms if other.name == arm.against), self.baseline)
+        base_task = base.trainer.task_settings(base.settings)
+        task = arm.trainer.task_settings(arm.settings)
+        return [key for key, value in task.items() if base_task[key] != value]
 
     @property
     def plan_hash(self) -> str:

@@ -1,10 +1,7 @@
-"""A study's file: where it is found, how it is read, which tables and keys it may have."""
+"""The tables and keys that a study's file may have, and their types and ranges."""
 
 import re
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
-from importlib import resources
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,26 +12,16 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     WithJsonSchema,
     field_validator,
 )
 
-from unrolled.ablations.study.errors import error_context, explain
-from unrolled.ablations.study.seeds import MOST
-from unrolled.bench.chapter.text import read_regular_file
-from unrolled.bench.errors import BadInput, nearest, require
+from unrolled.ablations.study.seeds import MAX_COUNT
 from unrolled.bench.metric import Kind, Metric
-
-LARGEST = 1_000_000
-"""Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
-DEEPEST = 10
-"""Levels of tables and arrays that a study may have."""
-FOUR_LEVELS = "a study needs four levels"
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Patterns = Annotated[tuple[str, ...], Field(strict=False)]
-Look = Annotated[int, Field(ge=1, le=MOST)]
+Look = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 Levels = dict[str, Annotated[list[Any], Field(min_length=1)]]
 
 
@@ -74,20 +61,20 @@ the baseline's"""
 
     @field_validator("add_one", mode="before")
     @classmethod
-    def _bare_list(cls, value: Any) -> Any:
+    def _wrap_list(cls, value: Any) -> Any:
         return {"factors": value} if isinstance(value, list) else value
 
-    @property
-    def count(self) -> int:
-        """An upper bound of the number of arms. None is built, and equal arms count twice."""
-        factors, axes = self.add_one.factors, self.grid.values()
-        return (
-            len(self.leave_one_out)
-            + (len(factors) + bool(self.add_one.base) if factors else 0)
-            + (2 ** len(self.factorial) if self.factorial else 0)
-            + sum(len(levels) for levels in self.one_at_a_time.values())
-            + (prod(len(levels) for levels in axes) if axes else 0)
-        )
+    def count_arms(self) -> int:
+        """Return an upper bound of the number of arms. None is built, and equal arms count twice."""
+        count = len(self.leave_one_out)
+        if self.add_one.factors:
+            count += len(self.add_one.factors) + bool(self.add_one.base)
+        if self.factorial:
+            count += 2 ** len(self.factorial)
+        count += sum(map(len, self.one_at_a_time.values()))
+        if self.grid:
+            count += prod(map(len, self.grid.values()))
+        return count
 
 
 class ArmTable(Table):
@@ -111,7 +98,7 @@ has a contrast of its own only where it names one itself, which may be the basel
 
 
 def _check_delta(value: Any) -> float | str:
-    """A number above 0, or a share in per cent. Raises ValueError."""
+    """Return a number above 0, or a share in per cent. Raises ValueError."""
     share = isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)? ?%", value)
     if not share and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError('should be a number, or a share such as "5%"')
@@ -122,11 +109,10 @@ def _check_delta(value: Any) -> float | str:
 
 
 def _check_value(value: Any) -> Any:
-    """A word, or a number of points. Raises ValueError."""
-    known = value in ("last", "best") if isinstance(value, str) else type(value) is int and value > 0
-    if not known:
-        raise ValueError('should be "last", "best", or how many of the last points the mean is of')
-    return value
+    """Return a word, or a number of points. Raises ValueError."""
+    if value in ("last", "best") or (type(value) is int and value > 0):
+        return value
+    raise ValueError('should be "last", "best", or how many of the last points the mean is of')
 
 
 class MetricTable(Table):
@@ -148,14 +134,14 @@ does: trials are then trained one at a time; by default `"quality"`, but for wha
 
     @property
     def reduction(self) -> str:
-        """The same in the words of `ProgramTrial.reduction`."""
+        """How a curve becomes one value, in the words of `ProgramTrial.reduction`."""
         if self.value == "best":
             return "min" if self.metric.lower_is_better else "max"
         return "last" if self.value == "last" else f"mean {self.value}"
 
     @property
     def metric(self) -> Metric:
-        """The same as what arms are judged by."""
+        """The metric that judges arms."""
         ratio = isinstance(self.delta, str)
         delta = float(str(self.delta).rstrip("% "))
         return Metric(self.name, delta, self.better or "", ratio, self.kind or "")
@@ -205,23 +191,19 @@ it. Files that they import, and those that `run` names, count as well ([programs
     repeat: bool = True
     """`false` spares the second training of the baseline's first trial, by which the first checks see whether
     equal trainings give equal numbers ([programs.md](programs.md#what-is-checked-first))"""
-    _study: str = PrivateAttr("")  # the folder of the study's file
+    _study_folder: str = PrivateAttr("")  # the folder of the study's file
 
     @property
     def study_folder(self) -> str:
         """The folder of the study's file, {study} in `run`; "" where there is none."""
-        return self._study
+        return self._study_folder
 
-    def placed(self, study_folder: Path) -> "ProgramTable":
-        """The table with its folders, which it gives from that of the study's file."""
+    def locate(self, study_folder: Path) -> "ProgramTable":
+        """Return the table of a study's file in this folder, from which its own folders are given."""
         repository = study_folder / self.repository
-        places = {"repository": str(repository), "folder": str(repository / self.folder)}
-        return self.model_copy(update=places).with_study_folder(study_folder)
-
-    def with_study_folder(self, study_folder: Path) -> "ProgramTable":
-        """The table whose {study} is this folder."""
-        table = self.model_copy()
-        table._study = str(study_folder)
+        folders = {"repository": str(repository), "folder": str(repository / self.folder)}
+        table = self.model_copy(update=folders)
+        table._study_folder = str(study_folder)
         return table
 
 
@@ -263,127 +245,25 @@ class StudyFile(Table):
 
     @field_validator("metrics")
     @classmethod
-    def _each_once(cls, value: tuple[MetricTable, ...]) -> tuple[MetricTable, ...]:
+    def _refuse_repeated_metric(cls, value: tuple[MetricTable, ...]) -> tuple[MetricTable, ...]:
         if len({metric.name for metric in value}) < len(value):
             raise ValueError("a metric is given twice; keep one of them")
         return value
 
     @field_validator("seeds")
     @classmethod
-    def _no_number_in_quotes(cls, value: Any) -> Any:
-        """On the command line, where all is text, `--seeds 3` is fine."""
+    def _refuse_number_in_quotes(cls, value: Any) -> Any:
+        """Raise ValueError for "3", which could be a count or a seed; on the command line all is text."""
         if isinstance(value, str) and value.strip().isdigit():
             raise ValueError(f"write {value} for the seeds below it, or [{value}] for that one seed")
         return value
 
-    def max_trials(self, seeds: int) -> int:
-        """How many trials at most, by arithmetic, on so many seeds."""
-        return (1 + self.design.count + len(self.arm) + self.aa) * seeds
+    def count_trials(self, seeds: int) -> int:
+        """Return an upper bound of the number of trials, on so many seeds."""
+        return (1 + self.design.count_arms() + len(self.arm) + self.aa) * seeds
 
-
-_TABLES: dict[str, type[Table]] = {
-    "": StudyFile,
-    "metrics": MetricTable,
-    "design": DesignTable,
-    "add_one": AddOneTable,
-    "program": ProgramTable,
-    "arm": ArmTable,
-}
-
-
-def shipped() -> tuple[str, ...]:
-    """The names of the studies that ship."""
-    files = resources.files("unrolled.ablations.studies").iterdir()
-    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
-
-
-def read(name: str) -> tuple[str, str]:
-    """A study's origin, for messages, and its text."""
-    is_path = name.endswith(".toml") or "/" in name or "\\" in name
-    if is_path or name not in shipped():
-        _refuse_other_file(name)
-    if not is_path and name not in shipped():
-        cure = suggest_study(name) or f"give the path of your own .toml, or one of {', '.join(shipped())}"
-        raise BadInput(f"no shipped study {name!r} exists", cure=cure)
-    try:
-        if not is_path:
-            return f"{name}.toml", (resources.files("unrolled.ablations.studies") / f"{name}.toml").read_text(
-                "utf-8"
-            )
-        return name, read_regular_file(name, LARGEST).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        cure = suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped())}"
-        raise BadInput(reason, place=name, cure=cure) from error
-
-
-def _refuse_other_file(name: str) -> None:
-    """Raise BadInput for a folder, and for a file that is no .toml."""
-    path, cure = Path(name), "give the path of a .toml"
-    if "\0" in name or not path.exists():
-        return
-    if path.is_dir():
-        files = sorted(map(str, path.glob("*.toml")))
-        raise BadInput("is a folder", place=name, cure=f"{cure}, such as {files[0]}" if files else cure)
-    require(path.suffix == ".toml", "is a file, and no study's", place=name, cure=cure)
-
-
-def suggest_study(name: str, others: Sequence[str] = ()) -> str:
-    """'did you mean …?' with the nearest study that ships, of `others` or of this folder's files, or ""."""
-    files = {path.stem: str(path) for path in sorted(Path().glob("*.toml"))}
-    near = nearest(name.removesuffix(".toml"), [*others, *files, *shipped()])
-    shown = [study if study in others else files.get(study, study) for study in near]
-    return f"did you mean {' or '.join(map(repr, shown))}?" if shown else ""
-
-
-def check(keys: Mapping[str, Any]) -> StudyFile:
-    """The keys of a study's file, checked. Raises BadInput, naming the key."""
-    cure = "two studies do it: see docs/studies.md"
-    require("tuning" not in keys, "is no key any more", key="[tuning]", cure=cure)
-    check_texts(keys)
-    try:
-        return StudyFile.model_validate(keys)
-    except ValidationError as error:
-        raise explain(error, _TABLES) from error
-
-
-def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
-    """Raise BadInput, naming the key, for a NUL, for what UTF-8 cannot write, and for deep nesting."""
-    require(len(place) <= DEEPEST, "is nested too deeply", key=".".join(place[:4]), cure=FOUR_LEVELS)
-    if isinstance(value, str) and (wrong := re.search("[\0\ud800-\udfff]", value)):
-        rule = f"has the character U+{ord(wrong[0]):04X}, which no text has"
-        raise BadInput(rule, key=".".join(place), cure="take it out")
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            check_texts(key, (*place, ascii(key)))
-            check_texts(inner, (*place, str(key)))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            check_texts(inner, (*place, str(index)))
-
-
-def parse(text: str) -> StudyFile:
-    """A study's text, checked. Raises BadInput, naming the line or the key."""
-    try:
-        keys = tomllib.loads(f"{text}\n")  # with a line end every error has a line
-    except RecursionError as error:
-        raise BadInput("is nested too deeply", cure=FOUR_LEVELS) from error
-    except ValueError as error:  # also for an integer of 5,000 digits
-        where = re.search(r"\(at line (\d+)", str(error))
-        line = f"line {where[1]}: " if where else ""
-        if where and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
-            repeated = text.split("\n")[int(where[1]) - 1].strip()
-            raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
-        raise BadInput(f"{line}is not TOML: {error}") from error
-    return check(keys)
-
-
-def name_in(path: str) -> str:
-    """The name of the study in a file. Its settings may be those of a plug-in that is not loaded."""
-    path, text = read(path)
-    with error_context(path):
-        return parse(text).name
+    def locate(self, folder: Path) -> "StudyFile":
+        """Return the file, which lies in this folder, with its program's folders given from there."""
+        if self.program is None:
+            return self
+        return self.model_copy(update={"program": self.program.locate(folder)})

@@ -1,6 +1,6 @@
-"""What a study knows of the trainer that its trials belong to: which settings there are, and their trials.
+"""The protocol of a study's trainer: the settings that it has, and the trials that it makes of them.
 
-`ablations.study.chapter` is the chapter's, `ablations.study.program` that of a user's program.
+`ablations.study.chapter` trains the chapter's models, `ablations.study.program` a user's program.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,14 @@ from unrolled.ablations.study.study_file import MetricTable
 from unrolled.bench.trial import Trial
 
 Settings = Mapping[str, Any]
+"""Settings, flat as a study's file has them."""
 
 
 @dataclass(frozen=True)
 class Factor:
     """A named change for use in designs: a setting and its two levels."""
 
+    name: str
     key: str
     title: str
     off: Any
@@ -24,39 +26,36 @@ class Factor:
 
 
 class Trainer(Protocol):
-    """The settings of a study, flat as a study's file has them, and as the fields of a trial.
+    """A trainer of trials. Every function raises BadInput for settings that are wrong."""
 
-    Every function raises BadInput for settings that are wrong.
-    """
+    def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
+        """Return the metrics that judge arms: those of the study's file, or else the default ones."""
 
-    def metrics(self, given: Sequence[MetricTable]) -> Sequence[MetricTable]:
-        """What arms are judged by: the metrics that a study gives, or else those that are usual."""
+    def resolve_settings(self, settings: Settings) -> dict[str, Any]:
+        """Return the fields of a trial, without its seed and hashes: `make_trial(fields)`."""
 
-    def resolve(self, given: Settings) -> dict[str, Any]:
-        """The fields of a trial, the seed and the hashes apart, from flat settings."""
+    def complete_settings(self, settings: Settings) -> dict[str, Any]:
+        """Return every setting, flat and unchecked: those that are not set have their defaults."""
 
-    def complete(self, given: Settings) -> dict[str, Any]:
-        """Every setting, flat and unchecked."""
+    def inherit_settings(self, baseline: Settings, changes: Settings) -> dict[str, Any]:
+        """Return the settings of an arm: those of the baseline that apply to it, and its own changes."""
 
-    def inherit(self, baseline: Settings, changes: Settings) -> dict[str, Any]:
-        """The settings that an arm gives: the baseline's and then its own."""
+    def find_factor(self, name: str, settings: Settings) -> Factor:
+        """Return the factor of this name."""
 
-    def factor(self, name: str, given: Settings) -> Factor:
-        """The factor of that name."""
+    def format_setting(self, key: str, value: Any) -> str:
+        """Return a setting as reports name it: 'lr 0.001', 'no dropout'."""
 
-    def label(self, key: str, value: Any) -> str:
-        """A setting as reports name it: 'lr 0.001', 'no dropout'."""
-
-    def trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Trial:
-        """The trial of these fields, without hashes."""
+    def make_trial(self, trial_fields: Settings, seed: int = 0, device: str = "cpu") -> Trial:
+        """Return the trial of these fields, without hashes."""
 
     def check_data(self, trial_fields: Settings) -> None:
-        """Check the data that trials learn from, as far as planning can tell."""
+        """Check the data that trials learn from, as far as that is possible before they are trained."""
 
-    def task(self, trial_fields: Settings) -> dict[str, Any]:
-        """The settings that define the task, beyond which numbers do not compare."""
+    def task_settings(self, trial_fields: Settings) -> dict[str, Any]:
+        """Return the settings that define the task: numbers of different tasks cannot be compared."""
 
 
-def title(trainer: Trainer, changes: Settings) -> str:
-    """The name of an arm that was given none: 'LMModel5, lr 0.003'. The settings must be sound."""
-    return ", ".join(trainer.label(key, value) for key, value in changes.items())
+def title_changes(trainer: Trainer, changes: Settings) -> str:
+    """Return the name of an arm that has none in the file: 'LMModel5, lr 0.003'."""
+    return ", ".join(trainer.format_setting(key, value) for key, value in changes.items())

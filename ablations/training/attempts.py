@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from operator import attrgetter
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
-from unrolled.ablations.study.loading import FEWEST
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.loading import FEWEST_SEEDS
 from unrolled.ablations.study.plan import Attempt, Plan
 from unrolled.ablations.training.comparison import design_of_plan
 
@@ -18,15 +18,16 @@ def find_attempts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Attempt, ...]]:
     that it decides nothing, or one that its first trials stopped. For a study that ships, nor is one whose
     trials are all its own: such studies were declared together, and share trials.
     """
-    shared = set(plan.ids) if stored_plans.ships(plan) else set()
+    shared = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     attempts: dict[str, dict[tuple[object, ...], Attempt]] = {}
-    for earlier in stored_plans.all_stored(ledger):
-        sides = {name: pair for name, pair in earlier.sides.items() if pair in plan.sides.values()}
-        if not sides or stored_plans.same_plan(earlier, plan):
+    for earlier in plan_store.load_plans(ledger):
+        pairs = plan.experiment_pairs.values()
+        sides = {name: pair for name, pair in earlier.experiment_pairs.items() if pair in pairs}
+        if not sides or plan_store.is_same_plan(earlier, plan):
             continue
-        can_decide = len(earlier.seeds) >= FEWEST and not earlier.refusal
+        can_decide = len(earlier.seeds) >= FEWEST_SEEDS and not earlier.refusal
         latest = _attempts_of_plan(earlier, sides, shared, ledger) if can_decide else {}
-        for arm, pair in plan.sides.items():
+        for arm, pair in plan.experiment_pairs.items():
             for name in (name for name, earlier_pair in sides.items() if earlier_pair == pair):
                 for attempt in (*earlier.attempts.get(name, ()), *latest.get(name, ())):
                     # the present verdict comes last and replaces an older one

@@ -10,7 +10,7 @@ import numpy as np
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.study.stored_plans import numbers_mark
+from unrolled.ablations.study.seen_results import numbers_fingerprint
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.design import Design, MeasuredArm
@@ -110,7 +110,7 @@ def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> di
     in the command line, such as a flag, changes none.
     """
     equivalents = {id: marks for id, marks in plan.alike.items() if id in results}
-    if not all(numbers_mark(results[id]) in marks for id, marks in equivalents.items()):
+    if not all(numbers_fingerprint(results[id]) in marks for id, marks in equivalents.items()):
         return {}
     arms = {arm.name: arm for arm in plan.arms}
     pairs = {}
@@ -138,7 +138,7 @@ def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) ->
         results={seed: results[id] for seed, id in arm.trials.items() if id in results},
         exploratory=arm.exploratory,
         against=arm.against,
-        ignores_seed=plan.trial(arm, plan.seeds[0]).ignores_seed,
+        ignores_seed=plan.make_trial(arm, plan.seeds[0]).ignores_seed,
     )
 
 

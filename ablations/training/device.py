@@ -52,7 +52,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     is_requested = options.device != "auto"
     gpus = _local_gpus(options)
     kind, reason = _choose_kind(study, options, stored, gpus)
-    trial = study.baseline.trial(device=kind)
+    trial = study.baseline.make_trial(device=kind)
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or _count_slots(trial, gpus)
@@ -72,7 +72,7 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
         return stored, "as its stored plan has it"
     if options.cluster or not study.of_program:
         return "cpu", "the default"
-    if gpus or study.baseline.trial(device="cuda").gpu_count > 1:
+    if gpus or study.baseline.make_trial(device="cuda").gpu_count > 1:
         return "cuda", "a program gets the visible GPUs unless --device cpu is given"
     return "cpu", "no GPU is visible"
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
@@ -155,7 +155,7 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
         else {},
         varying=tuple(sorted(differing - {*plan.qualities})),
     )
-    study_run.plan = stored_plans.store(measured, study_run.ledger)
+    study_run.plan = plan_store.store_plan(measured, study_run.ledger)
     study_run.scheduler = SeedScheduler(study_run.plan, study_run.scheduler.results)
 
 

@@ -24,7 +24,7 @@ from unlogged import Unlogged
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failure
@@ -155,7 +155,7 @@ class Study:
         """What is told of the study, whatever was seen before: each table, and the words of each verdict."""
         from unrolled.reports.tables import comparison_csv
 
-        plan = stored_plans.stored("looks", self.ledger)
+        plan = plan_store.load_plan("looks", self.ledger)
         found = compare_plan(replace(plan, seen={}, attempts={}), read_page_results(plan, self.ledger))
         views = (found, *found.others)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))

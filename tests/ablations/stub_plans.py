@@ -6,7 +6,7 @@ from typing import Any
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan as plans
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -72,7 +72,7 @@ def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> L
     for made in results.values():
         for result in made:
             ledger.record(result)
-    stored_plans.store(plan, ledger)
+    plan_store.store_plan(plan, ledger)
     return ledger
 
 
@@ -80,7 +80,7 @@ def recorded(folder: Path, study: Study, result: Callable[[ChapterTrial], Result
     """The folder of a ledger that has a result of every trial of a study."""
     ledger = Ledger(folder)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
-    stored_plans.store(plan, ledger)
+    plan_store.store_plan(plan, ledger)
     for trial in trials:
         ledger.record(result(trial))
     return folder

@@ -13,8 +13,8 @@ from called import succeed
 import unrolled
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
-from unrolled.ablations.study import stored_plans
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput
@@ -72,14 +72,14 @@ def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> Non
 
 def test_a_study_is_given_by_its_name_its_file_or_itself(ran: Path, monkeypatch) -> None:
     monkeypatch.chdir(ran)
-    for study in ("small.toml", load("small.toml")):
+    for study in ("small.toml", load_study("small.toml")):
         pd.testing.assert_frame_equal(unrolled.results(study), unrolled.results("small"))
         pd.testing.assert_frame_equal(unrolled.verdicts(study), unrolled.verdicts("small"))
 
 
 def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
     ledger = Ledger(ran / "results")
-    plan = stored_plans.stored("small", ledger)
+    plan = plan_store.load_plan("small", ledger)
     base, *rows = compare_plan(plan, read_page_results(plan, ledger)).rows
     for row in rows:
         found = unrolled.compare("small", row.arm.name, folder=ran / "results")

@@ -104,10 +104,10 @@ def test_an_edit_of_a_module_that_it_imports_trains_it_again(
     module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     mine = module(CODE)
-    first = Study("mine", mine.train, metrics=METRICS).baseline.trial().identify()
+    first = Study("mine", mine.train, metrics=METRICS).baseline.make_trial().identify()
     assert {Path(name).name for name in first.code} == {f"{mine.__name__}.py", "helper.py"}
     (tmp_path / "helper.py").write_text("scale = 0.2\n")
-    assert Study("mine", mine.train, metrics=METRICS).baseline.trial().identify().id != first.id
+    assert Study("mine", mine.train, metrics=METRICS).baseline.make_trial().identify().id != first.id
 
 
 def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(

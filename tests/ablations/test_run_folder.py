@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SAY = "from unrolled.ablations import run_folder; print(run_folder.folder(), flush=True); "
+SAY = "from unrolled.ablations import run_folder; print(run_folder.open_run_folder(), flush=True); "
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def started(program: str) -> tuple[subprocess.Popen[str], Path]:
 def test_what_a_killed_process_left_goes_with_the_next_one_and_what_lives_stays(
     temporary: Path, wait_for: Callable[..., None]
 ) -> None:
-    waits = "import time; (run_folder.folder() / 'file').touch(); time.sleep(600)"
+    waits = "import time; (run_folder.open_run_folder() / 'file').touch(); time.sleep(600)"
     (killed, left), (living, kept) = started(waits), started(waits)
     wait_for((left / "file").exists)
     stray = subprocess.Popen(["sleep", "600"], env={**os.environ, "UNROLLED_RUN": str(left)})
@@ -63,6 +63,6 @@ def test_a_path_that_is_too_long_for_a_socket_is_not_taken(tmp_path: Path, monke
 
 
 def test_temporary_files_have_a_place_in_the_folder_which_goes_with_its_process(temporary: Path) -> None:
-    process, folder = started("import tempfile\nwith run_folder.used(): print(tempfile.mkdtemp())")
+    process, folder = started("import tempfile\nwith run_folder.use_run_folder(): print(tempfile.mkdtemp())")
     assert Path(process.communicate()[0].strip()).parent == folder
     assert folder.parent == temporary and not folder.exists()

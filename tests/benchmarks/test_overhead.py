@@ -103,7 +103,7 @@ def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile,
 
 def _fill(folder: Path, like: Result) -> int:
     """Record a result for every trial of the study; its losses differ, its size is that of `like`."""
-    chosen = loading.load(str(folder / "finished.toml"), confirmed=True)
+    chosen = loading.load_study(str(folder / "finished.toml"), confirmed=True)
     _, trials = plan.make_plan(chosen, "")
     ledger = Ledger(folder / "results")
     for trial in trials:
@@ -145,7 +145,7 @@ def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path
     epoch = (longer_cpu - few_cpu) / 3
     trial = (many_cpu - few_cpu - 2 * epoch) / (len(many) - len(few))
     start = few_cpu - len(few) * trial - epoch
-    _, whole = plan.make_plan(loading.load("models"), "")
+    _, whole = plan.make_plan(loading.load_study("models"), "")
     weights = _epoch_seconds(longer)
     trained = sum(t.epochs * weights[t.model] for t in whole)
     training = epoch * trained / sum(weights[result.trial.model] for result in few)

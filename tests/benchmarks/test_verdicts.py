@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import decide
 from unrolled.reports.statistics.sequential import Looks
 
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
-TOGGLES = load("toggles")
+TOGGLES = load_study("toggles")
 DESIGNS = {
     "until decided": Looks(TOGGLES.looks),
     "fewer looks": Looks((10, 15, 20, 30, 40, 60)),
@@ -46,7 +46,7 @@ def studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str, tupl
 @pytest.mark.benchmark(group="verdicts")
 def test_verdicts_a_cpu_hour(benchmark):
     """Each design judges the same studies; a trial costs what `unrolled plan` expects of its arm."""
-    costs = {arm.name: expected_seconds(arm.trial()) for arm in TOGGLES.arms}
+    costs = {arm.name: expected_seconds(arm.make_trial()) for arm in TOGGLES.arms}
     drawn = studies(1 if benchmark.disabled else 20, list(TOGGLES.metrics))
     found: dict[str, dict[str, float]] = {}
 

@@ -15,7 +15,7 @@ import numpy as np
 from simulations import LAWS
 
 from unrolled.ablations.commands.study_tables import shipped
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import decide
@@ -72,7 +72,7 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
 
 def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:
     """Studies like a shipped one, judged with each bound."""
-    study, rng = load(name), np.random.default_rng(5)
+    study, rng = load_study(name), np.random.default_rng(5)
     stored, looks = stored_differences(study), Looks(study.looks)
     counts = {bound: np.zeros(2) for bound in bounds}
     for _ in range(studies):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from synthetic import compare_table
 
-from unrolled.ablations.study.loading import declare
+from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter import CHAPTER
@@ -84,10 +84,10 @@ def test_tables_have_what_was_measured_and_per_cent() -> None:
 @pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])
 def test_a_delta_that_is_no_number_and_no_share_is_refused(delta: object) -> None:
     with pytest.raises(BadInput) as refusal:
-        declare("mine", baseline={"model": "lm4"}, metrics=[{"name": "valid_loss", "delta": delta}])
+        declare_study("mine", baseline={"model": "lm4"}, metrics=[{"name": "valid_loss", "delta": delta}])
     assert refusal.value.key.startswith("metrics.0.delta = ")
 
 
 def test_a_share_makes_a_ratio_of_the_chapter_s_time_too() -> None:
-    study = declare("mine", baseline={"model": "lm4"}, metrics=[{"name": "seconds", "delta": "2.5 %"}])
+    study = declare_study("mine", baseline={"model": "lm4"}, metrics=[{"name": "seconds", "delta": "2.5 %"}])
     assert study.metrics == (Metric("seconds", 2.5, "lower", ratio=True),)

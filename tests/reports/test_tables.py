@@ -21,7 +21,7 @@ from synthetic import (
     study,
 )
 
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
@@ -248,7 +248,7 @@ def test_the_books_row_stands_beside_trials_of_all_its_settings_and_of_any_engin
     chapter = spec_of(name).make_trial()
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
     assert alike == {"engine"} and has_book_settings(off, name)
-    shipped = [arm.trial() for arm in load("models").arms if arm.settings["model"] == name]
+    shipped = [arm.make_trial() for arm in load_study("models").arms if arm.settings["model"] == name]
     assert shipped and all(has_book_settings(trial, name) for trial in shipped)
 
 

@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 
-from unrolled.ablations.cli import app, examples, main
+from unrolled.ablations.cli import app, list_examples, main
 
 COMMANDS = [name for name in app if not name.startswith("-")]
 
@@ -56,9 +56,9 @@ def test_the_version_is_that_of_the_installed_package(capsys) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_has_examples_that_it_takes(name: str, capsys) -> None:
-    assert examples(name) and main([name, "--help"]) == 0
+    assert list_examples(name) and main([name, "--help"]) == 0
     told = " ".join(capsys.readouterr().out.split())  # a narrow terminal has long examples in two lines
-    for line in examples(name):
+    for line in list_examples(name):
         assert f"unrolled {line}" in told
         called, _, _ = app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
         assert called is app[name].default_command

@@ -12,7 +12,7 @@ from as_typed import mlflow_runs, write
 from called import call, facts, succeed
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.bench.identity import version
 from unrolled.bench.trial import Result
 
@@ -162,7 +162,7 @@ def age(copy: Path) -> list[Path]:
 def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(copy: Path) -> None:
     """As after an upgrade: the ledger's results are made those of an earlier torch."""
     ledger = Ledger(copy / "results")
-    plan = stored_plans.stored("small", ledger)
+    plan = plan_store.load_plan("small", ledger)
     new = {}
     for id, result in ledger.results(plan.ids).items():
         older = replace(result.trial, versions="torch 2.5.0")
@@ -177,7 +177,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
         )
         for arm in plan.arms
     ]
-    stored_plans.store(replace(plan, arms=tuple(arms)), ledger)
+    plan_store.store_plan(replace(plan, arms=tuple(arms)), ledger)
     done = call(copy, "run", "small.toml", "--seeds", "0")
     line = f"torch 2.5.0 → {version('torch')}: 3 trials to train; the earlier results stay in the ledger"
     assert done.stdout.splitlines().count(line) == 1

@@ -7,7 +7,7 @@ from called import call, succeed
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.draft import draft_study
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import load_study
 from unrolled.bench.errors import BadInput
 
 JSON = """
@@ -92,21 +92,21 @@ def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(
     assert not (tmp_path / "runs").exists(), "it is read and not run"
     succeed(tmp_path, "plan", "studies.toml")
     assert "4 trained" in succeed(tmp_path, "run", "studies.toml", "--seeds", "0-1")
-    study = load(tmp_path / "studies.toml")
-    assert dict(study.baseline.flat) == {"lr": 0.1, "depth": 2, "tie": False}
+    study = load_study(tmp_path / "studies.toml")
+    assert dict(study.baseline.flat_settings) == {"lr": 0.1, "depth": 2, "tie": False}
 
 
 def test_a_study_elsewhere_names_its_script_from_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "train.py").write_text(JSON)
     succeed(tmp_path, "new", "program", "studies/mine.toml", "--for", "train.py")
-    assert "python ../train.py " in load(tmp_path / "studies" / "mine.toml").file.program.run
+    assert "python ../train.py " in load_study(tmp_path / "studies" / "mine.toml").file.program.run
     succeed(tmp_path / "studies", "plan", "mine.toml")
 
 
 def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tmp_path: Path) -> None:
     _, lines = draft(tmp_path, PRINTS)
-    study = load(tmp_path / "mine.toml")
+    study = load_study(tmp_path / "mine.toml")
     assert [metric.name for metric in study.metrics] == ["test_loss"]
     program = study.file.program
     words = program.run.split()
@@ -141,12 +141,12 @@ def test_globals_that_a_configurator_overrides_are_flags_and_a_missing_seed_is_t
     assert "--batch_size, --device: left out" in lines and "no flag for a seed" in lines
     assert "# no flag for a seed" in text and "names no {seed}" in call(tmp_path, "plan", "mine.toml").stderr
     (tmp_path / "mine.toml").write_text(text.replace("--out_dir={out}", "--out_dir={out} --seed={seed}"))
-    assert load(tmp_path / "mine.toml").metrics[0].name == "val_loss"
+    assert load_study(tmp_path / "mine.toml").metrics[0].name == "val_loss"
 
 
 def test_what_is_tested_decides_and_a_count_is_no_metric(tmp_path: Path) -> None:
     draft(tmp_path, FORMATTED)
-    study = load(tmp_path / "mine.toml")
+    study = load_study(tmp_path / "mine.toml")
     assert study.metrics[0].name == "test_loss"
     assert {*study.file.program.patterns} == {"test_loss", "train_loss"}
 

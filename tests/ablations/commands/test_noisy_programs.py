@@ -9,7 +9,7 @@ from as_typed import started_with, unrolled
 from called import call, succeed
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 
 PROGRAM = """
 from pathlib import Path
@@ -79,12 +79,12 @@ def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
 ) -> None:
     folder = shutil.copytree(told[0], tmp_path / "copy")
     ledger = Ledger(folder / "results")
-    plan = stored_plans.stored("noisy", ledger)
+    plan = plan_store.load_plan("noisy", ledger)
     for id in plan.ids:
         result = ledger.read(id)
         assert result is not None
         ledger.record(replace(result, metrics={**result.metrics, "accuracy": 0.9}))
-    stored_plans.store(replace(plan, nondeterminism={"accuracy": 9.0}), ledger)
+    plan_store.store_plan(replace(plan, nondeterminism={"accuracy": 9.0}), ledger)
     done = call(folder, "verify", "noisy.toml", "-n", "2")
     assert done.returncode == 1
     assert done.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")

@@ -121,7 +121,7 @@ def test_what_new_writes_works_as_it_is(folder: Path, as_before, kind: str) -> N
 
 def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
     assert main(["new", "study", "my.toml"]) == 0
-    assert len(loading.load("my.toml").arms) == 4
+    assert len(loading.load_study("my.toml").arms) == 4
     assert main(["plan", "my.toml"]) == 0
     assert "my: How much does the width" in capsys.readouterr().out
 

@@ -15,9 +15,9 @@ from stub_plans import planned
 
 from unrolled.ablations.api import Study, results, verdicts
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.program import ProgramSettings
-from unrolled.ablations.study.retraining import with_files
+from unrolled.ablations.study.retraining import attach_files
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.training import first_trials
 from unrolled.ablations.training.study_run import Budget
@@ -164,7 +164,7 @@ def test_a_plan_knows_the_trials_that_another_study_has_trained(trained: Path) -
     assert "30 trials expected, 15 left to train, " in told
     assert "measured where there are results" in told
     succeed(trained, "run", "second.toml")
-    attempt = stored_plans.stored("second", Ledger(trained / "results")).attempts["deep"][0]
+    attempt = plan_store.load_plan("second", Ledger(trained / "results")).attempts["deep"][0]
     assert (attempt.study, attempt.delta) == ("mine", "0.01")
     assert Metric("seconds", 5.0, ratio=True).shown_delta == "5 %"
 
@@ -228,7 +228,7 @@ def test_a_program_of_which_every_first_trial_diverges_is_refused_within_any_bud
 def test_a_trial_that_is_trained_again_keeps_no_file_that_it_writes() -> None:
     stored = Result(trial=ProgramTrial(seed=0, run="./train", keep=("*.pt",)), status="done")
     program = ProgramSettings(ProgramTable(run="./train", folder="here"), {}, {})
-    again = with_files(stored, program)
+    again = attach_files(stored, program)
     assert (again.trial.folder, again.trial.keep, again.trial.id) == ("here", (), stored.trial.id)
 
 
@@ -421,7 +421,7 @@ def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_pa
     (folder / "mine.toml").write_text(STUDY)
     told = succeed(folder, "run", "mine.toml", "--seeds", "0-1")
     assert kept and f"{6 - kept} trained, {kept} already there" in told
-    assert stored_plans.stored("mine", ledger).seen == {}, "no number of theirs was shown"
+    assert plan_store.load_plan("mine", ledger).seen == {}, "no number of theirs was shown"
 
 
 def test_a_metric_that_one_trial_does_not_tell_fails_that_trial_in_the_studies_that_judge_it(
@@ -450,7 +450,7 @@ for epoch""",
     folder = project(tmp_path / "project", once)
     told = succeed(folder, "run", "mine.toml", "--seeds", "0-1")
     assert "not deterministic: two trainings of seed 0 differ (accuracy, which diverged once)" in told
-    assert stored_plans.stored("mine", Ledger(folder / "results")).nondeterminism
+    assert plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
 
 
 def test_a_quoted_pipe_and_an_apostrophe_are_arguments(tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_what_differs_between_equal_trainings_makes_no_program_random_and_is_not
     rows = PROGRAM.replace('{"epoch"', '{"dt": time.time(), "epoch"').replace("import ", "import time, ")
     folder = project(tmp_path / "project", rows + ECHO)
     assert "not deterministic" not in succeed(folder, "run", "mine.toml", "--seeds", "0-1")
-    plan = stored_plans.stored("mine", Ledger(folder / "results"))
+    plan = plan_store.load_plan("mine", Ledger(folder / "results"))
     assert (plan.nondeterminism, plan.varying) == ({}, ("dt", "timestamp"))
     verified = succeed(folder, "verify", "mine.toml", "-n", "2")
     assert "2 of 2 bit-identical; not compared: dt and timestamp" in verified
@@ -524,7 +524,7 @@ def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_dist
     told = succeed(folder, "run", "mine.toml", "--seeds", "0-1")
     (line,) = (line for line in told.splitlines() if "not deterministic" in line)
     assert "cannot be checked" in line and "nothing shows that it uses dropout:" in line
-    distance = stored_plans.stored("mine", Ledger(folder / "results")).nondeterminism
+    distance = plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
     assert distance and 0 < distance["accuracy"] < 1e-6
     assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
 
@@ -542,7 +542,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked_and_veri
     assert "(repeat = false)" in told and "nothing shows that it uses deep and dropout" in told
     assert "Not checked: whether the same trial gives" in page.read_text("utf-8")
     assert len((folder / "train.py.runs").read_text().split()) == 15
-    assert stored_plans.stored("mine", ledger).nondeterminism is None
+    assert plan_store.load_plan("mine", ledger).nondeterminism is None
     verified = succeed(folder, "verify", "mine.toml", "-n", "2")
     assert "2 of 2 equal in what is judged" in verified
     (folder / "train.py.runs").unlink()
@@ -551,7 +551,7 @@ def test_without_a_repeated_training_the_page_says_what_was_not_checked_and_veri
     told = succeed(folder, "run", "mine.toml")
     assert "had been seen" not in told and "Not checked" not in page.read_text("utf-8")
     assert len((folder / "train.py.runs").read_text().split()) == 1
-    assert stored_plans.stored("mine", ledger).nondeterminism == {}
+    assert plan_store.load_plan("mine", ledger).nondeterminism == {}
 
 
 def test_without_a_repeated_training_equal_seeds_and_settings_are_still_refused(tmp_path: Path) -> None:
@@ -590,7 +590,7 @@ def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None
     done = call(project(tmp_path / "project", kept), "run", "mine.toml", "--seeds", "0-1")
     assert done.returncode == 2
     assert "arm 'baseline', seed 0: trained a second time: " in done.stderr
-    assert stored_plans.stored("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
+    assert plan_store.load_plan("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
 
 
 def test_ctrl_c_while_the_baseline_is_trained_a_second_time_ends_the_run(tmp_path: Path) -> None:
@@ -606,7 +606,7 @@ except FileExistsError:
     assert done.returncode == 130
     ledger = Ledger(tmp_path / "project" / "results")
     assert len(ledger.files()) == 6, "two seeds of three arms"
-    assert stored_plans.stored("mine", ledger).nondeterminism == {}, "what the second time told is kept"
+    assert plan_store.load_plan("mine", ledger).nondeterminism == {}, "what the second time told is kept"
 
 
 def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(

@@ -11,7 +11,7 @@ from many_trials import keep, planned, study
 
 from unrolled.ablations.commands.report import prepare_folder, report
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import read_page_results
 from unrolled.reports.design import page_of
 from unrolled.reports.summary import read_summary
@@ -65,7 +65,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def train_again(ledger: Ledger, study: str) -> None:
     """Change the result of a study's first trial."""
-    first = ledger.read(stored_plans.stored(study, ledger).ids[0])
+    first = ledger.read(plan_store.load_plan(study, ledger).ids[0])
     assert first is not None
     ledger.record(replace(first, metrics={**first.metrics, "valid_loss": 9.0}))
 
@@ -100,7 +100,7 @@ def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_baselines_fir
     results[baseline][0] = replace(results[baseline][0], status="failed")
     ledger = keep(tmp_path, results)
     as_made, stored = (
-        read_page_results(plan, ledger) for plan in (planned(results), stored_plans.stored("width", ledger))
+        read_page_results(plan, ledger) for plan in (planned(results), plan_store.load_plan("width", ledger))
     )
     for found in (as_made, stored):
         (told,) = (result.trial for result in found.values() if "passage" in result.records)

@@ -8,7 +8,7 @@ from stub_plans import planned
 
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read_page_results
@@ -39,7 +39,7 @@ def declared(ledger, seeds, code="v1", **facts):
 def stored(results, ledger, **facts):
     plan = planned(results, {"b": {"lr": 0.1}}, **facts)
     plan = replace(plan, attempts=find_attempts(plan, ledger))
-    return stored_plans.store(plan, ledger, [r.trial for of in results.values() for r in of])
+    return plan_store.store_plan(plan, ledger, [r.trial for of in results.values() for r in of])
 
 
 def train(ledger, seeds, code="v1"):
@@ -177,10 +177,10 @@ def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     ledger = Ledger(tmp_path)
     plan = declared(ledger, range(5))
     train(ledger, range(5))
-    stored_plans.store(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
+    plan_store.store_plan(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
     fixed = declared(ledger, range(5), study="finer")
     assert (fixed.seen, fixed.attempts) == ({}, {})
-    stored_plans.store(replace(plan, refusal=""), ledger)
+    plan_store.store_plan(replace(plan, refusal=""), ledger)
     assert declared(ledger, range(5), study="last").attempts
 
 
@@ -207,7 +207,7 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
 
 
 def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger):
-    first = stored_plans.stored("s", ledger)
+    first = plan_store.load_plan("s", ledger)
     assert told(first, ledger) == "" and declared(ledger, range(10)) == first
     more = declared(ledger, range(40))
     assert more.seen == {"b": 10} and told(more, ledger).startswith(SAID)
@@ -216,17 +216,17 @@ def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger
 
 def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was_not(tmp_path):
     ledger = Ledger(tmp_path)
-    study = loading.load("lstm")
+    study = loading.load_study("lstm")
     plan, trials = plans.make_plan(study, "unrolled run lstm")
     for trial in trials[: 5 * len(plan.arms)]:
         ledger.record(replace(trained(trial.seed), trial=trial))
-    plan = stored_plans.store(plan, ledger, trials)
+    plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen == {} and plan.ships
     assert "it ships with Unrolled" in declaration(compare_plan(plan, ledger.results(plan.ids)))
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
-    seen = stored_plans.store(copy, ledger, trials).seen
+    seen = plan_store.store_plan(copy, ledger, trials).seen
     assert seen
-    other = loading.override(study, seeds="100-110")
-    assert stored_plans.store(plans.make_plan(other, "")[0], ledger, trials).seen, (
+    other = loading.override_study(study, seeds="100-110")
+    assert plan_store.store_plan(plans.make_plan(other, "")[0], ledger, trials).seen, (
         "its seeds are no longer as it ships"
     )

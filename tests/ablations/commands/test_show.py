@@ -11,7 +11,7 @@ import torch
 from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.retraining import find
+from unrolled.ablations.study.retraining import find_result
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -91,7 +91,7 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, small)
     told[first] = f"{several} identities begin so .*; write more of it"
     for id, rule in told.items():
         with pytest.raises(BadInput, match=f"^trial '{id}': {rule}"):
-            find(id, ledger)
+            find_result(id, ledger)
 
 
 def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:

@@ -17,9 +17,9 @@ from stub_plans import kept, planned
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
-from unrolled.ablations.study.loading import load
-from unrolled.ablations.study.study_file import shipped
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.loading import load_study
+from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter.corpus import make_batches, tokenize_corpus
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -46,8 +46,8 @@ def listed(capsys, *words: str) -> dict[str, str]:
 
 def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, capsys) -> None:
     lines = listed(capsys)
-    assert [*lines] == [*shipped()]
-    assert all(line.endswith(f"  {load(name).question}") for name, line in lines.items())
+    assert [*lines] == [*list_shipped_studies()]
+    assert all(line.endswith(f"  {load_study(name).question}") for name, line in lines.items())
 
 
 def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results_and_takes_their_seconds(
@@ -63,7 +63,7 @@ def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results_and_tak
     assert "of 20 trials at most, 10 are in results already\n" in told
     assert " seconds of training, under a minute on " in told
     ledger = Ledger(folder / "results")
-    baseline = list(stored_plans.stored("small", ledger).arms[0].trials.values())
+    baseline = list(plan_store.load_plan("small", ledger).arms[0].trials.values())
     measured = fmean(result.spent for result in ledger.results(baseline).values())
     assert told.splitlines()[4].split()[-2] == f"{measured:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0

@@ -12,7 +12,7 @@ from stub_plans import recorded
 import unrolled
 from unrolled.ablations.commands import report, study_tables
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import loading, stored_plans
+from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -118,7 +118,7 @@ def made_up(trial: ChapterTrial) -> Result:
 
 @pytest.fixture(scope="module")
 def models() -> Study:
-    return loading.load("models")
+    return loading.load_study("models")
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def ledger(models, tmp_path_factory) -> Path:
 
 def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
     (file,) = study_tables.write(ledger, tmp_path)
-    plan = stored_plans.stored("models", Ledger(ledger))
+    plan = plan_store.load_plan("models", Ledger(ledger))
     own = report.compare_plan(plan, report.read(plan, Ledger(ledger)))
     found = study_tables.compare(pd.read_csv(file, keep_default_na=False, na_values=[""]))
     for one, other in zip(own.rows, found.rows, strict=True):
@@ -142,8 +142,8 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
 )
 def test_a_table_of_another_design_is_refused_in_one_line(models, monkeypatch, change) -> None:
     table = unrolled.shipped("models")
-    changed = loading.override(models, **change)
-    monkeypatch.setattr(loading, "load", lambda name: changed)
+    changed = loading.override_study(models, **change)
+    monkeypatch.setattr(loading, "load_study", lambda name: changed)
     for use in (study_tables.compare, unrolled.verdicts, lambda table: unrolled.compare(table, "LMModel5")):
         with pytest.raises(BadInput) as refused:
             use(table)
@@ -184,5 +184,7 @@ def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
 
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
-    recorded(tmp_path / "results", replace(loading.override(models, seeds="100-104"), name="mine"), made_up)
+    recorded(
+        tmp_path / "results", replace(loading.override_study(models, seeds="100-104"), name="mine"), made_up
+    )
     assert study_tables.write(tmp_path / "results", tmp_path) == []

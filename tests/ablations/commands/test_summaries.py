@@ -13,7 +13,7 @@ from stub_plans import kept
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_ended_runs
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.metric import Metric
 
@@ -186,7 +186,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlfl
 def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_whole(mlflow):
     whole = study(seeds=5, arms=2)
     part = {arm: of_arm[:3] for arm, of_arm in whole.items()}
-    stored_plans.store(planned(whole), keep(mlflow.results, part))
+    plan_store.store_plan(planned(whole), keep(mlflow.results, part))
     assert main(["sync", "--results", str(mlflow.results)]) == 0
     assert mlflow.runs()[OTHER].data.tags["unrolled.seeds"] == "3 of 5, 2 not trained yet"
     mlflow.sync(whole)

@@ -18,7 +18,7 @@ from unrolled.ablations.commands.verify import Replay, allow_for_noise, differen
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.trial import ProgramTrial
@@ -69,7 +69,7 @@ def verify(folder: Path) -> Callable[..., tuple[int, str]]:
 
 def plan_of(folder: Path) -> Plan:
     """The plan of the study that was run."""
-    return stored_plans.stored("small", Ledger(folder / "results"))
+    return plan_store.load_plan("small", Ledger(folder / "results"))
 
 
 def ended(folder: Path, status: str) -> list[Result]:
@@ -118,13 +118,13 @@ def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> No
     shutil.rmtree("results/details")
     ledger = Ledger(Path("results"))
     with pytest.raises(BadInput, match="has no finished trial"):
-        sample(stored_plans.stored("small", ledger), ledger, 1)
+        sample(plan_store.load_plan("small", ledger), ledger, 1)
     assert capsys.readouterr().err.count("its details are damaged or missing") == 4
 
 
 def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
     ledger = Ledger(trained / "results")
-    drawn = {sample(stored_plans.stored("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
+    drawn = {sample(plan_store.load_plan("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
     assert len(drawn) > 1  # 4 trials: the same one 64 times has a chance of 4^-63
 
 

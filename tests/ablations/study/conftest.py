@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 
 
@@ -14,6 +14,6 @@ def loaded(tmp_path: Path) -> Callable[[str], Study]:
     def write(text: str) -> Study:
         path = tmp_path / "mine.toml"
         path.write_text(text)
-        return load(path)
+        return load_study(path)
 
     return write

@@ -11,9 +11,9 @@ from unrolled.ablations.options import parse_set
 from unrolled.ablations.study.chapter import (
     DEFAULTS,
     FACTORS,
-    inherit,
-    label,
-    resolve,
+    format_setting,
+    inherit_settings,
+    resolve_settings,
 )
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.bench.chapter.models.registry import ZOO
@@ -71,12 +71,12 @@ def test_add_one_to_another_base_brings_the_base_as_an_arm(study: Write) -> None
     arms = study('add_one = { base = { model = "lm6" }, factors = ["ar"] }').arms
     assert [arm.name for arm in arms] == ["LMModel7", "LMModel6", "LMModel6 + AR"]
     assert arms[2].settings == {**arms[1].settings, "alpha": 2.0}
-    assert arms[1].settings == resolve({"model": "lm6"})
+    assert arms[1].settings == resolve_settings({"model": "lm6"})
 
 
 def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:
     on = {factor.key: factor.on for factor in FACTORS.values()}
-    assert resolve({"model": "lm6", **on}) == {**resolve({"model": "lm7"}), "model": "lm6"}
+    assert resolve_settings({"model": "lm6", **on}) == {**resolve_settings({"model": "lm7"}), "model": "lm6"}
 
 
 def test_a_factorial_is_every_combination_once_and_shares_arms_with_other_designs(study: Write) -> None:
@@ -138,7 +138,7 @@ def test_every_setting_and_every_string_option_is_declared() -> None:
 
 
 def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None:
-    arm = resolve(inherit({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
+    arm = resolve_settings(inherit_settings({"model": "lm7", "batch": 32, "dropout": 0.2}, {"model": "lm4"}))
     assert arm["batch"] == 32  # given in the baseline, and kept
     assert (arm["lr"], arm["wd"], arm["alpha"]) == (3e-3, 0.01, 0.0)  # LMModel4's, not LMModel7's
     assert arm["options"] == {"hidden": 64}  # it has no dropout to inherit
@@ -146,15 +146,15 @@ def test_an_arm_with_another_model_takes_that_model_s_chapter_settings() -> None
 
 @pytest.mark.parametrize("detach_every", [1, 2, 4, 8, 16, 32, 64, 160])
 def test_a_detach_every_divides_the_window_or_is_a_multiple_of_it(detach_every: int) -> None:
-    assert resolve({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
-    assert resolve({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
+    assert resolve_settings({"model": "lm6", "detach_every": detach_every})["detach_every"] == detach_every
+    assert resolve_settings({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
 
 
 @pytest.mark.parametrize("kept", [{"reset": "batch"}, {"order": "shuffled"}, {"order": "sequential"}])
 def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(kept: dict[str, str]) -> None:
-    assert resolve({"model": "lm6", "detach_every": 8, **kept})["detach_every"] == 8
+    assert resolve_settings({"model": "lm6", "detach_every": 8, **kept})["detach_every"] == 8
     with pytest.raises(BadInput, match=r"^detach_every = 32: goes beyond the window \(16\)"):
-        resolve({"model": "lm6", "detach_every": 32, **kept})
+        resolve_settings({"model": "lm6", "detach_every": 32, **kept})
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(kept: dict[
     ],
 )
 def test_settings_have_names_that_a_learner_reads(key: str, value: object, words: str) -> None:
-    assert label(key, value) == words
+    assert format_setting(key, value) == words
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from unrolled.ablations.options import parse_set
 from unrolled.ablations.study import loading
-from unrolled.ablations.study.chapter import DEFAULTS, resolve
-from unrolled.ablations.study.loading import declare, load, override
-from unrolled.ablations.study.seeds import seeds
+from unrolled.ablations.study.chapter import DEFAULTS, resolve_settings
+from unrolled.ablations.study.loading import declare_study, load_study, override_study
+from unrolled.ablations.study.seeds import parse_seeds
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput
 
@@ -30,7 +30,7 @@ def refusal(tmp_path: Path, text: str | bytes) -> str:
     path = tmp_path / "mine.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadInput) as caught:
-        load(path)
+        load_study(path)
     message = str(caught.value)
     assert caught.value.place.startswith(str(path)) and "\n" not in message
     return message.removeprefix(str(path))
@@ -165,13 +165,13 @@ def test_a_setting_of_the_wrong_type_or_range_is_refused_by_its_name(key: str) -
         wrong.remove("zzz")
     for value in (*wrong, *([EDGES[key]] if key in EDGES else [])):
         with pytest.raises(BadInput, match=rf"^{key}[. ].*should"):
-            resolve({"model": model, key: value})
+            resolve_settings({"model": model, key: value})
 
 
 @pytest.mark.parametrize("model", [3, True, ["lm6"], {"lm6": 1}, ""])
 def test_a_model_that_is_not_a_name_is_refused(model: object) -> None:
     with pytest.raises(BadInput, match="model"):
-        resolve({"model": model})
+        resolve_settings({"model": model})
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_model_that_is_not_a_name_is_refused(model: object) -> None:
 )  # fmt: skip
 def test_seeds_that_are_no_seeds_are_refused(given: object) -> None:
     with pytest.raises(BadInput, match="seeds: ") as caught:
-        seeds(given)  # type: ignore[arg-type]
+        parse_seeds(given)  # type: ignore[arg-type]
     # in a string 10 is the one seed 10, so the cure of an integer would mislead
     assert not (isinstance(given, str) and "write 10 (for 0 to 9)" in str(caught.value))
 
@@ -199,7 +199,7 @@ def test_seeds_that_are_no_seeds_are_refused(given: object) -> None:
     ],
 )
 def test_seeds_are_a_number_a_range_or_a_list_and_zero_is_one(given: object, meant: tuple[int, ...]) -> None:
-    assert seeds(given) == meant  # type: ignore[arg-type]
+    assert parse_seeds(given) == meant  # type: ignore[arg-type]
 
 
 LEVELS = {key: [n / 100 if key in ("lr", "wd") else n for n in range(1, 11)] for key in
@@ -222,11 +222,11 @@ def test_very_many_arms_are_refused_without_being_made(tmp_path: Path, text: str
 
 
 def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
-    gru = load("gru")
-    monkeypatch.setattr(loading, "LIMIT", 539)
+    gru = load_study("gru")
+    monkeypatch.setattr(loading, "MAX_TRIALS", 539)
     with pytest.raises(BadInput, match="plans up to 540 trials, more than 539"):
-        override(gru)
-    assert load("gru", confirmed=True).plan_hash == gru.plan_hash
+        override_study(gru)
+    assert load_study("gru", confirmed=True).plan_hash == gru.plan_hash
 
 
 @pytest.mark.parametrize(
@@ -241,14 +241,14 @@ def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.Monk
 )
 def test_a_character_that_is_no_text_is_refused_by_its_key(keys: dict[str, Any], key: str) -> None:
     with pytest.raises(BadInput) as refusal:
-        declare("mine", **{"baseline": {"model": "lm1"}, **keys})
+        declare_study("mine", **{"baseline": {"model": "lm1"}, **keys})
     assert (refusal.value.place, refusal.value.key) == ("study 'mine'", key)
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(BadInput, match="is not a regular file; give the path of a"):
-        load(tmp_path / "pipe.toml")
+        load_study(tmp_path / "pipe.toml")
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_a_pipe_is_no_study(tmp_path: Path) -> None:
 )
 def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
     with pytest.raises(BadInput) as caught:
-        load(name)
+        load_study(name)
     assert words in str(caught.value)
 
 
@@ -282,7 +282,7 @@ def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
 )
 def test_a_bad_set_is_refused_by_its_name(sets: list[tuple[str, list[object]]], words: str) -> None:
     with pytest.raises(BadInput) as caught:
-        override(load("gru"), sets=sets)
+        override_study(load_study("gru"), sets=sets)
     assert str(caught.value).startswith(f"--set: {words}")
 
 

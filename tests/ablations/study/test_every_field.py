@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unrolled.ablations.study.chapter import DEFAULTS
-from unrolled.ablations.study.loading import load
+from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable, StudyFile
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.errors import BadInput
@@ -48,7 +48,7 @@ def test_a_value_of_any_type_or_size_is_read_or_refused_in_one_line_of_toml_s_wo
     for name, value in VALUES.items():
         path.write_text(text_of(header, field, value))
         try:
-            load(path)
+            load_study(path)
         except BadInput as error:
             refused.append(name)
             where, _, told = str(error).partition("mine.toml: ")

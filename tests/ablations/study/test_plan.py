@@ -10,8 +10,8 @@ import pytest
 
 from unrolled.ablations.ledger import Ledger, seal
 from unrolled.ablations.study.plan import Plan, PlannedArm, shared_fields
-from unrolled.ablations.study.retraining import reasons
-from unrolled.ablations.study.stored_plans import all_stored, store, stored
+from unrolled.ablations.study.plan_store import load_plan, load_plans, store_plan
+from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
@@ -49,7 +49,7 @@ PLAN = Plan(
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path)
-    store(PLAN, ledger)
+    store_plan(PLAN, ledger)
     return ledger
 
 
@@ -60,7 +60,7 @@ def file(ledger: Ledger) -> Path:
 
 
 def test_a_stored_plan_reads_back_equal(ledger: Ledger) -> None:
-    assert stored("s", ledger) == PLAN
+    assert load_plan("s", ledger) == PLAN
 
 
 def test_a_file_names_its_stored_plan_though_it_cannot_be_run_as_it_is(
@@ -68,7 +68,7 @@ def test_a_file_names_its_stored_plan_though_it_cannot_be_run_as_it_is(
 ) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "s"\nquestion = "q?"\n[baseline]\nmodel = "one of a plug-in"\n')
-    assert stored(str(file), ledger) == PLAN
+    assert load_plan(str(file), ledger) == PLAN
 
 
 def test_every_one_of_300_flipped_bits_of_a_plan_is_refused(ledger: Ledger, file: Path) -> None:
@@ -78,7 +78,7 @@ def test_every_one_of_300_flipped_bits_of_a_plan_is_refused(ledger: Ledger, file
         flipped[place // 8] ^= 1 << place % 8
         file.write_bytes(flipped)
         with pytest.raises(BadInput, match=r"^study 's': .*run its study again, which sets it aside$"):
-            stored("s", ledger)
+            load_plan("s", ledger)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"null", b"3", b"[]", b'"x"', b"{}", b"[" * 100_000, b"\xff"])
@@ -87,10 +87,10 @@ def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are
 ) -> None:
     lines: list[str] = []
     ledger = Ledger(tmp_path, lines.append)
-    store(replace(PLAN, study="other"), ledger)
+    store_plan(replace(PLAN, study="other"), ledger)
     file.write_bytes(text)
     for _ in range(2):  # a command may read the plans more than once
-        assert [plan.study for plan in all_stored(ledger)] == ["other"]
+        assert [plan.study for plan in load_plans(ledger)] == ["other"]
     assert lines == [
         f"{file}: is damaged or no plan of this version: skipped; run its study again, which sets it aside"
     ]
@@ -115,7 +115,7 @@ def test_a_sealed_plan_with_other_content_is_refused(
 ) -> None:
     save(file, seal({"plan": {**asdict(PLAN), **changed}}))
     with pytest.raises(BadInput, match="no plan of this version"):
-        stored("s", ledger)
+        load_plan("s", ledger)
 
 
 WIDE = replace(arm((0, 7), options={"hidden": 8}), name="wide", changes={"hidden": 8})
@@ -152,14 +152,14 @@ def other(**facts: Any) -> dict[str, Any]:
 def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_aside(
     ledger: Ledger, file: Path, changed: dict[str, Any], said: str
 ) -> None:
-    store(HONEST, ledger)
-    assert stored("s", ledger) == HONEST
+    store_plan(HONEST, ledger)
+    assert load_plan("s", ledger) == HONEST
     save(file, seal({"plan": asdict(replace(HONEST, **changed))}))
     with pytest.raises(BadInput) as refused:
-        stored("s", ledger)
+        load_plan("s", ledger)
     assert said in refused.value.rule
-    store(HONEST, ledger)
-    assert stored("s", ledger) == HONEST
+    store_plan(HONEST, ledger)
+    assert load_plan("s", ledger) == HONEST
 
 
 # When a plan was declared. Trials are real, as their identities name the results.
@@ -177,51 +177,51 @@ def train(ledger: Ledger, seeds: range) -> None:
 
 def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    store(planned("s", range(1), when=1.0), ledger)
+    store_plan(planned("s", range(1), when=1.0), ledger)
     train(ledger, range(1))
-    whole = store(planned("s", range(10), when=2.0), ledger)
+    whole = store_plan(planned("s", range(10), when=2.0), ledger)
     assert (whole.planned, [earlier.planned for earlier in whole.earlier]) == (2.0, [1.0])
     train(ledger, range(10))
-    assert store(planned("s", range(10), when=3.0), ledger) == whole, "the same plan again"
-    assert stored("s", ledger) == whole
+    assert store_plan(planned("s", range(10), when=3.0), ledger) == whole, "the same plan again"
+    assert load_plan("s", ledger) == whole
 
 
 def test_a_plan_of_more_than_ten_seeds_keeps_its_order_and_the_distance_of_equal_trials(
     tmp_path: Path,
 ) -> None:
     ledger, plan = Ledger(tmp_path), planned("s", range(5, 45))
-    store(plan, ledger)
+    store_plan(plan, ledger)
     train(ledger, range(5, 45))
-    measured = store(replace(plan, nondeterminism={}), ledger)
+    measured = store_plan(replace(plan, nondeterminism={}), ledger)
     assert measured.nondeterminism == {}
-    assert store(plan, ledger) == measured, "of one that has not measured it"
-    assert (stored("s", ledger).ids, stored("s", ledger).earlier) == (plan.ids, ())
+    assert store_plan(plan, ledger) == measured, "of one that has not measured it"
+    assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier) == (plan.ids, ())
 
 
 def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path) -> None:
     ledger, plan = Ledger(tmp_path), planned("s", range(1))
     train(ledger, range(1))
-    assert reasons(plan, plan, [ChapterTrial(model="stub", seed=0, lr=0.01)], ledger) == []
+    assert explain_retraining(plan, plan, [ChapterTrial(model="stub", seed=0, lr=0.01)], ledger) == []
     edited = ChapterTrial(model="stub", seed=0, lr=0.01, source="edited")
     now = replace(plan, arms=(arm([0], source="edited"),))
-    (line,) = reasons(plan, now, [edited], ledger)
+    (line,) = explain_retraining(plan, now, [edited], ledger)
     assert line.startswith("the code was edited: 1 trial")
 
 
 def test_a_plan_that_comes_back_after_another_keeps_its_first_time(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    store(planned("s", range(10), when=1.0), ledger)
+    store_plan(planned("s", range(10), when=1.0), ledger)
     train(ledger, range(10))
-    assert store(planned("s", range(1), when=2.0), ledger).planned == 2.0
-    assert store(planned("s", range(10), when=3.0), ledger).planned == 1.0
-    assert store(planned("s", range(20), when=4.0), ledger).planned == 4.0
+    assert store_plan(planned("s", range(1), when=2.0), ledger).planned == 2.0
+    assert store_plan(planned("s", range(10), when=3.0), ledger).planned == 1.0
+    assert store_plan(planned("s", range(20), when=4.0), ledger).planned == 4.0
 
 
 def test_a_plan_whose_code_was_edited_is_another_and_forgets_earlier_ones_without_results(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger(tmp_path)
-    store(planned("s", range(3), when=1.0), ledger)
+    store_plan(planned("s", range(3), when=1.0), ledger)
     edited = replace(planned("s", range(3), lr=0.02, when=2.0), hash=planned("s", range(3)).hash)
-    now = store(edited, ledger)
+    now = store_plan(edited, ledger)
     assert (now.planned, now.earlier) == (2.0, ())

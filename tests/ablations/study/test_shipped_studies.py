@@ -11,10 +11,10 @@ import pytest
 
 from unrolled.ablations import cli
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study import stored_plans
-from unrolled.ablations.study.loading import load, override
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.plan import make_plan
-from unrolled.ablations.study.study_file import shipped
+from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
 from unrolled.bench.chapter.costs import expected_seconds, work
 from unrolled.bench.chapter.models.registry import ZOO
@@ -25,18 +25,18 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.stopping import expected
 
-NAMES = shipped()
+NAMES = list_shipped_studies()
 STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str) -> None:
-    study = load(name)
+    study = load_study(name)
     assert study.name == name and study.question.endswith("?") and study.about
     assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
     assert 2.0 ** (1 - len(study.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
-    listed = [{arm.trial(seed).id for seed in arm.seeds} for arm in study.arms]
+    listed = [{arm.make_trial(seed).id for seed in arm.seeds} for arm in study.arms]
     assert {len(ids) for ids in listed} == {len(study.seeds)}
     assert len(set().union(*listed)) == sum(map(len, listed))
     assert sequential._table_path(study.looks).exists(), "2 s of simulation less"
@@ -44,9 +44,9 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_path: Path) -> None:
-    plan = make_plan(load(name), f"unrolled run {name}")[0]
-    again = stored_plans.store(plan, Ledger(tmp_path))
-    assert again == replace(plan, ships=True) == stored_plans.stored(name, Ledger(tmp_path)), (
+    plan = make_plan(load_study(name), f"unrolled run {name}")[0]
+    again = plan_store.store_plan(plan, Ledger(tmp_path))
+    assert again == replace(plan, ships=True) == plan_store.load_plan(name, Ledger(tmp_path)), (
         "and nothing in it contradicts itself"
     )
 
@@ -54,7 +54,7 @@ def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_study_is_expected_to_be_decided_in_about_half_an_hour(name: str) -> None:
     """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
-    study = load(name)
+    study = load_study(name)
     compared, seeds = study.contrasts, 0.0
     for effect in (0.0, 2.0):
         seen = expected(Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family=len(compared))
@@ -65,9 +65,9 @@ def test_a_shipped_study_is_expected_to_be_decided_in_about_half_an_hour(name: s
     assert seeds * sum(map(expected_seconds, trained)) <= 2 * 33 * 60
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if load(name).file.design.within])
+@pytest.mark.parametrize("name", [name for name in NAMES if load_study(name).file.design.within])
 def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
-    study = load(name)
+    study = load_study(name)
     arms = {arm.name: ChapterTrial(seed=0, **arm.settings).factors() for arm in study.arms}
     for arm, base in study.contrasts.items():
         moved = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
@@ -80,7 +80,7 @@ def test_the_document_s_studies_compare_models_at_rates_that_were_tried_on_other
     studies, path = {}, tmp_path / "mine.toml"
     for text_of_study in re.findall(r"(?s)```toml\n(name = .*?)```", STUDIES.read_text("utf-8")):
         path.write_text(text_of_study)
-        study = load(path)
+        study = load_study(path)
         studies[study.name] = study
     rates, best = studies["rates"], studies["best-rates"]
     tried, compared = (
@@ -92,11 +92,11 @@ def test_the_document_s_studies_compare_models_at_rates_that_were_tried_on_other
 
 
 def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
-    assert {min(load(name).seeds) for name in NAMES} == {100}
+    assert {min(load_study(name).seeds) for name in NAMES} == {100}
 
 
 def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
-    study = load("models")
+    study = load_study("models")
     arms = [ChapterTrial(seed=0, **arm.settings).factors() for arm in study.arms if not arm.seed_offset]
     own = set()
     for arm in arms:
@@ -116,7 +116,7 @@ def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_thre
 
 
 def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_same_words() -> None:
-    arms = {arm.name: arm for arm in load("context").arms if not arm.seed_offset}
+    arms = {arm.name: arm for arm in load_study("context").arms if not arm.seed_offset}
     sizes = {}
     for name, arm in arms.items():
         trial = ChapterTrial(seed=0, **arm.settings)
@@ -136,7 +136,7 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
     assert cli.main(["plan", "awd", "--set", f"corpus={sayings}", "--seeds", "0"]) == 0
     shown = capsys.readouterr().out
     assert "AWD-LSTM " in shown and "sayings" not in shown  # a path is no part of an arm's name
-    study = override(load("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
+    study = override_study(load_study("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
     assert {arm.settings["corpus"] for arm in study.arms} == {str(sayings)}
     assert len({trial.data for trial in make_plan(study, "")[1]}) == 1
 
@@ -153,10 +153,10 @@ def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_sl
     code = (
         "import sys\n"
         "import unrolled.ablations.commands.plan\n"
-        "from unrolled.ablations.study.loading import load, shipped\n"
-        "for study in map(load, shipped()):\n"
+        "from unrolled.ablations.study.loading import list_shipped_studies, load_study\n"
+        "for study in map(load_study, list_shipped_studies()):\n"
         "    study.contrasts\n"
-        "    sum(arm.trial(seed).seconds for arm in study.arms for seed in arm.seeds)\n"
+        "    sum(arm.make_trial(seed).seconds for arm in study.arms for seed in arm.seeds)\n"
         "slow = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
         "print(sorted(slow & {*sys.modules}))\n"
     )

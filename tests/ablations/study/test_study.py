@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.ablations.study.chapter import resolve
-from unrolled.ablations.study.loading import AA_NAME, load, override
+from unrolled.ablations.study.arms import AA_NAME
+from unrolled.ablations.study.chapter import resolve_settings
+from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.plan import make_plan
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.costs import expected_seconds
@@ -82,7 +83,7 @@ def test_a_small_file_is_enough(loaded: Callable[[str], Study]) -> None:
     study = loaded('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
     assert study.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
     assert (study.seeds, study.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
-    assert [arm.settings for arm in study.arms] == [resolve({"model": "lm6"})]
+    assert [arm.settings for arm in study.arms] == [resolve_settings({"model": "lm6"})]
 
 
 def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
@@ -135,7 +136,7 @@ def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, edited: Edit, old: str
 
 
 def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(mine: Study) -> None:
-    changed = override(mine, sets=[("epochs", [5]), ("hidden", [32])])
+    changed = override_study(mine, sets=[("epochs", [5]), ("hidden", [32])])
     assert {arm.settings["epochs"] for arm in changed.arms} == {5}
     assert {arm.settings["options"]["hidden"] for arm in changed.arms} == {32}
     assert changed.baseline.name == "LMModel6, 5 epochs, hidden 32"
@@ -143,7 +144,7 @@ def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(mine: Stud
 
 
 def test_several_values_are_arms_one_at_a_time(mine: Study) -> None:
-    changed = override(mine, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
+    changed = override_study(mine, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
     assert [arm.name for arm in changed.arms] == [
         "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
     ]  # fmt: skip
@@ -152,16 +153,16 @@ def test_several_values_are_arms_one_at_a_time(mine: Study) -> None:
 
 
 def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: Study) -> None:
-    with_layers = override(mine, sets=[("layers", [1])])
+    with_layers = override_study(mine, sets=[("layers", [1])])
     with pytest.raises(BadInput, match="model 'lm4': has no option 'dropout'"):  # of add_one
-        override(with_layers, sets=[("model", ["lm4"])])
-    gru = override(with_layers, sets=[("model", ["gru"])])
-    assert gru.baseline.settings == resolve({"model": "gru", "epochs": 2, "layers": 1})
+        override_study(with_layers, sets=[("model", ["lm4"])])
+    gru = override_study(with_layers, sets=[("model", ["gru"])])
+    assert gru.baseline.settings == resolve_settings({"model": "gru", "epochs": 2, "layers": 1})
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
     sets = [("window", [10]), ("detach_every", [5])]
-    one, other = (override(load("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
+    one, other = (override_study(load_study("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
     assert one == other and (one["window"], one["detach_every"]) == (10, 5)
 
 
@@ -169,7 +170,7 @@ def test_settings_that_need_each_other_may_come_in_any_order() -> None:
 
 
 def seconds(**settings: object) -> float:
-    return expected_seconds(ChapterTrial(seed=0, **resolve({"model": "lm6", **settings})))
+    return expected_seconds(ChapterTrial(seed=0, **resolve_settings({"model": "lm6", **settings})))
 
 
 @pytest.mark.parametrize("model", ZOO)
@@ -253,7 +254,7 @@ def test_against_may_be_chained_and_an_arm_that_others_name_has_a_contrast_where
 
 def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edited: Edit) -> None:
     chain = CHAIN.replace("{against}", 'against = "LMModel6, 2 epochs"')
-    study = override(edited("[[arm]]", chain), sets=[("epochs", [1])])
+    study = override_study(edited("[[arm]]", chain), sets=[("epochs", [1])])
     assert {arm.name: arm.against for arm in study.arms}["two"] == study.baseline.name == "LMModel6, 1 epoch"
 
 

@@ -34,9 +34,9 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 def study(name: str, **program) -> Study:
     """A study that ships, or that of a program."""
     if name != "program":
-        return loading.load(name)
+        return loading.load_study(name)
     table = {"run": "./train {seed}", **program}
-    return loading.declare("mine", program=table, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
+    return loading.declare_study("mine", program=table, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
 
 
 def chosen(name: str, asked: str = "auto", stored: str = "", **flags) -> device.Device:

@@ -20,7 +20,7 @@ from result_sets import trained
 from stub_plans import planned
 
 from unrolled import results
-from unrolled.ablations.study import stored_plans
+from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
@@ -70,11 +70,11 @@ def test_a_contrast_that_is_given_up_gets_no_more_seeds_until_the_study_goes_to_
     assert seeds(study) == {64: 6 + 5, 8: 5, 24: 5, 32: 6, 48: 5}
     assert "looks: 2 of 3 contrasts decided; open: hidden 24 (about 92 seeds would decide it)" in said
     assert "1 contrast is given up" in said and "0 left" in said
-    plan = stored_plans.stored("looks", study.ledger)
+    plan = plan_store.load_plan("looks", study.ledger)
     _check_speculation(plan, study.ledger.results(plan.ids))
     study.run("-j", "1", "--to-the-end")
     assert study.outcome() == whole.outcome() and study.trained() == whole.trained()
-    later = stored_plans.stored("looks", study.ledger)
+    later = plan_store.load_plan("looks", study.ledger)
     assert (later.hash, later.planned, later.seen) == (plan.hash, plan.planned, {}), "it is confirmatory"
     assert "0 trained" in study.run("-j", "1")
     assert study.outcome() == whole.outcome(), "no verdict is taken back"
@@ -178,7 +178,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
     assert set(table.trial) == set(whole.ledger.files())
     assert set(every.trial) == set(study.ledger.files())
     assert every[every.counts].drop(columns="counts").reset_index(drop=True).equals(table)
-    plan = stored_plans.stored("looks", study.ledger)
+    plan = plan_store.load_plan("looks", study.ledger)
     page = compare_plan(plan, read_page_results(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(

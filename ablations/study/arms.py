@@ -1,0 +1,118 @@
+"""The arms of a study's file: the baseline, the design's, the [[arm]] tables' and the A/A check's."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from unrolled.ablations.study.arms_by_rule import make_arm_tables
+from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.seeds import MAX_SEED
+from unrolled.ablations.study.study import Arm
+from unrolled.ablations.study.study_file import ArmTable, StudyFile
+from unrolled.ablations.study.trainer import Settings, Trainer, title_changes
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.trial import canonical
+
+AA_NAME = "A/A: the baseline again"
+AA_OFFSET = 1000
+
+
+def make_arms(file: StudyFile, trainer: Trainer, seeds: tuple[int, ...]) -> list[Arm]:
+    """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
+    with error_context("[baseline]"):
+        settings = trainer.resolve_settings(file.baseline)
+    name = file.baseline_name or title_changes(trainer, file.baseline)
+    baseline = Arm(name=name, trainer=trainer, settings=settings, seeds=seeds)
+    arms = [baseline]
+    with error_context("[design]"):
+        for place, tables in make_arm_tables(file.design, file.baseline, trainer):
+            with error_context(place):
+                first = len(arms)
+                for table in tables:
+                    arms.append(_make_arm(file, table, arms))
+                changed = any(arm.settings != settings for arm in arms[first:])
+                require(changed, "changes nothing: the baseline is set to this already")
+    for table in file.arm:
+        with error_context(f"arm {table.name!r}"):
+            arms.append(_make_arm(file, table, arms))
+            _refuse_idle_keys(file, arms[-1], table.set)
+    if file.aa:
+        shifted = {seed + AA_OFFSET for seed in seeds}
+        rule = f"needs the seeds {AA_OFFSET} above the study's own to be free"
+        free = shifted.isdisjoint(seeds) and max(shifted) <= MAX_SEED
+        require(free, rule, key="aa", cure="use lower seeds")
+        arms.append(replace(baseline, name=AA_NAME, seed_offset=AA_OFFSET))
+    return arms
+
+
+def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
+    """Return the arm of a table, with its changes against the baseline or one of the `arms` before it."""
+    base = arms[0]
+    trainer = base.trainer
+    settings = trainer.resolve_settings(trainer.inherit_settings(file.baseline, table.set))
+    if table.against:
+        by_name = {arm.name: arm for arm in arms}
+        rule = f"no arm {table.against!r} comes before this one"
+        cure = suggestion(table.against, by_name)
+        require(table.against in by_name, rule, key="against", cure=cure)
+        base = by_name[table.against]
+        rule = f"{table.against!r} is set to the very same"
+        require(base.settings != settings, rule, key="against", cure="change something")
+    base_settings = base.flat_settings
+    flat_settings = trainer.make_trial(settings).factors()
+    return Arm(
+        name=table.name or title_changes(trainer, table.set),
+        trainer=trainer,
+        settings=settings,
+        seeds=base.seeds,
+        changes={key: value for key, value in flat_settings.items() if base_settings.get(key) != value},
+        question=table.question,
+        note=table.note,
+        exploratory=table.exploratory,
+        against=table.against,
+        identical=table.identical,
+    )
+
+
+def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
+    """Raise BadInput for a key without which the arm would be the same."""
+    require(changes, "changes nothing: its `set` is empty")
+    trainer = arm.trainer
+    for key in changes:
+        fewer = {name: value for name, value in changes.items() if name != key}
+        try:
+            settings = trainer.resolve_settings(trainer.inherit_settings(file.baseline, fewer))
+        except BadInput:  # the others need this key: detach_every = 64 needs its window
+            continue
+        rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"
+        require(settings != arm.settings, rule)
+
+
+def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:
+    """Return the arms, of which those of equal `content` are one, with the first's name.
+
+    The names of the others are in its `also`, and where an arm names one of them in `against`, it names the
+    first there. To name the baseline there or no arm is the same, so two such arms become one. The baseline's
+    cell of a factorial has no name. Raises BadInput for two arms of one name.
+    """
+    merged: dict[bytes, Arm] = {}
+    names: dict[str, str] = {}  # of the arm that each became
+    for arm in arms:
+        against = arm.against and names[arm.against]
+        base = against if against != arms[0].name else ""
+        key = canonical([content(arm), arm.seed_offset, base])
+        first = merged.setdefault(key, replace(arm, against=against))
+        names[arm.name] = first.name
+        if arm.name and arm.name != first.name:
+            merged[key] = replace(
+                first,
+                also=tuple(dict.fromkeys((*first.also, arm.name, *arm.also))),
+                question=first.question or arm.question,
+                note=first.note or arm.note,
+                exploratory=first.exploratory and arm.exploratory,
+                identical=first.identical or arm.identical,
+                against=first.against or against,
+            )
+    for name, count in Counter(arm.name for arm in merged.values()).items():
+        require(count == 1, f"two arms are called {name!r}", cure="give one of them another name")
+    return tuple(merged.values())

@@ -1,0 +1,259 @@
+"""Plans in a ledger's folder, the latest of each study: stored, read and checked, set aside where damaged.
+
+What had been seen before a plan was declared, and the study's earlier plans, are kept with it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from unrolled.ablations.ledger import Ledger, explaining_misread, read_bytes, seal, unseal
+from unrolled.ablations.study.loading import load_study
+from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
+from unrolled.ablations.study.seen_results import (
+    count_seen_pairs,
+    find_equal_results,
+    find_seen_contrasts,
+    find_shown_trials,
+)
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import save
+from unrolled.bench.trial import Trial, canonical
+
+_PLAN_ADAPTER = TypeAdapter(Plan)
+_CURE = "run its study again, which sets it aside"
+
+
+def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
+    """Store the plan, whose `trials` these are, in the ledger's folder and return it.
+
+    If the same plan is stored already, the fields that were recorded at its declaration are kept (`planned`,
+    `seen`, `alike`, `ships`, `attempts` and `earlier`); so are `nondeterminism` and `varying` (see
+    `copy_nondeterminism`). A plan that cannot be read is set aside.
+    """
+    before = read_or_set_aside(plan.study, ledger)
+    if before:
+        plan = copy_nondeterminism(plan, before)
+    if before and is_same_plan(before, plan):
+        plan = replace(
+            plan,
+            planned=before.planned,
+            seen=before.seen,
+            alike=before.alike,
+            ships=before.ships,
+            attempts=before.attempts,
+            earlier=before.earlier,
+        )
+    else:
+        plan = _declare_plan(plan, before, ledger, trials)
+    save(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
+    return plan
+
+
+def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
+    """Return the plan with the measurement of a stored one that ran the same trial twice and judged alike."""
+    if plan.nondeterminism is not None or before.qualities != plan.qualities:
+        return plan
+    if plan.arms[0].trials[plan.seeds[0]] != before.arms[0].trials[before.seeds[0]]:
+        return plan
+    return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
+
+
+def is_same_plan(plan: Plan, other: Plan) -> bool:
+    """Return True if two plans are the same but for what is found out as they run."""
+    same_trials = set(plan.ids) == set(other.ids)
+    return same_trials and (plan.study, plan.hash) == (other.study, other.hash)
+
+
+def is_shipped_plan(plan: Plan) -> bool:
+    """Return True for the plan of a study that comes with Unrolled, unchanged."""
+    return plan.study in list_shipped_studies() and plan.hash == load_study(plan.study).plan_hash
+
+
+def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
+    """Return the plan, which differs from the stored one `before`, with what is recorded at its declaration.
+
+    A plan that the study had at an earlier time gets the `planned` and `seen` of that time, and those of its
+    `attempts` that came before it.
+    """
+    earlier: list[Declaration] = []
+    if before:
+        declaration = Declaration(
+            hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen=before.seen
+        )
+        earlier = [*before.earlier, declaration]
+    ids = set(plan.ids)
+    first = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
+    results = ledger.files().keys()
+    earlier = [e for e in earlier if e is not first and not results.isdisjoint(e.trials)]
+    plan = replace(plan, ships=is_shipped_plan(plan), earlier=tuple(earlier))
+    if first:
+        attempts = {}
+        for arm in plan.attempts:
+            before_first = tuple(a for a in plan.attempts[arm] if a.planned < first.planned)
+            if before_first:
+                attempts[arm] = before_first
+        return replace(plan, planned=first.planned, seen=first.seen, attempts=attempts)
+    if plan.ships:
+        return plan
+    shown = find_shown_trials(read_plans(ledger)[0], ledger)
+    contrasts = find_seen_contrasts(plan.arms, shown, trials)
+    sides = {id for arms in contrasts for arm in arms for id in arm.trials.values()}
+    return replace(
+        plan,
+        seen=count_seen_pairs(contrasts, shown, trials),
+        alike=find_equal_results([trial for trial in trials if trial.id in sides], shown, ledger),
+    )
+
+
+def load_plan(study: str | Study, ledger: Ledger) -> Plan:
+    """Return the latest plan of a study, or of that with this name, or in the file of this path.
+
+    Raises BadInput where it was never run, or where its plan cannot be read.
+    """
+    name = study if isinstance(study, str) else study.name
+    file = name if name.endswith(".toml") else ""
+    if file:
+        name = read_study_name(file)
+    try:
+        if plan := _read_file(plan_path(ledger, name)):
+            return plan
+    except BadInput as error:
+        raise BadInput(f"{error.place}: {error.rule}", place=f"study {name!r}", cure=_CURE) from error
+    names = [plan.study for plan in load_plans(ledger)]
+    cure = f"no shipped study has this name; `unrolled run {name}.toml` runs your own"
+    if file or name in list_shipped_studies():
+        cure = f"`unrolled run {file or name}` runs it"
+    elif not Path(f"{name}.toml").exists():
+        cure = suggest_study(name, names) or cure
+    rule = f"study {name!r} has not been run (studies that were run: {', '.join(names) or 'none'})"
+    raise BadInput(rule, cure=cure)
+
+
+def load_plans(ledger: Ledger) -> list[Plan]:
+    """Return the latest plan of every study that was run, by name. Warns once of each that cannot be read."""
+    plans, faults = read_plans(ledger)
+    for line in faults:
+        ledger.warn_once(f"{line}: skipped; {_CURE}")
+    return plans
+
+
+def require_plans(names: Sequence[str], ledger: Ledger) -> list[Plan]:
+    """Return the stored plans of these studies, or of all. Raises BadInput where there is none."""
+    plans = [load_plan(name, ledger) for name in names] if names else load_plans(ledger)
+    if not plans:
+        cure = ledger.nearest_ledger_hint or "`unrolled run toggles` runs one"
+        raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
+    return plans
+
+
+def read_plans(ledger: Ledger) -> tuple[list[Plan], list[str]]:
+    """Return the latest plan of every study that was run, by name, and a line on each that cannot be read."""
+    plans: list[Plan] = []
+    faults: list[str] = []
+    for path in sorted((ledger.root / "plans").glob("*.json")):
+        try:
+            plans += filter(None, [_read_file(path)])
+        except BadInput as error:
+            faults.append(f"{error.place}: {error.rule}")
+    return sorted(plans, key=lambda plan: plan.study), faults
+
+
+def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
+    """Return the stored plan of a study, or None. A plan that cannot be read is set aside."""
+    path = plan_path(ledger, study)
+    try:
+        return _read_file(path)
+    except BadInput as error:
+        version = str(path.stat().st_mtime_ns).encode()  # its bytes may be what cannot be read
+        ledger.set_aside(path, version, f"{error.rule}, so it counts as none")
+        return None
+
+
+def find_stored_device(study: str, ledger: Ledger) -> str:
+    """Return the device of a study's stored plan; "" if there is none that can be read."""
+    with suppress(BadInput):
+        if plan := _read_file(plan_path(ledger, study)):
+            return plan.device
+    return ""
+
+
+def keep_to_the_end(study: Study, ledger: Ledger) -> Study:
+    """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
+    with suppress(BadInput):
+        plan = _read_file(plan_path(ledger, study.name))
+        if plan and plan.to_the_end and plan.hash == study.plan_hash:
+            return replace(study, to_the_end=True)
+    return study
+
+
+def has_plan(name: str, ledger: Ledger) -> bool:
+    """Return True if a study has a plan, though `load_plan` may not be able to read it."""
+    return plan_path(ledger, name).exists()
+
+
+def plan_path(ledger: Ledger, study: str) -> Path:
+    """Return the file of a study's plan, which may not exist yet."""
+    return ledger.root / "plans" / f"{hashlib.sha256(study.encode()).hexdigest()[:16]}.json"
+
+
+def _read_file(path: Path) -> Plan | None:
+    """Return the plan in a file; None if there is no file.
+
+    Raises BadInput where it cannot be read, is no plan, or contradicts itself.
+    """
+    data = read_bytes(path)
+    if data is None:
+        return None
+    with explaining_misread(path, "is damaged or no plan of this version", _CURE):
+        plan = _PLAN_ADAPTER.validate_json(canonical(unseal(data)["plan"]))
+        for fault in _find_faults(plan):
+            raise BadInput(f"is not what this version writes: {fault}", place=path, cure=_CURE)
+    return plan
+
+
+def _find_faults(plan: Plan) -> Iterator[str]:
+    """Yield a sentence on each contradiction. Raises TypeError or LookupError for fields of no trial.
+
+    A stored plan is sealed against accidents, not against forgers: whoever edits one can seal it again. The
+    identity of a trial is the hash of its fields, and a result is found by it. A plan whose identities are
+    those of its arms' fields and seeds therefore has no result of another seed, other settings or another
+    device.
+    """
+    if plan.nondeterminism and not plan.of_program:
+        yield "equal trials are said to differ, which those of the chapter do not"
+    for arm in plan.arms:
+        if set(arm.trials) != set(plan.seeds):
+            yield f"arm {arm.name!r}: its seeds are not the plan's"
+        for fault in _find_arm_faults(plan, arm):
+            yield f"arm {arm.name!r}: {fault}"
+
+
+def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
+    """Yield the contradictions of an arm."""
+    wrong_seeds = [str(seed) for seed, id in arm.trials.items() if plan.make_trial(arm, seed).id != id]
+    if wrong_seeds:
+        yield f"its trials have another seed, device or setting (seeds {', '.join(wrong_seeds)})"
+    if arm.seed_offset and arm.changes:
+        yield "has other seeds than its base, which only the baseline again has"
+    trial = plan.make_trial(arm, min(arm.trials))
+    factors = trial.factors()
+    base = next((other for other in plan.arms if other.name == arm.against), plan.arms[0])
+    base_factors = plan.make_trial(base, min(base.trials)).factors()
+    declared = {name: base_factors.get(name) for name in factors} | dict(arm.changes)
+    if arm.model:
+        declared["model"] = arm.model
+    for key, value in declared.items():
+        # a plug-in's penalty of strength 0 is in `changes`, but in no trial
+        if key not in trial.uncounted and factors.get(key, 0) != value:
+            yield f"its trials have another {key} than the plan says"
+    if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
+        yield "its commit is another than the plan says"
+    if trial.title not in (arm.title, arm.model):  # its model's name where the plug-in is not loaded
+        yield "its trials have another title than the plan says"

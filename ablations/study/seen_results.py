@@ -1,0 +1,102 @@
+"""The results that had been seen before a plan was declared: what they show cannot confirm anything."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.bench.trial import Result, Trial, canonical
+
+SEEN_PAIRS = 3
+"""From so many pairs on a contrast counts as seen: a run of a seed or two, to try all, does not."""
+
+Pair = tuple[PlannedArm, PlannedArm]
+"""An arm, and the one that it is compared with."""
+
+
+def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
+    """Return the trials with results that did not fail, by the judgement of the plans that have them.
+
+    A misspelt metric makes all of its study's trials fail: their numbers were never shown. Nor was any number
+    of a study that its first trials stopped.
+    """
+    plans_by_trial: dict[str, list[Plan]] = defaultdict(list)
+    for plan in plans:
+        for id in plan.ids:
+            plans_by_trial[id].append(plan)
+    shown = []
+    for result in ledger.all_results():
+        results = [result]
+        if result.trial.id in plans_by_trial:
+            accepted = [plan for plan in plans_by_trial[result.trial.id] if not plan.refusal]
+            results = [plan.judge_result(result) for plan in accepted]
+        if any(judged.status != "failed" for judged in results):
+            shown.append(result.trial)
+    return shown
+
+
+def find_seen_contrasts(
+    arms: Sequence[PlannedArm], shown: Sequence[Trial], trials: Sequence[Trial]
+) -> list[Pair]:
+    """Return the contrasts of which SEEN_PAIRS pairs were shown, on whatever seeds.
+
+    The first arm is the baseline. `trials` are those of the arms; without them only results of the same code
+    are recognised.
+    """
+    experiments = {trial.id: canonical(trial.experiment) for trial in (*trials, *shown)}
+    seeds = defaultdict(set)
+    for trial in shown:
+        seeds[experiments[trial.id]].add(trial.seed)
+
+    def shown_seeds(arm: PlannedArm) -> set[int]:
+        experiment = next((experiments[id] for id in arm.trials.values() if id in experiments), b"")
+        return {seed - arm.seed_offset for seed in seeds[experiment]}
+
+    by_name = {arm.name: arm for arm in arms}
+    pairs = [(arm, by_name.get(arm.against, arms[0])) for arm in arms[1:]]
+    return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= SEEN_PAIRS]
+
+
+def count_seen_pairs(
+    contrasts: Sequence[Pair], shown: Sequence[Trial], trials: Sequence[Trial]
+) -> dict[str, int]:
+    """Return by arm the number of its seeds for which results of both the arm and its base were shown.
+
+    A result counts for every trial with its settings, data and seed, whatever its study and its code: an edit
+    of the code does not make a result unseen.
+    """
+    contents = set(map(_content, shown))
+    ids = {trial.id for trial in shown} | {trial.id for trial in trials if _content(trial) in contents}
+    counts = {}
+    for arm, base in contrasts:
+        count = sum(id in ids and base.trials.get(seed) in ids for seed, id in arm.trials.items())
+        if count:
+            counts[arm.name] = count
+    return counts
+
+
+def find_equal_results(
+    trials: Sequence[Trial], shown: Sequence[Trial], ledger: Ledger
+) -> dict[str, tuple[str, ...]]:
+    """Return by trial the fingerprints of results that differ from it by the command line's template alone.
+
+    A flag that changes no number makes no seen trial fresh: the new results show whether it changed one.
+    """
+    by_experiment = {(canonical(trial.experiment), trial.seed): trial for trial in trials if trial.template}
+    fingerprints: dict[str, tuple[str, ...]] = {}
+    for earlier in shown:
+        trial = by_experiment.get((canonical(earlier.experiment), earlier.seed))
+        if trial and trial.template != earlier.template:
+            for result in ledger.results([earlier.id]).values():
+                fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
+    return fingerprints
+
+
+def numbers_fingerprint(result: Result) -> str:
+    """Return the fingerprint of all numbers of a program's result but times, speeds and memory."""
+    return result.fingerprints.get("numbers", result.status)
+
+
+def _content(trial: Trial) -> bytes:
+    """Return what is trained, and on what, without the code that does it."""
+    return canonical({**trial.declared, "data": trial.data})

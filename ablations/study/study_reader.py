@@ -1,0 +1,135 @@
+"""Reading a study's file: from its name or path to its text, and from there to its checked tables."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from unrolled.ablations.study.errors import error_context, explain_validation
+from unrolled.ablations.study.study_file import (
+    AddOneTable,
+    ArmTable,
+    DesignTable,
+    MetricTable,
+    ProgramTable,
+    StudyFile,
+    Table,
+)
+from unrolled.bench.chapter.text import read_regular_file
+from unrolled.bench.errors import BadInput, nearest, require
+
+MAX_BYTES = 1_000_000
+"""Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
+MAX_DEPTH = 10
+"""Levels of tables and arrays that a study may have."""
+_DEPTH_CURE = "a study needs four levels"
+
+_TABLES: dict[str, type[Table]] = {
+    "": StudyFile,
+    "metrics": MetricTable,
+    "design": DesignTable,
+    "add_one": AddOneTable,
+    "program": ProgramTable,
+    "arm": ArmTable,
+}
+
+
+def list_shipped_studies() -> tuple[str, ...]:
+    """Return the names of the studies that ship."""
+    files = resources.files("unrolled.ablations.studies").iterdir()
+    return tuple(sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml")))
+
+
+def read_study_text(name: str) -> tuple[str, str]:
+    """Return the origin of a study, for messages, and its text. Raises BadInput if it cannot be read."""
+    shipped = list_shipped_studies()
+    is_path = name.endswith(".toml") or "/" in name or "\\" in name
+    if not is_path and name in shipped:
+        file = resources.files("unrolled.ablations.studies") / f"{name}.toml"
+        return f"{name}.toml", file.read_text("utf-8")
+    _refuse_other_file(name)
+    if not is_path:
+        cure = suggest_study(name) or f"give the path of your own .toml, or one of {', '.join(shipped)}"
+        raise BadInput(f"no shipped study {name!r} exists", cure=cure)
+    try:
+        return name, read_regular_file(name, MAX_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        rule = f"byte {error.start} is not UTF-8"
+        raise BadInput(rule, place=name, cure="save the file as UTF-8") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        cure = suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped)}"
+        raise BadInput(reason, place=name, cure=cure) from error
+
+
+def _refuse_other_file(name: str) -> None:
+    """Raise BadInput for a folder, and for a file that is no .toml."""
+    path = Path(name)
+    cure = "give the path of a .toml"
+    if "\0" in name or not path.exists():
+        return
+    if path.is_dir():
+        files = sorted(map(str, path.glob("*.toml")))
+        raise BadInput("is a folder", place=name, cure=f"{cure}, such as {files[0]}" if files else cure)
+    require(path.suffix == ".toml", "is a file, and no study's", place=name, cure=cure)
+
+
+def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
+    """Return 'did you mean …?' with the nearest of these studies, this folder's and the shipped ones."""
+    files = {path.stem: str(path) for path in sorted(Path().glob("*.toml"))}
+    names = nearest(name.removesuffix(".toml"), [*studies, *files, *list_shipped_studies()])
+    quoted = [repr(near if near in studies else files.get(near, near)) for near in names]
+    return f"did you mean {' or '.join(quoted)}?" if quoted else ""
+
+
+def check_keys(keys: Mapping[str, Any]) -> StudyFile:
+    """Return the checked keys of a study's file. Raises BadInput, naming the key."""
+    cure = "two studies do it: see docs/studies.md"
+    require("tuning" not in keys, "is no key any more", key="[tuning]", cure=cure)
+    check_texts(keys)
+    try:
+        return StudyFile.model_validate(keys)
+    except ValidationError as error:
+        raise explain_validation(error, _TABLES) from error
+
+
+def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
+    """Raise BadInput, naming the key, for a NUL, for what UTF-8 cannot write, and for deep nesting."""
+    require(len(place) <= MAX_DEPTH, "is nested too deeply", key=".".join(place[:4]), cure=_DEPTH_CURE)
+    if isinstance(value, str) and (wrong := re.search("[\0\ud800-\udfff]", value)):
+        rule = f"has the character U+{ord(wrong[0]):04X}, which no text has"
+        raise BadInput(rule, key=".".join(place), cure="take it out")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            check_texts(key, (*place, ascii(key)))
+            check_texts(inner, (*place, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            check_texts(inner, (*place, str(index)))
+
+
+def parse_study(text: str) -> StudyFile:
+    """Return the checked file of a study's text. Raises BadInput, naming the line or the key."""
+    try:
+        keys = tomllib.loads(f"{text}\n")  # with a line end every error has a line
+    except RecursionError as error:
+        raise BadInput("is nested too deeply", cure=_DEPTH_CURE) from error
+    except ValueError as error:  # also for an integer of 5,000 digits
+        position = re.search(r"\(at line (\d+)", str(error))
+        line = f"line {position[1]}: " if position else ""
+        if position and re.match(r"Cannot (overwrite|declare|mutate)|Duplicate", str(error)):
+            repeated = text.split("\n")[int(position[1]) - 1].strip()
+            raise BadInput(f"{line}a key is given twice: {repeated}", cure="keep one of them") from error
+        raise BadInput(f"{line}is not TOML: {error}") from error
+    return check_keys(keys)
+
+
+def read_study_name(path: str) -> str:
+    """Return the name of the study in a file, whose settings may be those of a plug-in that is not loaded."""
+    origin, text = read_study_text(path)
+    with error_context(origin):
+        return parse_study(text).name
