@@ -242,8 +242,12 @@ def compare(
     comparison = _choose_metric(_load_comparison(study, folder), metric, delta)
     rows = {row.arm.name: row for row in comparison.rows}
     for name in filter(None, (arm, against)):
-        rule = f"study {comparison.design.study!r} has none of this name"
-        require(name in rows, rule, place=f"arm {name!r}", cure=f"it has: {', '.join(rows)}")
+        require(
+            name in rows,
+            f"study {comparison.design.study!r} has none of this name",
+            place=f"arm {name!r}",
+            cure=f"it has: {', '.join(rows)}",
+        )
     row = rows[arm]
     base = comparison.base(row).arm.name
     judge = comparison.metric
@@ -368,8 +372,9 @@ def _choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> C
     view = comparison.by_metric(metric) if metric else comparison
     if view is None and not delta:
         names = ", ".join(declared.name for declared in design.metrics)
-        rule = f"study {design.study!r} declares δ for {names}"
-        raise BadInput(rule, place=f"metric {metric!r}", cure="give delta")
+        raise BadInput(
+            f"study {design.study!r} declares δ for {names}", place=f"metric {metric!r}", cure="give delta"
+        )
     return view or comparison
 
 

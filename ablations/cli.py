@@ -142,10 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code or 0
     except CycloptsError as error:
-        print(f"unrolled: {_shorten(_explain_usage(error))}", file=sys.stderr)
+        print(f"unrolled: {_shorten_line(_explain_usage(error))}", file=sys.stderr)
         return 2
     except BadInput as error:
-        print(f"unrolled: {_shorten(error)}", file=sys.stderr)
+        print(f"unrolled: {_shorten_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
-        print(f"unrolled: {_shorten(error)}; {cure}", file=sys.stderr)
+        print(f"unrolled: {_shorten_line(error)}; {cure}", file=sys.stderr)
         return 2
 
 
@@ -319,7 +319,7 @@ def _suggest_command(name: str) -> str:
     return suggestion(name, [name for name in app if not name.startswith("-")])
 
 
-def _shorten(error: Exception) -> str:
+def _shorten_line(error: Exception) -> str:
     """Return one line, in which a word that is too long to be a file's name (255 bytes) is cut."""
     return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
 

@@ -47,7 +47,7 @@ class Ledger:
     root: Path
     warn: Callable[[str], None] = _to_stderr
     _warned: set[str] = field(default_factory=set, repr=False, compare=False)
-    _parts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # see `_shared`
+    _parts: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)  # see `_intern`
 
     def __post_init__(self) -> None:
         require(not self.root.is_file(), "is a file", place=self.root, cure="give the folder of the results")
@@ -59,16 +59,16 @@ class Ledger:
             self.warn(line)
 
     def path(self, id: str) -> Path:
-        """The path of a trial's result, which may not exist yet."""
+        """Return the path of a trial's result, which may not exist yet."""
         return self.root / f"trials/{id[:2]}/{id}.json"
 
     def details_path(self, id: str, digest: str) -> Path:
-        """The path of the details with this sha256 of a trial's result."""
+        """Return the path of the details with this sha256 of a trial's result."""
         return self.root / f"details/{id[:2]}/{id}.{digest[:16]}.json"
 
     @property
     def nearest_ledger_hint(self) -> str:
-        """A sentence on the nearest ledger of a folder above this one; "" where there is none."""
+        """A hint at the nearest ledger of a folder above this one; "" where there is none."""
         for folder in self.root.absolute().parent.parents:
             results = folder / "results"
             if (results / "plans").is_dir():
@@ -81,7 +81,7 @@ class Ledger:
         return self.root / "checkpoints"
 
     def files(self) -> dict[str, Path]:
-        """The file of every result that there is, by the identity of its trial; none is opened."""
+        """Return the file of every result that there is, by the identity of its trial; none is opened."""
         return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
     def record(self, result: Result) -> None:
@@ -98,29 +98,29 @@ class Ledger:
         save_all({self.details_path(id, digest): details, self.path(id): sealed})
 
     def read(self, id: str) -> Result | None:
-        """The whole result of a trial, or None if it has none.
+        """Return the result of a trial with its details, or None if it has none.
 
         A damaged one, or one whose details are damaged or missing, is set aside and counts as none. Raises
         BadInput if a version with another format wrote it, or if it cannot be read at all.
         """
-        return self._read(id, whole=True)
+        return self._read_file(id, details=True)
 
     def results(self, ids: Iterable[str]) -> dict[str, Result]:
-        """The results that there are among these trials, by id, in the order asked, without their details.
+        """Return the results of these trials by id, in their order, without details and without missing ones.
 
         Sets aside and raises as `read` does; the files of the details are not opened.
         """
-        return {id: result for id in ids if (result := self._read(id, whole=False))}
+        return {id: result for id in ids if (result := self._read_file(id, details=False))}
 
     def all_results(self) -> Iterator[Result]:
-        """Every result without its details, but those that a version with another format recorded."""
+        """Yield every result without its details, but those that a version with another format recorded."""
         for id in self.files():
             with suppress(BadInput):
-                if result := self._read(id, whole=False):
+                if result := self._read_file(id, details=False):
                     yield result
 
     def details(self, id: str, digest: str) -> dict[str, Any]:
-        """The details with this sha256, as plain data. Raises ValueError if they are missing or damaged."""
+        """Return the details with this sha256 as plain data. Raises ValueError if missing or damaged."""
         data = read_bytes(self.details_path(id, digest))
         if data is None or hashlib.sha256(data).hexdigest() != digest:
             raise ValueError("there are no such details")
@@ -128,15 +128,15 @@ class Ledger:
         return details
 
     def paths(self, id: str) -> tuple[Path, Path]:
-        """The paths of a trial's two files. Raises BadInput if the first is missing."""
+        """Return the paths of a trial's two files. Raises BadInput if the first is missing."""
         path = self.path(id)
         return path, self.details_path(id, unseal(read_required(path))["details"])
 
-    def _read(self, id: str, *, whole: bool) -> Result | None:
+    def _read_file(self, id: str, *, details: bool) -> Result | None:
         path = self.path(id)
         if (data := read_bytes(path)) is None:
             return None
-        why = "damaged"
+        fault = "damaged"
         try:
             body = unseal(data)
             require(
@@ -146,24 +146,24 @@ class Ledger:
                 cure="choose another results folder, or the version that wrote it",
             )
             fields = body["result"]
-            if whole:
-                why = "its details are damaged or missing"
+            if details:
+                fault = "its details are damaged or missing"
                 fields |= self.details(id, body["details"])
-            witnesses = {factor: self._shared(seen) for factor, seen in fields["witnesses"].items()}
-            fields |= {"witnesses": witnesses, "environment": self._shared(fields["environment"])}
-            fields["trial"] = {key: self._shared(setting) for key, setting in fields["trial"].items()}
+            witnesses = {factor: self._intern(value) for factor, value in fields["witnesses"].items()}
+            fields |= {"witnesses": witnesses, "environment": self._intern(fields["environment"])}
+            fields["trial"] = {key: self._intern(setting) for key, setting in fields["trial"].items()}
             result = Result.from_dict(fields)
             if result.trial.id != id:
                 raise ValueError("holds another trial")
         except BadInput:
             raise
         except MISREAD:
-            self.set_aside(path, data, f"{why}, so it counts as missing")
+            self.set_aside(path, data, f"{fault}, so it counts as missing")
             return None
         return result
 
-    def _shared(self, part: Any) -> Any:
-        """The equal part of an earlier result: the parts of thousands of results differ little."""
+    def _intern(self, part: Any) -> Any:
+        """Return the equal part of an earlier result: the parts of thousands of results differ little."""
         return self._parts.setdefault(repr(part), part)
 
     @contextmanager
@@ -171,8 +171,8 @@ class Ledger:
         """Lock a study, so that only one process at a time runs it. Raises BadInput, naming the other one."""
         name = hashlib.sha256(study.encode()).hexdigest()[:16]
         with (
-            self._held("ledger", fcntl.LOCK_SH, "old results are being removed from it"),
-            self._held(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
+            self._lock_file("ledger", fcntl.LOCK_SH, "old results are being removed from it"),
+            self._lock_file(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
         ):
             self._sweep_drafts()
             yield
@@ -180,7 +180,7 @@ class Ledger:
     @contextmanager
     def lock_all(self) -> Iterator[None]:
         """Lock the ledger, so that no process runs a study of it. Raises BadInput if one does."""
-        with self._held("ledger", fcntl.LOCK_EX, "a study of this ledger is being run"):
+        with self._lock_file("ledger", fcntl.LOCK_EX, "a study of this ledger is being run"):
             self._sweep_drafts()
             yield
 
@@ -189,7 +189,7 @@ class Ledger:
         sweep(self.root.rglob(f".*{PARTIAL}"))
 
     @contextmanager
-    def _held(self, name: str, mode: int, refusal: str) -> Iterator[None]:
+    def _lock_file(self, name: str, mode: int, refusal: str) -> Iterator[None]:
         """Lock a file, alone (LOCK_EX, with this process in it for the refusal) or with others (LOCK_SH)."""
         path = self.root / "locks" / f"{name}.lock"
         make_output_folder(self.root)
@@ -201,9 +201,9 @@ class Ledger:
                 fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-                by = f" by process {holder}" if holder else ""
+                process = f" by process {holder}" if holder else ""
                 raise BadInput(
-                    f"{refusal}{by}", cure=f"wait for it to end or stop it (lock: {path})"
+                    f"{refusal}{process}", cure=f"wait for it to end or stop it (lock: {path})"
                 ) from None
             with explaining_errors(path):
                 os.ftruncate(descriptor, 0)  # of the process that held it alone before
@@ -213,20 +213,20 @@ class Ledger:
         finally:
             os.close(descriptor)  # also frees the lock; the file stays, as removing it would race
 
-    def set_aside(self, path: Path, data: bytes, why: str) -> None:
+    def set_aside(self, path: Path, data: bytes, reason: str) -> None:
         """Move a damaged file to the folder set-aside, where it can be inspected and no longer counts."""
-        aside = self.root / "set-aside" / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.json"
+        target = self.root / "set-aside" / f"{path.stem}-{hashlib.sha256(data).hexdigest()[:8]}.json"
         try:
-            make_folder(aside.parent)
-            path.replace(aside)
+            make_folder(target.parent)
+            path.replace(target)
         except OSError as error:
-            self.warn(f"{path}: {why}; it could not be moved ({error.strerror})")
+            self.warn(f"{path}: {reason}; it could not be moved ({error.strerror})")
         else:
-            self.warn(f"{path}: {why}; moved to {aside}")
+            self.warn(f"{path}: {reason}; moved to {target}")
 
 
 def read_bytes(path: Path) -> bytes | None:
-    """A file's bytes, or None where there is none. Raises BadInput if it cannot be read."""
+    """Return a file's bytes, or None if there is no file. Raises BadInput if it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -236,7 +236,7 @@ def read_bytes(path: Path) -> bytes | None:
 
 
 def read_required(path: Path) -> bytes:
-    """A file's bytes. Raises BadInput if it is not there or cannot be read."""
+    """Return a file's bytes. Raises BadInput if it is missing or cannot be read."""
     data = read_bytes(path)
     if data is None:
         raise BadInput("there is no such file", place=path, cure="see that its path is right")
@@ -255,22 +255,22 @@ def explaining_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
 
 
 def seal(body: Mapping[str, Any]) -> bytes:
-    """One line of canonical JSON, with a checksum of all that it holds at its end."""
-    return _with_checksum(canonical(body))
+    """Return one line of canonical JSON that ends with a checksum of its content."""
+    return _add_checksum(canonical(body))
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """The content of a sealed line. Raises ValueError if any byte has changed."""
-    whole = data[:-_CHECKSUM_BYTES].removesuffix(b",") + b"}"
-    if _with_checksum(whole) != data:
+    """Return the content of a sealed line. Raises ValueError if any byte has changed."""
+    content = data[:-_CHECKSUM_BYTES].removesuffix(b",") + b"}"
+    if _add_checksum(content) != data:
         raise ValueError("the bytes differ from those that were sealed")
-    body: dict[str, Any] = json.loads(whole)
+    body: dict[str, Any] = json.loads(content)
     return body
 
 
-def _with_checksum(whole: bytes) -> bytes:
-    head = b"{" if whole == b"{}" else whole[:-1] + b","
-    return head + f'"sha256":"{hashlib.sha256(whole).hexdigest()}"}}\n'.encode()
+def _add_checksum(content: bytes) -> bytes:
+    head = b"{" if content == b"{}" else content[:-1] + b","
+    return head + f'"sha256":"{hashlib.sha256(content).hexdigest()}"}}\n'.encode()
 
 
-_CHECKSUM_BYTES = len(_with_checksum(b"{}")) - 1  # bytes that a checksum takes at the end of a file
+_CHECKSUM_BYTES = len(_add_checksum(b"{}")) - 1  # bytes that a checksum takes at the end of a file

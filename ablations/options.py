@@ -31,8 +31,11 @@ def parse_set(text: str) -> tuple[str, list[Any]]:
     """
     key, equals, values = text.partition("=")
     if not equals or not key.strip() or not values.strip():
-        cure = "write a setting, = and its values: --set lr=1e-3,1e-2"
-        raise BadInput("is not a setting with its values", place=f"--set {text!r}", cure=cure)
+        raise BadInput(
+            "is not a setting with its values",
+            place=f"--set {text!r}",
+            cure="write a setting, = and its values: --set lr=1e-3,1e-2",
+        )
     key = key.strip()
     words = [word.strip() for word in re.split(r",(?![^\[]*\])", values)]  # at commas outside of brackets
     if key == "commit":  # 1e5 may be a commit

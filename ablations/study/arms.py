@@ -52,12 +52,19 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     settings = trainer.resolve_settings(trainer.inherit_settings(file.baseline, table.set))
     if table.against:
         by_name = {arm.name: arm for arm in arms}
-        rule = f"no arm {table.against!r} comes before this one"
-        cure = suggestion(table.against, by_name)
-        require(table.against in by_name, rule, key="against", cure=cure)
+        require(
+            table.against in by_name,
+            f"no arm {table.against!r} comes before this one",
+            key="against",
+            cure=suggestion(table.against, by_name),
+        )
         base = by_name[table.against]
-        rule = f"{table.against!r} is set to the very same"
-        require(base.settings != settings, rule, key="against", cure="change something")
+        require(
+            base.settings != settings,
+            f"{table.against!r} is set to the very same",
+            key="against",
+            cure="change something",
+        )
     base_settings = base.flat_settings
     flat_settings = trainer.make_trial(settings).factors()
     return Arm(
@@ -84,8 +91,10 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
             settings = trainer.resolve_settings(trainer.inherit_settings(file.baseline, fewer))
         except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
-        rule = f"{key} = {changes[key]!r} changes nothing: without it the arm is the same"
-        require(settings != arm.settings, rule)
+        require(
+            settings != arm.settings,
+            f"{key} = {changes[key]!r} changes nothing: without it the arm is the same",
+        )
 
 
 def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:

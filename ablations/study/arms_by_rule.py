@@ -57,8 +57,11 @@ def _add_factors(table: AddOneTable, baseline: Settings, trainer: Trainer) -> It
     levels = trainer.complete_settings(base)
     for factor in _find_factors("add_one", table.factors, base, trainer):
         level = levels[factor.key]
-        rule = f"{factor.name!r} changes nothing: its base already has {factor.key} = {level}"
-        require(level == factor.off, rule, key="add_one")
+        require(
+            level == factor.off,
+            f"{factor.name!r} changes nothing: its base already has {factor.key} = {level}",
+            key="add_one",
+        )
         yield _make_table({**table.base, factor.key: factor.on}, f"{prefix}+ {factor.title}")
 
 
@@ -90,18 +93,21 @@ def _compare_within(
     for key in keys:
         require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
-    def resolve(changes: Settings) -> bytes:
+    def resolve_changes(changes: Settings) -> bytes:
         return canonical(trainer.resolve_settings(trainer.inherit_settings(baseline, changes)))
 
-    titles = {resolve(cell.set): title_changes(trainer, cell.set) for cell in cells}
+    titles = {resolve_changes(cell.set): title_changes(trainer, cell.set) for cell in cells}
     bases = []
     compared = []
     for cell in cells:
         levels = {key: cell.set[key] for key in keys}
-        base = titles.get(resolve(levels))
+        base = titles.get(resolve_changes(levels))
         if base is None:
-            rule = f"no cell has {title_changes(trainer, levels)} and the baseline's levels otherwise"
-            raise BadInput(rule, key="within", cure="add them")
+            raise BadInput(
+                f"no cell has {title_changes(trainer, levels)} and the baseline's levels otherwise",
+                key="within",
+                cure="add them",
+            )
         if base == title_changes(trainer, cell.set):
             bases.append(cell)
         else:

@@ -91,8 +91,12 @@ def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
     for index, metric in enumerate(tables):
         key = f"metrics.{index}.name = {format_value(metric.name)}"
         require(metric.name in METRICS, f"should be one of {', '.join(METRICS)}", key=key)
-        rule = "is for the curves of a [program]"
-        require(metric.value == "last", rule, key=f"metrics.{index}.value", cure="leave it out")
+        require(
+            metric.value == "last",
+            "is for the curves of a [program]",
+            key=f"metrics.{index}.value",
+            cure="leave it out",
+        )
     return tables or [
         MetricTable(name="valid_accuracy", delta=0.02),
         MetricTable(name="valid_loss", delta=0.05),
@@ -169,8 +173,11 @@ def check_key(settings: Settings, key: str) -> None:
     if _ALIASES.get(key) in keys:
         raise BadInput("unknown setting", key=repr(key), cure=f"did you mean {_ALIASES[key]!r}?")
     if any(key in model.options for model in ZOO.values()):
-        cure = f"it has: {', '.join(spec.options) or 'none'}"
-        raise BadInput(f"has no option {key!r}", place=f"model {spec.name!r}", cure=cure)
+        raise BadInput(
+            f"has no option {key!r}",
+            place=f"model {spec.name!r}",
+            cure=f"it has: {', '.join(spec.options) or 'none'}",
+        )
     if key in _CURES:
         raise BadInput("is not a setting", key=repr(key), cure=_CURES[key])
     raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, keys))

@@ -54,12 +54,12 @@ def run_in_checkouts(study: Study, trainer: ProgramSettings) -> Study:
     Raises BadInput where a program cannot be identified.
     """
 
-    def identify(arm: Arm) -> str:
+    def identify_arm(arm: Arm) -> str:
         with error_context(f"arm {arm.name!r}"):
             return arm.make_trial().identify().id
 
     arms = [replace(arm, trainer=trainer) for arm in study.arms]
-    return replace(study, arms=merge_arms(arms, identify))
+    return replace(study, arms=merge_arms(arms, identify_arm))
 
 
 def list_checked_out_commits(trainer: Trainer) -> list[Commit]:
@@ -78,8 +78,12 @@ def find_place(table: ProgramTable, repository: Repository) -> str:
     """Return the program's folder in the repository, "" for its top. Raises BadInput if it lies outside."""
     place = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(repository.root))
     inside = place != ".." and not place.startswith("../")
-    cure = "name it by `repository` in [program]"
-    require(inside, f"lies outside of the repository {repository.root}", place=table.folder, cure=cure)
+    require(
+        inside,
+        f"lies outside of the repository {repository.root}",
+        place=table.folder,
+        cure="name it by `repository` in [program]",
+    )
     return "" if place == "." else place
 
 

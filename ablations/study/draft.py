@@ -73,8 +73,9 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     try:
         tree = ast.parse(source, script.name)
     except UNREADABLE as error:
-        rule = f"is no Python that can be read ({error})"
-        raise BadInput(rule, place=script, cure="mend it, or leave --for out") from error
+        raise BadInput(
+            f"is no Python that can be read ({error})", place=script, cure="mend it, or leave --for out"
+        ) from error
     imports = {"", *(part for module in import_names(source) for part in module.split("."))}
     flags = read_flags(tree)
     if "TrainingArguments" in imports:  # transformers declares these

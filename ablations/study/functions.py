@@ -20,12 +20,20 @@ def function_tables(
     Raises BadInput for a function that no other process can import, for one without a seed, and for a setting
     without a value.
     """
-    cure = "give one that is defined at the top of a module, with def"
-    require(hasattr(function, "__qualname__"), "is no function", place=f"{function!r:.80}", cure=cure)
+    require(
+        hasattr(function, "__qualname__"),
+        "is no function",
+        place=f"{function!r:.80}",
+        cure="give one that is defined at the top of a module, with def",
+    )
     place = f"function {function.__name__!r}"
     parameters = inspect.signature(function).parameters
-    cure = "add it, and seed every random draw with it"
-    require("seed" in parameters, "has no parameter `seed`", place=place, cure=cure)
+    require(
+        "seed" in parameters,
+        "has no parameter `seed`",
+        place=place,
+        cure="add it, and seed every random draw with it",
+    )
     baseline = {}
     for name, parameter in parameters.items():
         if name in PLACES:
@@ -34,8 +42,12 @@ def function_tables(
             baseline[name] = parameter.default
         is_named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         missing = parameter.default is parameter.empty and is_named and name not in settings
-        cure = f"give one, or baseline={{{name!r}: …}}"
-        require(not missing, f"{name!r} has no default", place=place, cure=cure)
+        require(
+            not missing,
+            f"{name!r} has no default",
+            place=place,
+            cure=f"give one, or baseline={{{name!r}: …}}",
+        )
     file, module = _find_module(inspect.unwrap(function), place)
     folder = file.parents[module.count(".") + (file.name == "__init__.py")]
     sources = [Path(source).resolve() for source in sources_of(sys.modules[function.__module__], ()).files]
@@ -50,14 +62,20 @@ def function_tables(
 def _find_module(function: Callable[..., Any], place: str) -> tuple[Path, str]:
     """Return the file and the name of a function's module, by which another process imports it."""
     nested = "<" in function.__qualname__ or "." in function.__qualname__
-    cure = "define it at the top of a module, with def"
-    require(not nested, "is defined within something else", place=place, cure=cure)
+    require(
+        not nested,
+        "is defined within something else",
+        place=place,
+        cure="define it at the top of a module, with def",
+    )
     module = sys.modules[function.__module__]
     file = getattr(module, "__file__", None)
     source = Path(inspect.getsourcefile(function) or "")
     if file is None or not source.exists() or source.resolve() != Path(file).resolve():
-        cure = "begin the cell with %%writefile train.py, then import it from there"
-        rule = "is of no file: of a notebook's cell, say, which no other process can import"
-        raise BadInput(rule, place=place, cure=cure)
+        raise BadInput(
+            "is of no file: of a notebook's cell, say, which no other process can import",
+            place=place,
+            cure="begin the cell with %%writefile train.py, then import it from there",
+        )
     # of a script there is no spec, of `python -m package.module` it has the name by which it is imported
     return Path(file).resolve(), module.__spec__.name if module.__spec__ else Path(file).stem

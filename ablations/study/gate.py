@@ -66,8 +66,12 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     merge_base = repository.find_merge_base(base_hash, head_commit.hash)
     base_commit = replace(repository.resolve(merge_base), name=BASE)
     differ = (base_commit.hash, base_commit.tree) != (head_commit.hash, head_commit.tree)
-    cure = "name what it is to be compared with: --base REF"
-    require(differ, f"is its own base, {merge_base[:10]}", key=f"head {head!r}", cure=cure)
+    require(
+        differ,
+        f"is its own base, {merge_base[:10]}",
+        key=f"head {head!r}",
+        cure="name what it is to be compared with: --base REF",
+    )
     sides = _Sides(repository, base_commit, head_commit)
     file, remarks = _read_study(file_path, sides)
     with error_context(str(file_path)):
@@ -91,9 +95,12 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     place = find_place(trainer.table, repository)
     outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
     if not study.contrasts and not trainer.table.code:
-        cure = "set `folder` to the top, or name in `code` what counts"
-        rule = "differs outside of the program's folder, so that it does not count"
-        require(not outside, rule, key=", ".join(outside), cure=cure)
+        require(
+            not outside,
+            "differs outside of the program's folder, so that it does not count",
+            key=", ".join(outside),
+            cure="set `folder` to the top, or name in `code` what counts",
+        )
     return Gate(study, base_commit, head_commit, remarks, uncounted)
 
 
@@ -182,9 +189,12 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
         text = read_study_text(str(path))[1]
     else:
         entry = sides.base_files.get(place)
-        rule = f"is not in the base, {sides.base.hash[:10]}"
-        cure = "add it in a change of its own: a gate has the rules of its base"
-        require(entry, rule, place=place, cure=cure)
+        require(
+            entry,
+            f"is not in the base, {sides.base.hash[:10]}",
+            place=place,
+            cure="add it in a change of its own: a gate has the rules of its base",
+        )
         assert entry is not None
         require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
         content = sides.repository.read_file(entry)

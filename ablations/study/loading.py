@@ -97,8 +97,9 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
     repeated = next((key for key, count in Counter(key for key, _ in sets).items() if count > 1), None)
     if repeated:
         levels = ",".join(str(value) for key, values in sets if key == repeated for value in values)
-        cure = f"write its values side by side: {repeated}={levels}"
-        raise BadInput(f"{repeated} is given twice", cure=cure)
+        raise BadInput(
+            f"{repeated} is given twice", cure=f"write its values side by side: {repeated}={levels}"
+        )
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
     trainer = make_trainer(file)
@@ -151,15 +152,23 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
 def _require_packages(study: str) -> None:
     """Raise BadInput where the packages of the chapter's models are not installed."""
     missing = [name for name in ("torch", "fastai", "num2words") if find_spec(name) is None]
-    rule = f"trains models of the chapter, and {', '.join(missing)} is not installed"
-    require(not missing, rule, place=f"study {study!r}", cure="pip install 'unrolled[chapter]'")
+    require(
+        not missing,
+        f"trains models of the chapter, and {', '.join(missing)} is not installed",
+        place=f"study {study!r}",
+        cure="pip install 'unrolled[chapter]'",
+    )
 
 
 def refuse_plugins(study: str, options: StoredOptions) -> None:
     """Raise BadInput if plug-ins are given to a study of a program, which would not use them."""
     with error_context(f"study {study!r}"):
-        cure = "leave it out; `code` in [program] names files"
-        refuse_flags(options, ("plugin",), "is for models of the chapter", cure)
+        refuse_flags(
+            options,
+            ("plugin",),
+            "is for models of the chapter",
+            "leave it out; `code` in [program] names files",
+        )
 
 
 def load_plugins(files: Sequence[str]) -> None:
@@ -189,8 +198,10 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
     trials = file.count_trials(len(seeds))
     if trials > MAX_TRIALS and not confirmed:
         count = f"{trials:,}" if trials < 10**18 else "more than 10^18"
-        cure = "take levels out, or run a study's file with --yes"
-        raise BadInput(f"plans up to {count} trials, more than {MAX_TRIALS:,}", cure=cure)
+        raise BadInput(
+            f"plans up to {count} trials, more than {MAX_TRIALS:,}",
+            cure="take levels out, or run a study's file with --yes",
+        )
     trainer = make_trainer(file)
     arms = merge_arms(make_arms(file, trainer, seeds), lambda arm: arm.settings)
     return Study(
@@ -228,12 +239,19 @@ def _choose_looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
         seeds = parse_seeds(file.seeds)
         looks = file.looks or (len(seeds),)
     with error_context(f"looks = {format_value(looks)}"):
-        rule = f"should end with the number of seeds, {len(seeds)}"
-        require(looks[-1] == len(seeds), rule, cure="change looks or seeds")
+        require(
+            looks[-1] == len(seeds),
+            f"should end with the number of seeds, {len(seeds)}",
+            cure="change looks or seeds",
+        )
         if len(looks) > 1:
             require(all(a < b for a, b in pairwise(looks)), f"should rise, as in {list(LOOKS)}")
-            cure = f"begin with {FEWEST_SEEDS} or more"
-            require(looks[0] >= FEWEST_SEEDS, f"a verdict needs {FEWEST_SEEDS} seeds", cure=cure)
-            rule = f"should have at most {MAX_LOOKS} numbers"
-            require(len(looks) <= MAX_LOOKS, rule, cure="leave some out")
+            require(
+                looks[0] >= FEWEST_SEEDS,
+                f"a verdict needs {FEWEST_SEEDS} seeds",
+                cure=f"begin with {FEWEST_SEEDS} or more",
+            )
+            require(
+                len(looks) <= MAX_LOOKS, f"should have at most {MAX_LOOKS} numbers", cure="leave some out"
+            )
     return seeds, looks

@@ -132,8 +132,9 @@ def load_plan(study: str | Study, ledger: Ledger) -> Plan:
         cure = f"`unrolled run {file or name}` runs it"
     elif not Path(f"{name}.toml").exists():
         cure = suggest_study(name, names) or cure
-    rule = f"study {name!r} has not been run (studies that were run: {', '.join(names) or 'none'})"
-    raise BadInput(rule, cure=cure)
+    raise BadInput(
+        f"study {name!r} has not been run (studies that were run: {', '.join(names) or 'none'})", cure=cure
+    )
 
 
 def load_plans(ledger: Ledger) -> list[Plan]:
@@ -148,8 +149,11 @@ def require_plans(names: Sequence[str], ledger: Ledger) -> list[Plan]:
     """Return the stored plans of these studies, or of all. Raises BadInput where there is none."""
     plans = [load_plan(name, ledger) for name in names] if names else load_plans(ledger)
     if not plans:
-        cure = ledger.nearest_ledger_hint or "`unrolled run toggles` runs one"
-        raise BadInput("no study has been run yet", place=ledger.root.absolute(), cure=cure)
+        raise BadInput(
+            "no study has been run yet",
+            place=ledger.root.absolute(),
+            cure=ledger.nearest_ledger_hint or "`unrolled run toggles` runs one",
+        )
     return plans
 
 

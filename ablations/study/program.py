@@ -45,8 +45,12 @@ class ProgramSettings:
                 cure = (
                     f"write a setting for each of its values, and name them in `run`: {{{name}1}} {{{name}2}}"
                 )
-            rule = "should be a number, a string or a boolean"
-            require(isinstance(value, Scalar), rule, key=f"{name} = {format_value(value)}", cure=cure)
+            require(
+                isinstance(value, Scalar),
+                "should be a number, a string or a boolean",
+                key=f"{name} = {format_value(value)}",
+                cure=cure,
+            )
 
     def check_table(self) -> None:
         """Raise BadInput for a table that names no program, and where template and baseline differ."""
@@ -60,8 +64,11 @@ class ProgramSettings:
             return
         require(self.table.run, "is missing", key="run", cure='write run = "python train.py --seed {seed}"')
         for word in _SHELL_WORDS.intersection(_QUOTED.sub("q", self.table.run).split()):
-            cure = "write a script, or take it out: what the program prints is read and kept"
-            raise BadInput(f"{word} is for a shell, and none runs", key="run", cure=cure)
+            raise BadInput(
+                f"{word} is for a shell, and none runs",
+                key="run",
+                cure="write a script, or take it out: what the program prints is read and kept",
+            )
         self._check_template()
         if "commit" not in self.baseline:  # else a commit has the files
             self.check_scripts(Path(self.table.folder))
@@ -98,8 +105,12 @@ class ProgramSettings:
                 key="run",
                 cure=f"write {{{name}?--{name}:--no-{name}}}, or what its flags are",
             )
-            rule = f"{{{name}?…:…}} is no boolean in [baseline]"
-            require(boolean or not switch, rule, key="run", cure=f"write {{{name}}}")
+            require(
+                boolean or not switch,
+                f"{{{name}?…:…}} is no boolean in [baseline]",
+                key="run",
+                cure=f"write {{{name}}}",
+            )
 
     def check_scripts(self, folder: Path) -> None:
         """Raise BadInput for a Python script that the command line names and that is not in the folder."""
@@ -116,16 +127,21 @@ class ProgramSettings:
         """Raise BadInput where `metrics` or `keep` names files outside of the trial's own folder."""
         for pattern in self.table.keep:
             inside = pattern and not pattern.startswith("/") and ".." not in pattern.split("/")
-            rule = f"{pattern!r} is no pattern of files in {{out}}"
-            require(inside, rule, key="keep", cure='keep = ["*.pt"]')
+            require(
+                inside, f"{pattern!r} is no pattern of files in {{out}}", key="keep", cure='keep = ["*.pt"]'
+            )
         for metric, pattern in self.table.patterns.items():
             compile_pattern(metric, pattern)
         is_json = Path(self.table.metrics).suffix == ".json"
         require(is_json or not self.table.rows, "is for a .json alone", key="rows", cure="take it out")
         if self.table.metrics not in ("", MLFLOW):
             names = {field.name for field in fields_of("metrics", [self.table.metrics])}
-            rule = "names no {out}, the folder of each trial"
-            require("out" in names, rule, key="metrics", cure='write metrics = "{out}/metrics.jsonl"')
+            require(
+                "out" in names,
+                "names no {out}, the folder of each trial",
+                key="metrics",
+                cure='write metrics = "{out}/metrics.jsonl"',
+            )
             self._check_names("metrics", names)
             if not self.table.patterns:
                 find_format(self.table.metrics, key="metrics")
@@ -134,13 +150,20 @@ class ProgramSettings:
         """Raise BadInput for the name of a field in braces that is neither a setting nor a place."""
         settings = [*self.baseline, *PLACES]
         for name in sorted(names - {*settings}):
-            cure = f"set it in [baseline], or: {suggestion(name, settings)}"
-            raise BadInput(f"names {{{name}}}, which [baseline] does not set", key=key, cure=cure)
+            raise BadInput(
+                f"names {{{name}}}, which [baseline] does not set",
+                key=key,
+                cure=f"set it in [baseline], or: {suggestion(name, settings)}",
+            )
 
     def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
         """Return the metrics that judge arms. Raises BadInput where a study has none."""
-        cure = 'name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]'
-        require(tables, "is missing", key="metrics", cure=cure)
+        require(
+            tables,
+            "is missing",
+            key="metrics",
+            cure='name what it tells: metrics = [{ name = "valid_loss", delta = 0.02 }]',
+        )
         for index, metric in enumerate(tables):
             key = f"metrics.{index}.name = {format_value(metric.name)}"
             cure = "let the program tell another name"
@@ -155,13 +178,17 @@ class ProgramSettings:
             self.check_key(settings, key)
         commit = settings.get("commit", "")
         named = isinstance(commit, str) and (commit or "commit" not in settings)
-        cure = 'write the name of a commit, or "worktree"'
-        require(named, "should be a string", key=f"commit = {format_value(commit)}", cure=cure)
+        require(
+            named,
+            "should be a string",
+            key=f"commit = {format_value(commit)}",
+            cure='write the name of a commit, or "worktree"',
+        )
         return {
             **({"commit": commit} if commit else {}),
             "run": self.table.run,
             "function": self.table.function,
-            "settings": {k: self._convert(k, value) for k, value in settings.items() if k != "commit"},
+            "settings": {k: self._convert_value(k, value) for k, value in settings.items() if k != "commit"},
             "metrics": self.table.metrics,
             "rows": self.table.rows,
             "patterns": dict(self.table.patterns),
@@ -179,8 +206,12 @@ class ProgramSettings:
 
     def check_key(self, settings: Settings, key: str) -> None:
         """Raise BadInput for a setting whose name is taken, or that [baseline] does not have."""
-        cure = "take it out; `seeds` has the seeds"
-        require(key not in PLACES, "is given by Unrolled", key=repr(key), cure=cure)
+        require(
+            key not in PLACES,
+            "is given by Unrolled",
+            key=repr(key),
+            cure="take it out; `seeds` has the seeds",
+        )
         is_column = key in STUDY_COLUMNS or key in MEASURED
         require(not is_column, "is a column of tables of results", key=repr(key), cure="call it otherwise")
         keys = [*self.baseline, "commit"]
@@ -240,7 +271,7 @@ class ProgramSettings:
         """Return no settings: all arms of a program have its task."""
         return {}
 
-    def _convert(self, key: str, value: Any) -> Scalar:
+    def _convert_value(self, key: str, value: Any) -> Scalar:
         """Return a setting with the type that it has in [baseline]. Raises BadInput for another type."""
         default = self.baseline[key]
         place = f"{key} = {format_value(value)}"

@@ -27,8 +27,9 @@ def find_result(id: str, ledger: Ledger) -> Result:
     ids = [name for name in ledger.files() if id and name.startswith(id.lower())]
     if len(ids) > 1:
         examples = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
-        rule = f"{len(ids)} identities begin so ({examples})"
-        raise BadInput(rule, place=f"trial {id!r}", cure="write more of it")
+        raise BadInput(
+            f"{len(ids)} identities begin so ({examples})", place=f"trial {id!r}", cure="write more of it"
+        )
     result = ledger.read(ids[0]) if ids else None
     if result is None:
         cure = "a study's page lists its trials, `unrolled show models` the models"
@@ -88,9 +89,11 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
     if isinstance(study, str) and not study.endswith(".toml"):
         plan = load_plan(study, ledger)
         if plan.of_program:
-            rule = "is a study of a program, and its name does not tell where that lies"
-            cure = "give its file's path in place of the name, or from Python the study itself"
-            raise BadInput(rule, place=study, cure=cure)
+            raise BadInput(
+                "is a study of a program, and its name does not tell where that lies",
+                place=study,
+                cure="give its file's path in place of the name, or from Python the study itself",
+            )
         return plan, None
     if isinstance(study, str):
         study = load_study(study, confirmed=True)

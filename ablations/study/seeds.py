@@ -21,8 +21,12 @@ def parse_seeds(value: int | str | Sequence[Any]) -> tuple[int, ...]:
     2³² − 1, and for a seed that is repeated.
     """
     if type(value) is int:
-        rule = f"{value!s:.60} is not a number of seeds from 1 to {MAX_COUNT:,}"
-        require(1 <= value <= MAX_COUNT, rule, key="seeds", cure=_CURE)
+        require(
+            1 <= value <= MAX_COUNT,
+            f"{value!s:.60} is not a number of seeds from 1 to {MAX_COUNT:,}",
+            key="seeds",
+            cure=_CURE,
+        )
         return tuple(range(value))
     if isinstance(value, str):
         cure = _TEXT_CURE
@@ -36,8 +40,12 @@ def parse_seeds(value: int | str | Sequence[Any]) -> tuple[int, ...]:
     for seed in seeds:
         check_seed(seed, key="seeds", cure=cure)
     seed, count = Counter(seeds).most_common(1)[0]
-    cure = "keep one of them, as equal seeds are not independent"
-    require(count == 1, f"{seed} is given twice", key="seeds", cure=cure)
+    require(
+        count == 1,
+        f"{seed} is given twice",
+        key="seeds",
+        cure="keep one of them, as equal seeds are not independent",
+    )
     return tuple(seeds)
 
 
@@ -65,6 +73,7 @@ def _parse_range(text: str) -> range:
     first = int(match[1])
     last = int(match[2] or match[1])
     require(first <= last, f"{text!r} counts down", key="seeds", cure=f"write {last}-{first}")
-    rule = f"{text!r} is more than {MAX_COUNT:,} seeds"
-    require(last - first < MAX_COUNT, rule, key="seeds", cure="give fewer")
+    require(
+        last - first < MAX_COUNT, f"{text!r} is more than {MAX_COUNT:,} seeds", key="seeds", cure="give fewer"
+    )
     return range(first, last + 1)

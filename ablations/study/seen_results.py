@@ -65,8 +65,10 @@ def count_seen_pairs(
     A result counts for every trial with its settings, data and seed, whatever its study and its code: an edit
     of the code does not make a result unseen.
     """
-    contents = set(map(_content, shown))
-    ids = {trial.id for trial in shown} | {trial.id for trial in trials if _content(trial) in contents}
+    contents = set(map(_describe_content, shown))
+    ids = {trial.id for trial in shown} | {
+        trial.id for trial in trials if _describe_content(trial) in contents
+    }
     counts = {}
     for arm, base in contrasts:
         count = sum(id in ids and base.trials.get(seed) in ids for seed, id in arm.trials.items())
@@ -97,6 +99,6 @@ def numbers_fingerprint(result: Result) -> str:
     return result.fingerprints.get("numbers", result.status)
 
 
-def _content(trial: Trial) -> bytes:
+def _describe_content(trial: Trial) -> bytes:
     """Return what is trained, and on what, without the code that does it."""
     return canonical({**trial.declared, "data": trial.data})

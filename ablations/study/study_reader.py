@@ -53,17 +53,23 @@ def read_study_text(name: str) -> tuple[str, str]:
         return f"{name}.toml", file.read_text("utf-8")
     _refuse_other_file(name)
     if not is_path:
-        cure = suggest_study(name) or f"give the path of your own .toml, or one of {', '.join(shipped)}"
-        raise BadInput(f"no shipped study {name!r} exists", cure=cure)
+        raise BadInput(
+            f"no shipped study {name!r} exists",
+            cure=suggest_study(name) or f"give the path of your own .toml, or one of {', '.join(shipped)}",
+        )
     try:
         return name, read_regular_file(name, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        rule = f"byte {error.start} is not UTF-8"
-        raise BadInput(rule, place=name, cure="save the file as UTF-8") from error
+        raise BadInput(
+            f"byte {error.start} is not UTF-8", place=name, cure="save the file as UTF-8"
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        cure = suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped)}"
-        raise BadInput(reason, place=name, cure=cure) from error
+        raise BadInput(
+            reason,
+            place=name,
+            cure=suggest_study(name) or f"give the path of a .toml, or one of {', '.join(shipped)}",
+        ) from error
 
 
 def _refuse_other_file(name: str) -> None:
@@ -88,8 +94,12 @@ def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
 
 def check_keys(keys: Mapping[str, Any]) -> StudyFile:
     """Return the checked keys of a study's file. Raises BadInput, naming the key."""
-    cure = "two studies do it: see docs/studies.md"
-    require("tuning" not in keys, "is no key any more", key="[tuning]", cure=cure)
+    require(
+        "tuning" not in keys,
+        "is no key any more",
+        key="[tuning]",
+        cure="two studies do it: see docs/studies.md",
+    )
     check_texts(keys)
     try:
         return StudyFile.model_validate(keys)
@@ -101,8 +111,11 @@ def check_texts(value: Any, place: tuple[str, ...] = ()) -> None:
     """Raise BadInput, naming the key, for a NUL, for what UTF-8 cannot write, and for deep nesting."""
     require(len(place) <= MAX_DEPTH, "is nested too deeply", key=".".join(place[:4]), cure=_DEPTH_CURE)
     if isinstance(value, str) and (wrong := re.search("[\0\ud800-\udfff]", value)):
-        rule = f"has the character U+{ord(wrong[0]):04X}, which no text has"
-        raise BadInput(rule, key=".".join(place), cure="take it out")
+        raise BadInput(
+            f"has the character U+{ord(wrong[0]):04X}, which no text has",
+            key=".".join(place),
+            cure="take it out",
+        )
     if isinstance(value, Mapping):
         for key, inner in value.items():
             check_texts(key, (*place, ascii(key)))
