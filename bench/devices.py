@@ -1,30 +1,95 @@
-"""The cores that trials may use here, and whether its GPUs can be used. Imports no torch."""
+"""The cores and NVIDIA's GPUs that trials may use here. Imports no torch.
+
+GPUs are listed by the driver's library, NVML, which makes no CUDA context, so that planning may use it.
+"""
 
 import math
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pynvml
+
 from unrolled.bench.errors import require
-from unrolled.bench.nvidia import Gpu, visibility_variables
 
 _CGROUP = Path("/sys/fs/cgroup")
 _QUOTAS = ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
 """Files with a container's microseconds of time in each period, and the period: cgroup v2's and v1's."""
 
 
-def cores() -> int:
-    """The cores that this process may use: by affinity, and by its container's quota of time, rounded up."""
+def count_cores() -> int:
+    """Return how many cores this process may use.
+
+    Its affinity limits them, and its container's quota of time, rounded up.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
-    most = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
     for names in _QUOTAS:
         with suppress(OSError, ValueError):  # no such file, or "max", which is no number
             quota, period = (int(word) for name in names for word in (_CGROUP / name).read_text().split())
-            most = min(most, quota / period) if quota > 0 else most
-    return math.ceil(most)
+            if quota > 0:
+                cores = min(cores, quota / period)
+    return math.ceil(cores)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gpu:
+    """A whole GPU: instances of a divided one (MIG) are not used."""
+
+    index: str  # as nvidia-smi counts, by PCI bus
+    uuid: str  # as CUDA_VISIBLE_DEVICES takes it
+
+
+def visible_gpus() -> tuple[Gpu, ...]:
+    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all of them where it is not set.
+
+    The variable lists GPUs by index (in the order of the PCI bus), by UUID or by its first characters. As in
+    CUDA, the list ends at the first name that fits none. There are none where no driver answers.
+    """
+    gpus = []
+    try:
+        pynvml.nvmlInit()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            gpus.append(Gpu(index=str(index), uuid=pynvml.nvmlDeviceGetUUID(handle)))
+    except pynvml.NVMLError:
+        return ()
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if names is None:
+        return tuple(gpus)
+    visible: dict[Gpu, None] = {}
+    for name in names.split(","):
+        gpu = _find_gpu(name.strip(), gpus)
+        if gpu is None:
+            break
+        visible[gpu] = None
+    return tuple(visible)
+
+
+def visibility_variables(gpus: Iterable[Gpu]) -> dict[str, str]:
+    """The environment variables by which a process sees these GPUs and no others."""
+    uuids = ",".join(gpu.uuid for gpu in gpus)
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": uuids}
+
+
+def driver_version() -> str:
+    """The driver's version, or "" where there is none."""
+    try:
+        pynvml.nvmlInit()
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError:
+        return ""
+
+
+def _find_gpu(name: str, gpus: Iterable[Gpu]) -> Gpu | None:
+    """Return the one GPU that a name in CUDA_VISIBLE_DEVICES stands for; None if it fits none or several."""
+    matches = [gpu for gpu in gpus if gpu.index == name or (name[:4] == "GPU-" and gpu.uuid.startswith(name))]
+    return matches[0] if len(matches) == 1 else None
 
 
 _OPERATION = """
@@ -39,13 +104,15 @@ for position, index in enumerate(sys.argv[1:]):
 
 
 def check_gpus(gpus: tuple[Gpu, ...], count: int, *, with_torch: bool = False) -> None:
-    """Raise BadInput where trials that get `count` of these GPUs each cannot be trained on them.
+    """Raise BadInput if trials that get `count` of these GPUs each cannot be trained on them.
 
-    `with_torch` says whether torch has to try them, if trials get any.
+    If `with_torch` is true and `count` is not 0, torch tries each GPU with a small operation.
     """
     rule = f"each trial gets {count} GPUs (`gpus` in [program]), and only {len(gpus)} can be seen"
+    if not gpus:
+        rule = "no GPU is visible"
     cure = "see `nvidia-smi -L` and CUDA_VISIBLE_DEVICES, or use --device cpu"
-    require(len(gpus) >= count, rule if gpus else "no GPU is visible", place="device cuda", cure=cure)
+    require(len(gpus) >= count, rule, place="device cuda", cure=cure)
     fault = _find_torch_fault(gpus) if with_torch and count else ""
     cure = "install a torch for it (https://pytorch.org), hide it (CUDA_VISIBLE_DEVICES), or use --device cpu"
     require(not fault, f"torch cannot use a visible GPU ({fault})", place="device cuda", cure=cure)
@@ -53,9 +120,9 @@ def check_gpus(gpus: tuple[Gpu, ...], count: int, *, with_torch: bool = False) -
 
 @cache
 def _find_torch_fault(gpus: tuple[Gpu, ...]) -> str:
-    """How torch fails at a small operation on one of these GPUs; "" if it does not.
+    """Return the error of torch's small operation on these GPUs; "" if all succeed.
 
-    A process of its own tries them, which takes as long as importing torch.
+    Another process tries them, which takes as long as importing torch.
     """
     command = [sys.executable, "-P", "-c", _OPERATION, *(gpu.index for gpu in gpus)]
     environ = {**os.environ, **visibility_variables(gpus)}

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench import machine_kind, nvidia
+from unrolled.bench import devices, machine_kind
 from unrolled.bench.errors import BadInput
 from unrolled.bench.git import run_git
 
@@ -99,7 +99,7 @@ def _gpu_facts() -> dict[str, Any]:
         "gpu": found.name,
         "gpu_uuid": str(getattr(found, "uuid", "")),  # "" where this torch does not tell it
         "gpu_capability": f"{found.major}.{found.minor}",
-        "driver": nvidia.driver(),
+        "driver": devices.driver_version(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "same_bits": "unverified",

@@ -17,7 +17,7 @@ from unrolled.ablations.study.loading import FEWEST_SEEDS, load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
 from unrolled.ablations.training.first_trials import is_repeated, list_first_trials
-from unrolled.bench.devices import cores
+from unrolled.bench.devices import count_cores
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
@@ -135,7 +135,7 @@ def describe_costs(
 
 def _workers(device: Device, gpu_count: int) -> tuple[int, str]:
     """How many trials of so many GPUs are trained at a time, and on what, in words."""
-    most = len(device.gpus) // gpu_count if gpu_count else cores()
+    most = len(device.gpus) // gpu_count if gpu_count else count_cores()
     workers = max(1, min(device.slots, most))
     return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
 

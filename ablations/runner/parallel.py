@@ -20,7 +20,7 @@ from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
-from unrolled.bench.nvidia import Gpu
+from unrolled.bench.devices import Gpu
 from unrolled.bench.trial import Result, Trial
 
 

@@ -32,9 +32,9 @@ from unrolled.ablations.runner import child
 from unrolled.ablations.runner.child import TaskSpec, clear_checkpoints
 from unrolled.ablations.runner.gpus import gpu_facts
 from unrolled.bench import plugins
+from unrolled.bench.devices import Gpu, visibility_variables
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import kind_of
-from unrolled.bench.nvidia import Gpu, visibility_variables
 from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failure
 
 ENVIRONMENT = {

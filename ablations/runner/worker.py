@@ -17,11 +17,10 @@ from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.bench import plugins
-from unrolled.bench.devices import check_gpus
+from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save
 from unrolled.bench.machine import package_versions
-from unrolled.bench.nvidia import visible_gpus
 from unrolled.bench.trial import Result, Trial
 
 POLL_SECONDS = 0.2  # between two checks whether a trial is cancelled

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from unrolled.ablations.options import PlaceOptions, PlanOptions
 from unrolled.ablations.study.study import Study
-from unrolled.bench.devices import check_gpus, cores
+from unrolled.bench.devices import Gpu, check_gpus, count_cores, visible_gpus
 from unrolled.bench.errors import plural, require
-from unrolled.bench.nvidia import Gpu, visible_gpus
 from unrolled.bench.trial import Trial
 
 
@@ -84,7 +83,7 @@ def _local_gpus(options: PlaceOptions) -> tuple[Gpu, ...]:
 
 def _count_slots(trial: Trial, gpus: tuple[Gpu, ...]) -> int:
     """Return how many such trials are trained at a time: one a core, or as many as have separate GPUs."""
-    return max(1, len(gpus) // trial.gpu_count) if trial.gpu_count else cores()
+    return max(1, len(gpus) // trial.gpu_count) if trial.gpu_count else count_cores()
 
 
 def _refuse_on_cluster(study: Study) -> None:

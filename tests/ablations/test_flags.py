@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from unrolled.bench.devices import cores
+from unrolled.bench.devices import count_cores
 
-COUNT = "from unrolled.bench.devices import cores; print(cores())"
+COUNT = "from unrolled.bench.devices import count_cores; print(count_cores())"
 HALF = {
     "v2": {"cpu.max": "50000 100000\n"},
     "v1": {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"},
 }
 
 
-@pytest.mark.skipif(cores() == 1, reason="there is one core in any case")
+@pytest.mark.skipif(count_cores() == 1, reason="there is one core in any case")
 @pytest.mark.parametrize("version", HALF)
 def test_a_container_with_half_a_core_counts_one_and_not_the_machines(
     tmp_path: Path, version: str, need

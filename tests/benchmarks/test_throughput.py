@@ -5,7 +5,7 @@ from statistics import median
 import numpy as np
 import pytest
 
-from unrolled.bench.devices import cores
+from unrolled.bench.devices import count_cores
 
 OPERATIONS = 3e10  # of a measurement, about: large networks make fewer updates
 FEWEST, MOST = 2, 40
@@ -56,7 +56,7 @@ def test_what_growth_costs(benchmark, profile, ours):
                     size = sizes[what] * 2**step
                     words = {"updates": 2 if benchmark.disabled else 20, what: size}
                     note(family, what, size, ours.ask("pace", model=family, **words)["update"])
-            workers = 1 if benchmark.disabled else cores()
+            workers = 1 if benchmark.disabled else count_cores()
             seconds = ours.ask("seeds", count=2**step * workers, model="lm4", workers=workers)["seconds"]
             note("lm4", "seeds", 2**step * workers, seconds)
 

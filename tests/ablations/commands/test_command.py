@@ -17,7 +17,7 @@ from unlogged import Unlogged
 
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.commands import plan, run
-from unrolled.bench.devices import cores
+from unrolled.bench.devices import count_cores
 from unrolled.bench.errors import plural
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.sequential import LOOKS
@@ -215,7 +215,7 @@ def test_the_plan_says_which_arm_has_no_contrast(folder, command):
 
 
 @pytest.mark.parametrize(
-    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {plural(cores(), 'core')}\n")]
+    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {plural(count_cores(), 'core')}\n")]
 )
 def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_there_are(
     folder, places, told, command

@@ -13,8 +13,8 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.devices import visible_gpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.nvidia import visible_gpus
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 

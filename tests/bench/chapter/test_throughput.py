@@ -7,7 +7,7 @@ import pytest
 import torch
 from nvml_stand_in import Machine
 
-from unrolled.bench import environment, machine, nvidia
+from unrolled.bench import devices, environment, machine
 from unrolled.bench.chapter.throughput import Clock, gpu_memory
 
 GPU = torch.device("cuda")
@@ -17,7 +17,7 @@ needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CU
 def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpu_memory(torch.device("cpu")) == {}
-    assert nvidia.driver() == ""
+    assert devices.driver_version() == ""
 
 
 def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

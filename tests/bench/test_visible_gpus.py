@@ -7,9 +7,8 @@ import pynvml
 import pytest
 from nvml_stand_in import Machine, uuid
 
-from unrolled.bench.devices import check_gpus
+from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.nvidia import visible_gpus
 
 
 def test_the_stand_in_is_called_as_pynvml_is() -> None:
