@@ -27,10 +27,10 @@ from unrolled.bench.files import (
     explaining_errors,
     make_folder,
     make_output_folder,
-    save_all,
-    sweep,
+    remove_abandoned_drafts,
+    save_files,
 )
-from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical
+from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical_json
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""
@@ -92,10 +92,10 @@ class Ledger:
         id, fields = result.trial.id, result.to_dict()
         if result.status == "failed" and (earlier := self.read(id)) and earlier.status != "failed":
             return
-        details = canonical({name: fields.pop(name) for name in DETAILS})
+        details = canonical_json({name: fields.pop(name) for name in DETAILS})
         digest = hashlib.sha256(details).hexdigest()
         sealed = seal({"format": FORMAT, "result": fields, "details": digest})
-        save_all({self.details_path(id, digest): details, self.path(id): sealed})
+        save_files({self.details_path(id, digest): details, self.path(id): sealed})
 
     def read(self, id: str) -> Result | None:
         """Return the result of a trial with its details, or None if it has none.
@@ -186,7 +186,7 @@ class Ledger:
 
     def _sweep_drafts(self) -> None:
         """Remove half-written results, plans and checkpoints of killed processes."""
-        sweep(self.root.rglob(f".*{PARTIAL}"))
+        remove_abandoned_drafts(self.root.rglob(f".*{PARTIAL}"))
 
     @contextmanager
     def _lock_file(self, name: str, mode: int, refusal: str) -> Iterator[None]:
@@ -256,7 +256,7 @@ def explaining_misread(path: Path, rule: str, cure: str) -> Iterator[None]:
 
 def seal(body: Mapping[str, Any]) -> bytes:
     """Return one line of canonical JSON that ends with a checksum of its content."""
-    return _add_checksum(canonical(body))
+    return _add_checksum(canonical_json(body))
 
 
 def unseal(data: bytes) -> dict[str, Any]:

@@ -9,67 +9,67 @@ from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 from unrolled.bench.metric import kind_of
-from unrolled.bench.trial import canonical
+from unrolled.bench.trial import canonical_json
 
 _LONGEST = 64  # characters of a value; a longer one is compared by its hash
 
 
-def measured_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """The curve and the final value of each metric of a result, as JSON by name ("valid_loss at 3").
+def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the curve and the final value of each metric of a result, as JSON by name ("valid_loss at 3").
 
     Raises TypeError, KeyError, ValueError or AttributeError on anything but a result.
     """
     by_metric: dict[str, dict[str, str]] = {}
     for name, points in result.get("curves", {}).items():
-        by_metric[name] = {f"{name} at {step:g}": _text(value) for step, value in points}
+        by_metric[name] = {f"{name} at {step:g}": _format_value(value) for step, value in points}
     for name, value in result.get("metrics", {}).items():
-        by_metric.setdefault(name, {})[name] = _text(value)
+        by_metric.setdefault(name, {})[name] = _format_value(value)
     return {name: values for name, values in by_metric.items() if kind_of(name) == "quality"}
 
 
-def measured(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
-    """The curves and final values of the metrics of a result, but for those of `leave_out`.
+def list_measurements(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
+    """Return the curves and final values of the metrics of a result, without those of `leave_out`.
 
-    Raises as `measured_by_metric` does.
+    Raises as `measurements_by_metric` does.
     """
     values: dict[str, str] = {}
-    for metric, of_metric in measured_by_metric(result).items():
+    for metric, measurements in measurements_by_metric(result).items():
         if metric not in leave_out:
-            values |= of_metric
+            values |= measurements
     return values
 
 
-def fingerprint(result: Mapping[str, Any]) -> str:
-    """sha256 of the curves and final values of the metrics of a result."""
-    return hashlib.sha256(canonical(measured(result))).hexdigest()
+def fingerprint_result(result: Mapping[str, Any]) -> str:
+    """Return the sha256 of the curves and final values of the metrics of a result."""
+    return hashlib.sha256(canonical_json(list_measurements(result))).hexdigest()
 
 
-def numbers(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
-    """The values that a second training must reproduce: status, measurements, proofs, records.
+def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
+    """Return what a second training must reproduce: status, measurements, witnesses, records.
 
-    A program's fingerprint `numbers` is a hash of measurements that are compared one by one.
+    A program's fingerprint `reproducible_values` is a hash of measurements that are compared one by one.
     """
-    ended = {name: result.get(name, "") for name in ("status", "reason")}
-    proofs = {f"witness {factor}": seen for factor, seen in result.get("witnesses", {}).items()}
-    proofs |= result.get("records", {})
-    marks = result.get("fingerprints", {}).items()
-    proofs |= {f"fingerprint {name}": mark for name, mark in marks if name != "numbers"}
-    proofs |= {"trace": result.get("trace", {})}
-    return {
-        **{name: _text(value) for name, value in ended.items()},
-        **measured(result, leave_out),
-        **{name: _text(value) for name, value in proofs.items()},
-    }
+    values = {name: _format_value(result.get(name, "")) for name in ("status", "reason")}
+    values |= list_measurements(result, leave_out)
+    for factor, witness in result.get("witnesses", {}).items():
+        values[f"witness {factor}"] = _format_value(witness)
+    for name, record in result.get("records", {}).items():
+        values[name] = _format_value(record)
+    for name, fingerprint in result.get("fingerprints", {}).items():
+        if name != "numbers":
+            values[f"fingerprint {name}"] = _format_value(fingerprint)
+    values["trace"] = _format_value(result.get("trace", {}))
+    return values
 
 
-def differences(one: Mapping[str, str], two: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Each name whose values differ, with both values; "none" where a side lacks it."""
-    for name in dict.fromkeys((*one, *two)):
-        a, b = one.get(name, "none"), two.get(name, "none")
-        if a != b:
-            yield name, a, b
+def list_differences(left: Mapping[str, str], right: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield each name whose values differ, with both values; "none" stands for a missing one."""
+    for name in dict.fromkeys((*left, *right)):
+        values = left.get(name, "none"), right.get(name, "none")
+        if values[0] != values[1]:
+            yield name, *values
 
 
-def _text(value: Any) -> str:
-    text = canonical(value).decode()
+def _format_value(value: Any) -> str:
+    text = canonical_json(value).decode()
     return text if len(text) <= _LONGEST else f"sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -5,19 +5,19 @@ import os
 
 import torch
 
-from unrolled.bench.errors import require
+from unrolled.bench.errors import BadInput
 
 
-def stream(seed: int, name: str) -> int:
-    """A seed for one use of randomness (init, data, dropout), from the trial's seed and nothing else.
+def derive_seed(seed: int, name: str) -> int:
+    """Return the seed of one use of randomness (init, data, dropout), from the trial's seed alone.
 
     It does not depend on the arm, so arms of one seed share their initial weights and the order of data.
     """
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8]) >> 1
 
 
-def deterministic() -> None:
-    """One thread, and the same bits each time. Call it first in a trial's process."""
+def make_deterministic() -> None:
+    """Make torch use one thread and give the same bits each time. Call it first in a trial's process."""
     # 32 MiB, as torch's own default on Hopper: cuBLASLt shares it, and torch warns of less in every trial
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(1)
@@ -30,8 +30,9 @@ def deterministic() -> None:
     torch.set_grad_enabled(True)
 
 
-def device(kind: str) -> torch.device:
-    """The device of a kind, "cpu" or "cuda". Raises BadInput where torch finds no GPU for "cuda"."""
-    found, rule = kind != "cuda" or torch.cuda.is_available(), f"torch {torch.__version__} finds no GPU"
-    require(found, rule, place="device cuda", cure="see `nvidia-smi`, or use --device cpu")
+def select_device(kind: str) -> torch.device:
+    """Return the device "cpu" or "cuda". Raises BadInput if torch finds no GPU for "cuda"."""
+    if kind == "cuda" and not torch.cuda.is_available():
+        rule = f"torch {torch.__version__} finds no GPU"
+        raise BadInput(rule, place="device cuda", cure="see `nvidia-smi`, or use --device cpu")
     return torch.device(kind)

@@ -15,7 +15,10 @@ class BadInput(ValueError):
 
     def __init__(self, rule: object, *, place: object = "", key: str = "", cure: str = "") -> None:
         super().__init__(str(rule))
-        self.rule, self.place, self.key, self.cure = str(rule), str(place), key, cure
+        self.rule = str(rule)
+        self.place = str(place)
+        self.key = key
+        self.cure = cure
 
     def __str__(self) -> str:
         line = ": ".join(filter(None, (self.place, self.key, self.rule)))
@@ -23,25 +26,25 @@ class BadInput(ValueError):
 
 
 def require(holds: object, rule: str, **fields: Any) -> None:
-    """Raise BadInput, with the fields given, if the condition does not hold."""
+    """Raise BadInput with these fields if the condition does not hold."""
     if not holds:
         raise BadInput(rule, **fields)
 
 
-def suggestion(word: str, known: Mapping[str, Any] | list[str]) -> str:
-    """'did you mean …?' with the nearest known words, or 'known: …' with all if none is near."""
-    near = " or ".join(map(repr, nearest(word, known)))
-    return f"did you mean {near}?" if near else f"known: {', '.join(known)}"
+def suggestion(word: str, choices: Mapping[str, Any] | list[str]) -> str:
+    """Return 'did you mean …?' with the choices nearest to a word, or 'known: …' with all of them."""
+    near = " or ".join(map(repr, nearest(word, choices)))
+    return f"did you mean {near}?" if near else f"known: {', '.join(choices)}"
 
 
-def nearest(word: str, known: Mapping[str, Any] | list[str]) -> list[str]:
-    """The known word that is spelt most like `word`, else at most three that contain it; [] for none."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return close or [each for each in known if len(word) > 2 and word in each][:3]
+def nearest(word: str, choices: Mapping[str, Any] | list[str]) -> list[str]:
+    """Return the choice that is spelt most like a word, or at most three that contain it; [] for none."""
+    similar = difflib.get_close_matches(word, list(choices), n=1)
+    return similar or [choice for choice in choices if len(word) > 2 and word in choice][:3]
 
 
 def plural(number: int, noun: str) -> str:
-    """A number with its noun in the singular or plural: '1 seed', '2 seeds'."""
+    """Return a number with its noun in the singular or plural: '1 seed', '2 seeds'."""
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
@@ -49,7 +52,7 @@ _PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\
 
 
 def visible(value: object) -> str:
-    """`value` as text that any document may hold.
+    """Return `value` as text that any document may hold.
 
     Control characters become their pictures (NUL is ␀); what reorders or hides text, and what UTF-8 cannot
     write, becomes the replacement character.

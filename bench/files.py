@@ -12,15 +12,15 @@ OUTPUT_MARK = ".unrolled"  # a folder with a file of this name is Unrolled's own
 PARTIAL = ".partial"  # how the name of a draft ends: `.NAME.PID.THREAD.partial`, in the folder of the file
 
 
-def save(path: Path, data: bytes) -> None:
+def save_file(path: Path, data: bytes) -> None:
     """Write a file so that it is there in full or not at all, even after a loss of power.
 
     Raises BadInput if the disk is full or the folder cannot be written.
     """
-    save_all({path: data})
+    save_files({path: data})
 
 
-def save_all(files: Mapping[Path, bytes]) -> None:
+def save_files(files: Mapping[Path, bytes]) -> None:
     """Write files that belong together: the first is renamed once the drafts of all are on the disk.
 
     Raises BadInput if the disk is full, which leaves every file as it was, or a folder cannot be written.
@@ -31,11 +31,11 @@ def save_all(files: Mapping[Path, bytes]) -> None:
         for path, draft in drafts.items():
             with explaining_errors(path):
                 make_folder(path.parent)
-                _write(draft, files[path])
+                _write_synced(draft, files[path])
         for path, draft in drafts.items():
             with explaining_errors(path):
                 draft.replace(path)
-                _sync(path.parent)
+                _sync_folder(path.parent)
     except BaseException:
         for draft in drafts.values():
             with suppress(OSError):
@@ -43,7 +43,7 @@ def save_all(files: Mapping[Path, bytes]) -> None:
         raise
 
 
-def sweep(drafts: Iterable[Path]) -> None:
+def remove_abandoned_drafts(drafts: Iterable[Path]) -> None:
     """Remove the drafts of processes that no longer run."""
     for draft in drafts:
         try:
@@ -72,7 +72,7 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
+        _sync_folder(folder.parent)
 
 
 def make_output_folder(folder: Path) -> None:
@@ -82,19 +82,19 @@ def make_output_folder(folder: Path) -> None:
     """
     is_new = not folder.is_dir() or not any(folder.iterdir())
     if not (mark := folder / OUTPUT_MARK).exists():
-        save(mark, b"Unrolled writes this folder. No file in it counts as code or data of a program.\n")
+        save_file(mark, b"Unrolled writes this folder. No file in it counts as code or data of a program.\n")
     if is_new:
-        save(folder / ".gitignore", b"*\n")
+        save_file(folder / ".gitignore", b"*\n")
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

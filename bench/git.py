@@ -1,4 +1,4 @@
-"""git, which only reads: it runs no program of the user's, and writes nothing of its own accord."""
+"""git as a reader: it runs no program of the user's, and writes nothing of its own accord."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ _SETTINGS = {
     "log.showSignature": "false",
 }
 
-OF_ANOTHER_CALL = frozenset(
+HOOK_VARIABLES = frozenset(
     f"GIT_{name}"
     for name in ("DIR", "WORK_TREE", "INDEX_FILE", "OBJECT_DIRECTORY", "COMMON_DIR", "PREFIX", "NAMESPACE")
 )
@@ -31,47 +31,46 @@ def run_git(
     variables: Mapping[str, str] = {},
     stdin: bytes = b"",
 ) -> bytes:
-    """What a git command prints in a folder, under these further settings and environment variables.
+    """Run a git command in a folder, and return its output.
 
-    Raises BadInput where it fails, with the last line that it says.
+    Raises BadInput if it fails, with the last line of its standard error.
     """
     options = [
         word for name, value in {**_SETTINGS, **settings}.items() for word in ("-c", f"{name}={value}")
     ]
-    inherited = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_CALL}
-    own = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **variables}
-    environment = inherited | own
+    inherited = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
+    fixed = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", *options, *words],
             cwd=folder,
-            env=environment,
+            env={**inherited, **fixed, **variables},
             input=stdin,
             capture_output=True,
             check=False,
         )
     except FileNotFoundError as error:
         raise BadInput("git is not installed", place="commit", cure="install git") from error
-    if done.returncode == 0:
-        return done.stdout
-    raise _explain(folder, words[0], done.stderr.decode(errors="replace"))
+    if process.returncode:
+        raise _explain_failure(folder, words[0], process.stderr.decode(errors="replace"))
+    return process.stdout
 
 
-def _explain(folder: Path, command: str, complaint: str) -> BadInput:
-    """The error of a git command that failed."""
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    if "dubious ownership" in complaint:
+def _explain_failure(folder: Path, command: str, stderr: str) -> BadInput:
+    """Return the error of a git command that failed."""
+    if "dubious ownership" in stderr:
         return BadInput(
             "belongs to another user, so that git does not read it",
             place=f"repository of {folder}",
             cure=f"git config --global --add safe.directory {folder}",
         )
-    if "not a git repository" in complaint:
+    if "not a git repository" in stderr:
         return BadInput(
             "is in no git repository", place=str(folder), cure="name it by `repository`, or git init there"
         )
-    if "not a tree object" in complaint or "bad object" in complaint or "unable to read tree" in complaint:
+    if "not a tree object" in stderr or "bad object" in stderr or "unable to read tree" in stderr:
         cure = "fetch or restore it, or run the study again with commits that are there"
         return BadInput("has lost a commit that a study names", place=f"repository of {folder}", cure=cure)
-    said = lines[-1] if lines else "it says nothing"
-    return BadInput(f"git {command} failed ({said})", place=f"repository of {folder}")
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    reason = lines[-1] if lines else "it says nothing"
+    return BadInput(f"git {command} failed ({reason})", place=f"repository of {folder}")

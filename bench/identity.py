@@ -14,29 +14,35 @@ from pathlib import Path
 from unrolled.bench.trial import FileState, Trial
 
 
-def changes(before: Trial, now: Trial) -> Iterator[str]:
-    """Phrases on what differs in code, text, versions or device between two trials of equal settings."""
-    if before.versions != now.versions:
-        old, new = (dict(one.rsplit(" ", 1) for one in t.versions.split(", ") if one) for t in (before, now))
-        pairs = {name: (old.get(name, "(none)"), new.get(name, "(none)")) for name in old | new}
-        yield " and ".join(f"{name} {a} → {b}" for name, (a, b) in pairs.items() if a != b)
-    if before.device != now.device:
-        yield f"device {before.device} → {now.device}"
-    if source_parts(before)[0] != source_parts(now)[0]:
+def describe_changes(before: Trial, after: Trial) -> Iterator[str]:
+    """Yield phrases on how code, text, versions and device of two trials of equal settings differ."""
+    if before.versions != after.versions:
+        old = _parse_versions(before.versions)
+        new = _parse_versions(after.versions)
+        names = [name for name in old | new if old.get(name) != new.get(name)]
+        yield " and ".join(f"{name} {old.get(name, '(none)')} → {new.get(name, '(none)')}" for name in names)
+    if before.device != after.device:
+        yield f"device {before.device} → {after.device}"
+    if source_parts(before)[0] != source_parts(after)[0]:
         yield "the code was edited"
-    if source_parts(before)[2] != source_parts(now)[2]:
+    if source_parts(before)[2] != source_parts(after)[2]:
         yield "the plug-in was edited"
-    if before.data != now.data:
-        yield f"{now.data_name} was edited"
+    if before.data != after.data:
+        yield f"{after.data_name} was edited"
+
+
+def _parse_versions(versions: str) -> dict[str, str]:
+    """Return the versions of "torch 2.13.0, numpy 2.3.0" by their package."""
+    return dict(package.rsplit(" ", 1) for package in versions.split(", ") if package)
 
 
 def source_parts(trial: Trial) -> tuple[str, str, str]:
-    """The hash of the package's code that a trial runs through, "-", and that of its plug-ins."""
+    """Return the hash of the package's code that a trial runs through, "-", and that of its plug-ins."""
     return trial.source.partition("-")
 
 
-def version(package: str) -> str:
-    """The version of the loaded package, or of the installed one if it is not loaded."""
+def package_version(package: str) -> str:
+    """Return the version of the loaded package, or of the installed one if it is not loaded."""
     imported = getattr(sys.modules.get(package), "__version__", None)
     return str(imported or installed_version(package)).partition("+")[0]
 
@@ -44,37 +50,37 @@ def version(package: str) -> str:
 installed_version = functools.cache(metadata.version)  # reads a file, which a thousand trials need not repeat
 
 
-def digest(paths: Iterable[Path], more: str = "") -> str:
-    """sha256 of files, by name and content, and of a further text. Raises OSError for one that is missing."""
+def hash_contents(paths: Iterable[Path], more: str = "") -> str:
+    """Return the sha256 of files, by name and content, and of a further text. Raises OSError."""
     total = hashlib.sha256(more.encode())
     for path in paths:
         if path not in _CONTENTS:
-            loaded(path, path.read_bytes())
+            record_content(path, path.read_bytes())
         total.update(f"{path.name}\0{_CONTENTS[path]}\0".encode())
     return total.hexdigest()
 
 
 _CONTENTS: dict[Path, str] = {}
-"""sha256 of each file when this process first read it, or as `loaded` recorded it."""
+"""sha256 of each file when this process first read it, or as `record_content` recorded it."""
 
 ROOT = Path(__file__).parents[1]
 RUNNER = tuple(ROOT / "ablations" / name for name in ("ledger.py", "runner/child.py", "runner/process.py"))
 """Files that measure, carry or write the numbers of every result, whatever trains it."""
 
 
-def loaded(path: Path, content: bytes) -> None:
+def record_content(path: Path, content: bytes) -> None:
     """Record the content that a file had when it was loaded; later changes of the file are ignored."""
     _CONTENTS[path] = hashlib.sha256(content).hexdigest()
 
 
-def record_loaded_files(paths: Iterable[Path]) -> None:
-    """Record the content of files that this process is just loading, as `loaded` does."""
+def record_contents(paths: Iterable[Path]) -> None:
+    """Record the content of files that this process is just loading, as `record_content` does."""
     for path in paths:
-        loaded(path, path.read_bytes())
+        record_content(path, path.read_bytes())
 
 
 def file_state(path: Path) -> FileState:
-    """Size, inode and times of a file or folder, of which an edit changes at least one; () if there is none.
+    """Return size, inode and times of a file or folder, of which an edit changes one; () if there is none.
 
     The time of the inode's last change shows also an edit that keeps the size and puts the other time back.
     """
@@ -86,5 +92,5 @@ def file_state(path: Path) -> FileState:
 
 
 def changed_files(before: Mapping[Path, FileState]) -> list[Path]:
-    """Those of these files that were written since they were in this state."""
+    """Return the files that were written since they were in this state."""
     return [path for path, state in before.items() if file_state(path) != state]

@@ -1,7 +1,6 @@
 """The modules that a Python source imports, read from its text: nothing is run."""
 
 import ast
-import importlib.util
 from collections.abc import Iterator
 
 UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)
@@ -21,12 +20,3 @@ def import_names(source: bytes | str) -> Iterator[str]:
             yield base
             prefix = f"{base}." if node.module else base
             yield from (f"{prefix}{alias.name}" for alias in node.names)
-
-
-def absolute_names(names: Iterator[str] | tuple[str, ...], package: str) -> Iterator[str]:
-    """Yield names as a module of this package imports them, without relative ones that lead out of it."""
-    for name in names:
-        if not name.startswith("."):
-            yield name
-        elif package and len(name) - len(name.lstrip(".")) <= package.count(".") + 1:
-            yield importlib.util.resolve_name(name, package)

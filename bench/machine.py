@@ -33,10 +33,10 @@ def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
     }
 
 
-def facts(device: str = "cpu") -> dict[str, Any]:
+def machine_facts(device: str = "cpu") -> dict[str, Any]:
     """The facts of this process and its machine that can explain why two machines give different bits.
 
-    Call it after `environment.deterministic`.
+    Call it after `environment.make_deterministic`.
     """
     import torch
 
@@ -55,11 +55,12 @@ def facts(device: str = "cpu") -> dict[str, Any]:
 @functools.cache
 def code_version(folder: Path | None = None) -> Mapping[str, Any]:
     """The commit of a folder's checkout, by default this code's, and the hash of its uncommitted changes."""
-    place = folder or Path(__file__).parent
-    commit, diff = "", b""
+    folder = folder or Path(__file__).parent
+    commit = ""
+    diff = b""
     with suppress(BadInput, OSError):  # no git, no checkout, or a folder that nobody may enter
-        commit = run_git(place, "rev-parse", "HEAD").strip().decode()
-        diff = run_git(place, "diff", "--no-ext-diff", "--no-textconv", "HEAD")
+        commit = run_git(folder, "rev-parse", "HEAD").strip().decode()
+        diff = run_git(folder, "diff", "--no-ext-diff", "--no-textconv", "HEAD")
     return {
         "commit": commit,
         "dirty": bool(diff),
@@ -94,11 +95,11 @@ def _torch_build() -> str:
 def _gpu_facts() -> dict[str, Any]:
     import torch
 
-    found = torch.cuda.get_device_properties(torch.cuda.current_device())
+    gpu = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
-        "gpu": found.name,
-        "gpu_uuid": str(getattr(found, "uuid", "")),  # "" where this torch does not tell it
-        "gpu_capability": f"{found.major}.{found.minor}",
+        "gpu": gpu.name,
+        "gpu_uuid": str(getattr(gpu, "uuid", "")),  # "" where this torch does not tell it
+        "gpu_capability": f"{gpu.major}.{gpu.minor}",
         "driver": devices.driver_version(),
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]

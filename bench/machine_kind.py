@@ -23,7 +23,7 @@ FACTS = {
     "cuda": "CUDA",
     "cudnn": "cuDNN",
 }
-"""Facts of `bench.machine.facts` by name, and as a sentence calls them."""
+"""Facts of `bench.machine.machine_facts` by name, and as a sentence calls them."""
 
 GPU_VARIABLES = (
     "TORCH_BLAS_PREFER_CUBLASLT",
@@ -56,53 +56,54 @@ VARIABLES = (
 )
 """Environment variables that choose other arithmetic, and whose effect cannot be read back."""
 
-_LONGEST, _MOST = 40, 3  # characters of a value that is named, and values of a fact
+_VALUE_LENGTH = 40  # characters of a value that a sentence names
+_VALUES_NAMED = 3  # of a fact
 
 
-def kind(environment: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of a result's environment that define its kind of machine; {} if it records none."""
+def find_machine_kind(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts of a result's environment that define its kind of machine; {} if it records none."""
     packages, variables = (environment.get(part) or {} for part in ("packages", "variables"))
-    known = {**environment, "torch": packages.get("torch")}
-    facts = {name: _word(known[name]) for name in FACTS if known.get(name) not in (None, "")}
+    values = {**environment, "torch": packages.get("torch")}
+    facts = {name: _format_fact(values[name]) for name in FACTS if values.get(name) not in (None, "")}
     idle = [*GPU_VARIABLES] if facts.get("device") == "cpu" else []
     idle += [CAPABILITY_VARIABLE] if "cpu_capability" in facts else []
-    return facts | {n: _word(variables[n]) for n in VARIABLES if n in variables and n not in idle}
+    return facts | {n: _format_fact(variables[n]) for n in VARIABLES if n in variables and n not in idle}
 
 
 def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
-    """The facts that differ between kinds of machine, as "threads 1 / 2"; "" if none is known to differ.
+    """Return the facts that differ between kinds of machine, as "threads 1 / 2"; "" if none is known.
 
     An environment variable that a kind lacks was not set. Any other missing fact is unknown and is not
     counted as a difference.
     """
-    known = [one for one in kinds if one]
-    said = []
-    for name in dict.fromkeys(chain.from_iterable(known)):
+    recorded = [kind for kind in kinds if kind]
+    differences = []
+    for name in dict.fromkeys(chain.from_iterable(recorded)):
         default = "not set" if name in VARIABLES else None
-        values = list(dict.fromkeys(v for one in known if (v := one.get(name, default)) is not None))
+        values = list(dict.fromkeys(v for kind in recorded if (v := kind.get(name, default)) is not None))
         if len(values) > 1:
             title = FACTS.get(name) or (name if name in VARIABLES else name.replace("_", " "))
-            said.append(f"{title} {' / '.join(map(_short, values[:_MOST]))}")
-    return ", ".join(said)
+            differences.append(f"{title} {' / '.join(map(_shorten, values[:_VALUES_NAMED]))}")
+    return ", ".join(differences)
 
 
-def mixed(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
-    """A sentence on the pairs whose sides ran on different kinds of machine; "" if there are none."""
-    every = list(pairs)
-    apart = [pair for pair in every if pair[0] != pair[1] and machine_difference(pair)]
-    if not apart:
+def describe_mixed_pairs(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, str]]]) -> str:
+    """Return a sentence on the pairs whose sides ran on different kinds of machine; "" if there are none."""
+    pairs = list(pairs)
+    mixed = [pair for pair in pairs if pair[0] != pair[1] and machine_difference(pair)]
+    if not mixed:
         return ""
-    verb = "compares" if len(apart) == 1 else "compare"
+    verb = "compares" if len(mixed) == 1 else "compare"
     return (
-        f"{len(apart)} of {plural(len(every), 'pair')} {verb} results of two kinds of machine "
-        f"({machine_difference(chain.from_iterable(apart))}): "
+        f"{len(mixed)} of {plural(len(pairs), 'pair')} {verb} results of two kinds of machine "
+        f"({machine_difference(chain.from_iterable(mixed))}): "
         "their differences include rounding of the machine"
     )
 
 
-def _word(value: Any) -> str:
+def _format_fact(value: Any) -> str:
     return ("on" if value else "off") if isinstance(value, bool) else str(value)
 
 
-def _short(value: str) -> str:
-    return value if len(value) <= _LONGEST else value[: _LONGEST - 1].rstrip() + "…"
+def _shorten(value: str) -> str:
+    return value if len(value) <= _VALUE_LENGTH else value[: _VALUE_LENGTH - 1].rstrip() + "…"

@@ -97,12 +97,12 @@ class Metric:
         rule = f"it is a {known_kind}, which Unrolled measures itself"
         require(known_kind in ("quality", kind), rule, key=key, cure="leave the kind out")
         object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "better", self.better or _BETTER.get(kind) or direction(self.name))
-        known = self.better in ("higher", "lower")
-        require(known, "should be higher or lower", key=f"better of {self.name} = {self.better}")
+        object.__setattr__(self, "better", self.better or _BETTER.get(kind) or find_direction(self.name))
+        is_direction = self.better in get_args(Better)
+        require(is_direction, "should be higher or lower", key=f"better of {self.name} = {self.better}")
 
     def judged(self, value: float) -> float:
-        """The number by which arms are compared: the value, or 100 ln of one that is judged as a ratio.
+        """Return the number by which arms are compared: the value, or 100 ln of it for a ratio.
 
         A difference of 5 is then a ratio of e^.05. NaN where there is no logarithm.
         """
@@ -149,38 +149,38 @@ class Metric:
 
 
 def kind_of(name: str) -> Kind:
-    """The kind of a metric that Unrolled measures, also by its name in MLflow; of any other one quality."""
+    """Return the kind of a metric that Unrolled measures, also by its name in MLflow, and else "quality"."""
     return MEASURED.get(name.replace("/", "_"), "quality")
 
 
 def is_computed(name: str) -> bool:
-    """Whether a metric is what a trial computes, by its name, and no known cost."""
+    """Return True if a trial computes the metric of this name, and it is no known cost."""
     return kind_of(name) == "quality" and _COSTS.isdisjoint(_known_names(name))
 
 
-def direction(name: str) -> Better:
-    """Whether higher or lower values of a metric are better, by its whole name.
+def find_direction(name: str) -> Better:
+    """Return whether higher or lower values of a metric are better, by its whole name.
 
     Case does not count, `/`, `-`, `.` and a space are as good as `_`, and the name of a split may stand in
     front: `val/F1` is f1. Raises BadInput for a name that is not known.
     """
-    plain, whole = _known_names(name)
-    known = KNOWN.get(plain) or KNOWN.get(whole)
-    if known is None:
+    full_name, base_name = _known_names(name)
+    better = KNOWN.get(full_name) or KNOWN.get(base_name)
+    if better is None:
         rule = "whether higher or lower is better is not known of this name"
-        close = get_close_matches(whole, KNOWN, n=1, cutoff=0.8)
-        split = plain.removesuffix(whole)
-        near = f"did you mean {split + close[0]!r}? If not, " if close else ""
-        raise BadInput(rule, key=name, cure=near + BETTER_CURE)
-    return known
+        similar = get_close_matches(base_name, KNOWN, n=1, cutoff=0.8)
+        split = full_name.removesuffix(base_name)
+        question = f"did you mean {split + similar[0]!r}? If not, " if similar else ""
+        raise BadInput(rule, key=name, cure=question + BETTER_CURE)
+    return better
 
 
 def _known_names(name: str) -> tuple[str, str]:
-    """The name as known names are written, and the same without the name of a split."""
-    plain = re.sub("[/. -]", "_", name.lower())
-    return plain, _SPLIT.sub("", plain)
+    """Return a name as known names are written, and the same without the name of a split."""
+    full_name = re.sub("[/. -]", "_", name.lower())
+    return full_name, _SPLIT.sub("", full_name)
 
 
 def judges_clock(metrics: Iterable[Metric]) -> bool:
-    """Whether a time, a speed or memory is among the metrics by which arms are judged."""
+    """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
     return not all(metric.is_quality for metric in metrics)

@@ -32,8 +32,8 @@ from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec, Penalty, ac
 from unrolled.bench.chapter.text import read_regular_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import loaded
-from unrolled.bench.plugin_sources import sources_of
+from unrolled.bench.identity import record_content
+from unrolled.bench.plugin_sources import find_sources
 from unrolled.bench.trial import DERIVED, Scalar, Trial
 
 Cls = TypeVar("Cls", bound=type)
@@ -57,28 +57,30 @@ _LOADED: dict[str, list[ModelSpec | Penalty]] = {}  # what each --plugin registe
 _DECLARED: list[Path] = []  # by the plug-in that is being loaded
 
 
-def load(name: str) -> ModuleType:
+def load_plug_in(name: str) -> ModuleType:
     """Import a file by its path, under a generated name. A loaded file is not run again.
 
     The bytes that are executed are those hashed. Raises BadInput, naming the file and what is wrong with it,
     and leaves nothing registered then.
     """
-    path, here = Path(os.path.realpath(name)), f"plug-in {name}"
-    require(is_plug_in(name), "is no Python file", place=here, cure="give the path of one, my_cell.py")
+    path = Path(os.path.realpath(name))
+    place = f"plug-in {name}"
+    require(is_plug_in(name), "is no Python file", place=place, cure="give the path of one, my_cell.py")
     module_name = f"{_PREFIX}{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     try:
         content = read_regular_file(name, LARGEST)
     except OSError as error:
-        raise BadInput(error.strerror, place=here, cure="give the path of a Python file") from error
+        raise BadInput(error.strerror, place=place, cure="give the path of a Python file") from error
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None  # the name ends in .py
     module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
-    zoo, penalties = set(ZOO), set(PENALTIES)
+    zoo = set(ZOO)
+    penalties = set(PENALTIES)
     _DECLARED.clear()
     try:
-        loaded(path, content)
+        record_content(path, content)
         exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
         _count_sources(name, module, ZOO.keys() - zoo, PENALTIES.keys() - penalties)
     except (Exception, SystemExit) as error:
@@ -87,29 +89,33 @@ def load(name: str) -> ModuleType:
             del ZOO[key]
         for key in PENALTIES.keys() - penalties:
             del PENALTIES[key]
-        raise _mistake(error, path, here) from error
+        raise _explain_error(error, path, place) from error
     return module
 
 
-def _count_sources(name: str, module: ModuleType, models: Set[str], own: Set[str]) -> None:
+def _count_sources(name: str, module: ModuleType, models: Set[str], penalties: Set[str]) -> None:
     """Record what counts in the trials of the models and penalties that a module has registered."""
     cure = "decorate a class with @cell or @model, or use @regularizer"
-    require(models or own, "registers nothing", cure=cure)
-    sources = sources_of(module, _DECLARED)
+    require(models or penalties, "registers nothing", cure=cure)
+    sources = find_sources(module, _DECLARED)
     ZOO.update({key: replace(ZOO[key], sources=sources) for key in models})
-    PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in own})
-    _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in own)]
+    PENALTIES.update({key: replace(PENALTIES[key], sources=sources) for key in penalties})
+    _LOADED[name] = [*(ZOO[key] for key in models), *(PENALTIES[key] for key in penalties)]
 
 
-def needed(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
-    """The modules to load for one trial: those of its study without the plug-ins that it does not use."""
+def select_needed_modules(trial: ChapterTrial, modules: Sequence[str]) -> list[str]:
+    """Return the modules of its study that a trial needs: all but the plug-ins that it does not use."""
     used = {trial.model, *active_penalties(trial.options)}
-    return [n for n in modules if n not in _LOADED or used.intersection(own.name for own in _LOADED[n])]
+    return [
+        module
+        for module in modules
+        if module not in _LOADED or used.intersection(part.name for part in _LOADED[module])
+    ]
 
 
-def companions(name: str) -> list[str]:
-    """The files beside a plug-in's own that its trials need, once it is loaded."""
-    files = {file for own in _LOADED.get(name, ()) for file in own.sources.files}
+def companion_files(name: str) -> list[str]:
+    """Return the files besides a plug-in's own that its trials need, once it is loaded."""
+    files = {file for part in _LOADED.get(name, ()) for file in part.sources.files}
     return sorted(files - {str(Path(name).resolve())})
 
 
@@ -122,7 +128,7 @@ def data_file(name: str) -> Path:
     """
     path = Path(sys._getframe(1).f_globals["__file__"]).resolve().parent / name
     require(path.is_file(), f"there is no file {path}", key=f"data_file({name!r})")
-    loaded(path, path.read_bytes())
+    record_content(path, path.read_bytes())
     _DECLARED.append(path)
     return path
 
@@ -150,8 +156,8 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
     def register(cls: Cls) -> Cls:
         # a cell derived from nn.GRUCell also has device and dtype, whose default is None
-        known = {key: value for key, value in _defaults(cls, after=2).items() if value is not None}
-        own = _options("cell", name, known, taken=LM6.options)
+        defaults = {key: value for key, value in _keyword_defaults(cls, after=2).items() if value is not None}
+        cell_options = _check_options("cell", name, defaults, reserved=LM6.options)
 
         def build(
             vocab: int, hidden: int, layers: int, dropout: float, tying: bool, **options: Scalar
@@ -166,7 +172,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
             return RecurrentLM(vocab, build_rnn, hidden, dropout, tying)
 
-        _add(name, title or cls.__name__, cls, build, {**LM6.options, **own}, settings)
+        _register_model(name, title or cls.__name__, cls, build, {**LM6.options, **cell_options}, settings)
         return cls
 
     return register
@@ -183,8 +189,9 @@ def model(
     _check_name("model", name)
 
     def register(cls: Cls) -> Cls:
-        given = _options("model", name, _defaults(cls, after=1) if options is None else options)
-        _add(name, title or cls.__name__, cls, cls, given, settings)
+        keywords = _keyword_defaults(cls, after=1) if options is None else options
+        model_options = _check_options("model", name, keywords)
+        _register_model(name, title or cls.__name__, cls, cls, model_options, settings)
         return cls
 
     return register
@@ -199,42 +206,54 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
     _check_name("regularizer", name)
     key = f"regularizer {name!r}"
     require(BARE_KEY.fullmatch(name), "letters, digits and _ only, as it becomes a setting", key=key)
-    taken = name in _FIELDS or any(name in spec.options for spec in ZOO.values())
-    require(not taken, "a setting is called so", key=key, cure=_RENAME)
+    is_setting = name in _FIELDS or any(name in spec.options for spec in ZOO.values())
+    require(not is_setting, "a setting is called so", key=key, cure=_RENAME)
 
     def register(function: Function) -> Function:
         require(name not in PENALTIES, "exists already", key=key, cure=_RENAME)
         file = inspect.getfile(function)
         PENALTIES[name] = Penalty(
-            name=name, title=title or name, description=_about(function, file), function=function, file=file
+            name=name,
+            title=title or name,
+            description=_first_doc_line(function, file),
+            function=function,
+            file=file,
         )
         return function
 
     return register
 
 
-def place(error: BaseException) -> str:
+def locate_error(error: BaseException) -> str:
     """'my_cell.py, line 9' if the error passed through a plug-in's file; else ''."""
-    mine = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in mine]
+    plug_ins = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in plug_ins]
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
 
 
-def _mistake(error: BaseException, path: Path, place: str) -> BadInput:
-    """An error in a plug-in's file while it was imported, with its line and the cure."""
+def _explain_error(error: BaseException, path: Path, place: str) -> BadInput:
+    """Return an error of a plug-in's file while it was imported, with its line and the cure."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
-    rule, cure = f"{type(error).__name__}: {error}", ""
+    rule = f"{type(error).__name__}: {error}"
+    cure = ""
     match error:
         case BadInput():
-            lines, rule, cure = [], ": ".join(filter(None, (error.place, error.key, error.rule))), error.cure
+            lines = []
+            rule = ": ".join(filter(None, (error.place, error.key, error.rule)))
+            cure = error.cure
         case SyntaxError():
-            lines, rule, cure = [error.lineno] if error.lineno else [], error.msg, "correct it"
+            lines = [error.lineno] if error.lineno else []
+            rule = error.msg
+            cure = "correct it"
         case ModuleNotFoundError() if (path.parent / f"{(error.name or '').partition('.')[0]}.py").exists():
-            rule, cure = f"imports {error.name}.py beside it", "a plug-in is one file: put both into one"
+            rule = f"imports {error.name}.py beside it"
+            cure = "a plug-in is one file: put both into one"
         case ModuleNotFoundError():
-            rule, cure = f"needs the package {error.name!r}", "install it where unrolled is installed"
+            rule = f"needs the package {error.name!r}"
+            cure = "install it where unrolled is installed"
         case SystemExit():
-            rule, cure = "ends the program when it is imported", "take sys.exit() out"
+            rule = "ends the program when it is imported"
+            cure = "take sys.exit() out"
     return BadInput(rule, place=place, key=f"line {lines[-1]}" if lines else "", cure=cure)
 
 
@@ -243,23 +262,25 @@ def _check_name(kind: str, name: Any) -> None:
     require(NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{kind} {name!r}", cure=_RENAME)
 
 
-def _defaults(cls: type, after: int) -> dict[str, Any]:
-    """The keywords of a constructor and their defaults, after so many that are always given."""
+def _keyword_defaults(cls: type, after: int) -> dict[str, Any]:
+    """Return the keywords of a constructor and their defaults, from a position on."""
     return {k.name: k.default for k in list(inspect.signature(cls).parameters.values())[after:]}
 
 
-def _options(kind: str, name: str, given: Mapping[str, Any], taken: Iterable[str] = ()) -> dict[str, Scalar]:
-    """The keywords as options. Raises BadInput for one without a default, and for a name that is taken."""
-    known = {*_FIELDS, *PENALTIES, *taken}
-    for key, value in given.items():
+def _check_options(
+    kind: str, name: str, keywords: Mapping[str, Any], reserved: Iterable[str] = ()
+) -> dict[str, Scalar]:
+    """Return keywords as options. Raises BadInput for one without a default, and for a reserved name."""
+    reserved = {*_FIELDS, *PENALTIES, *reserved}
+    for key, value in keywords.items():
         keyword = f"{kind} {name!r}: its keyword {key!r}"
         cure = "a number, a string or a boolean"
         require(isinstance(value, Scalar), f"{keyword} needs a default", cure=cure)
-        require(key not in known, f"{keyword} is a setting already", cure="rename it")
-    return dict(given)
+        require(key not in reserved, f"{keyword} is a setting already", cure="rename it")
+    return dict(keywords)
 
 
-def _add(
+def _register_model(
     name: str,
     title: str,
     cls: type,
@@ -267,18 +288,26 @@ def _add(
     options: Mapping[str, Scalar],
     settings: Mapping[str, Any],
 ) -> None:
-    module, file = sys.modules[cls.__module__], inspect.getfile(cls)
+    file = inspect.getfile(cls)
     require(name not in ZOO, "exists already", key=f"model {name!r}", cure=_RENAME)
     for key in settings:
-        known = f"known: {', '.join(sorted(_SETTINGS))}"
-        require(key in _SETTINGS, f"{key!r} is not a setting", key=f"model {name!r}", cure=known)
+        cure = f"known: {', '.join(sorted(_SETTINGS))}"
+        require(key in _SETTINGS, f"{key!r} is not a setting", key=f"model {name!r}", cure=cure)
     builder = f"_build_{name}"
-    setattr(module, builder, build)
-    described = (name, title, _about(cls, file), cls.__module__, builder)
-    all_settings = {**LM6.settings, **settings}
-    ZOO[name] = ModelSpec(*described, options, all_settings, seconds=14.0, file=file)
+    setattr(sys.modules[cls.__module__], builder, build)
+    ZOO[name] = ModelSpec(
+        name,
+        title,
+        _first_doc_line(cls, file),
+        cls.__module__,
+        builder,
+        options,
+        {**LM6.settings, **settings},
+        seconds=14.0,
+        file=file,
+    )
 
 
-def _about(registered: Any, file: str) -> str:
-    own = inspect.cleandoc(registered.__doc__ or "")  # getdoc would give nn.Module's
-    return (own or f"from {Path(file).name}").splitlines()[0]
+def _first_doc_line(registered: Any, file: str) -> str:
+    docstring = inspect.cleandoc(registered.__doc__ or "")  # getdoc would give nn.Module's
+    return (docstring or f"from {Path(file).name}").splitlines()[0]

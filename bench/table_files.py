@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput
 
 Row = Mapping[str, Any]
 
@@ -37,14 +37,14 @@ def find_format(name: str, key: str = "") -> Format:
     """
     path = Path(name)
     suffix = path.suffix.lower()
-    found = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
-    if found is None:
+    format = EVENTS if "tfevents" in path.name else FORMATS.get(suffix)
+    if format is None:
         rule = f"{suffix} is no format that is read" if suffix else f"{path.name!r} has no suffix"
         raise BadInput(rule, key=key, cure=f"name the file by its format, one of {', '.join(FORMATS)}")
-    installed = not found.package or importlib.util.find_spec(found.package)
-    cure = f"pip install {found.requirement or found.package}"
-    require(installed, f"needs the package {found.package}", key=key, cure=cure)
-    return found
+    if format.package and not importlib.util.find_spec(format.package):
+        cure = f"pip install {format.requirement or format.package}"
+        raise BadInput(f"needs the package {format.package}", key=key, cure=cure)
+    return format
 
 
 def read_rows(path: Path, rows_key: str = "") -> list[Row]:
@@ -52,16 +52,18 @@ def read_rows(path: Path, rows_key: str = "") -> list[Row]:
 
     Raises BadInput, naming the file, where it cannot be read.
     """
-    found = find_format(path.name)
+    format = find_format(path.name)
     try:
-        return read_json(path, rows_key) if rows_key else list(found.read(path))
+        return read_json(path, rows_key) if rows_key else list(format.read(path))
     except UnicodeDecodeError as error:
         raise BadInput(f"byte {error.start} is not UTF-8", place=path, cure="write it as UTF-8") from error
     except RecursionError as error:
         raise BadInput("is nested too deeply", place=path, cure="write rows of numbers") from error
     except (ValueError, csv.Error, NotImplementedError, OSError) as error:  # pyarrow's own derive from them
-        why = " ".join(str(error).split())[:200]
-        raise BadInput(f"cannot be read ({why})", place=path, cure="write it as its suffix says") from error
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(
+            f"cannot be read ({reason})", place=path, cure="write it as its suffix says"
+        ) from error
 
 
 def parse_row(line: str) -> Row | None:
@@ -102,9 +104,9 @@ def _check_header(header: list[str], delimiter: str) -> None:
         raise ValueError(f"the header names {twice[0]!r} twice")
     if all(isinstance(_parse_cell(name), float) for name in header):
         raise ValueError(f"its first line names no columns: {line[:60]}")
-    for other in {";", "\t", ","} - {delimiter}:
-        if len(header) == 1 and other in line:
-            raise ValueError(f"its columns are separated by {other!r}, and not by {delimiter!r}")
+    for separator in {";", "\t", ","} - {delimiter}:
+        if len(header) == 1 and separator in line:
+            raise ValueError(f"its columns are separated by {separator!r}, and not by {delimiter!r}")
 
 
 def _parse_cell(cell: str) -> float | str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import ClassVar, NamedTuple
 
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, trial_type
 
 
 class CurvePoint(NamedTuple):
@@ -34,15 +34,15 @@ class Tracking:
     derived: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
     """Metrics whose mean is a function of another one's mean: that one, and the function."""
 
-    def metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
+    def table_metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
         """The metrics of a table."""
         return list(dict.fromkeys([*self.first, *judged, *self.last, *(self.on_a_gpu if on_a_gpu else ())]))
 
-    def numbers(self, result: Result) -> dict[str, float]:
+    def final_numbers(self, result: Result) -> dict[str, float]:
         """The final numbers of a trial."""
         return dict(result.metrics)
 
-    def points(self, result: Result) -> Iterator[CurvePoint]:
+    def curve_points(self, result: Result) -> Iterator[CurvePoint]:
         """The points of a trial's curves. A program does not tell when it measured them: at its end."""
         for name, curve in result.curves.items():
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
@@ -50,14 +50,8 @@ class Tracking:
 
 PROGRAM = Tracking()
 
-TRACKING = {
-    "chapter": "unrolled.bench.chapter.tracking:CHAPTER",
-    "program": "unrolled.bench.tracking:PROGRAM",
-}
-"""Import names, by trainer."""
-
 
 def tracking_of(trainer: str) -> Tracking:
-    """What is shown of a trainer's trials."""
-    tracking: Tracking = resolve_name(TRACKING[trainer])
+    """Return what MLflow shows of a trainer's trials."""
+    tracking: Tracking = resolve_name(trial_type(trainer).tracking)
     return tracking

@@ -39,6 +39,8 @@ class Trial:
 
     trainer: ClassVar[str]
     """The name of what trains it, one of TRAINERS."""
+    tracking: ClassVar[str]
+    """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
     work: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""
@@ -54,7 +56,7 @@ class Trial:
     def id(self) -> str:
         """Sixteen hex digits of the content's hash."""
         content = {name: value for name, value in self.to_dict().items() if name not in self.uncounted}
-        return hashlib.sha256(canonical({**content, "format": FORMAT})).hexdigest()[:16]
+        return hashlib.sha256(canonical_json({**content, "format": FORMAT})).hexdigest()[:16]
 
     @property
     def declared(self) -> dict[str, Any]:
@@ -122,7 +124,7 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as plain data."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting but the seed, by its flat name, as tables and MLflow show it."""
@@ -146,20 +148,16 @@ class Trial:
         """
         raise NotImplementedError
 
-    def modules(self, loaded: Sequence[str]) -> list[str]:
-        """Those of a study's modules and plug-ins that this trial needs."""
+    def select_modules(self, loaded: Sequence[str]) -> list[str]:
+        """Return those of a study's modules and plug-ins that this trial needs."""
         return list(loaded)
 
-    def files(self) -> dict[str, bytes]:
-        """The user's files that another machine needs to train it, by their path there."""
+    def files_to_ship(self) -> dict[str, bytes]:
+        """Return the user's files that another machine needs to train it, by their path there."""
         return {}
 
-    def reading(self, data: Path) -> Self:
-        """The same trial with its data in another place: a file, or for a program the folder of its files."""
-        return self
-
-    def moved(self, folder: Path) -> Self:
-        """The same trial with its `files` below another folder."""
+    def relocated_to(self, folder: Path) -> Self:
+        """Return the same trial with its `files_to_ship` below another folder."""
         return self
 
 
@@ -240,9 +238,9 @@ class Result:
         return replace(self, curves={}, records={}, trace={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for `canonical`."""
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**own, "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
+        """Plain data for `canonical_json`."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**data, "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -261,27 +259,29 @@ TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
 DISK_LIMIT = "disk limit"  # and of one that wrote too much
 
 
-def failure(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:
-    """The Result of a trial that is not done, with its reason in one line."""
+def failed_result(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:
+    """Return the Result of a trial that is not done, with its reason in one line."""
     return Result(trial=trial, status=status, reason=" ".join(reason.split()), **facts)
 
 
-def canonical(data: Any) -> bytes:
+def canonical_json(data: Any) -> bytes:
     """ASCII JSON with sorted keys and no spaces: equal data gives equal bytes.
 
     Python writes floats so that they read back to the same bits; JSON has no NaN and no infinity, so
     these become the strings "nan", "inf" and "-inf", which `float()` reads.
     """
-    return json.dumps(_finite(data), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(
+        _replace_non_finite(data), sort_keys=True, separators=(",", ":"), allow_nan=False
+    ).encode()
 
 
-def _finite(data: Any) -> Any:
+def _replace_non_finite(data: Any) -> Any:
     if isinstance(data, float) and not math.isfinite(data):
         return str(data)
     if isinstance(data, Mapping):
-        return {str(k): _finite(v) for k, v in data.items()}
+        return {str(k): _replace_non_finite(v) for k, v in data.items()}
     if isinstance(data, list | tuple):
-        return [_finite(v) for v in data]
+        return [_replace_non_finite(v) for v in data]
     return data
 
 

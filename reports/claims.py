@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from unrolled.bench.errors import plural
-from unrolled.bench.machine_kind import kind, mixed
+from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.reports.arms import values
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.formats import REPEATED, distances, interval, listed_up_to, number, on_all, short
@@ -277,8 +277,8 @@ def _join(arms: Sequence[str]) -> str:
 def mixed_machines(c: Comparison) -> str:
     """A sentence on pairs of results from different kinds of machine; "" if there are none."""
     sides = [(c.base(row).arm, row.arm) for row in c.rows_with_contrast]
-    return mixed(
-        (kind(base.results[seed].environment), kind(arm.results[seed].environment))
+    return describe_mixed_pairs(
+        (find_machine_kind(base.results[seed].environment), find_machine_kind(arm.results[seed].environment))
         for base, arm in sides
         for seed in values(base, c.metric.name).keys() & values(arm, c.metric.name).keys()
     )

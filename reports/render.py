@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
-from unrolled.bench.files import save, save_all
+from unrolled.bench.files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports import answer, claims, declaration, factorial, formats, gate, sections, tables
@@ -39,7 +39,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     html = _fill_template(comparison.design.presentation.template, context)
     texts = {page.with_name(name): text.encode() for name, text in tables.tables(comparison).items()}
     summary = _summarise(comparison, context, html)
-    save_all({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
+    save_files({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
     return page
 
 
@@ -77,7 +77,7 @@ def write_index(out: Path) -> Path:
     page = out / "index.html"
     written = None
     while (summaries := read_summaries(out)) != written:
-        save(page, _fill_template("index.html", _index_context(summaries, out)))
+        save_file(page, _fill_template("index.html", _index_context(summaries, out)))
         written = summaries
     return page
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 
 from unrolled.bench.errors import plural
-from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import kind_of
-from unrolled.bench.trial import canonical
+from unrolled.bench.trial import canonical_json
 from unrolled.reports.arms import finished, mean_of, trial_of
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.design import MeasuredArm
@@ -31,7 +31,7 @@ def sweeps(c: Comparison) -> tuple[Sweep, ...]:
             settings = trial.factors()
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
-                groups.setdefault(canonical([trial.data, settings]), {}).setdefault(lr, row)
+                groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, row)
     return tuple(
         (next(iter(rows.values())).arm.title, tuple((lr, rows[lr].summary) for lr in sorted(rows)))
         for rows in groups.values()
@@ -74,7 +74,7 @@ def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> 
     """The baseline's costs that the arm's may be compared with."""
     base = c.base(row)
     both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
-    difference = machine_difference(kind(result.environment) for result in both)
+    difference = machine_difference(find_machine_kind(result.environment) for result in both)
     return {name: v for name, v in spent.items() if not difference or kind_of(name) == "quality"}
 
 

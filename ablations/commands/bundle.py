@@ -27,8 +27,8 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, plural, require, visible
-from unrolled.bench.files import save
-from unrolled.bench.plugins import companions
+from unrolled.bench.files import save_file
+from unrolled.bench.plugins import companion_files
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Trial
 
@@ -79,9 +79,9 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
                 place=name.split("/", 2)[-1],
                 cure="rename it, or keep it beside the others",
             )
-            save(root / name, data)
+            save_file(root / name, data)
         _describe(root, plan)
-        save(output, _zip_files(root))
+        save_file(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
     absent = [path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths]
@@ -112,7 +112,7 @@ def _files(
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:
         yield f"plugins/{Path(name).name}", read_required(Path(name))
-        for file in companions(name):
+        for file in companion_files(name):
             yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
     for name, data in trial_files(trials).items():
         yield f"files/{name}", data

@@ -104,7 +104,7 @@ def _locate(files: Path, trust: bool, result: Result) -> Result:
 
     A program's are those that it runs, which has to be trusted.
     """
-    trial = result.trial.moved(files)
+    trial = result.trial.relocated_to(files)
     if isinstance(trial, ProgramTrial):
         return replace(result, trial=replace(trial, keep=())) if trust else result
     return replace(result, trial=trial) if _text_file(trial, files) else result
@@ -225,7 +225,7 @@ def _trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iter
     files = root / "files"
     unused = set(below(files))
     for trial in trials:
-        located = trial.moved(files)
+        located = trial.relocated_to(files)
         if isinstance(located, ProgramTrial):
             may_read = trust or not _reads_elsewhere(located)
             today, why = identify_today(located) if may_read else (located, "")
@@ -275,5 +275,5 @@ def _load(root: Path) -> tuple[str, ...]:
     """Load the plug-ins. Returns their files."""
     files = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
     for file in files:
-        plugins.load(file)
+        plugins.load_plug_in(file)
     return files

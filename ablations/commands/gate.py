@@ -13,7 +13,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import visible
-from unrolled.bench.files import save
+from unrolled.bench.files import save_file
 from unrolled.reports.formats import duration
 from unrolled.reports.gate import describe_gate, gate_markdown
 from unrolled.reports.statistics.gate import expected_gate
@@ -73,7 +73,7 @@ def _escape(text: str) -> str:
 
 def _write_markdown(text: str, options: GateOptions) -> None:
     if options.markdown:
-        save(options.markdown, text.encode())
+        save_file(options.markdown, text.encode())
 
 
 def _print_costs(study: Study, ledger: Ledger) -> int:

@@ -10,7 +10,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import PARTIAL, make_output_folder, sweep
+from unrolled.bench.files import PARTIAL, make_output_folder, remove_abandoned_drafts
 
 if TYPE_CHECKING:
     from unrolled.ablations.mlflow.study_runs import ArmRun
@@ -44,7 +44,7 @@ def prepare_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=out).close()
-        sweep([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
+        remove_abandoned_drafts([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
     except OSError as error:
         raise BadInput(
             f"cannot be written ({error.strerror})", place=f"--out {out}", cure="choose another folder"

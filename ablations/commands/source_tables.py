@@ -16,7 +16,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.machine_kind import kind
+from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 from unrolled.reports.elsewhere import FIRST_LOOK, STATUS
 from unrolled.reports.statistics.speed_ratio import unlike
@@ -78,7 +78,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
         name=folder,
         rows=rows.assign(**{FIRST_LOOK: rows.seed.isin(design.first_look)}),
         metrics=plan.metrics,
-        machines=tuple(kind(result.environment) for result in results.values()),
+        machines=tuple(find_machine_kind(result.environment) for result in results.values()),
     )
 
 

@@ -23,8 +23,8 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies as shipped_studies
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import save
-from unrolled.bench.trial import Result, Trial, canonical
+from unrolled.bench.files import save_file
+from unrolled.bench.trial import Result, Trial, canonical_json
 from unrolled.reports.arms import trial_of
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def design(study: Study) -> str:
     """Twelve hex digits of what a study's file sets: all of it but its texts."""
     texts: Any = {"question": True, "about": True, "arm": {"__all__": {"question", "note"}}}
     sets = study.file.model_dump(exclude=texts, exclude_defaults=True)
-    return hashlib.sha256(canonical(sets)).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(sets)).hexdigest()[:12]
 
 
 def write(results: Path, folder: Path) -> list[Path]:
@@ -174,7 +174,7 @@ def write(results: Path, folder: Path) -> list[Path]:
         ):
             table = tabulate(study, plan, ledger.results(plan.ids))
             written.append(folder / f"{plan.study}.csv")
-            save(written[-1], table.to_csv(index=False).encode())
+            save_file(written[-1], table.to_csv(index=False).encode())
     return written
 
 

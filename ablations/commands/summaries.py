@@ -66,7 +66,7 @@ def _summarise(
         trials=tuple(arm.trials.values()),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
         title=_title(measured, judged[0], scale),
-        metrics=_means(measured, shown.metrics(judged), shown),
+        metrics=_means(measured, shown.table_metrics(judged), shown),
         curves=_curves(measured, shown.drawn or judged),
         seeds=_seeds(measured, plan.metrics[0], row, len(arm.trials)),
         started=min((start for start, _ in times), default=0.0),

@@ -24,9 +24,9 @@ from unrolled.ablations.study.retraining import attach_files, identify_today, lo
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import device_of_trial
 from unrolled.ablations.training.study_run import trial_conditions
-from unrolled.bench.differences import differences, numbers
+from unrolled.bench.differences import list_differences, reproducible_values
 from unrolled.bench.errors import plural, require, suggestion, visible
-from unrolled.bench.machine_kind import kind, machine_difference
+from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import MEASURED, kind_of
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import distances, listed, short
@@ -221,7 +221,11 @@ def difference(result: Result, replay: Result, plan: Plan) -> str:
     What varies by the plan is not compared.
     """
     left_out = plan.irreproducible
-    others = list(differences(numbers(result.to_dict(), left_out), numbers(replay.to_dict(), left_out)))
+    others = list(
+        list_differences(
+            reproducible_values(result.to_dict(), left_out), reproducible_values(replay.to_dict(), left_out)
+        )
+    )
     if not others:
         return ""
     name, was, now = others[0]
@@ -233,7 +237,9 @@ def difference(result: Result, replay: Result, plan: Plan) -> str:
 
         if step := find_first_difference(result.trace, replay.trace):
             text = f"differs from {step}: {text}"
-    if machines := machine_difference([kind(result.environment), kind(replay.environment)]):
+    if machines := machine_difference(
+        [find_machine_kind(result.environment), find_machine_kind(replay.environment)]
+    ):
         distance = _describe_distance(result, replay, plan)
         text += f"; trained on another kind of machine, then / now: {machines}, {distance}"
     return text

@@ -11,7 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
-from unrolled.bench.machine_kind import kind
+from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.tracking import CurvePoint
 from unrolled.bench.trial import Result, Scalar, Trial
 
@@ -73,7 +73,7 @@ def trial_tags(result: Result) -> dict[str, str]:
         "unrolled.status": result.status,
         "unrolled.reason": result.reason,
     }
-    tags |= {f"{MACHINE}{name}": value for name, value in kind(result.environment).items()}
+    tags |= {f"{MACHINE}{name}": value for name, value in find_machine_kind(result.environment).items()}
     tags |= {f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()}
     for factor, proof in result.witnesses.items():
         verdict = "ok" if proof.get("ok") else "NOT ok"

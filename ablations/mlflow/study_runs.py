@@ -19,7 +19,7 @@ from unrolled.ablations.mlflow.fields import (
 )
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.tracking import CurvePoint
-from unrolled.bench.trial import Result, Scalar, canonical
+from unrolled.bench.trial import Result, Scalar, canonical_json
 
 # names of tags
 PARENT = "mlflow.parentRunId"  # the run under which MLflow's pages list a run
@@ -127,7 +127,9 @@ class StudyRuns:
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
-            points=metric_points(tracking.points(result), tracking.numbers(result), result.started, ended),
+            points=metric_points(
+                tracking.curve_points(result), tracking.final_numbers(result), result.started, ended
+            ),
             params=trial_params(arm, result),
             dataset=trial_dataset(result.trial),
         )
@@ -161,7 +163,7 @@ class StudyRuns:
 
         MLflow would keep the old value of a metric beside the new one.
         """
-        summary = hash_text(self._mark + canonical(asdict(arm)).decode())
+        summary = hash_text(self._mark + canonical_json(asdict(arm)).decode())
         for run_id, tags in self._summaries.items():
             if tags.get(SUMMARY) == summary:
                 return run_id

@@ -123,7 +123,7 @@ def _view_tag(
 def _table_metrics(plan: Plan) -> list[str]:
     """Return the metrics of a study's tables and charts."""
     judged = [metric.name for metric in plan.metrics]
-    return plan.tracking.metrics(judged, on_a_gpu=plan.device == "cuda")
+    return plan.tracking.table_metrics(judged, on_a_gpu=plan.device == "cuda")
 
 
 def _chart_section(plan: Plan) -> dict[str, object]:

@@ -23,12 +23,12 @@ from pathlib import Path
 
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import RUNNER, changed_files, record_loaded_files
-from unrolled.bench.plugin_sources import Reads
-from unrolled.bench.trial import FileState, Result, Trial, canonical, failure
+from unrolled.bench.identity import RUNNER, changed_files, record_contents
+from unrolled.bench.plugin_sources import ReadAudit
+from unrolled.bench.trial import FileState, Result, Trial, canonical_json, failed_result
 
 # This module is loaded with the others in the driver, and before them in a trial's process.
-record_loaded_files(RUNNER)
+record_contents(RUNNER)
 
 BAD_INPUT = f"{BadInput.__name__}: "
 """The beginning of the reason of a trial that raised BadInput."""
@@ -64,7 +64,7 @@ class TaskSpec:
         """Return the same for one trial: its work, and the modules that it needs."""
         return TaskSpec(
             work=self.work or trial.work,
-            preload=tuple(trial.modules(self.preload)),
+            preload=tuple(trial.select_modules(self.preload)),
             limits=self.limits,
             resumes=self.resumes,
             hides_gpus=self.hides_gpus,
@@ -144,41 +144,41 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
         for module in task.preload:
             if module not in plug_ins:
                 importlib.import_module(module)
-        reads = Reads() if plug_ins else None  # a file that a library reads while it loads does not count
+        reads = ReadAudit() if plug_ins else None  # a file that a library reads while it loads does not count
         try:
             for plug_in in plug_ins:
-                plugins.load(plug_in)
+                plugins.load_plug_in(plug_in)
             states = trial.check()
         except BadInput as error:
-            return canonical({"refused": str(error)})
+            return canonical_json({"refused": str(error)})
         if memory_bytes:
             resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, limit[1]))
         with _only_counted_files(trial, reads, plug_ins):
             result = work(trial)
         if not isinstance(result, Result):
             raise TypeError(f"{task.work} returned {type(result).__name__}, not a Result")
-        answer = canonical(result.to_dict())
+        answer = canonical_json(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # room to report the failure
         traceback.print_exc()
-        answer = canonical(failure(trial, _describe_error(error, trial, memory_bytes)).to_dict())
+        answer = canonical_json(failed_result(trial, _describe_error(error, trial, memory_bytes)).to_dict())
     if paths := changed_files(states):
         # the checkpoints may be of a trial that read a file before and after an edit
         clear_checkpoints(Path(os.environ["UNROLLED_CHECKPOINTS"]), trial)
         rule = f"{paths[0].name} was written while it trained, so that nothing of it was stored"
         cure = "run the study again; a file that trials write belongs into {out}, or `code` names the others"
-        return canonical({"refused": str(BadInput(rule, place=trial.title, cure=cure))})
+        return canonical_json({"refused": str(BadInput(rule, place=trial.title, cure=cure))})
     return answer
 
 
 def _only_counted_files(
-    trial: Trial, reads: Reads | None, plug_ins: Sequence[str]
+    trial: Trial, reads: ReadAudit | None, plug_ins: Sequence[str]
 ) -> AbstractContextManager[None]:
     """Refuse, for a block, that a plug-in reads files that an identified trial does not count."""
     if reads is None or not trial.source:
         return nullcontext()
     paths = [*plugins.counted_files(trial), os.environ["UNROLLED_CHECKPOINTS"]]
-    return reads.only(paths, Path(plug_ins[0]).name)
+    return reads.refuse_other_files(paths, Path(plug_ins[0]).name)
 
 
 def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> str:
@@ -194,7 +194,7 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
         return f"out of memory ({message}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message
-    place = _place_in_program(error, trial) or plugins.place(error)
+    place = _place_in_program(error, trial) or plugins.locate_error(error)
     return ": ".join(filter(None, (place, type(error).__name__, message)))
 
 

@@ -26,7 +26,7 @@ from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.ablations.runner.worker import store_files
 from unrolled.bench.errors import BadInput, plural, require, visible
-from unrolled.bench.trial import Result, Trial, canonical, failure
+from unrolled.bench.trial import Result, Trial, canonical_json, failed_result
 
 try:
     from distributed import (
@@ -113,7 +113,7 @@ def run_on_cluster(
     with _connect_client(address) as client:
         _check_workers(client, address, trials[0])
         with _ship_files(client, files):
-            place = canonical([platform.node(), str(checkpoints.resolve())])
+            place = canonical_json([platform.node(), str(checkpoints.resolve())])
             _Driver(
                 client=client,
                 address=address,
@@ -292,7 +292,7 @@ class _Driver:
             self.to_resubmit.append(trial)
         else:
             reason = f"{answer} ({plural(attempts, 'attempt')})"
-            self.record_result(failure(trial, reason, attempts=attempts, started=time.time()))
+            self.record_result(failed_result(trial, reason, attempts=attempts, started=time.time()))
 
     def cluster_error(self, rule: str, cure: str) -> BadInput:
         """Return an error that ends the run."""

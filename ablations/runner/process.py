@@ -35,7 +35,7 @@ from unrolled.bench import plugins
 from unrolled.bench.devices import Gpu, visibility_variables
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import kind_of
-from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failure
+from unrolled.bench.trial import STATUSES, TIME_LIMIT, Result, Trial, failed_result
 
 ENVIRONMENT = {
     # One thread a process: two in one process collapse on a busy machine.
@@ -108,7 +108,7 @@ def run_alone(
         killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
         if result or attempt.timed_out or not killed or number >= task.limits.attempts:
             break
-    result = result or failure(trial, _describe_failure(attempt, task.limits.seconds, number))
+    result = result or failed_result(trial, _describe_failure(attempt, task.limits.seconds, number))
     useful = result.done and any(kind_of(name) == "quality" for name in result.metrics)
     return replace(
         result,

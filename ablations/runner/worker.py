@@ -19,7 +19,7 @@ from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.bench import plugins
 from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save
+from unrolled.bench.files import save_file
 from unrolled.bench.machine import package_versions
 from unrolled.bench.trial import Result, Trial
 
@@ -81,7 +81,9 @@ def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
 
     Raises BadInput if one of them cannot be read.
     """
-    return {path: content for trial in distinct_trials(trials) for path, content in trial.files().items()}
+    return {
+        path: content for trial in distinct_trials(trials) for path, content in trial.files_to_ship().items()
+    }
 
 
 def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict[str, bytes], dict[str, str]]:
@@ -92,7 +94,7 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
     files = trial_files(trials)
     names = {name: name for name in preload}
     for name in filter(plugins.is_plug_in, preload):
-        if companions := plugins.companions(name):
+        if companions := plugins.companion_files(name):
             cure = "a plug-in for a cluster is a single file"
             raise BadInput(f"needs {Path(companions[0]).name}", place=f"plug-in {name}", cure=cure)
         content = Path(name).read_bytes()
@@ -104,7 +106,7 @@ def files_to_ship(trials: Sequence[Trial], preload: Sequence[str]) -> tuple[dict
 def store_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write the shipped files, each in a folder named by its content's hash."""
     for name, content in files.items():
-        save(folder / name, content)
+        save_file(folder / name, content)
 
 
 def run_trial(
@@ -115,7 +117,7 @@ def run_trial(
     Drivers with other ledgers may have the same trial run here: each `ledger` has separate checkpoints.
     Returns {"result": …}, {"refused": reason}, or {} for a cancelled trial.
     """
-    local_trial = trial.moved(folder)
+    local_trial = trial.relocated_to(folder)
     preload = [str(folder / name) if plugins.is_plug_in(name) else name for name in spec.preload]
     local_spec = replace(spec, preload=preload)
     checkpoints = folder.parent / "unrolled-checkpoints" / ledger

@@ -11,7 +11,7 @@ from unrolled.ablations.study.study import Arm
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
 from unrolled.ablations.study.trainer import Settings, Trainer, title_changes
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.trial import canonical
+from unrolled.bench.trial import canonical_json
 
 AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
@@ -109,7 +109,7 @@ def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[A
     for arm in arms:
         against = arm.against and names[arm.against]
         base = against if against != arms[0].name else ""
-        key = canonical([content(arm), arm.seed_offset, base])
+        key = canonical_json([content(arm), arm.seed_offset, base])
         first = merged.setdefault(key, replace(arm, against=against))
         names[arm.name] = first.name
         if arm.name and arm.name != first.name:

@@ -11,7 +11,7 @@ from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
 from unrolled.ablations.study.trainer import Factor, Settings, Trainer, title_changes
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.trial import canonical
+from unrolled.bench.trial import canonical_json
 
 
 def make_arm_tables(
@@ -94,7 +94,7 @@ def _compare_within(
         require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
     def resolve_changes(changes: Settings) -> bytes:
-        return canonical(trainer.resolve_settings(trainer.inherit_settings(baseline, changes)))
+        return canonical_json(trainer.resolve_settings(trainer.inherit_settings(baseline, changes)))
 
     titles = {resolve_changes(cell.set): title_changes(trainer, cell.set) for cell in cells}
     bases = []

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.plugin_sources import sources_of
-from unrolled.bench.program.template import PLACES
+from unrolled.bench.plugin_sources import find_sources
+from unrolled.bench.program.template import BUILT_IN_FIELDS
 from unrolled.bench.trial import Scalar
 
 
@@ -36,7 +36,7 @@ def function_tables(
     )
     baseline = {}
     for name, parameter in parameters.items():
-        if name in PLACES:
+        if name in BUILT_IN_FIELDS:
             continue
         if isinstance(parameter.default, Scalar):
             baseline[name] = parameter.default
@@ -50,7 +50,7 @@ def function_tables(
         )
     file, module = _find_module(inspect.unwrap(function), place)
     folder = file.parents[module.count(".") + (file.name == "__init__.py")]
-    sources = [Path(source).resolve() for source in sources_of(sys.modules[function.__module__], ()).files]
+    sources = [Path(source).resolve() for source in find_sources(sys.modules[function.__module__], ()).files]
     program = {
         "function": f"{module}:{function.__name__}",
         "folder": str(folder),

@@ -27,8 +27,8 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_clock
 from unrolled.bench.program.files import is_code, match_names
 from unrolled.bench.program.repository import FETCH, LINK, Commit, Repository, TreeEntry
-from unrolled.bench.program.template import split
-from unrolled.bench.trial import canonical
+from unrolled.bench.program.template import split_template
+from unrolled.bench.trial import canonical_json
 
 STUDY = "unrolled.toml"
 """The file of the study that a gate runs by default, at the top of the repository."""
@@ -154,7 +154,7 @@ def _list_base_patterns(trainer: ProgramSettings, study_place: str | None, sides
     patterns = [*frozen, *modules, *(f"{module}.*" for module in modules)]
     patterns += [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.data]
     if study_place is not None and "{study}" in table.run:
-        words = [word.partition("{study}/")[2] for word in split(table.run) if "{study}/" in word]
+        words = [word.partition("{study}/")[2] for word in split_template(table.run) if "{study}/" in word]
         names = [os.path.normpath(f"{study_place}/{word}".lstrip("/")) for word in words]
         program_files = [name for name in names if not place or name.startswith(f"{place}/")]
         require(
@@ -210,7 +210,8 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
 def _make_study(file: StudyFile, path: str) -> Study:
     """Return the study that has the base and the head at every level of the other settings of a file."""
     study = make_study(file, path)
-    levels = {canonical(arm.settings["settings"]): arm for arm in reversed(study.arms) if not arm.seed_offset}
+    arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
+    levels = {canonical_json(arm.settings["settings"]): arm for arm in arms}
     first, *others = reversed(levels.values())
     baseline = {**first.settings["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]

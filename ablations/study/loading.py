@@ -174,7 +174,7 @@ def refuse_plugins(study: str, options: StoredOptions) -> None:
 def load_plugins(files: Sequence[str]) -> None:
     """Load files of the user's, which register models and regularisers."""
     for name in files:
-        plugins.load(name)
+        plugins.load_plug_in(name)
 
 
 def make_trainer(file: StudyFile) -> Trainer:

@@ -21,7 +21,7 @@ from unrolled.bench.metric import Metric, judges_clock
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.tracking import Tracking, tracking_of
-from unrolled.bench.trial import Result, Trial, canonical, trial_type
+from unrolled.bench.trial import Result, Trial, canonical_json, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
 
@@ -268,7 +268,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         title=trial.title,
         trials=ids,
         trial_fields=shared_fields(trial),
-        experiment=hashlib.sha256(canonical(trial.experiment)).hexdigest()[:16],
+        experiment=hashlib.sha256(canonical_json(trial.experiment)).hexdigest()[:16],
         commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
     )
 
@@ -276,5 +276,5 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
 def shared_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
     excluded = {"seed", "device", *trial.uncounted}
-    trial_fields: dict[str, Any] = json.loads(canonical(trial.to_dict()))
+    trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
     return {name: value for name, value in trial_fields.items() if name not in excluded}

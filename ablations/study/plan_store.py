@@ -23,8 +23,8 @@ from unrolled.ablations.study.seen_results import (
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save
-from unrolled.bench.trial import Trial, canonical
+from unrolled.bench.files import save_file
+from unrolled.bench.trial import Trial, canonical_json
 
 _PLAN_ADAPTER = TypeAdapter(Plan)
 _CURE = "run its study again, which sets it aside"
@@ -52,7 +52,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
         )
     else:
         plan = _declare_plan(plan, before, ledger, trials)
-    save(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
+    save_file(plan_path(ledger, plan.study), seal({"plan": asdict(plan)}))
     return plan
 
 
@@ -216,7 +216,7 @@ def _read_file(path: Path) -> Plan | None:
     if data is None:
         return None
     with explaining_misread(path, "is damaged or no plan of this version", _CURE):
-        plan = _PLAN_ADAPTER.validate_json(canonical(unseal(data)["plan"]))
+        plan = _PLAN_ADAPTER.validate_json(canonical_json(unseal(data)["plan"]))
         for fault in _find_faults(plan):
             raise BadInput(f"is not what this version writes: {fault}", place=path, cure=_CURE)
     return plan

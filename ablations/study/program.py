@@ -16,7 +16,7 @@ from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.patterns import compile_pattern
-from unrolled.bench.program.template import PLACES, fields_of, split
+from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import find_format
 from unrolled.bench.trial import STUDY_COLUMNS, Scalar
@@ -75,7 +75,7 @@ class ProgramSettings:
 
     def _check_template(self) -> None:
         """Raise BadInput where the command line names other settings than [baseline], or no seed."""
-        template_fields = fields_of("run", split(self.table.run))
+        template_fields = list_fields("run", split_template(self.table.run))
         names = {field.name for field in template_fields}
         require(
             "commit" not in names,
@@ -115,7 +115,11 @@ class ProgramSettings:
     def check_scripts(self, folder: Path) -> None:
         """Raise BadInput for a Python script that the command line names and that is not in the folder."""
         study = str(Path(self.table.study_folder or folder).absolute())
-        words = [word.replace("{study}", study) for word in split(self.table.run)] if self.table.run else []
+        words = (
+            [word.replace("{study}", study) for word in split_template(self.table.run)]
+            if self.table.run
+            else []
+        )
         for python, script in pairwise(words):
             is_script = python in ("python", "python3") and script.endswith(".py") and "{" not in script
             if is_script and not (folder / script).is_file():
@@ -135,7 +139,7 @@ class ProgramSettings:
         is_json = Path(self.table.metrics).suffix == ".json"
         require(is_json or not self.table.rows, "is for a .json alone", key="rows", cure="take it out")
         if self.table.metrics not in ("", MLFLOW):
-            names = {field.name for field in fields_of("metrics", [self.table.metrics])}
+            names = {field.name for field in list_fields("metrics", [self.table.metrics])}
             require(
                 "out" in names,
                 "names no {out}, the folder of each trial",
@@ -148,7 +152,7 @@ class ProgramSettings:
 
     def _check_names(self, key: str, names: Set[str]) -> None:
         """Raise BadInput for the name of a field in braces that is neither a setting nor a place."""
-        settings = [*self.baseline, *PLACES]
+        settings = [*self.baseline, *BUILT_IN_FIELDS]
         for name in sorted(names - {*settings}):
             raise BadInput(
                 f"names {{{name}}}, which [baseline] does not set",
@@ -207,7 +211,7 @@ class ProgramSettings:
     def check_key(self, settings: Settings, key: str) -> None:
         """Raise BadInput for a setting whose name is taken, or that [baseline] does not have."""
         require(
-            key not in PLACES,
+            key not in BUILT_IN_FIELDS,
             "is given by Unrolled",
             key=repr(key),
             cure="take it out; `seeds` has the seeds",

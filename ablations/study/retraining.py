@@ -17,7 +17,7 @@ from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import BadInput, nearest, plural
-from unrolled.bench.identity import changes
+from unrolled.bench.identity import describe_changes
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
 
@@ -51,7 +51,7 @@ def identify_today(trial: Trial) -> tuple[Trial | None, str]:
     if today.id == trial.id:
         return today, ""
     same = replace(today, versions=trial.versions).id == trial.id
-    return today if same else None, ", ".join(changes(trial, today))
+    return today if same else None, ", ".join(describe_changes(trial, today))
 
 
 def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: Ledger) -> list[str]:
@@ -68,7 +68,7 @@ def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: 
         arm, seed = arm_and_seed[trial.id]
         earlier = earlier_trials.get((arm.name, seed))
         if earlier and earlier.id != trial.id and earlier.declared == trial.declared:
-            counts[" and ".join(changes(earlier, trial))] += 1
+            counts[" and ".join(describe_changes(earlier, trial))] += 1
             if isinstance(trial, ProgramTrial) and earlier.source != trial.source:
                 edited = trial
     lines = [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.bench.trial import Result, Trial, canonical
+from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3
 """From so many pairs on a contrast counts as seen: a run of a seed or two, to try all, does not."""
@@ -43,7 +43,7 @@ def find_seen_contrasts(
     The first arm is the baseline. `trials` are those of the arms; without them only results of the same code
     are recognised.
     """
-    experiments = {trial.id: canonical(trial.experiment) for trial in (*trials, *shown)}
+    experiments = {trial.id: canonical_json(trial.experiment) for trial in (*trials, *shown)}
     seeds = defaultdict(set)
     for trial in shown:
         seeds[experiments[trial.id]].add(trial.seed)
@@ -84,10 +84,11 @@ def find_equal_results(
 
     A flag that changes no number makes no seen trial fresh: the new results show whether it changed one.
     """
-    by_experiment = {(canonical(trial.experiment), trial.seed): trial for trial in trials if trial.template}
+    templated = [trial for trial in trials if trial.template]
+    by_experiment = {(canonical_json(trial.experiment), trial.seed): trial for trial in templated}
     fingerprints: dict[str, tuple[str, ...]] = {}
     for earlier in shown:
-        trial = by_experiment.get((canonical(earlier.experiment), earlier.seed))
+        trial = by_experiment.get((canonical_json(earlier.experiment), earlier.seed))
         if trial and trial.template != earlier.template:
             for result in ledger.results([earlier.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
@@ -101,4 +102,4 @@ def numbers_fingerprint(result: Result) -> str:
 
 def _describe_content(trial: Trial) -> bytes:
     """Return what is trained, and on what, without the code that does it."""
-    return canonical({**trial.declared, "data": trial.data})
+    return canonical_json({**trial.declared, "data": trial.data})

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trainer import Settings, Trainer
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Scalar, Trial, canonical
+from unrolled.bench.trial import Scalar, Trial, canonical_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,4 +133,4 @@ class Study:
         }
         if self.decide != "direction":
             decided["decide"] = self.decide
-        return hashlib.sha256(canonical(decided)).hexdigest()
+        return hashlib.sha256(canonical_json(decided)).hexdigest()

@@ -18,7 +18,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
-from unrolled.bench.differences import measured_by_metric
+from unrolled.bench.differences import measurements_by_metric
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
@@ -161,8 +161,8 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
 
 def _differing_metrics(first: Result, second: Result) -> set[str]:
     """Return the metrics of which two results have another final value or another curve."""
-    a = measured_by_metric(first.to_dict())
-    b = measured_by_metric(second.to_dict())
+    a = measurements_by_metric(first.to_dict())
+    b = measurements_by_metric(second.to_dict())
     return {name for name in a.keys() | b.keys() if a.get(name) != b.get(name)}
 
 

@@ -26,7 +26,7 @@ from unrolled.bench.chapter.training.record import Diverged
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses.model import find_cells
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.plugins import place
+from unrolled.bench.plugins import locate_error
 from unrolled.bench.trial import Result
 
 WEIGHT_BYTES = 16  # a weight, its gradient and AdamW's two moments, four bytes each
@@ -44,7 +44,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     """
     started = time.time()
     clock = time.perf_counter()
-    environment.deterministic()
+    environment.make_deterministic()
     data = corpus.load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in corpus.make_batches(trial, data))
     if not spec_of(trial.model).is_counting_model:
@@ -99,7 +99,7 @@ def _reporting_errors(trial: ChapterTrial, failure: str) -> Iterator[None]:
             message = str(error)
         file, name = _model_origin(trial)
         rule = " ".join(message.split())
-        raise BadInput(rule, place=place(error) or file, key=f"{name} {failure}") from error
+        raise BadInput(rule, place=locate_error(error) or file, key=f"{name} {failure}") from error
 
 
 def _model_origin(trial: ChapterTrial, kind: str = "model") -> Origin:
@@ -278,7 +278,7 @@ def _check_random_numbers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> No
 def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -> dict[Origin, Tensor]:
     """Return the logits of a new model in training mode, and the values of the plugged-in penalties."""
     model = training.build_model(trial, vocab).train()
-    torch.manual_seed(environment.stream(trial.seed, "dropout"))
+    torch.manual_seed(environment.derive_seed(trial.seed, "dropout"))
     output = model(tokens)
     outputs = {_model_origin(trial): output.logits}
     for name, value in compute_penalties(replace(trial, alpha=0.0, beta=0.0), output).items():
@@ -298,7 +298,7 @@ def _check_whole_trial(trial: ChapterTrial) -> None:
             raise
         raise BadInput(
             f"{error}: gradients are measured in double precision",
-            place=place(error),
+            place=locate_error(error),
             key=f"model {trial.model!r}",
             cure="make new tensors from what there is: x.new_zeros(…)",
         ) from error

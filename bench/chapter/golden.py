@@ -87,7 +87,7 @@ def play() -> Iterator[Epoch]:
 
     Seeds and draws from the global generators. All seven take about a minute and a half on one core.
     """
-    environment.deterministic()
+    environment.make_deterministic()
     set_seed(SEED)
     for name in PRINTED:
         trial = spec_of(name).make_trial(SEED)
@@ -151,8 +151,8 @@ def count_wrong_decimals(printed: Digits, ours: Numbers) -> int:
 
 def describe_machine_differences() -> list[str]:
     """The differences of this machine from the reference."""
-    environment.deterministic()
-    here = machine.facts()
+    environment.make_deterministic()
+    here = machine.machine_facts()
     seen = {**here["packages"], "cpu": here["cpu"], "cpu_capability": here["cpu_capability"]}
     return [
         f"{name.replace('_', ' ')} {seen[name]} instead of {value}"

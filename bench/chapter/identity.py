@@ -11,7 +11,7 @@ from unrolled.bench.chapter.models.spec import PENALTIES, Sources, active_penalt
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import ROOT, RUNNER, digest, file_state, source_parts, version
+from unrolled.bench.identity import ROOT, RUNNER, file_state, hash_contents, package_version, source_parts
 from unrolled.bench.trial import FileState
 
 BENCH = Path(__file__).parents[1]
@@ -110,7 +110,7 @@ def list_versions(trial: ChapterTrial) -> list[str]:
         names.add("fastai")
     for sources in plug_in_sources(trial.model, active_penalties(trial.options)):
         names.update(sources.packages)
-    return [f"{name} {version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
+    return [f"{name} {package_version(name)}" for name in ("torch", *sorted(names - {"torch"}))]
 
 
 @functools.cache
@@ -123,7 +123,7 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     files = {Path(file) for part in plug_in_sources(model, penalties) for file in part.files}
     if not files:
         return hash_of_package
-    return f"{hash_of_package}-{digest(sorted(files, key=lambda path: (path.name, path)))}"
+    return f"{hash_of_package}-{hash_contents(sorted(files, key=lambda path: (path.name, path)))}"
 
 
 def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:
@@ -133,7 +133,7 @@ def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ..
     """
     files = [folder / name for name in package_files(model, engine, penalties)]
     files += [folder.parent / path.relative_to(ROOT) for path in RUNNER]
-    return digest(files, spec_of(model).builder)
+    return hash_contents(files, spec_of(model).builder)
 
 
 def package_files(model: str, engine: str, penalties: tuple[str, ...] = ()) -> list[str]:

@@ -61,14 +61,14 @@ def retrain_model(result: Result) -> RetrainedModel:
     from unrolled.bench.chapter.training.record import TrainingRecord, find_first_difference
 
     with restoring_torch_state():
-        environment.deterministic()
+        environment.make_deterministic()
         data, train, valid = training.load_data(trial)
         model = training.build_model(trial, len(data.vocab))
-        device = environment.device(trial.device)
+        device = environment.select_device(trial.device)
         if trial.engine == "learner":
             record = TrainingRecord()
             record_callback = learner.RecordCallback(record, trial, device)
-            torch.manual_seed(environment.stream(trial.seed, "dropout"))
+            torch.manual_seed(environment.derive_seed(trial.seed, "dropout"))
             learn = learner.build_learner(trial, model, train, valid, device, [record_callback])
             learner.fit_learner(learn, trial)
             learn.remove_cb(record_callback)

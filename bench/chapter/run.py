@@ -37,7 +37,7 @@ from unrolled.bench.chapter.witnesses import (
 )
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import FACTS
-from unrolled.bench.trial import Result, failure
+from unrolled.bench.trial import Result, failed_result
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
 
@@ -49,8 +49,10 @@ def run_trial(trial: ChapterTrial) -> Result:
     data and dropout, so that arms of one seed stay paired.
     """
     started, clock = time.time(), time.perf_counter()
-    environment.deterministic()
-    environment.device(trial.device)  # refused here by its name, and not by torch when a GPU's facts are read
+    environment.make_deterministic()
+    environment.select_device(
+        trial.device
+    )  # refused here by its name, and not by torch when a GPU's facts are read
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "environment": machine_facts}
@@ -58,7 +60,7 @@ def run_trial(trial: ChapterTrial) -> Result:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
             seconds = time.perf_counter() - clock
-            return failure(trial, str(error), status="diverged", seconds=seconds, **facts)
+            return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
     spent = seconds + measured["metrics"].get("seconds", 0.0)
     measured["metrics"] |= {"seconds": spent, "memory_peak": memory_peak()}
@@ -69,9 +71,9 @@ def run_trial(trial: ChapterTrial) -> Result:
 @contextmanager
 def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
     """The machine's facts. Raises BadInput where the block changes one, such as the number of threads."""
-    before = machine.facts(device)
+    before = machine.machine_facts(device)
     yield before
-    after = machine.facts(device)
+    after = machine.machine_facts(device)
     for name, value in before.items():
         rule = f"{FACTS.get(name, name)} changed from {value} to {after[name]} while it trained"
         require(after[name] == value, rule, cure="leave torch's settings and the environment as they are")
@@ -97,7 +99,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         **_speeds(record, train, valid),
         "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
         "model_parameters": sum(p.numel() for p in model.parameters()),
-        **gpu_memory(environment.device(trial.device)),
+        **gpu_memory(environment.select_device(trial.device)),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)

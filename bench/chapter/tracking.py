@@ -21,7 +21,7 @@ class ChapterTracking(Tracking):
     drawn = "valid_accuracy", "valid_loss", "train_loss"
     derived = {"valid_perplexity": ("valid_loss", perplexity)}  # noqa: RUF012 (declared by Tracking)
 
-    def numbers(self, result: Result) -> dict[str, float]:
+    def final_numbers(self, result: Result) -> dict[str, float]:
         """The metrics, and the loss (nats a token) and accuracy of each role of token."""
         numbers = dict(result.metrics)
         for role, (nats, hits, targets) in result.records.get("roles", {}).items():
@@ -32,7 +32,7 @@ class ChapterTracking(Tracking):
                 }
         return numbers
 
-    def points(self, result: Result) -> Iterator[CurvePoint]:
+    def curve_points(self, result: Result) -> Iterator[CurvePoint]:
         """The points of every epoch, at the epoch's end; other time is taken to come before the first."""
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]

@@ -38,6 +38,7 @@ class ChapterTrial(Trial):
     """
 
     trainer: ClassVar[str] = "chapter"
+    tracking: ClassVar[str] = "unrolled.bench.chapter.tracking:CHAPTER"
     work: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
@@ -152,19 +153,19 @@ class ChapterTrial(Trial):
 
         return check_as_planned(self)
 
-    def modules(self, loaded: Sequence[str]) -> list[str]:
+    def select_modules(self, loaded: Sequence[str]) -> list[str]:
         """Return those of a study's modules and plug-ins that this trial needs."""
-        from unrolled.bench.plugins import needed
+        from unrolled.bench.plugins import select_needed_modules
 
-        return needed(self, loaded)
+        return select_needed_modules(self, loaded)
 
-    def files(self) -> dict[str, bytes]:
+    def files_to_ship(self) -> dict[str, bytes]:
         """Return the text by its relative path, unless every machine has it."""
         if self.corpus == HUMAN_NUMBERS:
             return {}
         return {self._relative_path: text_of(self.corpus).encode()}
 
-    def moved(self, folder: Path) -> Self:
+    def relocated_to(self, folder: Path) -> Self:
         """Return the trial with its text below another folder."""
         return self if self.corpus == HUMAN_NUMBERS else self.reading(folder / self._relative_path)
 

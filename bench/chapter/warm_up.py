@@ -21,7 +21,7 @@ def load_unchanged(load: Callable[[], object]) -> object:
     if _read_package_files() != contents:
         raise SystemExit("the code was edited while it was loaded")
     for path, content in contents.items():
-        identity.loaded(path, content)
+        identity.record_content(path, content)
     return modules
 
 

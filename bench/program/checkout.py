@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save
-from unrolled.bench.program.files import files_of
+from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save_file
+from unrolled.bench.program.files import match_files
 from unrolled.bench.program.repository import (
     EXECUTABLE,
     GITLINK,
@@ -31,7 +31,7 @@ from unrolled.bench.program.repository import (
     TreeEntry,
     find_pointers,
 )
-from unrolled.bench.trial import canonical
+from unrolled.bench.trial import canonical_json
 
 MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
 """Suffixes of files that Python would import."""
@@ -101,10 +101,12 @@ def check_out(
         cure="name a later commit, or the folder of the program: `folder` in [program]",
     )
     for path, entry in below.items():
-        rule, cure = "is a submodule, of which a commit has no files", "copy its files into the repository"
-        require(entry.mode != GITLINK, rule, place=f"commit {commit.name!r}", key=path, cure=cure)
+        if entry.mode == GITLINK:
+            rule = "is a submodule, of which a commit has no files"
+            cure = "copy its files into the repository"
+            raise BadInput(rule, place=f"commit {commit.name!r}", key=path, cure=cure)
     links = _find_links(repository, commit, place, data, files, tracked_elsewhere)
-    mark = hashlib.sha256(canonical({link: str(path) for link, path in links.items()})).hexdigest()[:8]
+    mark = hashlib.sha256(canonical_json({link: str(path) for link, path in links.items()})).hexdigest()[:8]
     root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
     _make_checkout(repository, commit.tree, root, files)
     _refuse_pointers(commit, root, [path for path in below if path not in links])
@@ -121,13 +123,14 @@ def check_out(
 
 
 def _list_kinds(root: Path, place: str, files: Mapping[str, TreeEntry]) -> tuple[tuple[str, str], ...]:
-    """What the files are that are no plain ones: links, and those that may be executed."""
+    """Return the kind of each file that is a link or may be executed, by its path from `place`."""
     kinds = []
     for path, entry in files.items():
+        name = os.path.relpath(path, place or ".")
         if entry.mode == LINK:
-            kinds.append((os.path.relpath(path, place or "."), f"link to {(root / path).readlink()}"))
+            kinds.append((name, f"link to {(root / path).readlink()}"))
         elif entry.mode == EXECUTABLE:
-            kinds.append((os.path.relpath(path, place or "."), "executable"))
+            kinds.append((name, "executable"))
     return tuple(kinds)
 
 
@@ -139,7 +142,7 @@ def _find_links(
     files: Mapping[str, TreeEntry],
     tracked_elsewhere: Collection[str],
 ) -> dict[str, Path]:
-    """The files of the work tree that match `data` and are not git's, by their paths in it.
+    """Return the files of the work tree that match `data` and are not git's, by their paths in it.
 
     Of a pointer of Git LFS it is the file, if that has the content that the commit points to. Raises
     BadInput where it has another one, and for a pattern that leads out of the repository.
@@ -147,13 +150,14 @@ def _find_links(
     matches: dict[str, Path] = {}
     for pattern in data:
         with suppress(BadInput):  # all that match may be files of the commit: the checkout will tell
-            names = files_of(repository.root / place, [pattern])
+            names = match_files(repository.root / place, [pattern])
             matches |= {name: path for name, path in names.items() if not Path(name).is_absolute()}
     links: dict[str, Path] = {}
     folders = {path for path, entry in files.items() if entry.mode == LINK}
     for name, path in matches.items():
-        rule, cure = "lies outside of the repository", "name it by its absolute path"
-        require(path.is_relative_to(repository.root), rule, key=f"data: {name}", cure=cure)
+        if not path.is_relative_to(repository.root):
+            rule = "lies outside of the repository"
+            raise BadInput(rule, key=f"data: {name}", cure="name it by its absolute path")
         inside = path.relative_to(repository.root)
         if any(parent.as_posix() in folders for parent in inside.parents):  # a link that git has
             real = Path(os.path.realpath(path))
@@ -163,11 +167,10 @@ def _find_links(
         name_in_tree = inside.as_posix()
         entry = files.get(name_in_tree)
         if entry is None:
-            is_link = name_in_tree not in tracked_elsewhere
+            is_linked = name_in_tree not in tracked_elsewhere
         else:
-            pointer = repository.read_file(entry)
-            is_link = _is_file_of_pointer(commit, name_in_tree, pointer, path)
-        if is_link:
+            is_linked = _is_file_of_pointer(commit, name_in_tree, repository.read_file(entry), path)
+        if is_linked:
             links[name_in_tree] = path
     return links
 
@@ -206,8 +209,8 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
     Python's files that git does not have are removed. An empty folder .git keeps what looks for the top of a
     repository from finding the user's.
     """
-    made = checkout.with_name(f"{checkout.name}.made")
-    moment = int(made.read_bytes()) if made.exists() else 0
+    time_file = checkout.with_name(f"{checkout.name}.made")
+    moment = int(time_file.read_bytes()) if time_file.exists() else 0
     paths = [path for path, entry in files.items() if entry.mode != GITLINK]
     _remove_foreign_modules(checkout, paths)
     if moment and all(_is_intact(checkout / path, moment) for path in paths):
@@ -220,18 +223,18 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
             for path in paths:
                 os.utime(draft / path, (WRITTEN, WRITTEN), follow_symlinks=False)
             _move_into_place(draft, checkout, paths, moment)
-            save(made, str(time.time_ns()).encode())
+            save_file(time_file, str(time.time_ns()).encode())
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _remove_foreign_modules(checkout: Path, paths: Iterable[str]) -> None:
     """Remove files that Python would import and git does not have; a program may have written them."""
-    known = {checkout / path for path in paths}
+    tracked = {checkout / path for path in paths}
     for folder, _, names in os.walk(checkout):
         for name in names:
             path = Path(folder, name)
-            if path.suffix in MODULES and path not in known:
+            if path.suffix in MODULES and path not in tracked:
                 with suppress(OSError):  # another run removes it, too
                     path.unlink()
 

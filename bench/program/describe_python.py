@@ -20,7 +20,7 @@ INSTALLED = ("site-packages", "dist-packages")
 STANDARD = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
 
 
-def describe(modules: list[str], packages: list[str]) -> dict[str, Any]:
+def describe_environment(modules: list[str], packages: list[str]) -> dict[str, Any]:
     """Version, packages and modules: see `describe_module`; `watched` are the paths that decide the rest."""
     owners = find_owners()
     name = platform.python_implementation().lower()
@@ -81,14 +81,16 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
     sources: list[str] = []
     for place in places:
         folder = place.parent.resolve()
-        here = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
+        installed = [owner for owner in owners if Path(str(owner.locate_file(""))).resolve() == folder]
         if folder.name not in INSTALLED:
             if STANDARD.intersection((folder, *folder.parents)):
                 continue
-            here = [owner for owner in here if owner.read_text("WHEEL")]  # no folder with its .egg-info
-        for owner in here:
-            packages[owner.metadata["Name"]] = version(owner)
-        if not here:
+            installed = [
+                owner for owner in installed if owner.read_text("WHEEL")
+            ]  # no folder with its .egg-info
+        for owner in installed:
+            packages[owner.metadata["Name"]] = version_with_build(owner)
+        if not installed:
             sources.append(str(place.resolve()))
     return {"packages": packages, "sources": sources}
 
@@ -96,13 +98,13 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
 def version_of_package(name: str) -> str | None:
     """The version of a package by its name in the index; None if it is not installed."""
     try:
-        return version(metadata.distribution(name))
+        return version_with_build(metadata.distribution(name))
     except (metadata.PackageNotFoundError, ValueError):
         return None
 
 
-def version(distribution: metadata.Distribution) -> str:
-    """A version without its build, so that a CPU and a CUDA build are one, or with a hash of the files.
+def version_with_build(distribution: metadata.Distribution) -> str:
+    """Return a version without its build, as of a CPU or a CUDA build, or with a hash of the files.
 
     A package that was installed from a folder or a repository may change without another version.
     """
@@ -119,4 +121,4 @@ if __name__ == "__main__":
     if Path(sys.path[0]).resolve() == Path(__file__).parent.resolve():
         del sys.path[0]  # so that no module of this folder is found
     print()
-    print(json.dumps(describe(*json.loads(sys.argv[1]))))
+    print(json.dumps(describe_environment(*json.loads(sys.argv[1]))))

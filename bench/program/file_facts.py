@@ -1,4 +1,4 @@
-"""What is read of each file that counts: its hash and its imports, once as long as its state is the same."""
+"""The hash and the imports of each file that counts, which is read again only after its state has changed."""
 
 import hashlib
 import time
@@ -10,13 +10,13 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import file_state
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.command_line import is_python
-from unrolled.bench.trial import FileState, canonical
+from unrolled.bench.trial import FileState, canonical_json
 
 _SETTLED_NS = 2_000_000_000  # an edit within a tick of a file's times would not be seen: some disks have 2 s
 
 
 class FileFacts(NamedTuple):
-    """What was read of a file, and its state before that."""
+    """The hash and the imports of a file, and its state before it was read."""
 
     path: Path
     state: FileState
@@ -34,21 +34,21 @@ def read_file(path: Path) -> FileFacts:
     Raises BadInput where it cannot be read.
     """
     state = file_state(path)
-    known = _FACTS.get(path)
-    if known is not None and known.is_settled and known.state == state:
-        return known
+    facts = _FACTS.get(path)
+    if facts is not None and facts.is_settled and facts.state == state:
+        return facts
     is_settled = bool(state) and time.time_ns() - max(state[2:]) > _SETTLED_NS
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        imports = _imports_of(path)
+        imports = _read_imports(path)
     except OSError as error:
         raise BadInput(f"cannot be read ({error.strerror})", place=path, cure="make it readable") from error
     facts = _FACTS[path] = FileFacts(path, state, is_settled, sha256, imports)
     return facts
 
 
-def _imports_of(path: Path) -> tuple[str, ...] | None:
+def _read_imports(path: Path) -> tuple[str, ...] | None:
     """The modules that a file imports, relative ones with their dots; None for Python that cannot be read."""
     if not is_python(path):
         return ()
@@ -64,12 +64,12 @@ def read_files(files: Mapping[str, Path]) -> dict[str, FileFacts]:
 
 
 def remember_facts(facts: Iterable[FileFacts]) -> None:
-    """Take over what another process has read."""
-    for each in facts:
-        _FACTS.setdefault(each.path, each)
+    """Keep what another process has read."""
+    for file_facts in facts:
+        _FACTS.setdefault(file_facts.path, file_facts)
 
 
 def hash_files(files: Mapping[str, FileFacts], kinds: Sequence[tuple[str, str]] = ()) -> str:
     """sha256 of names and contents, and of what is told of some, such as that it may be executed."""
     content: object = {name: facts.sha256 for name, facts in files.items()}
-    return hashlib.sha256(canonical([content, kinds] if kinds else content)).hexdigest()
+    return hashlib.sha256(canonical_json([content, kinds] if kinds else content)).hexdigest()

@@ -40,8 +40,8 @@ _WRITTEN = frozenset(("__pycache__", "mlruns", "mlartifacts"))
 _STUDY_KEYS = {"name", "question", "baseline"}  # those that every study's file has
 
 
-def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
-    """The files that match, by their names relative to the folder; absolute ones by their paths.
+def match_files(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
+    """Return the files that match, by their names relative to the folder; absolute ones by their paths.
 
     A pattern that matches a folder has all files below it. Raises BadInput for one that matches no file.
     """
@@ -50,18 +50,21 @@ def files_of(folder: Path, patterns: Iterable[str]) -> dict[str, Path]:
     for pattern in patterns:
         names = glob.glob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207 (absolute, too)
         searched = [name for name in names if not exclusions.has_folder(folder / name)]
-        found = (*names, *_names_below(folder, searched))
-        paths = {name: Path(os.path.normpath(folder / name)) for name in found}
-        matches = {n: path for n, path in paths.items() if path.is_file() and not exclusions.has_file(path)}
-        rule = "matches nothing that counts, only folders without files or what Unrolled writes"
-        rule = rule if names else "no file matches"
+        matches: dict[str, Path] = {}
+        for name in (*names, *_names_below(folder, searched)):
+            path = Path(os.path.normpath(folder / name))
+            if path.is_file() and not exclusions.has_file(path):
+                matches[name] = path
+        rule = "no file matches"
+        if names:
+            rule = "matches nothing that counts, only folders without files or what Unrolled writes"
         require(matches, rule, place=folder, key=repr(pattern), cure="correct `code` or `data`")
         files |= matches
     return dict(sorted(files.items()))
 
 
 def match_names(names: Iterable[str], pattern: str) -> list[str]:
-    """The names, with / between folders, that a pattern matches; of a folder all below it."""
+    """Return the names, with / between folders, that a pattern matches; of a folder all below it."""
     pieces = []
     for piece in re.split(
         r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", os.path.normpath(pattern) if pattern else ""
@@ -74,12 +77,12 @@ def match_names(names: Iterable[str], pattern: str) -> list[str]:
 
 
 def is_code(name: str) -> bool:
-    """Whether a file is code, by its suffix."""
+    """Return True for a file of code, by its suffix."""
     return name.endswith(CODE_SUFFIXES)
 
 
 def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """The files that count of those that git has, by their names in the folder: all but documents."""
+    """Return the files that count among those that git has, by their names in the folder."""
     paths = {name: folder / name for name in sorted(names) if not _is_document(Path(name))}
     return {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
 
@@ -90,9 +93,9 @@ def _is_document(path: Path) -> bool:
     So are files for git, for editors and for services, such as .gitignore. Another text may be read.
     """
     is_text = path.suffix.lower() in DOCUMENTS
-    is_apart = path.parts[0] in ("doc", "docs")
+    is_documentation = path.parts[0] in ("doc", "docs")
     is_notice = path.suffix.lower() in ("", ".txt", *DOCUMENTS) and bool(_is_notice(path.name))
-    return (is_text and is_apart) or is_notice or path.parts[0].startswith(_HIDDEN)
+    return (is_text and is_documentation) or is_notice or path.parts[0].startswith(_HIDDEN)
 
 
 def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
@@ -105,7 +108,7 @@ def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
 
 
 def default_code(folder: Path) -> dict[str, Path]:
-    """The files that count where a study names none, by their names relative to the folder.
+    """Return the files that count where a study names none, by their names relative to the folder.
 
     Code counts wherever it lies, and configuration beside code or in one of CONFIGURATION_FOLDERS.
     """
@@ -113,16 +116,16 @@ def default_code(folder: Path) -> dict[str, Path]:
     visited: set[str] = set()  # links may lead in a circle
     exclusions = Exclusions(folder)
     for directory, folders, names in os.walk(folder, followlinks=True):
-        here = Path(directory)
-        place = here.relative_to(folder)
-        visited.add(os.path.realpath(here))
-        inner = [name for name in folders if name[0] != "." and not exclusions.has_folder(here / name)]
-        folders[:] = sorted(name for name in inner if os.path.realpath(here / name) not in visited)
+        path = Path(directory)
+        place = path.relative_to(folder)
+        visited.add(os.path.realpath(path))
+        inner = [name for name in folders if name[0] != "." and not exclusions.has_folder(path / name)]
+        folders[:] = sorted(name for name in inner if os.path.realpath(path / name) not in visited)
         visible = [name for name in names if name[0] != "."]
-        counted = [name for name in visible if name.endswith(CODE_SUFFIXES)]
-        if counted or place == Path() or not CONFIGURATION_FOLDERS.isdisjoint(place.parts):
-            counted += filter(_is_beside_code, visible)
-        paths = {str(place / name): here / name for name in counted}
+        code = [name for name in visible if is_code(name)]
+        if code or place == Path() or not CONFIGURATION_FOLDERS.isdisjoint(place.parts):
+            code += filter(_is_beside_code, visible)
+        paths = {str(place / name): path / name for name in code}
         files |= {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
     return dict(sorted(files.items()))
 
@@ -145,8 +148,8 @@ class Exclusions:
 
     def has_file(self, path: Path) -> bool:
         """Return True for a file in such a folder, MLflow's database and the file of a study."""
-        around = [folder for folder in path.parents if not self._root.is_relative_to(folder)]
-        return any(map(self.has_folder, around)) or _is_uncounted(path)
+        folders = [folder for folder in path.parents if not self._root.is_relative_to(folder)]
+        return any(map(self.has_folder, folders)) or _is_uncounted(path)
 
 
 def _is_uncounted(path: Path) -> bool:

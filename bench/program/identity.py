@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unrolled.bench.errors import require
-from unrolled.bench.identity import ROOT, RUNNER, changed_files, digest
-from unrolled.bench.program.command_line import CommandLine, read_command, refuse_isolation
+from unrolled.bench.identity import ROOT, RUNNER, hash_contents
+from unrolled.bench.program.command_line import CommandLine, read_command
 from unrolled.bench.program.file_facts import FileFacts, hash_files, read_files, remember_facts
-from unrolled.bench.program.files import default_code, files_of, tracked_code
+from unrolled.bench.program.files import default_code, match_files, tracked_code
 from unrolled.bench.program.imported import ImportedFiles
-from unrolled.bench.program.interpreter import READS, Answer, Question, ask_python, remember_answers
+from unrolled.bench.program.interpreter import PATH_VARIABLES, Answer, Question, ask_python, remember_answers
 from unrolled.bench.program.places import Places
 from unrolled.bench.trial import FileState, Scalar
 
@@ -36,9 +36,6 @@ ABSENT = "absent"  # in place of a version: the program may do without, and inst
 _AT_START = ("sitecustomize", "usercustomize")  # modules that every Python imports where they are there
 
 
-NO_COMMAND = CommandLine("")
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """What planning has read, by which its trials' processes need to read again only what has changed."""
@@ -46,7 +43,7 @@ class Snapshot:
     code: Mapping[str, FileFacts] = field(default_factory=dict)  # by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)
     answers: Mapping[Question, Answer] = field(default_factory=dict)
-    command: CommandLine = NO_COMMAND
+    command: CommandLine = CommandLine("")  # noqa: RUF009 (frozen)
 
     @property
     def states(self) -> dict[Path, FileState]:
@@ -90,12 +87,12 @@ def identify_program(
         key="packages",
         cure="take it out: the files that say which packages there are count",
     )
-    data_files, named = files_of(folder, data), files_of(folder, code)
+    data_files = match_files(folder, data)
     by_default = {} if code else _default_code(places)
-    others = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
-    files = others | named
+    files = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
+    files |= match_files(folder, code)
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
-    places, resolved = _resolve_in_checkout(places, command, read_files(files), packages)
+    places, resolved = _resolve_imports(places, command, read_files(files), packages)
     data_facts = read_files(data_files)
     for name, facts in resolved.code.items():
         require(
@@ -108,7 +105,7 @@ def identify_program(
     return Identity(
         source=hash_files(resolved.code, kinds),
         data=hash_files(data_facts) if data_facts else "",
-        versions=", ".join([f"unrolled {digest(READERS)[:12]}", *resolved.versions]),
+        versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *resolved.versions]),
         import_roots=places.import_roots,
         snapshot=Snapshot(resolved.code, data_facts, resolved.answers, command),
     )
@@ -122,26 +119,14 @@ def _default_code(places: Places) -> dict[str, Path]:
 
 
 class _Resolved(NamedTuple):
-    """The files that count and what they import, and the state of all that this follows from."""
+    """The files that count and what they import."""
 
     code: Mapping[str, FileFacts]
     versions: Sequence[str]
     answers: Mapping[Question, Answer]
-    watched: dict[Path, FileState]
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether it would be the same now."""
-        states = self.watched | {facts.path: facts.state for facts in self.code.values()}
-        is_settled = all(facts.is_settled for facts in self.code.values())
-        return is_settled and not changed_files(states)
 
 
-_RESOLVED: dict[object, _Resolved] = {}
-_MOST_RESOLVED = 100  # arms may have command lines of their own, and there may be thousands
-
-
-def _resolve_in_checkout(
+def _resolve_imports(
     places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> tuple[Places, _Resolved]:
     """Follow the imports of files, of a commit within its checkout.
@@ -149,71 +134,51 @@ def _resolve_in_checkout(
     Where a package is installed from the user's work tree, its folder in the checkout becomes an import root.
     Raises BadInput where the work tree would run in place of the commit.
     """
-    resolved = _resolve(places, command, files, packages)
+    resolved = _follow_imports(places, command, files, packages)
     if places.checkout is None:
         return places, resolved
     entries = [entry for answer in resolved.answers.values() for entry in answer.path]
     roots = places.import_roots_among(entries)
     if not set(roots) <= set(places.import_roots):
         places = replace(places, import_roots=tuple(dict.fromkeys((*places.import_roots, *roots))))
-        resolved = _resolve(places, command, files, packages)
+        resolved = _follow_imports(places, command, files, packages)
     for name, facts in resolved.code.items():
         places.refuse_work_tree(name, facts.path, is_named=name in files)
     for name in command.folders:
         places.refuse_work_tree(name, places.folder / name, is_named=True)
-    refuse_isolation(command.isolating)
+    rule = f"{command.isolating} keeps Python from looking first in the checkout of the commit"
+    require(not command.isolating, rule, key="run", cure="leave it out")
     return places, resolved
 
 
-def _resolve(
+def _follow_imports(
     places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> _Resolved:
-    """Follow the imports of files, unless that was done of the same ones and nothing was added since."""
-    values = tuple(command.variables.get(name, os.environ.get(name, "")) for name in READS)
-    facts = tuple((name, each.path, each.state) for name, each in files.items())
-    key = places, command.interpreter, command.search, command.modules, values, facts, tuple(packages)
-    known = _RESOLVED.get(key)
-    if known is None or not known.is_valid:
-        if len(_RESOLVED) >= _MOST_RESOLVED:
-            _RESOLVED.clear()
-        known = _RESOLVED[key] = _follow_imports(places, command, files, packages, any(values))
-    return known
-
-
-def _follow_imports(
-    places: Places,
-    command: CommandLine,
-    files: Mapping[str, FileFacts],
-    packages: Sequence[str],
-    has_variables: bool,
-) -> _Resolved:
     """Find what files import, beside the program and in its Python. Raises BadInput."""
-    folder = places.folder
     imported = ImportedFiles(places, dict.fromkeys((*command.search, *places.python_path)), files)
     imported.add_modules(command.modules)
     if not command.interpreter:
-        return _Resolved(imported.files, [], {}, imported.watched)
-    if has_variables:
+        return _Resolved(imported.files, [], {})
+    if any(command.variables.get(name, os.environ.get(name)) for name in PATH_VARIABLES):
         imported.missing |= {*_AT_START}
-    asked: set[str] | None = None
-    while asked != imported.missing:  # the sources of one package may import another
-        asked = set(imported.missing)
+    modules: set[str] | None = None
+    while modules != imported.missing:  # the sources of one package may import another
+        modules = set(imported.missing)
         question, answer = ask_python(
             command.interpreter,
-            asked,
+            modules,
             packages,
             command.variables,
-            folder,
+            places.folder,
             wants_path=places.checkout is not None,
         )
         for module, installed in answer.modules.items():
             imported.add_sources(module, installed.sources if installed else ())
-    versions = [answer.python, *_versions(answer, packages, imported)]
-    watched = imported.watched | {folder / path: state for path, state in answer.watched.items()}
-    return _Resolved(imported.files, versions, {question: answer}, watched)
+    versions = [answer.python, *_list_versions(answer, packages, imported)]
+    return _Resolved(imported.files, versions, {question: answer})
 
 
-def _versions(answer: Answer, packages: Sequence[str], imported: ImportedFiles) -> Iterator[str]:
+def _list_versions(answer: Answer, packages: Sequence[str], imported: ImportedFiles) -> Iterator[str]:
     """Yield the packages that count, with their versions. Raises BadInput for a named one that is missing."""
     for name in packages:
         version = answer.packages[name]

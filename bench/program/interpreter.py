@@ -1,4 +1,4 @@
-"""What the Python that runs a program has installed, as that Python says."""
+"""What the Python that runs a program has installed, by `describe_python.py`, which that Python runs."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from unrolled.bench.identity import file_state
 from unrolled.bench.trial import FileState
 
 SECONDS = 120.0  # for an answer: a Python on a network's disk may take long
-READS = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
+PATH_VARIABLES = ("PYTHONPATH", "PYTHONHOME", "PYTHONNOUSERSITE", "PYTHONUSERBASE")
 """Variables that decide what a Python finds."""
 
 _SCRIPT = Path(__file__).with_name("describe_python.py")
@@ -43,7 +43,7 @@ class Question(NamedTuple):
     interpreter: str
     modules: tuple[str, ...]
     packages: tuple[str, ...]
-    variables: tuple[str, ...]  # the values of READS
+    variables: tuple[str, ...]  # the values of PATH_VARIABLES
     folder: str = ""  # where it is asked, if a variable names a folder from there
     wants_path: bool = False
 
@@ -62,39 +62,42 @@ def ask_python(
 ) -> tuple[Question, Answer]:
     """Ask a Python for these modules and packages, unless it has answered and nothing was installed since.
 
-    `variables` are those of the program, `folder` is where it runs; its path is told where that is wanted.
-    Raises BadInput, naming the Python, where it does not answer.
+    `variables` are those of the program, and `folder` is where it runs. Its path is in the answer if
+    `wants_path` is true. Raises BadInput, naming the Python, if it does not answer.
     """
     environ = {**os.environ, **variables}
-    values = tuple(environ.get(name, "") for name in READS)
+    values = tuple(environ.get(name, "") for name in PATH_VARIABLES)
     entries = [entry for value in values for entry in value.split(os.pathsep)]
-    place = str(folder) if any(entry and not Path(entry).is_absolute() for entry in entries) else ""
-    question = Question(interpreter, tuple(sorted(modules)), tuple(packages), values, place, wants_path)
+    is_relative = any(entry and not Path(entry).is_absolute() for entry in entries)
+    question = Question(
+        interpreter=interpreter,
+        modules=tuple(sorted(modules)),
+        packages=tuple(packages),
+        variables=values,
+        folder=str(folder) if is_relative else "",
+        wants_path=wants_path,
+    )
     answer = _ANSWERS.get(question)
     if answer is None or any(file_state(Path(path)) != state for path, state in answer.watched.items()):
-        answer = _ANSWERS[question] = _ask(question, environ, folder)
+        answer = _ANSWERS[question] = _run_description(question, environ, folder)
     return question, answer
 
 
 def remember_answers(answers: Mapping[Question, Answer]) -> None:
-    """Take over answers that another process got."""
+    """Keep answers that another process got."""
     _ANSWERS.update(answers)
 
 
-def _ask(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
-    """Start the Python. Raises BadInput."""
-    own = question.interpreter == sys.executable and not any(question.variables)
-    if (
-        own
-        and not (question.packages or question.wants_path)
-        and sys.stdlib_module_names.issuperset(question.modules)
-    ):
+def _run_description(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
+    """Start the Python, unless this one knows the answer. Raises BadInput."""
+    is_this_python = question.interpreter == sys.executable and not any(question.variables)
+    is_standard = sys.stdlib_module_names.issuperset(question.modules)
+    if is_this_python and is_standard and not (question.packages or question.wants_path):
         modules: dict[str, Module | None] = {name: Module({}, ()) for name in question.modules}
         return Answer(f"python {platform.python_version()}", modules, {}, (), {})
-    words = [question.interpreter, str(_SCRIPT), json.dumps([question.modules, question.packages])]
     try:
-        done = subprocess.run(
-            words,
+        process = subprocess.run(
+            [question.interpreter, str(_SCRIPT), json.dumps([question.modules, question.packages])],
             cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -104,11 +107,12 @@ def _ask(question: Question, environ: Mapping[str, str], folder: Path) -> Answer
             timeout=SECONDS,
             check=True,
         )
-        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        description: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        code = getattr(error, "returncode", None)
-        lines = (getattr(error, "stderr", None) or ("" if code else str(error))).strip().splitlines()
-        reason = lines[-1] if lines else f"exit code {code}"
+        reason = str(error)
+        if isinstance(error, subprocess.CalledProcessError):
+            lines = error.stderr.strip().splitlines()
+            reason = lines[-1] if lines else f"exit code {error.returncode}"
         raise BadInput(
             f"{question.interpreter} does not say which packages it has ({reason})",
             key="run",
@@ -116,7 +120,13 @@ def _ask(question: Question, environ: Mapping[str, str], folder: Path) -> Answer
         ) from error
     modules = {
         name: Module(module["packages"], tuple(module["sources"])) if module else None
-        for name, module in told["modules"].items()
+        for name, module in description["modules"].items()
     }
-    watched = {path: file_state(folder / path) for path in told["watched"]}
-    return Answer(told["python"], modules, told["packages"], tuple(told["path"]), watched)
+    watched = {path: file_state(folder / path) for path in description["watched"]}
+    return Answer(
+        python=description["python"],
+        modules=modules,
+        packages=description["packages"],
+        path=tuple(description["path"]),
+        watched=watched,
+    )

@@ -32,16 +32,16 @@ def variables_of_commit(checkout: Checkout, places: Places, out: Path) -> dict[s
         REPOSITORY: repository,
         CHECKOUT: os.path.realpath(checkout.root),
         STUDY: study,
-        **({REPORT: str(_report_of(out))} if repository else {}),
+        **({REPORT: str(_report_path(out))} if repository else {}),
     }
 
 
 def check_report(trial: ProgramTrial, out: Path) -> str:
-    """Why a program's processes did not run its commit, by their report, which is removed; or "".
+    """Return why a program's processes did not run its commit, by their report, which is removed; or "".
 
     Nor did one in Python if no Python has reported: none of them looked first in the checkout.
     """
-    report = _report_of(out)
+    report = _report_path(out)
     lines = report.read_text("utf-8").splitlines() if report.exists() else []
     report.unlink(missing_ok=True)
     files: dict[str, list[str]] = {"own": [], "foreign": []}
@@ -57,20 +57,20 @@ def check_report(trial: ProgramTrial, out: Path) -> str:
 
 
 def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) -> str:
-    """Why what a program loaded, as `list_loaded_files` gives it, is not its trial's; or ""."""
+    """Return why the files that a program loaded are not its trial's; or "". See `list_loaded_files`."""
     assert trial.checkout is not None
     if foreign := sorted({*files["foreign"]}):
         return f"it ran {shorten_names(foreign)} of the work tree, and not of the commit"
     facts_of_files = (*trial.snapshot.code.values(), *trial.snapshot.data.values())
-    counted = {os.path.realpath(facts.path) for facts in facts_of_files}
+    paths = {os.path.realpath(facts.path) for facts in facts_of_files}
     root = Path(os.path.realpath(trial.checkout.root))
-    uncounted = sorted(name for name in {*files["own"]} if counted and str(root / name) not in counted)
+    uncounted = sorted(name for name in {*files["own"]} if paths and str(root / name) not in paths)
     if uncounted:
         cure = "name them in `code`, or set `folder` to the top"
         return f"it ran {shorten_names(uncounted)}, which do not count: {cure}"
     return ""
 
 
-def _report_of(out: Path) -> Path:
+def _report_path(out: Path) -> Path:
     """The file in which a program's processes name the files that they loaded."""
     return out.with_suffix(".work-tree")

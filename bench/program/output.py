@@ -4,18 +4,17 @@ import glob
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.patterns import Patterns
 from unrolled.bench.table_files import Row, parse_row, read_rows
 
-NO_PATTERNS = Patterns({})
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 MLFLOW = "mlflow"
 """In place of a file of metrics: the program logs them to MLflow."""
@@ -24,79 +23,80 @@ LARGEST_STEP = 2**53  # a row of a further one, or of NaN, is no point
 
 @dataclass
 class ReportedMetrics:
-    """What a program has told so far, in this attempt and in those that were killed."""
+    """The numbers that a program has reported so far, in this attempt and in those that were killed."""
 
+    patterns: Patterns = field(default_factory=lambda: Patterns({}))
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
-    curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last told counts
+    curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last report counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
     not_numbers: dict[str, str] = field(default_factory=dict)  # metrics that are text in a row or a line
-    _rows: Path | None = field(default=None, init=False, repr=False)
-    _lock: Lock = field(default_factory=Lock, init=False, repr=False)  # both pipes of a program may tell
+    _journal: Path | None = field(default=None, init=False, repr=False)
+    _lock: RLock = field(default_factory=RLock, init=False, repr=False)  # a program has two pipes
 
     def resume(self, path: Path) -> None:
-        """Take the rows that an attempt told before it was killed, and keep those to come there, too."""
-        with path.open("a", encoding="utf-8") as rows:
-            print(file=rows)  # a kill may have left half a line
+        """Read the rows of an attempt that was killed from a file, and append those to come to it."""
+        with path.open("a", encoding="utf-8") as journal:
+            print(file=journal)  # a kill may have left half a line
         for row in filter(None, map(parse_row, path.read_text("utf-8").splitlines())):
-            self.add(row)
-        self._rows = path
+            self.add_row(row)
+        self._journal = path
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row: numbers by name, also those of arrays and tensors. Other values are left out."""
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Record the numbers of a row by name, also those of arrays and tensors. Ignore other values."""
+        numbers: dict[str, float] = {}
+        for name, value in row.items():
+            number = None if isinstance(value, str | bool) else _parse_number(value)
+            if number is not None:
+                numbers[_escape_surrogates(name)] = number
+        steps = [numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP]
         with self._lock:
-            self._add(row)
+            if isinstance(row.get("settings"), Mapping):
+                self.settings |= row["settings"]
+            if self._journal:
+                with self._journal.open("a", encoding="utf-8") as journal:
+                    print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=journal)
+            for name, number in numbers.items():
+                if name not in STEPS:
+                    self.last[name] = number
+                    if steps:
+                        self.curves.setdefault(name, {})[steps[0]] = number
 
-    def _add(self, row: Mapping[str, Any]) -> None:
-        if isinstance(row.get("settings"), Mapping):
-            self.settings |= row["settings"]
-        cells = {_writable(name): _number(x) for name, x in row.items() if not isinstance(x, str | bool)}
-        numbers = {name: x for name, x in cells.items() if x is not None}
-        if self._rows:
-            with self._rows.open("a", encoding="utf-8") as rows:
-                print(json.dumps({**row, **numbers}, default=str, skipkeys=True), file=rows)
-        step = next(
-            (numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP), None
-        )
-        for name, value in numbers.items():
-            if name not in STEPS:
-                self.last[name] = value
-                if step is not None:
-                    self.curves.setdefault(name, {})[step] = value
+    def add_line(self, line: str) -> None:
+        """Record what the patterns match in a printed line, and the matches that are no numbers."""
+        with self._lock:
+            for part in line.split("\r"):  # as progress bars write over themselves
+                for row in self.patterns.match_line(part):
+                    for name, value in row.items():
+                        if isinstance(value, str):
+                            reason = f"its pattern of {name} found {value!r:.60}, which is no number"
+                            self.not_numbers.setdefault(name, reason)
+                    self.add_row(row)
 
-    def add_texts(self, rows: Iterable[Row]) -> None:
-        """Take rows that patterns found, and note the values that are no numbers."""
-        for row in rows:
-            for name, value in row.items():
-                if isinstance(value, str):
-                    reason = f"its pattern of {name} found {value!r:.60}, which is no number"
-                    self.not_numbers.setdefault(name, reason)
-            self.add(row)
-
-    def value(self, metric: str, reduction: str) -> float:
-        """What counts of a metric: its "last" value, "min" or "max" of its curve, or "mean 5" of its end."""
+    def reduce_metric(self, metric: str, reduction: str) -> float:
+        """Return a metric's "last" value, "min" or "max" of its curve, or "mean 5" of its last 5 points."""
         points = [value for _, value in sorted(self.curves.get(metric, {}).items())]
         word, _, number = reduction.partition(" ")
         if word == "last" or not points:
             return self.last[metric]
         if word == "mean":
-            return _mean(points[-int(number) :])
+            return _average(points[-int(number) :])
         finite = [value for value in points if math.isfinite(value)]
         return {"min": min, "max": max}[word](finite, default=math.nan)
 
 
 def find_similar_line(output: str, metric: str) -> str:
-    """The line of an output that looks most like a row with this metric, the last of several; "" for none."""
+    """Return the line most like a row with this metric, the last of several; "" if no line names it."""
     last_word = re.split(r"[\W_]", metric)[-1]
-    similar, most = "", 0
-    for line in output.splitlines():
-        likeness = (metric in line) + ("{" in line) + any(map(str.isdigit, line))
-        if last_word in line and likeness >= most:
-            similar, most = line.strip(), likeness
-    return similar
+    lines = [line.strip() for line in reversed(output.splitlines()) if last_word in line]
+
+    def count_resemblances(line: str) -> int:
+        return (metric in line) + ("{" in line) + any(map(str.isdigit, line))
+
+    return max(lines, key=count_resemblances, default="")
 
 
 def read_files(
-    pattern: str, rows_key: str = "", patterns: Patterns = NO_PATTERNS
+    pattern: str, rows_key: str = "", patterns: Patterns | None = None
 ) -> tuple[list[Row], dict[str, str]]:
     """The rows of the files that match, oldest file first, and which columns of numbers have text in a row.
 
@@ -111,7 +111,7 @@ def read_files(
     not_numbers: dict[str, str] = {}
     for path in paths:
         try:
-            rows_of_file = list(patterns.rows_of(path) if patterns else read_rows(path, rows_key))
+            rows_of_file = list(patterns.match_file(path) if patterns else read_rows(path, rows_key))
         except BadInput as error:
             error.place = f"its {path.name}"
             raise
@@ -150,15 +150,15 @@ def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
 
 
 def _is_number(cell: Any) -> bool:
-    return not isinstance(cell, str | bool) and _number(cell) is not None
+    return not isinstance(cell, str | bool) and _parse_number(cell) is not None
 
 
-def _writable(name: object) -> str:
+def _escape_surrogates(name: object) -> str:
     """A name as UTF-8 can write it: a lone surrogate becomes its escape."""
     return str(name).encode(errors="backslashreplace").decode()
 
 
-def _mean(values: Sequence[float]) -> float:
+def _average(values: Sequence[float]) -> float:
     """The mean; NaN where the sum is none, as of infinity and -infinity."""
     try:
         return fmean(values)
@@ -166,7 +166,7 @@ def _mean(values: Sequence[float]) -> float:
         return math.nan
 
 
-def _number(value: Any) -> float | None:
+def _parse_number(value: Any) -> float | None:
     """A number, the only one of an array or a tensor included; None for anything else."""
     try:
         return float(value)

@@ -25,10 +25,10 @@ class Places:
     checkout: Checkout | None = None
     import_roots: tuple[str, ...] = ()
 
-    def name(self, path: Path, otherwise: str = "") -> str:
-        """The name of a file, which is the same wherever the folders are.
+    def name_file(self, path: Path, default: str = "") -> str:
+        """Return the name of a file, which is the same wherever the folders are.
 
-        It is relative to the inner one of the two folders, or `otherwise`.
+        It is relative to the inner one of the two folders, if it lies in one of them, and else `default`.
         """
         study_is_inner = self.study != self.folder and self.study.is_relative_to(self.folder)
         in_study = path.is_relative_to(self.study)
@@ -36,7 +36,7 @@ class Places:
             return str(path.relative_to(self.folder))
         if in_study:
             return f"{STUDY}/{path.relative_to(self.study)}"
-        return otherwise or os.path.relpath(path, self.folder)
+        return default or os.path.relpath(path, self.folder)
 
     @property
     def python_path(self) -> tuple[Path, ...]:
@@ -102,6 +102,6 @@ class Places:
         return None if is_around else self.study
 
 
-def absolute(folder: str) -> Path:
+def absolute_folder(folder: str) -> Path:
     """The folder from the root, without the dots of a study's path; links stay."""
     return Path(os.path.abspath(folder))  # noqa: PTH100

@@ -32,9 +32,10 @@ _NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # a pointer is shorter
 
-GITLINK, LINK, EXECUTABLE = "160000", "120000", "100755"
-"""The modes of a submodule, a link and an executable file in a tree."""
-
+# the modes of a submodule, a link and an executable file in a tree
+GITLINK = "160000"
+LINK = "120000"
+EXECUTABLE = "100755"
 
 FETCH = "fetch the history: git fetch --unshallow, or fetch-depth: 0 of actions/checkout"
 """The cure where a shallow clone lacks a commit."""
@@ -94,37 +95,38 @@ class Repository:
         Raises BadInput for a name that git does not know, with the nearest branch or tag.
         """
         if name == WORK_TREE:
-            rule, cure = "has no work tree, as it is a bare repository", "name a commit"
-            require((self.root / ".git").exists(), rule, place=f"repository {self.root}", cure=cure)
+            rule = "has no work tree, as it is a bare repository"
+            is_bare = not (self.root / ".git").exists()
+            require(not is_bare, rule, place=f"repository {self.root}", cure="name a commit")
             return self._record_work_tree()
         words = ("--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         try:
             full = self._git("rev-parse", *words).decode().strip()
         except BadInput as error:
             names = self._git("for-each-ref", "--format=%(refname:short)").decode(errors="replace").split()
-            others = [each for each in (*names, WORK_TREE, "HEAD") if each != name]
+            choices = [choice for choice in (*names, WORK_TREE, "HEAD") if choice != name]
             raise BadInput(
                 "names no commit",
                 place=f"repository {self.root}",
                 key=f"commit {name!r}",
-                cure=FETCH if self.is_shallow else suggestion(name, others),
+                cure=FETCH if self.is_shallow else suggestion(name, choices),
             ) from error
         tree, date, subject = self._describe(full)
         return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
 
-    def find_merge_base(self, one: str, other: str) -> str:
+    def find_merge_base(self, left: str, right: str) -> str:
         """The hash of the best common ancestor of two commits, given by their hashes.
 
         Raises BadInput where there is none, also where a shallow clone lacks it.
         """
         try:
-            return self._git("merge-base", one, other).decode().strip()
+            return self._git("merge-base", left, right).decode().strip()
         except BadInput as error:
             shallow = self.is_shallow
             raise BadInput(
                 "have no common ancestor" + (" in this shallow clone" if shallow else ""),
                 place=f"repository {self.root}",
-                key=f"commits {one} and {other}",
+                key=f"commits {left} and {right}",
                 cure=FETCH if shallow else "name two commits of one history",
             ) from error
 
@@ -184,17 +186,18 @@ class Repository:
             self._git("read-tree", head, index=index)
             committed = self._git("ls-files", "-z", "--cached", index=index)
             staged = self._git("ls-files", "-z", "--cached")
-            others = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
+            untracked = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
             exclusions = Exclusions(self.root)
-            new = [path for path in others if not exclusions.has_file(self.root / os.fsdecode(path))]
+            new = [path for path in untracked if not exclusions.has_file(self.root / os.fsdecode(path))]
             paths = {path for path in (*(committed + staged).split(b"\0"), *new) if path}
             paths = {path for path in paths if not path.endswith(b"/")}  # a repository within this one
             words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
-            now = self._git("write-tree", index=index).decode().strip()
-        if now != tree:
-            date, subject = "", "the files as they are now"
-        return Commit(name=WORK_TREE, hash=head, tree=now, subject=subject, author_date=date)
+            new_tree = self._git("write-tree", index=index).decode().strip()
+        if new_tree != tree:
+            date = ""
+            subject = "the files as they are now"
+        return Commit(name=WORK_TREE, hash=head, tree=new_tree, subject=subject, author_date=date)
 
     def _describe(self, full: str) -> tuple[str, str, str]:
         """Tree, author date and subject of a commit."""

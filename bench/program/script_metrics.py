@@ -42,26 +42,26 @@ def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
     values that stand behind names which are known.
     """
     if name_of(call) in ("log_metric", "log_metrics") and ast.unparse(call.func).startswith("mlflow."):
-        yield from ((name, MLFLOW) for name in _texts(call))
+        yield from ((name, MLFLOW) for name in _literal_texts(call))
     if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
         for arg in call.args:
             if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # in one line
-                yield from ((name, "") for name in _texts(arg))
-        for line in " ".join(map(_print, call.args)).split("\n"):
+                yield from ((name, "") for name in _literal_texts(arg))
+        for line in " ".join(map(_printed_text, call.args)).split("\n"):
             yield from _read_line(line)
 
 
-def _texts(call: ast.Call) -> list[str]:
+def _literal_texts(call: ast.Call) -> list[str]:
     """The first argument of a call if it is a literal text, or its literal keys if it is a dictionary."""
     first = call.args[:1]
     keys = [key for node in first for key in (node.keys if isinstance(node, ast.Dict) else [node])]
     return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
 
 
-def _print(node: ast.expr) -> str:
+def _printed_text(node: ast.expr) -> str:
     """The text that an expression prints, with _VALUE for each value that is not known."""
     if isinstance(node, ast.JoinedStr):
-        return "".join(map(_print, node.values))
+        return "".join(map(_printed_text, node.values))
     if isinstance(node, ast.Constant):
         return str(node.value)
     template = getattr(getattr(node, "func", None), "value", None)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import Scalar
 
-PLACES = "seed", "out", "study"  # names that every template may use beside those of the settings
+BUILT_IN_FIELDS = "seed", "out", "study"  # names that every template may use beside those of the settings
 
 _FIELD = re.compile(r"\{([\w.-]+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
 
@@ -20,7 +20,7 @@ class Field(NamedTuple):
     switch: bool
 
 
-def fields_of(key: str, words: Iterable[str]) -> list[Field]:
+def list_fields(key: str, words: Iterable[str]) -> list[Field]:
     """The names in braces in the words of a key. Raises BadInput for a brace that has no name."""
     fields = []
     for word in words:
@@ -34,13 +34,13 @@ def fields_of(key: str, words: Iterable[str]) -> list[Field]:
     return fields
 
 
-def fill(template: str, values: Mapping[str, Scalar]) -> list[str]:
+def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
     """The words of a command line. A word that is a switch and chooses the empty text is left out.
 
     The template is split as a shell would before it is filled in: no value becomes two words.
     """
     words = []
-    for word in split(template):
+    for word in split_template(template):
         filled = fill_word(word, values)
         if filled or not (match := _FIELD.fullmatch(word)) or match[2] is None:
             words.append(filled)
@@ -49,10 +49,10 @@ def fill(template: str, values: Mapping[str, Scalar]) -> list[str]:
 
 def fill_word(word: str, values: Mapping[str, Scalar]) -> str:
     """A word, or the path of a file, with its names filled in."""
-    return _FIELD.sub(lambda match: _text(match, values), word)
+    return _FIELD.sub(lambda match: _fill_field(match, values), word)
 
 
-def _text(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
+def _fill_field(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
     name, on, off = match.groups()
     if name is None:
         return match[0][0]  # a doubled brace
@@ -61,7 +61,7 @@ def _text(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
     return on if values[name] else off
 
 
-def split(template: str) -> list[str]:
+def split_template(template: str) -> list[str]:
     """The words of `run`, as a shell splits them. Raises BadInput for none, and for an open quote."""
     try:
         words = shlex.split(template)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from unrolled.bench.errors import plural, require, suggestion
-from unrolled.bench.identity import changes
+from unrolled.bench.errors import BadInput, plural, require, suggestion
+from unrolled.bench.identity import describe_changes
 from unrolled.bench.metric import LARGEST, kind_of
 from unrolled.bench.program.checkout import Checkout
 from unrolled.bench.program.file_facts import FileFacts
 from unrolled.bench.program.identity import Identity, Snapshot, identify_program
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.program.places import STUDY, Places, absolute
-from unrolled.bench.trial import FileState, Result, Scalar, Trial, canonical
+from unrolled.bench.program.places import STUDY, Places, absolute_folder
+from unrolled.bench.trial import FileState, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # how many files a message names
 REASON_LENGTH = 300  # characters of a printed line that the reason of a failure quotes
@@ -37,6 +37,7 @@ class ProgramTrial(Trial):
     """
 
     trainer: ClassVar[str] = "program"
+    tracking: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
     work: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",
@@ -89,8 +90,8 @@ class ProgramTrial(Trial):
         """Every field by its name, but for folders, one of which may be a home, and what was read there."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
         fields_ = {name: value for name, value in super().to_dict().items() if name not in left_out}
-        usual = {"occasion": "", "gpus": 1}  # which older results do not have
-        return {name: value for name, value in fields_.items() if name not in usual or value != usual[name]}
+        defaults = {"occasion": "", "gpus": 1}  # which older results do not have
+        return {k: value for k, value in fields_.items() if k not in defaults or value != defaults[k]}
 
     def factors(self) -> dict[str, Scalar]:
         """Every setting by its name, the commit first."""
@@ -142,22 +143,22 @@ class ProgramTrial(Trial):
         missing = next((name for name in metrics if name not in result.metrics), None)
         if missing is None or not result.done:
             return result
-        if missing in self.patterns:
-            similar = listed_lines(result.environment.get("unmatched", {}).get(missing, ()))
-            return replace(
-                result, status="failed", reason=f"its pattern of {missing} matches no line{similar}"
-            )
-        numbers = [name for name in result.metrics if kind_of(name) == "quality"]
-        hint = suggestion(missing, numbers) if numbers else self._explain_no_number(missing, result.output)
-        return replace(result, status="failed", reason=f"it tells no {missing}; {hint}")
+        return replace(result, status="failed", reason=self._explain_missing_metric(missing, result))
 
-    def _explain_no_number(self, metric: str, output: str) -> str:
-        """How a metric is told by a program that told no number, and what it printed in that place."""
+    def _explain_missing_metric(self, metric: str, result: Result) -> str:
+        """Return why a program that ended well has no number of a metric, and what it printed instead."""
+        if metric in self.patterns:
+            lines = result.environment.get("unmatched", {}).get(metric, ())
+            hint = f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
+            return f"its pattern of {metric} matches no line{hint}"
+        if names := [name for name in result.metrics if kind_of(name) == "quality"]:
+            return f"it tells no {metric}; {suggestion(metric, names)}"
+        reason = f"it tells no {metric}; it told no number"
         if self.metrics or self.function:
-            return "it told no number"
-        way = f'it told no number, such as {{"{metric}": 0.5}} on a line of its own (`patterns` read text)'
-        similar = find_similar_line(output, metric)
-        return f"{way}; it printed {similar[:REASON_LENGTH]}" if similar else way
+            return reason
+        reason += f', such as {{"{metric}": 0.5}} on a line of its own (`patterns` read text)'
+        line = find_similar_line(result.output, metric)
+        return f"{reason}; it printed {line[:REASON_LENGTH]}" if line else reason
 
     def identify(self) -> Self:
         """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
@@ -169,19 +170,21 @@ class ProgramTrial(Trial):
     def check(self) -> Mapping[Path, FileState]:
         """The state of the files that count. Raises BadInput where they, or packages, are not as planned."""
         self.snapshot.remember()
-        now, again = self.identify(), "run the study again"
-        for what, before, files in (
-            ("code", self.snapshot.code, now.snapshot.code),
-            ("data", self.snapshot.data, now.snapshot.data),
+        current = self.identify()
+        cure = "run the study again"
+        for kind, before, after in (
+            ("code", self.snapshot.code, current.snapshot.code),
+            ("data", self.snapshot.data, current.snapshot.data),
         ):
-            names = _names_of_edited(before, files)
-            rule = f"its {what} was edited after the study was planned: {shorten_names(names)}"
-            cure = f"{again}; a file that trials write belongs into {{out}}, or `{what}` names the others"
-            require(not names or not before, rule, place=self.title, cure=cure)
-        identities = [(trial.source, trial.data, trial.versions) for trial in (self, now)]
-        rule = f"{' and '.join(changes(self, now))} after the study was planned"
-        require(identities[0] == identities[1], rule, place=self.title, cure=again)
-        return now.snapshot.states
+            names = _list_edited(before, after)
+            if names and before:
+                rule = f"its {kind} was edited after the study was planned: {shorten_names(names)}"
+                cure += f"; a file that trials write belongs into {{out}}, or `{kind}` names the others"
+                raise BadInput(rule, place=self.title, cure=cure)
+        identities = [(trial.source, trial.data, trial.versions) for trial in (self, current)]
+        rule = f"{' and '.join(describe_changes(self, current))} after the study was planned"
+        require(identities[0] == identities[1], rule, place=self.title, cure=cure)
+        return current.snapshot.states
 
     def _identity(self) -> Identity:
         """What it is identified by. Raises BadInput."""
@@ -203,12 +206,12 @@ class ProgramTrial(Trial):
 
     @property
     def _root(self) -> Path:
-        return absolute(self.folder)
+        return absolute_folder(self.folder)
 
     @property
     def places(self) -> Places:
         """Where its files are."""
-        study = absolute(self.study_folder) if self.study_folder else self._root
+        study = absolute_folder(self.study_folder) if self.study_folder else self._root
         return Places(self._root, study, self.checkout, self.import_roots)
 
     def counted_files(self) -> dict[str, Path]:
@@ -219,19 +222,20 @@ class ProgramTrial(Trial):
         snapshot = self._identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
-    def files(self) -> dict[str, bytes]:
+    def files_to_ship(self) -> dict[str, bytes]:
         """Its code and data, as far as they lie in its folder.
 
         Raises BadInput where they are too large, and for one that its folder's place decides.
         """
-        files, root = self.counted_files(), self._root
+        files = self.counted_files()
         for name in files:
-            rule, cure = f"{name} lies outside of its folder", "give all one folder: `folder` of [program]"
-            require(not name.startswith(f"..{os.sep}"), rule, place=self.title, cure=cure)
+            if name.startswith(f"..{os.sep}"):
+                cure = "give all one folder: `folder` of [program]"
+                raise BadInput(f"{name} lies outside of its folder", place=self.title, cure=cure)
         inside = {
             name.replace(STUDY, STUDY_FILES, 1): path
             for name, path in files.items()
-            if path.is_relative_to(root) or name.startswith(f"{STUDY}/")
+            if path.is_relative_to(self._root) or name.startswith(f"{STUDY}/")
         }
         size = sum(path.stat().st_size for path in inside.values())
         require(
@@ -244,7 +248,7 @@ class ProgramTrial(Trial):
 
     def describe_identity(self) -> str:
         """What counts in its identity beside its settings, in a line. Raises BadInput for missing files."""
-        identity, root = self._identity(), self._root
+        identity = self._identity()
         snapshot = identity.snapshot
         parts = [shorten_names(snapshot.code)]
         if snapshot.data:
@@ -254,7 +258,7 @@ class ProgramTrial(Trial):
         folders = [
             name
             for name in snapshot.command.folders
-            if not any(path.is_relative_to(root / name) for path in paths)
+            if not any(path.is_relative_to(self._root / name) for path in paths)
         ]
         if folders:
             parts.append(f"not the files in {', '.join(folders)}: `data` in [program] names them")
@@ -268,53 +272,45 @@ class ProgramTrial(Trial):
 
     @property
     def outside_paths(self) -> list[str]:
-        """The absolute patterns and paths that it names, and installed sources, which `files` leaves out."""
-        named = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
-        files, root = self.counted_files(), self._root
+        """The absolute paths and patterns that it names, and installed sources: all that is not shipped."""
+        patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
         words = [name for name in self._identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
-            for name, path in files.items()
-            if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(root)
+            for name, path in self.counted_files().items()
+            if ":" in name and not name.startswith("unrolled:") and not path.is_relative_to(self._root)
         ]
-        return list(dict.fromkeys((*named, *words, *sources)))
+        return list(dict.fromkeys((*patterns, *words, *sources)))
 
-    def reading(self, data: Path) -> Self:
-        """The same trial with its files in another folder, as `files` names them."""
-        study = data / STUDY_FILES
-        trial = replace(self, folder=str(data), study_folder=str(study if study.is_dir() else data))
+    def relocated_to(self, folder: Path) -> Self:
+        """Return the same trial with its `files_to_ship` below another folder."""
+        root = folder / self._place
+        study = root / STUDY_FILES
+        trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))
         if not self.commit:
             return trial
-        paths = [path for path in data.rglob("*") if path.is_file() and not path.is_relative_to(study)]
-        names = sorted(path.relative_to(data).as_posix() for path in paths)
+        paths = [path for path in root.rglob("*") if path.is_file() and not path.is_relative_to(study)]
+        names = sorted(path.relative_to(root).as_posix() for path in paths)
         for name, kind in self.kinds:
-            if kind == "executable" and (data / name).exists():
-                (data / name).chmod(0o755)
-        return replace(trial, checkout=Checkout(root=data, tracked=tuple(names), kinds=self.kinds))
-
-    def moved(self, folder: Path) -> Self:
-        """The same trial with its files below another folder."""
-        return self.reading(folder / self._place)
+            if kind == "executable" and (root / name).exists():
+                (root / name).chmod(0o755)
+        return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), kinds=self.kinds))
 
     @property
     def _place(self) -> str:
-        return hashlib.sha256(canonical([self.source, self.data])).hexdigest()
-
-
-def listed_lines(lines: Sequence[str]) -> str:
-    """The lines most like a pattern, in words; "" where there is none."""
-    return f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
+        return hashlib.sha256(canonical_json([self.source, self.data])).hexdigest()
 
 
 def shorten_names(names: Collection[str]) -> str:
-    """The first names of files, and how many there are besides; a package's sources by its name."""
-    shown = list(dict.fromkeys(name.partition(":")[0] if ":" in name else name for name in names))
-    more = len(shown) - FILES_NAMED
-    return ", ".join(shown[:FILES_NAMED]) + (f" and {plural(more, 'more file')}" if more > 0 else "")
+    """Return the first names of files, and how many there are besides; a package's sources by its name."""
+    distinct = list(dict.fromkeys(name.partition(":")[0] for name in names))
+    listing = ", ".join(distinct[:FILES_NAMED])
+    more = len(distinct) - FILES_NAMED
+    return f"{listing} and {plural(more, 'more file')}" if more > 0 else listing
 
 
-def _names_of_edited(before: Mapping[str, FileFacts], now: Mapping[str, FileFacts]) -> list[str]:
-    """The files with another content than before, or that only one of the two has."""
-    names = sorted(before.keys() | now.keys())
-    hashes = [{name: facts.sha256 for name, facts in files.items()} for files in (before, now)]
-    return [name for name in names if hashes[0].get(name) != hashes[1].get(name)]
+def _list_edited(before: Mapping[str, FileFacts], after: Mapping[str, FileFacts]) -> list[str]:
+    """Return the files whose content differs, or that only one of the two has."""
+    old = {name: facts.sha256 for name, facts in before.items()}
+    new = {name: facts.sha256 for name, facts in after.items()}
+    return sorted(name for name in old | new if old.get(name) != new.get(name))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unrolled.bench.errors import plural
-from unrolled.bench.machine_kind import kind
+from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
 from unrolled.reports.arms import finished, mean_of, task_differences, values
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
@@ -130,7 +130,11 @@ def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
     base, arm = c.base(row).arm, row.arm
     speeds, base_speeds = values(arm, "speed_train"), values(base, "speed_train")
     return [
-        (speeds[s], base_speeds[s], unlike([kind(side.results[s].environment) for side in (base, arm)]))
+        (
+            speeds[s],
+            base_speeds[s],
+            unlike([find_machine_kind(side.results[s].environment) for side in (base, arm)]),
+        )
         for s in sorted(speeds.keys() & base_speeds.keys())
         if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf
     ]

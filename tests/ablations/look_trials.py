@@ -27,7 +27,7 @@ from unrolled.ablations.runner.parallel import TrialConditions
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import compare_plan, read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, failure
+from unrolled.bench.trial import Result, failed_result
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -63,7 +63,7 @@ def act(trial: ChapterTrial) -> Result:
             time.sleep(0.01)
     log(f"end {hidden} {trial.seed}")
     if f"{hidden}/{trial.seed}" in os.environ.get("FAIL", "").split():
-        return failure(trial, "no luck")
+        return failed_result(trial, "no luck")
     luck = random.Random(trial.seed).gauss(0, 0.5)
     own = random.Random(f"{hidden} {trial.seed}").gauss(0, 0.01 if hidden == 32 else 0.3)
     loss = 5 + MOVED[hidden] + luck + own * (hidden != 64)

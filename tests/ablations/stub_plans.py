@@ -11,7 +11,7 @@ from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.study import Study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Result, Scalar, canonical
+from unrolled.bench.trial import Result, Scalar, canonical_json
 
 
 def sync(
@@ -41,7 +41,7 @@ def planned(
             name=arm,
             model=getattr(made[0].trial, "model", "") if made else "lm1",
             title=made[0].trial.title if made else "",
-            experiment=canonical(made[0].trial.experiment).decode() if made else "",
+            experiment=canonical_json(made[0].trial.experiment).decode() if made else "",
             changes=(changes or {}).get(arm, {}),
             trials={r.trial.seed: r.trial.id for r in made},
             trial_fields=plans.shared_fields(made[0].trial) if made else {},

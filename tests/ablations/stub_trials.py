@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, canonical
+from unrolled.bench.trial import Result, canonical_json
 
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
     from unrolled.ablations.ledger import Ledger
@@ -84,7 +84,7 @@ def whole(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, Result]
 
 def bits(result: Result) -> bytes:
     """All of a result that must be the same in every run of the trial."""
-    return canonical(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())
+    return canonical_json(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())
 
 
 def gated(trial: ChapterTrial) -> Result:
@@ -200,7 +200,7 @@ def kills_itself(trial: ChapterTrial) -> Result:
 def answers_when_its_child_is_killed(trial: ChapterTrial) -> Result:
     """As one whose child is needed would fail: at once, before it is killed itself."""
     *_, answer, _ = multiprocessing.current_process()._args  # type: ignore[attr-defined]
-    data = canonical(steady(trial).to_dict())
+    data = canonical_json(steady(trial).to_dict())
     subprocess.Popen(["sleep", "3600"]).wait()
     os.write(answer.fileno(), data)
     return loops(trial)

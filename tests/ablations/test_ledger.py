@@ -14,8 +14,8 @@ from stub_trials import steady, trial
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save
-from unrolled.bench.trial import FORMAT, Result, canonical, failure
+from unrolled.bench.files import save_file
+from unrolled.bench.trial import FORMAT, Result, canonical_json, failed_result
 
 
 def files(folder: Path) -> list[str]:
@@ -90,7 +90,7 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
 def test_a_failure_never_replaces_a_training_that_ended_and_is_replaced_by_one(
     ledger: Ledger, status: str
 ) -> None:
-    ended, failed = replace(steady(trial()), status=status), failure(trial(), "killed by signal 9")
+    ended, failed = replace(steady(trial()), status=status), failed_result(trial(), "killed by signal 9")
     for result in (failed, ended, failed):
         ledger.record(result)
     assert ledger.read(trial().id) == ended
@@ -138,7 +138,7 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledge
 def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
     body = {"format": format, "result": result}
     path = ledger.path(trial().id)
-    save(path, canonical({**body, "sha256": sha256(canonical(body)).hexdigest()}) + b"\n")
+    save_file(path, canonical_json({**body, "sha256": sha256(canonical_json(body)).hexdigest()}) + b"\n")
     return path
 
 

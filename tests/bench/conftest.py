@@ -108,7 +108,7 @@ def plug(tmp_path: Path, as_before: None) -> Callable[..., Path]:
         assert old in PLUG_INS[kind]
         path = tmp_path / name
         path.write_text(PLUG_INS[kind].replace(old, new, 1))
-        plugins.load(str(path))
+        plugins.load_plug_in(str(path))
         return path
 
     return write

@@ -88,7 +88,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     whole = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
     monkeypatch.delattr(torch, "_fused_adamw_")
     monkeypatch.setattr(loop.torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
-    monkeypatch.setattr(environment, "device", lambda kind: META)
+    monkeypatch.setattr(environment, "select_device", lambda kind: META)
     monkeypatch.setattr(model, "MIN_DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
     monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
@@ -176,7 +176,7 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
     tiny: Callable[..., ChapterTrial], apart: Apart
 ) -> None:
     trial = tiny("lm7", clip=0.25, epochs=2)
-    environment.deterministic()
+    environment.make_deterministic()
     data, *splits = train.load_data(trial)
     record = train.train_model(trial, train.build_model(trial, len(data.vocab)), *splits)
     assert apart.reads == 2 * len(record.epochs) == 4 and len(record.losses) == 8

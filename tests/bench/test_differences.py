@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.differences import differences, numbers
+from unrolled.bench.differences import list_differences, reproducible_values
 from unrolled.bench.trial import Result
 
 RESULT = Result(
@@ -34,7 +34,7 @@ CHANGED = {
 
 
 def between(one: Result, two: Result) -> list[tuple[str, str, str]]:
-    return list(differences(numbers(one.to_dict()), numbers(two.to_dict())))
+    return list(list_differences(reproducible_values(one.to_dict()), reproducible_values(two.to_dict())))
 
 
 def test_every_field_of_a_result_is_compared_or_named_as_not() -> None:
@@ -68,7 +68,14 @@ def test_a_metric_of_the_program_s_own_is_compared_whatever_words_are_in_its_nam
     forged = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 5.0)})
     told = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 0.0)})
     assert [name for name, *_ in between(told, forged)] == list(names)
-    assert list(differences(numbers(told.to_dict(), names), numbers(forged.to_dict(), names))) == []
+    assert (
+        list(
+            list_differences(
+                reproducible_values(told.to_dict(), names), reproducible_values(forged.to_dict(), names)
+            )
+        )
+        == []
+    )
 
 
 def test_what_one_side_lacks_is_named_and_nan_is_itself() -> None:

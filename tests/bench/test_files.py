@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import make_output_folder, save_all, sweep
+from unrolled.bench.files import make_output_folder, remove_abandoned_drafts, save_files
 
 
 def test_where_the_disk_is_full_no_file_of_several_is_replaced(tmp_path: Path, small_disk) -> None:
     with small_disk(tmp_path / "disk", "64k"):
         one, two = tmp_path / "disk" / "one", tmp_path / "disk" / "two"
-        save_all({one: b"1", two: b"2"})
+        save_files({one: b"1", two: b"2"})
         with pytest.raises(BadInput, match=rf"^{two}: cannot be written \(No space left on device\)"):
-            save_all({one: b"new", two: bytes(1 << 17)})
+            save_files({one: b"new", two: bytes(1 << 17)})
         assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
         assert sorted(path.name for path in one.parent.iterdir()) == ["one", "two"]
 
@@ -25,7 +25,7 @@ def test_the_drafts_of_dead_processes_are_swept_and_those_of_the_living_are_not(
     dead.wait()
     for pid in (dead.pid, os.getppid()):
         (tmp_path / f".page.html.{pid}.1.partial").write_bytes(b"half")
-    sweep(tmp_path.iterdir())
+    remove_abandoned_drafts(tmp_path.iterdir())
     assert [path.name for path in tmp_path.iterdir()] == [f".page.html.{os.getppid()}.1.partial"]
 
 

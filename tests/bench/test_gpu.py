@@ -25,8 +25,8 @@ ALONE = """
 import json, sys
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import canonical
-print(canonical(run_trial(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
+from unrolled.bench.trial import canonical_json
+print(canonical_json(run_trial(ChapterTrial(**json.loads(sys.argv[1]))).to_dict()).decode())
 """
 
 pytestmark = [
@@ -83,7 +83,7 @@ def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
 
 def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
     """Five updates of a trial, and a validation, which can be repeated and were made once before."""
-    environment.deterministic()
+    environment.make_deterministic()
     trial, device = ChapterTrial(**settings), torch.device(DEVICE)
     data, taught, asked = train.load_data(trial)
     model = train.build_model(trial, len(data.vocab)).to(device)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unrolled.bench import environment, machine
-from unrolled.bench.trial import canonical
+from unrolled.bench.trial import canonical_json
 
 
 def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
@@ -16,15 +16,15 @@ def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
     secrets = {"MLFLOW_TRACKING_PASSWORD": "hunter2", "USER": "someone-here", "HOME": "/home/someone-here"}
     for name, value in {**secrets, "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
-    environment.deterministic()
-    facts = machine.facts()
+    environment.make_deterministic()
+    facts = machine.machine_facts()
     assert facts["threads"] == 1 and facts["deterministic"] is True
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     named = ("commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build")
     assert set(named) <= set(facts)
     assert facts["variables"]["OMP_NUM_THREADS"] == "1"
     assert set(facts["variables"]) <= set(machine.VARIABLES)
-    text = canonical(facts).decode()
+    text = canonical_json(facts).decode()
     assert not any(s in text for s in ("hunter2", "someone-here", str(Path(machine.__file__).parent)))
 
 

@@ -8,21 +8,27 @@ import sys
 import pytest
 
 from unrolled.bench import environment, machine
-from unrolled.bench.machine_kind import FACTS, VARIABLES, kind, machine_difference, mixed
+from unrolled.bench.machine_kind import (
+    FACTS,
+    VARIABLES,
+    describe_mixed_pairs,
+    find_machine_kind,
+    machine_difference,
+)
 
 OTHERWISE = """
 import json, torch
 torch.backends.mkldnn.enabled = False
 from unrolled.bench import environment, machine
-environment.deterministic()
-print(json.dumps(machine.facts()))
+environment.make_deterministic()
+print(json.dumps(machine.machine_facts()))
 """
 
 
 def test_what_is_in_force_in_a_process_is_of_the_kind_whatever_the_shell_says_of_threads() -> None:
     """And the build of torch, whose text names the capability of the CPU, is not its echo."""
-    environment.deterministic()
-    here = kind(machine.facts())
+    environment.make_deterministic()
+    here = find_machine_kind(machine.machine_facts())
     assert here["torch"] and here["threads"] == "1"
     apart = ["ONEDNN_MAX_CPU_ISA not set / SSE41"]
     if here["mkldnn"] != "off":  # else this torch has no oneDNN
@@ -31,7 +37,7 @@ def test_what_is_in_force_in_a_process_is_of_the_kind_whatever_the_shell_says_of
         apart.insert(0, f"cpu capability {here['cpu_capability']} / DEFAULT")
     shell = {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
     said = subprocess.check_output([sys.executable, "-c", OTHERWISE], env={**os.environ, **shell})
-    assert machine_difference([here, kind(json.loads(said))]) == ", ".join(apart)
+    assert machine_difference([here, find_machine_kind(json.loads(said))]) == ", ".join(apart)
     assert set(VARIABLES) < set(machine.VARIABLES)
 
 
@@ -42,7 +48,7 @@ NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_U
 def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_alone(name: str) -> None:
     set_, unset = {"variables": {name: "1"}}, {"variables": {}}
     on_gpu, on_cpu = (
-        [kind({"device": device, **one}) for one in (unset, set_)] for device in ("cuda", "cpu")
+        [find_machine_kind({"device": device, **one}) for one in (unset, set_)] for device in ("cuda", "cpu")
     )
     assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
 
@@ -51,21 +57,21 @@ def test_the_variable_of_the_cpu_s_capability_is_of_the_kind_where_its_effect_is
     unset = {"device": "cpu", "variables": {}}
     set_ = {"device": "cpu", "variables": {"ATEN_CPU_CAPABILITY": "default"}}
     told = "ATEN_CPU_CAPABILITY not set / default"
-    assert machine_difference([kind(unset), kind(set_)]) == told
-    asked = [kind({"cpu_capability": "DEFAULT", **one}) for one in (unset, set_)]
+    assert machine_difference([find_machine_kind(unset), find_machine_kind(set_)]) == told
+    asked = [find_machine_kind({"cpu_capability": "DEFAULT", **one}) for one in (unset, set_)]
     assert machine_difference(asked) == ""
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
     one, two = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
-    assert machine_difference([kind(one), kind(two)]) == f"{FACTS[name]} a / b"
+    assert machine_difference([find_machine_kind(one), find_machine_kind(two)]) == f"{FACTS[name]} a / b"
 
 
 def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
     one, two = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
-    assert machine_difference([kind(one), kind(two)]) == "device cpu / cuda"
+    assert machine_difference([find_machine_kind(one), find_machine_kind(two)]) == "device cpu / cuda"
 
 
 def test_what_is_not_known_is_not_claimed_to_differ() -> None:
@@ -74,13 +80,13 @@ def test_what_is_not_known_is_not_claimed_to_differ() -> None:
         == machine_difference([{"cpu": "a"}, {"cpu": "a", "gpu": "H100"}])
         == ""
     )
-    assert kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}
+    assert find_machine_kind({"variables": None, "packages": None, "commit": "abc", "cpu": ""}) == {}
 
 
 def test_pairs_of_two_kinds_are_counted_and_named() -> None:
     a, b = {"threads": "1"}, {"threads": "2"}
-    assert mixed([(a, a), (b, b), ({}, a)]) == mixed([]) == ""
-    assert mixed([(a, b), (a, a)]) == (
+    assert describe_mixed_pairs([(a, a), (b, b), ({}, a)]) == describe_mixed_pairs([]) == ""
+    assert describe_mixed_pairs([(a, b), (a, a)]) == (
         "1 of 2 pairs compares results of two kinds of machine (threads 1 / 2): "
         "their differences include rounding of the machine"
     )

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, direction
+from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, find_direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
     training_accuracy_score speed_train"""
@@ -17,7 +17,7 @@ LOWER = "loss valid_loss val/loss brier_score perplexity test_mae RMSE seconds m
     [*((name, "higher") for name in HIGHER.split()), *((name, "lower") for name in LOWER.split())],
 )
 def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
-    assert direction(name) == better and Metric(name, 0.02).lower_is_better == (better == "lower")
+    assert find_direction(name) == better and Metric(name, 0.02).lower_is_better == (better == "lower")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.plugin_sources import Reads
+from unrolled.bench.plugin_sources import ReadAudit
 
 READ = {
     "open": ("scale.txt", lambda path: path.read_text()),
@@ -44,11 +44,17 @@ def test_a_file_that_does_not_count_is_refused_however_it_is_read(
     name, read = READ[way]
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / name).write_text("1.0\n")
-    reads = Reads()
-    with pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "), reads.only([], "my.py"):
+    reads = ReadAudit()
+    with (
+        pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "),
+        reads.refuse_other_files([], "my.py"),
+    ):
         read(tmp_path / name)
     assert reads.files[-1] == str((tmp_path / name).resolve())
-    with pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "), reads.only([], "my.py"):
+    with (
+        pytest.raises(BadInput, match=f"^my.py: reads {Path(name).name}, "),
+        reads.refuse_other_files([], "my.py"),
+    ):
         pytest.fail("what was read before is refused at the start")
 
 
@@ -67,20 +73,20 @@ def test_a_program_or_a_library_that_reads_unseen_is_refused_however_it_is_start
     way: str, is_caught: bool
 ) -> None:
     caught = suppress(BadInput) if is_caught else nullcontext()
-    with pytest.raises(BadInput) as refusal, Reads().only([], "my.py"), caught:
+    with pytest.raises(BadInput) as refusal, ReadAudit().refuse_other_files([], "my.py"), caught:
         STARTS[way]()
     assert refusal.value.place == "my.py" and refusal.value.cure
 
 
 def test_a_program_that_was_started_before_is_refused_at_the_start() -> None:
-    reads = Reads()
+    reads = ReadAudit()
     subprocess.run(["true"], check=True)
-    with pytest.raises(BadInput), reads.only([], "my.py"):
+    with pytest.raises(BadInput), reads.refuse_other_files([], "my.py"):
         pytest.fail("the block is not entered")
 
 
 def test_what_an_installed_package_starts_and_a_database_in_memory_are_none_of_the_plug_ins() -> None:
-    with Reads().only([], "my.py"):
+    with ReadAudit().refuse_other_files([], "my.py"):
         assert platform.libc_ver() and psutil.Popen(["true"]).wait() == 0
         sqlite3.connect(":memory:").close()
 
@@ -89,6 +95,6 @@ def test_files_that_count_and_those_in_a_folder_that_counts_may_be_read(tmp_path
     (tmp_path / "kept").mkdir()
     for name in ("scale.txt", "kept/state.pt"):
         (tmp_path / name).write_text("1.0")
-    with Reads().only([str(tmp_path / "scale.txt"), str(tmp_path / "kept")], "my.py"):
+    with ReadAudit().refuse_other_files([str(tmp_path / "scale.txt"), str(tmp_path / "kept")], "my.py"):
         (tmp_path / "scale.txt").read_text()
         (tmp_path / "kept" / "state.pt").read_text()

@@ -21,7 +21,7 @@ from unrolled.bench.chapter.training import learner
 from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.identity import _CONTENTS, version
+from unrolled.bench.identity import _CONTENTS, package_version
 
 FILES = {f"mylayers/{name}.py": "" for name in ("__init__", "deeper", "late")}
 FILES |= {"mylayers/mixing.py": "from . import deeper\n", "scale.txt": "1.0"}
@@ -46,7 +46,7 @@ def again(path: Path) -> None:
     for name in [name for name in sys.modules if name.startswith("mylayers")]:
         del sys.modules[name]
     sys.modules.pop(next(name for name in sys.modules if name.startswith("unrolled_plugin_")))
-    plugins.load(str(path))
+    plugins.load_plug_in(str(path))
 
 
 # Registering
@@ -70,7 +70,9 @@ def test_a_plug_in_starts_from_lmmodel6_or_from_its_own_keywords(plug: Callable[
     assert ZOO["mine"].settings == {**ZOO["lm6"].settings, "epochs": 1}
     assert ZOO["mine"].options == ZOO["lm6"].options
     assert (ZOO["mine"].title, ZOO["mine"].description) == ("my cell", "from my.py")
-    assert plugins.load(str(path)) is plugins.load(f"{path.parent}/./my.py"), "loading it twice is once"
+    assert plugins.load_plug_in(str(path)) is plugins.load_plug_in(f"{path.parent}/./my.py"), (
+        "loading it twice is once"
+    )
     ZOO.pop("mine")
     plug("model", name="model.py")
     assert ZOO["mine"].options == {"hidden": 8}
@@ -187,7 +189,7 @@ def test_what_is_no_file_of_python_is_refused_at_once(
 ) -> None:
     make(tmp_path / name)
     with pytest.raises(BadInput, match=f"{name}: {said}"):
-        plugins.load(str(tmp_path / name))
+        plugins.load_plug_in(str(tmp_path / name))
 
 
 # Identity
@@ -238,7 +240,10 @@ def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
     plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
     plug("cell", "import torch\n", "import torch, numpy, json\n")
-    assert small("mine").identify().versions == f"torch {version('torch')}, numpy {version('numpy')}"
+    assert (
+        small("mine").identify().versions
+        == f"torch {package_version('torch')}, numpy {package_version('numpy')}"
+    )
 
 
 def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., ChapterTrial]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from unrolled.bench import trial as module
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import Result, canonical, failure
+from unrolled.bench.trial import Result, canonical_json, failed_result
 
 TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
 
@@ -61,7 +61,7 @@ def test_settings_that_mean_the_same_are_one_trial(same: dict[str, object]) -> N
     """The order of options does not count, a detach_every of 0 is the window, momenta may be a list."""
     two = replace(TRIAL, **same)
     assert two == replace(TRIAL, detach_every=0) == TRIAL and two.id == TRIAL.id
-    assert canonical(asdict(two)) == canonical(asdict(TRIAL))
+    assert canonical_json(asdict(two)) == canonical_json(asdict(TRIAL))
 
 
 def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,26 +81,26 @@ def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
 
 @pytest.mark.parametrize("kind", ["done", "failed"])
 def test_a_result_reads_back_equal(kind: str) -> None:
-    one = result() if kind == "done" else failure(TRIAL, "killed by signal 9", output="…", attempts=3)
-    again = Result.from_dict(json.loads(canonical(one.to_dict())))
+    one = result() if kind == "done" else failed_result(TRIAL, "killed by signal 9", output="…", attempts=3)
+    again = Result.from_dict(json.loads(canonical_json(one.to_dict())))
     assert again == one == Result.from_dict(one.to_dict())
-    assert canonical(again.to_dict()) == canonical(one.to_dict())
+    assert canonical_json(again.to_dict()) == canonical_json(one.to_dict())
 
 
 def test_not_a_number_survives_the_file() -> None:
     one = result(metrics={"valid_loss": math.nan}, curves={"loss": ((0.0, math.nan),)})
-    again = Result.from_dict(json.loads(canonical(one.to_dict())))
+    again = Result.from_dict(json.loads(canonical_json(one.to_dict())))
     assert math.isnan(again.metrics["valid_loss"]) and math.isnan(again.curves["loss"][0][1])
 
 
 def test_canonical_json_is_sorted_ascii_and_strict() -> None:
-    assert canonical({"b": [1, (2,)], "a": "é", 3: True}) == b'{"3":true,"a":"\\u00e9","b":[1,[2]]}'
-    assert canonical([math.nan, math.inf, -math.inf]) == b'["nan","inf","-inf"]'
-    assert json.loads(canonical([0.1, 1e-320, 1 / 3])) == [0.1, 1e-320, 1 / 3]
+    assert canonical_json({"b": [1, (2,)], "a": "é", 3: True}) == b'{"3":true,"a":"\\u00e9","b":[1,[2]]}'
+    assert canonical_json([math.nan, math.inf, -math.inf]) == b'["nan","inf","-inf"]'
+    assert json.loads(canonical_json([0.1, 1e-320, 1 / 3])) == [0.1, 1e-320, 1 / 3]
 
 
 def test_a_failure_has_a_reason_of_one_line() -> None:
-    failed = failure(TRIAL, "ValueError:\n  too\tmany\n")
+    failed = failed_result(TRIAL, "ValueError:\n  too\tmany\n")
     assert failed.reason == "ValueError: too many"
     assert not failed.done and not failed.diverged
-    assert failure(TRIAL, "diverged: nan", status="diverged").diverged and result().done
+    assert failed_result(TRIAL, "diverged: nan", status="diverged").diverged and result().done

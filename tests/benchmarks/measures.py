@@ -24,8 +24,8 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
 from unrolled.bench.chapter.training.train import build_model
-from unrolled.bench.machine import facts
-from unrolled.bench.trial import canonical
+from unrolled.bench.machine import machine_facts
+from unrolled.bench.trial import canonical_json
 
 VOCAB = 30  # as Human Numbers
 
@@ -45,7 +45,7 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
 
 def here() -> torch.device:
     """The GPU where there is one."""
-    return environment.device("cuda" if torch.cuda.is_available() else "cpu")
+    return environment.select_device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options: int) -> dict[str, float]:
@@ -123,12 +123,12 @@ def seeds(count: int, model: str, workers: int) -> dict[str, float]:
 
 def result(model: str, epochs: int) -> dict[str, Any]:
     """A whole result, as the ledger keeps it."""
-    return json.loads(canonical(run_trial(spec_of(model).make_trial(epochs=epochs)).to_dict()))
+    return json.loads(canonical_json(run_trial(spec_of(model).make_trial(epochs=epochs)).to_dict()))
 
 
 def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
-    known = facts()
+    known = machine_facts()
     kept = ("commit", "dirty", "python", "platform", "cpu", "cpu_capability", "cpus", "device", "gpu",
             "driver", "cuda", "packages")  # fmt: skip
     return {name: known[name] for name in kept if name in known}
@@ -141,7 +141,7 @@ def main() -> None:
     if sys.argv[1:] == ["one-thread"]:
         torch.set_num_threads(1)
     else:
-        environment.deterministic()
+        environment.make_deterministic()
     for line in sys.stdin:
         words = json.loads(line)
         answer = globals()[words.pop("do")](**words)

@@ -18,7 +18,7 @@ import pandas as pd
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result, failure
+from unrolled.bench.trial import Result, failed_result
 from unrolled.reports import comparison
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.comparison import Comparison
@@ -179,7 +179,7 @@ def broken(
     for seed in diverged:
         was = results[seed]
         reason = "diverged at step 312: loss is nan"
-        results[seed] = failure(was.trial, reason, status="diverged", curves=_first(was, 5))
+        results[seed] = failed_result(was.trial, reason, status="diverged", curves=_first(was, 5))
     for seed in failed:
         # a failed trial may have numbers from before it broke: they are not results
         was = results[seed]

@@ -18,7 +18,7 @@ nvml_stand_in.install()
 
 
 def _on_the_cpu(environment: ModuleType) -> None:
-    environment.device = lambda kind: environment.torch.device("cpu")  # type: ignore[attr-defined]
+    environment.select_device = lambda kind: environment.torch.device("cpu")  # type: ignore[attr-defined]
 
 
 def _nameless(machine: ModuleType) -> None:

@@ -16,9 +16,9 @@ import torch
 
 from unrolled.bench import machine
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save
-from unrolled.bench.machine_kind import kind
-from unrolled.bench.trial import canonical
+from unrolled.bench.files import save_file
+from unrolled.bench.machine_kind import find_machine_kind
+from unrolled.bench.trial import canonical_json
 
 FOLDER_VARIABLE = "UNROLLED_CHECKPOINTS"
 INTERVAL_VARIABLE = "UNROLLED_CHECKPOINT_SECONDS"
@@ -50,7 +50,7 @@ class Checkpoint:
         torch.save(state, buffer)
         body = buffer.getvalue()
         try:
-            save(self.path, hashlib.sha256(body).digest() + body)
+            save_file(self.path, hashlib.sha256(body).digest() + body)
         except BadInput as error:
             print(f"no checkpoint was written: {error}")
         self.last_save = time.monotonic()
@@ -70,4 +70,4 @@ class Checkpoint:
 
 def _hash_machine_kind(device: str) -> str:
     """Return twelve hex digits for the kind of machine that this process runs on."""
-    return hashlib.sha256(canonical(kind(machine.facts(device)))).hexdigest()[:12]
+    return hashlib.sha256(canonical_json(find_machine_kind(machine.machine_facts(device)))).hexdigest()[:12]

@@ -66,7 +66,7 @@ def check_init(case: WitnessInput) -> Witness:
     assert isinstance(model, ScratchLM) and isinstance(model.rnn, StackedCells)
     twin_cells = deepcopy(model.rnn)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(environment.stream(case.trial.seed, "init"))
+        torch.manual_seed(environment.derive_seed(case.trial.seed, "init"))
         twin = model.twin(len(case.data.vocab), **{name: options[name] for name in SHARED_OPTIONS})
     assert isinstance(twin.rnn, nn.RNNBase)
     twin_cells.copy_weights(twin.rnn)

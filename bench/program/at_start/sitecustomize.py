@@ -40,20 +40,20 @@ def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, l
     return files
 
 
-def _report() -> None:
+def _report_files() -> None:
     files = list_loaded_files(*(os.environ[name] for name in (REPOSITORY, CHECKOUT, STUDY)))
-    _write([f"{whose} {file}" for whose, names in files.items() for file in names])
+    _write_lines([f"{whose} {file}" for whose, names in files.items() for file in names])
 
 
-def _write(lines: list[str]) -> None:
+def _write_lines(lines: list[str]) -> None:
     with suppress(OSError), open(os.environ[REPORT], "a", encoding="utf-8") as report:  # noqa: PTH123
         report.write("".join(f"{line}\n" for line in lines))
 
 
 def _import_users_own() -> None:
     """Import the module of this name that Python would have found without this one."""
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
-    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]  # noqa: PTH100
+    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != folder]  # noqa: PTH100
     this = sys.modules.pop(__name__)
     with suppress(ImportError):
         __import__(__name__)
@@ -61,7 +61,7 @@ def _import_users_own() -> None:
 
 
 if REPORT in os.environ:
-    _write(["hello"])
-    atexit.register(_report)
+    _write_lines(["hello"])
+    atexit.register(_report_files)
     if __name__ == "sitecustomize":
         _import_users_own()

@@ -13,7 +13,7 @@ from called import call, facts, succeed
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.bench.identity import version
+from unrolled.bench.identity import package_version
 from unrolled.bench.trial import Result
 
 
@@ -179,7 +179,9 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     ]
     plan_store.store_plan(replace(plan, arms=tuple(arms)), ledger)
     done = call(copy, "run", "small.toml", "--seeds", "0")
-    line = f"torch 2.5.0 → {version('torch')}: 3 trials to train; the earlier results stay in the ledger"
+    line = (
+        f"torch 2.5.0 → {package_version('torch')}: 3 trials to train; the earlier results stay in the ledger"
+    )
     assert done.stdout.splitlines().count(line) == 1
     assert "3 trained, 0 already there" in done.stdout
     assert set(ledger.files()) == {*new.values(), *(arm.trials[0] for arm in plan.arms)}

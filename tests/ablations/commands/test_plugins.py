@@ -108,7 +108,7 @@ def test_a_strength_below_zero_is_refused_when_the_study_is_planned(folder: Path
 @pytest.mark.parametrize("kind", ["cell", "model", "regularizer"])
 def test_what_new_writes_works_as_it_is(folder: Path, as_before, kind: str) -> None:
     assert main(["new", kind, f"my_{kind}.py"]) == 0
-    plugins.load(f"my_{kind}.py")
+    plugins.load_plug_in(f"my_{kind}.py")
     model = "lm6" if kind == "regularizer" else f"my-{kind}"
     options = {"hidden": 8, **({"my_regularizer": 0.5} if kind == "regularizer" else {})}
     assert set(options) <= set(spec_of(model).options)

@@ -14,7 +14,7 @@ from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read_page_results
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Result, failure
+from unrolled.bench.trial import Result, failed_result
 from unrolled.reports.claims import seen_data, sentences
 from unrolled.reports.declaration import count_attempts, declaration, earlier_attempts
 from unrolled.reports.formats import markdown_cell
@@ -98,7 +98,7 @@ def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
     for result in made(range(10))["base"]:
         ledger.record(result)
     for result in made(range(10))["b"]:
-        ledger.record(failure(result.trial, "killed"))
+        ledger.record(failed_result(result.trial, "killed"))
     assert declared(ledger, range(10)).seen == {}
 
 

@@ -16,7 +16,7 @@ from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import Result, failure
+from unrolled.bench.trial import Result, failed_result
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def results(folder: Path, small, torch_as_it_was) -> dict[str, Result]:
     """A ledger of a trial under each engine, of a failed trial and of counts."""
     ledger = Ledger(folder / "results")
     found = {engine: run_trial(small(engine=engine)) for engine in ("learner", "loop")}
-    lost = failure(small(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
+    lost = failed_result(small(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
     found |= {"failed": lost, "counted": run_trial(small(model="ngram-2", options={"context": 1}))}
     for result in found.values():
         ledger.record(result)
@@ -85,7 +85,7 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, small)
     ledger = Ledger(folder / "many")
     trials = [small(seed=seed) for seed in range(40)]
     for trial in trials:
-        ledger.record(failure(trial, "stub"))
+        ledger.record(failed_result(trial, "stub"))
     ((first, several),) = Counter(trial.id[0] for trial in trials).most_common(1)  # 40 trials, 16 digits
     told = dict.fromkeys(("nothing", "", "../trials"), "no trial in .* has this identity")
     told[first] = f"{several} identities begin so .*; write more of it"

@@ -23,7 +23,7 @@ def shown(study, store, result, one):
 
 
 def points(result):
-    return fields.metric_points(CHAPTER.points(result), CHAPTER.numbers(result), 0.0, 1.0)
+    return fields.metric_points(CHAPTER.curve_points(result), CHAPTER.final_numbers(result), 0.0, 1.0)
 
 
 def test_a_trial_becomes_one_run_with_its_true_times(study, shown, result):

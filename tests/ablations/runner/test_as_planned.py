@@ -130,7 +130,7 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     plug_in = tmp_path / "my_cell.py"
     plug_in.write_text(CELL + "\nnn.Linear.forward = lambda self, x: x @ self.weight.t() * 0.5 + self.bias\n")
     monkeypatch.setattr(nn.Linear, "forward", nn.Linear.forward)  # to be put back, as the file is loaded here
-    plugins.load(str(plug_in))
+    plugins.load_plug_in(str(plug_in))
     ledger, trials = Ledger(tmp_path / "results"), [planned("lm4"), planned("mine")]
     run_trials(trials, ledger, TrialConditions(preload=[WARM, str(plug_in)]))
     weights = [
@@ -151,7 +151,7 @@ def test_a_file_that_a_plug_in_reads_behind_its_identitys_back_fails_the_trial_w
     caught = f"{indent}try: {read}{indent}except Exception: pass\n"
     body = read + CELL if "loaded" in when else CELL.replace(forward, forward + caught)
     plug_in.write_text(f"from pathlib import Path\n{body}")
-    plugins.load(str(plug_in))
+    plugins.load_plug_in(str(plug_in))
     result = alone(planned("mine"), WORK, preload=[WARM, str(plug_in)])
     assert result.status == "failed"
     assert "my_cell.py: reads scale.txt, which" in result.reason
@@ -170,7 +170,7 @@ def test_no_result_is_stored_of_a_plug_in_whose_module_was_edited_before_a_late_
     edit += f"{indent}    FILE.write_text('SCALE = 1\\n')\n"
     head = f"import sys\nfrom pathlib import Path\nFILE = Path({str(tmp_path / 'late.py')!r})\n"
     plug_in.write_text(f"{head}sys.path.append(str(FILE.parent))\n{CELL.replace(forward, forward + edit)}")
-    plugins.load(str(plug_in))
+    plugins.load_plug_in(str(plug_in))
     with pytest.raises(BadInput, match=r"late\.py was written while it trained"):
         alone(planned("mine"), WORK, preload=[WARM, str(plug_in)])
 
@@ -192,7 +192,7 @@ NOTES.write_text("mine")
     forward, indent = "def forward(self, x, h=None):\n", " " * 8
     reads = f"{indent}SCALE.read_text(), NOTES.read_text(), Path('/proc/self/statm').read_text()\n"
     plug_in.write_text(lines + CELL.replace(forward, forward + reads))
-    plugins.load(str(plug_in))
+    plugins.load_plug_in(str(plug_in))
     assert alone(planned("mine"), WORK, preload=[WARM, str(plug_in)]).done
 
 
@@ -202,7 +202,7 @@ def test_a_plug_in_that_is_edited_after_planning_is_refused(
 ) -> None:
     plug_in = tmp_path / "my_cell.py"
     plug_in.write_text(CELL)
-    plugins.load(str(plug_in))
+    plugins.load_plug_in(str(plug_in))
     trial = planned("mine")
     plug_in.write_text(CELL.replace("RNNCell", "GRUCell"))
     with pytest.raises(BadInput, match="a file of its plug-in was edited after the study was planned"):

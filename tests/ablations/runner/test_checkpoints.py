@@ -18,7 +18,7 @@ from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_tria
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.record import Epoch, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.differences import differences, numbers
+from unrolled.bench.differences import list_differences, reproducible_values
 
 WARM = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
 DRIVER = """
@@ -68,7 +68,9 @@ def assert_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> Non
         assert run_trials([trial], each, WARM) == Counts(done=1)
     one, two = undisturbed.read(trial.id), ledger.read(trial.id)
     assert one is not None and two is not None
-    assert list(differences(numbers(one.to_dict()), numbers(two.to_dict()))) == []
+    assert (
+        list(list_differences(reproducible_values(one.to_dict()), reproducible_values(two.to_dict()))) == []
+    )
     assert not list(ledger.checkpoints.glob(f"{trial.id}.*"))
 
 

@@ -16,7 +16,7 @@ from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_tria
 from unrolled.ablations.runner.process import ENVIRONMENT
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.trial import Result, failure
+from unrolled.bench.trial import Result, failed_result
 
 
 def looks_from_a_fresh_process(**options) -> dict:
@@ -60,7 +60,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     trials = [trial(0, "raises"), trial(1)]
     assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(done=1, failed=1)
     assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2)
-    ledger.record(failure(trial(2), "diverged", status="diverged"))  # a result, as command.md says
+    ledger.record(failed_result(trial(2), "diverged", status="diverged"))  # a result, as command.md says
     trials.append(trial(2))
     again = run_trials(
         trials, ledger, TrialConditions(work=WORK), is_replaced=lambda stored: stored.status == "failed"

@@ -14,9 +14,9 @@ from unrolled.ablations.study.plan_store import load_plan, load_plans, store_pla
 from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save
+from unrolled.bench.files import save_file
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import failure
+from unrolled.bench.trial import failed_result
 
 
 def arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
@@ -113,7 +113,7 @@ def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are
 def test_a_sealed_plan_with_other_content_is_refused(
     ledger: Ledger, file: Path, changed: dict[str, object]
 ) -> None:
-    save(file, seal({"plan": {**asdict(PLAN), **changed}}))
+    save_file(file, seal({"plan": {**asdict(PLAN), **changed}}))
     with pytest.raises(BadInput, match="no plan of this version"):
         load_plan("s", ledger)
 
@@ -154,7 +154,7 @@ def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_asid
 ) -> None:
     store_plan(HONEST, ledger)
     assert load_plan("s", ledger) == HONEST
-    save(file, seal({"plan": asdict(replace(HONEST, **changed))}))
+    save_file(file, seal({"plan": asdict(replace(HONEST, **changed))}))
     with pytest.raises(BadInput) as refused:
         load_plan("s", ledger)
     assert said in refused.value.rule
@@ -172,7 +172,9 @@ def planned(study: str, seeds: range, lr: float = 0.01, when: float = 0.0) -> Pl
 
 def train(ledger: Ledger, seeds: range) -> None:
     for seed in seeds:
-        ledger.record(failure(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9))
+        ledger.record(
+            failed_result(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9)
+        )
 
 
 def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ def test_text_learner_honours_the_chapters_settings():
 
 
 def test_another_torch_or_processor_is_named(monkeypatch):
-    real = machine.facts()
+    real = machine.machine_facts()
     other = {**real, "packages": {**real["packages"], "torch": "2.9.1+cpu"}, "cpu_capability": "AVX2"}
     other["cpu"] = "Intel(R) Xeon(R) Processor"
-    monkeypatch.setattr(machine, "facts", lambda: other)
+    monkeypatch.setattr(machine, "machine_facts", lambda: other)
     unlike = golden.describe_machine_differences()
     seen = ["torch 2.9.1+cpu instead of 2.13.0", "cpu capability AVX2 instead of AVX512"]
     assert {*seen, "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC"} <= set(unlike)

@@ -31,7 +31,7 @@ Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device],
 
 @pytest.fixture(autouse=True)
 def as_in_a_trials_process(torch_as_it_was: None) -> None:
-    environment.deterministic()
+    environment.make_deterministic()
 
 
 def make_trial(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:

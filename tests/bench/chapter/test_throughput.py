@@ -51,7 +51,7 @@ def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE asks for
-    environment.deterministic()
+    environment.make_deterministic()
     assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "32 MiB: torch warns where cuBLASLt gets less"
 

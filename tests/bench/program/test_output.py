@@ -16,7 +16,7 @@ from unrolled.bench.table_files import parse_row
 def told(*rows: dict[str, object]) -> ReportedMetrics:
     found = ReportedMetrics()
     for row in rows:
-        found.add(row)
+        found.add_row(row)
     return found
 
 
@@ -51,15 +51,15 @@ def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
     found = told(
         *({"epoch": i, "loss": x} for i, x in enumerate([4.0, 1.0, math.inf, 2.0, 3.0])), {"acc": 5.0}
     )
-    reduced = [found.value("loss", reduction) for reduction in ("last", "min", "max", "mean 2")]
+    reduced = [found.reduce_metric("loss", reduction) for reduction in ("last", "min", "max", "mean 2")]
     assert reduced == [3.0, 1.0, 4.0, 2.5]
-    assert found.value("acc", "min") == 5.0, "a metric without a curve has one value"
+    assert found.reduce_metric("acc", "min") == 5.0, "a metric without a curve has one value"
 
 
 @pytest.mark.parametrize("ends", [[math.inf, -math.inf], [1e308, 1e308, 1e308]])
 def test_a_mean_that_is_no_number_is_nan(ends: list[float]) -> None:
     found = told(*({"step": i, "loss": x} for i, x in enumerate(ends)))
-    assert math.isnan(found.value("loss", "mean 3"))
+    assert math.isnan(found.reduce_metric("loss", "mean 3"))
 
 
 def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> 
     for attempt in range(2):
         found = ReportedMetrics()
         found.resume(rows)
-        found.add({"step": 2 + attempt, "loss": 1})
+        found.add_row({"step": 2 + attempt, "loss": 1})
     assert found.curves == {"loss": {1: 3, 2: 1, 3: 1}}
 
 

@@ -23,7 +23,7 @@ MAKEMORE = r"step (?P<step>\d+) train loss: \S+ test loss: (?P<value>\S+)"
     ],
 )
 def test_a_pattern_finds_a_number_and_its_step(pattern: str, line: str, row: dict[str, float]) -> None:
-    assert list(Patterns({"loss": pattern}).rows(line)) == [row]
+    assert Patterns({"loss": pattern}).match_line(line) == [row]
 
 
 def test_two_patterns_of_one_line_and_step_make_one_row_and_other_steps_others() -> None:
@@ -34,13 +34,13 @@ def test_two_patterns_of_one_line_and_step_make_one_row_and_other_steps_others()
             "c": r"c (?P<value>\S+)",
         }
     )
-    assert list(patterns.rows("3 a 1 b 2 c 4")) == [{"step": 3, "a": 1, "b": 2}, {"c": 4}]
+    assert patterns.match_line("3 a 1 b 2 c 4") == [{"step": 3, "a": 1, "b": 2}, {"c": 4}]
 
 
 def test_of_a_pattern_that_matches_nothing_the_three_most_similar_lines_are_known() -> None:
     patterns = Patterns({"loss": r"test loss: (?P<value>\S+)", "other": r"other (?P<value>\d)"})
     for line in ["loading", "other 1", *(f"step {n} | test-loss {n}" for n in range(5)), "bye", "loss 3"]:
-        list(patterns.rows(line))
+        patterns.match_line(line)
     assert patterns.unmatched.keys() == {"loss"}
     assert len(patterns.unmatched["loss"]) == 3
     assert all("test-loss" in line for line in patterns.unmatched["loss"])

@@ -6,7 +6,7 @@ import pytest
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import make_output_folder
-from unrolled.bench.program.files import default_code, files_of
+from unrolled.bench.program.files import default_code, match_files
 
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'
 
@@ -48,11 +48,11 @@ def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments_caches_
     write(tmp_path, *written, "env/pyvenv.cfg", "conda/conda-meta/history")
     for folder in ("results", "out"):
         make_output_folder(tmp_path / folder)
-    assert list(files_of(tmp_path, ["*", "**/*"])) == ["data/a.csv", "train.py"]
-    assert list(files_of(tmp_path, [str(tmp_path / "**/*.csv")])) == [str(tmp_path / "data/a.csv")]
+    assert list(match_files(tmp_path, ["*", "**/*"])) == ["data/a.csv", "train.py"]
+    assert list(match_files(tmp_path, [str(tmp_path / "**/*.csv")])) == [str(tmp_path / "data/a.csv")]
     assert list(default_code(tmp_path)) == ["train.py"]
     with pytest.raises(BadInput) as refusal:
-        files_of(tmp_path, ["results/*"])
+        match_files(tmp_path, ["results/*"])
     assert refusal.value.key == "'results/*'"
 
 
@@ -61,11 +61,11 @@ def test_a_pattern_has_the_files_below_the_folders_that_it_matches(tmp_path: Pat
     (tmp_path / "d" / "empty").mkdir()
     (tmp_path / "d" / "sub" / "back").symlink_to("..")  # in a circle
     for pattern in ("d/*", "d", "d/"):
-        names = {str(path.relative_to(tmp_path)) for path in files_of(tmp_path, [pattern]).values()}
+        names = {str(path.relative_to(tmp_path)) for path in match_files(tmp_path, [pattern]).values()}
         assert {"d/one.csv", "d/sub/two.csv"} <= names and "d/sub/.hidden" not in names
     for pattern in ("d/empty", "e/*"):
         with pytest.raises(BadInput) as refusal:
-            files_of(tmp_path, [pattern])
+            match_files(tmp_path, [pattern])
         assert refusal.value.key == repr(pattern)
 
 

@@ -54,7 +54,7 @@ def site_of(environment: Path) -> Path:
 
 def program(folder: Path, run: str = "python train.py {seed}", **fields: object) -> ProgramTrial:
     """The program as a process that starts now identifies it."""
-    for known in (file_facts._FACTS, interpreter._ANSWERS, identity._RESOLVED):
+    for known in (file_facts._FACTS, interpreter._ANSWERS):
         known.clear()
     return ProgramTrial(seed=0, run=run, folder=str(folder), **fields).identify()  # type: ignore[arg-type]
 
@@ -226,14 +226,14 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
     run = f"{environment}/bin/python train.py {{seed}}"
     trial = program(tmp_path / "study", run, data_files=("large.bin",))
     read: list[Path] = []
-    real = file_facts._imports_of
-    monkeypatch.setattr(file_facts, "_imports_of", lambda path: [read.append(path), real(path)][1])
+    real = file_facts._read_imports
+    monkeypatch.setattr(file_facts, "_read_imports", lambda path: [read.append(path), real(path)][1])
     asked: list[object] = []
     answer = subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: [asked.append(a), answer(*a, **k)][1])
 
     def check() -> None:
-        for known in (file_facts._FACTS, interpreter._ANSWERS, identity._RESOLVED):
+        for known in (file_facts._FACTS, interpreter._ANSWERS):
             known.clear()  # as in a process that starts now
         for seen in (read, asked):
             seen.clear()

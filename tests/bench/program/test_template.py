@@ -3,11 +3,11 @@
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.template import Field, fields_of, fill, fill_word, split
+from unrolled.bench.program.template import Field, fill_template, fill_word, list_fields, split_template
 
 
 def test_a_value_stays_one_word_whatever_is_in_it() -> None:
-    words = fill(
+    words = fill_template(
         "python train.py --name {name} '--note=a {name}' {{seed}}", {"name": "two words; rm -rf $HOME"}
     )
     value = "two words; rm -rf $HOME"
@@ -25,15 +25,15 @@ def test_a_value_stays_one_word_whatever_is_in_it() -> None:
 def test_a_switch_chooses_one_of_its_texts_and_an_empty_one_is_no_word(
     template: str, on: list[str], off: list[str]
 ) -> None:
-    assert [fill(template, {"tie": value}) for value in (True, False)] == [on, off]
+    assert [fill_template(template, {"tie": value}) for value in (True, False)] == [on, off]
 
 
 def test_an_empty_string_is_a_word() -> None:
-    assert fill("run {name}", {"name": ""}) == ["run", ""]
+    assert fill_template("run {name}", {"name": ""}) == ["run", ""]
 
 
 def test_the_names_of_a_template_are_known_with_their_kind() -> None:
-    found = fields_of("run", split("run --lr {learning-rate} {model.tie?--tie:} --{{x}}"))
+    found = list_fields("run", split_template("run --lr {learning-rate} {model.tie?--tie:} --{{x}}"))
     assert found == [Field("learning-rate", False), Field("model.tie", True)]
 
 
@@ -46,5 +46,5 @@ def test_a_path_is_filled_in_as_a_whole() -> None:
 )
 def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
     with pytest.raises(BadInput) as refusal:
-        fields_of("run", split(template))
+        list_fields("run", split_template(template))
     assert refusal.value.key == "run"
