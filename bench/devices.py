@@ -46,7 +46,7 @@ class Gpu:
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all of them where it is not set.
+    """Return the GPUs that CUDA_VISIBLE_DEVICES leaves visible, in its order; all if it is not set.
 
     The variable lists GPUs by index (in the order of the PCI bus), by UUID or by its first characters. As in
     CUDA, the list ends at the first name that fits none. There are none where no driver answers.
@@ -72,13 +72,13 @@ def visible_gpus() -> tuple[Gpu, ...]:
 
 
 def visibility_variables(gpus: Iterable[Gpu]) -> dict[str, str]:
-    """The environment variables by which a process sees these GPUs and no others."""
+    """Return the environment variables by which a process sees these GPUs and no others."""
     uuids = ",".join(gpu.uuid for gpu in gpus)
     return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": uuids}
 
 
 def driver_version() -> str:
-    """The driver's version, or "" where there is none."""
+    """Return the driver's version, or "" where there is none."""
     try:
         pynvml.nvmlInit()
         return str(pynvml.nvmlSystemGetDriverVersion())

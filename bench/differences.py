@@ -32,11 +32,13 @@ def list_measurements(result: Mapping[str, Any], leave_out: Container[str] = ())
 
     Raises as `measurements_by_metric` does.
     """
-    values: dict[str, str] = {}
-    for metric, measurements in measurements_by_metric(result).items():
-        if metric not in leave_out:
-            values |= measurements
-    return values
+    by_metric = measurements_by_metric(result).items()
+    return {
+        name: value
+        for metric, values in by_metric
+        if metric not in leave_out
+        for name, value in values.items()
+    }
 
 
 def fingerprint_result(result: Mapping[str, Any]) -> str:

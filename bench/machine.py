@@ -21,7 +21,7 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", *machine_kind.VARIABLES)
 
 
 def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
-    """The facts of this machine, and of the checkout that a folder lies in: no paths, users, credentials."""
+    """Return the facts of this machine and of a folder's checkout: no paths, users or credentials."""
     return {
         **code_version(folder),
         "python": platform.python_version(),
@@ -34,7 +34,7 @@ def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
 
 
 def machine_facts(device: str = "cpu") -> dict[str, Any]:
-    """The facts of this process and its machine that can explain why two machines give different bits.
+    """Return the facts of this process and its machine that can explain why two machines give different bits.
 
     Call it after `environment.make_deterministic`.
     """
@@ -54,7 +54,7 @@ def machine_facts(device: str = "cpu") -> dict[str, Any]:
 
 @functools.cache
 def code_version(folder: Path | None = None) -> Mapping[str, Any]:
-    """The commit of a folder's checkout, by default this code's, and the hash of its uncommitted changes."""
+    """Return the commit of a folder, by default of this code, and the hash of uncommitted changes."""
     folder = folder or Path(__file__).parent
     commit = ""
     diff = b""
@@ -70,7 +70,7 @@ def code_version(folder: Path | None = None) -> Mapping[str, Any]:
 
 @functools.cache
 def package_versions() -> Mapping[str, str]:
-    """The versions of the packages that the numbers depend on."""
+    """Return the versions of the packages that the numbers depend on."""
     return {name: metadata.distribution(name).version for name in PACKAGES}
 
 

@@ -125,12 +125,12 @@ class Metric:
 
     @property
     def is_quality(self) -> bool:
-        """Whether it is what a trial computes, and neither a time, a speed nor memory."""
+        """True if a trial computes it, and it is neither a time, a speed nor memory."""
         return self.kind == "quality"
 
     @property
     def is_structural(self) -> bool:
-        """Whether it follows from the settings alone, as a number of parameters does."""
+        """True if it follows from the settings alone, as a number of parameters does."""
         return not _STRUCTURAL.isdisjoint(_known_names(self.name))
 
     @property
@@ -144,7 +144,7 @@ class Metric:
 
     @property
     def lower_is_better(self) -> bool:
-        """Whether a lower value is better."""
+        """True if a lower value is better."""
         return self.better == "lower"
 
 

@@ -163,7 +163,7 @@ def _unseen_reads_error(name: str, place: str) -> BadInput:
 
 
 def _database_path(name: object) -> str | None:
-    """The file of a database of sqlite3; None for one in memory."""
+    """Return the file of a database of sqlite3; None for one in memory."""
     text = os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else ""
     if text.startswith("file:"):
         text = unquote(text.removeprefix("file:").partition("?")[0])
@@ -214,7 +214,7 @@ def imported_names(path: Path, package: str) -> Iterator[str]:
 
 
 def _find_module(name: str) -> tuple[Path, str] | None:
-    """The file and the package of a module, loaded or not; None for what is none or has no file."""
+    """Return the file and the package of a module, loaded or not; None if it has no file."""
     if name.partition(".")[0] in sys.builtin_module_names:
         return None
     try:

@@ -120,7 +120,7 @@ def companion_files(name: str) -> list[str]:
 
 
 def data_file(name: str) -> Path:
-    """The path of a file beside the plug-in that calls this, whose content counts in its trials' identities.
+    """Return the path of a file beside the calling plug-in; its content counts in its trials' identities.
 
         WORDS = data_file("words.txt").read_text()
 
@@ -134,12 +134,12 @@ def data_file(name: str) -> Path:
 
 
 def is_plug_in(name: str) -> bool:
-    """Whether what is to be loaded is a user's file, and not a module such as `bench.chapter.warm_up`."""
+    """Return True for the name of a user's file, and False for a module such as `bench.chapter.warm_up`."""
     return name.endswith(".py")
 
 
 def counted_files(trial: Trial) -> set[str]:
-    """The files that count in the identity of a trial with plug-ins: theirs and its text."""
+    """Return the files that count in the identity of a trial with plug-ins: theirs and its text."""
     assert isinstance(trial, ChapterTrial)
     return {trial.corpus, *map(str, plug_in_files(trial))}
 
@@ -225,7 +225,7 @@ def regularizer(name: str, title: str = "") -> Callable[[Function], Function]:
 
 
 def locate_error(error: BaseException) -> str:
-    """'my_cell.py, line 9' if the error passed through a plug-in's file; else ''."""
+    """Return 'my_cell.py, line 9' if the error passed through a plug-in's file; else ''."""
     plug_ins = {getattr(module, "__file__", None) for name, module in sys.modules.items() if _PREFIX in name}
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in plug_ins]
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""

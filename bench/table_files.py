@@ -31,7 +31,7 @@ class Format:
 
 
 def find_format(name: str, key: str = "") -> Format:
-    """The format of a file by its name: TensorBoard's have a word in theirs, all others a suffix.
+    """Return the format of a file by its name: TensorBoard's have a word in theirs, all others a suffix.
 
     Raises BadInput for a name of no format, and of one whose package is missing.
     """
@@ -48,7 +48,7 @@ def find_format(name: str, key: str = "") -> Format:
 
 
 def read_rows(path: Path, rows_key: str = "") -> list[Row]:
-    """The rows of a file, by its name; of a .json those in its list of this key, such as "log_history".
+    """Return the rows of a file, by its name; of a .json the list of this key, such as "log_history".
 
     Raises BadInput, naming the file, where it cannot be read.
     """
@@ -67,7 +67,7 @@ def read_rows(path: Path, rows_key: str = "") -> list[Row]:
 
 
 def parse_row(line: str) -> Row | None:
-    """The JSON object that a line is, or None. Numbers may be nan and inf, as an f-string writes them."""
+    """Return the JSON object that a line is, or None. Numbers may be nan and inf, as f-strings write them."""
     if not line.lstrip().startswith("{"):
         return None
     for text in (line, _NOT_FINITE.sub(lambda match: match[1] + _JSON_NAMES[match[2]], line)):
@@ -80,7 +80,7 @@ def parse_row(line: str) -> Row | None:
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
-    """A row a line below the header; a cell is a number where it can be, None where it has no value.
+    """Yield a row for each line below the header. A cell is a number if it can be, None if it has no value.
 
     Raises ValueError for a header that names no columns or one twice, and for a row that is longer.
     """
@@ -119,7 +119,7 @@ def _parse_cell(cell: str) -> float | str | None:
 
 
 def read_json(path: Path, rows_key: str = "") -> list[Row]:
-    """The rows of a list of objects, or the one row that an object is; or of the list of this key in it.
+    """Return the rows of a list of objects, or the one row that an object is; or the list of this key in it.
 
     Raises ValueError for other data.
     """
@@ -136,12 +136,12 @@ def read_json(path: Path, rows_key: str = "") -> list[Row]:
 
 
 def read_json_lines(path: Path) -> Iterator[Row]:
-    """The lines that are JSON objects. Others are log, or what a killed program left of a line."""
+    """Return the lines that are JSON objects. Others are log, or what a killed program left of a line."""
     return filter(None, map(parse_row, path.read_bytes().decode("utf-8-sig").split("\n")))
 
 
 def read_parquet(path: Path) -> list[Row]:
-    """The rows of a table."""
+    """Return the rows of a table."""
     import pyarrow.parquet
 
     rows: list[Row] = pyarrow.parquet.read_table(io.BytesIO(path.read_bytes())).to_pylist()
@@ -149,7 +149,7 @@ def read_parquet(path: Path) -> list[Row]:
 
 
 def read_tensorboard(path: Path) -> list[Row]:
-    """The scalars of a file of events, a row each, by their tags as they are."""
+    """Return the scalars of a file of events, a row each, by their tags as they are."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util import tensor_util
 

@@ -35,15 +35,15 @@ class Tracking:
     """Metrics whose mean is a function of another one's mean: that one, and the function."""
 
     def table_metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
-        """The metrics of a table."""
+        """Return the metrics of a table."""
         return list(dict.fromkeys([*self.first, *judged, *self.last, *(self.on_a_gpu if on_a_gpu else ())]))
 
     def final_numbers(self, result: Result) -> dict[str, float]:
-        """The final numbers of a trial."""
+        """Return the final numbers of a trial."""
         return dict(result.metrics)
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """The points of a trial's curves. A program does not tell when it measured them: at its end."""
+        """Yield the points of a trial's curves. A program does not tell when it measured them: at its end."""
         for name, curve in result.curves.items():
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 

@@ -123,26 +123,26 @@ class Trial:
         return 0 if self.device == "cpu" else 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by its name, as plain data."""
+        """Return every field by its name, as plain data."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def factors(self) -> dict[str, Scalar]:
-        """Every setting but the seed, by its flat name, as tables and MLflow show it."""
+        """Return every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
 
     def judge_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
-        """Its result as a study counts it that judges these metrics."""
+        """Return its result as a study counts it that judges these metrics."""
         return result
 
     def identify(self) -> Self:
-        """The trial with `source`, `data` and `versions`: after a change of one it is another trial.
+        """Return the trial with `source`, `data` and `versions`: after a change of one it is another trial.
 
         Raises BadInput for code or data that cannot be read.
         """
         raise NotImplementedError
 
     def check(self) -> Mapping[Path, FileState]:
-        """The state of the user's files that count, which may be read until the trial has ended.
+        """Return the state of the user's files that count, which may be read until the trial has ended.
 
         Raises BadInput if this process would not compute the trial as it was planned.
         """
@@ -169,7 +169,7 @@ TRAINERS = {
 
 
 def trial_type(trainer: str) -> type[Trial]:
-    """The kind of trial of a trainer. Raises KeyError for a name that is not in TRAINERS."""
+    """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRAINERS."""
     kind: type[Trial] = pkgutil.resolve_name(TRAINERS[trainer])
     return kind
 
@@ -205,17 +205,17 @@ class Result:
 
     @property
     def done(self) -> bool:
-        """Whether the training finished, so that its numbers may be used."""
+        """True if the training finished, so that its numbers may be used."""
         return self.status == "done"
 
     @property
     def diverged(self) -> bool:
-        """Whether the training diverged. That is a result: a diverged seed counts as an infinite loss."""
+        """True if the training diverged. That is a result: a diverged seed counts as an infinite loss."""
         return self.status == "diverged"
 
     @property
     def stopped_by_limit(self) -> bool:
-        """Whether a limit of time or of disk ended it: it keeps its checkpoint, and may go on from there."""
+        """True if a limit of time or of disk ended it: it keeps its checkpoint, and may go on from there."""
         return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
 
     @property
@@ -229,16 +229,16 @@ class Result:
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
     def main_numbers(self, judged: Sequence[str]) -> list[str]:
-        """Its main metrics, or those that its study judges, as "loss 0.4213"."""
+        """Return its main metrics, or those that its study judges, as "loss 0.4213"."""
         names = [name for name in self.trial.main_metrics or judged if name in self.metrics]
         return [f"{name.removeprefix('valid_')} {self.metrics[name]:.4f}" for name in names]
 
     def without_details(self) -> Self:
-        """The same result with every field of DETAILS empty."""
+        """Return the same result with every field of DETAILS empty."""
         return replace(self, curves={}, records={}, trace={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for `canonical_json`."""
+        """Return every fieldfor `canonical_json`."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**data, "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
 

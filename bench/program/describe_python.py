@@ -38,7 +38,7 @@ def describe_environment(modules: list[str], packages: list[str]) -> dict[str, A
 
 
 def find_mapped_folders() -> list[str]:
-    """The folders of packages that the hooks of editable installs find, as setuptools writes these."""
+    """Return the folders of packages that the hooks of editable installs find, as setuptools writes these."""
     folders = []
     for finder in sys.meta_path:
         hook = sys.modules.get(getattr(finder, "__module__", ""))
@@ -50,7 +50,7 @@ def find_mapped_folders() -> list[str]:
 
 
 def find_owners() -> dict[str, list[metadata.Distribution]]:
-    """The installed distributions of each top-level module, by its name."""
+    """Return the installed distributions of each top-level module, by its name."""
     owners: dict[str, list[metadata.Distribution]] = {}
     for distribution in metadata.distributions():
         tops = (distribution.read_text("top_level.txt") or "").split()
@@ -63,7 +63,7 @@ def find_owners() -> dict[str, list[metadata.Distribution]]:
 
 
 def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str, Any] | None:
-    """The packages of a top-level module, with their versions, and the paths of its sources without one.
+    """Return the packages of a top-level module, with versions, and the paths of its sources without one.
 
     None for a module that is not there; one of the standard library has neither.
     """
@@ -96,7 +96,7 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
 
 
 def version_of_package(name: str) -> str | None:
-    """The version of a package by its name in the index; None if it is not installed."""
+    """Return the version of a package by its name in the index; None if it is not installed."""
     try:
         return version_with_build(metadata.distribution(name))
     except (metadata.PackageNotFoundError, ValueError):

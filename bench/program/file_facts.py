@@ -49,7 +49,7 @@ def read_file(path: Path) -> FileFacts:
 
 
 def _read_imports(path: Path) -> tuple[str, ...] | None:
-    """The modules that a file imports, relative ones with their dots; None for Python that cannot be read."""
+    """Return the modules that a file imports, relative ones with their dots; None for unreadable Python."""
     if not is_python(path):
         return ()
     try:
@@ -70,6 +70,6 @@ def remember_facts(facts: Iterable[FileFacts]) -> None:
 
 
 def hash_files(files: Mapping[str, FileFacts], kinds: Sequence[tuple[str, str]] = ()) -> str:
-    """sha256 of names and contents, and of what is told of some, such as that it may be executed."""
+    """Return the sha256 of names and contents, and of the kinds of some files, such as executable ones."""
     content: object = {name: facts.sha256 for name, facts in files.items()}
     return hashlib.sha256(canonical_json([content, kinds] if kinds else content)).hexdigest()

@@ -88,13 +88,17 @@ def identify_program(
         cure="take it out: the files that say which packages there are count",
     )
     data_files = match_files(folder, data)
-    by_default = {} if code else _default_code(places)
+    by_default: dict[str, Path] = {}
+    if places.checkout and not code:
+        by_default = tracked_code(folder, places.checkout.tracked)
+    elif not code:
+        by_default = default_code(folder)
     files = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
     files |= match_files(folder, code)
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
-    places, resolved = _resolve_imports(places, command, read_files(files), packages)
+    places, imported = _resolve_imports(places, command, read_files(files), packages)
     data_facts = read_files(data_files)
-    for name, facts in resolved.code.items():
+    for name, facts in imported.files.items():
         require(
             facts.imports is not None or packages or (name in by_default and name not in command.files),
             "is no Python that can be read",
@@ -103,62 +107,47 @@ def identify_program(
         )
     kinds = places.checkout.kinds if places.checkout else ()
     return Identity(
-        source=hash_files(resolved.code, kinds),
+        source=hash_files(imported.files, kinds),
         data=hash_files(data_facts) if data_facts else "",
-        versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *resolved.versions]),
+        versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *imported.versions]),
         import_roots=places.import_roots,
-        snapshot=Snapshot(resolved.code, data_facts, resolved.answers, command),
+        snapshot=Snapshot(imported.files, data_facts, imported.answers, command),
     )
-
-
-def _default_code(places: Places) -> dict[str, Path]:
-    """The files that count where the study names none: of a commit, those that git has."""
-    if places.checkout:
-        return tracked_code(places.folder, places.checkout.tracked)
-    return default_code(places.folder)
-
-
-class _Resolved(NamedTuple):
-    """The files that count and what they import."""
-
-    code: Mapping[str, FileFacts]
-    versions: Sequence[str]
-    answers: Mapping[Question, Answer]
 
 
 def _resolve_imports(
     places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
-) -> tuple[Places, _Resolved]:
+) -> tuple[Places, ImportedFiles]:
     """Follow the imports of files, of a commit within its checkout.
 
     Where a package is installed from the user's work tree, its folder in the checkout becomes an import root.
     Raises BadInput where the work tree would run in place of the commit.
     """
-    resolved = _follow_imports(places, command, files, packages)
+    imported = _follow_imports(places, command, files, packages)
     if places.checkout is None:
-        return places, resolved
-    entries = [entry for answer in resolved.answers.values() for entry in answer.path]
+        return places, imported
+    entries = [entry for answer in imported.answers.values() for entry in answer.path]
     roots = places.import_roots_among(entries)
     if not set(roots) <= set(places.import_roots):
         places = replace(places, import_roots=tuple(dict.fromkeys((*places.import_roots, *roots))))
-        resolved = _follow_imports(places, command, files, packages)
-    for name, facts in resolved.code.items():
+        imported = _follow_imports(places, command, files, packages)
+    for name, facts in imported.files.items():
         places.refuse_work_tree(name, facts.path, is_named=name in files)
     for name in command.folders:
         places.refuse_work_tree(name, places.folder / name, is_named=True)
     rule = f"{command.isolating} keeps Python from looking first in the checkout of the commit"
     require(not command.isolating, rule, key="run", cure="leave it out")
-    return places, resolved
+    return places, imported
 
 
 def _follow_imports(
     places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
-) -> _Resolved:
+) -> ImportedFiles:
     """Find what files import, beside the program and in its Python. Raises BadInput."""
     imported = ImportedFiles(places, dict.fromkeys((*command.search, *places.python_path)), files)
     imported.add_modules(command.modules)
     if not command.interpreter:
-        return _Resolved(imported.files, [], {})
+        return imported
     if any(command.variables.get(name, os.environ.get(name)) for name in PATH_VARIABLES):
         imported.missing |= {*_AT_START}
     modules: set[str] | None = None
@@ -174,8 +163,9 @@ def _follow_imports(
         )
         for module, installed in answer.modules.items():
             imported.add_sources(module, installed.sources if installed else ())
-    versions = [answer.python, *_list_versions(answer, packages, imported)]
-    return _Resolved(imported.files, versions, {question: answer})
+    imported.versions = [answer.python, *_list_versions(answer, packages, imported)]
+    imported.answers = {question: answer}
+    return imported
 
 
 def _list_versions(answer: Answer, packages: Sequence[str], imported: ImportedFiles) -> Iterator[str]:
@@ -185,8 +175,10 @@ def _list_versions(answer: Answer, packages: Sequence[str], imported: ImportedFi
         cure = "install it, or take it out"
         require(version, "is not installed", place="packages", key=repr(name), cure=cure)
         yield f"{name} {version}"
+    if packages:
+        return
     versions: dict[str, str] = {}
-    for module, installed in answer.modules.items() if not packages else ():
+    for module, installed in answer.modules.items():
         if installed:
             versions |= installed.packages
         elif module not in _AT_START and not imported.has_part(module):

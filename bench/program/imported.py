@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unrolled.bench.identity import ROOT
 from unrolled.bench.program.file_facts import FileFacts, read_file
+from unrolled.bench.program.interpreter import Answer, Question
 from unrolled.bench.program.places import Places
 
 _SUFFIXES = (".py", ".so", ".pyd")
@@ -17,12 +18,15 @@ class ImportedFiles:
     """Files that count, and those that they import.
 
     `missing` are the top-level modules that are not in `search`, the folders in which the program's Python
-    looks first.
+    looks first. `versions` are those of the packages that the files import, and `answers` what their Python
+    said of those.
     """
 
     def __init__(self, places: Places, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
         self.files = dict(files)
         self.missing: set[str] = set()
+        self.versions: list[str] = []
+        self.answers: dict[Question, Answer] = {}
         self._places = places
         self._search = tuple(search)
         self._paths = {facts.path for facts in files.values()}

@@ -72,5 +72,5 @@ def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) ->
 
 
 def _report_path(out: Path) -> Path:
-    """The file in which a program's processes name the files that they loaded."""
+    """Return the file in which a program's processes name the files that they loaded."""
     return out.with_suffix(".work-tree")

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from statistics import fmean
 from threading import RLock
@@ -45,7 +46,7 @@ class ReportedMetrics:
         """Record the numbers of a row by name, also those of arrays and tensors. Ignore other values."""
         numbers: dict[str, float] = {}
         for name, value in row.items():
-            number = None if isinstance(value, str | bool) else _parse_number(value)
+            number = _parse_number(value)
             if number is not None:
                 numbers[_escape_surrogates(name)] = number
         steps = [numbers[name] for name in STEPS if abs(numbers.get(name, math.inf)) <= LARGEST_STEP]
@@ -98,7 +99,7 @@ def find_similar_line(output: str, metric: str) -> str:
 def read_files(
     pattern: str, rows_key: str = "", patterns: Patterns | None = None
 ) -> tuple[list[Row], dict[str, str]]:
-    """The rows of the files that match, oldest file first, and which columns of numbers have text in a row.
+    """Return the rows of the files that match, oldest file first, and text in columns of numbers.
 
     With patterns, rows are the lines that match them; `rows_key` is as of `read_rows`.
 
@@ -121,7 +122,7 @@ def read_files(
 
 
 def read_mlflow(folder: Path) -> list[Row]:
-    """The metrics in MLflow's file store, a row for each value, oldest first, by their names as they are.
+    """Return the metrics in MLflow's file store by their names, a row for each value, oldest first.
 
     Each has a file with a line for each value: time, value and step. Raises BadInput where there is none.
     """
@@ -133,33 +134,27 @@ def read_mlflow(folder: Path) -> list[Row]:
                 row = {"step": int(step), path.relative_to(metrics).as_posix(): float(value)}
                 values.append((int(moment), row))
     require(values, "it logged no metric to MLflow", cure="log one, or let autolog do it")
-    return [row for _, row in sorted(values, key=lambda each: each[0])]
+    return [row for _, row in sorted(values, key=itemgetter(0))]
 
 
 def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
-    """By column that has numbers, the first cell that is text, with its place."""
-    numeric = {name for row in rows for name, cell in row.items() if _is_number(cell)}
-    text: dict[str, str] = {}
+    """Return the first cell that is text, with its place, for each column that has numbers."""
+    numeric = {name for row in rows for name, cell in row.items() if _parse_number(cell) is not None}
+    texts: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
-        for name in numeric & row.keys():
-            if row[name] is not None and not _is_number(row[name]):
-                text.setdefault(
-                    name, f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
-                )
-    return text
-
-
-def _is_number(cell: Any) -> bool:
-    return not isinstance(cell, str | bool) and _parse_number(cell) is not None
+        for name in numeric & row.keys() - texts.keys():
+            if row[name] is not None and _parse_number(row[name]) is None:
+                texts[name] = f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
+    return texts
 
 
 def _escape_surrogates(name: object) -> str:
-    """A name as UTF-8 can write it: a lone surrogate becomes its escape."""
+    """Return a name as UTF-8 can write it: a lone surrogate becomes its escape."""
     return str(name).encode(errors="backslashreplace").decode()
 
 
 def _average(values: Sequence[float]) -> float:
-    """The mean; NaN where the sum is none, as of infinity and -infinity."""
+    """Return the mean; NaN if the sum is none, as of infinity and -infinity."""
     try:
         return fmean(values)
     except (ValueError, OverflowError):
@@ -167,7 +162,9 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _parse_number(value: Any) -> float | None:
-    """A number, the only one of an array or a tensor included; None for anything else."""
+    """Return a number, or the only one of an array or a tensor; None for anything else, also for text."""
+    if isinstance(value, str | bool):
+        return None
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # torch raises the last one

@@ -39,6 +39,11 @@ class Places:
         return default or os.path.relpath(path, self.folder)
 
     @property
+    def original(self) -> Path | None:
+        """The program's folder in the user's work tree, if it runs in a checkout."""
+        return self.checkout.original if self.checkout else None
+
+    @property
     def python_path(self) -> tuple[Path, ...]:
         """The folders that come first on the path of a commit's Python, after the script's own."""
         if self.checkout is None:
@@ -46,12 +51,12 @@ class Places:
         return (self.folder, *(self.checkout.root / root for root in self.import_roots))
 
     def locate_program(self, word: str) -> str:
-        """A word of a command line, or its path in the work tree where that has it.
+        """Return a word of a command line, or its path in the work tree where that has it.
 
         It does if the word names a program of a virtual environment, which no commit has.
         """
-        original = self.checkout and self.checkout.original
-        if not original or "/" not in word or "\0" in word or (self.folder / word).exists():
+        original = self.original
+        if original is None or "/" not in word or "\0" in word or (self.folder / word).exists():
             return word
         path = Path(os.path.normpath(original / word))
         environment = path.parent.parent
@@ -59,7 +64,7 @@ class Places:
         return str(path) if is_environment and os.access(path, os.X_OK) else word
 
     def import_roots_among(self, entries: Iterable[str]) -> tuple[str, ...]:
-        """The folders of the checkout that stand for these entries of Python's path in the work tree."""
+        """Return the folders of the checkout that stand for entries of Python's path in the work tree."""
         if self.checkout is None or self.checkout.repository is None:
             return ()
         repository = self.checkout.repository
@@ -97,11 +102,11 @@ class Places:
     @property
     def own_study(self) -> Path | None:
         """The study's folder, where it is another one than the program's and those around that."""
-        original = self.checkout.original if self.checkout else None
-        is_around = original is not None and original.is_relative_to(self.study)
-        return None if is_around else self.study
+        if self.original and self.original.is_relative_to(self.study):
+            return None
+        return self.study
 
 
 def absolute_folder(folder: str) -> Path:
-    """The folder from the root, without the dots of a study's path; links stay."""
+    """Return the absolute path of a folder, without the dots of a study's path. Links stay."""
     return Path(os.path.abspath(folder))  # noqa: PTH100

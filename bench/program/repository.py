@@ -77,7 +77,7 @@ class Repository:
 
     @classmethod
     def containing(cls, folder: Path, objects: Path) -> "Repository":
-        """The repository that a folder lies in.
+        """Return the repository that a folder lies in.
 
         Raises BadInput without git, outside of a repository, and in one that git refuses to read because it
         belongs to another user.
@@ -90,7 +90,7 @@ class Repository:
         return cls(Path(root), objects.absolute())
 
     def resolve(self, name: str) -> Commit:
-        """The commit of a name: a hash, branch, tag, "HEAD~3" … or "worktree".
+        """Return the commit of a name: a hash, branch, tag, "HEAD~3" … or "worktree".
 
         Raises BadInput for a name that git does not know, with the nearest branch or tag.
         """
@@ -115,7 +115,7 @@ class Repository:
         return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
 
     def find_merge_base(self, left: str, right: str) -> str:
-        """The hash of the best common ancestor of two commits, given by their hashes.
+        """Return the hash of the best common ancestor of two commits, given by their hashes.
 
         Raises BadInput where there is none, also where a shallow clone lacks it.
         """
@@ -131,18 +131,18 @@ class Repository:
             ) from error
 
     def list_files(self, tree: str) -> dict[str, TreeEntry]:
-        """The files of a tree, by their paths from the root."""
+        """Return the files of a tree, by their paths from the root."""
         listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree)
         entries = [entry.split(b"\t", 1) for entry in listing.split(b"\0") if entry]
         files = {os.fsdecode(path): facts.decode().split() for facts, path in entries}
         return {path: TreeEntry(mode, blob) for path, (mode, _, blob) in files.items()}
 
     def read_file(self, entry: TreeEntry) -> bytes:
-        """The content of a file of a tree."""
+        """Return the content of a file of a tree."""
         return self._git("cat-file", "blob", entry.blob)
 
     def replace_files(self, tree: str, entries: Mapping[str, TreeEntry | None]) -> str:
-        """A tree like this one, but for these files; those that are None it does not have."""
+        """Return a tree with these files in place of its own, and without those that are None."""
         removed = TreeEntry("0", "0" * len(tree))
         lines = []
         for path, entry in entries.items():
@@ -157,7 +157,7 @@ class Repository:
 
     @property
     def is_shallow(self) -> bool:
-        """Whether it is a clone without the whole history."""
+        """True if it is a clone without the whole history."""
         return self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
 
     def write_files(self, tree: str, folder: Path) -> None:
@@ -175,7 +175,7 @@ class Repository:
             self._git(*places, *words, index=index, folder=folder)
 
     def _record_work_tree(self) -> Commit:
-        """The work tree as it is now, with its files among `objects`.
+        """Return the work tree as it is now, and store its files among `objects`.
 
         The index starts as HEAD's, whose entries keep modes and line ends.
         """
@@ -221,7 +221,7 @@ class Repository:
 
 
 def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Those of the files below a folder that are Git LFS's pointers to what is stored elsewhere."""
+    """Return the files below a folder that are Git LFS's pointers to what is stored elsewhere."""
     pointers = []
     for path in paths:
         file = folder / path

@@ -112,8 +112,8 @@ def _describe_environment(trial: ProgramTrial) -> dict[str, Any]:
 
 
 def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
-    """A hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
-    original = trial.checkout.original if trial.checkout else None
+    """Return a hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
+    original = trial.places.original
     if original is None:
         return ""
     for quoted, word in re.findall(r"""['"]([^'"]+)['"]|([^\s'"]+)""", reason):
@@ -387,14 +387,14 @@ def _measure_folder(folder: Path) -> int:
 
 
 def _memory_peak(trial: ProgramTrial) -> float:
-    """The peak memory of the largest of its processes, in MiB."""
+    """Return the peak memory of the largest of its processes, in MiB."""
     whose = resource.RUSAGE_SELF if trial.function else resource.RUSAGE_CHILDREN
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
     return resource.getrusage(whose).ru_maxrss * unit / 2**20
 
 
 def _find_other_setting(trial: ProgramTrial, reported: ReportedMetrics) -> str:
-    """Why a program counts as failed that says it used other settings than the trial's; or ""."""
+    """Return how the settings that a program says it used differ from the trial's; or ""."""
     for name, value in reported.settings.items():
         if name in trial.settings and value != trial.settings[name]:
             return f"it used {name} = {value!r}, and not {trial.settings[name]!r}"

@@ -35,12 +35,12 @@ class Flag(NamedTuple):
         return self.option.lstrip("-").replace("-", "_")
 
     def set_to(self, value: str) -> str:
-        """The words that give it a value."""
+        """Return the words that give it a value."""
         return f"{self.option}={value}" if self.option.startswith("-") else value
 
 
 def read_flags(tree: ast.Module) -> list[Flag]:
-    """The flags of a script; of two with one name the first."""
+    """Return the flags of a script; the first of two with one name."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     declared = [_read_call(call) for call in calls if name_of(call) == "add_argument"]
     flags = [*filter(None, declared), *_read_globals(tree)]
@@ -48,7 +48,7 @@ def read_flags(tree: ast.Module) -> list[Flag]:
 
 
 def find_seed(flags: Iterable[Flag]) -> Flag | None:
-    """The flag that sets the seed; None where there is none, or several may."""
+    """Return the flag that sets the seed; None if there is none, or several may."""
     by_name = {flag.name: flag for flag in flags if "?" not in flag.words}
     names = [name for name in SEEDS if name in by_name]
     similar = [name for name in by_name if "seed" in name.lower()]
@@ -58,13 +58,13 @@ def find_seed(flags: Iterable[Flag]) -> Flag | None:
 
 
 def name_of(node: ast.expr | None) -> str:
-    """The last part of a name, or of that of a function which is called; "" for anything else."""
+    """Return the last part of a name, or of the name of a function that is called; "" for anything else."""
     function = node.func if isinstance(node, ast.Call) else node
     return str(getattr(function, "attr", getattr(function, "id", "")))
 
 
 def _read_call(call: ast.Call) -> Flag | None:
-    """The flag that a call of `add_argument` declares; None where its name is no literal."""
+    """Return the flag that a call of `add_argument` declares; None if its name is no literal."""
     names = [name for name in map(_literal_value, call.args) if isinstance(name, str)]
     if not names:
         return None
@@ -87,14 +87,14 @@ def _read_call(call: ast.Call) -> Flag | None:
 
 
 def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Flag:
-    """A flag without a value, with the words by which it is on and off."""
+    """Return a flag without a value, with the words by which it is on and off."""
     if isinstance(default, bool) and (off if default else on):
         return Flag(option, f"{{{name}?{on}:{off}}}", {name: default})
     return Flag(option, "", {}, "left out, as nothing changes the default, or that is no literal")
 
 
 def _read_value(option: str, default: Any, kind: str, takes_list: bool = False) -> Flag:
-    """A flag with a value, which the function of the name `kind` makes of its text."""
+    """Return a flag with a value, which the function of the name `kind` parses."""
     flag = Flag(option, "", {}, "left out, as the default is no literal that can be typed")
     if default is None:
         return flag._replace(remark="left out, without a default")
@@ -110,7 +110,7 @@ def _read_value(option: str, default: Any, kind: str, takes_list: bool = False) 
 
 
 def _read_globals(tree: ast.Module) -> list[Flag]:
-    """The flags of a module that executes a configurator: what it assigns before."""
+    """Return the flags of a module that executes a configurator: the variables that it assigns before."""
     flags: list[Flag] = []
     for node in tree.body:
         if isinstance(node, ast.Expr) and name_of(node.value) == "exec":
@@ -121,7 +121,7 @@ def _read_globals(tree: ast.Module) -> list[Flag]:
 
 
 def _literal_value(node: ast.expr | None) -> Any:
-    """The value of a literal; None for no node, _UNKNOWN for what is no literal."""
+    """Return the value of a literal; None for no node, _UNKNOWN for what is no literal."""
     try:
         return node and ast.literal_eval(node)
     except (ValueError, TypeError):
@@ -129,6 +129,6 @@ def _literal_value(node: ast.expr | None) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a setting may have a value: a finite number, or text."""
+    """Return True if a setting may have a value: a finite number, or text."""
     is_text = isinstance(value, int | float | str) and not isinstance(value, bool)
     return is_text and str(value).isprintable() and str(value) not in ("inf", "-inf", "nan")

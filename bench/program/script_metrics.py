@@ -15,7 +15,7 @@ _SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
 
 def read_metrics(tree: ast.Module) -> dict[str, str]:
-    """The metrics that are told under literal names, and how each is read.
+    """Return the metrics that a script prints or logs under literal names, and how each is read.
 
     That is a pattern for a printed text, MLFLOW, or "" for a printed line of JSON.
     """
@@ -27,7 +27,7 @@ def read_metrics(tree: ast.Module) -> dict[str, str]:
 
 
 def is_judged(name: str) -> bool:
-    """Whether a metric may decide: a quality of which it is known whether higher or lower is better."""
+    """Return True if a metric may decide: a quality whose better direction is known."""
     try:
         metric = Metric(name, 1.0)
     except BadInput:
@@ -52,14 +52,14 @@ def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
 
 
 def _literal_texts(call: ast.Call) -> list[str]:
-    """The first argument of a call if it is a literal text, or its literal keys if it is a dictionary."""
+    """Return the first argument of a call if it is a text, or its literal keys if it is a dictionary."""
     first = call.args[:1]
     keys = [key for node in first for key in (node.keys if isinstance(node, ast.Dict) else [node])]
     return [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
 
 
 def _printed_text(node: ast.expr) -> str:
-    """The text that an expression prints, with _VALUE for each value that is not known."""
+    """Return the text that an expression prints, with _VALUE for each value that is not known."""
     if isinstance(node, ast.JoinedStr):
         return "".join(map(_printed_text, node.values))
     if isinstance(node, ast.Constant):
@@ -82,7 +82,7 @@ def _read_line(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_pattern(line: str, match: re.Match[str]) -> str:
-    """The pattern of a value: how its line begins, with a step if that comes first, and what is beside it."""
+    """Return the pattern of a value: the beginning of its line, with a step there, and what is beside it."""
     start, value, _ = line[: match.start(1)].partition(_VALUE)
     step = r"\s*(?P<step>\d+)" if re.search(r"(?i)(step|iter|iteration|epoch)\W*$", start) else ""
     beginning = f"{re.escape(start.strip())}{step}.*" if value else ""

@@ -21,7 +21,7 @@ class Field(NamedTuple):
 
 
 def list_fields(key: str, words: Iterable[str]) -> list[Field]:
-    """The names in braces in the words of a key. Raises BadInput for a brace that has no name."""
+    """Return the names in braces in the words of a key. Raises BadInput for a brace that has no name."""
     fields = []
     for word in words:
         for match in _FIELD.finditer(word):
@@ -35,7 +35,7 @@ def list_fields(key: str, words: Iterable[str]) -> list[Field]:
 
 
 def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
-    """The words of a command line. A word that is a switch and chooses the empty text is left out.
+    """Return the words of a command line, without a switch that chooses the empty text.
 
     The template is split as a shell would before it is filled in: no value becomes two words.
     """
@@ -48,7 +48,7 @@ def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
 
 
 def fill_word(word: str, values: Mapping[str, Scalar]) -> str:
-    """A word, or the path of a file, with its names filled in."""
+    """Return a word, or the path of a file, with its names filled in."""
     return _FIELD.sub(lambda match: _fill_field(match, values), word)
 
 
@@ -62,7 +62,7 @@ def _fill_field(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
 
 
 def split_template(template: str) -> list[str]:
-    """The words of `run`, as a shell splits them. Raises BadInput for none, and for an open quote."""
+    """Split `run` into words as a shell does. Raises BadInput for no word, and for an open quote."""
     try:
         words = shlex.split(template)
     except ValueError as error:

@@ -87,14 +87,14 @@ class ProgramTrial(Trial):
         object.__setattr__(self, "settings", dict(sorted(self.settings.items())))
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by its name, but for folders, one of which may be a home, and what was read there."""
+        """Return every field by its name, but for folders, one of which may be a home, and their content."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
         fields_ = {name: value for name, value in super().to_dict().items() if name not in left_out}
         defaults = {"occasion": "", "gpus": 1}  # which older results do not have
         return {k: value for k, value in fields_.items() if k not in defaults or value != defaults[k]}
 
     def factors(self) -> dict[str, Scalar]:
-        """Every setting by its name, the commit first."""
+        """Return every setting by its name, the commit first."""
         return {**({"commit": self.commit} if self.commit else {}), **self.settings}
 
     @property
@@ -130,7 +130,7 @@ class ProgramTrial(Trial):
         return self.function or next((word for word in words if "." in word), *words[:1])
 
     def judge_result(self, result: Result, metrics: Sequence[str]) -> Result:
-        """The result as a study counts it that judges these metrics; the ledger has what the program told.
+        """Return the result as a study counts it that judges these metrics; the ledger has all numbers.
 
         One that is not finite, or too large to be compared, means divergence, also where the program failed;
         one that the program did not tell means failure.
@@ -161,14 +161,14 @@ class ProgramTrial(Trial):
         return f"{reason}; it printed {line[:REASON_LENGTH]}" if line else reason
 
     def identify(self) -> Self:
-        """The trial with the hashes of its files and the versions. Raises BadInput for missing files."""
+        """Return the trial with the hashes of its files and the versions. Raises BadInput."""
         identity = self._identity()
         kinds = self.checkout.kinds if self.checkout else ()
         trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
     def check(self) -> Mapping[Path, FileState]:
-        """The state of the files that count. Raises BadInput where they, or packages, are not as planned."""
+        """Return the state of the files that count. Raises BadInput if they, or packages, have changed."""
         self.snapshot.remember()
         current = self.identify()
         cure = "run the study again"
@@ -187,7 +187,7 @@ class ProgramTrial(Trial):
         return current.snapshot.states
 
     def _identity(self) -> Identity:
-        """What it is identified by. Raises BadInput."""
+        """Identify it by its files and versions. Raises BadInput."""
         require(
             self.folder,
             "a program runs from its study's file alone",
@@ -215,7 +215,7 @@ class ProgramTrial(Trial):
         return Places(self._root, study, self.checkout, self.import_roots)
 
     def counted_files(self) -> dict[str, Path]:
-        """Its code and data by name: relative to its folder, absolute, or `module:file` of a package.
+        """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
         Raises BadInput where one is missing.
         """
@@ -247,7 +247,7 @@ class ProgramTrial(Trial):
         return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
 
     def describe_identity(self) -> str:
-        """What counts in its identity beside its settings, in a line. Raises BadInput for missing files."""
+        """Return a line on what identifies it beside its settings. Raises BadInput for missing files."""
         identity = self._identity()
         snapshot = identity.snapshot
         parts = [shorten_names(snapshot.code)]

@@ -20,7 +20,7 @@ WRITTEN = 946_684_800  # the time of every file of a checkout: see `unrolled.ben
 
 
 def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
-    """The files of loaded modules: "own" ones of the commit and "foreign" ones, by their paths from the top.
+    """Return the files of loaded modules, "own" ones of the commit and "foreign" ones, by their paths.
 
     A foreign one lies in the user's repository, and the checkout has a file at its place. Those below the
     folder `study` are meant, unless that is "".
