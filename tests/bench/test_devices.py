@@ -46,23 +46,23 @@ class Apart(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        named = dict(kwargs or {})
-        tensors = [x for x in tree_leaves((args, named)) if isinstance(x, Tensor)]
-        there = any(x.is_meta for x in tensors)
+        arguments = dict(kwargs or {})
+        tensors = [x for x in tree_leaves((args, arguments)) if isinstance(x, Tensor)]
+        on_meta = any(x.is_meta for x in tensors)
         copies = operation in (aten._to_copy.default, aten.copy_.default)
         if (
-            there and not copies and any(x.dim() for x in tensors if not x.is_meta)
+            on_meta and not copies and any(x.dim() for x in tensors if not x.is_meta)
         ):  # a number may be sent along
             raise RuntimeError(f"{operation}: tensors on more than one device")
-        if there and operation is aten._local_scalar_dense.default:
+        if on_meta and operation is aten._local_scalar_dense.default:
             return self._read(torch.zeros((), dtype=tensors[0].dtype)).item()
-        if there and operation is aten.equal.default:
+        if on_meta and operation is aten.equal.default:
             return self._read(True)
-        if there and copies and named.get("device", META).type == "cpu":
-            return self._read(torch.zeros(tensors[0].shape, dtype=named.get("dtype") or tensors[0].dtype))
-        if copies and not tensors[-1].is_meta and named.get("device") == META:
-            assert named.get("non_blocking") or not self.hurried, "a GPU waits for what is sent to it"
-        return operation(*args, **named)
+        if on_meta and copies and arguments.get("device", META).type == "cpu":
+            return self._read(torch.zeros(tensors[0].shape, dtype=arguments.get("dtype") or tensors[0].dtype))
+        if copies and not tensors[-1].is_meta and arguments.get("device") == META:
+            assert arguments.get("non_blocking") or not self.hurried, "a GPU waits for what is sent to it"
+        return operation(*args, **arguments)
 
     def _read(self, value: Any) -> Any:
         assert not self.hurried, "a GPU is waited for"
@@ -85,9 +85,11 @@ class Apart(TorchDispatchMode):
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     """Trials train on `meta`, whatever device is theirs, and their epochs wait for nothing there."""
-    whole = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
+    adamw = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
     monkeypatch.delattr(torch, "_fused_adamw_")
-    monkeypatch.setattr(loop.torch.optim, "AdamW", lambda *args, fused, **named: whole(*args, **named))
+    monkeypatch.setattr(
+        loop.torch.optim, "AdamW", lambda *args, fused, **arguments: adamw(*args, **arguments)
+    )
     monkeypatch.setattr(environment, "select_device", lambda kind: META)
     monkeypatch.setattr(model, "MIN_DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = Apart()
@@ -167,9 +169,9 @@ def test_a_resumed_trial_is_back_on_its_device(
     monkeypatch.setenv(checkpoint.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setenv(checkpoint.INTERVAL_VARIABLE, "0")
     first = trained("lm6", epochs=2, reset="never", **REPLAYED)  # whose state is kept, too
-    again = run_trial(first.trial)
-    assert again.metrics["seconds"] > again.seconds, "else it began anew"
-    assert again.fingerprints == first.fingerprints
+    second = run_trial(first.trial)
+    assert second.metrics["seconds"] > second.seconds, "else it began anew"
+    assert second.fingerprints == first.fingerprints
 
 
 def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(

@@ -33,8 +33,8 @@ CHANGED = {
 }
 
 
-def between(one: Result, two: Result) -> list[tuple[str, str, str]]:
-    return list(list_differences(reproducible_values(one.to_dict()), reproducible_values(two.to_dict())))
+def between(left: Result, right: Result) -> list[tuple[str, str, str]]:
+    return list(list_differences(reproducible_values(left.to_dict()), reproducible_values(right.to_dict())))
 
 
 def test_every_field_of_a_result_is_compared_or_named_as_not() -> None:
@@ -44,7 +44,7 @@ def test_every_field_of_a_result_is_compared_or_named_as_not() -> None:
 @pytest.mark.parametrize("field", CHANGED)
 def test_a_change_of_any_number_is_found_and_named(field: str) -> None:
     change, name = CHANGED[field]
-    assert [found[0] for found in between(RESULT, replace(RESULT, **change))] == [name]
+    assert [difference[0] for difference in between(RESULT, replace(RESULT, **change))] == [name]
 
 
 def test_every_point_of_a_curve_is_compared_to_its_last_digit() -> None:
@@ -66,12 +66,12 @@ def test_times_speeds_and_memory_that_unrolled_measures_are_not_compared() -> No
 def test_a_metric_of_the_program_s_own_is_compared_whatever_words_are_in_its_name() -> None:
     names = ("time_series_mae", "memory_recall", "system_prompt_score", "ms_per_step")
     forged = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 5.0)})
-    told = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 0.0)})
-    assert [name for name, *_ in between(told, forged)] == list(names)
+    result = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 0.0)})
+    assert [name for name, *_ in between(result, forged)] == list(names)
     assert (
         list(
             list_differences(
-                reproducible_values(told.to_dict(), names), reproducible_values(forged.to_dict(), names)
+                reproducible_values(result.to_dict(), names), reproducible_values(forged.to_dict(), names)
             )
         )
         == []

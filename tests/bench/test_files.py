@@ -12,12 +12,12 @@ from unrolled.bench.files import make_output_folder, remove_abandoned_drafts, sa
 
 def test_where_the_disk_is_full_no_file_of_several_is_replaced(tmp_path: Path, small_disk) -> None:
     with small_disk(tmp_path / "disk", "64k"):
-        one, two = tmp_path / "disk" / "one", tmp_path / "disk" / "two"
-        save_files({one: b"1", two: b"2"})
-        with pytest.raises(BadInput, match=rf"^{two}: cannot be written \(No space left on device\)"):
-            save_files({one: b"new", two: bytes(1 << 17)})
-        assert (one.read_bytes(), two.read_bytes()) == (b"1", b"2")
-        assert sorted(path.name for path in one.parent.iterdir()) == ["one", "two"]
+        first, second = tmp_path / "disk" / "one", tmp_path / "disk" / "two"
+        save_files({first: b"1", second: b"2"})
+        with pytest.raises(BadInput, match=rf"^{second}: cannot be written \(No space left on device\)"):
+            save_files({first: b"new", second: bytes(1 << 17)})
+        assert (first.read_bytes(), second.read_bytes()) == (b"1", b"2")
+        assert sorted(path.name for path in first.parent.iterdir()) == ["one", "two"]
 
 
 def test_the_drafts_of_dead_processes_are_swept_and_those_of_the_living_are_not(tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
 
     def wait() -> Result:
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         assert process.returncode == 0
-        result = Result.from_dict(json.loads(said.splitlines()[-1]))
+        result = Result.from_dict(json.loads(output.splitlines()[-1]))
         assert result.done, result.reason
         return result
 

@@ -75,7 +75,7 @@ def changed(file: Path, engine: str = "learner") -> set[str]:
     """The models whose trials have another identity once a comment stands in the file."""
     before = ids(engine)
     file.write_text(file.read_text() + "# edited\n")
-    return {name for name, found in ids(engine).items() if found != before[name]}
+    return {name for name, new_id in ids(engine).items() if new_id != before[name]}
 
 
 FAMILIES = sorted(set(FAMILY.values()))
@@ -104,7 +104,7 @@ def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path)
 def test_another_class_in_the_registry_makes_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     before = ids()
     monkeypatch.setitem(ZOO, "lm2", replace(ZOO["lm2"], builder="LMModel1"))
-    assert {name for name, found in ids().items() if found != before[name]} == {"lm2"}
+    assert {name for name, new_id in ids().items() if new_id != before[name]} == {"lm2"}
 
 
 def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
@@ -122,8 +122,8 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
     small: Callable[..., ChapterTrial], tmp_path: Path, engine: str
 ) -> None:
     loaded = loaded_files(small("lm4", engine=engine), tmp_path)
-    own = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
-    counted = {*identity.SHARED, "chapter/models/elman.py", *own}
+    engine_files = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
+    counted = {*identity.SHARED, "chapter/models/elman.py", *engine_files}
     assert counted <= loaded
     assert loaded - counted - {*RUNNER} <= UNCOUNTED.keys()
 

@@ -20,8 +20,8 @@ def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
     facts = machine.machine_facts()
     assert facts["threads"] == 1 and facts["deterministic"] is True
     assert facts["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    named = ("commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build")
-    assert set(named) <= set(facts)
+    names = ("commit", "dirty", "diff", "python", "platform", "cpu", "cpu_capability", "torch_build")
+    assert set(names) <= set(facts)
     assert facts["variables"]["OMP_NUM_THREADS"] == "1"
     assert set(facts["variables"]) <= set(machine.VARIABLES)
     text = canonical_json(facts).decode()

@@ -28,16 +28,16 @@ print(json.dumps(machine.machine_facts()))
 def test_what_is_in_force_in_a_process_is_of_the_kind_whatever_the_shell_says_of_threads() -> None:
     """And the build of torch, whose text names the capability of the CPU, is not its echo."""
     environment.make_deterministic()
-    here = find_machine_kind(machine.machine_facts())
-    assert here["torch"] and here["threads"] == "1"
-    apart = ["ONEDNN_MAX_CPU_ISA not set / SSE41"]
-    if here["mkldnn"] != "off":  # else this torch has no oneDNN
-        apart.insert(0, "oneDNN on / off")
-    if here["cpu_capability"] != "DEFAULT":  # else this CPU has no other capability
-        apart.insert(0, f"cpu capability {here['cpu_capability']} / DEFAULT")
+    kind = find_machine_kind(machine.machine_facts())
+    assert kind["torch"] and kind["threads"] == "1"
+    differences = ["ONEDNN_MAX_CPU_ISA not set / SSE41"]
+    if kind["mkldnn"] != "off":  # else this torch has no oneDNN
+        differences.insert(0, "oneDNN on / off")
+    if kind["cpu_capability"] != "DEFAULT":  # else this CPU has no other capability
+        differences.insert(0, f"cpu capability {kind['cpu_capability']} / DEFAULT")
     shell = {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
-    said = subprocess.check_output([sys.executable, "-c", OTHERWISE], env={**os.environ, **shell})
-    assert machine_difference([here, find_machine_kind(json.loads(said))]) == ", ".join(apart)
+    output = subprocess.check_output([sys.executable, "-c", OTHERWISE], env={**os.environ, **shell})
+    assert machine_difference([kind, find_machine_kind(json.loads(output))]) == ", ".join(differences)
     assert set(VARIABLES) < set(machine.VARIABLES)
 
 
@@ -48,7 +48,8 @@ NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_U
 def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_alone(name: str) -> None:
     set_, unset = {"variables": {name: "1"}}, {"variables": {}}
     on_gpu, on_cpu = (
-        [find_machine_kind({"device": device, **one}) for one in (unset, set_)] for device in ("cuda", "cpu")
+        [find_machine_kind({"device": device, **left}) for left in (unset, set_)]
+        for device in ("cuda", "cpu")
     )
     assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
 
@@ -56,22 +57,22 @@ def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_a
 def test_the_variable_of_the_cpu_s_capability_is_of_the_kind_where_its_effect_is_not_known() -> None:
     unset = {"device": "cpu", "variables": {}}
     set_ = {"device": "cpu", "variables": {"ATEN_CPU_CAPABILITY": "default"}}
-    told = "ATEN_CPU_CAPABILITY not set / default"
-    assert machine_difference([find_machine_kind(unset), find_machine_kind(set_)]) == told
-    asked = [find_machine_kind({"cpu_capability": "DEFAULT", **one}) for one in (unset, set_)]
-    assert machine_difference(asked) == ""
+    difference = "ATEN_CPU_CAPABILITY not set / default"
+    assert machine_difference([find_machine_kind(unset), find_machine_kind(set_)]) == difference
+    kinds = [find_machine_kind({"cpu_capability": "DEFAULT", **left}) for left in (unset, set_)]
+    assert machine_difference(kinds) == ""
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
-    one, two = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
-    assert machine_difference([find_machine_kind(one), find_machine_kind(two)]) == f"{FACTS[name]} a / b"
+    left, right = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
+    assert machine_difference([find_machine_kind(left), find_machine_kind(right)]) == f"{FACTS[name]} a / b"
 
 
 def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
-    one, two = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
-    assert machine_difference([find_machine_kind(one), find_machine_kind(two)]) == "device cpu / cuda"
+    left, right = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
+    assert machine_difference([find_machine_kind(left), find_machine_kind(right)]) == "device cpu / cuda"
 
 
 def test_what_is_not_known_is_not_claimed_to_differ() -> None:

@@ -151,8 +151,8 @@ def test_a_mistake_is_named_with_its_file_when_it_is_loaded_and_leaves_nothing(
     (tmp_path / "packages" / "later.py").write_text("def (:\n")
     monkeypatch.syspath_prepend(tmp_path / "packages")
     before = ZOO.keys() | PENALTIES.keys()
-    kind, old, new, said = MISTAKES[mistake]
-    with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{said}") as found:
+    kind, old, new, message = MISTAKES[mistake]
+    with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{message}") as found:
         plug(kind, old, new)
     assert "\n" not in str(found.value)
     assert ZOO.keys() | PENALTIES.keys() == before
@@ -175,7 +175,7 @@ def test_a_name_that_another_file_took_is_refused(plug: Callable[..., Path], kin
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "said"),
+    ("name", "make", "message"),
     [
         ("none.py", lambda path: None, "No such file or directory; give the path of a Python file"),
         ("none", lambda path: None, r"is no Python file; .*my_cell\.py"),
@@ -185,10 +185,10 @@ def test_a_name_that_another_file_took_is_refused(plug: Callable[..., Path], kin
     ],
 )
 def test_what_is_no_file_of_python_is_refused_at_once(
-    tmp_path: Path, name: str, make: Callable[[Path], None], said: str
+    tmp_path: Path, name: str, make: Callable[[Path], None], message: str
 ) -> None:
     make(tmp_path / name)
-    with pytest.raises(BadInput, match=f"{name}: {said}"):
+    with pytest.raises(BadInput, match=f"{name}: {message}"):
         plugins.load_plug_in(str(tmp_path / name))
 
 

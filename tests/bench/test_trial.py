@@ -82,15 +82,15 @@ def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
 @pytest.mark.parametrize("kind", ["done", "failed"])
 def test_a_result_reads_back_equal(kind: str) -> None:
     one = result() if kind == "done" else failed_result(TRIAL, "killed by signal 9", output="…", attempts=3)
-    again = Result.from_dict(json.loads(canonical_json(one.to_dict())))
-    assert again == one == Result.from_dict(one.to_dict())
-    assert canonical_json(again.to_dict()) == canonical_json(one.to_dict())
+    copy = Result.from_dict(json.loads(canonical_json(one.to_dict())))
+    assert copy == one == Result.from_dict(one.to_dict())
+    assert canonical_json(copy.to_dict()) == canonical_json(one.to_dict())
 
 
 def test_not_a_number_survives_the_file() -> None:
     one = result(metrics={"valid_loss": math.nan}, curves={"loss": ((0.0, math.nan),)})
-    again = Result.from_dict(json.loads(canonical_json(one.to_dict())))
-    assert math.isnan(again.metrics["valid_loss"]) and math.isnan(again.curves["loss"][0][1])
+    copy = Result.from_dict(json.loads(canonical_json(one.to_dict())))
+    assert math.isnan(copy.metrics["valid_loss"]) and math.isnan(copy.curves["loss"][0][1])
 
 
 def test_canonical_json_is_sorted_ascii_and_strict() -> None:

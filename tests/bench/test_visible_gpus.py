@@ -18,7 +18,7 @@ def test_the_stand_in_is_called_as_pynvml_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "named", "found"),
+    ("machine", "variable", "indices"),
     [
         (0, None, []),
         (8, None, [*range(8)]),
@@ -37,12 +37,12 @@ def test_the_stand_in_is_called_as_pynvml_is() -> None:
     ],
 )
 def test_gpus_are_named_by_index_or_uuid_up_to_the_first_that_fits_none(
-    nvml: Machine, monkeypatch: pytest.MonkeyPatch, machine: int, named: str | None, found: list
+    nvml: Machine, monkeypatch: pytest.MonkeyPatch, machine: int, variable: str | None, indices: list
 ) -> None:
     nvml.has(machine)
-    if named is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
-    assert [gpu.uuid for gpu in visible_gpus()] == [uuid(index) for index in found]
+    if variable is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    assert [gpu.uuid for gpu in visible_gpus()] == [uuid(index) for index in indices]
 
 
 def test_without_a_driver_no_gpu_is_visible(nvml: Machine) -> None:

@@ -13,11 +13,11 @@ from unrolled.bench.program.output import ReportedMetrics, find_similar_line, re
 from unrolled.bench.table_files import parse_row
 
 
-def told(*rows: dict[str, object]) -> ReportedMetrics:
-    found = ReportedMetrics()
+def report_rows(*rows: dict[str, object]) -> ReportedMetrics:
+    reported = ReportedMetrics()
     for row in rows:
-        found.add_row(row)
-    return found
+        reported.add_row(row)
+    return reported
 
 
 @pytest.mark.parametrize(
@@ -29,47 +29,54 @@ def test_a_line_that_is_no_json_object_is_log(line: str) -> None:
 
 
 def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor() -> None:
-    others = {"name": "a", "ok": True, "none": None, "list": [1], "all": np.ones(2), "grid": torch.ones(2)}
+    other_values = {
+        "name": "a",
+        "ok": True,
+        "none": None,
+        "list": [1],
+        "all": np.ones(2),
+        "grid": torch.ones(2),
+    }
     arrays = {"f1": np.float32(0.5), "count": np.int64(3), "loss": torch.tensor([0.25])}
-    found = told({**others, **arrays, "one": 1, "infinite": math.inf})
-    assert found.last == {"f1": 0.5, "count": 3.0, "loss": 0.25, "one": 1, "infinite": math.inf}
-    assert told({"nan": math.nan}).last.keys() == {"nan"} and not found.curves
+    reported = report_rows({**other_values, **arrays, "one": 1, "infinite": math.inf})
+    assert reported.last == {"f1": 0.5, "count": 3.0, "loss": 0.25, "one": 1, "infinite": math.inf}
+    assert report_rows({"nan": math.nan}).last.keys() == {"nan"} and not reported.curves
 
 
 def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
-    found = told({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
-    assert found.curves == {"loss": {1.0: 3.0, 2.0: 2.0}} and found.last == {"loss": 2.0}
+    reported = report_rows({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
+    assert reported.curves == {"loss": {1.0: 3.0, 2.0: 2.0}} and reported.last == {"loss": 2.0}
 
 
 @pytest.mark.parametrize("step", [math.nan, math.inf, 1e300, "a", None, [1]])
 def test_a_row_whose_step_is_no_place_on_a_curve_counts_as_the_last_value(step: object) -> None:
-    found = told({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
-    assert found.last["loss"] == 1.0 and found.curves == {"loss": {1: 2.0}}
+    reported = report_rows({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
+    assert reported.last["loss"] == 1.0 and reported.curves == {"loss": {1: 2.0}}
 
 
 def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
-    found = told(
+    reported = report_rows(
         *({"epoch": i, "loss": x} for i, x in enumerate([4.0, 1.0, math.inf, 2.0, 3.0])), {"acc": 5.0}
     )
-    reduced = [found.reduce_metric("loss", reduction) for reduction in ("last", "min", "max", "mean 2")]
+    reduced = [reported.reduce_metric("loss", reduction) for reduction in ("last", "min", "max", "mean 2")]
     assert reduced == [3.0, 1.0, 4.0, 2.5]
-    assert found.reduce_metric("acc", "min") == 5.0, "a metric without a curve has one value"
+    assert reported.reduce_metric("acc", "min") == 5.0, "a metric without a curve has one value"
 
 
 @pytest.mark.parametrize("ends", [[math.inf, -math.inf], [1e308, 1e308, 1e308]])
 def test_a_mean_that_is_no_number_is_nan(ends: list[float]) -> None:
-    found = told(*({"step": i, "loss": x} for i, x in enumerate(ends)))
-    assert math.isnan(found.reduce_metric("loss", "mean 3"))
+    reported = report_rows(*({"step": i, "loss": x} for i, x in enumerate(ends)))
+    assert math.isnan(reported.reduce_metric("loss", "mean 3"))
 
 
 def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> None:
     rows = tmp_path / "rows"
     rows.write_text('{"step": 1, "loss": 3}\n{"step": 2, "lo')
     for attempt in range(2):
-        found = ReportedMetrics()
-        found.resume(rows)
-        found.add_row({"step": 2 + attempt, "loss": 1})
-    assert found.curves == {"loss": {1: 3, 2: 1, 3: 1}}
+        reported = ReportedMetrics()
+        reported.resume(rows)
+        reported.add_row({"step": 2 + attempt, "loss": 1})
+    assert reported.curves == {"loss": {1: 3, 2: 1, 3: 1}}
 
 
 FILES = {
@@ -85,10 +92,10 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
     folder.mkdir(parents=True)
     (folder / name).write_text(FILES[name])
     rows, not_numbers = read_files(str(tmp_path / "**" / name))
-    found = told(*rows)
+    reported = report_rows(*rows)
     assert not not_numbers
-    assert found.last["loss"] == 1.0 and found.last.get("acc", 0.5) == 0.5
-    assert name == "metrics.json" or found.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
+    assert reported.last["loss"] == 1.0 and reported.last.get("acc", 0.5) == 0.5
+    assert name == "metrics.json" or reported.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
 
 
 def test_a_link_that_leads_nowhere_is_no_file_of_metrics(tmp_path: Path) -> None:
@@ -116,8 +123,8 @@ def test_text_in_a_column_of_numbers_is_told_by_row_and_file(tmp_path: Path, cel
 
 
 def test_a_name_that_utf_8_cannot_write_becomes_one_that_it_can() -> None:
-    found = told({"loss": 1, "\ud800": 2, "step": 1})
-    assert found.last == {"loss": 1, r"\ud800": 2} and found.curves.keys() == found.last.keys()
+    reported = report_rows({"loss": 1, "\ud800": 2, "step": 1})
+    assert reported.last == {"loss": 1, r"\ud800": 2} and reported.curves.keys() == reported.last.keys()
 
 
 @pytest.mark.parametrize(
@@ -130,6 +137,6 @@ def test_a_name_that_utf_8_cannot_write_becomes_one_that_it_can() -> None:
     ],
 )
 def test_the_line_that_looks_most_like_a_row_is_found(line: str) -> None:
-    others = ("epoch 3", "loss", "loss of words", line, "{'epoch': 3}", "done in 3 s")
-    assert find_similar_line("\n".join(others), "eval/loss") == line
+    other_values = ("epoch 3", "loss", "loss of words", line, "{'epoch': 3}", "done in 3 s")
+    assert find_similar_line("\n".join(other_values), "eval/loss") == line
     assert find_similar_line("", "loss") == ""

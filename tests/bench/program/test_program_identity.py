@@ -54,8 +54,8 @@ def site_of(environment: Path) -> Path:
 
 def program(folder: Path, run: str = "python train.py {seed}", **fields: object) -> ProgramTrial:
     """The program as a process that starts now identifies it."""
-    for known in (file_facts._FACTS, interpreter._ANSWERS):
-        known.clear()
+    for cache in (file_facts._FACTS, interpreter._ANSWERS):
+        cache.clear()
     return ProgramTrial(seed=0, run=run, folder=str(folder), **fields).identify()  # type: ignore[arg-type]
 
 
@@ -83,8 +83,8 @@ def test_the_packages_of_another_python_count_and_a_missing_one_until_it_is_ther
         ids[trial.id] = versions(trial)
     assert [each.get("first") for each in ids.values()] == ["1.0", *["1.1"] * 4]
     assert [each["second"].partition("+")[0] for each in ids.values()] == ["absent", "absent", *["2.0"] * 3]
-    named = program(tmp_path / "study", run, packages=("first",))
-    assert versions(named).keys() == {"unrolled", "python", "first"}
+    declared = program(tmp_path / "study", run, packages=("first",))
+    assert versions(declared).keys() == {"unrolled", "python", "first"}
     with pytest.raises(BadInput) as refusal:
         program(tmp_path / "study", run, packages=("third",))
     assert refusal.value.key == "'third'"
@@ -228,19 +228,19 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
     read: list[Path] = []
     real = file_facts._read_imports
     monkeypatch.setattr(file_facts, "_read_imports", lambda path: [read.append(path), real(path)][1])
-    asked: list[object] = []
+    questions: list[object] = []
     answer = subprocess.run
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: [asked.append(a), answer(*a, **k)][1])
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: [questions.append(a), answer(*a, **k)][1])
 
     def check() -> None:
-        for known in (file_facts._FACTS, interpreter._ANSWERS):
-            known.clear()  # as in a process that starts now
-        for seen in (read, asked):
-            seen.clear()
+        for cache in (file_facts._FACTS, interpreter._ANSWERS):
+            cache.clear()  # as in a process that starts now
+        for calls in (read, questions):
+            calls.clear()
         trial.check()
 
     check()
-    assert (read, asked) == ([], [])
+    assert (read, questions) == ([], [])
     stat = (tmp_path / "study/large.bin").stat()
     write(tmp_path / "study/large.bin", "3 gb")
     os.utime(tmp_path / "study/large.bin", ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -251,7 +251,7 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
     install(site_of(environment), "first", "1.1")
     with pytest.raises(BadInput, match=r"first 1\.0 → 1\.1"):
         check()
-    assert asked
+    assert questions
 
 
 def test_an_edit_of_what_reads_its_numbers_makes_other_trials(

@@ -43,9 +43,9 @@ def test_a_moved_folder_hidden_files_and_what_is_kept_do_not_count(
 ) -> None:
     for hidden in (".hidden/other.py", "venv/installed.py"):
         (tmp_path / hidden).write_text("edited = True\n")
-    moved = tmp_path.rename(tmp_path.with_name("moved"))
-    again = replace(trial, folder=str(moved), keep=("*.png",), disk=5).identify()
-    assert again.id == trial.id
+    new_folder = tmp_path.rename(tmp_path.with_name("moved"))
+    new_trial = replace(trial, folder=str(new_folder), keep=("*.png",), disk=5).identify()
+    assert new_trial.id == trial.id
 
 
 def test_imported_packages_count_by_their_versions_also_after_an_edit(
@@ -81,12 +81,12 @@ def test_a_file_that_python_cannot_parse_is_refused_where_a_study_names_it(
 def test_a_folder_that_is_called_like_a_package_hides_no_package_and_one_in_an_environment_no_code(
     trial: ProgramTrial, tmp_path: Path
 ) -> None:
-    moved = tmp_path.rename(tmp_path.with_name("numpy"))
-    (moved / "pyvenv.cfg").touch()
-    (moved / "lib" / "site-packages").mkdir(parents=True)
-    (moved / "lib" / "site-packages" / "installed.py").touch()
-    again = replace(trial, folder=str(moved)).identify()
-    assert (again.versions, again.source) == (trial.versions, trial.source)
+    new_folder = tmp_path.rename(tmp_path.with_name("numpy"))
+    (new_folder / "pyvenv.cfg").touch()
+    (new_folder / "lib" / "site-packages").mkdir(parents=True)
+    (new_folder / "lib" / "site-packages" / "installed.py").touch()
+    new_trial = replace(trial, folder=str(new_folder)).identify()
+    assert (new_trial.versions, new_trial.source) == (trial.versions, trial.source)
 
 
 def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> None:

@@ -62,8 +62,8 @@ def test_a_clean_work_tree_has_the_tree_of_head_whatever_its_line_ends_and_modes
     git(folder, "config", "core.fileMode", "false")
     (folder / "run.sh").chmod(0o644)
     repository = repository_of(folder)
-    head, now = repository.resolve("HEAD"), repository.resolve("worktree")
-    assert now.tree == head.tree and now.subject == head.subject == "attributes"
+    head, work_tree = repository.resolve("HEAD"), repository.resolve("worktree")
+    assert work_tree.tree == head.tree and work_tree.subject == head.subject == "attributes"
 
 
 def test_line_ends_are_those_of_the_commits_own_attributes(folder: Path, tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(fo
 def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    git(other, "init", "-q")
-    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    folder_2 = tmp_path / "other"
+    folder_2.mkdir()
+    git(folder_2, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(folder_2 / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
     assert repository_of(folder).root == folder
 
@@ -133,9 +133,9 @@ def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(folder: Path, t
 
 
 def test_submodules_and_pointers_of_lfs_are_seen(folder: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    git(tmp_path, "clone", "-q", str(folder), str(other))
-    git(folder, "submodule", "--quiet", "add", str(other), "library")
+    folder_2 = tmp_path / "other"
+    git(tmp_path, "clone", "-q", str(folder), str(folder_2))
+    git(folder, "submodule", "--quiet", "add", str(folder_2), "library")
     (folder / ".gitattributes").write_text("*.pt filter=lfs\n")
     (folder / "model.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
     git(folder, "-c", "filter.lfs.required=false", "add", "-A")

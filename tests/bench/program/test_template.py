@@ -33,8 +33,8 @@ def test_an_empty_string_is_a_word() -> None:
 
 
 def test_the_names_of_a_template_are_known_with_their_kind() -> None:
-    found = list_fields("run", split_template("run --lr {learning-rate} {model.tie?--tie:} --{{x}}"))
-    assert found == [Field("learning-rate", False), Field("model.tie", True)]
+    fields = list_fields("run", split_template("run --lr {learning-rate} {model.tie?--tie:} --{{x}}"))
+    assert fields == [Field("learning-rate", False), Field("model.tie", True)]
 
 
 def test_a_path_is_filled_in_as_a_whole() -> None:
