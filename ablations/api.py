@@ -40,16 +40,15 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
-from unrolled.reports.claims import sentences
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
-from unrolled.reports.elsewhere import FIRST_LOOK
-from unrolled.reports.scale import Scale
+from unrolled.reports.foreign_table import FIRST_LOOK
+from unrolled.reports.presentation import Scale
+from unrolled.reports.sentences import sentence, sentences
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.statistics.wording import sentence
+from unrolled.reports.table import metric_columns, trial_record
 from unrolled.reports.tables import cells_by_metric
-from unrolled.reports.trials import metric_columns, trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:

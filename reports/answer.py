@@ -10,14 +10,12 @@ from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Scalar
-from unrolled.reports.arms import is_self_check, task_differences, trial_of
-from unrolled.reports.claims import Claim, claims, magnitude
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import listed, on_all, quoted
+from unrolled.reports.sentences import Claim, claims, count_diverged, divergence, magnitude
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
-from unrolled.reports.statistics.wording import count_diverged, divergence
 
 NAMED = 8  # arms of each verdict that the answer names before it counts the others
 LEVELS = 3  # steps of a ladder whose levels it tells
@@ -138,8 +136,8 @@ def _directions(
 
 def _tasks(c: Comparison) -> Mapping[str, Arms]:
     """By task, in words, its arms by their other settings; the A/A check is left out."""
-    rows = [row for row in c.rows if row.index == 0 or not is_self_check(row.arm)]
-    trials = [(row, trial_of(row.arm)) for row in rows if row.summary.n]
+    rows = [row for row in c.rows if row.index == 0 or not row.arm.is_aa_arm]
+    trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
     trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
     keys = c.design.presentation.task
     differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
@@ -156,7 +154,7 @@ def _finding(x: Claim, c: Comparison) -> Finding:
         name=_name(x.row.arm.name),
         against=x.row.arm.against,
         verdict=x.verdict,
-        other_task=bool(task_differences(x.row.arm, c.rows[0].arm)),
+        other_task=bool(x.row.arm.find_task_differences(c.rows[0].arm)),
         disagreement=_disagreement(x, c),
         standing=x.row.standing,
     )
@@ -186,7 +184,7 @@ def _levels(c: Comparison) -> Markup:
     if ranked and (lines := _lines(c)):
         best = _best([x for line in lines for x in _best(line, c)[:1]], c)
         return _list_levels(best, c)
-    rows = [row for row in c.same_task_rows if row.index == 0 or not is_self_check(row.arm)]
+    rows = [row for row in c.same_task_rows if row.index == 0 or not row.arm.is_aa_arm]
     ladder = ranked and any(row.arm.against for row in c.rows_with_contrast)
     best = _best([(_name(row.arm.name), row) for row in rows], c)
     return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < LEVELS)], c)
@@ -196,7 +194,7 @@ def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
     """The lines of a grid: an arm that is compared with none, and all that are compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for row in c.rows:
-        if row.contrast and not is_self_check(row.arm):
+        if row.contrast and not row.arm.is_aa_arm:
             lines.setdefault(c.base(row).arm.name, [c.base(row)]).append(row)
     grid = len(lines) > 1 and all(
         len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()

@@ -15,30 +15,21 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.arms import (
-    Statuses,
-    Values,
-    finished,
-    is_self_check,
-    select_seeds,
-    summary_of,
-    task_differences,
-)
 from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
-from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.elsewhere import FIRST_LOOK
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, select_seeds
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
+from unrolled.reports.foreign_table import FIRST_LOOK
+from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.row_means import read_row_matches
-from unrolled.reports.scale import Scale
-from unrolled.reports.statistics.arm_summary import ArmSummary
+from unrolled.reports.statistics.arm_summary import ArmSummary, summarise
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gate import GateDecision
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-from unrolled.reports.trials import statuses, values_of
+from unrolled.reports.table import statuses, values_of
 from unrolled.reports.witnesses import Proof, proofs
 
 Name = TypeVar("Name")
@@ -234,7 +225,9 @@ class Comparison:
     def same_task_rows(self) -> tuple[ComparedArm, ...]:
         """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""
         first, *others = self.rows
-        return first, *(row for row in others if row.contrast and not task_differences(row.arm, first.arm))
+        return first, *(
+            row for row in others if row.contrast and not row.arm.find_task_differences(first.arm)
+        )
 
     @property
     def bases_phrase(self) -> str:
@@ -339,13 +332,13 @@ def _row(
         diverged=diverged,
         failed=failed,
         for_next_look=len(beyond),
-        max_seeds=looks[0 if index and is_self_check(arm) else -1],
+        max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summary_of(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
         exploratory=arm.exploratory or arm.name in design.seen,
         attempt=1 + len(design.attempts.get(arm.name, ())),
-        task_differences=tuple(task_differences(whole, design.base(whole))) if other_task else (),
-        proofs=proofs(finished(arm)),
+        task_differences=tuple(whole.find_task_differences(design.base(whole))) if other_task else (),
+        proofs=proofs(arm.finished_results),
     )
 
 
@@ -354,7 +347,7 @@ def _with_verdict(
 ) -> ComparedArm:
     """The row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
-    if is_self_check(row.arm):
+    if row.arm.is_aa_arm:
         sides, lower = (row.summary.values, baseline.summary.values), metric.lower_is_better
         return _over_pairs(row, contrast(*sides, delta=metric.zone, lower_is_better=lower), metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
@@ -377,3 +370,12 @@ def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
     values = select_seeds(row.summary.values, k.seeds)
     summary = summary_of(row.arm, values, lower_is_better=metric.lower_is_better)
     return replace(row, contrast=k, summary=summary)
+
+
+def summary_of(arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True) -> ArmSummary:
+    """Return an arm's summary over its values by seed. One that no seed changes has no SD and no interval.
+
+    The direction decides the median alone, and that only where a seed diverged.
+    """
+    summary = summarise(values, lower_is_better=lower_is_better)
+    return replace(summary, sd=None, interval=None) if arm.ignores_seed else summary

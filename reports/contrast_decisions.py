@@ -12,8 +12,7 @@ from typing import Any
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
-from unrolled.reports.arms import Side, Statuses, Values, is_self_check, select_seeds, values
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
 from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
 from unrolled.reports.row_means import RowMatch
@@ -42,7 +41,7 @@ def decide_looks(design: Design) -> Decisions[str]:
 
 def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
     """The numbers of an arm by seed, as the metric is judged."""
-    numbers = values(arm, metric.name)
+    numbers = arm.collect_metric(metric.name)
     judged = {seed: metric.judged(x) for seed, x in numbers.items()} if metric.ratio else numbers
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
@@ -61,7 +60,7 @@ def decide_contrasts(
         return _at_once(contrasts, ended, values, design, copies, matches or {})
     arms = {arm.name: arm for arm in design.arms}
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
-    named = [name for name in contrasts if not is_self_check(arms[name])]
+    named = [name for name in contrasts if not arms[name].is_aa_arm]
     if design.decide == "gate":
         return _decide_gate(named, lost, ended, values, design)
     futility = 0.0 if design.to_the_end else BOUND

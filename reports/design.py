@@ -1,17 +1,29 @@
 """What is compared, and how: the arms of a study with their results, or those of a table from elsewhere."""
 
 import hashlib
+import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.trial import Result, Scalar, Trial
-from unrolled.reports.presentation import PLAIN, Presentation
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import PLAIN, Presentation, Scale
+
+Value = TypeVar("Value")
+
+Statuses = Mapping[str, Mapping[Any, str]]
+"""How each row ended, by arm and seed."""
+
+Side = Mapping[Any, float]
+"""The numbers of one arm by seed."""
+
+Values = Mapping[str, Mapping[str, Side]]
+"""Numbers by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +49,44 @@ class MeasuredArm:
     def trials(self) -> dict[int, Result]:
         """Its results in the order of seeds."""
         return dict(sorted(self.results.items()))
+
+    @property
+    def finished_results(self) -> tuple[Result, ...]:
+        """The results whose numbers may be used, in the order of seeds."""
+        return tuple(result for result in self.trials.values() if result.done)
+
+    @property
+    def example_trial(self) -> Trial | None:
+        """Any trial of the arm: they differ in the seed alone."""
+        return next((result.trial for result in self.trials.values()), self.trial)
+
+    @property
+    def is_aa_arm(self) -> bool:
+        """True if the arm repeats the baseline with other seeds. The baseline itself looks the same."""
+        return not self.changes and not self.against and not self.ignores_seed
+
+    def collect_metric(self, metric: str) -> dict[int, float]:
+        """Return a number by seed: infinity for a diverged trial, none for one that failed otherwise."""
+        numbers = {}
+        for seed, result in self.trials.items():
+            if result.done and metric in result.metrics:
+                value = result.metrics[metric]
+                numbers[seed] = value if abs(value) <= LARGEST else math.inf
+            elif result.diverged:
+                numbers[seed] = math.inf
+        return numbers
+
+    def average_metric(self, metric: str) -> float | None:
+        """Return the mean of a metric over the finished trials that have it."""
+        metrics = [result.metrics[metric] for result in self.finished_results if metric in result.metrics]
+        numbers = [number for number in metrics if math.isfinite(number)]
+        return sum(numbers) / len(numbers) if numbers else None
+
+    def find_task_differences(self, other: "MeasuredArm") -> list[str]:
+        """Return the fields that define the task in which the trials of two arms differ."""
+        trials = self.example_trial, other.example_trial
+        task, other_task = (trial.task if trial else {} for trial in trials)
+        return [name for name, value in task.items() if value != other_task.get(name, value)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +165,8 @@ def page_of(study: str, out: Path) -> Path:
         mark = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         folder = f"{folder}-{mark}".lstrip("-")
     return out / folder / "index.html"
+
+
+def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:
+    """Return the values of these seeds, without those that have none."""
+    return {seed: by_seed[seed] for seed in seeds if seed in by_seed}

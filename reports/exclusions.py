@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from unrolled.reports.arms import Statuses, finished, task_differences
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.design import Design, MeasuredArm, Statuses
 
 
 class Exclusion(StrEnum):
@@ -38,7 +37,7 @@ def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion |
         return Exclusion.REFERENCE
     if not (ended[arm.name] and ended[baseline.name]):
         return Exclusion.NO_RESULTS
-    if task_differences(arm, baseline):
+    if arm.find_task_differences(baseline):
         return Exclusion.OTHER_TASK
     return Exclusion.DEAD if _same_weights(baseline, arm) else None
 
@@ -49,7 +48,7 @@ def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
     A different model with equal weights is allowed.
     """
     of_arm, of_baseline = (
-        {r.trial.seed: weights for r in finished(side) if (weights := r.fingerprints.get("weights"))}
+        {r.trial.seed: weights for r in side.finished_results if (weights := r.fingerprints.get("weights"))}
         for side in (arm, baseline)
     )
     shared = of_arm.keys() & of_baseline.keys()

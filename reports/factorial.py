@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from unrolled.bench.trial import Scalar
-from unrolled.reports.arms import select_seeds, trial_of
 from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.design import select_seeds
 from unrolled.reports.statistics.designs import Cells, Effect, factorial_effects
 from unrolled.reports.statistics.verdicts import Verdict
 
@@ -144,7 +144,7 @@ def _judge_switches(
 
 def _settings(row: ComparedArm) -> dict[str, Scalar]:
     """What the arm is trained with. Two names of one network are one model if all options are equal."""
-    trial = trial_of(row.arm)
+    trial = row.arm.example_trial
     return {key: value for key, value in trial.factors().items() if key != "model"} if trial else {}
 
 

@@ -7,7 +7,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import listed
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.gate import Outcome
 
 

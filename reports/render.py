@@ -16,14 +16,12 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, claims, declaration, factorial, formats, gate, sections, tables
+from unrolled.reports import answer, caveats, factorial, formats, gate, sections, sentences, tables
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import page_of
 from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import forest, panels
-from unrolled.reports.presentation import NOTHING, Extras
-from unrolled.reports.scale import Scale
-from unrolled.reports.statistics import wording
+from unrolled.reports.presentation import NOTHING, Extras, Scale
 from unrolled.reports.summary import NAME as SUMMARY_NAME
 from unrolled.reports.summary import Summary, hash_page, read_summaries
 
@@ -64,7 +62,7 @@ def _summarise(c: Comparison, context: Mapping[str, Any], html: bytes) -> Summar
         contrasts=len(c.rows_to_decide),
         last_result=formats.day(max(ends)) if ends else "",
         plan=c.design.plan_hash,
-        largest_effect=min(claims.largest(c), LARGEST),
+        largest_effect=min(sentences.largest(c), LARGEST),
         page=hash_page(html),
     )
 
@@ -122,9 +120,9 @@ def _jinja() -> Environment:
         jinja.filters[name] = getattr(formats, name)
     jinja.filters |= {"p": formats.p_value, "plural": plural, "on_all": formats.on_all}
     jinja.globals |= {
-        "describe_interaction": wording.describe_interaction,
-        "remark": claims.remark,
-        "zone": claims.zone,
+        "describe_interaction": sentences.describe_interaction,
+        "remark": sentences.remark,
+        "zone": caveats.zone,
     }
     return jinja
 
@@ -149,20 +147,20 @@ def _context(c: Comparison) -> dict[str, Any]:
         **extras.context,
         "answers": _answers(c, parts, whole),
         "gate": gate.describe_gate(c),
-        "standing": claims.standing(c),
-        "futile": claims.futile_contrasts(c),
-        "seen_data": claims.seen_data(c),
-        "attempts": declaration.count_attempts(c),
-        "tally": claims.tally(c),
-        "warnings": (*claims.warnings(c), *extras.warnings),
+        "standing": caveats.standing(c),
+        "futile": caveats.futile_contrasts(c),
+        "seen_data": caveats.seen_data(c),
+        "attempts": caveats.count_attempts(c),
+        "tally": caveats.tally(c),
+        "warnings": (*caveats.warnings(c), *extras.warnings),
         "parts": parts,
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
         "panels": forest.panels(c, extras),
         "gate_rows": gate.gate_rows(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.rows),
-        "broken": claims.arms_with_failures(c),
-        "limits": claims.limits(c, environments) if c.design.plan_hash else tables.notes(c),
+        "broken": caveats.arms_with_failures(c),
+        "limits": caveats.limits(c, environments) if c.design.plan_hash else tables.notes(c),
         "sweeps": sweeps,
         "columns": _columns(c),
         "stopped": tables.STOPPED,
@@ -171,8 +169,8 @@ def _context(c: Comparison) -> dict[str, Any]:
         "costs_of": {name: scale for name, scale in c.design.presentation.costs.items() if name in told},
         "devices": sections.devices(c),
         "environments": environments,
-        "declaration": declaration.declaration(c),
-        "earlier_attempts": declaration.earlier_attempts(c),
+        "declaration": caveats.declaration(c),
+        "earlier_attempts": caveats.earlier_attempts(c),
         "data": sorted({r.trial.data for r in _results(c)}),
         "effects": forest.effects(whole, c) if whole else None,
         "pictures": {"curves": panels.curves(c), "sweeps": panels.sweeps(sweeps, c)},

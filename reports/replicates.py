@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from unrolled.bench.metric import is_computed
-from unrolled.reports.arms import Side, Statuses, Values, select_seeds
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 
 NOISE = 4

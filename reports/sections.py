@@ -7,7 +7,6 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import canonical_json
-from unrolled.reports.arms import finished, mean_of, trial_of
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import merge_facts
@@ -27,7 +26,7 @@ def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     """Groups of arms that differ in the learning rate alone."""
     groups: dict[bytes, dict[float, ComparedArm]] = {}
     for row in c.rows:
-        if trial := trial_of(row.arm):
+        if trial := row.arm.example_trial:
             settings = trial.factors()
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
@@ -61,7 +60,7 @@ def devices(c: Comparison) -> tuple[str, ...]:
     trials = Counter(
         tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for row in c.rows
-        for r in finished(row.arm)
+        for r in row.arm.finished_results
         if r.environment.get("gpu")
     )
     return tuple(
@@ -73,16 +72,16 @@ def devices(c: Comparison) -> tuple[str, ...]:
 def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
     """The baseline's costs that the arm's may be compared with."""
     base = c.base(row)
-    both = [] if row is base else [*finished(row.arm), *finished(base.arm)]
+    both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
     difference = machine_difference(find_machine_kind(result.environment) for result in both)
     return {name: v for name, v in spent.items() if not difference or kind_of(name) == "quality"}
 
 
 def _cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        taken = [r.spent for r in finished(arm)]
+        taken = [r.spent for r in arm.finished_results]
         return sum(taken) / len(taken) if taken else None
-    return mean_of(arm, name)
+    return arm.average_metric(name)
 
 
 def environments(c: Comparison) -> dict[str, str]:

@@ -6,11 +6,9 @@ from typing import Any
 import pandas as pd
 
 from unrolled.bench.errors import plural, visible
-from unrolled.reports.arms import mean_of
-from unrolled.reports.claims import one_run, open_because, remark, seen_data, skewness
+from unrolled.reports.caveats import count_attempts, earlier_attempts, one_run, seen_data, skewness
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.declaration import count_attempts, earlier_attempts
-from unrolled.reports.elsewhere import FIRST_LOOK
+from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.formats import (
     columns,
     csv_cell,
@@ -20,9 +18,9 @@ from unrolled.reports.formats import (
     pipe_table,
     short,
 )
+from unrolled.reports.sentences import open_because, remark, self_check
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import FEWEST_SEEDS
-from unrolled.reports.statistics.wording import self_check
 
 LISTED = 20  # rows without a partner, of one arm
 
@@ -213,7 +211,11 @@ def _record(row: ComparedArm, c: Comparison) -> dict[str, object]:
     """The arm, then what it is by each metric, whose name begins its columns."""
     record: dict[str, object] = {"arm": row.arm.name, "model": row.arm.model, "changed": row.changed}
     record |= {"against": c.base(row).arm.name if row.contrast else ""}
-    record |= {"parameters": mean_of(row.arm, "model_parameters"), "seeds_ok": row.done, "seeds": row.total}
+    record |= {
+        "parameters": row.arm.average_metric("model_parameters"),
+        "seeds_ok": row.done,
+        "seeds": row.total,
+    }
     record |= {"diverged": row.diverged, "failed": row.failed, "verdict": row.verdict and row.verdict.text}
     planned = row.verdict and c.design.plan_hash
     record |= {

@@ -34,7 +34,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
 def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from unrolled.ablations.commands.summaries import summarise_arms  # scipy
-    from unrolled.reports.claims import sentences
+    from unrolled.reports.sentences import sentences
 
     return page.parent, sentences(comparison), summarise_arms(plan, comparison)
 

@@ -220,13 +220,14 @@ def _print_outcome(
 
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
-    from unrolled.reports.claims import (  # scipy: most of a second, so not before training
+    from unrolled.reports.caveats import (
+        count_attempts,
+        earlier_attempts,
         futile_contrasts,
         mixed_machines,
         not_deterministic,
         seen_data,
     )
-    from unrolled.reports.declaration import count_attempts, earlier_attempts
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)

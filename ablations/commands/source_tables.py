@@ -18,9 +18,9 @@ from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.reports.elsewhere import FIRST_LOOK, STATUS
+from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
 from unrolled.reports.statistics.speed_ratio import unlike
-from unrolled.reports.trials import tabulate
+from unrolled.reports.table import tabulate
 
 SOURCE = "source"
 """The column that tells from which of several sources a row comes."""

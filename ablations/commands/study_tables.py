@@ -25,11 +25,10 @@ from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save_file
 from unrolled.bench.trial import Result, Trial, canonical_json
-from unrolled.reports.arms import trial_of
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
-    from unrolled.reports.elsewhere import Columns
+    from unrolled.reports.foreign_table import Columns
 
 FOLDER = resources.files("unrolled.ablations.studies")
 MARKS = ("study", "design", "arm", "seed", "status")
@@ -82,7 +81,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
     and for a value that is no number.
     """
-    from unrolled.reports import comparison, elsewhere
+    from unrolled.reports import comparison, foreign_table
 
     study = study_of(table)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
@@ -95,8 +94,8 @@ def compare(table: pd.DataFrame) -> "Comparison":
     _check_settings(table, trial_of_arm, study.name)
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
-    columns = elsewhere.Columns(("arm",), ("seed",), plan.metrics)
-    checked = elsewhere.arrange(table.reset_index(drop=True), columns, f"study {study.name!r}")
+    columns = foreign_table.Columns(("arm",), ("seed",), plan.metrics)
+    checked = foreign_table.arrange(table.reset_index(drop=True), columns, f"study {study.name!r}")
     return comparison.compare(checked, replace(design, arms=tuple(measured)))
 
 
@@ -134,7 +133,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
     """The table of a study with a column that tells which trials are of its first look."""
-    from unrolled.reports.elsewhere import FIRST_LOOK
+    from unrolled.reports.foreign_table import FIRST_LOOK
 
     study = study_of(table)
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
@@ -152,7 +151,9 @@ def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.Data
     table = judged.table.assign(study=study.name, design=design(study), baseline=judged.table.arm.map(bases))
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     first = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
-    settings = dict.fromkeys(name for arm in judged.rows if (t := trial_of(arm.arm)) for name in t.factors())
+    settings = dict.fromkeys(
+        name for arm in judged.rows if (t := arm.arm.example_trial) for name in t.factors()
+    )
     differ = [name for name in settings if table[name].nunique() > 1]
     return table[[*first, *differ, *metrics]]
 

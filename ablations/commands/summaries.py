@@ -11,12 +11,11 @@ from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
 from unrolled.bench.tracking import Tracking
-from unrolled.reports.arms import finished, summary_of, trial_of, values
-from unrolled.reports.claims import claims, sentences
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.comparison import ComparedArm, Comparison, summary_of
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import number
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import Scale
+from unrolled.reports.sentences import claims, sentences
 from unrolled.reports.statistics.interval import Interval
 
 
@@ -59,7 +58,10 @@ def _claims(comparison: Comparison) -> dict[str, str]:
 def _summarise(
     plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None
 ) -> ArmRun:
-    trial, times = trial_of(measured), [(r.started, r.started + r.seconds) for r in measured.results.values()]
+    trial, times = (
+        measured.example_trial,
+        [(r.started, r.started + r.seconds) for r in measured.results.values()],
+    )
     shown, judged = plan.tracking, [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
@@ -96,7 +98,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
     means: dict[str, float] = {}
     for name in metrics:
         base, function = tracking.derived.get(name, (name, None))
-        summary = summary_of(arm, values(arm, base))
+        summary = summary_of(arm, arm.collect_metric(base))
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
@@ -108,7 +110,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
 
 def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
-    summary = summary_of(arm, values(arm, metric))
+    summary = summary_of(arm, arm.collect_metric(metric))
     if summary.mean is None or summary.diverged:
         return arm.name
     title = f"{arm.name} · {unit.at(summary.mean)}"
@@ -126,7 +128,7 @@ def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | N
 
 def _curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
     """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
-    done = finished(arm)
+    done = arm.finished_results
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
     points: dict[str, dict[int, list[float]]] = {name: {} for name in metrics}
@@ -156,5 +158,5 @@ def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: i
     words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
     if not kinds["diverged"]:
         return words
-    summary = summary_of(arm, values(arm, metric.name), lower_is_better=metric.lower_is_better)
+    summary = summary_of(arm, arm.collect_metric(metric.name), lower_is_better=metric.lower_is_better)
     return f"{words}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"

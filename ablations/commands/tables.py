@@ -16,7 +16,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import BETTER_CURE, Metric
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.bench.trial import TABLE_COLUMNS
-from unrolled.reports.elsewhere import FIRST_LOOK, STATUS, Columns
+from unrolled.reports.foreign_table import FIRST_LOOK, STATUS, Columns
 
 
 def read_delimited(path: Path, separator: str) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def write_index(out: Path) -> Path:
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # scipy and pandas
-    from unrolled.reports.trials import tabulate
+    from unrolled.reports.table import tabulate
 
     design = design_of_plan(plan, results)
     return compare(tabulate(design), design)

@@ -1,7 +1,6 @@
 """The pages of the chapter's models: how their metrics are read, and what only language models have."""
 
-from unrolled.reports.presentation import COSTS, MEASURED, Presentation
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import COSTS, MEASURED, Presentation, Scale
 
 PERPLEXITY = Scale(title="perplexity", digits=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities."""

@@ -11,7 +11,6 @@ import numpy as np
 
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.trial import Trial
-from unrolled.reports.arms import mean_of, trial_of, values
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
 from unrolled.reports.statistics.interval import Interval
@@ -97,10 +96,10 @@ def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
 
 
 def _compare_with_row(row: ComparedArm) -> BookComparison | None:
-    trial, published = trial_of(row.arm), BOOK.get(row.arm.model)
+    trial, published = row.arm.example_trial, BOOK.get(row.arm.model)
     if trial is None or published is None or not has_book_settings(trial, row.arm.model):
         return None
-    losses, hits = (list(values(row.arm, name).values()) for name in ("valid_loss", "valid_accuracy"))
+    losses, hits = (list(row.arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy"))
     predicted = prediction(losses, published.valid_loss, DIGITS)
     if predicted is None:
         return None
@@ -109,7 +108,7 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
         published=published,
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
-        accuracy=mean_of(row.arm, "valid_accuracy"),
+        accuracy=row.arm.average_metric("valid_accuracy"),
         accuracy_prediction=prediction(hits, published.accuracy, DIGITS),
     )
 

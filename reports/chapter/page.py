@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
-from unrolled.reports.arms import finished, mean_of, task_differences, values
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.design import MeasuredArm
@@ -71,7 +70,7 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     bigrams = [row for row in c.rows if row.arm.model == BIGRAMS]
     pairs = {}
     for row in c.rows:
-        counts = next((other for other in bigrams if not task_differences(other.arm, row.arm)), None)
+        counts = next((other for other in bigrams if not other.arm.find_task_differences(row.arm)), None)
         if counts and row.exclusion in (None, Exclusion.REFERENCE) and row not in bigrams:
             pairs[row.arm.name] = row, counts
     judged = c.judge_undeclared(pairs)
@@ -80,8 +79,12 @@ def _worse_than_counting(c: Comparison) -> list[str]:
 
 def roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
-    names = tuple(dict.fromkeys(name for row in c.rows for r in finished(row.arm) for name in _sums(r)))
-    lines = [(row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if finished(row.arm)]
+    names = tuple(
+        dict.fromkeys(name for row in c.rows for r in row.arm.finished_results for name in _sums(r))
+    )
+    lines = [
+        (row, tuple(_accuracy(row.arm, name) for name in names)) for row in c.rows if row.arm.finished_results
+    ]
     return (names, tuple(lines)) if names else None
 
 
@@ -92,14 +95,16 @@ def _sums(result: Result) -> Mapping[str, Sequence[float]]:
 
 
 def _accuracy(arm: MeasuredArm, role: str) -> float | None:
-    pooled = [sums[role] for r in finished(arm) if role in (sums := _sums(r))]
+    pooled = [sums[role] for r in arm.finished_results if role in (sums := _sums(r))]
     targets = sum(n for _, _, n in pooled)
     return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
 def passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
     """The first finished trial, baseline first, that decoded a stretch of the validation set."""
-    return next(((row, r) for row in c.rows for r in finished(row.arm) if r.records.get("passage")), None)
+    return next(
+        ((row, r) for row in c.rows for r in row.arm.finished_results if r.records.get("passage")), None
+    )
 
 
 def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
@@ -110,7 +115,7 @@ def throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | No
     lines = []
     for row in c.rows:
         pairs = [(a, b) for a, b, reason in _speeds(row, c) if not reason]
-        if (mean := mean_of(row.arm, "speed_train")) is not None:
+        if (mean := row.arm.average_metric("speed_train")) is not None:
             lines.append((row, mean, speed_ratio(pairs) if row.index else None))
     return tuple(lines)
 
@@ -128,7 +133,7 @@ def speed_not_compared(c: Comparison) -> str:
 def _speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, str]]:
     """For each seed the speeds of an arm and its base, and why the two cannot be compared."""
     base, arm = c.base(row).arm, row.arm
-    speeds, base_speeds = values(arm, "speed_train"), values(base, "speed_train")
+    speeds, base_speeds = arm.collect_metric("speed_train"), base.collect_metric("speed_train")
     return [
         (
             speeds[s],

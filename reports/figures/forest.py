@@ -13,12 +13,10 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
-from unrolled.reports.arms import is_self_check, task_differences
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, short
-from unrolled.reports.presentation import NOTHING, Extras
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import NOTHING, Extras, Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.interval import Interval
@@ -112,7 +110,7 @@ def _groups(c: Comparison) -> Iterator[list[ComparedArm]]:
     ladder = any(row.arm.against for row in c.rows_with_contrast)
     left = list(c.rows)
     while left:
-        group = [row for row in left if not task_differences(row.arm, left[0].arm)]
+        group = [row for row in left if not row.arm.find_task_differences(left[0].arm)]
         left = [row for row in left if row not in group]
         yield sorted(group, key=lambda row: _order(row, c, ladder))
 
@@ -120,7 +118,7 @@ def _groups(c: Comparison) -> Iterator[list[ComparedArm]]:
 def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
     effect = row.contrast.estimate if row.contrast and row.contrast.estimate is not None else math.inf
     gain = 0.0 if ladder or not math.isfinite(effect) else effect if c.metric.lower_is_better else -effect
-    return row.index > 0, bool(row.index) and is_self_check(row.arm), gain, row.index
+    return row.index > 0, bool(row.index) and row.arm.is_aa_arm, gain, row.index
 
 
 def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:

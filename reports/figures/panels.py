@@ -19,7 +19,6 @@ from matplotlib.ticker import EngFormatter
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.arms import mean_of
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
 from unrolled.reports.formats import short
@@ -101,7 +100,7 @@ def _counting_values(
     A model that counts has no steps: its level, at the first step and the last.
     """
     mine = points[points.arm == row.index]
-    if mine.empty and (level := mean_of(row.arm, metric)) is not None:
+    if mine.empty and (level := row.arm.average_metric(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     counted = mine[mine.done & mine.seed.isin(common)]
     return counted.groupby(["step", "seed"]).value.mean().unstack().dropna()

@@ -1,4 +1,4 @@
-"""From contrasts to verdicts: the direction and the size of a difference. `wording` has their sentences."""
+"""From contrasts to verdicts: the direction and the size of a difference. `reports.sentences` words them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

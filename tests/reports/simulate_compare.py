@@ -14,7 +14,7 @@ import pandas as pd
 from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.elsewhere import Columns
+from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.elsewhere import compare_folds
 

@@ -13,7 +13,7 @@ from scipy import special, stats
 from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.elsewhere import Columns
+from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.elsewhere import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p

@@ -23,10 +23,10 @@ from unrolled.reports import comparison
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.elsewhere import Columns, arrange, design_of
+from unrolled.reports.foreign_table import Columns, arrange, design_of
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.estimators import mean_tails, moments
-from unrolled.reports.trials import tabulate
+from unrolled.reports.table import tabulate
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}

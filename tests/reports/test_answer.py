@@ -20,8 +20,8 @@ from synthetic import (
 )
 
 from unrolled.reports.answer import answer
-from unrolled.reports.claims import sentences
 from unrolled.reports.design import MeasuredArm
+from unrolled.reports.sentences import sentences
 from unrolled.reports.tables import comparison_markdown, screen
 
 

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from synthetic import arm, compare, measuring, pair, realistic, study
 
-from unrolled.reports.claims import claims, limits, remark, tally, warnings
+from unrolled.reports.caveats import limits, tally, warnings
 from unrolled.reports.render import render, write_index
+from unrolled.reports.sentences import claims, remark
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"

@@ -12,11 +12,12 @@ from synthetic import compare, compare_table, looked, text_of
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.claims import remark, skewness, tally
+from unrolled.reports.caveats import skewness, tally
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.elsewhere import Columns, unnamed_failures
 from unrolled.reports.figures.forest import panels
+from unrolled.reports.foreign_table import Columns, unnamed_failures
 from unrolled.reports.render import render
+from unrolled.reports.sentences import remark
 from unrolled.reports.tables import comparison_csv, comparison_markdown, screen, trials_csv
 
 HOURS = Metric("extra", 1.0, "higher")

@@ -8,10 +8,10 @@ from statistics import fmean
 import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
-from unrolled.reports.claims import claims, futile_contrasts, limits, seen_data, sentences, standing, tally
+from unrolled.reports.caveats import futile_contrasts, limits, seen_data, standing, tally
 from unrolled.reports.formats import number
 from unrolled.reports.render import render, write_index
-from unrolled.reports.statistics.wording import sentence
+from unrolled.reports.sentences import claims, sentence, sentences
 from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
@@ -182,7 +182,10 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_sc
     told = "The results of 1 of 3 contrasts had been seen when this plan was declared: "
     assert seen_data(c) == f"{told}its claim is exploratory. Fresh seeds confirm: --seeds 40-79"
     text = text_of(render(c, tmp_path))
-    assert told in text.partition("Arm")[0] and "after results of both sides of 1 of its 3 contrasts" in text
+    assert (
+        told in text.partition("About this study")[0]
+        and "after results of both sides of 1 of its 3 contrasts" in text
+    )
     assert [x.row.arm.name for x in claims(c) if x.row.exploratory] == ["strong"]
     assert "strong against base (exploratory): " in sentences(c)[0]
     assert "before any of its contrasts" not in text

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from synthetic import arm, compare, measuring, realistic, study
 
-from unrolled.reports import claims, sections
+from unrolled.reports import caveats, sections
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import render, write_index
@@ -36,7 +36,7 @@ def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_in
         f"3 of 20 pairs compare results of two kinds of machine ({APART}): "
         "their differences include rounding of the machine"
     )
-    assert claims.mixed_machines(c) == said and said in claims.warnings(c)
+    assert caveats.mixed_machines(c) == said and said in caveats.warnings(c)
     page = render(c, tmp_path).read_text()
     assert said in page[page.index('id="answer"') : page.index("</section>")]
     assert said in write_index(tmp_path).read_text()
@@ -46,7 +46,7 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
     alike = compare(replace(c.design, arms=c.design.arms[:2]))
     silent = compare(replace(alike.design, arms=tuple(on(a, {}, range(5)) for a in alike.design.arms)))
     for found in (alike, silent, compare(realistic())):
-        assert claims.mixed_machines(found) == ""
+        assert caveats.mixed_machines(found) == ""
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:

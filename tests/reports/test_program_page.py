@@ -9,7 +9,7 @@ import pytest
 from synthetic import compare, measuring, program, text_of
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.claims import limits, warnings
+from unrolled.reports.caveats import limits, warnings
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.figures import panels
 from unrolled.reports.render import render

@@ -29,10 +29,11 @@ from synthetic import (
 from unrolled.bench.errors import BadInput
 from unrolled.reports import render as render_module
 from unrolled.reports import sections
+from unrolled.reports.caveats import warnings
 from unrolled.reports.chapter import page as chapter
-from unrolled.reports.claims import sentences, warnings
 from unrolled.reports.design import page_of
 from unrolled.reports.render import render, write_index
+from unrolled.reports.sentences import sentences
 from unrolled.reports.summary import read_summary
 
 

@@ -9,9 +9,9 @@ from scipy import stats
 from synthetic import BOTH, LOOKS, arm, compare, compare_table, counted, measuring, study
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.claims import warnings
+from unrolled.reports.caveats import warnings
 from unrolled.reports.comparison import ComparedArm
-from unrolled.reports.elsewhere import Columns
+from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.tables import screen
 

@@ -10,9 +10,9 @@ from synthetic import compare_table
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
+from unrolled.reports.caveats import zone
 from unrolled.reports.chapter import CHAPTER
-from unrolled.reports.claims import zone
-from unrolled.reports.elsewhere import Columns
+from unrolled.reports.foreign_table import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.interval import Interval

@@ -6,8 +6,8 @@ import pytest
 from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.claims import warnings
-from unrolled.reports.elsewhere import Columns
+from unrolled.reports.caveats import warnings
+from unrolled.reports.foreign_table import Columns
 from unrolled.reports.tables import screen
 
 LOSS = Metric("loss", 0.02)

@@ -27,13 +27,14 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
 from unrolled.reports.answer import answer
+from unrolled.reports.caveats import limits, tally
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
-from unrolled.reports.claims import claims, limits, remark, tally
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.figures.intervals import intervals
 from unrolled.reports.formats import count, csv_cell, interval, number, p_value
 from unrolled.reports.render import render
+from unrolled.reports.sentences import claims, remark
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.tables import comparison_csv, comparison_markdown, screen, trials_csv
 

@@ -25,7 +25,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import MEASURED, Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import STUDY_COLUMNS, Result
-from unrolled.reports.trials import trial_record
+from unrolled.reports.table import trial_record
 
 PROGRAM = """
 import argparse, json, random

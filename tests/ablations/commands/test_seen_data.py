@@ -15,9 +15,9 @@ from unrolled.ablations.training.comparison import compare_plan, design_of_plan,
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.claims import seen_data, sentences
-from unrolled.reports.declaration import count_attempts, declaration, earlier_attempts
+from unrolled.reports.caveats import count_attempts, declaration, earlier_attempts, seen_data
 from unrolled.reports.formats import markdown_cell
+from unrolled.reports.sentences import sentences
 from unrolled.reports.tables import comparison_markdown
 
 

@@ -19,7 +19,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.elsewhere import Columns
+from unrolled.reports.foreign_table import Columns
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 

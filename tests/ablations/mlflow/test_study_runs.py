@@ -11,7 +11,7 @@ from unrolled.ablations.mlflow.database import hide_credentials, set_environment
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.elsewhere import Columns, arrange
+from unrolled.reports.foreign_table import Columns, arrange
 
 STARTED = 1_700_000_000.25
 

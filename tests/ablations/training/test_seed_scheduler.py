@@ -28,7 +28,7 @@ from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.claims import tally
+from unrolled.reports.caveats import tally
 from unrolled.reports.tables import trials_csv
 
 LOOKS = 5, 6, 8

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from unrolled.bench.metric import Metric
+from unrolled.reports.sentences import stage
 from unrolled.reports.statistics.decisions import Decisions, Pair, decide
 from unrolled.reports.statistics.families import benjamini_hochberg
 from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.verdicts import verdicts
-from unrolled.reports.statistics.wording import stage
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import Scale
+from unrolled.reports.sentences import count_lost, self_check, sentence
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.families import Adjusted
 from unrolled.reports.statistics.power import ALPHA
@@ -19,7 +20,6 @@ from unrolled.reports.statistics.verdicts import (
     judge_contrasts,
     verdict,
 )
-from unrolled.reports.statistics.wording import count_lost, self_check, sentence
 
 NATS = Scale(level="nats", difference="nats")
 

@@ -13,8 +13,7 @@ import pandas as pd
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import STUDY_COLUMNS, Result
-from unrolled.reports.arms import Statuses, trial_of
-from unrolled.reports.design import Design
+from unrolled.reports.design import Design, Statuses
 
 
 def tabulate(design: Design) -> pd.DataFrame:
@@ -39,7 +38,7 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
 
 def metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
     """The columns that are metrics, `seconds` among them, and neither facts of a trial nor settings."""
-    settings = {name for arm in design.arms if (trial := trial_of(arm)) for name in trial.factors()}
+    settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.factors()}
     return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
 

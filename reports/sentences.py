@@ -1,10 +1,13 @@
 """The sentences in which a report may claim something, made of verdicts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from unrolled.bench.errors import plural
+from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.formats import count, number, on_all, p_value
-from unrolled.reports.scale import Scale
+from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.elsewhere import Unpaired
 from unrolled.reports.statistics.power import (
@@ -13,7 +16,7 @@ from unrolled.reports.statistics.power import (
     SELF_CHECK_ALPHA,
     minimum_detectable_effect,
 )
-from unrolled.reports.statistics.verdicts import Size, Verdict
+from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 
 def sentence(v: Verdict, arm: str, baseline: str, scale: Scale, *, correction: str = "Holm") -> str:
@@ -155,3 +158,132 @@ def describe_interaction(v: Verdict) -> str:
     if v.size is Size.LESS:
         return "the two effects add up, within ±δ"
     return f"together {v.direction} than the two effects add up to"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One contrast in a line, by the study's first metric."""
+
+    row: ComparedArm
+    verdict: Verdict
+    comparison: Comparison
+
+    @property
+    def text(self) -> str:
+        """Levels, effect, interval and seeds; the word and the names stand beside it."""
+        decided = stage(self.verdict) if self.row.decided else ""
+        return ", ".join(filter(None, (_line(self.row, self.comparison), decided)))
+
+    @property
+    def other_metrics(self) -> tuple[str, ...]:
+        """The same by each other metric."""
+        return tuple(
+            f"{view.title}: {v.symbol} {v.text}, {_line(view.rows[self.row.index], view)}"
+            for view in self.comparison.others
+            if (v := view.rows[self.row.index].verdict)
+        )
+
+
+def claims(c: Comparison) -> tuple[Claim, ...]:
+    """One claim a contrast: better arms first, then worse ones; within each the largest effect first."""
+    unsorted = [
+        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
+    ]
+    order = ("better", "worse", "same", "open")
+
+    def place(x: Claim) -> tuple[int, float, int]:
+        return order.index(x.verdict.kind), -magnitude(x.verdict), x.row.index
+
+    return tuple(sorted(unsorted, key=place))
+
+
+def _line(row: ComparedArm, c: Comparison) -> str:
+    """Level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
+    k = row.contrast
+    if k is None:
+        return row.note
+    if k.tied:
+        return f"the same {on_all(k.pairs, row.noun)}"
+    phrases = []
+    show = partial(c.scale.by, ends=row.interval, sign=True)
+    if k.estimate is not None:
+        median = "median " if k.by_median else ""
+        phrases = [
+            "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
+            f"{median}{c.scale.moved(k.estimate, row.interval)}",
+            c.scale.from_to(row.interval),
+            allow_for_stop(row.verdict, show) if row.verdict else "",
+            f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
+        ]
+    phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", remark(row)]
+    return ", ".join(filter(None, phrases))
+
+
+def remark(row: ComparedArm) -> str:
+    """The state of the arm's contrast, or why it has none; "" where it is decided like any other."""
+    v, k = row.verdict, row.contrast
+    if not k:
+        return row.note if row.index else "baseline"
+    if not v:
+        return self_check(k)
+    phrases = [divergence(v)] if k.given_convergence else []
+    phrases += [count_lost(k)] if k.lost else []
+    if v.blocked_reason:
+        phrases.append(f"open: {v.blocked_reason}")
+    elif not v.decided:
+        phrases.append(_open(row, v))
+    elif not v.claims:
+        phrases.append(f"open: {open_because(row)}")
+    phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
+    if v.provisional:
+        phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
+    return "; ".join(phrases)
+
+
+def open_because(row: ComparedArm) -> str:
+    """Why the arm's contrast is open; "" where it claims anything, or is none."""
+    v, k = row.verdict, row.contrast
+    if v is None or k is None or v.claims:
+        return ""
+    if v.blocked_reason:
+        return v.blocked_reason
+    if k.pairs < FEWEST_SEEDS:
+        return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
+    if v.open_by_skewness:
+        return "the pairs are skewed"
+    if k.fails_unequally:
+        return "one side failed more often, so that the two are not the same"
+    shown = f"neither a difference nor equality within ±δ is shown at {plural(k.pairs, row.noun)}"
+    return f"{shown}, where the first metric was decided" if v.decided else shown
+
+
+def _open(row: ComparedArm, v: Verdict) -> str:
+    """How many pairs a contrast has that is not decided, and whether it may get more."""
+    k = v.contrast
+    several_looks = len(k.look.looks.numbers) > 1
+    if several_looks and k.pairs < row.max_seeds:
+        return f"{describe_open(v)} after {k.pairs} of {plural(row.max_seeds, row.noun)}"
+    few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
+    return f"not decided at {plural(k.pairs, row.noun)}{few}"
+
+
+def sentences(c: Comparison) -> tuple[str, ...]:
+    """The claims as whole sentences, each with the other metrics after it."""
+    lines = []
+    for x in claims(c):
+        standing = f" ({', '.join(x.row.standing)})" if x.row.standing else ""
+        sides = f"{x.row.arm.name} against {c.base(x.row).arm.name}{standing}"
+        numbers = "; ".join((x.text, *x.other_metrics))
+        lines.append(f"{x.verdict.symbol} {x.verdict.label} — {sides}: {numbers}.")
+    return tuple(lines)
+
+
+def magnitude(v: Verdict) -> float:
+    """The absolute difference."""
+    return abs(v.contrast.estimate or 0.0)
+
+
+def largest(c: Comparison) -> float:
+    """The largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
+    shown = [x.verdict for x in claims(c) if x.verdict.direction is not Direction.NONE]
+    return max((magnitude(v) / c.metric.zone for v in shown), default=0.0)

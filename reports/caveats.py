@@ -1,147 +1,19 @@
-"""Summary claims, warnings and caveats of a report; every claim comes from a verdict."""
+"""What a page says of a comparison as a whole: progress, declaration, warnings and limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from operator import attrgetter
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.reports.arms import values
+from unrolled.bench.metric import judges_clock
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.formats import REPEATED, distances, interval, listed_up_to, number, on_all, short
+from unrolled.reports.formats import REPEATED, distances, interval, listed_up_to, number, short, when
+from unrolled.reports.sentences import fails_self_check, self_check
 from unrolled.reports.statistics.arm_summary import divergence_interval
-from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
-from unrolled.reports.statistics.verdicts import Direction, Verdict
-from unrolled.reports.statistics.wording import (
-    allow_for_stop,
-    count_lost,
-    describe_open,
-    divergence,
-    fails_self_check,
-    self_check,
-    stage,
-)
-from unrolled.reports.turns import turns, without_turns
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """One contrast in a line, by the study's first metric."""
-
-    row: ComparedArm
-    verdict: Verdict
-    comparison: Comparison
-
-    @property
-    def text(self) -> str:
-        """Levels, effect, interval and seeds; the word and the names stand beside it."""
-        decided = stage(self.verdict) if self.row.decided else ""
-        return ", ".join(filter(None, (_line(self.row, self.comparison), decided)))
-
-    @property
-    def other_metrics(self) -> tuple[str, ...]:
-        """The same by each other metric."""
-        return tuple(
-            f"{view.title}: {v.symbol} {v.text}, {_line(view.rows[self.row.index], view)}"
-            for view in self.comparison.others
-            if (v := view.rows[self.row.index].verdict)
-        )
-
-
-def claims(c: Comparison) -> tuple[Claim, ...]:
-    """One claim a contrast: better arms first, then worse ones; within each the largest effect first."""
-    unsorted = [
-        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
-    ]
-    order = ("better", "worse", "same", "open")
-
-    def place(x: Claim) -> tuple[int, float, int]:
-        return order.index(x.verdict.kind), -magnitude(x.verdict), x.row.index
-
-    return tuple(sorted(unsorted, key=place))
-
-
-def _line(row: ComparedArm, c: Comparison) -> str:
-    """Level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
-    k = row.contrast
-    if k is None:
-        return row.note
-    if k.tied:
-        return f"the same {on_all(k.pairs, row.noun)}"
-    phrases = []
-    show = partial(c.scale.by, ends=row.interval, sign=True)
-    if k.estimate is not None:
-        median = "median " if k.by_median else ""
-        phrases = [
-            "" if median else c.scale.change(k.baseline_mean, k.arm_mean),
-            f"{median}{c.scale.moved(k.estimate, row.interval)}",
-            c.scale.from_to(row.interval),
-            allow_for_stop(row.verdict, show) if row.verdict else "",
-            f"{c.scale.also.title} {c.scale.also.moved(k.estimate)}" if c.scale.also else "",
-        ]
-    phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", remark(row)]
-    return ", ".join(filter(None, phrases))
-
-
-def remark(row: ComparedArm) -> str:
-    """The state of the arm's contrast, or why it has none; "" where it is decided like any other."""
-    v, k = row.verdict, row.contrast
-    if not k:
-        return row.note if row.index else "baseline"
-    if not v:
-        return self_check(k)
-    phrases = [divergence(v)] if k.given_convergence else []
-    phrases += [count_lost(k)] if k.lost else []
-    if v.blocked_reason:
-        phrases.append(f"open: {v.blocked_reason}")
-    elif not v.decided:
-        phrases.append(_open(row, v))
-    elif not v.claims:
-        phrases.append(f"open: {open_because(row)}")
-    phrases += ["open only because the pairs are skewed"] if v.open_by_skewness else []
-    if v.provisional:
-        phrases.append(f"provisional: under {CLAIM_SEEDS} seeds")
-    return "; ".join(phrases)
-
-
-def open_because(row: ComparedArm) -> str:
-    """Why the arm's contrast is open; "" where it claims anything, or is none."""
-    v, k = row.verdict, row.contrast
-    if v is None or k is None or v.claims:
-        return ""
-    if v.blocked_reason:
-        return v.blocked_reason
-    if k.pairs < FEWEST_SEEDS:
-        return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
-    if v.open_by_skewness:
-        return "the pairs are skewed"
-    if k.fails_unequally:
-        return "one side failed more often, so that the two are not the same"
-    shown = f"neither a difference nor equality within ±δ is shown at {plural(k.pairs, row.noun)}"
-    return f"{shown}, where the first metric was decided" if v.decided else shown
-
-
-def _open(row: ComparedArm, v: Verdict) -> str:
-    """How many pairs a contrast has that is not decided, and whether it may get more."""
-    k = v.contrast
-    several_looks = len(k.look.looks.numbers) > 1
-    if several_looks and k.pairs < row.max_seeds:
-        return f"{describe_open(v)} after {k.pairs} of {plural(row.max_seeds, row.noun)}"
-    few = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
-    return f"not decided at {plural(k.pairs, row.noun)}{few}"
-
-
-def sentences(c: Comparison) -> tuple[str, ...]:
-    """The claims as whole sentences, each with the other metrics after it."""
-    lines = []
-    for x in claims(c):
-        standing = f" ({', '.join(x.row.standing)})" if x.row.standing else ""
-        sides = f"{x.row.arm.name} against {c.base(x.row).arm.name}{standing}"
-        numbers = "; ".join((x.text, *x.other_metrics))
-        lines.append(f"{x.verdict.symbol} {x.verdict.label} — {sides}: {numbers}.")
-    return tuple(lines)
+LISTED = 5  # arms that a sentence lists before it counts the others
 
 
 def standing(c: Comparison) -> str:
@@ -174,17 +46,6 @@ def futile_contrasts(c: Comparison) -> str:
         f"{plural(len(names), 'contrast')} {are} given up, as a verdict by {max(c.design.looks)} seeds is "
         f"unlikely: {listed_up_to(names, 3)}; run again with --to-the-end to go on"
     )
-
-
-def magnitude(v: Verdict) -> float:
-    """The absolute difference."""
-    return abs(v.contrast.estimate or 0.0)
-
-
-def largest(c: Comparison) -> float:
-    """The largest absolute effect whose direction is shown, in units of δ; 0 if there is none."""
-    shown = [x.verdict for x in claims(c) if x.verdict.direction is not Direction.NONE]
-    return max((magnitude(v) / c.metric.zone for v in shown), default=0.0)
 
 
 def tally(c: Comparison) -> str:
@@ -280,7 +141,7 @@ def mixed_machines(c: Comparison) -> str:
     return describe_mixed_pairs(
         (find_machine_kind(base.results[seed].environment), find_machine_kind(arm.results[seed].environment))
         for base, arm in sides
-        for seed in values(base, c.metric.name).keys() & values(arm, c.metric.name).keys()
+        for seed in base.collect_metric(c.metric.name).keys() & arm.collect_metric(c.metric.name).keys()
     )
 
 
@@ -342,3 +203,75 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     if any(row.arm.exploratory for row in c.rows):
         phrases.append("Arms marked exploratory suggest and do not confirm.")
     return tuple(filter(None, phrases))
+
+
+OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong more often"
+
+
+def declaration(c: Comparison) -> str:
+    """A sentence on when the plan was declared, and whether that was before its contrasts had results."""
+    design = c.design
+    declared = f"declared on {when(design.planned)}"
+    if design.first is not None:
+        declared = f"first declared on {when(design.first)} and in this form on {when(design.planned)}"
+    if design.seen:
+        seen, contrasts = len(design.seen), plural(len(c.rows_to_decide), "contrast")
+        return f"{declared}, after results of both sides of {seen} of its {contrasts}"
+    if design.ships:
+        return f"{declared}; it ships with Unrolled, whose own studies were declared before all results"
+    return f"{declared}, before any of its contrasts had results of both sides in this ledger"
+
+
+def earlier_attempts(c: Comparison) -> list[str]:
+    """A line on each earlier plan of one of the contrasts, in the order of the arms."""
+    return [line for row in c.rows_to_decide for line in c.design.attempts.get(row.arm.name, ())]
+
+
+def count_attempts(c: Comparison) -> str:
+    """Sentences on how many contrasts were planned before, and what that means; "" where none was."""
+    again = [row for row in c.rows_to_decide if c.design.attempts.get(row.arm.name)]
+    if not again:
+        return ""
+    were = "was" if len(again) == 1 else "were"
+    contrasts = plural(len(c.rows_to_decide), "contrast")
+    return f"{len(again)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
+
+
+def turns(c: Comparison) -> str:
+    """A sentence on which arm of each pair was trained first; "" where no clock is judged."""
+    counts = [f"{short(name)} on {first} of {n}" for name, (first, n) in _count_first(c).items()]
+    if not counts:
+        return ""
+    more = f" and {len(counts) - LISTED} more" if len(counts) > LISTED else ""
+    return (
+        f"Arms take turns within a {c.design.noun}, as a trial may leave the next one a filled cache. "
+        f"Trained before the arm that it is compared with: {', '.join(counts[:LISTED])}{more}."
+    )
+
+
+def without_turns(c: Comparison) -> str:
+    """A sentence on arms that always, or never, came before the one they are compared with; "" for none.
+
+    Their results may be of an earlier study, or of a version that trained arms in one order.
+    """
+    arms = [name for name, (first, n) in _count_first(c).items() if n > 1 and first in (0, n)]
+    if not arms:
+        return ""
+    return (
+        f"one side was trained first on every {c.design.noun}, and what it left to the other, such as a "
+        f"filled cache, may be the difference: {listed_up_to(arms, LISTED)}"
+    )
+
+
+def _count_first(c: Comparison) -> dict[str, tuple[int, int]]:
+    """By arm, on how many seeds it was trained before the arm that it is compared with, and of how many."""
+    counts: dict[str, tuple[int, int]] = {}
+    if not judges_clock(c.design.metrics):
+        return counts
+    for row in c.rows_with_contrast:
+        ours, theirs = row.arm.results, c.base(row).arm.results
+        pairs = [(ours[seed].started, theirs[seed].started) for seed in ours.keys() & theirs.keys()]
+        known = [arm < base for arm, base in pairs if arm != base]
+        if known:
+            counts[row.arm.name] = sum(known), len(known)
+    return counts
