@@ -41,13 +41,13 @@ from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import sentence, sentences
+from unrolled.reports.sentences import write_claims, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.table import metric_columns, trial_record
+from unrolled.reports.table import list_metric_columns, make_trial_record
 from unrolled.reports.tables import cells_by_metric
 
 
@@ -98,7 +98,7 @@ class Outcome:
         return _tabulate_verdicts(self.comparison)
 
     def __str__(self) -> str:
-        return "\n".join(sentences(self.comparison))
+        return "\n".join(write_claims(self.comparison))
 
     def _repr_html_(self) -> str:
         from unrolled.reports.figures.intervals import intervals  # matplotlib
@@ -128,7 +128,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
         raise KeyboardInterrupt
     require(comparisons, "no time was left", place="budget", cure="give more")
     name = loaded_study.name
-    page = page_of(name, options.out)
+    page = find_page(name, options.out)
     return Outcome(study=name, folder=options.results, page=page, comparison=comparisons[name])
 
 
@@ -189,7 +189,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     rows = []
     for arm, seed, stored in plan.read_results(ledger):
         if stored.trial.id not in ids:
-            rows.append({**trial_record(arm.name, seed, stored), "counts": False, FIRST_LOOK: False})
+            rows.append({**make_trial_record(arm.name, seed, stored), "counts": False, FIRST_LOOK: False})
     return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
 
 
@@ -212,7 +212,7 @@ class Compared:
 
     def __str__(self) -> str:
         against = f"{self.against} (exploratory)" if self.exploratory else self.against
-        return sentence(self.verdict, self.arm, against, self.scale, correction=self.correction)
+        return write_verdict_sentence(self.verdict, self.arm, against, self.scale, correction=self.correction)
 
 
 def compare(
@@ -248,7 +248,7 @@ def compare(
             cure=f"it has: {', '.join(rows)}",
         )
     row = rows[arm]
-    base = comparison.base(row).arm.name
+    base = comparison.find_base(row).arm.name
     judge = comparison.metric
     if metric not in ("", judge.name):
         judge = Metric(metric, delta, better)
@@ -277,7 +277,7 @@ def compare(
         metric=judge.name,
         verdict=undeclared[arm],
         correction="unadjusted",
-        scale=comparison.design.scale(judge),
+        scale=comparison.design.find_scale(judge),
         exploratory=True,
     )
 
@@ -336,7 +336,7 @@ def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
             cells = cells_by_metric(row, comparison)
             record = {
                 "arm": row.arm.name,
-                "baseline": comparison.base(row).arm.name,
+                "baseline": comparison.find_base(row).arm.name,
                 "pairs": row.contrast.pairs,
                 **{name: cells[cell] for name, cell in _CELLS.items()},
                 "direction": str(row.verdict.direction),
@@ -365,7 +365,7 @@ def _load_comparison(study: str | study.Study | pd.DataFrame, folder: str | Path
 def _choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:
     """Return the comparison by a metric; by the first if the study does not declare it and δ is given."""
     design = comparison.design
-    columns = metric_columns(comparison.table, design)
+    columns = list_metric_columns(comparison.table, design)
     exists = not metric or not columns or metric in columns
     require(exists, f"no result has {metric!r}", key="metric", cure=suggestion(metric, columns))
     view = comparison.by_metric(metric) if metric else comparison

@@ -12,8 +12,8 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Scalar
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
-from unrolled.reports.formats import listed, on_all, quoted
-from unrolled.reports.sentences import Claim, claims, count_diverged, divergence, magnitude
+from unrolled.reports.formats import join_names, phrase_all, quote_name
+from unrolled.reports.sentences import Claim, count_diverged, describe_divergence, effect_size, list_claims
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
@@ -49,82 +49,94 @@ class Finding(NamedTuple):
     @property
     def remarks(self) -> str:
         """In brackets its state, how often each side diverged, and where another metric disagrees."""
-        return _in_brackets(self.state, self.diverged, self.disagreement)
+        return _bracket(self.state, self.diverged, self.disagreement)
 
 
-def answer(c: Comparison, parts: Sequence[Part] = (), whole: Factorial | None = None) -> tuple[Markup, ...]:
-    """The study's question answered by the first metric: a sentence on levels, then a line each.
+def write_answer(
+    c: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
+) -> tuple[Markup, ...]:
+    """Return the study's question answered by the first metric: a sentence on levels, then a line each.
 
     First the arms that are better, best first; then those that are worse, worst first; what differs by less
-    than δ; what is open. `parts` are the switches of a study that asks for the effect of each, and `whole`
+    than δ; what is open. `parts` are the switches of a study that asks for the effect of each, and `grid`
     their factorial; without them every contrast has its own line. A study with the same arms on several
     tasks asks for their order.
     """
-    return order(c) or tuple(filter(None, [_levels(c), *effects(c, parts), *_interactions(whole, c)]))
+    return describe_order(c) or tuple(
+        filter(None, [_describe_levels(c), *list_effects(c, parts), *_describe_interactions(grid, c)])
+    )
 
 
-def effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
-    """The lines of `answer` on what changes."""
+def list_effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
+    """Return the lines of `write_answer` on what changes."""
     view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
     if view:
-        findings = [Finding(_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+        findings = [
+            Finding(_format_name(part.switch.name), "", v) for part in parts if (v := part.views[view])
+        ]
     else:
-        findings = [_finding(x, c) for x in claims(c)]
-    lines = _tell_effects(findings, c)
+        findings = [_make_finding(x, c) for x in list_claims(c)]
+    lines = _describe_effects(findings, c)
     if view and lines:
         lines[:0] = [Markup("{}:").format(view.capitalize())]
     return lines
 
 
-def _interactions(whole: Factorial | None, c: Comparison) -> Iterator[Markup]:
+def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Markup]:
     """The pairs of switches whose effects are shown not to add up, largest first, and how many are open."""
-    if whole is None:
+    if grid is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to, {}")
-    for effect in sorted(whole.shown_interactions, key=lambda e: -magnitude(e.verdict)):
+    for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
         v = effect.verdict
-        first, second = map(_name, effect.factors)
-        size = c.scale.size(effect.mean, v.interval)
-        ends = c.scale.from_to(v.interval, sizes=True)
+        first, second = map(_format_name, effect.factors)
+        size = c.scale.format_size(effect.mean, v.interval)
+        ends = c.scale.format_interval(v.interval, sizes=True)
         yield together.format(first, second, size, c.scale.difference, v.direction, ends)
-    if undecided := sum(not e.verdict.claims for e in whole.interactions):
-        pairs = plural(len(whole.interactions), "pair")
+    if undecided := sum(not e.verdict.claims for e in grid.interactions):
+        pairs = plural(len(grid.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
 
-def order(c: Comparison) -> tuple[Markup, ...]:
-    """Whether arms keep their order from task to task; () unless a study has two arms or more on several."""
-    tasks = _tasks(c)
+def describe_order(c: Comparison) -> tuple[Markup, ...]:
+    """Return whether arms keep their order from task to task.
+
+    Return () unless a study has two arms or more on several.
+    """
+    tasks = _group_by_task(c)
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
     if len(shared) < 2:
         return ()
     arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
     titles = [arm.title for arm in arms.values()]
-    names = {k: _name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()}
-    directions, sure = _directions(tasks, list(names), c), {Direction.BETTER, Direction.WORSE}
-    kept = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
-    turned = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
-    rest = [pair for pair in directions if pair not in (*kept, *turned)]
-    verb = "keeps its" if len(kept) == 1 else "keep their"
-    phrases = [Markup(f"{len(kept)} of {plural(len(directions), 'pair')} of arms {verb} order")]
+    names = {
+        k: _format_name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()
+    }
+    directions = _judge_order(tasks, list(names), c)
+    sure = {Direction.BETTER, Direction.WORSE}
+    stable = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
+    reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
+    unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
+    verb = "keeps its" if len(stable) == 1 else "keep their"
+    phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order")]
     unsure = Markup("Which is better is not shown on every task for {}")
-    for pairs, phrase in ((turned, Markup("{} change places")), (rest, unsure)):
+    for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
         if pairs:
-            named = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
-            shown = named[: _number_named(named)]
-            shown += [Markup(f"{len(named) - len(shown)} others")] if len(named) > len(shown) else []
-            phrases.append(phrase.format(Markup("; ").join(shown)))
+            pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
+            phrases.append(phrase.format(Markup("; ").join(_list_first(pair_names))))
     levels = [
-        Markup("On {} {}").format(task, _list_levels(_best([(names[key], rows[key]) for key in names], c), c))
+        Markup("On {} {}").format(
+            task, _list_levels(_rank_arms([(names[key], rows[key]) for key in names], c), c)
+        )
         for task, rows in tasks.items()
     ]
     return *phrases, *levels
 
 
-def _directions(
+def _judge_order(
     tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
-    """The direction of every pair of these arms on each task, Holm-corrected together."""
+    """Return the direction of every pair of these arms on each task, Holm-corrected together."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
     sides = {
         (task, pair): (rows[pair[0]], rows[pair[1]]) for task, rows in tasks.items() for pair in directions
@@ -134,8 +146,8 @@ def _directions(
     return directions
 
 
-def _tasks(c: Comparison) -> Mapping[str, Arms]:
-    """By task, in words, its arms by their other settings; the A/A check is left out."""
+def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
+    """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
     rows = [row for row in c.rows if row.index == 0 or not row.arm.is_aa_arm]
     trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
     trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
@@ -144,101 +156,101 @@ def _tasks(c: Comparison) -> Mapping[str, Arms]:
     tasks: dict[str, dict[Key, ComparedArm]] = {}
     for row, factors in trained:
         task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
-        rest = frozenset((key, value) for key, value in factors.items() if key not in keys)
-        tasks.setdefault(task, {})[rest] = row
+        settings = frozenset((key, value) for key, value in factors.items() if key not in keys)
+        tasks.setdefault(task, {})[settings] = row
     return tasks
 
 
-def _finding(x: Claim, c: Comparison) -> Finding:
+def _make_finding(x: Claim, c: Comparison) -> Finding:
     return Finding(
-        name=_name(x.row.arm.name),
+        name=_format_name(x.row.arm.name),
         against=x.row.arm.against,
         verdict=x.verdict,
         other_task=bool(x.row.arm.find_task_differences(c.rows[0].arm)),
-        disagreement=_disagreement(x, c),
+        disagreement=_describe_disagreement(x, c),
         standing=x.row.standing,
     )
 
 
-def _disagreement(x: Claim, c: Comparison) -> str:
-    """The effects by other metrics that point elsewhere, such as "perplexity × 1.13"."""
+def _describe_disagreement(x: Claim, c: Comparison) -> str:
+    """Return the effects by other metrics that point elsewhere, such as "perplexity × 1.13"."""
     phrases = []
-    for view in c.others:
+    for view in c.other_views:
         v = view.rows[x.row.index].verdict
         if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
-            how = view.scale.also or view.scale
-            phrases.append(f"{how.title} {how.moved(v.contrast.estimate or 0.0, v.interval)}")
+            how = view.scale.second_scale or view.scale
+            phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
     return ", ".join(phrases)
 
 
-def _name(name: str) -> Markup:
+def _format_name(name: str) -> Markup:
     return Markup("<b>{}</b>").format(visible(name))
 
 
-def _levels(c: Comparison) -> Markup:
-    """What the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline.
+def _describe_levels(c: Comparison) -> Markup:
+    """Return what the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline.
 
     In a grid, what the best arm of each line reaches. Arms are ranked only once a contrast is decided.
     """
     ranked = any(row.verdict and row.verdict.claims for row in c.rows_with_contrast)
-    if ranked and (lines := _lines(c)):
-        best = _best([x for line in lines for x in _best(line, c)[:1]], c)
+    if ranked and (lines := _find_grid_lines(c)):
+        best = _rank_arms([x for line in lines for x in _rank_arms(line, c)[:1]], c)
         return _list_levels(best, c)
     rows = [row for row in c.same_task_rows if row.index == 0 or not row.arm.is_aa_arm]
     ladder = ranked and any(row.arm.against for row in c.rows_with_contrast)
-    best = _best([(_name(row.arm.name), row) for row in rows], c)
+    best = _rank_arms([(_format_name(row.arm.name), row) for row in rows], c)
     return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < LEVELS)], c)
 
 
-def _lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
-    """The lines of a grid: an arm that is compared with none, and all that are compared with it."""
+def _find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
+    """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
     for row in c.rows:
         if row.contrast and not row.arm.is_aa_arm:
-            lines.setdefault(c.base(row).arm.name, [c.base(row)]).append(row)
+            lines.setdefault(c.find_base(row).arm.name, [c.find_base(row)]).append(row)
     grid = len(lines) > 1 and all(
         len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
     )
-    return [[(_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
+    return [[(_format_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
 
 
-def _best(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
-    """The arms that have a mean, the best first."""
+def _rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
+    """Return the arms that have a mean, the best first."""
     ranked = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
     ranked.sort(key=lambda x: x[0], reverse=not c.metric.lower_is_better)
     return [(name, row) for _, name, row in ranked]
 
 
 def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
-    """Arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)"."""
+    """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)"."""
     reaches = c.scale.reaches
-    levels = [c.scale.at(row.summary.mean, 0 if reaches else None) for _, row in rows]
+    levels = [c.scale.format_level(row.summary.mean, 0 if reaches else None) for _, row in rows]
     article = "an" if c.title[:1] in "aeiou" else "a"
     levels[:1] = [reaches.format(x) if reaches else f"has {article} {c.title} of {x}" for x in levels[:1]]
     diverged = [
         f" ({s.diverged} of {s.n} diverged)" if (s := row.summary).diverged else "" for _, row in rows
     ]
     phrases = zip(rows, levels, diverged, strict=True)
-    return Markup(", ").join(Markup("{} {}{}").format(name, *rest) for (name, _), *rest in phrases)
+    return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
 
 
-def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     """Lines on large effects, on equal arms, on all that differ by less than δ, and on what is open."""
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
-        changed.sort(key=lambda x: (x.other_task, -magnitude(x.verdict)))
-        lines += _tell_changes(changed, c)
+        changed.sort(key=lambda x: (x.other_task, -effect_size(x.verdict)))
+        lines += _describe_changes(changed, c)
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = _name(x.against or c.rows[0].arm.name)
-        everywhere = on_all(x.verdict.contrast.pairs, c.design.noun)
+        base = _format_name(x.against or c.rows[0].arm.name)
+        everywhere = phrase_all(x.verdict.contrast.pairs, c.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(x.name, base, c.title, everywhere, x.remarks))
     small = [x for x in findings if x.verdict.size is Size.LESS and x not in equal]
     if small:
-        least = c.scale.within(c.metric.zone)
+        least = c.scale.format_delta(c.metric.zone)
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
     if undecided := [x for x in findings if not x.verdict.claims and x not in settled]:
@@ -247,43 +259,43 @@ def _tell_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
 
 
 def _list_findings(findings: Sequence[Finding]) -> Markup:
-    """Findings by name, each with what it is compared with; of many the last are counted."""
+    """Return findings by name, each with what it is compared with; of many the last are counted."""
     names = []
     for x in findings:
-        against = f" against {quoted(visible(x.against))}" if x.against else ""
+        against = f" against {quote_name(visible(x.against))}" if x.against else ""
         names.append(Markup("{}{}{}").format(x.name, against, x.remarks))
-    return _few(names) + _count_diverged(findings[_number_named(findings) :])
+    return Markup(join_names(_list_first(names))) + _count_diverged(findings[_count_listed(findings) :])
 
 
 def _count_diverged(others: Sequence[Finding]) -> str:
-    """How many of those that are only counted have diverged seeds, in brackets; "" for none."""
+    """Return how many of those that are only counted have diverged seeds, in brackets; "" for none."""
     diverged = sum(bool(x.diverged) for x in others)
     return f" (seeds of {diverged} diverged)" if diverged else ""
 
 
-def _in_brackets(*remarks: str) -> str:
-    told = "; ".join(filter(None, remarks))
-    return f" ({told})" if told else ""
+def _bracket(*remarks: str) -> str:
+    text = "; ".join(filter(None, remarks))
+    return f" ({text})" if text else ""
 
 
-def _tell_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
-    """Arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
-    shown = findings[: _number_named(findings)]
+def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
+    """Return arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
+    listed = _count_listed(findings)
     lines = []
-    for x in shown:
-        verb, over = _verb(x.verdict, bool(x.against), c)
-        against = f" {over} {quoted(visible(x.against))}" if x.against else ""
+    for x in findings[:listed]:
+        verb, over = _choose_verb(x.verdict, bool(x.against), c)
+        against = f" {over} {quote_name(visible(x.against))}" if x.against else ""
         if _has_effect(x):
-            change = c.scale.size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
+            change = c.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
             effect = f"{verb} {change} {c.scale.difference}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
-            interval = c.scale.from_to(x.verdict.interval, sizes=True)
+            interval = c.scale.format_interval(x.verdict.interval, sizes=True)
             line = Markup("{} {}{}, {}{}").format(x.name, effect, against, interval, x.remarks)
         else:
-            remarks = _in_brackets(x.state, x.disagreement)
-            line = Markup("{} {}{}{}").format(x.name, divergence(x.verdict), against, remarks)
+            remarks = _bracket(x.state, x.disagreement)
+            line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
         lines.append(line)
-    lines += _count_changes(findings[len(shown) :], c)
+    lines += _count_changes(findings[listed:], c)
     return lines
 
 
@@ -292,38 +304,38 @@ def _count_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Marku
     changed = [x for x in findings if _has_effect(x)]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     if effects:
-        verb = _verb(findings[0].verdict, False, c)[0]
-        ends = dict.fromkeys((c.scale.size(effects[0]), c.scale.size(effects[-1])))
-        line = f"{_others(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip()
+        verb = _choose_verb(findings[0].verdict, False, c)[0]
+        ends = dict.fromkeys((c.scale.format_size(effects[0]), c.scale.format_size(effects[-1])))
+        line = f"{_format_count(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip()
         yield Markup(f"{line}{_count_diverged(changed)}")
     if diverged := len(findings) - len(effects):
-        yield Markup(f"{_others(diverged, 'differs')} by how often seeds diverge")
+        yield Markup(f"{_format_count(diverged, 'differs')} by how often seeds diverge")
 
 
-def _others(number: int, verb: str) -> str:
-    """A number of arms with their verb: "1 other gains", "3 others gain"."""
+def _format_count(number: int, verb: str) -> str:
+    """Return a number of arms with their verb: "1 other gains", "3 others gain"."""
     return f"1 other {verb}" if number == 1 else f"{number} others {verb.removesuffix('s')}"
 
 
 def _has_effect(x: Finding) -> bool:
-    return x.verdict.direction is not Direction.NONE and math.isfinite(magnitude(x.verdict))
+    return x.verdict.direction is not Direction.NONE and math.isfinite(effect_size(x.verdict))
 
 
-def _verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
-    """A verb and the preposition of the arm that another is compared with."""
+def _choose_verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
+    """Return a verb and the preposition of the arm that another is compared with."""
     gain = v.kind == Direction.BETTER
     if c.metric.lower_is_better:
         return ("saves", "over") if gain else ("costs", "against")
     return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")
 
 
-def _few(names: Sequence[Markup]) -> Markup:
-    """Names as a list, of which all but a few are counted."""
-    shown = list(names[: _number_named(names)])
-    shown += [Markup(f"{len(names) - len(shown)} others")] if len(names) > len(shown) else []
-    return Markup(listed(shown))
+def _list_first(names: Sequence[Markup]) -> list[Markup]:
+    """Return the first names, and the number of the others in place of these."""
+    listed = _count_listed(names)
+    others = [Markup(f"{len(names) - listed} others")] if len(names) > listed else []
+    return [*names[:listed], *others]
 
 
-def _number_named(things: Sequence[object]) -> int:
-    """How many of them are named before the others are counted: there is never one other."""
+def _count_listed(things: Sequence[object]) -> int:
+    """Return how many things are listed before the others are counted. There is never one other."""
     return NAMED + (len(things) == NAMED + 1)

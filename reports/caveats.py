@@ -1,6 +1,5 @@
 """What a page says of a comparison as a whole: progress, declaration, warnings and limits."""
 
-from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 
@@ -8,101 +7,111 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import judges_clock
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.formats import REPEATED, distances, interval, listed_up_to, number, short, when
-from unrolled.reports.sentences import fails_self_check, self_check
+from unrolled.reports.formats import (
+    REPEATED,
+    describe_distances,
+    format_interval,
+    format_number,
+    format_time,
+    join_first,
+    join_first_names,
+    shorten,
+)
+from unrolled.reports.sentences import describe_aa_check, fails_aa_check
 from unrolled.reports.statistics.arm_summary import divergence_interval
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 LISTED = 5  # arms that a sentence lists before it counts the others
 
 
-def standing(c: Comparison) -> str:
-    """A phrase that counts the contrasts that are decided; "" where there is none to decide."""
+def count_decided(c: Comparison) -> str:
+    """Return a phrase that counts the contrasts that are decided; "" where there is none to decide."""
     decided = sum(row.decided for row in c.rows_to_decide)
     return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
 
 
-def seen_data(c: Comparison) -> str:
-    """Sentences on contrasts whose results were seen before the plan was declared; "" where none was."""
-    seen = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
-    if not seen:
+def describe_seen_data(c: Comparison) -> str:
+    """Return sentences on contrasts whose results were seen before the plan was declared.
+
+    Return "" where none was.
+    """
+    exploratory = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
+    if not exploratory:
         return ""
-    first, n = max(max(c.design.seeds) + 1, c.design.fresh), len(c.design.seeds)
+    first = max(max(c.design.seeds) + 1, c.design.fresh)
+    last = first + len(c.design.seeds) - 1
     contrasts = plural(len(c.rows_to_decide), "contrast")
-    whose = "its claim is" if len(seen) == 1 else "their claims are"
+    whose = "its claim is" if len(exploratory) == 1 else "their claims are"
     return (
-        f"The results of {len(seen)} of {contrasts} had been seen when this plan was declared: {whose} "
-        f"exploratory. Fresh seeds confirm: --seeds {first}-{first + n - 1}"
+        f"The results of {len(exploratory)} of {contrasts} had been seen when this plan was declared: "
+        f"{whose} exploratory. Fresh seeds confirm: --seeds {first}-{last}"
     )
 
 
-def futile_contrasts(c: Comparison) -> str:
-    """A sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
+def describe_futile_contrasts(c: Comparison) -> str:
+    """Return a sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
     names = [row.arm.name for row in c.rows_to_decide if row.verdict and row.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
     return (
         f"{plural(len(names), 'contrast')} {are} given up, as a verdict by {max(c.design.looks)} seeds is "
-        f"unlikely: {listed_up_to(names, 3)}; run again with --to-the-end to go on"
+        f"unlikely: {join_first_names(names, 3)}; run again with --to-the-end to go on"
     )
 
 
-def tally(c: Comparison) -> str:
-    """A phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
-    done, total = sum(row.done for row in c.rows), sum(row.total for row in c.rows)
-    if not c.design.plan_hash:
-        diverged, failed = sum(row.diverged for row in c.rows), sum(row.failed for row in c.rows)
-        gone = [f"{k} {what}" for k, what in ((diverged, "diverged"), (failed, "failed")) if k]
-        return plural(total, "row") + (f", of which {' and '.join(gone)}" if gone else "")
+def count_trials(c: Comparison) -> str:
+    """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
+    total = sum(row.total for row in c.rows)
     ends = {
         "diverged": sum(row.diverged for row in c.rows),
         "failed": sum(row.failed for row in c.rows),
         "not trained yet": sum(row.not_ended for row in c.rows),
         "trained for a look that is not complete": sum(row.for_next_look for row in c.rows),
     }
-    bad = [f"{k} {what}" for what, k in ends.items() if k] or ["none failed"]
-    return ", ".join([f"{done} of {total} trials finished", *bad])
+    phrases = [f"{number} {end}" for end, number in ends.items() if number]
+    if not c.design.plan_hash:
+        return ", of which ".join(filter(None, [plural(total, "row"), " and ".join(phrases)]))
+    finished = f"{sum(row.done for row in c.rows)} of {total} trials finished"
+    return ", ".join([finished, *(phrases or ["none failed"])])
 
 
-def arms_with_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
-    """The arms that have failures, with their rate of divergence."""
-    lines = []
+def list_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
+    """Return the arms that have failures, with their rate of divergence."""
+    failures = []
     for row in c.rows:
-        parts: list[str] = []
-        if k := row.diverged:
-            n = row.done + k
-            parts.append(f"{k} of {n} diverged (95 % CI {interval(divergence_interval(k, n), 3)})")
-        parts += [f"{row.failed} failed"] if row.failed else []
-        if parts:
-            lines.append((row, ", ".join(parts)))
-    return tuple(lines)
+        phrases = [f"{row.failed} failed"] if row.failed else []
+        if row.diverged:
+            trials = row.done + row.diverged
+            ends = format_interval(divergence_interval(row.diverged, trials), 3)
+            phrases.insert(0, f"{row.diverged} of {trials} diverged (95 % CI {ends})")
+        if phrases:
+            failures.append((row, ", ".join(phrases)))
+    return tuple(failures)
 
 
-def warnings(c: Comparison) -> tuple[str, ...]:
+def list_warnings(c: Comparison) -> tuple[str, ...]:
     """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, arms without turns, machines."""
     phrases = [
-        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.dead
+        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.is_dead
     ]
-    place = attrgetter("where")
+    seeds_of = attrgetter("where")
     for row in c.rows:
         failed = [proof for proof in row.proofs if not proof.ok]
-        for where, proofs in groupby(sorted(failed, key=place), place):
+        for seeds, proofs in groupby(sorted(failed, key=seeds_of), seeds_of):
             factors = ", ".join(proof.factor for proof in proofs)
-            some = f" in {where}" if where else ""
-            phrases.append(f"{row.arm.name}: no proof that {factors} took effect{some}")
+            in_seeds = f" in {seeds}" if seeds else ""
+            phrases.append(f"{row.arm.name}: no proof that {factors} took effect{in_seeds}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
-    phrases += [self_check(k) for k in self_checks if fails_self_check(k)]
-    return tuple(
-        filter(
-            None, (*phrases, one_run(c), *c.design.doubts, *skewness(c), without_turns(c), mixed_machines(c))
-        )
-    )
+    phrases += [describe_aa_check(k) for k in self_checks if fails_aa_check(k)]
+    phrases += [describe_copied_arms(c), *c.design.doubts, *list_skewed_contrasts(c)]
+    phrases += [describe_missing_turns(c), describe_mixed_machines(c)]
+    return tuple(filter(None, phrases))
 
 
-def one_run(c: Comparison) -> str:
-    """A sentence on the arms that ignore their seed; "" if there are none."""
-    copied = listed_up_to([short(row.arm.name) for row in c.rows if row.copied], 5)
+def describe_copied_arms(c: Comparison) -> str:
+    """Return a sentence on the arms that ignore their seed; "" if there are none."""
+    copied = join_first_names([row.arm.name for row in c.rows if row.copied], LISTED)
     if not copied:
         return ""
     if c.design.nondeterminism is None:
@@ -110,34 +119,34 @@ def one_run(c: Comparison) -> str:
     return f"one run, with the same numbers on every {c.design.noun}, shows no difference: {copied}"
 
 
-def skewness(c: Comparison) -> tuple[str, ...]:
-    """Sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
+def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
+    """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
     whose = "pairs" if c.design.pair else "values"
-    skewed, few = [], []
+    skewed = []
+    too_few = []
     for row in c.rows_with_contrast:
-        k, v = row.contrast, row.verdict
+        k = row.contrast
+        v = row.verdict
         if k and v and k.skewed:
-            of = plural(k.skewness_of, c.design.noun)
-            skewed.append(f"{short(row.arm.name)} (skewness {number(k.skewness, 1)} over {of})")
+            values = plural(k.skewness_of, c.design.noun)
+            skewed.append(f"{shorten(row.arm.name)} (skewness {format_number(k.skewness, 1)} over {values})")
         elif k and v and v.claims and k.hides_skewness:
-            few.append(f"{short(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
+            too_few.append(f"{shorten(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
     sentences = {
         f"skewed {whose}": skewed,
-        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": few,
+        f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": too_few,
     }
-    return tuple(f"{what}: {_join(arms)}; {MORE_ERRORS}" for what, arms in sentences.items() if arms)
+    return tuple(
+        f"{doubt}: {join_first(arms, LISTED)}; {MORE_ERRORS}" for doubt, arms in sentences.items() if arms
+    )
 
 
 MORE_ERRORS = "such verdicts may err more often than they should"
 
 
-def _join(arms: Sequence[str]) -> str:
-    return ", ".join(arms[:5]) + (f" and {len(arms) - 5} more" if len(arms) > 5 else "")
-
-
-def mixed_machines(c: Comparison) -> str:
-    """A sentence on pairs of results from different kinds of machine; "" if there are none."""
-    sides = [(c.base(row).arm, row.arm) for row in c.rows_with_contrast]
+def describe_mixed_machines(c: Comparison) -> str:
+    """Return a sentence on pairs of results from different kinds of machine; "" if there are none."""
+    sides = [(c.find_base(row).arm, row.arm) for row in c.rows_with_contrast]
     return describe_mixed_pairs(
         (find_machine_kind(base.results[seed].environment), find_machine_kind(arm.results[seed].environment))
         for base, arm in sides
@@ -154,8 +163,8 @@ _CAVEATS_OF_LOOKS = (
 )
 
 
-def not_deterministic(c: Comparison) -> str:
-    """A sentence on a program of which two equal trials differ, or may differ; "" for others."""
+def describe_nondeterminism(c: Comparison) -> str:
+    """Return a sentence on a program of which two equal trials differ, or may differ; "" for others."""
     if c.design.nondeterminism is None:
         return (
             f"Not checked: {REPEATED}. Whether the seed or a setting has an effect is not known, and an arm "
@@ -163,36 +172,37 @@ def not_deterministic(c: Comparison) -> str:
         )
     if not c.design.nondeterminism:
         return ""
-    differ = distances(c.design.nondeterminism)
+    differ = describe_distances(c.design.nondeterminism)
     return (
         f"Not deterministic: two trials of one seed differ ({differ}). Seeds pair the arms less closely, and "
         "whether a setting has an effect at all was not checked."
     )
 
 
-def zone(c: Comparison) -> str:
+def format_zone(c: Comparison) -> str:
     """±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
     zone = c.metric.zone
     if c.metric.ratio:
-        return f"{number(c.scale.read_difference(-zone), 1)} to +{c.scale.within(zone)}"
-    return f"±{c.scale.within(zone)}"
+        return f"{format_number(c.scale.convert_difference(-zone), 1)} to +{c.scale.format_delta(zone)}"
+    return f"±{c.scale.format_delta(zone)}"
 
 
-def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
-    """Sentences on the limits of these results."""
-    known = c.design.presentation.given
+def list_limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
+    """Return sentences on the limits of these results."""
+    is_conditional = c.design.presentation.condition
     noun = "interval" if any(row.interval for row in c.rows) else "number"
-    one = "There is one validation set:" if known else "If seeds share one validation set,"
+    premise = "There is one validation set:" if is_conditional else "If seeds share one validation set,"
     phrases = [
-        f"{one} every {noun} is over seeds, given that set. Other data may differ.",
-        not_deterministic(c),
-        turns(c),
+        f"{premise} every {noun} is over seeds, given that set. Other data may differ.",
+        describe_nondeterminism(c),
+        describe_turns(c),
         *(
-            f"Differences in {view.title} within {zone(view)} were declared too small to matter."
+            f"Differences in {view.title} within {format_zone(view)} were declared too small to matter."
             for view in c.per_metric
         ),
     ]
-    if machine := environments.get("gpu") or environments.get("cpu") or environments.get("platform"):
+    machine = environments.get("gpu") or environments.get("cpu") or environments.get("platform")
+    if machine:
         phrases.append(
             f"Speeds and seconds hold for this hardware: {machine}. The order may differ elsewhere."
         )
@@ -208,49 +218,52 @@ def limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
 OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong more often"
 
 
-def declaration(c: Comparison) -> str:
+def describe_declaration(c: Comparison) -> str:
     """A sentence on when the plan was declared, and whether that was before its contrasts had results."""
     design = c.design
-    declared = f"declared on {when(design.planned)}"
+    date = f"declared on {format_time(design.planned)}"
     if design.first is not None:
-        declared = f"first declared on {when(design.first)} and in this form on {when(design.planned)}"
+        first = format_time(design.first)
+        date = f"first declared on {first} and in this form on {format_time(design.planned)}"
     if design.seen:
-        seen, contrasts = len(design.seen), plural(len(c.rows_to_decide), "contrast")
-        return f"{declared}, after results of both sides of {seen} of its {contrasts}"
+        number = len(design.seen)
+        contrasts = plural(len(c.rows_to_decide), "contrast")
+        return f"{date}, after results of both sides of {number} of its {contrasts}"
     if design.ships:
-        return f"{declared}; it ships with Unrolled, whose own studies were declared before all results"
-    return f"{declared}, before any of its contrasts had results of both sides in this ledger"
+        return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
+    return f"{date}, before any of its contrasts had results of both sides in this ledger"
 
 
-def earlier_attempts(c: Comparison) -> list[str]:
-    """A line on each earlier plan of one of the contrasts, in the order of the arms."""
+def list_earlier_attempts(c: Comparison) -> list[str]:
+    """Return a line on each earlier plan of one of the contrasts, in the order of the arms."""
     return [line for row in c.rows_to_decide for line in c.design.attempts.get(row.arm.name, ())]
 
 
 def count_attempts(c: Comparison) -> str:
-    """Sentences on how many contrasts were planned before, and what that means; "" where none was."""
-    again = [row for row in c.rows_to_decide if c.design.attempts.get(row.arm.name)]
-    if not again:
+    """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
+    repeated = [row for row in c.rows_to_decide if c.design.attempts.get(row.arm.name)]
+    if not repeated:
         return ""
-    were = "was" if len(again) == 1 else "were"
+    were = "was" if len(repeated) == 1 else "were"
     contrasts = plural(len(c.rows_to_decide), "contrast")
-    return f"{len(again)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
+    return f"{len(repeated)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
 
 
-def turns(c: Comparison) -> str:
-    """A sentence on which arm of each pair was trained first; "" where no clock is judged."""
-    counts = [f"{short(name)} on {first} of {n}" for name, (first, n) in _count_first(c).items()]
+def describe_turns(c: Comparison) -> str:
+    """Return a sentence on which arm of each pair was trained first; "" where no clock is judged."""
+    counts = [f"{shorten(name)} on {first} of {n}" for name, (first, n) in _count_first(c).items()]
     if not counts:
         return ""
-    more = f" and {len(counts) - LISTED} more" if len(counts) > LISTED else ""
     return (
         f"Arms take turns within a {c.design.noun}, as a trial may leave the next one a filled cache. "
-        f"Trained before the arm that it is compared with: {', '.join(counts[:LISTED])}{more}."
+        f"Trained before the arm that it is compared with: {join_first(counts, LISTED)}."
     )
 
 
-def without_turns(c: Comparison) -> str:
-    """A sentence on arms that always, or never, came before the one they are compared with; "" for none.
+def describe_missing_turns(c: Comparison) -> str:
+    """Return a sentence on arms that always, or never, came before the one they are compared with.
+
+    Return "" for none.
 
     Their results may be of an earlier study, or of a version that trained arms in one order.
     """
@@ -259,7 +272,7 @@ def without_turns(c: Comparison) -> str:
         return ""
     return (
         f"one side was trained first on every {c.design.noun}, and what it left to the other, such as a "
-        f"filled cache, may be the difference: {listed_up_to(arms, LISTED)}"
+        f"filled cache, may be the difference: {join_first_names(arms, LISTED)}"
     )
 
 
@@ -269,9 +282,13 @@ def _count_first(c: Comparison) -> dict[str, tuple[int, int]]:
     if not judges_clock(c.design.metrics):
         return counts
     for row in c.rows_with_contrast:
-        ours, theirs = row.arm.results, c.base(row).arm.results
-        pairs = [(ours[seed].started, theirs[seed].started) for seed in ours.keys() & theirs.keys()]
-        known = [arm < base for arm, base in pairs if arm != base]
-        if known:
-            counts[row.arm.name] = sum(known), len(known)
+        results = row.arm.results
+        base_results = c.find_base(row).arm.results
+        pairs = [
+            (results[seed].started, base_results[seed].started)
+            for seed in results.keys() & base_results.keys()
+        ]
+        order = [arm < base for arm, base in pairs if arm != base]
+        if order:
+            counts[row.arm.name] = sum(order), len(order)
     return counts

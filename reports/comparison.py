@@ -15,12 +15,12 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.contrast_decisions import decide_contrasts, seeds_of_sides
+from unrolled.reports.contrast_decisions import count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, select_seeds
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
 from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
-from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
+from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import read_row_matches
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise
 from unrolled.reports.statistics.contrasts import Contrast, contrast
@@ -29,8 +29,8 @@ from unrolled.reports.statistics.gate import GateDecision
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-from unrolled.reports.table import statuses, values_of
-from unrolled.reports.witnesses import Proof, proofs
+from unrolled.reports.table import collect_statuses, collect_values
+from unrolled.reports.witnesses import Proof, collect_proofs
 
 Name = TypeVar("Name")
 
@@ -104,13 +104,13 @@ class ComparedArm:
         return f"{done}/{self.max_seeds if self.state else self.total}"
 
     @property
-    def shown(self) -> tuple[Proof, ...]:
+    def shown_proofs(self) -> tuple[Proof, ...]:
         """The proofs to show: those of the factors that the arm changes, and those that failed."""
         return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)
 
     @property
-    def dead(self) -> bool:
-        """Whether the change had no effect: the weights equal the baseline's."""
+    def is_dead(self) -> bool:
+        """True if the change had no effect: the weights equal the baseline's."""
         return self.exclusion is Exclusion.DEAD
 
     @property
@@ -131,14 +131,14 @@ class ComparedArm:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Arms in declared order, compared by one metric; `others` compares them by the other metrics."""
+    """Arms in declared order, compared by one metric; `other_views` compares them by the other metrics."""
 
     table: pd.DataFrame  # a row a trial; `counts`: whether it counts for its arm's contrast; `first_look`
     design: Design
     metric: Metric
     rows: tuple[ComparedArm, ...]
     looks_taken: int
-    others: tuple["Comparison", ...] = ()
+    other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
 
     @property
@@ -154,16 +154,16 @@ class Comparison:
     @property
     def per_metric(self) -> tuple["Comparison", ...]:
         """The comparison by each metric, this one first."""
-        return self, *self.others
+        return self, *self.other_views
 
     @property
     def sequential(self) -> bool:
-        """Whether the study looks more than once."""
+        """True if the study looks more than once."""
         return len(self.design.looks) > 1
 
     @property
     def stops_contrasts(self) -> bool:
-        """Whether its metric, the study's first, decides at which of several looks a contrast stops."""
+        """True if its metric, the study's first, decides at which of several looks a contrast stops."""
         return self.sequential and self.metric == self.design.metrics[0]
 
     @property
@@ -172,17 +172,17 @@ class Comparison:
         return len(self.table) - int(self.table.counts.sum())
 
     def common_seeds(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
-        """The seeds that count for all of these arms, failures included."""
+        """Return the seeds that count for all of these arms, failures included."""
         return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
 
     def has_first_look(self, rows: Iterable[ComparedArm]) -> bool:
-        """Whether the trials of the first look have ended, in whatever way, for all of these arms."""
+        """Return True if the trials of the first look have ended, in whatever way, for all of these arms."""
         return all(set(self.design.first_look) <= {*row.seeds} for row in rows)
 
     def judge_undeclared(
         self, pairs: Mapping[Name, tuple[ComparedArm, ComparedArm]], metric: Metric | None = None
     ) -> dict[Name, Verdict]:
-        """The verdicts on pairs of arms that the study does not compare, corrected together.
+        """Return the verdicts on pairs of arms that the study does not compare, corrected together.
 
         They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
         and does not depend on results. Those that failed on a side are lost. A pair of which these seeds have
@@ -190,8 +190,10 @@ class Comparison:
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
-        values: Values = {name: values_of(self.table, name, self.design) for name in names}
-        values = drop_copies(values, find_copies(statuses(self.table, self.design), values, self.design))
+        values: Values = {name: collect_values(self.table, name, self.design) for name in names}
+        values = drop_copies(
+            values, find_copies(collect_statuses(self.table, self.design), values, self.design)
+        )
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look if self.has_first_look(pair) else ()
@@ -204,17 +206,17 @@ class Comparison:
                 lower_is_better=metric.lower_is_better,
                 family=len(pairs),
                 lost=len(set(seeds) - paired),
-                identical=paired <= equal_seeds(pair[0].arm, pair[1].arm, values, self.design),
+                identical=paired <= find_equal_seeds(pair[0].arm, pair[1].arm, values, self.design),
                 highest=metric.highest,
             )
         return judge_contrasts(contrasts)
 
     def by_metric(self, metric: str) -> "Comparison | None":
-        """The comparison by this metric, if the study names it."""
+        """Return the comparison by this metric, if the study names it."""
         return next((c for c in self.per_metric if c.metric.name == metric), None)
 
-    def base(self, row: ComparedArm) -> ComparedArm:
-        """The row that this one is compared with: the baseline, or the arm named in `against`."""
+    def find_base(self, row: ComparedArm) -> ComparedArm:
+        """Return the row that this one is compared with: the baseline, or the arm named in `against`."""
         return self._rows_by_name.get(row.arm.against, self.rows[0])
 
     @cached_property
@@ -224,21 +226,21 @@ class Comparison:
     @property
     def same_task_rows(self) -> tuple[ComparedArm, ...]:
         """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""
-        first, *others = self.rows
+        first, *compared_rows = self.rows
         return first, *(
-            row for row in others if row.contrast and not row.arm.find_task_differences(first.arm)
+            row for row in compared_rows if row.contrast and not row.arm.find_task_differences(first.arm)
         )
 
     @property
     def bases_phrase(self) -> str:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
-        others = any(self.base(row) is not self.rows[0] for row in self.rows_with_contrast)
-        return f"{self.rows[0].arm.name}{' or the arm that each names' if others else ''}"
+        has_other_base = any(self.find_base(row) is not self.rows[0] for row in self.rows_with_contrast)
+        return f"{self.rows[0].arm.name}{' or the arm that each names' if has_other_base else ''}"
 
     @property
     def scale(self) -> Scale:
         """How values of the metric are shown."""
-        return self.design.scale(self.metric)
+        return self.design.find_scale(self.metric)
 
     @property
     def title(self) -> str:
@@ -246,18 +248,10 @@ class Comparison:
         return self.scale.title
 
 
-@dataclass(frozen=True)
-class _Trials:
-    """How the trials of an arm ended, their numbers by one metric, and which of them count."""
-
-    ended: Mapping[Any, str]  # seed → status
-    values: Mapping[Any, float]  # by seed
-    seeds: Collection[Any]  # that count
-    needed: int  # how many seeds the next look needs
-
-
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
-    """The arms of a table, each against its baseline, by every metric; `reports.trials` has the columns.
+    """Return the arms of a table, each against its baseline, by every metric.
+
+    `reports.table` has the columns.
 
     Raises BadInput where there is no arm, or no δ.
     """
@@ -267,8 +261,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     for metric in design.metrics:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
-    ended = statuses(table, design)
-    values = {metric.name: values_of(table, metric.name, design) for metric in design.metrics}
+    ended = collect_statuses(table, design)
+    values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
     decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, matches)
@@ -282,21 +276,34 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     for metric in design.metrics:
         rows: list[ComparedArm] = []
         for index, name in enumerate(arm.name for arm in design.arms):
-            trials = _Trials(ended[name], values[metric.name][name], seeds[name], needed[name])
-            row = _row(index, trials, exclusions.get(name), metric, design)
+            row = _make_row(
+                index,
+                metric,
+                design,
+                ended=ended[name],
+                values=values[metric.name][name],
+                seeds=seeds[name],
+                needed=needed[name],
+                exclusion=exclusions.get(name),
+            )
             row = replace(row, copied=name in copies)
             rows.append(_with_verdict(row, rows[0], metric, decisions) if index else row)
-        taken = decisions.looks_taken
         views.append(
-            Comparison(table=table, design=design, metric=metric, rows=tuple(rows), looks_taken=taken)
+            Comparison(
+                table=table,
+                design=design,
+                metric=metric,
+                rows=tuple(rows),
+                looks_taken=decisions.looks_taken,
+            )
         )
-    return replace(views[0], others=tuple(views[1:]), gate=decisions.gate)
+    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate)
 
 
 def _seeds_that_count(
     decisions: Decisions[str], ended: Statuses, design: Design
 ) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
-    """By arm, the seeds that count for a contrast, and how many are needed for the next look."""
+    """Return, by arm, the seeds that count for a contrast, and how many are needed for the next look."""
     if not design.looks:
         return (
             {name: by_seed.keys() for name, by_seed in ended.items()},
@@ -304,51 +311,64 @@ def _seeds_that_count(
         )
     first = design.metrics[0].name
     counting = {name: by_metric[first].contrast.look.seeds for name, by_metric in decisions.verdicts.items()}
-    numbers = seeds_of_sides(counting, design)
-    needed = seeds_of_sides(decisions.seeds_requested, design)
+    numbers = count_side_seeds(counting, design)
+    needed = count_side_seeds(decisions.seeds_requested, design)
     return {name: design.seeds[:n] for name, n in numbers.items()}, needed
 
 
-def _row(
-    index: int, trials: _Trials, exclusion: Exclusion | None, metric: Metric, design: Design
+def _make_row(
+    index: int,
+    metric: Metric,
+    design: Design,
+    *,
+    ended: Mapping[Any, str],
+    values: Mapping[Any, float],
+    seeds: Collection[Any],
+    needed: int,
+    exclusion: Exclusion | None,
 ) -> ComparedArm:
-    """An arm as its rows that count show it; `_with_verdict` adds the contrast."""
-    whole = design.arms[index]
-    arm = replace(whole, results=select_seeds(whole.results, trials.seeds))
-    ended, values = select_seeds(trials.ended, trials.seeds), select_seeds(trials.values, trials.seeds)
-    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in ended)
-    failed = sum(status not in ("done", "diverged") for status in ended.values())
-    total = max(len(ended), trials.needed)
-    beyond = (trials.ended.keys() - ended.keys()) & set(design.seeds[:total])
+    """Return an arm as its rows that count show it; `_with_verdict` adds the contrast.
+
+    `ended` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
+    """
+    planned_arm = design.arms[index]
+    arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
+    counting = select_seeds(ended, seeds)
+    values = select_seeds(values, seeds)
+    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
+    failed = sum(status not in ("done", "diverged") for status in counting.values())
+    total = max(len(counting), needed)
     looks = design.looks or (total,)
-    other_task = exclusion is Exclusion.OTHER_TASK
+    is_other_task = exclusion is Exclusion.OTHER_TASK
+    differences = planned_arm.find_task_differences(design.find_base(planned_arm)) if is_other_task else ()
     return ComparedArm(
         index=index,
         arm=arm,
         noun=design.noun,
-        seeds=tuple(ended),
+        seeds=tuple(counting),
         total=total,
-        done=len(ended) - diverged - failed,
+        done=len(counting) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        for_next_look=len(beyond),
+        for_next_look=len((ended.keys() - counting.keys()) & set(design.seeds[:total])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
-        summary=summary_of(arm, values, lower_is_better=metric.lower_is_better),
+        summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
         exploratory=arm.exploratory or arm.name in design.seen,
         attempt=1 + len(design.attempts.get(arm.name, ())),
-        task_differences=tuple(whole.find_task_differences(design.base(whole))) if other_task else (),
-        proofs=proofs(arm.finished_results),
+        task_differences=tuple(differences),
+        proofs=collect_proofs(arm.finished_results),
     )
 
 
 def _with_verdict(
     row: ComparedArm, baseline: ComparedArm, metric: Metric, decisions: Decisions[str]
 ) -> ComparedArm:
-    """The row with its contrast and verdict, or the reason why it has none."""
+    """Return the row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
     if row.arm.is_aa_arm:
-        sides, lower = (row.summary.values, baseline.summary.values), metric.lower_is_better
+        sides = (row.summary.values, baseline.summary.values)
+        lower = metric.lower_is_better
         return _over_pairs(row, contrast(*sides, delta=metric.zone, lower_is_better=lower), metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
@@ -361,18 +381,20 @@ def _with_verdict(
 
 
 def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
-    """The row with its contrast, and with its summary over the seeds of the contrast alone.
+    """Return the row with its contrast, and with its summary over the seeds of the contrast alone.
 
     Its mean is then the arm's side of the difference.
     """
     if not k.paired:
         return replace(row, contrast=k)
     values = select_seeds(row.summary.values, k.seeds)
-    summary = summary_of(row.arm, values, lower_is_better=metric.lower_is_better)
+    summary = summarise_arm(row.arm, values, lower_is_better=metric.lower_is_better)
     return replace(row, contrast=k, summary=summary)
 
 
-def summary_of(arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True) -> ArmSummary:
+def summarise_arm(
+    arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
+) -> ArmSummary:
     """Return an arm's summary over its values by seed. One that no seed changes has no SD and no interval.
 
     The direction decides the median alone, and that only where a seed diverged.

@@ -14,7 +14,7 @@ from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
 from unrolled.reports.exclusions import compared_arms, find_exclusions
-from unrolled.reports.replicates import drop_copies, equal_seeds, find_copies
+from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions, decide
@@ -30,26 +30,25 @@ Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
 
 
 def decide_looks(design: Design) -> Decisions[str]:
-    """The state of every contrast of a study after the looks whose results are complete.
+    """Return the state of every contrast of a study after the looks whose results are complete.
 
     From the results themselves, as `compare` has it from their table: pandas takes half a second to load.
     """
     ended = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
-    numbers = {m.name: {arm.name: _judged(arm, m) for arm in design.arms} for m in design.metrics}
+    numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
     return decide_contrasts(compared_arms(find_exclusions(ended, design)), ended, numbers, design)
 
 
-def _judged(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
-    """The numbers of an arm by seed, as the metric is judged."""
-    numbers = arm.collect_metric(metric.name)
-    judged = {seed: metric.judged(x) for seed, x in numbers.items()} if metric.ratio else numbers
+def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
+    """Return the numbers of an arm by seed, as the metric is judged."""
+    judged = {seed: metric.judged(x) for seed, x in arm.collect_metric(metric.name).items()}
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
 
 def decide_contrasts(
     contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, matches: Matches | None = None
 ) -> Decisions[str]:
-    """The verdicts on these arms, each against the arm that it names, by every metric.
+    """Return the verdicts on these arms, each against the arm that it names, by every metric.
 
     An arm that ignores its seed is one run: its other seeds are lost. `matches` has the values of arms of
     which rows were averaged.
@@ -58,13 +57,13 @@ def decide_contrasts(
     values = drop_copies(values, copies)
     if not design.looks:
         return _at_once(contrasts, ended, values, design, copies, matches or {})
-    arms = {arm.name: arm for arm in design.arms}
+    arms = design.arms_by_name
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
-    named = [name for name in contrasts if not arms[name].is_aa_arm]
+    declared_arms = [name for name in contrasts if not arms[name].is_aa_arm]
     if design.decide == "gate":
-        return _decide_gate(named, lost, ended, values, design)
+        return _decide_gate(declared_arms, lost, ended, values, design)
     futility = 0.0 if design.to_the_end else BOUND
-    declared, exploratory = ([n for n in named if arms[n].exploratory is x] for x in (False, True))
+    declared, exploratory = ([n for n in declared_arms if arms[n].exploratory is x] for x in (False, True))
     families = [
         _look_by_look(declared, lost, values, design, holm, futility),
         # none of these is futile: that is predicted for the steps of Holm
@@ -81,41 +80,34 @@ def decide_contrasts(
 
 
 def _decide_gate(
-    named: Sequence[str],
+    contrasts: Sequence[str],
     lost: Mapping[str, dict[Any, str]],
     ended: Statuses,
     values: Values,
     design: Design,
 ) -> Decisions[str]:
-    """The state of a gate, and the verdicts on its contrasts after the looks that it took.
+    """Return the state of a gate, and the verdicts on its contrasts after the looks that it took.
 
     Each contrast is the head's, at one level of other settings. All get the same seeds.
     """
-    bases, arms = design.bases, {arm.name: arm for arm in design.arms}
     looks = Looks(design.looks)
-    levels = {name: name if len(named) > 1 else "" for name in named}
+    levels = {name: name if len(contrasts) > 1 else "" for name in contrasts}
     gate = non_inferiority(
-        {
-            level: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()}
-            for name, level in levels.items()
-        },
+        {level: _select_sides(name, values, design) for name, level in levels.items()},
         seeds=design.seeds,
         looks=looks,
         metrics=design.metrics,
         lost={
             level: _side_of_loss(name, lost[name], ended, values, design) for name, level in levels.items()
         },
-        equal={
-            level: equal_seeds(arms[name], arms[bases[name]], values, design)
-            for name, level in levels.items()
-        },
+        equal={level: _find_equal_sides(name, values, design) for name, level in levels.items()},
     )
     seeds = design.seeds[: looks.numbers[max(0, gate.looks_taken - 1)]]
     counting = {
         metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
         for metric, by_arm in values.items()
     }
-    judged = _look_by_look(named, lost, counting, design, holm, 0.0)
+    judged = _look_by_look(contrasts, lost, counting, design, holm, 0.0)
     verdicts = {
         name: {
             metric: replace(v, decided=gate.ended, blocked_reason=gate.fault)
@@ -125,7 +117,7 @@ def _decide_gate(
     }
     return Decisions(
         verdicts=verdicts,
-        seeds_requested=dict.fromkeys(named, gate.seeds_requested),
+        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
         looks_taken=gate.looks_taken,
         gate=gate,
     )
@@ -134,7 +126,7 @@ def _decide_gate(
 def _side_of_loss(
     name: str, lost: Mapping[Any, str], ended: Statuses, values: Values, design: Design
 ) -> dict[Any, str]:
-    """The seeds that a gate lost, each with the side that ended without a number."""
+    """Return the seeds that a gate lost, each with the side that ended without a number."""
     sides = {"head": name, "base": design.bases[name]}
 
     def lacks(arm: str, seed: Any) -> bool:
@@ -149,7 +141,7 @@ def _side_of_loss(
 def _explain_lost(
     name: str, ended: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
 ) -> dict[Any, str]:
-    """The seeds of which a side of a contrast has no number of its own, with the reason."""
+    """Return the seeds of which a side of a contrast has no number of its own, with the reason."""
     lost = {}
     repeats = "may repeat" if design.nondeterminism is None else "repeats"
     for metric, numbers in values.items():
@@ -168,19 +160,30 @@ def _look_by_look(
     adjust: Any,
     futility: float,
 ) -> Decisions[str]:
-    """The contrasts that are corrected together: those of the plan, or the exploratory ones."""
-    bases, arms = design.bases, {arm.name: arm for arm in design.arms}
+    """Return the contrasts that are corrected together: those of the plan, or the exploratory ones."""
     return decide(
-        {name: {m: (by_arm[name], by_arm[bases[name]]) for m, by_arm in values.items()} for name in family},
+        {name: _select_sides(name, values, design) for name in family},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
         lost={name: lost[name] for name in family},
-        equal={name: equal_seeds(arms[name], arms[bases[name]], values, design) for name in family},
+        equal={name: _find_equal_sides(name, values, design) for name in family},
         adjust=adjust,
         rule=design.decide,
         futility=futility,
     )
+
+
+def _select_sides(name: str, values: Values, design: Design) -> dict[str, tuple[Side, Side]]:
+    """Return the numbers of an arm and of its base, by metric."""
+    base = design.bases[name]
+    return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in values.items()}
+
+
+def _find_equal_sides(name: str, values: Values, design: Design) -> frozenset[Any]:
+    """Return the seeds on which an arm and its base computed the same."""
+    arm = design.arms_by_name[name]
+    return find_equal_seeds(arm, design.find_base(arm), values, design)
 
 
 def _at_once(
@@ -191,10 +194,12 @@ def _at_once(
     copies: Mapping[str, Any],
     matches: Matches,
 ) -> Decisions[str]:
-    """Verdicts on all rows that there are, corrected within each metric."""
+    """Return verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
     arms = {arm.name: arm for arm in design.arms}
-    equal = {name: equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts}
+    equal = {
+        name: find_equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts
+    }
     for metric in design.metrics:
         by_arm = values[metric.name]
         matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
@@ -205,7 +210,7 @@ def _at_once(
         judged = of_survivors
         if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
             with_losses = judge_sides(sides, metric, design, lost, equal, matched)
-            judged = {name: _agree(of_survivors[name], v) for name, v in with_losses.items()}
+            judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
         for name, v in judged.items():
             copied = next((side for side in (name, design.bases[name]) if side in copies), "")
             one_run = f"{copied} has one run's numbers on every {design.noun}" if copied else ""
@@ -215,22 +220,26 @@ def _at_once(
 
 
 def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: Design) -> int:
-    """The pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
-    arm, base = ended[name].keys(), ended[design.bases[name]].keys()
+    """Return the pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
+    arm = ended[name].keys()
+    base = ended[design.bases[name]].keys()
     if not design.pair:
         return len(arm - sides[0].keys()) + len(base - sides[1].keys())
     return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
 
-def _agree(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
-    """The verdict that counts what was lost, unless it claims what the survivors do not show."""
+def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
+    """Return the verdict that counts what was lost, unless it claims what the survivors do not show."""
     if not with_losses.claims or with_losses.kind == of_survivors.kind:
         return with_losses
     return with_losses.withdrawn() if of_survivors.claims else of_survivors
 
 
 def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowMatch | None) -> str:
-    """Why a contrast is open that would not be without its lost runs and rows; "" for any other one."""
+    """Return why a contrast is open that would not be without its lost runs and rows.
+
+    Return "" for any other one.
+    """
     if judged.claims or not of_survivors.claims:
         return ""
     causes = [f"{plural(lost, 'run')} that failed or lack a partner"] if lost else []
@@ -247,17 +256,17 @@ def judge_sides(
     equal: Mapping[str, Collection[Any]] | None = None,
     matches: Mapping[str, RowMatch] | None = None,
 ) -> dict[str, Verdict]:
-    """The verdicts on contrasts that are corrected together.
+    """Return the verdicts on contrasts that are corrected together.
 
     `lost` counts the pairs without a number, `equal` has the seeds on which both sides computed the same, and
     `matches` what is known of rows that were averaged.
     """
-    known: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
-    known |= {"highest": metric.highest, "family": len(sides)}
+    shared_options: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
+    shared_options |= {"highest": metric.highest, "family": len(sides)}
 
-    def compare(name: str, arm: Side, base: Side) -> Contrast:
+    def compare_sides(name: str, arm: Side, base: Side) -> Contrast:
         identical = arm.keys() & base.keys() <= set((equal or {}).get(name, ()))
-        options = {**known, "lost": (lost or {}).get(name, 0), "identical": identical}
+        options = {**shared_options, "lost": (lost or {}).get(name, 0), "identical": identical}
         if not design.pair:
             return welch([*arm.values()], [*base.values()], **options)
         if match := (matches or {}).get(name):
@@ -266,13 +275,16 @@ def judge_sides(
             return compare_folds(arm, base, test_share=design.test_share, **options)
         return contrast(arm, base, **options)
 
-    return judge_contrasts({name: compare(name, *pair) for name, pair in sides.items()})
+    return judge_contrasts({name: compare_sides(name, *pair) for name, pair in sides.items()})
 
 
-def seeds_of_sides(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
-    """By arm, the most seeds that a contrast wants of which it is a side; the first look's at least."""
-    most = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
+def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
+    """Return, by arm, the most seeds that a contrast wants of which it is a side.
+
+    The first look's at least.
+    """
+    numbers = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
     for name, number in contrasts.items():
         for side in (name, design.bases[name]):
-            most[side] = max(most[side], number)
-    return most
+            numbers[side] = max(numbers[side], number)
+    return numbers

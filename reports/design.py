@@ -124,9 +124,9 @@ class Design:
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
     presentation: Presentation = PLAIN
 
-    def scale(self, metric: Metric) -> Scale:
-        """How a metric is read that is judged."""
-        return self.presentation.scale(metric.name).of(metric)
+    def find_scale(self, metric: Metric) -> Scale:
+        """Return how a metric is read that is judged."""
+        return self.presentation.find_scale(metric.name).adapt_to(metric)
 
     @property
     def first_look(self) -> tuple[int, ...]:
@@ -144,17 +144,18 @@ class Design:
         names = {arm.name for arm in self.arms}
         return {a.name: a.against if a.against in names else self.arms[0].name for a in self.arms[1:]}
 
-    def base(self, arm: MeasuredArm) -> MeasuredArm:
-        """The arm that this one is compared with."""
-        return self._arms_by_name[self.bases[arm.name]]
+    def find_base(self, arm: MeasuredArm) -> MeasuredArm:
+        """Return the arm that this one is compared with."""
+        return self.arms_by_name[self.bases[arm.name]]
 
     @cached_property
-    def _arms_by_name(self) -> dict[str, MeasuredArm]:
+    def arms_by_name(self) -> dict[str, MeasuredArm]:
+        """Its arms by name."""
         return {arm.name: arm for arm in self.arms}
 
 
-def page_of(study: str, out: Path) -> Path:
-    """The path of a study's page. Its folder is the study's name if that is a plain one.
+def find_page(study: str, out: Path) -> Path:
+    """Return the path of a study's page. Its folder is the study's name if that is a plain one.
 
     Otherwise it has the name's letters and digits and a hash, so that no two studies share one:
     digits-dropout-5c0f1d2e.

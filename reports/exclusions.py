@@ -19,31 +19,31 @@ class Exclusion(StrEnum):
 
 
 def find_exclusions(ended: Statuses, design: Design) -> dict[str, Exclusion | None]:
-    """Why each arm but the baseline is not compared; None where it is."""
-    return {arm.name: _exclusion(arm, ended, design) for arm in design.arms[1:]}
+    """Return why each arm but the baseline is not compared; None where it is."""
+    return {arm.name: _find_exclusion(arm, ended, design) for arm in design.arms[1:]}
 
 
 def compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
-    """The arms that are compared, or will be."""
+    """Return the arms that are compared, or will be."""
     compared = (None, Exclusion.NO_RESULTS, Exclusion.DEAD)
     return [name for name, exclusion in exclusions.items() if exclusion in compared]
 
 
-def _exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
-    baseline = design.base(arm)
+def _find_exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
+    baseline = design.find_base(arm)
     if arm.ignores_seed and not arm.against:
         return Exclusion.COUNTED
-    if not arm.against and any(other.against == arm.name for other in design.arms):
+    if not arm.against and any(rival.against == arm.name for rival in design.arms):
         return Exclusion.REFERENCE
     if not (ended[arm.name] and ended[baseline.name]):
         return Exclusion.NO_RESULTS
     if arm.find_task_differences(baseline):
         return Exclusion.OTHER_TASK
-    return Exclusion.DEAD if _same_weights(baseline, arm) else None
+    return Exclusion.DEAD if _has_same_weights(baseline, arm) else None
 
 
-def _same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
-    """Whether a change of settings left every shared seed's weights as they were.
+def _has_same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
+    """Return True if a change of settings left every shared seed's weights as they were.
 
     A different model with equal weights is allowed.
     """

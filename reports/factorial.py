@@ -12,7 +12,9 @@ from unrolled.reports.design import select_seeds
 from unrolled.reports.statistics.designs import Cells, Effect, factorial_effects
 from unrolled.reports.statistics.verdicts import Verdict
 
-BESIDE, ALONE, AVERAGE = "beside all the others", "alone", "on average"
+BESIDE = "beside all the others"
+ALONE = "alone"
+AVERAGE = "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
 """What can be asked about a part, and the design that asks it."""
 
@@ -45,7 +47,7 @@ class Factorial:
         return tuple(e for e in self.interactions if e.verdict.effect in ("better", "worse"))
 
     def partners(self, effect: Effect) -> tuple[str, ...]:
-        """The switches on which a main effect depends, by its interactions."""
+        """Return the switches on which a main effect depends, by its interactions."""
         return tuple(
             next(name for name in e.factors if name not in effect.factors)
             for e in self.shown_interactions
@@ -61,8 +63,8 @@ class Part:
     views: Mapping[str, Verdict | None]
 
 
-def factorial(c: Comparison) -> Factorial | None:
-    """The largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing.
+def find_factorial(c: Comparison) -> Factorial | None:
+    """Return the largest full 2^k of switches, k ≥ 2, that the baseline and its arms form, or nothing.
 
     Its effects are judged once the first look has ended, as contrasts are that the study does not declare.
     """
@@ -74,15 +76,16 @@ def factorial(c: Comparison) -> Factorial | None:
     corners = [corner for corner in cells if len(corner) > 1 and 2 ** len(corner) <= len(cells)]
     corners.sort(key=lambda x: (-len(x), order[x]))
     for corner in corners:
-        moved = {part: row for part, row in cells.items() if part <= corner}
-        if len(moved) == 2 ** len(corner):
-            if not c.has_first_look(moved.values()):
+        corner_rows = {part: row for part, row in cells.items() if part <= corner}
+        if len(corner_rows) == 2 ** len(corner):
+            if not c.has_first_look(corner_rows.values()):
                 return None
-            moves = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
-            switches = {move: _switch(c, *move) for move in moves}
+            levels_by_factor = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
+            switches = {move: _make_switch(c, *move) for move in levels_by_factor}
             seeds = c.design.first_look
-            table, failed = {}, set[int]()
-            for part, row in moved.items():
+            table = {}
+            failed = set[int]()
+            for part, row in corner_rows.items():
                 levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
                 table[levels] = select_seeds(row.summary.values, seeds)
                 failed |= {seed for seed in row.seeds if seed in seeds} - table[levels].keys()
@@ -93,7 +96,9 @@ def factorial(c: Comparison) -> Factorial | None:
 def _measure_effects(
     c: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
-    names, delta, lower = [s.name for s in switches], c.metric.zone, c.metric.lower_is_better
+    names = [s.name for s in switches]
+    delta = c.metric.zone
+    lower = c.metric.lower_is_better
     try:
         effects = factorial_effects(table, names, delta=delta, lower_is_better=lower, failed=failed)
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
@@ -101,23 +106,27 @@ def _measure_effects(
     return Factorial(switches=switches, effects=effects)
 
 
-def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
-    """The switches that appear in more than one view; p is adjusted by Holm over the switches of a view."""
-    base, near = c.rows[0], _neighbours(c, c.rows[0])
-    switches = {key: _switch(c, key, _settings(row)[key]) for key, row in near.items()}
-    opposed = _settings(base) | {key: _settings(row)[key] for key, row in near.items()}
-    opposite = next((row for row in c.same_task_rows if _settings(row) == opposed), None)
-    far = _neighbours(c, opposite) if opposite else {}
+def find_parts(c: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
+    """Return the switches that appear in more than one view.
+
+    P is adjusted by Holm over the switches of a view.
+    """
+    base = c.rows[0]
+    near = _find_neighbours(c, base)
+    switches = {key: _make_switch(c, key, _read_settings(row)[key]) for key, row in near.items()}
+    opposed = _read_settings(base) | {key: _read_settings(row)[key] for key, row in near.items()}
+    opposite = next((row for row in c.same_task_rows if _read_settings(row) == opposed), None)
+    far = _find_neighbours(c, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
-        full, empty = (BESIDE, ALONE) if _settings(base)[key] == switch.on else (ALONE, BESIDE)
+        full, empty = (BESIDE, ALONE) if _read_settings(base)[key] == switch.on else (ALONE, BESIDE)
         pairs[full][key] = (base, near[key])
         if opposite and key in far and opposite is not near[key]:
             pairs[empty][key] = (opposite, far[key])
-    by_view = {view: _judge_switches(c, asked, switches) for view, asked in pairs.items()}
+    by_view = {view: _judge_switches(c, row_pairs, switches) for view, row_pairs in pairs.items()}
     by_view[AVERAGE] = {}
-    if whole:
-        by_view[AVERAGE] = {s.key: e.verdict for s, e in zip(whole.switches, whole.effects, strict=False)}
+    if grid:
+        by_view[AVERAGE] = {s.key: e.verdict for s, e in zip(grid.switches, grid.effects, strict=False)}
     views = {key: {view: by_switch.get(key) for view, by_switch in by_view.items()} for key in switches}
     return tuple(
         Part(switch=switches[key], views=verdicts_on_switch)
@@ -129,39 +138,43 @@ def parts(c: Comparison, whole: Factorial | None) -> tuple[Part, ...]:
 def _judge_switches(
     c: Comparison, pairs: Mapping[str, tuple[ComparedArm, ComparedArm]], switches: Mapping[str, Switch]
 ) -> dict[str, Verdict]:
-    """On against off for every switch. A contrast that the study declares has its verdict there."""
-    known, others = {}, {}
+    """Return, on against off for every switch. A contrast that the study declares has its verdict there."""
+    declared = {}
+    undeclared = {}
     for key, pair in pairs.items():
-        first, second = sorted(pair, key=lambda row: _settings(row)[key] != switches[key].on)
-        if first.verdict and c.base(first) is second:
-            known[key] = first.verdict
-        elif second.verdict and c.base(second) is first:
-            known[key] = second.verdict.turned()
+        first, second = sorted(pair, key=lambda row: _read_settings(row)[key] != switches[key].on)
+        if first.verdict and c.find_base(first) is second:
+            declared[key] = first.verdict
+        elif second.verdict and c.find_base(second) is first:
+            declared[key] = second.verdict.turned()
         else:
-            others[key] = first, second
-    return known | c.judge_undeclared(others)
+            undeclared[key] = first, second
+    return declared | c.judge_undeclared(undeclared)
 
 
-def _settings(row: ComparedArm) -> dict[str, Scalar]:
-    """What the arm is trained with. Two names of one network are one model if all options are equal."""
+def _read_settings(row: ComparedArm) -> dict[str, Scalar]:
+    """Return what the arm is trained with.
+
+    Two names of one network are one model if all options are equal.
+    """
     trial = row.arm.example_trial
     return {key: value for key, value in trial.factors().items() if key != "model"} if trial else {}
 
 
-def _neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
+def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
-    here = _settings(row)
+    settings = _read_settings(row)
     rows_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
-    for other in c.same_task_rows:
-        there = _settings(other)
-        differing = [key for key in here if there.get(key) != here[key]]
-        if len(differing) == 1 and there.keys() == here.keys():
-            rows_by_level.setdefault(differing[0], {}).setdefault(there[differing[0]], other)
+    for neighbour in c.same_task_rows:
+        neighbour_settings = _read_settings(neighbour)
+        differing = [key for key in settings if neighbour_settings.get(key) != settings[key]]
+        if len(differing) == 1 and neighbour_settings.keys() == settings.keys():
+            rows_by_level.setdefault(differing[0], {}).setdefault(neighbour_settings[differing[0]], neighbour)
     return {key: next(iter(rows.values())) for key, rows in rows_by_level.items() if len(rows) == 1}
 
 
-def _switch(c: Comparison, key: str, level: Scalar) -> Switch:
-    """The switch between the baseline's level and another one."""
-    own = _settings(c.rows[0]).get(key, level)
-    off, on = (own, level) if level and not own else (level, own)
+def _make_switch(c: Comparison, key: str, level: Scalar) -> Switch:
+    """Return the switch between the baseline's level and another one."""
+    baseline_level = _read_settings(c.rows[0]).get(key, level)
+    off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
     return Switch(key, c.design.titles.get(key, key.replace("_", " ")), off, on)

@@ -13,7 +13,7 @@ import pandas as pd
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.formats import listed_up_to, short
+from unrolled.reports.formats import join_first_names, shorten
 from unrolled.reports.row_means import PAIR, ROWS, average_rows, read_row_matches
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 
@@ -46,7 +46,7 @@ ENDS = {
 """Words of the status column, in lower case, and the ends that they stand for."""
 
 
-def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
+def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
     """The table of these columns: arm, seed, status, one for each metric, and how many rows were averaged.
 
     Rows of one arm and pair are averaged: see `row_means`. Of a study's trials those of its first look are
@@ -67,7 +67,7 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
         frame = frame[frame[FIRST_LOOK].astype(str) == "True"]
         cure = "give its whole table; in MLflow `unrolled sync STUDY` marks those trials"
         require(len(frame), "has no trial of a study's first look", place=source, cure=cure)
-    arms = _labels(frame, columns.arm, source)
+    arms = _join_labels(frame, columns.arm, source)
     longest = max(map(len, arms))
     require(
         longest <= LONGEST_NAME,
@@ -75,16 +75,16 @@ def arrange(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
         place=source,
         cure="name another column with --arm",
     )
-    ends = _ends(frame, columns, source)
-    table = pd.DataFrame({"arm": arms, "seed": _pairs(frame, columns, ends, source), "status": ends})
+    ends = _read_ends(frame, columns, source)
+    table = pd.DataFrame({"arm": arms, "seed": _read_pairs(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
-        table[metric.name] = _numbers(frame[metric.name], ends == "done", source)
-    table = _average(frame, table, columns, source)
+        table[metric.name] = _read_numbers(frame[metric.name], ends == "done", source)
+    table = _average_rows(frame, table, columns, source)
     return table.assign(**{FIRST_LOOK: True}) if of_study else table
 
 
-def _average(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
-    """A row for each arm and pair. Raises BadInput for several rows of which the item is not known."""
+def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
+    """Return a row for each arm and pair. Raises BadInput for several rows of which the item is not known."""
     repeated = table.duplicated(PAIR)
     if not columns.pair or not repeated.any():
         return table.assign(**{ROWS: 1})
@@ -101,7 +101,7 @@ def _average(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source:
     if columns.item != (SAMPLES,):
         items = _shared_values(frame.convert_dtypes(), columns.item, table.status, source).astype(str)
         repeated = table.assign(item=items).duplicated([*PAIR, "item"])
-        rule = f"row {_row(repeated) if repeated.any() else 0} repeats an item of its arm and {pair}"
+        rule = f"row {_find_row(repeated) if repeated.any() else 0} repeats an item of its arm and {pair}"
         cure = "leave it out, or name all columns that tell rows apart: document,sample"
         require(not repeated.any(), rule, place=source, key=f"--item {','.join(columns.item)}", cure=cure)
     baseline = columns.baseline if columns.baseline in {*table.arm} else table.arm.iloc[0]
@@ -109,12 +109,12 @@ def _average(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source:
 
 
 def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
-    """A sentence on rows that were averaged; "" where there were none."""
-    fewest = int(table[ROWS].min())
-    most = int(table[ROWS].max())
-    if most < 2:
+    """Return a sentence on rows that were averaged; "" where there were none."""
+    smallest = int(table[ROWS].min())
+    largest = int(table[ROWS].max())
+    if largest < 2:
         return ""
-    number = f"{most}" if fewest == most else f"{fewest} to {most}"
+    number = f"{largest}" if smallest == largest else f"{smallest} to {largest}"
     pair = " and ".join(columns.pair)
     matched = "taken as independent samples"
     if columns.item != (SAMPLES,):
@@ -128,13 +128,16 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     if not lacking:
         return f"{sentence}."
     return (
-        f"{sentence}; rows lacking or failed: {listed_up_to(lacking, 5)}. Each may have differed as much as "
-        "any that was seen, in either direction."
+        f"{sentence}; rows lacking or failed: {join_first_names(lacking, 5)}. Each may have differed as much "
+        "as any that was seen, in either direction."
     )
 
 
-def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str, page: str) -> Design:
-    """How the arms of a table are compared. Raises BadInput for a table of one arm, and another baseline."""
+def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source: str, page: str) -> Design:
+    """Return how the arms of a table are compared.
+
+    Raises BadInput for a table of one arm, and another baseline.
+    """
     order = list(dict.fromkeys(table.arm))
     require(
         len(order) > 1,
@@ -146,15 +149,15 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     if baseline not in order:
         raise BadInput(f"has no arm {baseline!r}", place=source, cure=f"it has: {', '.join(order)}")
     order.sort(key=lambda name: name != baseline)
-    named = frame[list(columns.arm)].astype(str).set_axis(_labels(frame, columns.arm, source))
-    levels = named[~named.index.duplicated()].to_dict("index")
+    labelled = frame[list(columns.arm)].astype(str).set_axis(_join_labels(frame, columns.arm, source))
+    levels = labelled[~labelled.index.duplicated()].to_dict("index")
     base = levels[baseline].items()
-    changes = {name: {str(c): x for c, x in own.items() - base} for name, own in levels.items()}
-    others = plural(len(order) - 1, "arm")
+    changes = {name: {str(c): x for c, x in arm_levels.items() - base} for name, arm_levels in levels.items()}
+    compared = plural(len(order) - 1, "arm")
     metrics = [metric.name for metric in columns.metrics]
     return Design(
         study=page,
-        question=f"{source}: {others} against {baseline}, {plural(len(frame), 'row')}",
+        question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
@@ -164,21 +167,21 @@ def design_of(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, source
     )
 
 
-def unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[bool]":
-    """The runs that failed before they told their arm, as those of an experiment may."""
+def find_unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[bool]":
+    """Return the runs that failed before they told their arm, as those of an experiment may."""
     if not {*columns.arm} <= {*frame.columns}:
         return pd.Series(False, frame.index)
-    return (_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
+    return (_read_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
 
 
-def _ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
-    """How each run ended: done, diverged or failed; done where no column tells."""
+def _read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
+    """Return how each run ended: done, diverged or failed; done where no column tells."""
     if STATUS not in frame.columns or STATUS in (*columns.arm, *columns.pair):
         return pd.Series("done", frame.index)
     ends = frame[STATUS].astype(str).str.lower().map(ENDS)
     if (unknown := ends.isna()).any():
         raise BadInput(
-            f"row {_row(unknown)}: {frame[STATUS][unknown].iloc[0]!r} is not known",
+            f"row {_find_row(unknown)}: {frame[STATUS][unknown].iloc[0]!r} is not known",
             place=source,
             key=STATUS,
             cure="write done, failed or diverged",
@@ -186,58 +189,59 @@ def _ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]
     return ends
 
 
-def _pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
-    """What each row shares with one of any other arm; the row's number where nothing is paired."""
+def _read_pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
+    """Return what each row shares with one of any other arm; the row's number where nothing is paired."""
     if columns.pair:
         return _shared_values(frame, columns.pair, ends, source)
     return pd.Series(range(len(frame)), frame.index)
 
 
 def _shared_values(frame: pd.DataFrame, names: Sequence[str], ends: pd.Series, source: str) -> pd.Series:
-    """The values of these columns in each row. A run that failed before it told has one of its own."""
+    """Return the values of these columns in each row. A run that failed before it told has one of its own."""
     lacking = frame[[*names]].isna().any(axis=1) & (ends == "failed")
     if lacking.any():
         values = pd.Series([f"of failed row {row + 1}" for row in frame.index], frame.index, dtype=object)
-        told = frame[~lacking].convert_dtypes()  # numbers beside an empty cell are floats: 3, not 3.0
-        return values.mask(~lacking, _shared_values(told, names, ends, source).astype(str))
+        complete = frame[~lacking].convert_dtypes()  # numbers beside an empty cell are floats: 3, not 3.0
+        return values.mask(~lacking, _shared_values(complete, names, ends, source).astype(str))
     if len(names) > 1:
-        return _labels(frame, names, source)
+        return _join_labels(frame, names, source)
     values = frame[names[0]]
     _check_filled(values, source)
     if values.dtype == object:
         plain = values.map(lambda value: isinstance(value, Hashable)).all()
-        rule, cure = "has values that are no plain text or number", "name another column"
+        rule = "has values that are no plain text or number"
+        cure = "name another column"
         require(plain, rule, place=source, key=names[0], cure=cure)
         values = values.astype(str)
     return values
 
 
-def _labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd.Series[str]":
-    """The values of these columns as one text for each row."""
+def _join_labels(frame: pd.DataFrame, columns: Sequence[str], source: str) -> "pd.Series[str]":
+    """Return the values of these columns as one text for each row."""
     for column in columns:
         _check_filled(frame[column], source)
-    first, *others = (frame[column].astype(str) for column in columns)
-    for other in others:
-        first = first + " / " + other
-    return first
+    labels = frame[columns[0]].astype(str)
+    for column in columns[1:]:
+        labels = labels + " / " + frame[column].astype(str)
+    return labels
 
 
 def _check_filled(column: pd.Series, source: str) -> None:
     """Raise BadInput for a column with an empty cell."""
     if (empty := column.isna()).any():
         raise BadInput(
-            f"row {_row(empty)} has no {column.name}", place=source, cure="fill it in, or leave it out"
+            f"row {_find_row(empty)} has no {column.name}", place=source, cure="fill it in, or leave it out"
         )
 
 
-def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.Series[float]":
-    """A metric's column as numbers: infinity is a divergence, an empty cell of a `wanted` row an error."""
+def _read_numbers(column: pd.Series, is_needed: "pd.Series[bool]", source: str) -> "pd.Series[float]":
+    """A metric's column as numbers: infinity is a divergence, an empty cell of a needed row an error."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
-    if (bad := numbers.isna() & wanted).any():
+    if (bad := numbers.isna() & is_needed).any():
         value = column[bad].iloc[0]
-        what = "is empty" if pd.isna(value) else f"{value!r} is not a number"
+        fault = "is empty" if pd.isna(value) else f"{value!r} is not a number"
         raise BadInput(
-            f"row {_row(bad)}: {what}",
+            f"row {_find_row(bad)}: {fault}",
             place=source,
             key=str(column.name),
             cure="write a number; inf stands for a run that diverged, a column `status` tells of those that "
@@ -245,7 +249,7 @@ def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.S
         )
     if (huge := (numbers.abs() > LARGEST) & (numbers.abs() < np.inf)).any():
         raise BadInput(
-            f"row {_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where cubes overflow",
+            f"row {_find_row(huge)}: {numbers[huge].iloc[0]:g} is beyond ±{LARGEST:g}, where cubes overflow",
             place=source,
             key=str(column.name),
             cure="write inf for a run that diverged",
@@ -253,25 +257,25 @@ def _numbers(column: pd.Series, wanted: "pd.Series[bool]", source: str) -> "pd.S
     return numbers
 
 
-def _row(where: "pd.Series[bool]") -> int:
-    """The number of the first row that is marked, counted from 1 without the head."""
+def _find_row(where: "pd.Series[bool]") -> int:
+    """Return the number of the first row that is marked, counted from 1 without the head."""
     return int(where.index[where][0]) + 1
 
 
 def find_doubts(table: pd.DataFrame, metrics: list[str], *, named_baseline: bool) -> Iterator[str]:
-    """Sentences on rows that were written twice, and on a baseline that results may have chosen."""
+    """Return sentences on rows that were written twice, and on a baseline that results may have chosen."""
     if repeated := [*_find_repeated(table, metrics)]:
-        names = listed_up_to([short(name) for name in repeated], 5)
+        names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which are then not independent runs: {names}"
     if not named_baseline and (extreme := _rank_first(table, metrics[0])):
         yield (
-            f"the baseline {short(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
+            f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
             "mean: --baseline names one that no result has chosen"
         )
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
-    """The arms of which different rows all stand there twice, thrice, or in multiples of it.
+    """Return the arms of which different rows all stand there twice, thrice, or in multiples of it.
 
     Five of them, or two beside an arm of which no two rows are alike: coarse numbers may be equal by chance.
     """
@@ -284,7 +288,7 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
 
 
 def _rank_first(table: pd.DataFrame, metric: str) -> str:
-    """Whether the first arm of several has the highest or the lowest mean; "" otherwise."""
+    """Return whether the first arm of several has the highest or the lowest mean; "" otherwise."""
     means = table[metric].where(np.isfinite(table[metric])).groupby(table.arm, sort=False).mean()
     if len(means) < CHOSEN or means.nunique() < CHOSEN:
         return ""

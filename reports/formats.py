@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import LARGEST
@@ -13,29 +12,29 @@ from unrolled.reports.statistics.interval import Interval
 MINUS = "−"
 
 
-def short(value: object, most: int = 28) -> str:
+def shorten(value: object, limit: int = 28) -> str:
     """`visible` in at most `most` characters, for labels that cannot wrap."""
     text = visible(value)
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
-def decimals(delta: float) -> int:
-    """Two decimals beyond those of δ, at most 20."""
+def count_decimals(delta: float) -> int:
+    """Return two decimals beyond those of δ, at most 20."""
     return min(20, max(0, 2 - math.floor(math.log10(delta))))
 
 
-def when(unix: float) -> str:
-    """A moment, given in unix seconds, to the second."""
+def format_time(unix: float) -> str:
+    """Return a moment, given in unix seconds, to the second."""
     return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def day(unix: float) -> str:
-    """The day (UTC) of a moment, given in unix seconds."""
+def format_day(unix: float) -> str:
+    """Return the day (UTC) of a moment, given in unix seconds."""
     return datetime.fromtimestamp(unix, UTC).date().isoformat()
 
 
-def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
-    """A number with a true minus sign; an en dash where there is none."""
+def format_number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
+    """Return a number with a true minus sign; an en dash where there is none."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
@@ -46,63 +45,67 @@ def number(value: float | None, digits: int = 4, *, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def interval(ends: Interval | None, digits: int = 4, *, sign: bool = False) -> str:
+def format_interval(ends: Interval | None, digits: int = 4, *, sign: bool = False) -> str:
     """`[low, high]`, or an en dash where there is none."""
-    return f"[{number(ends.low, digits, sign=sign)}, {number(ends.high, digits, sign=sign)}]" if ends else "–"
+    return (
+        f"[{format_number(ends.low, digits, sign=sign)}, {format_number(ends.high, digits, sign=sign)}]"
+        if ends
+        else "–"
+    )
 
 
-def p_value(p: float | None) -> str:
-    """Three decimals from .001 on, and `<.001` below."""
+def format_p(p: float | None) -> str:
+    """Return three decimals from .001 on, and `<.001` below."""
     if p is None or math.isnan(p):
         return "–"
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
 
 
-def count(value: float | None, digits: int = 0, *, sign: bool = False) -> str:
-    """A number in groups of three, separated by thin spaces."""
+def format_count(value: float | None, digits: int = 0, *, sign: bool = False) -> str:
+    """Return a number in groups of three, separated by thin spaces."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:{'+' if sign else ''},.{digits}f}".replace(",", "\u202f").replace("-", MINUS)
 
 
-def seconds(value: float) -> str:
-    """A duration in the largest unit that keeps two digits."""
+def format_seconds(value: float) -> str:
+    """Return a duration in the largest unit that keeps two digits."""
     if value < 120:
         return f"{value:.1f} s"
     return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
-def duration(seconds: float) -> str:
-    """A duration as text, in seconds, minutes or hours."""
+def format_duration(seconds: float) -> str:
+    """Return a duration as text, in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in aligned columns; a column that has nothing to say is left out."""
-    kept = [column for column in zip(*rows, strict=True) if says_something(column)]
-    widths = [max(map(len, column)) for column in kept]
+def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows in aligned columns, without those that have no value below their head."""
+    rows = drop_empty_columns(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in zip(*kept, strict=True)
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
 
 
-def says_something(column: Sequence[str]) -> bool:
-    """Whether a column has a value below its head."""
-    return set(column[1:]) != {"–"}
+def drop_empty_columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
+    """Return the rows without the columns that have no value below their head."""
+    columns = [column for column in zip(*rows, strict=True) if set(column[1:]) != {"–"}]
+    return list(zip(*columns, strict=True))
 
 
-def level(value: object) -> str:
-    """A setting's level: on and off for a switch, 2 for 2.0."""
+def format_setting(value: object) -> str:
+    """Return a setting's level: on and off for a switch, 2 for 2.0."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else visible(value)
 
 
 def csv_cell(value: object) -> object:
-    """Numbers as they are; a text that a spreadsheet would run as a formula gets a leading quote."""
+    """Return numbers as they are; a text that a spreadsheet would run as a formula gets a leading quote."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     text = visible("" if value is None else value)
@@ -110,75 +113,58 @@ def csv_cell(value: object) -> object:
 
 
 def markdown_cell(value: object) -> str:
-    """One cell of a pipe table: no markup, no HTML, no new column."""
+    """Return one cell of a pipe table: no markup, no HTML, no new column."""
     text = visible(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)
 
 
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose first row is the head; a column that has nothing to say is left out."""
-    kept = [column for column in zip(*rows, strict=True) if says_something(column)]
-    rows = list(zip(*kept, strict=True))
-    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    """Return a Markdown table, whose head is the first row, without columns that have no value."""
+    head, *body = drop_empty_columns(rows)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, ["---"] * len(head), *body))
 
 
 REPEATED = "whether the same trial gives the same numbers twice"
 """What a repeated training of a program's first trial shows."""
 
 
-def distances(apart: Mapping[str, float]) -> str:
-    """How far two trials are apart by each metric: "loss by 0.013"."""
-    shown = [f"{name} by {x:.2g}" for name, x in apart.items() if 0 < x < LARGEST]
-    shown += [f"{name}, which diverged once" for name, x in apart.items() if x >= LARGEST]
-    return ", ".join(shown) or "in their curves"
+def describe_distances(differences: Mapping[str, float]) -> str:
+    """Return how far two trials are apart by each metric: "loss by 0.013"."""
+    phrases = [f"{name} by {x:.2g}" for name, x in differences.items() if 0 < x < LARGEST]
+    phrases += [f"{name}, which diverged once" for name, x in differences.items() if x >= LARGEST]
+    return ", ".join(phrases) or "in their curves"
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """'a', 'a and b', 'a, b and c'; 'none' without any."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
 
 
-def listed_up_to(names: Sequence[object], most: int) -> str:
-    """The first of many names, and how many more there are: 'a, b and 3 more'."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(short(name) for name in names[:most]) + more
+def join_first(texts: Sequence[str], limit: int) -> str:
+    """Return the first of many texts, and how many more there are: 'a, b and 3 more'."""
+    more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
+    return ", ".join(texts[:limit]) + more
 
 
-def on_all(number: int, noun: str) -> str:
+def join_first_names(names: Iterable[object], limit: int) -> str:
+    """Return the same of names, which are shortened."""
+    return join_first([shorten(name) for name in names], limit)
+
+
+def phrase_all(number: int, noun: str) -> str:
     """ "on the one seed", "on both seeds", "on all 10 seeds"."""
     if number == 1:
         return f"on the one {noun}"
     return f"on both {noun}s" if number == 2 else f"on all {plural(number, noun)}"
 
 
-def quoted(name: str) -> str:
-    """A name as it stands in a sentence: in quotation marks where it has a comma of its own."""
+def quote_name(name: str) -> str:
+    """Return a name as it stands in a sentence: in quotation marks where it has a comma of its own."""
     return f"“{name.strip()}”" if "," in name else name.strip()
 
 
-_FACTS = {
-    "gpu": "GPU",
-    "driver": "Its driver",
-    "cuda": "CUDA",
-    "cpu": "Processor",
-    "cpu_capability": "Its instructions",
-    "cpus": "Cores",
-    "threads": "Threads",
-    "python": "Python",
-    "platform": "System",
-    "commit": "Commit",
-}
-
-
-def machine(facts: Mapping[str, Any]) -> dict[str, str]:
-    """The facts of a machine by their titles, then its packages by name."""
-    versions = {name: str(version) for name, version in facts.get("packages", {}).items()}
-    return {title: str(facts[key]) for key, title in _FACTS.items() if facts.get(key)} | versions
-
-
 def merge_facts(machines: Iterable[Mapping[str, object]]) -> dict[str, str]:
-    """The facts of several machines, each with all the values that were seen."""
+    """Return the facts of several machines, each with all the values that were seen."""
     values_by_name: dict[str, dict[str, None]] = {}
     for name, value in (fact for facts in machines for fact in facts.items()):
         flat = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, Mapping) else str(value)

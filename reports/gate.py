@@ -6,7 +6,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.formats import listed
+from unrolled.reports.formats import join_names
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.gate import Outcome
 
@@ -23,14 +23,14 @@ class GateRow(NamedTuple):
     seeds: int  # that converged on both sides
 
 
-def gate_rows(c: Comparison) -> list[GateRow]:
-    """A row for each metric at each level of other settings, as the study declares them."""
+def list_gate_rows(c: Comparison) -> list[GateRow]:
+    """Return a row for each metric at each level of other settings, as the study declares them."""
     if c.gate is None:
         return []
     rows = []
     only = c.rows_to_decide[0].arm.name if c.rows_to_decide else ""
     for (arm, _), bound in c.gate.bounds.items():
-        scale = c.design.scale(bound.metric)
+        scale = c.design.find_scale(bound.metric)
         rows.append(
             GateRow(
                 metric=scale.title,
@@ -38,7 +38,7 @@ def gate_rows(c: Comparison) -> list[GateRow]:
                 outcome=bound.outcome,
                 change=_describe_change(bound.worse, bound.metric, scale),
                 worst=_describe_change(bound.bound, bound.metric, scale),
-                delta=scale.within(bound.metric.zone),
+                delta=scale.format_delta(bound.metric.zone),
                 seeds=bound.pairs,
             )
         )
@@ -46,29 +46,29 @@ def gate_rows(c: Comparison) -> list[GateRow]:
 
 
 def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
-    """How much higher or lower a head is that is so much worse."""
+    """Return how much higher or lower a head is that is so much worse."""
     if worse is None or not math.isfinite(worse):
         return "–"
-    return scale.moved(worse if metric.lower_is_better else -worse) if worse else "equal"
+    return scale.describe_difference(worse if metric.lower_is_better else -worse) if worse else "equal"
 
 
 def describe_gate(c: Comparison) -> str:
-    """A sentence on the outcome; "" where the study is no gate."""
+    """Return a sentence on the outcome; "" where the study is no gate."""
     gate = c.gate
     if gate is None:
         return ""
     seeds = plural(c.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
     if gate.passed:
-        metrics = listed([view.title for view in c.per_metric])
+        metrics = join_names([view.title for view in c.per_metric])
         return f"Passed after {seeds}: {Outcome.LESS} in {metrics}"
     if gate.fault:
         return f"Failed: {gate.fault}"
     return f"Not passed: open after {seeds} of {c.design.looks[-1]}"
 
 
-def gate_lines(c: Comparison) -> list[str]:
-    """The outcome, and a line for each row, in plain text."""
-    rows = gate_rows(c)
+def write_gate_lines(c: Comparison) -> list[str]:
+    """Return the outcome, and a line for each row, in plain text."""
+    rows = list_gate_rows(c)
     several = len({row.arm for row in rows}) > 1
     lines = [f"{describe_gate(c)}."] if rows else []
     for row in rows:
@@ -81,12 +81,12 @@ def gate_lines(c: Comparison) -> list[str]:
     return lines
 
 
-def gate_markdown(c: Comparison, sides: str) -> str:
-    """The outcome as a comment on a pull request; `sides` is a sentence on what was compared."""
+def write_gate_markdown(c: Comparison, sides: str) -> str:
+    """Return the outcome as a comment on a pull request; `sides` is a sentence on what was compared."""
     head = "| Metric | Arm | Outcome | On average | At worst | δ | Seeds |\n|---|---|---|---|---|---|---|\n"
     cells = (
         (row.metric, row.arm, row.outcome, row.change, row.worst, row.delta, str(row.seeds))
-        for row in gate_rows(c)
+        for row in list_gate_rows(c)
     )
     rows = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in cells)
     note = "At worst: the one-sided 95 % bound, which holds at all looks together."

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.formats import MINUS, decimals, number
+from unrolled.reports.formats import MINUS, count_decimals, format_number
 from unrolled.reports.statistics.interval import Interval, exp
 
 
@@ -27,15 +27,17 @@ class Scale:
     places: int = 4  # decimals in tables
     log: float = 0.0
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
-    also: "Scale | None" = None  # another reading of the same numbers
+    second_scale: "Scale | None" = None  # another reading of the same numbers
 
-    def of(self, metric: Metric) -> "Scale":
-        """The same for a metric with a δ, and for one that is judged by its ratio."""
-        places = decimals(metric.delta)
+    def adapt_to(self, metric: Metric) -> "Scale":
+        """Return the same for a metric with a δ, and for one that is judged by its ratio."""
+        places = count_decimals(metric.delta)
         if metric.ratio:
-            return replace(self, difference="%", log=100.0, finest=3, places=places, also=None)
-        by_delta = max(0, decimals(self.factor * metric.delta) - 1)
-        digits, finest = (by_delta if given is None else given for given in (self.digits, self.finest))
+            return replace(self, difference="%", log=100.0, finest=3, places=places, second_scale=None)
+        by_delta = max(0, count_decimals(self.factor * metric.delta) - 1)
+        digits, finest = (
+            by_delta if decimals is None else decimals for decimals in (self.digits, self.finest)
+        )
         return replace(self, digits=digits, finest=finest, places=places)
 
     @property
@@ -45,97 +47,101 @@ class Scale:
 
     @property
     def as_factor(self) -> bool:
-        """Whether differences are written as factors."""
+        """True if differences are written as factors."""
         return bool(self.log) and not self.difference
 
-    def read(self, x: float) -> float:
-        """A level as it is measured."""
+    def convert_level(self, x: float) -> float:
+        """Return a level as it is measured."""
         return exp(x / self.log) if self.log else x
 
-    def read_difference(self, x: float) -> float:
-        """A difference as it is measured; of logarithms the ratio, as a factor or in per cent."""
+    def convert_difference(self, x: float) -> float:
+        """Return a difference as it is measured; of logarithms the ratio, as a factor or in per cent."""
         if not self.log:
             return x
         ratio = exp(x / self.log)
         return ratio if self.as_factor else 100 * (ratio - 1)
 
-    def show_difference(self, x: float) -> float:
-        """A difference in its unit."""
-        return self.read_difference(x) if self.log else self.factor * x
+    def scale_difference(self, x: float) -> float:
+        """Return a difference in its unit."""
+        return self.convert_difference(x) if self.log else self.factor * x
 
-    def at(self, x: float | None, digits: int | None = None) -> str:
-        """A level with its unit: 87.6 %."""
+    def format_level(self, x: float | None, digits: int | None = None) -> str:
+        """Return a level with its unit: 87.6 %."""
         if x is None or math.isnan(x):
             return "–"
-        level = self.factor * self.read(x)
+        level = self.factor * self.convert_level(x)
         digits = self.digits if digits is None else digits
-        return f"{number(level, _significant(level, 3) if digits is None else digits)} {self.level}".rstrip()
+        if digits is None:
+            digits = _count_significant(level, 3)
+        return f"{format_number(level, digits)} {self.level}".rstrip()
 
-    def change(self, before: float | None, after: float | None) -> str:
-        """Two levels with their unit: 88.4 → 90.0 %."""
-        return f"{self.at(before).removesuffix(self.level).rstrip()} → {self.at(after)}"
+    def format_change(self, before: float | None, after: float | None) -> str:
+        """Return two levels with their unit: 88.4 → 90.0 %."""
+        return f"{self.format_level(before).removesuffix(self.level).rstrip()} → {self.format_level(after)}"
 
-    def by(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
+    def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
         """A difference without its unit, with two digits of its uncertainty, which its interval tells."""
         if x is None:
             return "–"
         sign &= not self.as_factor
-        return number(self.show_difference(x), self._decimals(x, ends), sign=sign)
+        return format_number(self.scale_difference(x), self._count_decimals(x, ends), sign=sign)
 
-    def size(self, x: float, ends: Interval | None = None) -> str:
-        """The size of a difference, without its unit."""
-        return self.by(x, ends).removeprefix(MINUS)
+    def format_size(self, x: float, ends: Interval | None = None) -> str:
+        """Return the size of a difference, without its unit."""
+        return self.format_difference(x, ends).removeprefix(MINUS)
 
-    def moved(self, x: float, ends: Interval | None = None) -> str:
-        """A difference without a sign: 14.2 points higher, 1.30 nats lower, × 1.13."""
+    def describe_difference(self, x: float, ends: Interval | None = None) -> str:
+        """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, × 1.13."""
         if self.as_factor:
-            return f"× {self.by(x)}"
-        size = f"{self.size(x, ends)} {self.difference}".rstrip()
+            return f"× {self.format_difference(x)}"
+        size = f"{self.format_size(x, ends)} {self.difference}".rstrip()
         return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
 
-    def from_to(self, ends: Interval | None, *, sizes: bool = False) -> str:
-        """A difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" where there is none.
+    def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
+        """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3].
+
+        Return "" where there is none.
 
         With `sizes` its ends have no signs, and the smaller comes first.
         """
         if ends is None:
             return ""
-        low, high = (self.by(x, ends, sign=True) for x in (ends.low, ends.high))
+        low, high = (self.format_difference(x, ends, sign=True) for x in (ends.low, ends.high))
         if sizes:
-            low, high = (self.size(x, ends) for x in sorted((ends.low, ends.high), key=abs))
+            low, high = (self.format_size(x, ends) for x in sorted((ends.low, ends.high), key=abs))
         return f"{ends.percent} CI [{low}, {high}]"
 
-    def within(self, delta: float) -> str:
+    def format_delta(self, delta: float) -> str:
         """δ, as differences are judged, with its unit: 2 points."""
-        return f"{self.show_difference(delta):g} {self.difference}".rstrip()
+        return f"{self.scale_difference(delta):g} {self.difference}".rstrip()
 
-    def delta(self, delta: float) -> str:
-        """The same as tables measure it: 0.02, 0.05 nats, 5 %."""
-        return f"{self.read_difference(delta):g} {self.difference if self.log else self.unit}".rstrip()
+    def format_measured_delta(self, delta: float) -> str:
+        """Return the same as tables measure it: 0.02, 0.05 nats, 5 %."""
+        return f"{self.convert_difference(delta):g} {self.difference if self.log else self.unit}".rstrip()
 
-    def cell(self, x: float | None) -> str:
-        """A level in a table."""
+    def format_cell(self, x: float | None) -> str:
+        """Return a level in a table."""
         if x is None or not self.log:
-            return number(x, self.places)
-        return number(self.read(x), _significant(self.read(x), 4))
+            return format_number(x, self.places)
+        return format_number(self.convert_level(x), _count_significant(self.convert_level(x), 4))
 
-    def cell_by(self, x: float | None, *, sign: bool = False) -> str:
-        """A difference in a table."""
+    def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
+        """Return a difference in a table."""
         if x is None or not self.log:
-            return number(x, self.places, sign=sign)
-        return f"{number(self.read_difference(x), 1, sign=sign)} {self.difference}"
+            return format_number(x, self.places, sign=sign)
+        return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference}"
 
-    def measured(self, x: float | None, *, sign: bool = False) -> str:
-        """A difference as a table has it, with its unit."""
-        return f"{self.cell_by(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
+    def format_measured(self, x: float | None, *, sign: bool = False) -> str:
+        """Return a difference as a table has it, with its unit."""
+        return f"{self.format_difference_cell(x, sign=sign)} {'' if self.log else self.unit}".rstrip()
 
-    def cell_ends(self, ends: Interval | None) -> str:
-        """The ends of a difference's interval in a table, beside which stands its level."""
+    def format_interval_cell(self, ends: Interval | None) -> str:
+        """Return the ends of a difference's interval in a table, beside which stands its level."""
         if ends is None:
             return "–"
-        return f"[{', '.join(self.cell_by(x, sign=True) for x in (ends.low, ends.high))}]"
+        return f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (ends.low, ends.high))}]"
 
-    def _decimals(self, x: float, ends: Interval | None) -> int:
+    def _count_decimals(self, x: float, ends: Interval | None) -> int:
         """Of a difference: two digits of its uncertainty, or of a tenth of its own size.
 
         They are more where an end of the interval would be shown as zero and is not.
@@ -143,18 +149,19 @@ class Scale:
         finest = 3 if self.finest is None else self.finest
         if self.as_factor:
             return finest
-        fewest, nearest = 0 if self.log else min(1, finest), 0.0  # the means beside it have one, too
+        fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
+        nearest = 0.0
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
-            nearest = min(abs(self.show_difference(end)) for end in (ends.low, ends.high))
-        digits = min(finest, max(fewest, _significant(x if self.log else self.factor * x, 2)))
+            nearest = min(abs(self.scale_difference(end)) for end in (ends.low, ends.high))
+        digits = min(finest, max(fewest, _count_significant(x if self.log else self.factor * x, 2)))
         if 0 < nearest < 0.5 * 10**-digits:
-            return min(digits + 2, _significant(nearest, 1))
+            return min(digits + 2, _count_significant(nearest, 1))
         return digits
 
 
-def _significant(x: float, digits: int) -> int:
-    """The decimals that a number has with so many significant digits; 1 where it has no size."""
+def _count_significant(x: float, digits: int) -> int:
+    """Return the decimals that a number has with so many significant digits; 1 where it has no size."""
     return max(0, digits - 1 - math.floor(math.log10(abs(x)))) if 0 < abs(x) < math.inf else 1
 
 
@@ -201,11 +208,11 @@ class Presentation:
     extras: str = ""
     curves: str = ""
     step: str = "step or epoch"  # what curves are drawn against
-    given: str = ""  # ", given this validation set" where all trials have one
-    once: tuple[str, ...] = ()  # records of which a page shows those of one trial
+    condition: str = ""  # ", given this validation set" where all trials have one
+    sample_records: tuple[str, ...] = ()  # records of which a page shows those of one trial
 
-    def scale(self, metric: str) -> Scale:
-        """How a metric is read; one that is not known, by its name in words."""
+    def find_scale(self, metric: str) -> Scale:
+        """Return how a metric is read; one that is not known, by its name in words."""
         return self.scales.get(metric, Scale(title=metric.replace("_", " ")))
 
 

@@ -18,7 +18,7 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports import answer, caveats, factorial, formats, gate, sections, sentences, tables
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.presentation import NOTHING, Extras, Scale
@@ -32,23 +32,23 @@ def render(comparison: Comparison, out: Path) -> Path:
     The same results give the same bytes. Raises BadInput, leaving the report that was there, if these
     cannot be written.
     """
-    page = page_of(comparison.design.study, out)
-    context = _context(comparison)
+    page = find_page(comparison.design.study, out)
+    context = _build_context(comparison)
     html = _fill_template(comparison.design.presentation.template, context)
-    texts = {page.with_name(name): text.encode() for name, text in tables.tables(comparison).items()}
-    summary = _summarise(comparison, context, html)
+    texts = {page.with_name(name): text.encode() for name, text in tables.make_tables(comparison).items()}
+    summary = _summarise_page(comparison, context, html)
     save_files({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
     return page
 
 
-def _summarise(c: Comparison, context: Mapping[str, Any], html: bytes) -> Summary:
-    """The summary of a page, which was filled with this context."""
-    results = _results(c)
+def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> Summary:
+    """Return the summary of a page, which was filled with this context."""
+    results = _list_results(c)
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.spent for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
     facts = [f"Baseline {c.rows[0].arm.name}", metrics, context["standing"], context["tally"]]
-    facts += [f"{formats.duration(spent)} of training"] if spent else []
+    facts += [f"{formats.format_duration(spent)} of training"] if spent else []
     warnings = (context["seen_data"], context["attempts"], *context["warnings"])
     return Summary(
         study=c.design.study,
@@ -60,9 +60,9 @@ def _summarise(c: Comparison, context: Mapping[str, Any], html: bytes) -> Summar
         failed=sum(row.failed for row in c.rows),
         decided=sum(row.decided for row in c.rows_to_decide),
         contrasts=len(c.rows_to_decide),
-        last_result=formats.day(max(ends)) if ends else "",
+        last_result=formats.format_day(max(ends)) if ends else "",
         plan=c.design.plan_hash,
-        largest_effect=min(sentences.largest(c), LARGEST),
+        largest_effect=min(sentences.find_largest_effect(c), LARGEST),
         page=hash_page(html),
     )
 
@@ -83,124 +83,139 @@ def write_index(out: Path) -> Path:
 def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
     """The studies of the index, of the largest effect first, and its other links: each with its address."""
     studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
-    others = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
-    others |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
+    links = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
+    links |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
     studies.sort(key=lambda study: (-study[1].largest_effect, study[1].study))
-    return {"studies": studies, "others": sorted(others.items())}
+    return {"studies": studies, "others": sorted(links.items())}
 
 
 def _fill_template(template: str, context: dict[str, Any]) -> bytes:
-    """A page. Its style and script stand inline, under a policy that allows these two and nothing else."""
+    """Return a page.
+
+    Its style and script stand inline, under a policy that allows these two and nothing else.
+    """
     panels = len(context.get("panels", ()))
-    style = Markup(_jinja().get_template("style.css").render(panels=panels))
-    script = Markup(_jinja().get_template("script.js").render())
-    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    style = Markup(_make_environment().get_template("style.css").render(panels=panels))
+    script = Markup(_make_environment().get_template("script.js").render())
+    policy = f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"
-    filled = _jinja().get_template(template).generate(**context, style=style, script=script, policy=policy)
+    filled = (
+        _make_environment()
+        .get_template(template)
+        .generate(**context, style=style, script=script, policy=policy)
+    )
     data = BytesIO()  # a page of 2,000 trials has megabytes: more than once is not needed
     data.writelines(piece.encode() for piece in filled)
     return data.getvalue()
 
 
-def _digest(inline: str) -> str:
+def _hash_inline(inline: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}"
 
 
 @cache
-def _jinja() -> Environment:
+def _make_environment() -> Environment:
     jinja = Environment(
         loader=PackageLoader("unrolled.reports"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_finalize,
+        finalize=_make_visible,
     )
-    for name in ("number", "count", "seconds", "interval", "level"):
-        jinja.filters[name] = getattr(formats, name)
-    jinja.filters |= {"p": formats.p_value, "plural": plural, "on_all": formats.on_all}
+    for name in ("number", "count", "seconds", "interval", "setting", "p"):
+        jinja.filters[name] = getattr(formats, f"format_{name}")
+    jinja.filters |= {"plural": plural, "on_all": formats.phrase_all}
     jinja.globals |= {
         "describe_interaction": sentences.describe_interaction,
-        "remark": sentences.remark,
-        "zone": caveats.zone,
+        "remark": sentences.describe_state,
+        "zone": caveats.format_zone,
     }
     return jinja
 
 
-def _finalize(value: Any) -> Any:
+def _make_visible(value: Any) -> Any:
     """Every text that a template prints, as text that can be seen; markup is ours and stays."""
     return value if isinstance(value, Markup) else visible(value)
 
 
-def _context(c: Comparison) -> dict[str, Any]:
-    whole = factorial.factorial(c)
-    parts = factorial.parts(c, whole)
+def _build_context(c: Comparison) -> dict[str, Any]:
+    grid = factorial.find_factorial(c)
+    parts = factorial.find_parts(c, grid)
     find_extras = c.design.presentation.extras
     extras: Extras = resolve_name(find_extras)(c) if find_extras else NOTHING
-    sweeps, environments, costs = sections.sweeps(c), sections.environments(c), sections.costs(c)
-    told = {name for _, spent, _ in costs for name in spent}
+    sweeps = sections.find_sweeps(c)
+    environments = sections.merge_environments(c)
+    costs = sections.average_costs(c)
+    cost_names = {name for _, spent, _ in costs for name in spent}
     return {
         "c": c,
         "study": c.design,
-        "whole": whole,
+        "whole": grid,
         "extras": extras,
         **extras.context,
-        "answers": _answers(c, parts, whole),
+        "answers": _write_answers(c, parts, grid),
         "gate": gate.describe_gate(c),
-        "standing": caveats.standing(c),
-        "futile": caveats.futile_contrasts(c),
-        "seen_data": caveats.seen_data(c),
+        "standing": caveats.count_decided(c),
+        "futile": caveats.describe_futile_contrasts(c),
+        "seen_data": caveats.describe_seen_data(c),
         "attempts": caveats.count_attempts(c),
-        "tally": caveats.tally(c),
-        "warnings": (*caveats.warnings(c), *extras.warnings),
+        "tally": caveats.count_trials(c),
+        "warnings": (*caveats.list_warnings(c), *extras.warnings),
         "parts": parts,
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
         "panels": forest.panels(c, extras),
-        "gate_rows": gate.gate_rows(c),
+        "gate_rows": gate.list_gate_rows(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.rows),
-        "broken": caveats.arms_with_failures(c),
-        "limits": caveats.limits(c, environments) if c.design.plan_hash else tables.notes(c),
+        "broken": caveats.list_failures(c),
+        "limits": caveats.list_limits(c, environments) if c.design.plan_hash else tables.list_notes(c),
         "sweeps": sweeps,
-        "columns": _columns(c),
+        "columns": _find_columns(c),
         "stopped": tables.STOPPED,
         "curved": len(panels.common_seeds(c)),
         "costs": costs,
-        "costs_of": {name: scale for name, scale in c.design.presentation.costs.items() if name in told},
-        "devices": sections.devices(c),
+        "costs_of": {
+            name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names
+        },
+        "devices": sections.describe_devices(c),
         "environments": environments,
-        "declaration": caveats.declaration(c),
-        "earlier_attempts": caveats.earlier_attempts(c),
-        "data": sorted({r.trial.data for r in _results(c)}),
-        "effects": forest.effects(whole, c) if whole else None,
+        "declaration": caveats.describe_declaration(c),
+        "earlier_attempts": caveats.list_earlier_attempts(c),
+        "data": sorted({r.trial.data for r in _list_results(c)}),
+        "effects": forest.effects(grid, c) if grid else None,
         "pictures": {"curves": panels.curves(c), "sweeps": panels.sweeps(sweeps, c)},
     }
 
 
-def _results(c: Comparison) -> list[Result]:
+def _list_results(c: Comparison) -> list[Result]:
     return [r for arm in c.design.arms for r in arm.trials.values()]
 
 
-def _columns(c: Comparison) -> dict[str, Scale]:
-    """The metrics of the table of all trials that some trial has, and how they are read."""
-    judged, presentation = {m.name: c.design.scale(m) for m in c.design.metrics}, c.design.presentation
-    scales = judged | {n: presentation.scale(n) for n in presentation.columns if n not in judged}
-    told = {name for result in _results(c) for name in result.metrics}
-    return {name: scale for name, scale in scales.items() if name in told}
+def _find_columns(c: Comparison) -> dict[str, Scale]:
+    """Return the metrics of the table of all trials that some trial has, and how they are read."""
+    judged = {m.name: c.design.find_scale(m) for m in c.design.metrics}
+    presentation = c.design.presentation
+    scales = judged | {n: presentation.find_scale(n) for n in presentation.columns if n not in judged}
+    metric_names = {name for result in _list_results(c) for name in result.metrics}
+    return {name: scale for name, scale in scales.items() if name in metric_names}
 
 
 def answer_lines(c: Comparison) -> list[str]:
-    """The answer by the first metric, as a page begins with it, in plain text; of a gate its outcome."""
+    """Return the answer by the first metric, as a page begins with it, in plain text.
+
+    Of a gate its outcome.
+    """
     if c.gate:
-        return gate.gate_lines(c)
-    whole = factorial.factorial(c)
-    return [line.striptags() for line in _answers(c, factorial.parts(c, whole), whole)[0]]
+        return gate.write_gate_lines(c)
+    grid = factorial.find_factorial(c)
+    return [line.striptags() for line in _write_answers(c, factorial.find_parts(c, grid), grid)[0]]
 
 
-def _answers(c: Comparison, parts: Sequence[Part], whole: Factorial | None) -> list[tuple[Markup, ...]]:
-    """The answer by each metric, by the first one with the effects of switches."""
-    first = answer.answer(c, parts, whole) if _is_thorough(parts) else answer.answer(c)
-    return [first, *map(answer.answer, c.others)]
+def _write_answers(c: Comparison, parts: Sequence[Part], grid: Factorial | None) -> list[tuple[Markup, ...]]:
+    """Return the answer by each metric, by the first one with the effects of switches."""
+    first = answer.write_answer(c, parts, grid) if _is_thorough(parts) else answer.write_answer(c)
+    return [first, *map(answer.write_answer, c.other_views)]
 
 
 def _is_thorough(parts: Sequence[Part]) -> bool:

@@ -12,8 +12,8 @@ NOISE = 4
 """The distances of two equal trials, of which one is measured, that a third one may be away."""
 
 
-def equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
-    """The seeds on which two arms are known to have computed the same, bit for bit.
+def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
+    """Return the seeds on which two arms are known to have computed the same, bit for bit.
 
     All numbers that are judged are equal, clocks apart, and so are the fingerprints of both trials. Where
     there are none, as in a table, one of the numbers has to differ between the seeds of the first look, ten
@@ -22,25 +22,27 @@ def equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Des
     metrics = [metric for metric in design.metrics if metric.is_quality]
     numbers = [(values[m.name][arm.name], values[m.name][base.name]) for m in metrics]
     equal = (
-        [seed for seed in numbers[0][0] if all(_same(*sides, seed) for sides in numbers)] if numbers else []
+        [seed for seed in numbers[0][0] if all(_is_equal(*sides, seed) for sides in numbers)]
+        if numbers
+        else []
     )
     if any(result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(
-            seed for seed in equal if _fingerprints(arm, seed) == _fingerprints(base, seed) != {}
+            seed for seed in equal if _read_fingerprints(arm, seed) == _read_fingerprints(base, seed) != {}
         )
     tells_seeds_apart = any(
-        metric.highest == math.inf and _differs(side, design)
+        metric.highest == math.inf and _differs_by_seed(side, design)
         for metric, (side, _) in zip(metrics, numbers, strict=True)
     )
     return frozenset(equal if tells_seeds_apart else ())
 
 
-def _same(arm: Side, base: Side, seed: Any) -> bool:
+def _is_equal(arm: Side, base: Side, seed: Any) -> bool:
     return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
 
 
-def _fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
-    """The fingerprints of a trial; of a program the numbers that it told, but for known costs."""
+def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
+    """Return the fingerprints of a trial; of a program the numbers that it told, but for known costs."""
     if seed not in arm.results:
         return {}
     result = arm.results[seed]
@@ -50,14 +52,14 @@ def _fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
     return {"numbers": repr(computed)}
 
 
-def _differs(numbers: Side, design: Design) -> bool:
-    """Whether an arm has another number on every seed of the first look."""
+def _differs_by_seed(numbers: Side, design: Design) -> bool:
+    """Return True if an arm has another number on every seed of the first look."""
     first = [x for seed, x in numbers.items() if not design.looks or seed in design.first_look]
     return len(set(first)) == len(first) >= CLAIM_SEEDS
 
 
 def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, Any]:
-    """The arms that ignore their seed, each with the seed of its one run.
+    """Return the arms that ignore their seed, each with the seed of its one run.
 
     All that is judged, clocks apart, has one value on all seeds of the first look, five or more, or of the
     table, and so have the fingerprints. Of a program that is not deterministic one value is a range of at
@@ -73,7 +75,7 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     for arm in design.arms:
         numbers = of_arms[arm.name]
         seeds = [seed for by_seed in numbers.values() for seed in by_seed]
-        fingerprints = {tuple(sorted(_fingerprints(arm, seed).items())) for seed in seeds}
+        fingerprints = {tuple(sorted(_read_fingerprints(arm, seed).items())) for seed in seeds}
         if arm.ignores_seed or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
@@ -86,17 +88,17 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
 def _first_values(
     arm: MeasuredArm, ended: Statuses, values: Values, design: Design
 ) -> dict[str, dict[Any, float]]:
-    """The values of an arm by quality and seed, of the seeds of the first look."""
+    """Return the values of an arm by quality and seed, of the seeds of the first look."""
     seeds = [seed for seed in ended[arm.name] if seed in _first_seeds(design, ended[arm.name])]
     qualities = [m.name for m in design.metrics if m.is_quality and is_computed(m.name)]
     return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
 
 
 def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[str, float]:
-    """By quality, the range that equal trials may have; 0 where they are equal or no range tells."""
+    """Return, by quality, the range that equal trials may have; 0 where they are equal or no range tells."""
     noise = {}
     for metric in design.metrics:
-        ranges = [_range([*by_metric.get(metric.name, {}).values()]) for by_metric in arms]
+        ranges = [_measure_range([*by_metric.get(metric.name, {}).values()]) for by_metric in arms]
         widest = max(filter(math.isfinite, ranges), default=0.0)
         if design.nondeterminism is None:
             noise[metric.name] = widest / NOISE
@@ -106,12 +108,12 @@ def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[s
     return noise
 
 
-def _range(numbers: Sequence[float]) -> float:
+def _measure_range(numbers: Sequence[float]) -> float:
     return max(numbers) - min(numbers) if numbers and all(map(math.isfinite, numbers)) else math.nan
 
 
 def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
-    """The values, of arms that ignore their seed those of their one run alone."""
+    """Return the values, of arms that ignore their seed those of their one run alone."""
     if not copies:
         return values
     return {
@@ -124,7 +126,10 @@ def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
 
 
 def _first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
-    """The seeds of the first look with five or more, once all have ended; of a table all that it has."""
+    """Return the seeds of the first look with five or more, once all have ended.
+
+    Of a table all that it has.
+    """
     if not design.looks:
         return ended.keys()
     enough = next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])
@@ -133,4 +138,4 @@ def _first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
 
 
 def _is_one_value(numbers: Sequence[float], noise: float) -> bool:
-    return len(numbers) >= FEWEST_SEEDS and _range(numbers) <= noise
+    return len(numbers) >= FEWEST_SEEDS and _measure_range(numbers) <= noise

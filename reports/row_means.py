@@ -17,7 +17,8 @@ from unrolled.reports.statistics.estimators import Floats
 ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
 PAIR = ["arm", "seed"]
 _MOST_LACKING = 0.5  # of the rows of a pair
-_ARM_LACKS, _BASE_LACKS = "rows that the arm lacks", "rows that its baseline lacks"
+_ARM_LACKS = "rows that the arm lacks"
+_BASE_LACKS = "rows that its baseline lacks"
 
 
 class RowMatch(NamedTuple):
@@ -46,9 +47,13 @@ def average_rows(
     if table.arm.nunique() == 1:
         return means.reset_index()
     compared = []
-    for arm, own in rows[rows.arm != baseline].groupby("arm", sort=False):
+    for arm, arm_rows in rows[rows.arm != baseline].groupby("arm", sort=False):
         for metric in metrics:
-            pairs = _count_samples(own, base, metric) if items is None else _match_items(own, base, metric)
+            pairs = (
+                _count_samples(arm_rows, base, metric)
+                if items is None
+                else _match_items(arm_rows, base, metric)
+            )
             matched = _bound_values(pairs, means[metric].loc[arm], means[metric].loc[baseline])
             matched.columns = [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
             matched[[_ARM_LACKS, _BASE_LACKS]] = pairs[["arm_lacks", "base_lacks"]]
@@ -77,10 +82,10 @@ def _summarise_ends(ends: "pd.Series[str]") -> str:
     return next((end for end in ("diverged", "done") if (ends == end).any()), "failed")
 
 
-def _match_items(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _match_items(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return, by pair, the mean difference of the items that both have, and the share that is lacking."""
-    rows = own.merge(base, on=["seed", "item"], how="outer", suffixes=("", " of baseline"))
-    rows = rows[rows.seed.isin(own.seed) & rows.seed.isin(base.seed)]
+    rows = arm_rows.merge(base_rows, on=["seed", "item"], how="outer", suffixes=("", " of baseline"))
+    rows = rows[rows.seed.isin(arm_rows.seed) & rows.seed.isin(base_rows.seed)]
     arm_lacks = rows.status.isna() | (rows.status == "failed")
     base_lacks = rows["status of baseline"].isna() | (rows["status of baseline"] == "failed")
     difference = (rows[metric] - rows[f"{metric} of baseline"]).where(~(arm_lacks | base_lacks))
@@ -95,11 +100,16 @@ def _match_items(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataF
     )
 
 
-def _count_samples(own: pd.DataFrame, base: pd.DataFrame, metric: str) -> pd.DataFrame:
+def _count_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the same of independent samples, of which those that failed are lacking."""
-    failed = [(side.status == "failed").groupby(side.seed, sort=False) for side in (own, base)]
-    means = [side[metric].where(side.status != "failed").groupby(side.seed).mean() for side in (own, base)]
-    values = pd.concat([own, base]).loc[lambda rows: rows.status != "failed", metric].to_numpy(float)
+    failed = [(side.status == "failed").groupby(side.seed, sort=False) for side in (arm_rows, base_rows)]
+    means = [
+        side[metric].where(side.status != "failed").groupby(side.seed).mean()
+        for side in (arm_rows, base_rows)
+    ]
+    values = (
+        pd.concat([arm_rows, base_rows]).loc[lambda rows: rows.status != "failed", metric].to_numpy(float)
+    )
     pairs = pd.DataFrame(
         {
             "arm_lacks": failed[0].sum(),
@@ -117,15 +127,20 @@ def _find_reach(sizes: Floats) -> float:
     return float(sizes[np.isfinite(sizes)].max(initial=0.0))
 
 
-def _bound_values(pairs: pd.DataFrame, own: "pd.Series[float]", base: "pd.Series[float]") -> pd.DataFrame:
+def _bound_values(
+    pairs: pd.DataFrame, arm_means: "pd.Series[float]", base_means: "pd.Series[float]"
+) -> pd.DataFrame:
     """Return the value of each pair as it is compared, the lowest and the highest one; NaN where it is lost.
 
     Where rows are lacking it is the baseline's mean plus the difference of the rows that both have.
     """
-    own = own.reindex(pairs.index)
-    base = base.reindex(pairs.index)
-    is_partial = (pairs.share > 0) & np.isfinite(own + base)
-    values = own.mask(is_partial, base + pairs.difference).mask(pairs.share >= _MOST_LACKING)
-    known = (1 - pairs.share) * pairs.difference
-    ends = [base + known - pairs.share * pairs.reach, base + known + pairs.share * pairs.reach]
+    arm_means = arm_means.reindex(pairs.index)
+    base_means = base_means.reindex(pairs.index)
+    is_partial = (pairs.share > 0) & np.isfinite(arm_means + base_means)
+    values = arm_means.mask(is_partial, base_means + pairs.difference).mask(pairs.share >= _MOST_LACKING)
+    shared_difference = (1 - pairs.share) * pairs.difference
+    ends = [
+        base_means + shared_difference - pairs.share * pairs.reach,
+        base_means + shared_difference + pairs.share * pairs.reach,
+    ]
     return pd.concat([values, *(end.where(is_partial & values.notna()) for end in ends)], axis=1)

@@ -22,8 +22,8 @@ Spent = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
 _RATES = "lr", "learning_rate", "learning-rate"
 
 
-def sweeps(c: Comparison) -> tuple[Sweep, ...]:
-    """Groups of arms that differ in the learning rate alone."""
+def find_sweeps(c: Comparison) -> tuple[Sweep, ...]:
+    """Return groups of arms that differ in the learning rate alone."""
     groups: dict[bytes, dict[float, ComparedArm]] = {}
     for row in c.rows:
         if trial := row.arm.example_trial:
@@ -38,25 +38,26 @@ def sweeps(c: Comparison) -> tuple[Sweep, ...]:
     )
 
 
-def costs(c: Comparison) -> tuple[Spent, ...]:
-    """The mean costs of each arm's trials, by the names of `Presentation.costs`.
+def average_costs(c: Comparison) -> tuple[Spent, ...]:
+    """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
 
     Times and speeds are compared only if both arms were trained on one kind of machine.
     """
-    costs = c.design.presentation.costs
-    wanted = [name for name in costs if devices(c) or not name.startswith("speed")]
+    scales = c.design.presentation.costs
+    wanted = [name for name in scales if describe_devices(c) or not name.startswith("speed")]
     spent = [
-        {n: costs[n].factor * x for n in wanted if (x := _cost(row.arm, n)) is not None} for row in c.rows
+        {n: scales[n].factor * x for n in wanted if (x := _average_cost(row.arm, n)) is not None}
+        for row in c.rows
     ]
     return tuple(
-        (row, mine, _comparable(spent[c.base(row).index], row, c))
-        for row, mine in zip(c.rows, spent, strict=True)
-        if mine
+        (row, arm_costs, _select_comparable(spent[c.find_base(row).index], row, c))
+        for row, arm_costs in zip(c.rows, spent, strict=True)
+        if arm_costs
     )
 
 
-def devices(c: Comparison) -> tuple[str, ...]:
-    """The GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
+def describe_devices(c: Comparison) -> tuple[str, ...]:
+    """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
     trials = Counter(
         tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for row in c.rows
@@ -69,23 +70,23 @@ def devices(c: Comparison) -> tuple[str, ...]:
     )
 
 
-def _comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
-    """The baseline's costs that the arm's may be compared with."""
-    base = c.base(row)
+def _select_comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
+    """Return the baseline's costs that the arm's may be compared with."""
+    base = c.find_base(row)
     both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
     difference = machine_difference(find_machine_kind(result.environment) for result in both)
     return {name: v for name, v in spent.items() if not difference or kind_of(name) == "quality"}
 
 
-def _cost(arm: MeasuredArm, name: str) -> float | None:
+def _average_cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        taken = [r.spent for r in arm.finished_results]
-        return sum(taken) / len(taken) if taken else None
+        durations = [r.spent for r in arm.finished_results]
+        return sum(durations) / len(durations) if durations else None
     return arm.average_metric(name)
 
 
-def environments(c: Comparison) -> dict[str, str]:
-    """Facts of the machines, each with all the values that the trials saw."""
+def merge_environments(c: Comparison) -> dict[str, str]:
+    """Return facts of the machines, each with all the values that the trials saw."""
     return dict(
         sorted(merge_facts(r.environment for row in c.rows for r in row.arm.results.values()).items())
     )

@@ -35,7 +35,7 @@ class Summary:
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     def to_json(self) -> bytes:
-        """The content of its file."""
+        """Return the content of its file."""
         return f"{json.dumps(asdict(self), indent=1)}\n".encode()
 
 
@@ -43,12 +43,12 @@ _SUMMARY = TypeAdapter(Summary)
 
 
 def hash_page(data: bytes) -> str:
-    """The hash by which a summary tells that a page is its own."""
+    """Return the hash by which a summary tells that a page is its own."""
     return hashlib.sha256(data).hexdigest()
 
 
 def read_summary(page: Path) -> Summary | None:
-    """The summary beside a page; None if it is missing, broken or of another page."""
+    """Return the summary beside a page; None if it is missing, broken or of another page."""
     try:
         summary = _SUMMARY.validate_json(page.with_name(NAME).read_bytes())
         is_own = summary.page == hash_page(page.read_bytes())
@@ -58,5 +58,5 @@ def read_summary(page: Path) -> Summary | None:
 
 
 def read_summaries(out: Path) -> dict[Path, Summary | None]:
-    """The summary of every page in the folders of `out`, by the page's path."""
+    """Return the summary of every page in the folders of `out`, by the page's path."""
     return {page: read_summary(page) for page in sorted(out.glob("*/index.html"))}

@@ -16,16 +16,18 @@ from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.design import Design, Statuses
 
 
-def tabulate(design: Design) -> pd.DataFrame:
-    """The table of a study's results, each trial once. Cells that a trial lacks are missing (NaN)."""
+def tabulate_results(design: Design) -> pd.DataFrame:
+    """Return the table of a study's results, each trial once. Cells that a trial lacks are missing (NaN)."""
     records = [
-        trial_record(arm.name, seed, result) for arm in design.arms for seed, result in arm.trials.items()
+        make_trial_record(arm.name, seed, result)
+        for arm in design.arms
+        for seed, result in arm.trials.items()
     ]
     return pd.DataFrame(records or {"arm": [], "seed": [], "status": []}, dtype=object)
 
 
-def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
-    """A trial's outcome, settings and metrics; one that failed or diverged has no metric."""
+def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
+    """Return a trial's outcome, settings and metrics; one that failed or diverged has no metric."""
     facts = {"trial": result.trial.id, "arm": arm, "seed": seed, "status": result.status}
     facts |= {"reason": result.reason, "attempts": result.attempts}
     measured = result.metrics if result.done else {}
@@ -36,14 +38,14 @@ def trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     return {name: cells[name] for name in (*facts, *settings, *numbers)}
 
 
-def metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
+def list_metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
     """The columns that are metrics, `seconds` among them, and neither facts of a trial nor settings."""
     settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.factors()}
     return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
 
-def statuses(table: pd.DataFrame, design: Design) -> Statuses:
-    """The status of every row."""
+def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
+    """Return the status of every row."""
     by_arm: dict[str, dict[Any, str]] = {arm.name: {} for arm in design.arms}
     column = table.status if "status" in table else repeat("done", len(table))
     for arm, seed, status in zip(table.arm, table.seed, column, strict=True):
@@ -51,22 +53,22 @@ def statuses(table: pd.DataFrame, design: Design) -> Statuses:
     return by_arm
 
 
-def values_of(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
-    """The numbers of one metric, as the design judges it: see `Metric.judged`."""
+def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
+    """Return the numbers of one metric, as the design judges it: see `Metric.judged`."""
     by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
-    numbers = numbers_of(table, metric)
-    if declared := next((known for known in design.metrics if known.name == metric and known.ratio), None):
+    numbers = read_numbers(table, metric)
+    if declared := next((m for m in design.metrics if m.name == metric and m.ratio), None):
         numbers = numbers.map(declared.judged)
-    known = numbers.notna()
-    for arm, seed, x in zip(table.arm[known], table.seed[known], numbers[known], strict=True):
+    is_present = numbers.notna()
+    for arm, seed, x in zip(table.arm[is_present], table.seed[is_present], numbers[is_present], strict=True):
         by_arm[arm][seed] = x
     return by_arm
 
 
-def numbers_of(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
+def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
     """The metric of every row: infinite where the trial diverged, NaN where it failed or has no number."""
-    given = table[metric] if metric in table else pd.Series(math.nan, table.index)
-    numbers = pd.to_numeric(given).astype(float)
+    column = table[metric] if metric in table else pd.Series(math.nan, table.index)
+    numbers = pd.to_numeric(column).astype(float)
     numbers = numbers.mask(numbers.abs() > LARGEST, math.inf)
     if "status" in table:
         numbers = numbers.where(table.status == "done").mask(table.status == "diverged", math.inf)

@@ -21,26 +21,27 @@ class Proof:
 
     @property
     def ok(self) -> bool:
-        """Whether the factor took effect in every trial."""
+        """True if the factor took effect in every trial."""
         return not self.failed
 
     @property
     def where(self) -> str:
         """The number of trials in which it did not take effect; "" if that is none or all."""
-        without, trials = len(self.failed), len(self.witnesses)
+        without = len(self.failed)
+        trials = len(self.witnesses)
         return f"{without} of {trials} seeds" if 0 < without < trials else ""
 
     def __str__(self) -> str:
         witness = (self.failed or self.witnesses)[0]
-        declared, observed = (_plain(witness.get(key)) for key in ("declared", "seen"))
+        declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
         if self.ok:
             return f"✓ {self.factor}: {observed}"
-        where = f" ({self.where})" if self.where else ""
-        return f"✕ {self.factor}: {observed}, not {declared}{where}"
+        seeds = f" ({self.where})" if self.where else ""
+        return f"✕ {self.factor}: {observed}, not {declared}{seeds}"
 
 
-def proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
-    """One proof for each factor that has a witness, from finished trials."""
+def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
+    """Return one proof for each factor that has a witness, from finished trials."""
     by_factor: dict[str, list[Mapping[str, Any]]] = {}
     for result in results:
         for factor, witness in result.witnesses.items():
@@ -48,10 +49,10 @@ def proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
     return tuple(Proof(factor, witnesses) for factor, witnesses in by_factor.items())
 
 
-def _plain(value: object) -> str:
-    """A witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
+def _format_value(value: object) -> str:
+    """Return a witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_plain, value))
+        return ", ".join(map(_format_value, value))
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -22,7 +22,7 @@ from unrolled.bench.table_files import FORMATS
 from unrolled.reports import comparison, foreign_table
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.tables import screen
+from unrolled.reports.tables import format_screen
 
 FAILED = 3  # the exit code if an arm is worse
 
@@ -117,12 +117,14 @@ def _judge(sources: Sequence[SourceTable], columns: Columns, options: CompareOpt
     named = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
         for name, rows in named.items():
-            foreign_table.arrange(rows, columns, name)  # so that an error names a source and a row of it
+            foreign_table.arrange_table(
+                rows, columns, name
+            )  # so that an error names a source and a row of it
     frame = pd.concat(named.values(), ignore_index=len(sources) > 1)
     name = " and ".join(named)
-    table = foreign_table.arrange(frame, columns, name)
+    table = foreign_table.arrange_table(frame, columns, name)
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in named)}"
-    compared = comparison.compare(table, foreign_table.design_of(frame, table, columns, name, page))
+    compared = comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
     code, folder = _print_verdicts(compared), render_page(compared, options.out).parent
     write_index(options.out)
     for file in ("index.html", "comparison.csv", "comparison.md"):
@@ -132,7 +134,7 @@ def _judge(sources: Sequence[SourceTable], columns: Columns, options: CompareOpt
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
     """The rows without the failed runs that tell no arm, which a line on stderr counts."""
-    unnamed = foreign_table.unnamed_failures(source.rows, columns, source.name)
+    unnamed = foreign_table.find_unnamed_failures(source.rows, columns, source.name)
     if unnamed.any():
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
         print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
@@ -141,7 +143,7 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
 
 def _print_verdicts(compared: Comparison) -> int:
     """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
-    print(screen(compared), end="")
+    print(format_screen(compared), end="")
     worse = any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide)
     return FAILED if worse else 0
 

@@ -14,8 +14,8 @@ from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.bench.errors import visible
 from unrolled.bench.files import save_file
-from unrolled.reports.formats import duration
-from unrolled.reports.gate import describe_gate, gate_markdown
+from unrolled.reports.formats import format_duration
+from unrolled.reports.gate import describe_gate, write_gate_markdown
 from unrolled.reports.statistics.gate import expected_gate
 from unrolled.reports.statistics.sequential import Looks
 
@@ -51,7 +51,7 @@ def gate(study: str, options: GateOptions) -> int:
     if comparison is None:
         print("Not passed: no time was left.")
         return INTERRUPTED if code == INTERRUPTED else NOT_PASSED
-    _write_markdown(gate_markdown(comparison, _escape(_describe_sides(made))), options)
+    _write_markdown(write_gate_markdown(comparison, _escape(_describe_sides(made))), options)
     if code == INTERRUPTED:
         return INTERRUPTED
     passed = comparison.gate is not None and comparison.gate.passed
@@ -95,7 +95,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
             print(f"  passes in {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
             print(f"  passes in {worse.passes:.3f} if worse by δ")
     trials = seeds * len(study.arms)
-    cost = f"{duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
+    cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
     print(
         f"passes by all in {max(0.0, 1 - refused):.3f} at least, if nothing is changed (normal differences)"
     )

@@ -21,7 +21,7 @@ from unrolled.bench.devices import count_cores
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import REPEATED, duration, listed, listed_up_to
+from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import Expected
@@ -92,7 +92,7 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"if {what}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
     if study.decide != "size" and len(study.looks) > 1:
         until_size = [_expected_seeds(study, by_arm) for by_arm in _chances(study, spreads, True)]
-        trials = listed([f"{sum(need.values()):.0f}" for need in until_size])
+        trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
         print(f'until sizes are settled too (decide = "size"): about {trials} trials expected')
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
@@ -120,12 +120,12 @@ def describe_costs(
         checks += f", {(first + repeats) * seconds:.0f} s of training"
     checks += ": that none fails"
     if plan.qualities:
-        checks += f", that the seed and each setting change {listed(plan.qualities)}"
+        checks += f", that the seed and each setting change {join_names(plan.qualities)}"
     is_unchecked = not plan.repeat and plan.nondeterminism is None
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f", {REPEATED}"
     again = ", and 1 that repeats the baseline's first" if repeats else ""
     return [
-        f"arms: {listed_up_to([arm.name for arm in plan.arms], ARMS_NAMED)}",
+        f"arms: {join_first_names([arm.name for arm in plan.arms], ARMS_NAMED)}",
         f"trainings: {' to '.join(map(str, numbers))}{again}; {ended} have ended",
         f"seconds of one: {one}",
         f"counts in the identity: {program.describe_identity()}",
@@ -154,7 +154,7 @@ def _left(need: Mapping[str, float], there: Mapping[str, int]) -> dict[str, floa
 
 
 def _about(seconds: float) -> str:
-    return "under a minute" if seconds < 60 else duration(seconds)
+    return "under a minute" if seconds < 60 else format_duration(seconds)
 
 
 def _seconds(study: Study) -> dict[str, float]:

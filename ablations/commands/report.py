@@ -34,9 +34,9 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
 def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from unrolled.ablations.commands.summaries import summarise_arms  # scipy
-    from unrolled.reports.sentences import sentences
+    from unrolled.reports.sentences import write_claims
 
-    return page.parent, sentences(comparison), summarise_arms(plan, comparison)
+    return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 
 
 def prepare_folder(out: Path) -> None:

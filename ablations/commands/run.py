@@ -41,7 +41,7 @@ from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _begin(study_run: StudyRun) -> None:
     checkpoints they left.
     """
     todo, plan, ledger = study_run.missing_trials(), study_run.plan, study_run.ledger
-    page = page_of(plan.study, study_run.options.out)
+    page = find_page(plan.study, study_run.options.out)
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow: a refused one is not to appear there
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
@@ -188,7 +188,7 @@ def _begin(study_run: StudyRun) -> None:
 
 def _announce_replacement(plan: plans.Plan, out: Path) -> None:
     """Print a line where the page of a plan's study is there and of other seeds or settings."""
-    page = page_of(plan.study, out)
+    page = find_page(plan.study, out)
     summary = read_summary(page)
     if summary and summary.plan != plan.hash:
         print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
@@ -222,11 +222,11 @@ def _print_outcome(
     """
     from unrolled.reports.caveats import (
         count_attempts,
-        earlier_attempts,
-        futile_contrasts,
-        mixed_machines,
-        not_deterministic,
-        seen_data,
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        list_earlier_attempts,
     )
     from unrolled.reports.render import answer_lines
 
@@ -236,9 +236,15 @@ def _print_outcome(
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {left} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
-    writers = futile_contrasts, mixed_machines, not_deterministic, seen_data, count_attempts
+    writers = (
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        count_attempts,
+    )
     sentences = [write(comparison) for write in writers]
-    attempts = earlier_attempts(comparison)
+    attempts = list_earlier_attempts(comparison)
     more = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
     remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *more)]
     for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan, ledger))):

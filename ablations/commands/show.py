@@ -11,8 +11,8 @@ from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.retraining import find_result
 from unrolled.bench.errors import visible
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import duration
-from unrolled.reports.witnesses import proofs
+from unrolled.reports.formats import format_duration
+from unrolled.reports.witnesses import collect_proofs
 
 
 def show(what: str, options: ShowOptions) -> int:
@@ -42,7 +42,7 @@ def _print(lines: Iterable[str]) -> None:
 def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     """The stored facts of a trial; `uses` lists its studies, arms and seeds."""
     trial = result.trial
-    end = f"{result.status} in {duration(result.spent)}"
+    end = f"{result.status} in {format_duration(result.spent)}"
     yield f"trial {trial.id}: {trial.title}, seed {trial.seed}: {end}"
     yield from (f"  in {use}" for use in uses)
     if not result.done:
@@ -50,7 +50,7 @@ def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     settings = [f"{key} {value}" for key, value in trial.factors().items()]
     yield from _section("settings", _wrapped(settings))
     yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
-    yield from _section("witnesses", [str(proof) for proof in proofs([result])])
+    yield from _section("witnesses", [str(proof) for proof in collect_proofs([result])])
     yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
     yield from _section("what it printed last", result.output.splitlines()[-40:])
 

@@ -20,7 +20,7 @@ from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
 from unrolled.reports.statistics.speed_ratio import unlike
-from unrolled.reports.table import tabulate
+from unrolled.reports.table import tabulate_results
 
 SOURCE = "source"
 """The column that tells from which of several sources a row comes."""
@@ -73,7 +73,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
     plan = _find_plan(ledger, study)
     results = ledger.results(plan.ids)
     design = design_of_plan(plan, results)
-    rows = tabulate(design).infer_objects()
+    rows = tabulate_results(design).infer_objects()
     return SourceTable(
         name=folder,
         rows=rows.assign(**{FIRST_LOOK: rows.seed.isin(design.first_look)}),

@@ -14,8 +14,8 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, plural, visible
-from unrolled.reports.design import page_of
-from unrolled.reports.formats import columns, listed, short
+from unrolled.reports.design import find_page
+from unrolled.reports.formats import align_columns, join_names, shorten
 from unrolled.reports.summary import read_summary
 
 HEAD = ("study", "results", "failed", "decided", "last result", "answer, or question")
@@ -42,7 +42,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         for name in list_shipped_studies()
         if name not in plans
     ]
-    for line in columns([HEAD, *([visible(cell) for cell in row] for row in rows)]):
+    for line in align_columns([HEAD, *([visible(cell) for cell in row] for row in rows)]):
         print(line)
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
@@ -54,9 +54,9 @@ def _print_list(ledger: Ledger, out: Path) -> None:
 def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
     """The line of a study that was run: its results, and what its page says if that is of this plan."""
     if plan.refusal:
-        reason = f"stopped by its first trials: {short(plan.refusal, REFUSAL_LENGTH)}"
+        reason = f"stopped by its first trials: {shorten(plan.refusal, REFUSAL_LENGTH)}"
         return (plan.study, f"{results:,}", "–", "–", "–", reason)
-    summary = read_summary(page_of(plan.study, out))
+    summary = read_summary(find_page(plan.study, out))
     if summary is None or summary.plan != plan.hash:
         return (plan.study, f"{results:,}", "–", "–", "–", plan.question)
     decided = f"{summary.decided} of {summary.contrasts}"
@@ -93,7 +93,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
         for path in chain.from_iterable(leftovers.values()):
             _remove(path)
     counts = [plural(len(paths), noun) for noun, paths in leftovers.items() if paths]
-    print(f"removed {listed(counts)}" if counts else "nothing to remove: every result belongs to a plan")
+    print(f"removed {join_names(counts)}" if counts else "nothing to remove: every result belongs to a plan")
 
 
 def _planned_ids(plans: Iterable[Plan]) -> set[str]:

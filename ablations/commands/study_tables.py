@@ -95,7 +95,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
     columns = foreign_table.Columns(("arm",), ("seed",), plan.metrics)
-    checked = foreign_table.arrange(table.reset_index(drop=True), columns, f"study {study.name!r}")
+    checked = foreign_table.arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
     return comparison.compare(checked, replace(design, arms=tuple(measured)))
 
 
@@ -128,7 +128,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
     first, *others = (view for view in compare(table).per_metric if view.metric in columns.metrics)
-    return replace(first, others=tuple(others))
+    return replace(first, other_views=tuple(others))
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
@@ -143,7 +143,7 @@ def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.Data
     """The table of a study's results, given by the identities of their trials."""
     judged = compare_plan(plan, results)
     bases = {
-        row.arm.name: judged.base(row).arm.name
+        row.arm.name: judged.find_base(row).arm.name
         for row in judged.rows
         if row.contrast or row.has_contrast_to_decide
     }

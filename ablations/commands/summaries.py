@@ -11,11 +11,11 @@ from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
 from unrolled.bench.tracking import Tracking
-from unrolled.reports.comparison import ComparedArm, Comparison, summary_of
+from unrolled.reports.comparison import ComparedArm, Comparison, summarise_arm
 from unrolled.reports.design import MeasuredArm
-from unrolled.reports.formats import number
+from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import claims, sentences
+from unrolled.reports.sentences import list_claims, write_claims
 from unrolled.reports.statistics.interval import Interval
 
 
@@ -30,7 +30,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     measured = {row.arm.name: row.arm for row in comparison.rows}
     differences = _differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
-    summaries, scale = [], comparison.design.presentation.scale(plan.metrics[0].name)
+    summaries, scale = [], comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
         summary = _summarise(plan, scale, arm, measured[arm.name], rows.get(arm.name))
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
@@ -51,7 +51,8 @@ def _claims(comparison: Comparison) -> dict[str, str]:
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"
     return notes | {
-        x.row.arm.name: line for x, line in zip(claims(comparison), sentences(comparison), strict=True)
+        x.row.arm.name: line
+        for x, line in zip(list_claims(comparison), write_claims(comparison), strict=True)
     }
 
 
@@ -86,7 +87,7 @@ def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
                 numbers = _numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
                 if v.unbiased is not None and math.isfinite(v.unbiased):
                     numbers[f"{name} unbiased"] = v.unbiased
-                numbers = {end: view.scale.read_difference(x) for end, x in numbers.items()}
+                numbers = {end: view.scale.convert_difference(x) for end, x in numbers.items()}
                 numbers |= {f"{name} level": v.interval.level} if v.interval else {}
                 by_arm.setdefault(row.arm.name, {}).update(numbers)
     return by_arm
@@ -98,7 +99,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
     means: dict[str, float] = {}
     for name in metrics:
         base, function = tracking.derived.get(name, (name, None))
-        summary = summary_of(arm, arm.collect_metric(base))
+        summary = summarise_arm(arm, arm.collect_metric(base))
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
@@ -110,12 +111,14 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
 
 def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
-    summary = summary_of(arm, arm.collect_metric(metric))
+    summary = summarise_arm(arm, arm.collect_metric(metric))
     if summary.mean is None or summary.diverged:
         return arm.name
-    title = f"{arm.name} · {unit.at(summary.mean)}"
+    title = f"{arm.name} · {unit.format_level(summary.mean)}"
     if ends := summary.interval:
-        low, high = (unit.at(end).removesuffix(unit.level).rstrip() for end in (ends.low, ends.high))
+        low, high = (
+            unit.format_level(end).removesuffix(unit.level).rstrip() for end in (ends.low, ends.high)
+        )
         title += f", {ends.percent} CI [{low}, {high}]"
     return title
 
@@ -158,5 +161,6 @@ def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: i
     words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
     if not kinds["diverged"]:
         return words
-    summary = summary_of(arm, arm.collect_metric(metric.name), lower_is_better=metric.lower_is_better)
-    return f"{words}: no mean; median {number(summary.median)}, mean given convergence {number(summary.mean)}"
+    summary = summarise_arm(arm, arm.collect_metric(metric.name), lower_is_better=metric.lower_is_better)
+    median, mean = format_number(summary.median), format_number(summary.mean)
+    return f"{words}: no mean; median {median}, mean given convergence {mean}"

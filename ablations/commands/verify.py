@@ -29,7 +29,7 @@ from unrolled.bench.errors import plural, require, suggestion, visible
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import MEASURED, kind_of
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import distances, listed, short
+from unrolled.reports.formats import describe_distances, join_names, shorten
 
 REPEATS = 4
 """How many times the distance of equal trials a stored result may be away from a new one."""
@@ -91,7 +91,7 @@ def replay(plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[
     if plan.of_program:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.nondeterminism):
-            print(f"not deterministic: new trials of one seed differ ({distances(noise)})")
+            print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
             alike = f"within {REPEATS} times the distance of equal trials"
         elif noise:
             alike = "equal in what is judged, and not in all that is told"
@@ -105,7 +105,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
         trial = outcome.result.trial
         arm = plan.arm_names[trial.id]
         print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.differs)}")
-    unplayed = Counter(short(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
+    unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
     same = len(outcomes) - len(differing) - unplayed.total()
     parts = [f"{same} of {len(outcomes)} {alike}"]
     parts += [f"{len(differing)} not"] if differing else []
@@ -114,7 +114,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
         parts.append(f"{unplayed.total()} could not be replayed ({why})")
     reported = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(reported & plan.irreproducible - {*MEASURED})
-    print(", ".join(parts) + (f"; not compared: {visible(listed(left_out))}" if left_out else ""))
+    print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
     if unplayed["interrupted"] and not differing:
         return 130
     return 0 if same == len(outcomes) else 1

@@ -14,7 +14,7 @@ from unrolled.ablations.study.seen_results import numbers_fingerprint
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.formats import listed, quoted
+from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import PLAIN
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def write_index(out: Path) -> Path:
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # scipy and pandas
-    from unrolled.reports.table import tabulate
+    from unrolled.reports.table import tabulate_results
 
     design = design_of_plan(plan, results)
-    return compare(tabulate(design), design)
+    return compare(tabulate_results(design), design)
 
 
 def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
@@ -52,7 +52,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     only are those of the first finished trial, baseline first.
     """
     drawn_curves = plan.tracking.drawn
-    single_records = PRESENTATIONS[plan.trainer].once
+    single_records = PRESENTATIONS[plan.trainer].sample_records
     has_single_records = False
     results: dict[str, Result] = {}
     for id in dict.fromkeys(id for arm in plan.arms for id in arm.trials.values()):
@@ -148,5 +148,5 @@ def _describe_commit(arm: PlannedArm) -> str:
         return ""
     note = f"Commit {arm.commit.description}, with the packages that were installed."
     if arm.also:
-        note += f" {listed([quoted(name) for name in arm.also])} have the same files."
+        note += f" {join_names([quote_name(name) for name in arm.also])} have the same files."
     return note

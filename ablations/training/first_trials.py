@@ -22,7 +22,7 @@ from unrolled.bench.differences import measurements_by_metric
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import REPEATED, distances, listed
+from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
 SEEDS = 2
 SEEDS_AFTER_TIE = 5  # where the numbers of the first seeds are equal
@@ -179,18 +179,21 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, Result]) -> str:
     """Return why no effect can be checked, and what its user can do about it; "" if it can."""
     effects = "whether the seed and the settings have an effect cannot be checked"
     if not plan.qualities:
-        names = listed([metric.name for metric in plan.metrics])
+        names = join_names([metric.name for metric in plan.metrics])
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
     if plan.nondeterminism == {}:
         return ""
     changed = {name for arm in plan.arms if not arm.identical for name in arm.changes} - {"commit"}
     unproven = sorted(changed.difference(*(result.witnesses for result in results.values())))
-    proof = f"; nothing shows that it uses {listed(unproven)}: let it tell its settings" if unproven else ""
+    proof = ""
+    if unproven:
+        proof = f"; nothing shows that it uses {join_names(unproven)}: let it tell its settings"
     if plan.nondeterminism is None:
         return f"not checked: {REPEATED} (repeat = false). A difference may be noise: {effects}{proof}"
     seed = plan.seeds[0]
+    distances = describe_distances(plan.nondeterminism)
     return (
-        f"not deterministic: two trainings of seed {seed} differ ({distances(plan.nondeterminism)}). Seeds "
+        f"not deterministic: two trainings of seed {seed} differ ({distances}). Seeds "
         f"pair the arms less closely, and {effects}{proof}; of a time, a speed or memory declare the kind"
     )
 
@@ -256,15 +259,15 @@ def _has_same_numbers(first: Result, second: Result, study_run: StudyRun) -> boo
 def _print_ties(pairs: Sequence[Pair], plan: Plan) -> None:
     """Print the arms whose judged qualities are those of their base."""
     for arm, base in pairs:
-        line = f"{arm.name}: {listed(plan.qualities)} as of {base.name}, to the last digit"
+        line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
         print(f"{visible(plan.study)}: {visible(line)}", flush=True)
 
 
 def _refuse_tie(pair: Pair, plan: Plan) -> None:
     """Raise BadInput for a seed, or an arm, without effect."""
     arm, base = pair
-    seeds = listed([str(seed) for seed in plan.seeds[:SEEDS_AFTER_TIE]])
-    judged = listed(plan.qualities)
+    seeds = join_names([str(seed) for seed in plan.seeds[:SEEDS_AFTER_TIE]])
+    judged = join_names(plan.qualities)
     has_loss = any(m.is_quality and m.lower_is_better and math.isinf(m.highest) for m in plan.metrics)
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]
     if arm is base:

@@ -10,7 +10,7 @@ from rich.table import Column
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import duration
+from unrolled.reports.formats import format_duration
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def show_progress(
             ended = ended_trials + ended_results
             total = ended + remaining
             latest = describe_result(names[result.trial.id], result, judged)
-            left = f"{duration((time.monotonic() - start) / ended_results * remaining)} left"
+            left = f"{format_duration((time.monotonic() - start) / ended_results * remaining)} left"
             lines = [] if console.is_terminal else [f"[{ended}/{total}] {latest}, {left}"]
             if status_line not in ("", printed_status):
                 lines.append(f"{visible(title)}: {status_line}")

@@ -7,7 +7,7 @@ from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import judges_clock
 from unrolled.bench.trial import Result, Trial
-from unrolled.reports.formats import quoted, short
+from unrolled.reports.formats import quote_name, shorten
 
 
 class SeedScheduler:
@@ -126,7 +126,8 @@ def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, st
         parts.append("no contrast to decide")
     if blocked:
         names = [
-            quoted(visible(name)) + (reason and f" ({short(reason, 40)})") for name, reason in blocked.items()
+            quote_name(visible(name)) + (reason and f" ({shorten(reason, 40)})")
+            for name, reason in blocked.items()
         ]
         parts.append(f"; open: {', '.join([*names[:3], *['…'] * (len(names) > 3)])}")
     return "".join(parts)

@@ -6,11 +6,12 @@ PERPLEXITY = Scale(title="perplexity", digits=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities."""
 
 CHAPTER = Presentation(
-    given=", given this validation set",
+    condition=", given this validation set",
     scales=MEASURED
     | {
         "valid_loss": Scale(
-            title="validation loss", level="nats", difference="nats", digits=2, finest=3, also=PERPLEXITY
+            title="validation loss", level="nats", difference="nats", digits=2, finest=3,
+            second_scale=PERPLEXITY,
         ),
         "train_loss": Scale(title="training loss", level="nats", difference="nats", digits=2, finest=3),
         "valid_accuracy": Scale(
@@ -34,9 +35,9 @@ CHAPTER = Presentation(
     columns=("valid_accuracy", "valid_perplexity"),
     task=("corpus", "split", "target"),
     template="chapter.html",
-    extras="unrolled.reports.chapter.page:extras",
-    curves="unrolled.reports.chapter.page:curves",
+    extras="unrolled.reports.chapter.page:find_extras",
+    curves="unrolled.reports.chapter.page:read_curves",
     step="epoch",
-    once=("passage",),
+    sample_records=("passage",),
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

@@ -59,7 +59,7 @@ class Prediction:
 
     @property
     def plausible(self) -> bool:
-        """Whether y lies in the interval."""
+        """True if y lies in the interval."""
         return self.interval.low <= self.y <= self.interval.high
 
     @property
@@ -92,15 +92,16 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
 def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
     """The book's rows compared with the arms of the same model and settings that have three or more seeds."""
-    return tuple(held for row in comparison.rows if (held := _compare_with_row(row)))
+    return tuple(fit for row in comparison.rows if (fit := _compare_with_row(row)))
 
 
 def _compare_with_row(row: ComparedArm) -> BookComparison | None:
-    trial, published = row.arm.example_trial, BOOK.get(row.arm.model)
+    trial = row.arm.example_trial
+    published = BOOK.get(row.arm.model)
     if trial is None or published is None or not has_book_settings(trial, row.arm.model):
         return None
     losses, hits = (list(row.arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy"))
-    predicted = prediction(losses, published.valid_loss, DIGITS)
+    predicted = predict_value(losses, published.valid_loss, DIGITS)
     if predicted is None:
         return None
     return BookComparison(
@@ -109,23 +110,23 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
         accuracy=row.arm.average_metric("valid_accuracy"),
-        accuracy_prediction=prediction(hits, published.accuracy, DIGITS),
+        accuracy_prediction=predict_value(hits, published.accuracy, DIGITS),
     )
 
 
-def prediction(values: Iterable[float], y: float, digits: int = 6) -> Prediction | None:
+def predict_value(values: Iterable[float], y: float, digits: int = 6) -> Prediction | None:
     """Compare a value, published with `digits` decimals, with our seeds; None if fewer than 3 converged.
 
     An infinite value is a diverged seed: it is counted, and left out of the interval. Raises ValueError on
     NaN.
     """
-    ours = list(values)
-    if any(math.isnan(v) for v in ours):
+    numbers = list(values)
+    if any(math.isnan(v) for v in numbers):
         raise ValueError("NaN is no value: a diverged seed is an infinite one")
-    x = np.array([v for v in ours if math.isfinite(v)])
+    x = np.array([v for v in numbers if math.isfinite(v)])
     if x.size < 3:
         return None
     half_unit = 0.5 * 10.0**-digits
     low, high = t_interval(x, one_more=True)
     ends = Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA)
-    return Prediction(y=y, interval=ends, p=float(prediction_p(x, y)), diverged=len(ours) - x.size)
+    return Prediction(y=y, interval=ends, p=float(prediction_p(x, y)), diverged=len(numbers) - x.size)

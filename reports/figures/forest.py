@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.factorial import Factorial
-from unrolled.reports.formats import MINUS, short
+from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import NOTHING, Extras, Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
@@ -68,7 +68,9 @@ class Panel:
 
 def panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
     """The figure by each reading of each metric, the one that decides first."""
-    readings = [(view, scale) for view in c.per_metric for scale in (view.scale, view.scale.also) if scale]
+    readings = [
+        (view, scale) for view in c.per_metric for scale in (view.scale, view.scale.second_scale) if scale
+    ]
     return tuple(_panel(view, scale, extras.marks.get(view.metric.name, {})) for view, scale in readings)
 
 
@@ -90,7 +92,7 @@ def _panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
 def _ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     """Places and labels of round levels. Those of logarithms are what is read."""
     unit, factor = (" " + scale.level if scale.log or scale.level == "%" else "").rstrip(), scale.factor
-    low, high = (factor * scale.read(x) for x in (axis.low, axis.high))
+    low, high = (factor * scale.convert_level(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
         levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
     else:
@@ -147,21 +149,21 @@ def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Se
     """
     s, k = row.summary, row.contrast
     kind = row.verdict.kind if row.verdict else ""
-    origin = view.base(row).summary.mean
+    origin = view.find_base(row).summary.mean
     mean = s.mean
-    level = scale.at(s.mean)
+    level = scale.format_level(s.mean)
     bars: list[str] = []
     if k and k.baseline_mean is not None and k.estimate is not None:
         origin = k.baseline_mean
         mean = origin + k.estimate
-        level = scale.change(origin, k.arm_mean)
+        level = scale.format_change(origin, k.arm_mean)
         bars = _bars(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
     drawn = [
         *_zone(axis, None if row.exclusion else origin, view.metric.zone),
-        *_seeds(axis, dots, scale.at, row.noun),
+        *_seeds(axis, dots, scale.format_level, row.noun),
         *marks,
-        *_estimate(axis, mean, bars, kind, scale.at),
+        *_estimate(axis, mean, bars, kind, scale.format_level),
         *_beyond(axis, s, lower=view.metric.lower_is_better),
     ]
     effect, ends = _effect(k, row.interval, scale)
@@ -172,7 +174,11 @@ def _effect(k: Contrast | None, ends: Interval | None, scale: Scale) -> tuple[st
     """The effect of a contrast, and the ends of its interval."""
     if k is None or k.estimate is None:
         return "", ""
-    return ("identical", "") if k.identical else (scale.moved(k.estimate, ends), scale.from_to(ends))
+    return (
+        ("identical", "")
+        if k.identical
+        else (scale.describe_difference(k.estimate, ends), scale.format_interval(ends))
+    )
 
 
 def _svg(marks: Sequence[str]) -> Markup:
@@ -201,10 +207,10 @@ def _seeds(
     axis: Axis, values: Mapping[int, float], write: Callable[[float], str], noun: str = "seed"
 ) -> list[str]:
     """A dot a seed."""
-    dots, name = [], escape(short(noun))
+    dots, name = [], escape(shorten(noun))
     for i, (seed, x) in enumerate(values.items()):
         if axis.holds(x):
-            place, label = f'cx="{axis.at(x)}" cy="{14 + _SPREAD[i % 7]}"', escape(short(seed))
+            place, label = f'cx="{axis.at(x)}" cy="{14 + _SPREAD[i % 7]}"', escape(shorten(seed))
             dots.append(
                 f'<circle {place} data-seed="{label}"><title>{name} {label}: {write(x)}</title></circle>'
             )
@@ -256,7 +262,7 @@ def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of per cent are points
     ticks = _ticks(axis, Scale(level="%") if c.scale.log else replace(c.scale, level=""))
-    zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.by, sign=True), []
+    zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.format_difference, sign=True), []
     for e in whole.effects:
         v = e.verdict
         dots = _seeds(axis, v.contrast.differences, write)

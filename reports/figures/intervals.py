@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing
-from unrolled.reports.formats import short
+from unrolled.reports.formats import shorten
 
 ROW, LEFT, WIDTH = 26, 230, 480  # units
 LOOK = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
@@ -25,7 +25,7 @@ def intervals(c: Comparison) -> Markup:
 def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
     height = ROW * len(rows)
     figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
-    show, zone = c.scale.show_difference, c.metric.zone
+    show, zone = c.scale.scale_difference, c.metric.zone
     ax.axvspan(show(-zone), show(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, row in enumerate(rows):
@@ -34,7 +34,7 @@ def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
         if row.contrast and row.contrast.estimate is not None:
             ax.plot(show(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {row.interval.percent} CI" if row.interval else "" for row in rows]
-    labels = [f"{short(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
+    labels = [f"{shorten(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
     ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(len(rows) - 0.5, -0.5)
     unit = f" ({c.scale.difference})" if c.scale.difference else ""

@@ -21,7 +21,7 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
-from unrolled.reports.formats import short
+from unrolled.reports.formats import shorten
 from unrolled.reports.sections import Sweep
 from unrolled.reports.statistics.estimators import t_interval
 
@@ -66,12 +66,12 @@ def _points(metric: str, told: Sequence[tuple[int, int, Result, Curves]], most: 
 
 def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> dict[int, Markup]:
     """Thin: seeds. Thick: the mean of those that all arms have and that converged. Dashed: the base's."""
-    common, scale = common_seeds(c), c.design.presentation.scale(metric)
+    common, scale = common_seeds(c), c.design.presentation.find_scale(metric)
     axes = c.design.presentation.step, scale.unit or scale.title
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     counting = {row.index: _counting_values(row, metric, points, common) for row in c.rows}
     means = {i: values.mean(axis=1) for i, values in counting.items()}
-    bases = {i: means[c.base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
+    bases = {i: means[c.find_base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base]
     levels += [x for mine in by_arm.values() for x in mine.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
@@ -118,7 +118,7 @@ def _curves(
     for earlier in (*ax.lines, *ax.collections):
         earlier.remove()
     ax.relim()
-    ax.set_title(short(name, 26))
+    ax.set_title(shorten(name, 26))
     if base is not None:
         ax.plot(base, **_GREY)
     step, value, done = (points[name].to_numpy() for name in ("step", "value", "done"))
@@ -138,7 +138,7 @@ def _curves(
 def _panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
     """A small picture with labels of both axes, and these ends of its scale."""
     figure, ax = blank_axes((200, 180), 46, 26, 148, 116)
-    x, y = (short(label, 22) for label in axes)  # without labels seaborn would look at every tick's
+    x, y = (shorten(label, 22) for label in axes)  # without labels seaborn would look at every tick's
     ax.set(ylim=ends, xlabel=x, ylabel=y)
     return figure, ax
 
@@ -155,7 +155,12 @@ def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
     """The metric against the learning rate, a picture a model, all with one scale."""
     frames = [
         pd.DataFrame(
-            [(lr, c.scale.read(x)) for lr, s in points for x in s.values.values() if math.isfinite(x)],
+            [
+                (lr, c.scale.convert_level(x))
+                for lr, s in points
+                for x in s.values.values()
+                if math.isfinite(x)
+            ],
             columns=["lr", "value"],
         )
         for _, points in lines
@@ -171,7 +176,7 @@ def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
 
 def _sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
     figure, ax = _panel(axes, ends)
-    ax.set_title(short(name, 26))
+    ax.set_title(shorten(name, 26))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(
         points, x="lr", y="value", errorbar=_t_band, err_style="bars", marker="o", mew=0, ax=ax, **_MEAN

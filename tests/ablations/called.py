@@ -16,7 +16,7 @@ from as_typed import environment
 from new_process import new_process
 
 from unrolled.ablations.cli import main
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 
 
@@ -50,7 +50,7 @@ def succeed(folder: Path, *words: str, **more: str) -> str:
 def facts(folder: Path, study: str) -> str:
     """What a new page of a study says of its trials and contrasts."""
     succeed(folder, "report", study)
-    summary = read_summary(page_of(study, folder / "out"))
+    summary = read_summary(find_page(study, folder / "out"))
     assert summary is not None
     return summary.facts
 

@@ -23,10 +23,10 @@ from unrolled.reports import comparison
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.foreign_table import Columns, arrange, design_of
+from unrolled.reports.foreign_table import Columns, arrange_table, make_design
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.estimators import mean_tails, moments
-from unrolled.reports.table import tabulate
+from unrolled.reports.table import tabulate_results
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}
@@ -69,14 +69,14 @@ def equivalence_p(x: np.ndarray, delta: float) -> np.ndarray:
 
 def compare(design: Design) -> Comparison:
     """The arms of a study by the table of its results."""
-    return comparison.compare(tabulate(design), design)
+    return comparison.compare(tabulate_results(design), design)
 
 
 def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
     """The arms of a table from elsewhere."""
     frame = frame.reset_index(drop=True)
-    table = arrange(frame, columns, "elsewhere.csv")
-    design = design_of(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
+    table = arrange_table(frame, columns, "elsewhere.csv")
+    design = make_design(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
     return comparison.compare(table, design)
 
 

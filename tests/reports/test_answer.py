@@ -19,10 +19,10 @@ from synthetic import (
     study,
 )
 
-from unrolled.reports.answer import answer
+from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
-from unrolled.reports.sentences import sentences
-from unrolled.reports.tables import comparison_markdown, screen
+from unrolled.reports.sentences import write_claims
+from unrolled.reports.tables import comparison_markdown, format_screen
 
 
 def said(design):
@@ -30,7 +30,7 @@ def said(design):
 
 
 def lines(c):
-    return [line.striptags() for line in answer(c)]
+    return [line.striptags() for line in write_answer(c)]
 
 
 def test_a_loss_is_saved_or_costs_best_and_worst_first_and_what_is_open_has_its_seeds():
@@ -161,7 +161,9 @@ def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
         c = compared(one("base", 0.0), one("near", effect, 3, 9, 11, 20, 31))
         assert lines(c)[1] == line.format(f"near ({told})")
         assert (
-            told in sentences(c)[0] and "5 diverged" in screen(c) and "5 diverged" in comparison_markdown(c)
+            told in write_claims(c)[0]
+            and "5 diverged" in format_screen(c)
+            and "5 diverged" in comparison_markdown(c)
         )
     c = compared(one("base", 0.0, 3, 9, 11, 20, 31), one("other", 0.0))
     assert lines(c)[0] == "base has a validation loss of 1.29 nats (5 of 40 diverged)"
@@ -188,5 +190,5 @@ def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_ra
 
 def test_a_study_without_results_has_no_answer_and_hostile_names_are_text():
     assert said(study((arm("base", 0.0, seeds=0),), metrics=BOTH)) == []
-    text = "".join(answer(compare(replace(hostile(), arms=hostile().arms[:4]))))
+    text = "".join(write_answer(compare(replace(hostile(), arms=hostile().arms[:4]))))
     assert "<script" not in text and escape(HOSTILE[1]) in text and "\0" not in text

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from synthetic import arm, compare, measuring, pair, realistic, study
 
-from unrolled.reports.caveats import limits, tally, warnings
+from unrolled.reports.caveats import count_trials, list_limits, list_warnings
 from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import claims, remark
+from unrolled.reports.sentences import describe_state, list_claims
 
 CLAIMING = re.compile(
     r"\b(improv\w*|worsen\w*|better|worse|best|helps?|hurts?|harm\w*|degrad\w*|benefi\w*|wins?|beats?|"
@@ -83,7 +83,7 @@ def test_the_verdicts_themselves_are_marked_and_not_left_out(rendered):
 
 
 def test_claims_come_in_the_order_of_their_verdicts():
-    kinds = [claim.verdict.kind for claim in claims(compare(realistic()))]
+    kinds = [claim.verdict.kind for claim in list_claims(compare(realistic()))]
     assert kinds == sorted(kinds, key=["better", "worse", "same", "open"].index)
 
 
@@ -93,7 +93,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = measuring(arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
     c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    told = {row.arm.name: remark(row) for row in c.rows if row.verdict}
+    told = {row.arm.name: describe_state(row) for row in c.rows if row.verdict}
     assert [row.verdict.kind for row in c.rows[1:]] == ["open", "open"]
     assert ["skewed" in told[name] for name in ("rare", "wide")] == [True, False]
 
@@ -101,14 +101,14 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
 def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
     rare = measuring(arm("an arm with a long name", -0.5, settings={"clip": 1.0}), valid_loss={3: 3.0})
     c = compare(study((pair().arms[0], rare)))
-    (told,) = warnings(c)
+    (told,) = list_warnings(c)
     skewness = c.rows[1].contrast.skewness
     assert f"an arm with a long name (skewness {skewness:.1f} over 10 seeds);" in told
 
 
 def test_trials_that_are_still_to_come_are_counted():
     c = compare(study((arm("base", 0.0, seeds=4), arm("b", 0.1, settings={"clip": 1.0}))))
-    assert tally(c) == "14 of 20 trials finished, 6 not trained yet"
+    assert count_trials(c) == "14 of 20 trials finished, 6 not trained yet"
 
 
 def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number():
@@ -117,11 +117,13 @@ def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number
         came = {"ok": seed > 1, "declared": "never", "seen": "never" if seed > 1 else "epoch"}
         late.results[seed] = replace(result, witnesses={"reset": came})
     c = compare(study((arm("base", 0.0), late)))
-    assert "late: no proof that reset took effect in 2 of 10 seeds" in warnings(c)
-    assert list(map(str, c.rows[1].shown)) == ["✕ reset: epoch, not never (2 of 10 seeds)"]
+    assert "late: no proof that reset took effect in 2 of 10 seeds" in list_warnings(c)
+    assert list(map(str, c.rows[1].shown_proofs)) == ["✕ reset: epoch, not never (2 of 10 seeds)"]
 
 
 def test_the_limits_name_the_machine_and_what_a_diverged_seed_does_to_a_mean():
-    said = " ".join(limits(compare(realistic()), {"cpu": "Xeon"}))
+    said = " ".join(list_limits(compare(realistic()), {"cpu": "Xeon"}))
     assert "given convergence" in said and "this hardware: Xeon." in said
-    assert "this hardware: H100." in " ".join(limits(compare(realistic()), {"cpu": "Xeon", "gpu": "H100"}))
+    assert "this hardware: H100." in " ".join(
+        list_limits(compare(realistic()), {"cpu": "Xeon", "gpu": "H100"})
+    )

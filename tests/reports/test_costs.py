@@ -10,7 +10,7 @@ from unrolled.reports.render import render
 
 
 def costs(design):
-    return {row.arm.name: (spent, against) for row, spent, against in sections.costs(compare(design))}
+    return {row.arm.name: (spent, against) for row, spent, against in sections.average_costs(compare(design))}
 
 
 def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(rendered):

@@ -12,13 +12,13 @@ from synthetic import compare, compare_table, looked, text_of
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import skewness, tally
+from unrolled.reports.caveats import count_trials, list_skewed_contrasts
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.forest import panels
-from unrolled.reports.foreign_table import Columns, unnamed_failures
+from unrolled.reports.foreign_table import Columns, find_unnamed_failures
 from unrolled.reports.render import render
-from unrolled.reports.sentences import remark
-from unrolled.reports.tables import comparison_csv, comparison_markdown, screen, trials_csv
+from unrolled.reports.sentences import describe_state
+from unrolled.reports.tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(
@@ -52,7 +52,7 @@ def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_say
     assert c.p == pytest.approx(0.08145, abs=0.01) and c.p >= 0.07939  # of all 184,756 permutations
     assert -0.3 < ends.low < -0.2054832 and 3.3654832 <= ends.high < 3.46
     page = text_of(render(found, tmp_path))
-    for text in (screen(found), comparison_markdown(found), page):
+    for text in (format_screen(found), comparison_markdown(found), page):
         assert "open (unpaired)" in text and "better in" not in text and "rows better" not in text
 
 
@@ -76,7 +76,7 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
 )
 def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
     scaled = SLEEP.assign(extra=SLEEP.extra * unit)
-    assert shown in screen(
+    assert shown in format_screen(
         compare_table(scaled, Columns(("group",), ("ID",), (Metric("extra", unit, "higher"),)))
     )
 
@@ -84,7 +84,7 @@ def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> 
 def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(tmp_path) -> None:
     found = sleep("ID", SLEEP.drop(index=[2, 15]))
     assert found.rows[1].contrast.pairs == 8
-    for text in (screen(found), comparison_markdown(found), text_of(render(found, tmp_path))):
+    for text in (format_screen(found), comparison_markdown(found), text_of(render(found, tmp_path))):
         assert "2: 2 rows without a partner: ID 3, 6" in text
 
 
@@ -93,13 +93,13 @@ def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: in
     unlike = SLEEP.assign(extra=[*range(10), *(i + 3 * (-1) ** i for i in range(10))])
     row = sleep("ID", unlike[pairs >= SLEEP.ID]).rows[1]
     few = ": under 5 nothing is decided" if pairs < 5 else ""
-    assert remark(row) == f"not decided at {pairs} IDs{few}"
+    assert describe_state(row) == f"not decided at {pairs} IDs{few}"
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
     diverged = (RUNS.group == "2") & (RUNS.ID == 0)
     rows = failing(2, "1").assign(extra=failing(2, "1").extra.mask(diverged, float("inf")))
-    assert tally(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
+    assert count_trials(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
 
 
 def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_says_so() -> None:
@@ -107,7 +107,7 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_sa
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     found = compare_table(trials, columns)
     assert found.rows[2].arm.name == "weak" and found.rows[2].contrast.pairs == 10
-    assert len(trials[trials.arm == "weak"]) == 15 and "first look" in screen(found)
+    assert len(trials[trials.arm == "weak"]) == 15 and "first look" in format_screen(found)
     with pytest.raises(BadInput, match="no trial of a study's first look"):
         compare_table(trials.assign(first_look=False), columns)
 
@@ -120,9 +120,9 @@ def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     found = sleep("ID", documents, item=("none",))
     k, once = found.rows[1].contrast, sleep("ID").rows[1].contrast
     assert k.pairs == 10 and (k.mean, k.p) == pytest.approx((once.mean, once.p))
-    for text in (screen(found), text_of(render(found, tmp_path))):
+    for text in (format_screen(found), text_of(render(found, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text
-    assert "mean of 1 to 2 rows" in screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",)))
+    assert "mean of 1 to 2 rows" in format_screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",)))
     with pytest.raises(BadInput, match="several rows of arm '1' and ID 1"):
         sleep("ID", documents)
 
@@ -194,7 +194,7 @@ def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_are_no_e
     equal = documents(np.random.default_rng(3), 10, 30)
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
     left = equal.drop(index=worst.index[worst])
-    assert not differs(left) and "by document; rows lacking or failed: 2 120" in screen(
+    assert not differs(left) and "by document; rows lacking or failed: 2 120" in format_screen(
         compare_table(left, BY_SEED)
     )
 
@@ -290,7 +290,7 @@ def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int,
     found = sleep("ID", failing(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
     row = found.rows[1]
     assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
-    assert ("10/16, 6 failed" in screen(found)) is (number == 6) is bool(row.blocked_reason)
+    assert ("10/16, 6 failed" in format_screen(found)) is (number == 6) is bool(row.blocked_reason)
     assert ("counted against it" in comparison_markdown(found)) is (number > 0)
 
 
@@ -325,14 +325,18 @@ def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, f
 def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> None:
     few = sleep("ID", RUNS[RUNS.ID < 7])
     assert few.rows[1].verdict.kind == "better" and not few.rows[1].contrast.skewed
-    (told,) = skewness(few)
-    assert "cannot show" in told and "2 (7 IDs)" in told and told in screen(few)
-    assert skewness(sleep("ID", RUNS)) == skewness(sleep("ID", RUNS[RUNS.ID < 4])) == ()
+    (told,) = list_skewed_contrasts(few)
+    assert "cannot show" in told and "2 (7 IDs)" in told and told in format_screen(few)
+    assert (
+        list_skewed_contrasts(sleep("ID", RUNS))
+        == list_skewed_contrasts(sleep("ID", RUNS[RUNS.ID < 4]))
+        == ()
+    )
     tail = np.exp(1.5 * np.random.default_rng(0).standard_normal(50))
     unequal = pd.DataFrame({"group": ["1"] * 50 + ["2"] * 5, "extra": [*tail, *tail[:5] + 0.1]})
     found = sleep("", unequal)
     assert found.rows[1].contrast.skewness == pytest.approx(stats.skew(tail))
-    assert "over 50 rows" in skewness(found)[0]
+    assert "over 50 rows" in list_skewed_contrasts(found)[0]
 
 
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
@@ -349,7 +353,7 @@ def test_a_run_that_failed_before_it_told_its_pair_counts_and_one_without_an_arm
     frame["ID"] = frame.ID.mask(frame.status == "failed").astype(object)
     assert sleep("ID", frame).rows[1].failed == 6
     frame["group"] = frame.group.mask(frame.status == "failed")
-    assert unnamed_failures(frame, GROUP, "elsewhere.csv").sum() == 6
+    assert find_unnamed_failures(frame, GROUP, "elsewhere.csv").sum() == 6
 
 
 def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:

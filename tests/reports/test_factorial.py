@@ -6,16 +6,16 @@ from functools import cache
 import pytest
 from synthetic import arm, broken, compare, pair, realistic, study, switched, text_of
 
-from unrolled.reports.answer import answer
-from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, factorial, parts
+from unrolled.reports.answer import write_answer
+from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, find_factorial, find_parts
 from unrolled.reports.render import render
 
 compared = cache(lambda: compare(switched()))
-WHOLE = cache(lambda: factorial(compared()))
+WHOLE = cache(lambda: find_factorial(compared()))
 
 
 def asked(c=None) -> dict[str, Part]:
-    return {part.switch.name: part for part in parts(c or compared(), WHOLE())}
+    return {part.switch.name: part for part in find_parts(c or compared(), WHOLE())}
 
 
 def test_the_largest_full_factorial_is_found_and_its_effects_judged():
@@ -32,7 +32,7 @@ def test_the_largest_full_factorial_is_found_and_its_effects_judged():
 
 
 def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has():
-    found = factorial(compare(realistic()))  # its baseline has neither
+    found = find_factorial(compare(realistic()))  # its baseline has neither
     assert [(s.name, s.off, s.on) for s in found.switches] == [("dropout", 0.0, 0.4), ("tying", False, True)]
     # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and −.06
     assert [e.mean for e in found.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
@@ -42,19 +42,19 @@ def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
     again, base = replace(arm("A/A", 0.5), model="lm7", changes={}), switched().arms[0].results
     seeded = {s: replace(r, trial=base[s].trial) for s, r in again.results.items()}
     c = compare(replace(switched(), arms=(*switched().arms, replace(again, results=seeded))))
-    assert factorial(c) == WHOLE() and asked(c) == asked()
+    assert find_factorial(c) == WHOLE() and asked(c) == asked()
 
 
 def test_a_study_without_a_full_factorial_has_none():
     arms = [arm for arm in realistic().arms if arm.name != "dropout and tying"]
-    assert factorial(compare(replace(realistic(), arms=tuple(arms)))) is None
+    assert find_factorial(compare(replace(realistic(), arms=tuple(arms)))) is None
 
 
 def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_path):
     clip, tying = {"settings": {"clip": 1.0}}, {"options": {"tying": True}}
     both = broken(arm("both", 0.4, **clip, **tying), diverged=(3,))
     c = compare(study((arm("base", 0.0), arm("clip", 0.2, **clip), arm("tying", 0.2, **tying), both)))
-    effect = factorial(c).effects[0]
+    effect = find_factorial(c).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
     assert effect.verdict.difference.p < 0.001 and effect.verdict.kind == "open"
     assert "Seeds left out: 3" in text_of(render(c, tmp_path))
@@ -63,12 +63,12 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
 def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
     last = switched().arms[-1]
     fewer = replace(last, results={s: r for s, r in last.results.items() if s != 5})
-    assert factorial(compare(replace(switched(), arms=(*switched().arms[:-1], fewer)))) is None
+    assert find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], fewer)))) is None
 
 
 def test_a_seed_that_failed_in_a_cell_counts_against_every_claim_on_an_effect():
     last = broken(switched().arms[-1], failed=(5,))
-    effect = factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
+    effect = find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
     assert (effect.left_out, effect.verdict.contrast.lost, effect.verdict.kind) == ((5,), 1, "open")
 
 
@@ -97,7 +97,7 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
 
 
 def test_the_answer_names_the_parts_whose_effects_do_not_add_up_by_how_much_and_which_way():
-    said = [line.striptags() for line in answer(compared(), parts(compared(), WHOLE()), WHOLE())]
+    said = [line.striptags() for line in write_answer(compared(), find_parts(compared(), WHOLE()), WHOLE())]
     assert said[1] == "Beside all the others:" and said[2].startswith(
         "tying saves 0.117 nats, 99.6 % CI [0.1"
     )
@@ -117,10 +117,10 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_are_not_said_to_depen
         "both": (-0.07, tying | clip),
     }
     c = compare(study(tuple(arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
-    whole = factorial(c)
-    asked_of_tying = parts(c, whole)[0].views
+    whole = find_factorial(c)
+    asked_of_tying = find_parts(c, whole)[0].views
     assert [asked_of_tying[view].kind for view in VIEWS] == ["open", "better", "better"]
-    *_, last = answer(c, parts(c, whole), whole)
+    *_, last = write_answer(c, find_parts(c, whole), whole)
     assert last == "Whether the effects of two parts add up is open for 1 of 1 pair"
 
 
@@ -135,7 +135,7 @@ def test_a_view_that_no_part_has_is_no_column(rendered):
 
 
 def test_a_study_that_asks_in_one_way_alone_has_no_such_table(rendered):
-    assert parts(compare(pair()), None) == ()
+    assert find_parts(compare(pair()), None) == ()
     assert "Beside all the others" not in text_of(rendered("pair"))
 
 
@@ -148,4 +148,4 @@ def test_a_setting_with_several_levels_is_no_switch():
         arm("tying, clip 1", 0.1, settings={"clip": 1.0}, **tying),
     )
     c = compare(study(several))
-    assert [part.switch.key for part in parts(c, factorial(c))] == ["tying"]
+    assert [part.switch.key for part in find_parts(c, find_factorial(c))] == ["tying"]

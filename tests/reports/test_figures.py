@@ -22,8 +22,8 @@ from synthetic import (
 )
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter.page import extras
-from unrolled.reports.factorial import factorial
+from unrolled.reports.chapter.page import find_extras
+from unrolled.reports.factorial import find_factorial
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.presentation import NOTHING
 
@@ -139,11 +139,11 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
     c = compare(
         study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
     )
-    panel, _ = forest.panels(c, extras(c))
+    panel, _ = forest.panels(c, find_extras(c))
     (rows,) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "counts", "clip"] and panel.marked
     assert rows[1].level == f"{c.rows[1].summary.mean:.2f} nats"
-    found = strips(c, extras(c))["validation loss"]
+    found = strips(c, find_extras(c))["validation loss"]
     assert len(places(found["counts"])) == 1
     assert [len(marks(svg, "band")) for svg in found.values()] == [1, 0, 1]
     assert [len(marks(svg, "mark")) for svg in found.values()] == [1, 0, 0]  # 1.368
@@ -168,7 +168,7 @@ def test_a_diverged_seed_is_marked_and_not_dropped(drawn):
 
 def test_effects_of_a_factorial_are_strips_around_zero():
     c = compare(switched())
-    whole = factorial(c)
+    whole = find_factorial(c)
     ticks, drawn = forest.effects(whole, c)
     assert "0" in [label for _, label in ticks] and len(drawn) == len(whole.effects)
     zero = next(place for place, label in ticks if label == "0")

@@ -8,10 +8,16 @@ from statistics import fmean
 import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
-from unrolled.reports.caveats import futile_contrasts, limits, seen_data, standing, tally
-from unrolled.reports.formats import number
+from unrolled.reports.caveats import (
+    count_decided,
+    count_trials,
+    describe_futile_contrasts,
+    describe_seen_data,
+    list_limits,
+)
+from unrolled.reports.formats import format_number
 from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import claims, sentence, sentences
+from unrolled.reports.sentences import list_claims, write_claims, write_verdict_sentence
 from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_csv
 
 
@@ -31,13 +37,13 @@ def differences(design, name, metric, seeds, against="base"):
 
 
 def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
-    assert standing(c) == "1 of 3 contrasts decided"
+    assert count_decided(c) == "1 of 3 contrasts decided"
     assert "1 of 3 contrasts decided by validation accuracy; 45 of 60 trials finished, 5 failed" in text
-    assert standing(compare(study((arm("base", 0.0),)))) == ""
+    assert count_decided(compare(study((arm("base", 0.0),)))) == ""
 
 
 def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text):
-    said = {x.row.arm.name: x.text for x in claims(c)}
+    said = {x.row.arm.name: x.text for x in list_claims(c)}
     assert said["strong"].endswith("better on 10 of 10 seeds, decided at 10 of 40 seeds")
     assert said["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
     assert said["lost"].endswith(
@@ -51,25 +57,25 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it_and_how
     c = compare(looked(noisy))
     row = c.rows[-1]
     assert row.verdict.futile and row.state == "open" and row.contrast.pairs == 15 and row.total == 15
-    (claim,) = [x for x in claims(c) if x.row.arm.name == "noise"]
-    assert "seeds would decide it" in claim.text and "seeds would decide it" in sentence(
+    (claim,) = [x for x in list_claims(c) if x.row.arm.name == "noise"]
+    assert "seeds would decide it" in claim.text and "seeds would decide it" in write_verdict_sentence(
         row.verdict, "noise", "base", c.scale
     )
     page = text_of(render(c, tmp_path))
-    assert futile_contrasts(c) in page and "noise; run again with --to-the-end" in page
+    assert describe_futile_contrasts(c) in page and "noise; run again with --to-the-end" in page
     for other in (looked(noisy, to_the_end=True), looked(replace(noisy, exploratory=True))):
-        assert not compare(other).rows[-1].verdict.futile and futile_contrasts(compare(other)) == ""
+        assert not compare(other).rows[-1].verdict.futile and describe_futile_contrasts(compare(other)) == ""
 
 
 def test_a_claim_goes_from_level_to_level_over_the_same_seeds_and_has_the_loss_beside_it(c):
     accuracy, loss = (differences(c.design, "strong", m.name, 10) for m in BOTH)
     base = fmean(c.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
-    (claim,) = [x for x in claims(c) if x.row.arm.name == "strong"]
+    (claim,) = [x for x in list_claims(c) if x.row.arm.name == "strong"]
     levels = f"{100 * base:.1f} → {100 * (base + fmean(accuracy)):.1f} %"
     assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher, 98.3 % CI [+")
     (by_loss,) = claim.other_metrics
     assert ": ▲ better by more than δ, " in by_loss and f" nats, {-fmean(loss):.3f} nats lower, 9" in by_loss
-    (whole,) = [line for line in sentences(c) if "strong" in line]
+    (whole,) = [line for line in write_claims(c) if "strong" in line]
     assert whole == f"▲ better by more than δ — strong against base: {claim.text}; {by_loss}."
 
 
@@ -81,7 +87,7 @@ def test_the_tables_show_both_metrics_over_the_seeds_that_count(c):
         assert float(rows["strong"][f"{metric.name}_mean"]) == pytest.approx(mean)
         delta = fmean(differences(c.design, "strong", metric.name, 10))
         assert float(rows["strong"][f"{metric.name}_delta"]) == pytest.approx(delta)
-        assert number(delta, sign=True) in comparison_markdown(c)
+        assert format_number(delta, sign=True) in comparison_markdown(c)
     found = [(rows[n]["state"], rows[n]["pairs"], rows[n]["most_seeds"]) for n in ("strong", "weak", "lost")]
     assert found == [("decided", "10", "40"), ("open", "15", "40"), ("open", "5", "40")]
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
@@ -103,10 +109,10 @@ def test_an_estimate_that_allows_for_the_early_stop_stands_beside_the_mean_in_ev
     (row,) = [row for row in csv.DictReader(io.StringIO(comparison_csv(c))) if row["arm"] == "near"]
     delta, unbiased = (float(row[f"valid_accuracy_{name}"]) for name in ("delta", "delta_unbiased"))
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
-    (line,) = [claim.text for claim in claims(c) if claim.row.arm.name == "near"]
+    (line,) = [claim.text for claim in list_claims(c) if claim.row.arm.name == "near"]
     assert f"+{100 * unbiased:.1f} allowing for the early stop" in line
     near = next(row for row in c.rows if row.arm.name == "near")
-    assert f"{unbiased:+.4f} allowing" in sentence(near.verdict, "near", "base", c.scale)
+    assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(near.verdict, "near", "base", c.scale)
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy and "| near |" in by_loss
     few = study((arm("base", 0.0, seeds=3), arm("near", -0.5, seeds=3)), seeds=(0, 1, 2))
@@ -120,7 +126,7 @@ def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     c = compare(study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
     v = c.rows[1].verdict
     assert v.unbiased != v.contrast.mean and not v.decided
-    told = " ".join((*sentences(c), sentence(v, "weak", "base", c.scale)))
+    told = " ".join((*write_claims(c), write_verdict_sentence(v, "weak", "base", c.scale)))
     assert "early" not in told and "open at the last look, 40 of 40 seeds" in told
 
 
@@ -133,7 +139,7 @@ def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, 
     assert sorted(uncounted) == sorted([*early, ("base", 15), ("weak", 15), ("weak", 16)])
     listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(c)))}
     assert listed and not listed.intersection(uncounted)
-    assert tally(c).endswith(", 3 trained for a look that is not complete")  # one of base, two of weak
+    assert count_trials(c).endswith(", 3 trained for a look that is not complete")  # one of base, two of weak
 
 
 def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(text, tmp_path):
@@ -146,7 +152,7 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
     fixed = study(looked().arms[:2], seeds=tuple(range(10)))
     plain = text_of(render(compare(fixed), tmp_path))
     assert not [said for said in (*once, "not exactly normal", "decided at", "looked at") if said in plain]
-    assert "not exactly normal" in " ".join(limits(compare(looked()), {}))
+    assert "not exactly normal" in " ".join(list_limits(compare(looked()), {}))
 
 
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_how_many(c, text):
@@ -164,7 +170,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
     gained = differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
-    assert standing(c) == "4 of 6 contrasts decided"
+    assert count_decided(c) == "4 of 6 contrasts decided"
     assert "rung 3 against rung 2" in text_of(page)
     assert "rung 3 gains 7.4 points over rung 2, 9" in text_of(write_index(page.parents[1]))
 
@@ -180,16 +186,16 @@ def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_th
 def test_a_contrast_that_was_seen_before_its_plan_is_exploratory_on_the_first_screen_and_its_line(tmp_path):
     c = compare(looked(seen={"strong": 12}))
     told = "The results of 1 of 3 contrasts had been seen when this plan was declared: "
-    assert seen_data(c) == f"{told}its claim is exploratory. Fresh seeds confirm: --seeds 40-79"
+    assert describe_seen_data(c) == f"{told}its claim is exploratory. Fresh seeds confirm: --seeds 40-79"
     text = text_of(render(c, tmp_path))
     assert (
         told in text.partition("About this study")[0]
         and "after results of both sides of 1 of its 3 contrasts" in text
     )
-    assert [x.row.arm.name for x in claims(c) if x.row.exploratory] == ["strong"]
-    assert "strong against base (exploratory): " in sentences(c)[0]
+    assert [x.row.arm.name for x in list_claims(c) if x.row.exploratory] == ["strong"]
+    assert "strong against base (exploratory): " in write_claims(c)[0]
     assert "before any of its contrasts" not in text
-    assert seen_data(compare(looked())) == ""
+    assert describe_seen_data(compare(looked())) == ""
     assert "before any of its contrasts had results" in text_of(render(compare(looked()), tmp_path))
 
 

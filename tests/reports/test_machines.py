@@ -36,7 +36,7 @@ def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_in
         f"3 of 20 pairs compare results of two kinds of machine ({APART}): "
         "their differences include rounding of the machine"
     )
-    assert caveats.mixed_machines(c) == said and said in caveats.warnings(c)
+    assert caveats.describe_mixed_machines(c) == said and said in caveats.list_warnings(c)
     page = render(c, tmp_path).read_text()
     assert said in page[page.index('id="answer"') : page.index("</section>")]
     assert said in write_index(tmp_path).read_text()
@@ -46,30 +46,36 @@ def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> N
     alike = compare(replace(c.design, arms=c.design.arms[:2]))
     silent = compare(replace(alike.design, arms=tuple(on(a, {}, range(5)) for a in alike.design.arms)))
     for found in (alike, silent, compare(realistic())):
-        assert caveats.mixed_machines(found) == ""
+        assert caveats.describe_mixed_machines(found) == ""
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:
     base, same, moved = c.design.arms
     fast = measuring(moved, speed_train=dict.fromkeys(range(3), 9e9))
     found = compare(replace(c.design, arms=(base, same, fast)))
-    assert [ratio.ratio for _, _, ratio in chapter.throughput(found)[1:]] == [1, 1]  # seven pairs of moved
+    assert [ratio.ratio for _, _, ratio in chapter.measure_throughput(found)[1:]] == [
+        1,
+        1,
+    ]  # seven pairs of moved
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
-    assert chapter.speed_not_compared(found) == reason and f"{reason}." in render(found, tmp_path).read_text()
+    assert (
+        chapter.describe_unlike_speeds(found) == reason
+        and f"{reason}." in render(found, tmp_path).read_text()
+    )
     apart = compare(replace(c.design, arms=(base, same, on(moved, THERE, range(10)))))
-    assert [ratio is None for _, _, ratio in chapter.throughput(apart)[1:]] == [False, True]
-    assert chapter.speed_not_compared(compare(replace(c.design, arms=(base, same)))) == ""
+    assert [ratio is None for _, _, ratio in chapter.measure_throughput(apart)[1:]] == [False, True]
+    assert chapter.describe_unlike_speeds(compare(replace(c.design, arms=(base, same)))) == ""
 
 
 def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
     arms = tuple(on(arm, {}, range(10)) for arm in c.design.arms[:2])
     found = compare(replace(c.design, arms=arms))
-    assert chapter.throughput(found)[1][2] is None
+    assert chapter.measure_throughput(found)[1][2] is None
     said = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
-    assert said in chapter.speed_not_compared(found)
+    assert said in chapter.describe_unlike_speeds(found)
 
 
 def test_seconds_are_held_against_those_of_like_machines_alone(c) -> None:
-    base, same, moved = (against for _, _, against in sections.costs(c))
+    base, same, moved = (against for _, _, against in sections.average_costs(c))
     assert "seconds" in base and "seconds" in same
     assert "seconds" not in moved and "model_parameters" in moved

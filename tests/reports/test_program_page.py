@@ -9,7 +9,7 @@ import pytest
 from synthetic import compare, measuring, program, text_of
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import limits, warnings
+from unrolled.reports.caveats import list_limits, list_warnings
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.figures import panels
 from unrolled.reports.render import render
@@ -37,10 +37,10 @@ def test_where_a_time_is_judged_the_page_says_which_arm_was_trained_first_and_wa
             s: replace(r, started=10.0 * s + 2 * (s not in reversed_seeds)) for s, r in other.results.items()
         }
         c = compare(replace(design, arms=(replace(base, results=at), replace(other, results=after))))
-        assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(limits(c, {}))
-        assert any("trained first on every seed" in line for line in warnings(c)) is warned
+        assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(list_limits(c, {}))
+        assert any("trained first on every seed" in line for line in list_warnings(c)) is warned
     slow = compare(replace(c.design, metrics=(ERROR,)))
-    assert "compared with: lr 0.5 on" not in " ".join(limits(slow, {})) and not warnings(slow)
+    assert "compared with: lr 0.5 on" not in " ".join(list_limits(slow, {})) and not list_warnings(slow)
 
 
 def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():

@@ -29,11 +29,11 @@ from synthetic import (
 from unrolled.bench.errors import BadInput
 from unrolled.reports import render as render_module
 from unrolled.reports import sections
-from unrolled.reports.caveats import warnings
+from unrolled.reports.caveats import list_warnings
 from unrolled.reports.chapter import page as chapter
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.render import render, write_index
-from unrolled.reports.sentences import sentences
+from unrolled.reports.sentences import write_claims
 from unrolled.reports.summary import read_summary
 
 
@@ -152,7 +152,7 @@ def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, told, tmp_
         "▼ worse by more than δ" in said
         and ("▼ worse by more than δ provisional: under 10 seeds" in said) is told
     )
-    assert ("provisional" in " ".join(sentences(compare(few)))) is told
+    assert ("provisional" in " ".join(write_claims(compare(few)))) is told
 
 
 BASE, B = pair().arms
@@ -234,7 +234,7 @@ def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counti
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
     blind = replace(blind, results={s: replace(r, witnesses=unseen) for s, r in blind.results.items()})
     c = compare(study((base, twin, counts, blind)))
-    assert (*warnings(c), *chapter.extras(c).warnings) == (
+    assert (*list_warnings(c), *chapter.find_extras(c).warnings) == (
         "twin: dead toggle: the weights equal the baseline's bit for bit, so the change did nothing",
         "blind: no proof that tar took effect",
         "base: ▼ worse by more than δ against bigram counts",
@@ -246,16 +246,16 @@ def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
     counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
     for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
         c = compare(study((base, counts)))
-        assert c.rows[0].summary.mean > c.rows[1].summary.mean and chapter.extras(c).warnings == ()
+        assert c.rows[0].summary.mean > c.rows[1].summary.mean and chapter.find_extras(c).warnings == ()
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
-    ((_, points),) = sections.sweeps(compare(realistic()))
+    ((_, points),) = sections.find_sweeps(compare(realistic()))
     assert [lr for lr, _ in points] == [0.003, 0.01, 0.03]
 
 
 def test_roles_are_pooled_over_finished_seeds():
-    names, lines = chapter.roles(compare(realistic()))
+    names, lines = chapter.average_roles(compare(realistic()))
     assert names == ("separator", "lead digit", "digit", "teen", "hundred", "thousand")
     accuracy = {row.arm.name: found[0] for row, found in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):
@@ -273,7 +273,7 @@ def test_hostile_names_are_shown_and_do_nothing(rendered):
 
 
 def folder_of(name):
-    return page_of(name, Path("out")).parent.relative_to("out").as_posix()
+    return find_page(name, Path("out")).parent.relative_to("out").as_posix()
 
 
 def test_a_study_s_folder_has_the_letters_of_its_name_which_never_decides_where_files_go():
@@ -378,7 +378,7 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
         (0.3, 0.02, failed, True),
     ):
         c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
-        assert told in text_of(render(c, tmp_path)) and bool(warnings(c)) is warned
+        assert told in text_of(render(c, tmp_path)) and bool(list_warnings(c)) is warned
         index = write_index(tmp_path)
         ends = c.rows[1].interval
         assert warned is not (ends.low <= 0 <= ends.high)

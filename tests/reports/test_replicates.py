@@ -9,11 +9,11 @@ from scipy import stats
 from synthetic import BOTH, LOOKS, arm, compare, compare_table, counted, measuring, study
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import warnings
+from unrolled.reports.caveats import list_warnings
 from unrolled.reports.comparison import ComparedArm
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.tables import screen
+from unrolled.reports.tables import format_screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
@@ -92,7 +92,7 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     row = found.rows[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
     assert "one run" in row.blocked_reason and [r.arm.name for r in found.rows if r.copied] == ["b"]
-    assert "one run" in screen(found) and any("one run" in text for text in warnings(found))
+    assert "one run" in format_screen(found) and any("one run" in text for text in list_warnings(found))
 
 
 def test_an_arm_that_declares_that_no_seed_changes_it_is_compared_and_shown_as_one_value() -> None:
@@ -166,7 +166,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
     row = unmeasured.rows[1]
     assert row.copied and row.verdict.kind == "open", "some distance would make it one run"
     assert "may repeat seed 0" in row.blocked_reason and any(
-        "maybe one run" in w for w in warnings(unmeasured)
+        "maybe one run" in w for w in list_warnings(unmeasured)
     )
 
 

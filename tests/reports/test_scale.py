@@ -10,16 +10,16 @@ from synthetic import compare_table
 from unrolled.ablations.study.loading import declare_study
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import zone
+from unrolled.reports.caveats import format_zone
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.tables import screen
+from unrolled.reports.tables import format_screen
 
-ACCURACY = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 0.02))
-SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
+ACCURACY = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
+SECONDS = PLAIN.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,16 @@ SECONDS = PLAIN.scale("seconds").of(Metric("seconds", 5.0, ratio=True))
     ],
 )
 def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, high, shown) -> None:
-    assert ACCURACY.from_to(Interval(low, high, 0.95)) == f"95 % CI {shown}"
+    assert ACCURACY.format_interval(Interval(low, high, 0.95)) == f"95 % CI {shown}"
 
 
 def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
     loss = Metric("valid_loss", 0.05)
-    assert CHAPTER.scale("valid_loss").of(loss).moved(-0.25) == "0.25 nats lower"
-    assert PLAIN.scale("valid_loss").of(loss).moved(-0.25) == "0.25 lower"
-    assert PLAIN.scale("top1").of(Metric("top1", 0.5)).change(92.31, 93.0) == "92.31 → 93.00"
+    assert CHAPTER.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 nats lower"
+    assert PLAIN.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 lower"
+    assert (
+        PLAIN.find_scale("top1").adapt_to(Metric("top1", 0.5)).format_change(92.31, 93.0) == "92.31 → 93.00"
+    )
 
 
 def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
@@ -63,22 +65,31 @@ def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> Non
         frame["seconds"] = [*(10 * noise), *[10 * ratio] * 20] * np.tile(noise, 2)
         found = compare_table(frame, columns)
         assert text in found.rows[1].verdict.text
-    assert zone(found) == f"{MINUS}33.3 to +50 %" and "δ 50 %" in screen(found)
+    assert format_zone(found) == f"{MINUS}33.3 to +50 %" and "δ 50 %" in format_screen(found)
 
 
 def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
     half, ends = 100 * math.log(0.5), Interval(100 * math.log(0.4), 100 * math.log(0.8), 0.95)
-    assert SECONDS.change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
-    assert SECONDS.moved(half, ends) == "50 % lower" and SECONDS.moved(-half) == "100 % higher"
-    assert SECONDS.from_to(ends) == "95 % CI [−60, −20]"
-    share = CHAPTER.scale("valid_accuracy").of(Metric("valid_accuracy", 5.0, ratio=True))
-    assert share.at(100 * math.log(0.876)) == "87.6 %" and share.moved(half, ends) == "50 % lower"
+    assert SECONDS.format_change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
+    assert (
+        SECONDS.describe_difference(half, ends) == "50 % lower"
+        and SECONDS.describe_difference(-half) == "100 % higher"
+    )
+    assert SECONDS.format_interval(ends) == "95 % CI [−60, −20]"
+    share = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 5.0, ratio=True))
+    assert (
+        share.format_level(100 * math.log(0.876)) == "87.6 %"
+        and share.describe_difference(half, ends) == "50 % lower"
+    )
 
 
 def test_tables_have_what_was_measured_and_per_cent() -> None:
-    assert SECONDS.cell(100 * math.log(0.0804)) == "0.08040" and SECONDS.cell_by(-5.0) == "−4.9 %"
+    assert (
+        SECONDS.format_cell(100 * math.log(0.0804)) == "0.08040"
+        and SECONDS.format_difference_cell(-5.0) == "−4.9 %"
+    )
     ends = Interval(100 * math.log(0.8), 100 * math.log(1.1), 0.95)
-    assert SECONDS.cell_ends(ends) == "[−20.0 %, +10.0 %]"
+    assert SECONDS.format_interval_cell(ends) == "[−20.0 %, +10.0 %]"
 
 
 @pytest.mark.parametrize("delta", ["5", "-5%", "5%%", "0%", "much", True, 0, -0.1, math.nan])

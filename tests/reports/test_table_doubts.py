@@ -6,17 +6,17 @@ import pytest
 from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import warnings
+from unrolled.reports.caveats import list_warnings
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.tables import screen
+from unrolled.reports.tables import format_screen
 
 LOSS = Metric("loss", 0.02)
 
 
 def doubts(frame: pd.DataFrame, *pair: str, **columns: object) -> tuple[str, ...]:
     found = compare_table(frame, Columns(("arm",), pair, (LOSS,), **columns))
-    assert {*found.design.doubts} <= {*warnings(found)}
-    assert all(f"WARNING: {sentence}" in screen(found) for sentence in found.design.doubts)
+    assert {*found.design.doubts} <= {*list_warnings(found)}
+    assert all(f"WARNING: {sentence}" in format_screen(found) for sentence in found.design.doubts)
     return found.design.doubts
 
 

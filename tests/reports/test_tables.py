@@ -26,17 +26,17 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
-from unrolled.reports.answer import answer
-from unrolled.reports.caveats import limits, tally
+from unrolled.reports.answer import write_answer
+from unrolled.reports.caveats import count_trials, list_limits
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.figures.intervals import intervals
-from unrolled.reports.formats import count, csv_cell, interval, number, p_value
+from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
 from unrolled.reports.render import render
-from unrolled.reports.sentences import claims, remark
+from unrolled.reports.sentences import describe_state, list_claims
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.tables import comparison_csv, comparison_markdown, screen, trials_csv
+from unrolled.reports.tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 
 def rows(text):
@@ -99,16 +99,16 @@ def test_every_form_says_what_is_exploratory_what_is_provisional_and_why_a_contr
     assert told == [("True", "True"), ("False", "False")] and seen["valid_loss_open_because"] == ""
     reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
     assert undecided["valid_loss_open_because"] == reason
-    for text in (screen(c), comparison_markdown(c)):
+    for text in (format_screen(c), comparison_markdown(c)):
         assert "exploratory; provisional: under 10 seeds" in text and "not decided at 9 seeds" in text
-    assert answer(c)[1].striptags().endswith(" (exploratory, provisional)")
+    assert write_answer(c)[1].striptags().endswith(" (exploratory, provisional)")
 
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
-    row = compare(looked(measuring(wide, valid_accuracy=0.99))).others[0].rows[-1]
+    row = compare(looked(measuring(wide, valid_accuracy=0.99))).other_views[0].rows[-1]
     assert row.decided and row.verdict.kind == "open"
-    assert remark(row).endswith("is shown at 10 seeds, where the first metric was decided")
+    assert describe_state(row).endswith("is shown at 10 seeds, where the first metric was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
@@ -170,7 +170,7 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
     c = compare(study(arms))
     assert [row.contrast.family for row in c.rows_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
-    assert limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
+    assert list_limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
     assert "Benjamini" not in comparison_markdown(compare(study(arms[:3])))
 
 
@@ -208,15 +208,15 @@ def test_what_cannot_be_seen_becomes_something_that_can():
 
 
 def test_numbers_carry_a_true_minus_and_never_a_negative_zero():
-    assert [number(-0.045, sign=True), number(0.00001, sign=True), number(-0.00001)] == [
+    assert [format_number(-0.045, sign=True), format_number(0.00001, sign=True), format_number(-0.00001)] == [
         "−0.0450",
         "0.0000",
         "0.0000",
     ]
-    assert [number(None), number(float("nan")), number(float("inf"))] == ["–", "–", "∞"]
-    assert interval(Interval(-1, 2, 0.95), 1, sign=True) == "[−1.0, +2.0]"
-    assert [p_value(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
-    assert count(37598) == "37\u202f598"
+    assert [format_number(None), format_number(float("nan")), format_number(float("inf"))] == ["–", "–", "∞"]
+    assert format_interval(Interval(-1, 2, 0.95), 1, sign=True) == "[−1.0, +2.0]"
+    assert [format_p(p) for p in (0.0001, 0.0123, 0.99999, None)] == ["<.001", ".012", "1", "–"]
+    assert format_count(37598) == "37\u202f598"
 
 
 @pytest.mark.parametrize("name", BOOK)
@@ -289,14 +289,14 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     named = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
     c = compare(study((arm("baseline", 0.0), base, second, named)))
     pairs = {"second": "other", "named": "baseline"}
-    assert {row.arm.name: c.base(row).arm.name for row in c.rows_with_contrast} == pairs
+    assert {row.arm.name: c.find_base(row).arm.name for row in c.rows_with_contrast} == pairs
     assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, held, _ = c.rows
     assert reference.contrast is None and "others are compared with it" in reference.note
     assert held.summary.mean > c.rows[0].summary.mean and held.verdict.kind == "better"
     assert held.changed.endswith("against other")
-    assert "against other" not in claims(c)[0].text  # the names stand beside the sentence
+    assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
 
 
 def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
@@ -308,6 +308,6 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
     assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family == 2
     assert ours.contrast.sd == pytest.approx(ours.summary.sd)
-    assert tally(c) == "40 of 40 trials finished, none failed"
+    assert count_trials(c) == "40 of 40 trials finished, none failed"
     listed = [row["arm"] for row in rows(trials_csv(c))]
     assert listed.count("bigrams") == 10 and len(listed) == 40

@@ -25,7 +25,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import MEASURED, Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import STUDY_COLUMNS, Result
-from unrolled.reports.table import trial_record
+from unrolled.reports.table import make_trial_record
 
 PROGRAM = """
 import argparse, json, random
@@ -374,7 +374,7 @@ def test_every_column_of_our_own_is_among_those_that_are_refused(whole: Path) ->
 def test_what_a_program_logs_replaces_no_setting_and_no_fact() -> None:
     trial = ProgramTrial(seed=3, settings={"lr": 0.1})
     logged = {"lr": 5.0, "seed": 7.0, "status": 1.0, "loss": 0.5}
-    row = trial_record("mine", 3, Result(trial=trial, status="done", metrics=logged))
+    row = make_trial_record("mine", 3, Result(trial=trial, status="done", metrics=logged))
     assert (row["lr"], row["seed"], row["status"], row["loss"]) == (0.1, 3, "done", 0.5)
 
 

@@ -13,7 +13,7 @@ from unrolled.ablations.commands.report import prepare_folder, report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import read_page_results
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 
 KILLED = """
@@ -82,7 +82,7 @@ def test_an_index_has_what_each_page_says_and_a_report_compares_the_studies_alon
     report(["width"], tmp_path, tmp_path / "out")
     assert read_index(tmp_path) == before
     report(["other"], tmp_path, tmp_path / "out")
-    summary = read_summary(page_of("other", tmp_path / "out"))
+    summary = read_summary(find_page("other", tmp_path / "out"))
     assert summary is not None and summary.answer[0] in read_index(tmp_path) != before
     report([], tmp_path, tmp_path / "fresh")
     assert (tmp_path / "fresh" / "index.html").read_text() == read_index(tmp_path)

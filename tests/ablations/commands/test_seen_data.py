@@ -15,9 +15,14 @@ from unrolled.ablations.training.comparison import compare_plan, design_of_plan,
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.caveats import count_attempts, declaration, earlier_attempts, seen_data
+from unrolled.reports.caveats import (
+    count_attempts,
+    describe_declaration,
+    describe_seen_data,
+    list_earlier_attempts,
+)
 from unrolled.reports.formats import markdown_cell
-from unrolled.reports.sentences import sentences
+from unrolled.reports.sentences import write_claims
 from unrolled.reports.tables import comparison_markdown
 
 
@@ -49,7 +54,7 @@ def train(ledger, seeds, code="v1"):
 
 
 def told(plan, ledger):
-    return seen_data(compare_plan(plan, read_page_results(plan, ledger)))
+    return describe_seen_data(compare_plan(plan, read_page_results(plan, ledger)))
 
 
 SAID = "The results of 1 of 1 contrast had been seen when this plan was declared: its claim is exploratory. "
@@ -78,7 +83,7 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
     assert told(plan, ledger) == f"{SAID}Fresh seeds confirm: --seeds 10-19"
     assert (
         "b against base (exploratory, attempt 2)"
-        in sentences(compare_plan(plan, read_page_results(plan, ledger)))[0]
+        in write_claims(compare_plan(plan, read_page_results(plan, ledger)))[0]
     )
     assert verdicts(plan.study, folder=ledger.root).exploratory.all()
     assert compare(plan.study, "b", folder=ledger.root).exploratory
@@ -113,13 +118,15 @@ def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_v
     train(ledger, range(10, 20))
     c = compare_plan(plan, read_page_results(plan, ledger))
     assert count_attempts(c).startswith("1 of 1 contrast was planned before in this ledger. Each attempt has")
-    (line,) = earlier_attempts(c)
+    (line,) = list_earlier_attempts(c)
     assert line == "b against base in study s, seeds 0-9: worse by more than δ (valid_loss, δ 0.02)"
-    assert "before any of its contrasts had results of both sides" in declaration(c)
-    assert "b against base (attempt 2)" in sentences(c)[0] and markdown_cell(line) in comparison_markdown(c)
+    assert "before any of its contrasts had results of both sides" in describe_declaration(c)
+    assert "b against base (attempt 2)" in write_claims(c)[0] and markdown_cell(line) in comparison_markdown(
+        c
+    )
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
     third = declared(ledger, range(10, 20), study="again")
-    lines = earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
+    lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
     assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
     assert told(third, ledger).endswith("Fresh seeds confirm: --seeds 20-29")
     assert declared(ledger, range(10, 20), study="again") == third, "resumed"
@@ -159,7 +166,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
             for result in of_arm:
                 ledger.record(result)
     c = compare_plan(plan, ledger.results(plan.ids))
-    assert c.design.seen == seen and earlier_attempts(c)[0].endswith(f", run as `{run}`")
+    assert c.design.seen == seen and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
 @pytest.mark.parametrize(("first", "second", "seen"), [(2, 2, {}), (2, 5, {"b": 5}), (2, 10, {"b": 5})])
@@ -222,7 +229,7 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
         ledger.record(replace(trained(trial.seed), trial=trial))
     plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen == {} and plan.ships
-    assert "it ships with Unrolled" in declaration(compare_plan(plan, ledger.results(plan.ids)))
+    assert "it ships with Unrolled" in describe_declaration(compare_plan(plan, ledger.results(plan.ids)))
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
     seen = plan_store.store_plan(copy, ledger, trials).seen
     assert seen

@@ -27,7 +27,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.design import page_of
+from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 
 
@@ -54,7 +54,7 @@ def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results_and_tak
     folder: Path, capsys
 ) -> None:
     assert f"a new ledger begins in {folder}/results\n" in call(folder, "run", "small.toml").stdout
-    summary = read_summary(page_of("small", folder / "out"))
+    summary = read_summary(find_page("small", folder / "out"))
     assert summary is not None and (summary.done, summary.failed, summary.contrasts) == (10, 0, 1)
     cells = ("10", "0", f"{summary.decided} of 1", summary.last_result, summary.answer[0])
     assert re.split("  +", listed(capsys)["small"]) == ["small", *cells]
@@ -79,7 +79,7 @@ def test_a_study_without_a_page_of_its_plan_has_its_question_in_place_of_the_ans
     assert re.split("  +", without)[:2] == ["width", "6"] and without.endswith("How wide?")
     assert main(["report", *where]) == 0
     capsys.readouterr()
-    page = page_of("width", tmp_path / "out")
+    page = find_page("width", tmp_path / "out")
     assert listed(capsys, *where)["width"].endswith(read_summary(page).answer[0])
     page.with_name("summary.json").write_bytes(b"half")
     assert listed(capsys, *where)["width"].endswith("How wide?")

@@ -11,7 +11,7 @@ from unrolled.ablations.mlflow.database import hide_credentials, set_environment
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import Columns, arrange
+from unrolled.reports.foreign_table import Columns, arrange_table
 
 STARTED = 1_700_000_000.25
 
@@ -87,15 +87,15 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(clien
     sync(plan, arms, store)
     frame = tables.read(f"mlflow:{store}", "s")
     columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
-    assert sorted(arrange(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
+    assert sorted(arrange_table(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
     for run in client.search_runs([client.get_experiment_by_name("unrolled/s").experiment_id]):
         client.delete_tag(run.info.run_id, "unrolled.first_look")
     with pytest.raises(BadInput, match="unrolled sync"):
-        arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")
+        arrange_table(tables.read(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(ArmRun(name=name, trials=tuple(r.trial.id for r in made)) for name, made in arms.items())
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
         study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(out, (), runs)
-        assert len(arrange(tables.read(f"mlflow:{store}", "s"), columns, "runs")) == trials
+        assert len(arrange_table(tables.convert_level(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
 # the study's own run

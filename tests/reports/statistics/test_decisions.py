@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.sentences import stage
+from unrolled.reports.sentences import describe_stage
 from unrolled.reports.statistics.decisions import Decisions, Pair, decide
 from unrolled.reports.statistics.families import benjamini_hochberg
 from unrolled.reports.statistics.sequential import LOOKS, Looks
@@ -92,7 +92,7 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     assert d.looks_taken == 0 and set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
     assert (v.kind, v.difference.p, v.equivalence.p, v.contrast.pairs) == ("open", 1.0, 1.0, 10)
-    assert not v.decided and "open after 10 of 40 seeds" in stage(v)
+    assert not v.decided and "open after 10 of 40 seeds" in describe_stage(v)
     assert v.contrast.interval() and v.interval is None, "no look has been taken yet"
     one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
     assert run(one_metric).looks_taken == 0
@@ -149,7 +149,7 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() ->
     assert stuck(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more" and d.seeds_requested["wide"] == 0
     assert first(d, "wide") == ("open", 6)
     assert first(d, "worse")[0] == "worse"
-    assert "open: seed 16 failed" in stage(d.verdicts["wide"]["valid_accuracy"])
+    assert "open: seed 16 failed" in describe_stage(d.verdicts["wide"]["valid_accuracy"])
     later = run(cut(PAIRS, 10), lost={"wide": dict.fromkeys(gone, "failed"), "worse": {SEEDS[30]: "failed"}})
     assert later.seeds_requested["wide"] == 0 and later.seeds_requested["worse"] == 15
     assert not stuck(run(PAIRS, lost={"better": dict.fromkeys(SEEDS[12:], "failed")}))[
@@ -184,10 +184,10 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     loud = {"x": {**PAIRS["better"], "valid_loss": arm(0, 0.4, 6)["valid_loss"]}}
     v = run(loud).verdicts["x"]["valid_loss"]
     assert v.decided and v.kind == "open"
-    assert "open at 10 of 40 seeds, where the first metric was decided" in stage(v)
+    assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(v)
     going_on = {"x": {**cut(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
     v = run(going_on).verdicts["x"]["valid_loss"]
-    assert v.claims and stage(v) == "the first metric is open after 10 of 40 seeds"
+    assert v.claims and describe_stage(v) == "the first metric is open after 10 of 40 seeds"
 
 
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
@@ -247,7 +247,7 @@ def test_one_look_is_the_fixed_design() -> None:
         same = d.verdicts[name]["valid_accuracy"]
         assert (same.kind, same.difference.p, same.equivalence.p) == (v.kind, v.difference.p, v.equivalence.p)
         assert same.interval == v.interval
-        assert " of 10 seeds" not in stage(v)
+        assert " of 10 seeds" not in describe_stage(v)
 
 
 def test_the_correction_may_be_another() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from unrolled.reports.chapter.book import prediction
+from unrolled.reports.chapter.book import predict_value
 from unrolled.reports.statistics.designs import factorial_effects
 from unrolled.reports.statistics.speed_ratio import speed_ratio
 
@@ -92,7 +92,7 @@ def test_a_speed_that_cannot_be_compared_is_refused() -> None:
 
 
 def test_a_published_value_is_held_against_the_prediction_interval() -> None:
-    found, far = prediction(OURS, 0.640055, 6), prediction(OURS, 0.70, 2)
+    found, far = predict_value(OURS, 0.640055, 6), predict_value(OURS, 0.70, 2)
     assert found is not None and far is not None
     assert (round(found.interval.low, 5), round(found.interval.high, 5)) == (0.60434, 0.67716)
     assert (round(found.p, 3), round(far.p, 4)) == (0.965, 0.0063)
@@ -101,7 +101,7 @@ def test_a_published_value_is_held_against_the_prediction_interval() -> None:
 
 
 def test_a_value_printed_coarsely_is_given_half_a_unit() -> None:
-    fine, coarse = prediction(OURS, 0.68, 6), prediction(OURS, 0.68, 2)
+    fine, coarse = predict_value(OURS, 0.68, 6), predict_value(OURS, 0.68, 2)
     assert fine is not None and coarse is not None
     assert not fine.plausible and coarse.plausible
     assert coarse.interval.high - fine.interval.high == pytest.approx(0.005 - 0.0000005)
@@ -109,9 +109,9 @@ def test_a_value_printed_coarsely_is_given_half_a_unit() -> None:
 
 
 def test_a_prediction_counts_diverged_seeds_and_refuses_nan() -> None:
-    found = prediction([*OURS, math.inf], 0.64)
+    found = predict_value([*OURS, math.inf], 0.64)
     assert found is not None and found.diverged == 1
     assert found.wording.endswith("given convergence (1 diverged)")
-    assert prediction([0.6, 0.7, math.inf], 0.64) is None
+    assert predict_value([0.6, 0.7, math.inf], 0.64) is None
     with pytest.raises(ValueError, match="NaN"):
-        prediction([*OURS, math.nan], 0.64)
+        predict_value([*OURS, math.nan], 0.64)

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import count_lost, self_check, sentence
+from unrolled.reports.sentences import count_lost, describe_aa_check, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.families import Adjusted
 from unrolled.reports.statistics.power import ALPHA
@@ -132,7 +132,9 @@ def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open_and_no_p_is_
 def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
     v = verdict(differing(mean, sd, n=4), *sure)
-    assert v.text == "open" and "under 5 seeds nothing is decided" in sentence(v, "x", "y", NATS)
+    assert v.text == "open" and "under 5 seeds nothing is decided" in write_verdict_sentence(
+        v, "x", "y", NATS
+    )
     assert verdict(differing(mean, sd, n=5), *sure).claims
 
 
@@ -152,7 +154,8 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     assert (
         v.harmful
         and v.kind == "worse"
-        and "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)" in (sentence(v, "x", "y", NATS))
+        and "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
+        in (write_verdict_sentence(v, "x", "y", NATS))
     )
     among = judge_contrasts({0: diverging(8)} | {i: differing(0.0, 0.2) for i in range(1, 9)})[0]
     assert among.divergence.p > 0.05 and among.text == "open"  # Holm's p claims; the plain one forbids
@@ -196,7 +199,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     v = judged(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
     earlier = verdict(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
     assert v.kind == earlier.kind == "open"
-    said = sentence(v, "x", "y", NATS)
+    said = write_verdict_sentence(v, "x", "y", NATS)
     assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "median" in said
 
 
@@ -204,17 +207,19 @@ def test_an_arm_that_always_diverges_has_no_mean_and_is_worse_as_it_diverges_mor
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
     v = judged(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
     assert (v.direction, v.diverges, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
-    assert "median ∞ nats" in sentence(v, "x", "y", NATS)
+    assert "median ∞ nats" in write_verdict_sentence(v, "x", "y", NATS)
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     c = differing(-0.05, 0.02)
-    said = sentence(verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS)
+    said = write_verdict_sentence(
+        verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
+    )
     assert said == (
         "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds; "
         "Holm p .004; better on 10 of 10 seeds."
     )  # half width t(.975, 9)·.02/√10 = .0143
-    few = sentence(judged(differing(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
+    few = write_verdict_sentence(judged(differing(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
     assert few.endswith("; provisional under 10 seeds.") and "provisional" not in said
 
 
@@ -233,7 +238,7 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     ],
 )  # fmt: skip
 def test_a_sentence_says_what_was_found_and_what_would_decide(c: Contrast, part: str) -> None:
-    said = sentence(judged(c), "x", "y", NATS)
+    said = write_verdict_sentence(judged(c), "x", "y", NATS)
     assert part in said
     assert "?" not in said or not re.search(r"equal|same|equivalent|no difference", said, re.IGNORECASE)
 
@@ -247,8 +252,8 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     c = differing(0.01, 0.012)
-    assert 0.01 < c.p < 0.05 and self_check(c).startswith("A/A check passed on 10 seeds")
+    assert 0.01 < c.p < 0.05 and describe_aa_check(c).startswith("A/A check passed on 10 seeds")
     # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
-    assert self_check(c).endswith("; with 80 % power it would notice a difference of 0.9 δ")
-    assert self_check(differing(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
-    assert "undecided on 4 seeds" in self_check(differing(0.5, 0.001, n=4))
+    assert describe_aa_check(c).endswith("; with 80 % power it would notice a difference of 0.9 δ")
+    assert describe_aa_check(differing(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
+    assert "undecided on 4 seeds" in describe_aa_check(differing(0.5, 0.001, n=4))
