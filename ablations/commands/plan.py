@@ -16,7 +16,6 @@ from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import FEWEST_SEEDS, load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
-from unrolled.ablations.training.first_trials import is_repeated, list_first_trials
 from unrolled.bench.devices import count_cores
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
@@ -108,8 +107,8 @@ def describe_costs(
 
     So many of its trials have `ended`; `seconds` is what one takes on average, None before that is known.
     """
-    first = len(list_first_trials(plan))
-    repeats = int(is_repeated(plan))
+    first = len(plans.list_first_trials(plan))
+    repeats = int(plans.is_repeated(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
     one = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
     checks = f"{first} of them{' and the one that repeats' if repeats else ''}"

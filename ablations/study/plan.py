@@ -7,7 +7,7 @@ has other trials and another plan, so that no old result can enter a new report.
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -26,6 +26,8 @@ from unrolled.bench.trial import Result, Trial, canonical_json, trial_type
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
+FIRST_SEEDS = 2
+"""Seeds of each arm of a program that are trained before the others, to check them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,3 +280,19 @@ def shared_fields(trial: Trial) -> dict[str, Any]:
     excluded = {"seed", "device", *trial.uncounted}
     trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
     return {name: value for name, value in trial_fields.items() if name not in excluded}
+
+
+def is_repeated(plan: Plan) -> bool:
+    """Return True if the baseline's first trial is still to be trained a second time."""
+    return plan.repeat and plan.nondeterminism is None
+
+
+def list_first_trials(plan: Plan) -> list[str]:
+    """Return the identities of the trials that are trained before the others."""
+    return list_trials(plan.arms, plan.seeds[:FIRST_SEEDS])
+
+
+def list_trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
+    """Return the identities of these arms' trials, seed by seed, each once."""
+    arms = list(arms)
+    return list(dict.fromkeys(arm.trials[seed] for seed in seeds for arm in arms))

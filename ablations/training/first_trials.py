@@ -15,7 +15,14 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.plan import (
+    FIRST_SEEDS,
+    Plan,
+    PlannedArm,
+    is_repeated,
+    list_first_trials,
+    list_trials,
+)
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measurements_by_metric
@@ -24,7 +31,6 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
-SEEDS = 2
 SEEDS_AFTER_TIE = 5  # where the numbers of the first seeds are equal
 
 Pair = tuple[PlannedArm, PlannedArm]
@@ -52,11 +58,6 @@ def check_first_trials(study_run: StudyRun) -> bool:
     return study_run.interrupted
 
 
-def is_repeated(plan: Plan) -> bool:
-    """Return True if the baseline's first trial is still to be trained a second time."""
-    return plan.repeat and plan.nondeterminism is None
-
-
 def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """Raise BadInput, naming the arm, for a first trial that is not trained again and counts as a failure.
 
@@ -65,17 +66,6 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     results = ledger.results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
-
-
-def list_first_trials(plan: Plan) -> list[str]:
-    """Return the identities of the trials that are trained before the others."""
-    return _trials_of(plan.arms, plan.seeds[:SEEDS])
-
-
-def _trials_of(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
-    """Return the identities of these arms' trials, seed by seed, each once."""
-    arms = list(arms)
-    return list(dict.fromkeys(arm.trials[seed] for seed in seeds for arm in arms))
 
 
 def _train_first_trials(study_run: StudyRun) -> dict[str, Result]:
@@ -215,9 +205,9 @@ def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
         return
     # by chance, if what is judged is coarse: more seeds tell
     arms = {arm.name: arm for pair in ties for arm in pair}
-    more_results = _train_strictly(_trials_of(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
+    more_results = _train_strictly(list_trials(arms.values(), plan.seeds[:SEEDS_AFTER_TIE]), study_run)
     ties = [pair for pair in ties if _is_tie(pair, results | more_results, study_run)]
-    if len(plan.seeds) < SEEDS:  # equal numbers of one seed may be chance
+    if len(plan.seeds) < FIRST_SEEDS:  # equal numbers of one seed may be chance
         _print_ties(ties, plan)
     elif ties:
         _print_ties(ties[1:], plan)
