@@ -101,9 +101,9 @@ class Outcome:
         return "\n".join(write_claims(self.comparison))
 
     def _repr_html_(self) -> str:
-        from unrolled.reports.figures.intervals import intervals  # matplotlib
+        from unrolled.reports.figures.intervals import draw_intervals  # matplotlib
 
-        return f"{intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
+        return f"{draw_intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
 
 def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:

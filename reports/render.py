@@ -165,7 +165,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "parts": parts,
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
-        "panels": forest.panels(c, extras),
+        "panels": forest.make_panels(c, extras),
         "gate_rows": gate.list_gate_rows(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.rows),
         "broken": caveats.list_failures(c),
@@ -173,7 +173,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "sweeps": sweeps,
         "columns": _find_columns(c),
         "stopped": tables.STOPPED,
-        "curved": len(panels.common_seeds(c)),
+        "curved": len(panels.find_common_seeds(c)),
         "costs": costs,
         "costs_of": {
             name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names
@@ -183,8 +183,8 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "declaration": caveats.describe_declaration(c),
         "earlier_attempts": caveats.list_earlier_attempts(c),
         "data": sorted({r.trial.data for r in _list_results(c)}),
-        "effects": forest.effects(grid, c) if grid else None,
-        "pictures": {"curves": panels.curves(c), "sweeps": panels.sweeps(sweeps, c)},
+        "effects": forest.draw_effects(grid, c) if grid else None,
+        "pictures": {"curves": panels.draw_curves(c), "sweeps": panels.draw_sweeps(sweeps, c)},
     }
 
 

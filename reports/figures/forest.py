@@ -29,18 +29,18 @@ _ROUND = (1, 1.5, 2, 3, 5, 7)  # leading digits of the ticks of a logarithmic ax
 
 @dataclass(frozen=True)
 class Axis:
-    """From low to high, in units of the metric."""
+    """The values that a strip shows, from low to high, in units of the metric."""
 
     low: float
     high: float
 
-    def at(self, x: float) -> str:
-        """A place as an attribute's value; what lies beyond the axis is at its end."""
+    def format_position(self, x: float) -> str:
+        """Return a position as a percentage of the width; a value beyond the axis is put at its end."""
         share = (min(max(x, self.low), self.high) - self.low) / (self.high - self.low)
         return f"{100 * share:.4g}%"
 
-    def holds(self, x: float) -> bool:
-        """Whether a number lies within the axis."""
+    def __contains__(self, x: float) -> bool:
+        """Return True if a value lies within the axis."""
         return self.low <= x <= self.high
 
 
@@ -63,35 +63,37 @@ class Panel:
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
     groups: tuple[tuple[Row, ...], ...]
-    marked: bool  # whether an arm has a mark
+    marked: bool  # True if an arm has a mark
 
 
-def panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
-    """The figure by each reading of each metric, the one that decides first."""
+def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
+    """Return the figure by each metric, in each of its units; the metric that decides is first."""
     readings = [
         (view, scale) for view in c.per_metric for scale in (view.scale, view.scale.second_scale) if scale
     ]
-    return tuple(_panel(view, scale, extras.marks.get(view.metric.name, {})) for view, scale in readings)
+    return tuple(_make_panel(view, scale, extras.marks.get(view.metric.name, {})) for view, scale in readings)
 
 
-def _panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
-    axis = _axis(view, marks)
+def _make_panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
+    axis = _fit_axis(view, marks)
     groups = [
-        tuple(_row(row, view, axis, scale, _mark(axis, marks.get(row.index))) for row in rows)
-        for rows in _groups(view)
+        tuple(_make_row(row, view, axis, scale, _draw_mark(axis, marks.get(row.index))) for row in rows)
+        for rows in _group_rows(view)
     ]
     return Panel(
         title=scale.title,
         view=view,
-        ticks=_ticks(axis, scale),
+        ticks=_make_ticks(axis, scale),
         groups=tuple(groups),
         marked=bool(marks),
     )
 
 
-def _ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
-    """Places and labels of round levels. Those of logarithms are what is read."""
-    unit, factor = (" " + scale.level if scale.log or scale.level == "%" else "").rstrip(), scale.factor
+def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
+    """Return positions and labels of round levels, for a logarithmic axis in the unit that readers know."""
+    has_unit = scale.log or scale.level == "%"
+    unit = f" {scale.level}".rstrip() if has_unit else ""
+    factor = scale.factor
     low, high = (factor * scale.convert_level(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
         levels = [m * 10.0**p for p in range(-9, 10) for m in _ROUND]
@@ -100,12 +102,13 @@ def _ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
         levels = [0.0 if abs(x) < 1e-9 * (high - low) else float(x) for x in ticks]
     labels = [(x, f"{x:g}{unit}".replace("-", MINUS)) for x in levels if low <= x <= high]
     return tuple(
-        (axis.at(scale.log * math.log(x / factor) if scale.log else x / factor), label) for x, label in labels
+        (axis.format_position(scale.log * math.log(x / factor) if scale.log else x / factor), label)
+        for x, label in labels
     )
 
 
-def _groups(c: Comparison) -> Iterator[list[ComparedArm]]:
-    """The arms by task, those of the baseline's first.
+def _group_rows(c: Comparison) -> Iterator[list[ComparedArm]]:
+    """Yield the arms of each task, those of the baseline's task first.
 
     Arms are sorted by effect, largest gain first, unless they form a ladder; the A/A check is last.
     """
@@ -114,40 +117,46 @@ def _groups(c: Comparison) -> Iterator[list[ComparedArm]]:
     while left:
         group = [row for row in left if not row.arm.find_task_differences(left[0].arm)]
         left = [row for row in left if row not in group]
-        yield sorted(group, key=lambda row: _order(row, c, ladder))
+        yield sorted(group, key=lambda row: _make_sort_key(row, c, ladder))
 
 
-def _order(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
+def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
     effect = row.contrast.estimate if row.contrast and row.contrast.estimate is not None else math.inf
-    gain = 0.0 if ladder or not math.isfinite(effect) else effect if c.metric.lower_is_better else -effect
+    gain = effect if c.metric.lower_is_better else -effect
+    if ladder or not math.isfinite(effect):
+        gain = 0.0
     return row.index > 0, bool(row.index) and row.arm.is_aa_arm, gain, row.index
 
 
-def _axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
-    """Room for the seeds of all arms but those whose mean is far from the others', which are clipped."""
+def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
+    """Return an axis for the seeds of all arms, except those with a mean far from the others'."""
     means = {row.index: m for row in c.rows if (m := row.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
-    delta, (q1, q3) = c.metric.zone, np.quantile(list(means.values()), (0.25, 0.75))
+    delta = c.metric.zone
+    q1, q3 = np.quantile(list(means.values()), (0.25, 0.75))
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
-    near = [row for row in c.rows if row.index in means and inner.holds(means[row.index])]
-    values = [x for row in near for x in row.summary.values.values() if outer.holds(x)]
+    near = [row for row in c.rows if row.index in means and means[row.index] in inner]
+    values = [x for row in near for x in row.summary.values.values() if x in outer]
     base = means[near[0].index]
-    low, high = min([*values, base - 2 * delta]), max([*values, base + 2 * delta])
+    low = min([*values, base - 2 * delta])
+    high = max([*values, base + 2 * delta])
     for mark in marks.values():
         if low - (high - low) / 2 < mark < high + (high - low) / 2:
-            low, high = min(low, mark), max(high, mark)
+            low = min(low, mark)
+            high = max(high, mark)
     pad = 0.04 * (high - low) or abs(high)  # equal floats: δ is below their last digit
     return Axis(low - pad, high + pad)
 
 
-def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
-    """A row; one with a contrast has the interval of its difference, drawn from its base's mean.
+def _make_row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
+    """Return the row of an arm; the interval of a contrast is drawn from the mean of its base.
 
-    An arm that is not compared has no zone, and one that no seed changes a single dot.
+    An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
     """
-    s, k = row.summary, row.contrast
+    s = row.summary
+    k = row.contrast
     kind = row.verdict.kind if row.verdict else ""
     origin = view.find_base(row).summary.mean
     mean = s.mean
@@ -157,115 +166,123 @@ def _row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Se
         origin = k.baseline_mean
         mean = origin + k.estimate
         level = scale.format_change(origin, k.arm_mean)
-        bars = _bars(axis, k, row.interval, kind, origin)
+        bars = _draw_intervals(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
     drawn = [
-        *_zone(axis, None if row.exclusion else origin, view.metric.zone),
-        *_seeds(axis, dots, scale.format_level, row.noun),
+        *_draw_zone(axis, None if row.exclusion else origin, view.metric.zone),
+        *_draw_seeds(axis, dots, scale.format_level, row.noun),
         *marks,
-        *_estimate(axis, mean, bars, kind, scale.format_level),
-        *_beyond(axis, s, lower=view.metric.lower_is_better),
+        *_draw_estimate(axis, mean, bars, kind, scale.format_level),
+        *_count_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
     ]
-    effect, ends = _effect(k, row.interval, scale)
-    return Row(row=row, strip=_svg(drawn), level=level, effect=effect, ends=ends)
+    effect, ends = _format_effect(k, row.interval, scale)
+    return Row(row=row, strip=_draw_strip(drawn), level=level, effect=effect, ends=ends)
 
 
-def _effect(k: Contrast | None, ends: Interval | None, scale: Scale) -> tuple[str, str]:
-    """The effect of a contrast, and the ends of its interval."""
+def _format_effect(k: Contrast | None, ends: Interval | None, scale: Scale) -> tuple[str, str]:
+    """Return the effect of a contrast and its interval, as text."""
     if k is None or k.estimate is None:
         return "", ""
-    return (
-        ("identical", "")
-        if k.identical
-        else (scale.describe_difference(k.estimate, ends), scale.format_interval(ends))
-    )
+    if k.identical:
+        return "identical", ""
+    return scale.describe_difference(k.estimate, ends), scale.format_interval(ends)
 
 
-def _svg(marks: Sequence[str]) -> Markup:
-    """A strip. Every mark is made here, of numbers and escaped labels."""
+def _draw_strip(marks: Sequence[str]) -> Markup:
+    """Return a strip with these marks, each of which is made of numbers and escaped labels."""
     return Markup(f'<svg class="strip" height="28" aria-hidden="true">{"".join(marks)}</svg>')
 
 
-def _zone(axis: Axis, base: float | None, delta: float) -> list[str]:
-    """The mean of the arm that a row is compared with, and ±δ around it."""
+def _draw_zone(axis: Axis, base: float | None, delta: float) -> list[str]:
+    """Return the mean of the arm that a row is compared with, and the band of ±δ around it."""
     if base is None or not axis.low - delta < base < axis.high + delta:
         return []
-    low, high = (float(axis.at(x)[:-1]) for x in (base - delta, base + delta))
+    low, high = (float(axis.format_position(x)[:-1]) for x in (base - delta, base + delta))
     band = f'<rect class="band" x="{low:.4g}%" width="{high - low:.4g}%" height="28"/>'
-    if not axis.holds(base):
+    if base not in axis:
         return [band]
-    return [band, f'<line class="origin" x1="{axis.at(base)}" x2="{axis.at(base)}" y2="28"/>']
+    x = axis.format_position(base)
+    return [band, f'<line class="origin" x1="{x}" x2="{x}" y2="28"/>']
 
 
-def _mark(axis: Axis, value: float | None) -> list[str]:
-    if value is None or not axis.holds(value):
+def _draw_mark(axis: Axis, value: float | None) -> list[str]:
+    if value is None or value not in axis:
         return []
-    return [f'<rect class="mark" x="{axis.at(value)}" y="9.5" width="9" height="9"/>']
+    return [f'<rect class="mark" x="{axis.format_position(value)}" y="9.5" width="9" height="9"/>']
 
 
-def _seeds(
+def _draw_seeds(
     axis: Axis, values: Mapping[int, float], write: Callable[[float], str], noun: str = "seed"
 ) -> list[str]:
-    """A dot a seed."""
-    dots, name = [], escape(shorten(noun))
+    """Return a dot for each seed within the axis."""
+    dots = []
+    name = escape(shorten(noun))
     for i, (seed, x) in enumerate(values.items()):
-        if axis.holds(x):
-            place, label = f'cx="{axis.at(x)}" cy="{14 + _SPREAD[i % 7]}"', escape(shorten(seed))
+        if x in axis:
+            place = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
+            label = escape(shorten(seed))
             dots.append(
                 f'<circle {place} data-seed="{label}"><title>{name} {label}: {write(x)}</title></circle>'
             )
     return dots
 
 
-def _beyond(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
-    """The number of seeds beyond each end of the axis, and of those that diverged at the worse end."""
-    values = [] if summary.mean is None or not axis.holds(summary.mean) else summary.values.values()
-    gone, marks = f" {summary.diverged} ✕" if summary.diverged else "", []
+def _count_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
+    """Return the number of seeds beyond each end of the axis; the worse end also has those that diverged."""
+    values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
+    diverged = f" {summary.diverged} ✕" if summary.diverged else ""
+    marks = []
     for x, anchor, k, end in (
         ("0", "start", sum(-math.inf < v < axis.low for v in values), "◂ {}"),
         ("100%", "end", sum(axis.high < v < math.inf for v in values), "{} ▸"),
     ):
-        if label := f"{end.format(k) if k else ''}{gone if lower is (anchor == 'end') else ''}".strip():
+        if label := f"{end.format(k) if k else ''}{diverged if lower is (anchor == 'end') else ''}".strip():
             marks.append(f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label}</text>')
     return marks
 
 
-def _bars(axis: Axis, k: Contrast, corrected: Interval | None, kind: str, origin: float) -> list[str]:
-    """The plain interval of a difference and the corrected one, drawn from the mean of its base."""
-    return [
-        f'<line class="{name} {kind}" x1="{axis.at(origin + ends.low)}" x2="{axis.at(origin + ends.high)}" '
-        'y1="14" y2="14"/>'
-        for name, ends in (("plain", k.plain_interval), ("ends", corrected))
-        if ends
-    ]
+def _draw_intervals(
+    axis: Axis, k: Contrast, corrected: Interval | None, kind: str, origin: float
+) -> list[str]:
+    """Return the plain interval of a difference and the corrected one, drawn from the mean of its base."""
+    bars = []
+    for name, ends in (("plain", k.plain_interval), ("ends", corrected)):
+        if ends:
+            low = axis.format_position(origin + ends.low)
+            high = axis.format_position(origin + ends.high)
+            bars.append(f'<line class="{name} {kind}" x1="{low}" x2="{high}" y1="14" y2="14"/>')
+    return bars
 
 
-def _estimate(
+def _draw_estimate(
     axis: Axis, mean: float | None, bars: Sequence[str], kind: str, write: Callable[[float], str]
 ) -> list[str]:
-    """Mean and intervals in the verdict's colour; an arrow with the mean where that is beyond the axis."""
+    """Return mean and intervals in the verdict's colour, or an arrow if the mean is beyond the axis."""
     if mean is None or math.isinf(mean):
         return []
     if mean < axis.low:
         return [f'<text class="{kind}" x="0" y="18">◂ {write(mean)}</text>']
     if mean > axis.high:
         return [f'<text class="{kind}" x="100%" y="18" text-anchor="end">{write(mean)} ▸</text>']
-    tick = f'<line class="mean {kind}" x1="{axis.at(mean)}" x2="{axis.at(mean)}" y1="6" y2="22"/>'
-    return [*bars, tick]
+    x = axis.format_position(mean)
+    return [*bars, f'<line class="mean {kind}" x1="{x}" x2="{x}" y1="6" y2="22"/>']
 
 
-def effects(whole: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
-    """Ticks, and a strip for each effect of the factorial: its differences, seed by seed."""
+def draw_effects(grid: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
+    """Return ticks, and a strip for each effect of the factorial with its differences by seed."""
     delta = c.metric.zone
-    every = [x for e in whole.effects for x in e.verdict.contrast.differences.values()]
-    low, high = min([*every, -2 * delta]), max([*every, 2 * delta])
+    differences = [x for e in grid.effects for x in e.verdict.contrast.differences.values()]
+    low = min([*differences, -2 * delta])
+    high = max([*differences, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of per cent are points
-    ticks = _ticks(axis, Scale(level="%") if c.scale.log else replace(c.scale, level=""))
-    zero, write, strips = _zone(axis, 0.0, delta), partial(c.scale.format_difference, sign=True), []
-    for e in whole.effects:
+    ticks = _make_ticks(axis, Scale(level="%") if c.scale.log else replace(c.scale, level=""))
+    zero = _draw_zone(axis, 0.0, delta)
+    write = partial(c.scale.format_difference, sign=True)
+    strips = []
+    for e in grid.effects:
         v = e.verdict
-        dots = _seeds(axis, v.contrast.differences, write)
-        bars = _bars(axis, v.contrast, v.interval, v.kind, 0.0)
-        strips.append(_svg([*zero, *dots, *_estimate(axis, e.mean, bars, v.kind, write)]))
+        dots = _draw_seeds(axis, v.contrast.differences, write)
+        bars = _draw_intervals(axis, v.contrast, v.interval, v.kind, 0.0)
+        strips.append(_draw_strip([*zero, *dots, *_draw_estimate(axis, e.mean, bars, v.kind, write)]))
     return ticks, tuple(strips)

@@ -4,7 +4,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing
+from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg
 from unrolled.reports.formats import shorten
 
 ROW, LEFT, WIDTH = 26, 230, 480  # units
@@ -12,27 +12,28 @@ LOOK = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
 """The colours that a page's style sheet has, and the width."""
 
 
-def intervals(c: Comparison) -> Markup:
-    """The effect of each contrast and its interval, beside the zone of ±δ; nothing where there is none."""
+def draw_intervals(c: Comparison) -> Markup:
+    """Return a picture of each contrast's effect, its interval and the zone of ±δ; "" without contrasts."""
     rows = [row for row in c.rows_with_contrast if row.contrast and row.contrast.estimate is not None]
     if not rows:
         return Markup("")
     title = f"Differences in {c.title} from {c.bases_phrase}"
-    picture = drawing("effects", title, "An interval for each arm.", lambda: _draw(rows, c))
+    picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(rows, c))
     return Markup('<div style="{}">{}</div>').format(LOOK, picture)
 
 
-def _draw(rows: list[ComparedArm], c: Comparison) -> Figure:
+def _draw_figure(rows: list[ComparedArm], c: Comparison) -> Figure:
     height = ROW * len(rows)
     figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
-    show, zone = c.scale.scale_difference, c.metric.zone
-    ax.axvspan(show(-zone), show(zone), color=COLOURS["band"], lw=0)
+    scale = c.scale.scale_difference
+    zone = c.metric.zone
+    ax.axvspan(scale(-zone), scale(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, row in enumerate(rows):
         if ends := row.interval:
-            ax.plot([show(ends.low), show(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
+            ax.plot([scale(ends.low), scale(ends.high)], [place, place], color=COLOURS["accent"], lw=3)
         if row.contrast and row.contrast.estimate is not None:
-            ax.plot(show(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
+            ax.plot(scale(row.contrast.estimate), place, "o", color=COLOURS["accent"], ms=7)
     levels = [f", {row.interval.percent} CI" if row.interval else "" for row in rows]
     labels = [f"{shorten(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
     ax.set_yticks(range(len(rows)), labels)

@@ -20,12 +20,13 @@ from matplotlib.ticker import EngFormatter
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports.comparison import ComparedArm, Comparison
-from unrolled.reports.figures.svg import COLOURS, blank_axes, drawing, pad_ends
+from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg, pad_ends
 from unrolled.reports.formats import shorten
 from unrolled.reports.sections import Sweep
 from unrolled.reports.statistics.estimators import t_interval
 
-_POINTS, _ALL_POINTS = 60, 40_000  # most points that one learning curve keeps, and all of them
+_POINTS = 60  # the most points of one learning curve
+_ALL_POINTS = 40_000  # the most points of all learning curves
 _MUTED = COLOURS["muted"]
 _GREY: dict[str, Any] = {"color": _MUTED, "lw": 1.1, "dashes": (3, 2)}  # the baseline's line in a panel
 
@@ -35,85 +36,101 @@ Curves = Mapping[str, Sequence[tuple[float, float]]]
 _MEAN: dict[str, Any] = {"color": COLOURS["ink"], "lw": 2}
 
 
-def curves(c: Comparison) -> dict[str, dict[int, Markup]]:
-    """Learning curves by metric, a picture an arm, by its index, all of a metric with one scale.
+def draw_curves(c: Comparison) -> dict[str, dict[int, Markup]]:
+    """Return the learning curves by metric, a picture for each arm, by its index; a metric has one scale.
 
-    Of the metrics that are judged, those that have curves; the first that there is where none has one.
+    The metrics are those that are judged and have curves or, if there are none, the first that has curves.
     """
     read = c.design.presentation.curves
     curves_of = resolve_name(read) if read else attrgetter("curves")
     trials = [(row.index, seed, r) for row in c.rows for seed, r in row.arm.trials.items()]
-    told = [(arm, seed, r, curves_of(r)) for arm, seed, r in trials if r.done or r.diverged]
-    known = dict.fromkeys(name for *_, curves in told for name in curves if len(curves[name]) > 1)
-    names = [m.name for m in c.design.metrics if m.name in known] or list(known)[:1]
-    most = max(8, min(_POINTS, _ALL_POINTS // max(1, len(told) * len(names))))
-    return {name: _pictures(f"curves{k}", name, _points(name, told, most), c) for k, name in enumerate(names)}
+    measured = [(arm, seed, r, curves_of(r)) for arm, seed, r in trials if r.done or r.diverged]
+    curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
+    names = [m.name for m in c.design.metrics if m.name in curve_names] or list(curve_names)[:1]
+    most_points = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
+    return {
+        name: _draw_pictures(f"curves{k}", name, _sample_points(name, measured, most_points), c)
+        for k, name in enumerate(names)
+    }
 
 
-def _points(metric: str, told: Sequence[tuple[int, int, Result, Curves]], most: int) -> pd.DataFrame:
-    """A row a point, of the finite ones at so many of the steps at most."""
-    having = [(arm, seed, r.done, all[metric]) for arm, seed, r, all in told if len(all.get(metric, ()))]
-    *columns, curves = zip(*having, strict=True)
+def _sample_points(
+    metric: str, measured: Sequence[tuple[int, int, Result, Curves]], most_steps: int
+) -> pd.DataFrame:
+    """Return the finite points of a metric's curves, one row each, at `most_steps` steps at most."""
+    curves_of_metric = [
+        (arm, seed, r.done, curves[metric])
+        for arm, seed, r, curves in measured
+        if len(curves.get(metric, ()))
+    ]
+    *columns, curves = zip(*curves_of_metric, strict=True)
     steps, values = np.concatenate([np.asarray(curve, float) for curve in curves]).T
     lengths = [len(curve) for curve in curves]
     repeated = (np.repeat(column, lengths) for column in columns)
     points = pd.DataFrame(dict(zip(("arm", "seed", "done"), repeated, strict=True)))
     points = points.assign(step=steps, value=values)
-    known = np.unique(steps)
-    kept = known[np.linspace(0, len(known) - 1, min(most, len(known))).astype(int)]
-    return points[points.step.isin(kept) & (points.value.abs() <= LARGEST)]
+    all_steps = np.unique(steps)
+    sample = all_steps[np.linspace(0, len(all_steps) - 1, min(most_steps, len(all_steps))).astype(int)]
+    return points[points.step.isin(sample) & (points.value.abs() <= LARGEST)]
 
 
-def _pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> dict[int, Markup]:
-    """Thin: seeds. Thick: the mean of those that all arms have and that converged. Dashed: the base's."""
-    common, scale = common_seeds(c), c.design.presentation.find_scale(metric)
-    axes = c.design.presentation.step, scale.unit or scale.title
+def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison) -> dict[int, Markup]:
+    """Return a picture for each arm, by its index.
+
+    Thin lines are seeds, a thick one is the mean of the converged seeds that all arms have, and a dashed one
+    is the mean of the arm's base.
+    """
+    common = find_common_seeds(c)
+    scale = c.design.presentation.find_scale(metric)
+    axes = (c.design.presentation.step, scale.unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     counting = {row.index: _counting_values(row, metric, points, common) for row in c.rows}
     means = {i: values.mean(axis=1) for i, values in counting.items()}
     bases = {i: means[c.find_base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base]
-    levels += [x for mine in by_arm.values() for x in mine.value.quantile([0.005, 0.995])]
+    levels += [x for curves in by_arm.values() for x in curves.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
-    about = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
-    panel = _panel(axes, pad_ends(levels or [0.0]))  # one for all arms: making axes takes as long as drawing
+    description = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
+    # one panel for all arms: making axes takes as long as drawing
+    panel = _make_panel(axes, pad_ends(levels or [0.0]))
     pictures = {}
     for i, base in bases.items():
         name = c.rows[i].arm.name
-        draw = partial(_curves, panel, name, by_arm[i], counting[i], base)
-        pictures[i] = drawing(f"{prefix}-{i}", f"Learning curves of {name}", about, draw)
+        draw = partial(_draw_arm_curves, panel, name, by_arm[i], counting[i], base)
+        pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:
             gc.collect()  # what seaborn leaves behind: a tenth of a megabyte an arm
     return pictures
 
 
-def common_seeds(c: Comparison) -> tuple[int, ...]:
-    """The seeds that count for all arms that were trained."""
+def find_common_seeds(c: Comparison) -> tuple[int, ...]:
+    """Return the seeds that count for all arms that were trained."""
     return c.common_seeds([row for row in c.rows if row.seeds])
 
 
 def _counting_values(
     row: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
 ) -> pd.DataFrame:
-    """The values that an arm's mean is of: a row a step that all have, a column a common seed that converged.
+    """Return the values behind an arm's mean: a row for each step, a column for each common, converged seed.
 
-    A model that counts has no steps: its level, at the first step and the last.
+    Steps that a seed lacks are left out. A counting model has no steps: its level stands at the first and
+    at the last one.
     """
-    mine = points[points.arm == row.index]
-    if mine.empty and (level := row.arm.average_metric(metric)) is not None:
+    curves = points[points.arm == row.index]
+    if curves.empty and (level := row.arm.average_metric(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
-    counted = mine[mine.done & mine.seed.isin(common)]
-    return counted.groupby(["step", "seed"]).value.mean().unstack().dropna()
+    finished = curves[curves.done & curves.seed.isin(common)]
+    return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()
 
 
-def _curves(
+def _draw_arm_curves(
     panel: tuple[Figure, Axes],
     name: str,
     points: pd.DataFrame,
     counting: pd.DataFrame,
     base: "pd.Series[float] | None",
 ) -> Figure:
-    """The panel with the curves of one arm, in place of those of the arm before."""
+    """Draw the curves of an arm into the panel, replacing those of the arm before, and return the figure."""
     figure, ax = panel
     for earlier in (*ax.lines, *ax.collections):
         earlier.remove()
@@ -135,8 +152,8 @@ def _curves(
     return figure
 
 
-def _panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
-    """A small picture with labels of both axes, and these ends of its scale."""
+def _make_panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return a small figure with labels of both axes and these limits of its vertical scale."""
     figure, ax = blank_axes((200, 180), 46, 26, 148, 116)
     x, y = (shorten(label, 22) for label in axes)  # without labels seaborn would look at every tick's
     ax.set(ylim=ends, xlabel=x, ylabel=y)
@@ -144,15 +161,15 @@ def _panel(axes: tuple[str, str], ends: tuple[float, float]) -> tuple[Figure, Ax
 
 
 def _t_band(sample: "pd.Series[float]") -> tuple[float, float]:
-    """A t interval over seeds, in place of seaborn's unseeded bootstrap."""
+    """Return a t interval over seeds, in place of seaborn's unseeded bootstrap."""
     if len(sample) < 3:
         return math.nan, math.nan
     low, high = t_interval(np.asarray(sample, dtype=float))
     return float(low), float(high)
 
 
-def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
-    """The metric against the learning rate, a picture a model, all with one scale."""
+def draw_sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
+    """Return the metric against the learning rate, a picture for each model, all with one scale."""
     frames = [
         pd.DataFrame(
             [
@@ -166,16 +183,21 @@ def sweeps(lines: Sequence[Sweep], c: Comparison) -> list[Markup]:
         for _, points in lines
     ]
     ends = pad_ends([x for frame in frames for x in frame.value] or [0.0])
-    axes = "learning rate", c.scale.unit or c.title
-    about = f"{c.title} against the learning rate, on a logarithmic axis."
+    axes = ("learning rate", c.scale.unit or c.title)
+    description = f"{c.title} against the learning rate, on a logarithmic axis."
     return [
-        drawing(f"sweep{i}", f"Learning rates of {name}", about, partial(_sweep, name, axes, frame, ends))
+        draw_svg(
+            f"sweep{i}",
+            f"Learning rates of {name}",
+            description,
+            partial(_draw_sweep, name, axes, frame, ends),
+        )
         for i, ((name, _), frame) in enumerate(zip(lines, frames, strict=True))
     ]
 
 
-def _sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
-    figure, ax = _panel(axes, ends)
+def _draw_sweep(name: str, axes: tuple[str, str], points: pd.DataFrame, ends: tuple[float, float]) -> Figure:
+    figure, ax = _make_panel(axes, ends)
     ax.set_title(shorten(name, 26))
     ax.plot(points.lr, points.value, "o", color=_MUTED, ms=3, mew=0, alpha=0.4)
     sns.lineplot(

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from unrolled.bench.errors import visible
 
 COLOURS = {name: f"#0a{i:04x}" for i, name in enumerate(("ink", "muted", "rule", "band", "accent"))}
-"""Stand-ins: the page's style sheet says what each looks like, light or dark."""
+"""Placeholders: the page's style sheet defines each colour, light and dark."""
 
 _THEME = {stand_in: f"var(--{name})" for name, stand_in in COLOURS.items()} | {COLOURS["ink"]: "currentColor"}
 _DROPPED = {"font-family", "font", "stroke-dashoffset", "stroke-miterlimit"}
@@ -55,7 +55,7 @@ STYLE: Any = {
 def blank_axes(
     size: tuple[float, float], left: float, top: float, width: float, height: float
 ) -> tuple[Figure, Axes]:
-    """A figure of a width and a height, and axes at a place in it, counted from the upper left corner.
+    """Return a figure of a size, and axes at a place in it, counted from the upper left corner.
 
     The units are about a CSS pixel. Grid lines are horizontal.
     """
@@ -69,28 +69,29 @@ def blank_axes(
 
 
 def pad_ends(values: Sequence[float]) -> tuple[float, float]:
-    """The ends of a scale for these values, with some room beyond them."""
-    low, high = min(values), max(values)
+    """Return the ends of a scale for these values, with some room beyond them."""
+    low = min(values)
+    high = max(values)
     pad = 0.06 * (high - low) or 0.1
     return low - pad, high + pad
 
 
-def drawing(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
-    """A figure as an `<svg>`; equal figures give equal text.
+def draw_svg(name: str, title: str, description: str, draw: Callable[[], Figure]) -> Markup:
+    """Return a figure as an `<svg>`; equal figures give equal text.
 
     All ids begin with `name`. A group id `seedS` set on an artist becomes `data-seed="S"`, by which the page
     finds the curve of a seed.
     """
-    written = io.BytesIO()
+    svg = io.BytesIO()
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has the fonts
         canvas: Any = FigureCanvasSVG(draw())
-        canvas.print_svg(written, metadata={"Date": None})
-    root = ET.fromstring(written.getvalue())
+        canvas.print_svg(svg, metadata={"Date": None})
+    root = ET.fromstring(svg.getvalue())
     _drop_metadata(root)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
-        _plain(element, name)
+        _inline_style(element, name)
     root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-desc"})
     for tag, text in (("desc", description), ("title", title)):
         child = ET.Element(tag, {"id": f"{name}-{tag}"})
@@ -100,15 +101,15 @@ def drawing(name: str, title: str, description: str, draw: Callable[[], Figure])
 
 
 def _drop_metadata(root: ET.Element) -> None:
-    """Take out the licence block and the style sheet, whose rule the page states itself."""
+    """Remove the licence block and the style sheet, whose rule the page states itself."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag.endswith(("}metadata", "}style")):
                 parent.remove(child)
 
 
-def _plain(element: ET.Element, name: str) -> None:
-    """Style declarations as attributes (the page's policy allows no style attribute), ids prefixed."""
+def _inline_style(element: ET.Element, name: str) -> None:
+    """Turn style declarations into attributes, as the page's policy allows no style, and prefix ids."""
     attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
     for declaration in filter(None, attributes.pop("style", "").split(";")):
         key, _, value = (part.strip() for part in declaration.partition(":"))

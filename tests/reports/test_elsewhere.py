@@ -14,7 +14,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import count_trials, list_skewed_contrasts
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.figures.forest import panels
+from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign_table import Columns, find_unnamed_failures
 from unrolled.reports.render import render
 from unrolled.reports.sentences import describe_state
@@ -263,7 +263,7 @@ def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
 def test_the_axis_of_small_numbers_has_their_labels() -> None:
     small = SLEEP.assign(extra=1e-10 * SLEEP.extra)
     found = compare_table(small, Columns(("group",), ("ID",), (Metric("extra", 1e-10, "higher"),)))
-    assert [label for _, label in panels(found)[0].ticks] == ["0", "2e−10", "4e−10"]
+    assert [label for _, label in make_panels(found)[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
 def test_the_order_of_the_rows_changes_nothing_but_the_baseline_and_a_metric_may_be_called_rows() -> None:

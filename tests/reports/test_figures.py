@@ -38,7 +38,7 @@ def drawn(rendered):
 def strips(c, extras=NOTHING):
     """By panel, the strip of each arm by name."""
     found = {}
-    for panel in forest.panels(c, extras):
+    for panel in forest.make_panels(c, extras):
         rows = {r.row.arm.name: r.strip for strips in panel.groups for r in strips}
         found[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
     return found
@@ -61,7 +61,7 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description(drawn):
 
 
 def test_the_axes_of_a_picture_have_their_units(drawn):
-    by_step = panels.curves(compare(program(Metric("error", 0.01))))["error"]
+    by_step = panels.draw_curves(compare(program(Metric("error", 0.01))))["error"]
     assert {"step or epoch", "error"} <= set(labels(ET.fromstring(by_step[0])))
     assert {"learning rate", "nats"} <= set(labels(drawn["Learning rates of lm6"]))
     assert {"epoch", "nats"} <= set(labels(drawn["Learning curves of LMModel6"]))
@@ -109,7 +109,7 @@ def test_a_perplexity_stands_where_its_loss_stands():
     assert list(found) == ["validation loss", "perplexity"]
     by_loss, by_perplexity = ([places(s) for s in panel.values()] for panel in found.values())
     assert by_loss == by_perplexity
-    loss, perplexity = forest.panels(compare(realistic()))
+    loss, perplexity = forest.make_panels(compare(realistic()))
     assert len(perplexity.ticks) > 1
     for place, label in perplexity.ticks:
         low, high = (float(tick[0][:-1]) for tick in (loss.ticks[0], loss.ticks[-1]))
@@ -139,7 +139,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
     c = compare(
         study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
     )
-    panel, _ = forest.panels(c, find_extras(c))
+    panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "counts", "clip"] and panel.marked
     assert rows[1].level == f"{c.rows[1].summary.mean:.2f} nats"
@@ -151,7 +151,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def order(c):
-        return [r.row.arm.name for rows in forest.panels(c)[0].groups for r in rows]
+        return [r.row.arm.name for rows in forest.make_panels(c)[0].groups for r in rows]
 
     again = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
@@ -169,7 +169,7 @@ def test_a_diverged_seed_is_marked_and_not_dropped(drawn):
 def test_effects_of_a_factorial_are_strips_around_zero():
     c = compare(switched())
     whole = find_factorial(c)
-    ticks, drawn = forest.effects(whole, c)
+    ticks, drawn = forest.draw_effects(whole, c)
     assert "0" in [label for _, label in ticks] and len(drawn) == len(whole.effects)
     zero = next(place for place, label in ticks if label == "0")
     for effect, strip in zip(whole.effects, map(ET.fromstring, drawn), strict=True):
@@ -194,7 +194,8 @@ def test_curves_are_those_of_the_seeds_of_pairs_also_where_trials_have_others_as
     base, again = arm("base", 0.0), arm("A/A", 0.0)
     others = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in again.results.items()}
     pictures = [
-        panels.curves(compare(study((base, second)))) for second in (again, replace(again, results=others))
+        panels.draw_curves(compare(study((base, second))))
+        for second in (again, replace(again, results=others))
     ]
     assert pictures[0] == pictures[1] and "data-seed" in pictures[0]["valid_loss"][1]
 
@@ -203,7 +204,7 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     base, long, short = (arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 
     def paths_and_texts(*arms):
-        pictures = panels.curves(compare(study(arms)))["valid_loss"]
+        pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
         shown = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in shown.items()}
 
@@ -217,9 +218,9 @@ def test_trials_without_a_finite_point_have_no_curve():
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
         for a in (base, other)
     ]
-    assert panels.curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
+    assert panels.draw_curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
 
 
 def test_curves_keep_few_points_however_long_the_training_and_however_many_the_seeds():
     c = compare(study((arm("base", 0.0, settings={"epochs": 2000}),)))
-    assert len(panels.curves(c)["valid_loss"][0]) < 60_000
+    assert len(panels.draw_curves(c)["valid_loss"][0]) < 60_000

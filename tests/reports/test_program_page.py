@@ -47,13 +47,13 @@ def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
     drawn = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
     for metrics, names in drawn.items():
         one = replace(program(*metrics), arms=program(*metrics).arms[:1])
-        assert list(panels.curves(compare(one))) == names
+        assert list(panels.draw_curves(compare(one))) == names
 
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     drawn = compare(program(ERROR))
     told = [(row.index, seed, r, r.curves) for row in drawn.rows for seed, r in row.arm.results.items()]
-    points = panels._points("error", told, 60)
+    points = panels._sample_points("error", told, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
     counting = panels._counting_values(drawn.rows[0], "error", points, range(10))
     assert list(counting.index) == [0, 100, 200]
@@ -63,7 +63,7 @@ def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
     design = program(ERROR)
     base, other = design.arms
     steep = replace(other.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
-    pictures = panels.curves(compare(replace(design, arms=(base, replace(other, results={0: steep})))))
+    pictures = panels.draw_curves(compare(replace(design, arms=(base, replace(other, results={0: steep})))))
     assert list(pictures["error"]) == [0, 1]
 
 

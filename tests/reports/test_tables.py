@@ -31,7 +31,7 @@ from unrolled.reports.caveats import count_trials, list_limits
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.exclusions import Exclusion
-from unrolled.reports.figures.intervals import intervals
+from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
 from unrolled.reports.render import render
 from unrolled.reports.sentences import describe_state, list_claims
@@ -81,7 +81,7 @@ def test_every_interval_has_its_level_beside_it():
     records = {row["arm"]: row for row in rows(comparison_csv(c))}
     levels = {row.arm.name: row.interval for row in c.rows_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
-    assert intervals(c).count(" % CI") == len(levels)
+    assert draw_intervals(c).count(" % CI") == len(levels)
     for name, ends in levels.items():
         assert re.search(rf"\[.*\\\] {ends.percent} \|", lines[name])
         assert float(records[name]["valid_loss_delta_level"]) == ends.level
