@@ -22,7 +22,7 @@ from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import read_row_matches
-from unrolled.reports.statistics.arm_summary import ArmSummary, summarise
+from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gate import GateDecision
@@ -399,5 +399,5 @@ def summarise_arm(
 
     The direction decides the median alone, and that only where a seed diverged.
     """
-    summary = summarise(values, lower_is_better=lower_is_better)
+    summary = summarise_values(values, lower_is_better=lower_is_better)
     return replace(summary, sd=None, interval=None) if arm.ignores_seed else summary

@@ -17,7 +17,7 @@ from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast, contrast
-from unrolled.reports.statistics.decisions import Decisions, decide
+from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import BOUND
@@ -161,7 +161,7 @@ def _look_by_look(
     futility: float,
 ) -> Decisions[str]:
     """Return the contrasts that are corrected together: those of the plan, or the exploratory ones."""
-    return decide(
+    return evaluate_looks(
         {name: _select_sides(name, values, design) for name in family},
         seeds=design.seeds,
         looks=Looks(design.looks),
@@ -232,7 +232,7 @@ def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
     """Return the verdict that counts what was lost, unless it claims what the survivors do not show."""
     if not with_losses.claims or with_losses.kind == of_survivors.kind:
         return with_losses
-    return with_losses.withdrawn() if of_survivors.claims else of_survivors
+    return with_losses.withdraw_claim() if of_survivors.claims else of_survivors
 
 
 def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowMatch | None) -> str:

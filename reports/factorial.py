@@ -146,7 +146,7 @@ def _judge_switches(
         if first.verdict and c.find_base(first) is second:
             declared[key] = first.verdict
         elif second.verdict and c.find_base(second) is first:
-            declared[key] = second.verdict.turned()
+            declared[key] = second.verdict.swap_sides()
         else:
             undeclared[key] = first, second
     return declared | c.judge_undeclared(undeclared)

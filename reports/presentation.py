@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.formats import MINUS, count_decimals, format_number
-from unrolled.reports.statistics.interval import Interval, exp
+from unrolled.reports.statistics.interval import Interval, safe_exp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +52,13 @@ class Scale:
 
     def convert_level(self, x: float) -> float:
         """Return a level as it is measured."""
-        return exp(x / self.log) if self.log else x
+        return safe_exp(x / self.log) if self.log else x
 
     def convert_difference(self, x: float) -> float:
         """Return a difference as it is measured; of logarithms the ratio, as a factor or in per cent."""
         if not self.log:
             return x
-        ratio = exp(x / self.log)
+        ratio = safe_exp(x / self.log)
         return ratio if self.as_factor else 100 * (ratio - 1)
 
     def scale_difference(self, x: float) -> float:

@@ -165,14 +165,14 @@ def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "l
     """For each of `TRUTHS`, what every contrast is expected to take, by arm; {} where one seed is trained."""
     from unrolled.reports.statistics.futility import BOUND
     from unrolled.reports.statistics.sequential import Looks
-    from unrolled.reports.statistics.stopping import expected
+    from unrolled.reports.statistics.stopping import predict_contrast
 
     if study.looks[0] < 2:
         return [{} for _ in TRUTHS]
     goes_on = {arm.name for arm in study.arms if study.to_the_end or arm.exploratory}
     return [
         {
-            name: expected(
+            name: predict_contrast(
                 Looks(study.looks),
                 sd=_spread(study, spreads, name),
                 delta=1.0,

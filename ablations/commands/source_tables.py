@@ -19,7 +19,7 @@ from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
-from unrolled.reports.statistics.speed_ratio import unlike
+from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
 from unrolled.reports.table import tabulate_results
 
 SOURCE = "source"
@@ -114,7 +114,7 @@ def _mark_sources(read: Sequence[SourceTable]) -> list[SourceTable]:
 
 def require_one_machine(sources: Sequence[SourceTable]) -> None:
     """Raise BadInput unless the results of all these folders are of one kind of machine."""
-    if reason := unlike([machine for source in sources for machine in source.machines]):
+    if reason := describe_unlike_machines([machine for source in sources for machine in source.machines]):
         place = " and ".join(source.name for source in sources)
         cure = "train all on one machine, or judge another --metric"
         raise BadInput(f"no time, speed or memory is compared: {reason}", place=place, cure=cure)

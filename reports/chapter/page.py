@@ -14,7 +14,7 @@ from unrolled.reports.comparison import ComparedArm, Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.presentation import Extras
-from unrolled.reports.statistics.speed_ratio import SpeedRatio, speed_ratio, unlike
+from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, speed_ratio
 
 BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 
@@ -145,7 +145,9 @@ def _pair_speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, st
         (
             speeds[s],
             base_speeds[s],
-            unlike([find_machine_kind(side.results[s].environment) for side in (base, arm)]),
+            describe_unlike_machines(
+                [find_machine_kind(side.results[s].environment) for side in (base, arm)]
+            ),
         )
         for s in sorted(speeds.keys() & base_speeds.keys())
         if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from unrolled.reports.statistics.contrasts import converged, diverged_as_worst, median
+from unrolled.reports.statistics.contrasts import diverged_as_worst, median, select_finite
 from unrolled.reports.statistics.estimators import Floats, t_interval
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
@@ -25,34 +25,34 @@ class ArmSummary:
 
     @property
     def n(self) -> int:
-        """Seeds, diverged ones included."""
+        """The number of seeds, diverged ones included."""
         return len(self.values)
 
 
-def summarise(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
-    """One arm by the numbers. Raises ValueError on NaN."""
+def summarise_values(values: Mapping[int, float], *, lower_is_better: bool = True) -> ArmSummary:
+    """Return the summary of an arm's values by seed. Raises ValueError on NaN."""
     ordered = diverged_as_worst(values, lower_is_better)
-    x = converged(ordered.values())
+    x = select_finite(ordered.values())
     return ArmSummary(
         values=ordered,
         diverged=len(ordered) - x.size,
         mean=float(x.mean()) if x.size else None,
         sd=float(x.std(ddof=1)) if x.size > 1 else None,
-        interval=_interval(x),
+        interval=_make_interval(x),
         median=median(ordered.values()),
     )
 
 
 def divergence_interval(k: int, n: int) -> Interval:
-    """Clopper–Pearson's interval of the rate k/n. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
+    """Return Clopper–Pearson's interval of the rate k/n. Raises ValueError unless 0 ≤ k ≤ n and n ≥ 1."""
     from scipy import stats  # half a second, for a study with diverged trials alone
 
     ends = stats.binomtest(k, n).proportion_ci(1 - ALPHA, method="exact")
     return Interval(float(ends.low), float(ends.high), 1 - ALPHA)
 
 
-def _interval(x: Floats) -> Interval | None:
-    """The mean's 95 % t interval, from 3 values on."""
+def _make_interval(x: Floats) -> Interval | None:
+    """Return the mean's 95 % t interval, from 3 values on."""
     if x.size < 3:
         return None
     low, high = t_interval(x)

@@ -77,27 +77,27 @@ class Contrast:
 
     @property
     def pairs(self) -> int:
-        """Seeds that both sides have."""
+        """The number of seeds that both sides have."""
         return len(self.seeds)
 
     @property
     def paired(self) -> bool:
-        """Whether values of the same seed are compared."""
+        """True if values of the same seed are compared."""
         return True
 
     @property
     def given_convergence(self) -> bool:
-        """Whether the mean leaves out diverged seeds."""
+        """True if the mean leaves out diverged seeds."""
         return len(self.differences) < self.pairs
 
     @property
     def by_signs(self) -> bool:
-        """Whether the signs of the pairs judge it, beside their mean or, without any spread, in its place."""
+        """True if the signs of the pairs judge it, beside their mean or, without any spread, in its place."""
         return self.given_convergence or self.constant or self.lost > 0
 
     @property
     def by_median(self) -> bool:
-        """Whether `estimate` is the median of all pairs: the means are of those that converged."""
+        """True if `estimate` is the median of all pairs: the means are of those that converged."""
         return self.given_convergence and not self.constant
 
     @property
@@ -105,12 +105,12 @@ class Contrast:
         """The mean difference; with diverged seeds the median."""
         if not self.by_median:
             return self.mean
-        return median([*self.differences.values(), *self._infinite()])
+        return median([*self.differences.values(), *self._list_infinite_differences()])
 
     @property
     def p(self) -> float:
         """The two-sided p of the difference at this look alone."""
-        return float(tails_to_p(*self._tails(0.0)))
+        return float(tails_to_p(*self._compute_tails(0.0)))
 
     @property
     def equivalence_p(self) -> float:
@@ -121,7 +121,7 @@ class Contrast:
             return 1.0
         if self.constant:
             return self._ties_p(self.delta)
-        return max(self._tails(-self.delta)[0], self._tails(self.delta)[1])
+        return max(self._compute_tails(-self.delta)[0], self._compute_tails(self.delta)[1])
 
     @property
     def divergence_p(self) -> float:
@@ -133,14 +133,14 @@ class Contrast:
 
     @property
     def divergence_differs(self) -> bool:
-        """Whether the pairs that ended tell, by the plain p, that the sides diverge unequally often."""
+        """True if the sides diverge unequally often by the plain p of the pairs that ended."""
         return self._divergence_p(0) <= ALPHA
 
     @property
     def fails_unequally(self) -> bool:
-        """Whether lost pairs, or rows, tell by McNemar's plain p that one side failed more often."""
-        pairs = self.lost > 0 and _mcnemar(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
-        return pairs or _mcnemar(*sorted(self.rows_lacking)) <= ALPHA
+        """True if one side failed more often, by McNemar's plain p of the lost pairs or rows."""
+        pairs = self.lost > 0 and _mcnemar_p(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
+        return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 
     @property
     def divergence_test(self) -> str:
@@ -153,15 +153,15 @@ class Contrast:
         return (self.arm_diverged > self.baseline_diverged) - (self.arm_diverged < self.baseline_diverged)
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
-        """What a test of level alpha over all looks does not reject at this look; from 3 pairs on.
+        """Return what a test of level alpha over all looks does not reject at this look; from 3 pairs on.
 
         A repeated interval: it holds at all looks together at 1 − alpha or, of two tests with one side each,
         1 − 2 alpha. With one look and pairs without skewness it is the usual t interval.
         """
         tails = 3 - sides  # a test with one side at alpha has the interval of one with two at 2 alpha
-        level = tails * self.look.level(alpha, sides)
+        level = tails * self.look.compute_level(alpha, sides)
         of_ties = self.constant and (self.tied or sides == 1)
-        ends = self._ties_ends(level) if of_ties and self.pairs > 2 else self._ends(level)
+        ends = self._ties_ends(level) if of_ties and self.pairs > 2 else self._compute_ends(level)
         return ends and Interval(*ends, 1 - tails * alpha)
 
     @property
@@ -169,23 +169,23 @@ class Contrast:
         """The 95 % interval of this contrast alone, at this look alone: it allows for no other."""
         return replace(self, look=FIXED).interval()
 
-    def _ends(self, alpha: float) -> tuple[float, float] | None:
+    def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
             return None
         if not self.by_signs:
             return self._mean_ends(alpha)
-        of_median = median_interval(*self._bounds(), alpha)
+        of_median = median_interval(*self._bound_differences(), alpha)
         if self.constant:
             return of_median
         of_mean = self._mean_ends(alpha)
         return min(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _ties_p(self, mu: float) -> float:
-        """The p, of pairs with one difference, that its mean lies within ±mu."""
+        """Return the p, of pairs with one difference, that its mean lies within ±mu."""
         return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
-        """The means at which `_ties_p` is alpha/2."""
+        """Return the means at which `_ties_p` is alpha/2."""
         if self.identical:
             return 0.0, 0.0
         highest = math.inf if self._incomplete else self.highest
@@ -194,35 +194,35 @@ class Contrast:
         )
         return -low, high
 
-    def _tails(self, mu: float) -> tuple[float, float]:
-        """One-sided p that the difference is at most mu, and that it is at least mu."""
+    def _compute_tails(self, mu: float) -> tuple[float, float]:
+        """Return the one-sided p that the difference is at most mu, and that it is at least mu."""
         if not self.by_signs:
             return self._mean_tails(mu)
-        of_median = median_tails(*self._bounds(), mu)
+        of_median = median_tails(*self._bound_differences(), mu)
         if self.constant:
             return of_median
         of_mean = self._mean_tails(mu)
         return max(of_mean[0], of_median[0]), max(of_mean[1], of_median[1])
 
     def _mean_tails(self, mu: float) -> tuple[float, float]:
-        """The tails of the mean of the converged pairs, of which there have to be two."""
+        """Return the tails of the mean of the converged pairs, of which there have to be two."""
         if len(self.differences) < 2:
             return 1.0, 1.0
-        lowest, highest = self._samples()
+        lowest, highest = self._bound_moments()
         return float(mean_tails(lowest, mu)[0]), float(mean_tails(highest, mu)[1])
 
     def _mean_ends(self, alpha: float) -> tuple[float, float]:
-        """The means that neither of `_mean_tails` rejects at alpha/2."""
+        """Return the means that neither of `_mean_tails` rejects at alpha/2."""
         if len(self.differences) < 2:
             return -math.inf, math.inf
-        lowest, highest = self._samples()
+        lowest, highest = self._bound_moments()
         return float(mean_interval(lowest, alpha)[0]), float(mean_interval(highest, alpha)[1])
 
-    def _samples(self) -> tuple[Moments, Moments]:
-        """The moments of the converged pairs, with lost ones as the lowest of them, and as the highest."""
+    def _bound_moments(self) -> tuple[Moments, Moments]:
+        """Return moments of the converged pairs: with lost ones as the lowest of them, and as the highest."""
         if not self._incomplete:
-            whole = moments(np.array([*self.differences.values()]))
-            return whole, whole
+            of_all = moments(np.array([*self.differences.values()]))
+            return of_all, of_all
         low, high = self._ends_of_differences()
         lowest = np.append(low, [low.min()] * self.lost)
         highest = np.append(high, [high.max()] * self.lost)
@@ -230,37 +230,37 @@ class Contrast:
 
     @property
     def _incomplete(self) -> bool:
-        """Whether pairs, or rows of them, were lost."""
+        """True if pairs, or rows of them, were lost."""
         return self.lost > 0 or bool(self.bounds)
 
     def _ends_of_differences(self) -> tuple[Floats, Floats]:
-        """The lowest and the highest difference of every converged pair."""
+        """Return the lowest and the highest difference of every converged pair."""
         ends = [self.bounds.get(seed, (d, d)) for seed, d in self.differences.items()]
         low, high = np.array(ends).reshape(-1, 2).T
         return low, high
 
-    def _bounds(self) -> tuple[Floats, Floats]:
-        """Every pair's difference, with those that were lost at their lowest and at their highest."""
+    def _bound_differences(self) -> tuple[Floats, Floats]:
+        """Return every pair's difference, with those that were lost at their lowest and at their highest."""
         low, high = self._ends_of_differences()
-        infinite = self._infinite()
+        infinite = self._list_infinite_differences()
         lost = [math.inf] * self.lost
         return np.array([*low, *infinite, *(-x for x in lost)]), np.array([*high, *infinite, *lost])
 
-    def _infinite(self) -> list[float]:
-        """The differences of the pairs that did not converge."""
+    def _list_infinite_differences(self) -> list[float]:
+        """Return the differences of the pairs that did not converge."""
         worst = math.inf if self.lower_is_better else -math.inf
         arm, baseline = self._only_one_diverged()
         return [worst] * arm + [-worst] * baseline + [0.0] * self.both_diverged
 
     def _divergence_p(self, lost: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
-        return _mcnemar(min(fewer + lost, more), more)
+        return _mcnemar_p(min(fewer + lost, more), more)
 
     def _only_one_diverged(self) -> tuple[int, int]:
         return self.arm_diverged - self.both_diverged, self.baseline_diverged - self.both_diverged
 
-    def turned(self) -> "Contrast":
-        """The baseline minus the arm."""
+    def swap_sides(self) -> "Contrast":
+        """Return the contrast of the baseline minus the arm."""
         return replace(
             self,
             differences={seed: -d for seed, d in self.differences.items()},
@@ -280,12 +280,12 @@ class Contrast:
 
     @property
     def skewed(self) -> bool:
-        """Whether the differences are so skewed that their tests may err more often than they should."""
+        """True if the differences are so skewed that their tests may err more often than they should."""
         return self.skewness_of >= FEWEST_SEEDS and skewness_ratio(self.skewness, self.skewness_of) > 1
 
     @property
     def hides_skewness(self) -> bool:
-        """Whether there are too few values to show that they are skewed: see `skewness_ratio`."""
+        """True if there are too few values to show that they are skewed: see `skewness_ratio`."""
         return FEWEST_SEEDS <= self.skewness_of < CLAIM_SEEDS and not (self.constant or self.skewed)
 
     @property
@@ -293,7 +293,7 @@ class Contrast:
         """The mean difference that this look detects with 80 % power at .05/family."""
         if self.sd is None:
             return None
-        level = self.look.level(ALPHA / self.family)
+        level = self.look.compute_level(ALPHA / self.family)
         return self.sd * power.minimum_detectable_effect(len(self.differences), level)
 
     @property
@@ -303,7 +303,7 @@ class Contrast:
             return None
         if self.sd == 0:
             return FEWEST_SEEDS
-        level = self.look.looks.critical(ALPHA / self.family)
+        level = self.look.looks.find_critical_q(ALPHA / self.family)
         return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
 
 
@@ -333,32 +333,34 @@ def contrast(
     """
     if not delta > 0 or family < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
-    ours, theirs = diverged_as_worst(arm, lower_is_better), diverged_as_worst(baseline, lower_is_better)
-    seeds = tuple(s for s in ours if s in theirs)
-    a, b = np.array([ours[s] for s in seeds]), np.array([theirs[s] for s in seeds])
-    counts = int((a < b).sum()), int((a > b).sum())
-    wins, losses = counts if lower_is_better else counts[::-1]
+    arm = diverged_as_worst(arm, lower_is_better)
+    baseline = diverged_as_worst(baseline, lower_is_better)
+    seeds = tuple(s for s in arm if s in baseline)
+    a = np.array([arm[s] for s in seeds])
+    b = np.array([baseline[s] for s in seeds])
+    lower = int((a < b).sum())
+    higher = int((a > b).sum())
     tied = bool(a.size and not lost and not bounds and np.isfinite(a).all() and (a == b).all())
     return Contrast(
         seeds=seeds,
-        unpaired=tuple(sorted(set(ours) ^ set(theirs))),
-        arm_lacks=len(theirs.keys() - ours.keys()),
-        baseline_lacks=len(ours.keys() - theirs.keys()),
+        unpaired=tuple(sorted(set(arm) ^ set(baseline))),
+        arm_lacks=len(baseline.keys() - arm.keys()),
+        baseline_lacks=len(arm.keys() - baseline.keys()),
         lost=lost,
-        bounds={s: (bounds[s][0] - theirs[s], bounds[s][1] - theirs[s]) for s in seeds if s in bounds},
+        bounds={s: (bounds[s][0] - baseline[s], bounds[s][1] - baseline[s]) for s in seeds if s in bounds},
         rows_lacking=rows_lacking,
         delta=delta,
         family=family,
         look=look,
         lower_is_better=lower_is_better,
-        wins=wins,
-        losses=losses,
+        wins=lower if lower_is_better else higher,
+        losses=higher if lower_is_better else lower,
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         tied=tied,
         identical=tied and identical,
-        highest=highest_of(converged([*a, *b]), highest),
+        highest=highest_of(select_finite([*a, *b]), highest),
         **_describe_pairs(seeds, a, b),
     )
 
@@ -375,25 +377,28 @@ def are_computed_alike(arm: Mapping[int, float], baseline: Mapping[int, float], 
     return len(arm) * delta >= 3 * float(np.diff(levels).min())
 
 
-def _mcnemar(fewer: int, more: int) -> float:
-    """The exact two-sided p of so many pairs in which one side alone did it, and the other alone."""
+def _mcnemar_p(fewer: int, more: int) -> float:
+    """Return the exact two-sided p of so many pairs in which one side alone did it, and the other alone."""
     return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
 
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any]:
-    """The fields of a Contrast that rest on converged pairs and their differences."""
+    """Return the fields of a Contrast that rest on converged pairs and their differences."""
     both = np.isfinite(a) & np.isfinite(b)
-    a, b = a[both], b[both]
+    a = a[both]
+    b = b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0))
-    some, enough = d.size > 0, d.size > 1
-    constant = bool(enough and np.ptp(d) == 0)
+    constant = bool(d.size > 1 and np.ptp(d) == 0)
+    sd = None
+    if d.size > 1:
+        sd = 0.0 if constant else float(d.std(ddof=1))
     return {
         "differences": dict(zip(compress(seeds, both), d.tolist(), strict=True)),
         "constant": constant,
-        "arm_mean": float(a.mean()) if some else None,
-        "baseline_mean": float(b.mean()) if some else None,
-        "mean": float(d.mean()) if some else None,
-        "sd": (0.0 if constant else float(d.std(ddof=1))) if enough else None,
+        "arm_mean": float(a.mean()) if d.size else None,
+        "baseline_mean": float(b.mean()) if d.size else None,
+        "mean": float(d.mean()) if d.size else None,
+        "sd": sd,
         "skewness": float(moments(d).skewness) if d.size > 2 else None,
         "skewness_of": d.size,
         "r": float(np.corrcoef(a, b)[0, 1]) if d.size > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else None,
@@ -401,7 +406,7 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any
 
 
 def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
-    """By seed, with a diverged one as the worst value of its metric. Raises ValueError on NaN."""
+    """Return the values, with the metric's worst one for a diverged seed. Raises ValueError on NaN."""
     worst = math.inf if lower_is_better else -math.inf
     for seed, value in values.items():
         if math.isnan(value):
@@ -410,20 +415,20 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
 
 
 def highest_of(values: Floats, highest: float) -> float:
-    """The highest value that a metric from 0 on can have: `highest`, where its values show that unit.
+    """Return the highest value that a metric from 0 on can have: `highest`, where its values show that unit.
 
     Infinite where one is beyond it, and where all are 0, which they would be in per cent as well.
     """
     return highest if ((values >= 0) & (values <= highest)).all() and (values > 0).any() else math.inf
 
 
-def converged(values: Iterable[float]) -> Floats:
-    """The finite ones."""
+def select_finite(values: Iterable[float]) -> Floats:
+    """Return the finite values."""
     return np.array([v for v in values if math.isfinite(v)], dtype=float)
 
 
 def median(values: Iterable[float]) -> float | None:
-    """The median; halfway to infinity is infinite."""
+    """Return the median; halfway to infinity is infinite."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     return float(ordered[middle] + ordered[~middle]) / 2 if ordered else None

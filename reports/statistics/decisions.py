@@ -18,7 +18,7 @@ from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
-from unrolled.reports.statistics.verdicts import Direction, Verdict, verdict
+from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.gate import GateDecision
@@ -49,12 +49,12 @@ class _Track:
     divergence: float = math.inf
 
     @property
-    def looked(self) -> bool:
-        """Whether it was evaluated at a look."""
+    def is_evaluated(self) -> bool:
+        """True if it was evaluated at a look."""
         return self.difference < math.inf
 
-    def then(self, c: Contrast) -> "_Track":
-        """After one more look."""
+    def add_look(self, c: Contrast) -> "_Track":
+        """Return the track after one more look."""
         weight = c.look.weight
         return _Track(
             c,
@@ -65,14 +65,14 @@ class _Track:
 
     @property
     def ps(self) -> tuple[float, float, float]:
-        """p of difference, equivalence and divergence, valid wherever one stops; 1 before the first look."""
-        p = self.contrast.look.looks.p
+        """The p of difference, equivalence and divergence, valid at any stop; 1 before the first look."""
+        p = self.contrast.look.looks.compute_p
         smallest = (self.difference, 2), (self.equivalence, 1), (self.divergence, 2)
         difference, equivalence, divergence = (float(p(min(q, 1.0), sides)) for q, sides in smallest)
         return difference, equivalence, divergence
 
 
-def decide(
+def evaluate_looks(
     pairs: Mapping[Key, Mapping[str, Pair]],
     *,
     seeds: Sequence[int],
@@ -104,9 +104,9 @@ def decide(
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {}, is_gate=rule == "gate")
-    tracks = {m: {name: _Track(walk.contrast_at(name, m, 0)) for name in pairs} for m in metrics}
+    tracks = {m: {name: _Track(walk.make_contrast(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
-    current = _judge(first, adjust)
+    current = _judge_tracks(first, adjust)
     futile: dict[Key, str] = {}
     completed = 0
     while completed < len(looks.numbers):
@@ -115,24 +115,24 @@ def decide(
             for name, v in current.items()
             if not v.decided and name not in futile and not walk.blocked_reason(name, completed)
         ]
-        if not waiting or not all(walk.complete(name, completed) for name in waiting):
+        if not waiting or not all(walk.is_complete(name, completed) for name in waiting):
             break
         walk.take_look(tracks, waiting, completed)
-        judged = _judge(first, adjust)
+        judged = _judge_tracks(first, adjust)
         for name in (*waiting, *futile):
-            current[name] = replace(judged[name], decided=_decides(judged[name], rule))
+            current[name] = replace(judged[name], decided=_ends_contrast(judged[name], rule))
         completed += 1
         futile = {name: reason for name, reason in futile.items() if not current[name].decided}
         if futility and completed < len(looks.numbers):
             futile |= _find_futile({name: current[name] for name in waiting}, rule, futility)
     by_metric = {metrics[0].name: {name: replace(v, rule=rule) for name, v in current.items()}}
-    by_metric |= {m.name: _judge(tracks[m], adjust) for m in metrics[1:]}
-    return walk.decisions(current, by_metric, completed, futile)
+    by_metric |= {m.name: _judge_tracks(tracks[m], adjust) for m in metrics[1:]}
+    return walk.make_decisions(current, by_metric, completed, futile)
 
 
 @dataclass(frozen=True)
 class _Walk(Generic[Key]):
-    """What the looks read of a study."""
+    """The results and the rules of a study, which its looks read."""
 
     pairs: Mapping[Key, Mapping[str, Pair]]
     seeds: Sequence[int]
@@ -142,15 +142,15 @@ class _Walk(Generic[Key]):
     equal: Mapping[Key, Collection[int]]
     is_gate: bool  # a gate takes fine values that are equal for computed alike
 
-    def sides(self, name: Key, metric: Metric, k: int) -> Pair:
-        """The values of both sides at the seeds of look k."""
+    def select_sides(self, name: Key, metric: Metric, k: int) -> Pair:
+        """Return the values of both sides at the seeds of look k."""
         arm, baseline = self.pairs[name].get(metric.name, ({}, {}))
         seeds = self.seeds[: self.looks.numbers[k]]
         return {s: arm[s] for s in seeds if s in arm}, {s: baseline[s] for s in seeds if s in baseline}
 
-    def contrast_at(self, name: Key, metric: Metric, k: int) -> Contrast:
-        """The contrast at look k."""
-        arm, baseline = self.sides(name, metric, k)
+    def make_contrast(self, name: Key, metric: Metric, k: int) -> Contrast:
+        """Return the contrast at look k."""
+        arm, baseline = self.select_sides(name, metric, k)
         paired = arm.keys() & baseline.keys()
         return contrast(
             arm,
@@ -159,7 +159,7 @@ class _Walk(Generic[Key]):
             lower_is_better=metric.lower_is_better,
             family=len(self.pairs),
             look=Look(self.looks, k),
-            lost=len(self.lost_at(name, k).keys() - paired),
+            lost=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
             or (self.is_gate and are_computed_alike(arm, baseline, metric.zone)),
             highest=metric.highest,
@@ -169,55 +169,61 @@ class _Walk(Generic[Key]):
         """Evaluate these contrasts at look k, by every metric."""
         for metric, by_name in tracks.items():
             for name in waiting:  # a track begins with the contrast of the first look
-                at_look = self.contrast_at(name, metric, k) if k else by_name[name].contrast
-                by_name[name] = by_name[name].then(at_look)
+                at_look = self.make_contrast(name, metric, k) if k else by_name[name].contrast
+                by_name[name] = by_name[name].add_look(at_look)
 
-    def decisions(
+    def make_decisions(
         self,
         current: Mapping[Key, Verdict],
         by_metric: Mapping[str, Mapping[Key, Verdict]],
         completed: int,
         futile: Mapping[Key, str],
     ) -> Decisions[Key]:
-        """The state after so many looks; `current` has the verdicts by the first metric."""
+        """Return the state after `completed` looks; `current` has the verdicts by the first metric."""
         next_look = min(completed, len(self.looks.numbers) - 1)
         seeds = self.looks.numbers[next_look] if completed == next_look else 0
-        verdicts, requested = {}, {}
+        verdicts = {}
+        requested = {}
         for name, v in current.items():
-            why = "" if v.decided else futile.get(name) or self.blocked_reason(name, next_look)
-            requested[name] = 0 if v.decided or why else seeds
+            reason = "" if v.decided else futile.get(name) or self.blocked_reason(name, next_look)
+            requested[name] = 0 if v.decided or reason else seeds
             verdicts[name] = {
-                metric: replace(by_name[name], decided=v.decided, blocked_reason=why, futile=name in futile)
+                metric: replace(
+                    by_name[name], decided=v.decided, blocked_reason=reason, futile=name in futile
+                )
                 for metric, by_name in by_metric.items()
             }
         return Decisions(verdicts=verdicts, seeds_requested=requested, looks_taken=completed)
 
-    def lost_at(self, name: Key, k: int) -> dict[int, str]:
-        """The seeds of look k that cannot have a result, with the reason."""
+    def select_lost_seeds(self, name: Key, k: int) -> dict[int, str]:
+        """Return the seeds of look k that cannot have a result, with the reason."""
         lost = self.lost.get(name, {})
         return {s: lost[s] for s in self.seeds[: self.looks.numbers[k]] if s in lost}
 
-    def complete(self, name: Key, k: int) -> bool:
-        """Whether both sides have every seed of look k by every metric, but for those that are lost."""
-        n, lost = self.looks.numbers[k], self.lost_at(name, k).keys()
-        sides = (side for metric in self.metrics for side in self.sides(name, metric, k))
+    def is_complete(self, name: Key, k: int) -> bool:
+        """Return True if both sides have all seeds of look k by all metrics, except lost ones."""
+        n = self.looks.numbers[k]
+        lost = self.select_lost_seeds(name, k).keys()
+        sides = (side for metric in self.metrics for side in self.select_sides(name, metric, k))
         return all(len(side.keys() | lost) == n for side in sides)
 
     def blocked_reason(self, name: Key, k: int) -> str:
-        """The lost seeds up to look k, if they are half of it or of an earlier one; "" otherwise."""
-        if all(2 * len(self.lost_at(name, j)) < n for j, n in enumerate(self.looks.numbers[: k + 1])):
+        """Return the lost seeds up to look k, if they are half of it or of an earlier one; "" otherwise."""
+        if all(
+            2 * len(self.select_lost_seeds(name, j)) < n for j, n in enumerate(self.looks.numbers[: k + 1])
+        ):
             return ""
-        gone = [f"seed {seed} {reason}" for seed, reason in self.lost_at(name, k).items()]
-        return ", ".join(gone[:2]) + (f" and {len(gone) - 2} more" if len(gone) > 2 else "")
+        losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
+        return ", ".join(losses[:2]) + (f" and {len(losses) - 2} more" if len(losses) > 2 else "")
 
 
-def _decides(v: Verdict, rule: str) -> bool:
-    """Whether a verdict ends its contrast; by the rule "gate" none does."""
+def _ends_contrast(v: Verdict, rule: str) -> bool:
+    """Return True if a verdict ends its contrast; by the rule "gate" none does."""
     return rule != "gate" and v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
 
 
 def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> dict[Key, str]:
-    """The open contrasts that are futile, each with the number of seeds that would decide it, in words.
+    """Return the futile contrasts, each with a phrase on the number of seeds that would decide it.
 
     Contrasts that are judged by signs are not among them: diverged and lost pairs are not predicted.
     """
@@ -239,20 +245,20 @@ def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> di
 
 
 def _describe_seeds(number: int | None, v: Verdict) -> str:
-    """A phrase on the number of seeds that would decide a contrast, in two significant digits."""
-    about = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
-    return f"{about} seeds would {'settle its size' if v.claims else 'decide it'}"
+    """Return a phrase on the number of seeds that would decide a contrast, in two significant digits."""
+    quantity = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
+    return f"{quantity} seeds would {'settle its size' if v.claims else 'decide it'}"
 
 
-def _judge(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
-    """A verdict for every contrast by one metric; three families: difference, equivalence, divergence.
+def _judge_tracks(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
+    """Return a verdict for every contrast by one metric; three families: difference, equivalence, divergence.
 
-    Before its first look a contrast has no interval, which would tell what the look is to tell.
+    Before its first look a contrast has no interval, which would disclose its result.
     """
     families = zip(*(track.ps for track in tracks.values()), strict=True) if tracks else ()
     adjusted = zip(*(adjust(ps) for ps in families), strict=True)
     judged = {}
     for (name, track), ps in zip(tracks.items(), adjusted, strict=True):
-        v = verdict(track.contrast, *ps)
-        judged[name] = v if track.looked else replace(v, interval=None)
+        v = judge_contrast(track.contrast, *ps)
+        judged[name] = v if track.is_evaluated else replace(v, interval=None)
     return judged

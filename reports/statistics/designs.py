@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 
 from unrolled.reports.statistics.estimators import Floats, without_rounding
-from unrolled.reports.statistics.verdicts import Verdict, verdicts
+from unrolled.reports.statistics.verdicts import Verdict, judge_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Effect:
 
     @property
     def mean(self) -> float:
-        """Over seeds, in units of the metric."""
+        """The mean over seeds, in units of the metric."""
         return self.verdict.contrast.mean or 0.0
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Those that converged in every cell."""
+        """The seeds that converged in every cell."""
         return self.verdict.contrast.seeds
 
 
@@ -52,7 +52,7 @@ def factorial_effects(
     lower_is_better: bool = True,
     failed: Collection[int] = (),
 ) -> tuple[Effect, ...]:
-    """Main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
+    """Return main effects, then two-way interactions, of a full 2^k design; Holm over all of them.
 
     A main effect is the mean with the factor on minus the mean with it off. An interaction is the effect of
     the first factor where the second is on, minus its effect where the second is off: a whole change in the
@@ -67,11 +67,11 @@ def factorial_effects(
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
         effect = without_rounding(effect, np.abs(table).max())
-        values[columns] = dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0)
+        values[columns] = (dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0))
     lost = dict.fromkeys(values, len(set(failed) - set(seeds)))
-    judged = verdicts(values, delta=delta, lower_is_better=lower_is_better, lost=lost)
+    judged = judge_pairs(values, delta=delta, lower_is_better=lower_is_better, lost=lost)
     if diverged:
-        judged = {name: v.withdrawn() for name, v in judged.items()}
+        judged = {name: v.withdraw_claim() for name, v in judged.items()}
     left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))
     return tuple(
         Effect(factors=tuple(factors[i] for i in columns), verdict=v, left_out=left_out, diverged=diverged)
@@ -80,7 +80,7 @@ def factorial_effects(
 
 
 def _select_converged(cells: Cells, k: int) -> tuple[list[int], Floats, tuple[int, ...]]:
-    """Seeds that converged in all 2^k cells, their values (seeds, cells), and the seeds that diverged."""
+    """Return the seeds that converged in all 2^k cells, their values (seeds, cells), and diverged seeds."""
     keys = sorted(cells)
     if len(keys) != 2**k or any(len(key) != k for key in keys):
         raise ValueError(f"{k} factors have {2**k} cells, not {len(keys)}")

@@ -46,19 +46,19 @@ class _ByError(Contrast):
 
     @property
     def by_signs(self) -> bool:
-        """Always false: see the class."""
+        """False: see the class."""
         return False
 
     @property
     def divergence_test(self) -> str:
-        """None."""
+        """Empty: there is no such test."""
         return ""
 
     @property
     def _has_test(self) -> bool:
         return not self.given_convergence and not self._incomplete and self.error > 0
 
-    def _tails(self, mu: float) -> tuple[float, float]:
+    def _compute_tails(self, mu: float) -> tuple[float, float]:
         if not self._has_test or self.mean is None:
             return 1.0, 1.0
         t = (self.mean - mu) / self.error
@@ -73,7 +73,7 @@ class _ByError(Contrast):
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         return (0.0, 0.0) if self.identical else (-math.inf, math.inf)
 
-    def _ends(self, alpha: float) -> tuple[float, float] | None:
+    def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.mean is None or not self.error > 0:
             return None
         half = float(special.stdtrit(self.df, 1 - alpha / 2)) * self.error
@@ -96,7 +96,7 @@ class Unpaired(_ByError):
         return max(super().equivalence_p, self._constant_p(self.delta))
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
-        """As of pairs; that of sameness also covers what the equal values of a side leave open."""
+        """Return the interval as of pairs; for equivalence it allows for a side of equal values."""
         ends = super().interval(alpha, sides)
         size = self._constant.size
         if ends is None or not size or sides == 2:
@@ -106,18 +106,19 @@ class Unpaired(_ByError):
 
     @property
     def divergence_test(self) -> str:
-        """Fisher's exact test of both rates."""
+        """The name of the test: Fisher's exact test of both rates."""
         return "Fisher"
 
     @property
     def diverges_more(self) -> int:
         """The sign of the difference of both rates."""
-        arm, baseline = self.arm_diverged * self.sizes[1], self.baseline_diverged * self.sizes[0]
+        arm = self.arm_diverged * self.sizes[1]
+        baseline = self.baseline_diverged * self.sizes[0]
         return (arm > baseline) - (arm < baseline)
 
     @property
     def by_median(self) -> bool:
-        """Always false: there are no pairs."""
+        """False: there are no pairs."""
         return False
 
     @cached_property
@@ -127,7 +128,7 @@ class Unpaired(_ByError):
         return sides[0] if sides else np.array([])
 
     def _constant_p(self, mu: float) -> float:
-        """The p of the equal values of a side that the difference of means lies within ±mu."""
+        """Return the p of the equal values of a side that the difference of means lies within ±mu."""
         size = self._constant.size
         return ties_p(size, abs(self.mean or 0.0), mu, self.highest) if size else 0.0
 
@@ -144,38 +145,38 @@ class Unpaired(_ByError):
         return (arm - baseline) / self.error**3
 
     def _divergence_p(self, lost: int) -> float:
-        """Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
+        """Return Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
         if lost or not self.given_convergence:
             return 1.0
         from scipy import stats  # half a second, for a table with diverged rows alone
 
-        diverged = self.arm_diverged, self.baseline_diverged
-        rest = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
-        return float(stats.fisher_exact(np.array([diverged, rest])).pvalue)
+        diverged = (self.arm_diverged, self.baseline_diverged)
+        converged = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
+        return float(stats.fisher_exact(np.array([diverged, converged])).pvalue)
 
-    def _tails(self, mu: float) -> tuple[float, float]:
-        of_welch = super()._tails(mu)
+    def _compute_tails(self, mu: float) -> tuple[float, float]:
+        of_welch = super()._compute_tails(mu)
         if not self._has_test or self.mean is None:
             return of_welch
         if self._permutations:
-            other = self._permutations.tails(mu)
+            second = self._permutations.compute_tails(mu)
         else:
             t = float(correct_skew((self.mean - mu) / self.error, self._skewness_of_mean, 1))
-            other = float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
-        return max(of_welch[0], other[0]), max(of_welch[1], other[1])
+            second = float(special.stdtr(self.df, -t)), float(special.stdtr(self.df, t))
+        return max(of_welch[0], second[0]), max(of_welch[1], second[1])
 
-    def _ends(self, alpha: float) -> tuple[float, float] | None:
-        of_welch = super()._ends(alpha)
+    def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
+        of_welch = super()._compute_ends(alpha)
         if of_welch is None or self.mean is None:
             return None
         half = self.mean - of_welch[0]
         if self._permutations:
-            other = self._permutations.interval(alpha, self.mean, half)
+            second = self._permutations.interval(alpha, self.mean, half)
         else:
             t = half / self.error
             above, below = (float(restore_skew(x, self._skewness_of_mean, 1)) for x in (t, -t))
-            other = self.mean - above * self.error, self.mean - below * self.error
-        return min(of_welch[0], other[0]), max(of_welch[1], other[1])
+            second = self.mean - above * self.error, self.mean - below * self.error
+        return min(of_welch[0], second[0]), max(of_welch[1], second[1])
 
     @property
     def pairs(self) -> int:
@@ -184,12 +185,12 @@ class Unpaired(_ByError):
 
     @property
     def paired(self) -> bool:
-        """Always false: no two values belong together."""
+        """False: no two values belong together."""
         return False
 
     @property
     def given_convergence(self) -> bool:
-        """Whether the means leave out infinite values."""
+        """True if the means leave out infinite values."""
         return bool(self.arm_diverged or self.baseline_diverged)
 
 
@@ -213,12 +214,13 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
     Fewer than two values, or an infinite one, have no test.
     """
     a, b = (np.array([x for x in side if math.isfinite(x)]) for side in (arm, baseline))
-    error, df = math.nan, math.nan
+    error = math.nan
+    df = math.nan
     if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):
         error, df = _measure_error(a, b)
     means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())} if a.size and b.size else {}
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
-    known = {
+    fields = {
         "sizes": (len(arm), len(baseline)),
         "samples": (a, b),
         "skewness": skewness,
@@ -230,20 +232,20 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         "error": error,
         "df": df,
     }
-    return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **known})
+    return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **fields})
 
 
 def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
-    """Welch's standard error and degrees of freedom; without spread on either side 0 and NaN.
+    """Return Welch's standard error and degrees of freedom; without spread on either side 0 and NaN.
 
     Equal values of one side tell nothing of its spread: it is taken to be the other's.
     """
     variances = [float(x.var(ddof=1)) if np.ptp(x) else 0.0 for x in (a, b)]
     freedom = [x.size - 1 for x in (a, b)]
     if not all(variances):
-        shown = int(np.argmax(variances))
-        error = math.sqrt(variances[shown] * (1 / a.size + 1 / b.size))
-        return error, freedom[shown] if error else math.nan
+        varying = int(np.argmax(variances))
+        error = math.sqrt(variances[varying] * (1 / a.size + 1 / b.size))
+        return error, freedom[varying] if error else math.nan
     squares = [v / x.size for v, x in zip(variances, (a, b), strict=True)]
     df = sum(squares) ** 2 / sum(v**2 / n for v, n in zip(squares, freedom, strict=True))
     return math.sqrt(sum(squares)), df

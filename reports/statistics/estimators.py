@@ -21,7 +21,7 @@ _SMALLEST = 1e-100  # differences whose cubes underflow
 
 
 def without_rounding(differences: Floats, scale: float) -> Floats:
-    """Differences (S,) of values up to `scale`, with noise of rounding set to 0, or to their median.
+    """Return differences (S,) of values up to `scale`, with noise of rounding set to 0, or to their median.
 
     Two arms that differ by .01 on every seed have no spread, though their floats do.
     """
@@ -31,16 +31,18 @@ def without_rounding(differences: Floats, scale: float) -> Floats:
 
 
 def t_interval(x: ArrayLike, level: float = 1 - ALPHA, *, one_more: bool = False) -> tuple[Floats, Floats]:
-    """Both ends of the mean's t interval, or of where one more value falls; x is (…, S), S ≥ 2."""
+    """Return the ends of the mean's t interval, or of the one for one more value; x is (…, S), S ≥ 2."""
     x = np.asarray(x, dtype=float)
-    half = special.stdtrit(x.shape[-1] - 1, (1 + level) / 2) * _error(x, one_more)
+    half = special.stdtrit(x.shape[-1] - 1, (1 + level) / 2) * _standard_error(x, one_more)
     return x.mean(-1) - half, x.mean(-1) + half
 
 
 def prediction_p(x: ArrayLike, y: float) -> Floats:
-    """Two-sided p that y is one more value of the same kind; x is (…, S), S ≥ 2."""
+    """Return the two-sided p that y is one more value of the same kind; x is (…, S), S ≥ 2."""
     x = np.asarray(x, dtype=float)
-    return np.asarray(2 * special.stdtr(x.shape[-1] - 1, -_over(np.abs(y - x.mean(-1)), _error(x, True))))
+    return np.asarray(
+        2 * special.stdtr(x.shape[-1] - 1, -_divide(np.abs(y - x.mean(-1)), _standard_error(x, True)))
+    )
 
 
 class Moments(NamedTuple):
@@ -53,28 +55,30 @@ class Moments(NamedTuple):
 
 
 def moments(x: ArrayLike) -> Moments:
-    """Those of x, (…, S), S ≥ 2."""
+    """Return the moments of x, (…, S), S ≥ 2."""
     x = np.asarray(x, dtype=float)
-    apart = x - x.mean(-1, keepdims=True)
-    squares = apart * apart
-    skewness = _over((squares * apart).mean(-1), squares.mean(-1) ** 1.5)
+    deviations = x - x.mean(-1, keepdims=True)
+    squares = deviations * deviations
+    skewness = _divide((squares * deviations).mean(-1), squares.mean(-1) ** 1.5)
     return Moments(x.shape[-1], x.mean(-1), x.std(-1, ddof=1), skewness)
 
 
 def mean_tails(m: Moments, mu: float = 0.0) -> tuple[Floats, Floats]:
-    """One-sided p that the mean is at most mu, and that it is at least mu.
+    """Return the one-sided p that the mean is at most mu, and that it is at least mu.
 
     Each is the larger p of Student's t and of t corrected for skewness: Hall, "On the Removal of Skewness by
     Transformation" (1992), J. R. Statist. Soc. B 54.
     """
-    w = _over(m.mean - mu, m.sd)
-    t, corrected = math.sqrt(m.n) * w, correct_skew(w, m.skewness, m.n)
-    above, below = np.minimum(t, corrected), np.maximum(t, corrected)
+    w = _divide(m.mean - mu, m.sd)
+    t = math.sqrt(m.n) * w
+    corrected = correct_skew(w, m.skewness, m.n)
+    above = np.minimum(t, corrected)
+    below = np.maximum(t, corrected)
     return np.asarray(special.stdtr(m.n - 1, -above)), np.asarray(special.stdtr(m.n - 1, below))
 
 
 def mean_interval(m: Moments, alpha: float) -> tuple[Floats, Floats]:
-    """The means that neither tail of `mean_tails` rejects at alpha/2: it covers t's interval and Hall's."""
+    """Return the means that neither tail of `mean_tails` rejects at alpha/2, by t or by Hall's t."""
     t = special.stdtrit(m.n - 1, 1 - alpha / 2)
     below = np.maximum(t / math.sqrt(m.n), restore_skew(t, m.skewness, m.n))  # in standard deviations
     above = np.minimum(-t / math.sqrt(m.n), restore_skew(-t, m.skewness, m.n))
@@ -82,21 +86,23 @@ def mean_interval(m: Moments, alpha: float) -> tuple[Floats, Floats]:
 
 
 def correct_skew(w: ArrayLike, skew: ArrayLike, n: int) -> Floats:
-    """Hall's T of a mean that lies w standard deviations from the hypothesis."""
-    w, skew = np.asarray(w, dtype=float), np.asarray(skew, dtype=float)
+    """Return Hall's T of a mean that lies w standard deviations from the hypothesis."""
+    w = np.asarray(w, dtype=float)
+    skew = np.asarray(skew, dtype=float)
     return np.asarray(math.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / (6 * n)))
 
 
 def restore_skew(t: ArrayLike, skew: ArrayLike, n: int) -> Floats:
-    """The w of which `correct_skew` makes t."""
+    """Return the w of which `correct_skew` makes t."""
     skew = np.asarray(skew, dtype=float)
     shifted = np.asarray(t, dtype=float) / math.sqrt(n) - skew / (6 * n)
-    some = np.where(np.abs(skew) < 1e-6, 1.0, skew)
-    return np.asarray(np.where(np.abs(skew) < 1e-6, shifted, 3 * (np.cbrt(1 + some * shifted) - 1) / some))
+    symmetric = np.abs(skew) < 1e-6
+    skew = np.where(symmetric, 1.0, skew)  # no division by zero
+    return np.asarray(np.where(symmetric, shifted, 3 * (np.cbrt(1 + skew * shifted) - 1) / skew))
 
 
 def skewness_ratio(skewness: float | None, n: int) -> float:
-    """A skewness over the one that a normal sample exceeds in about one case of a hundred.
+    """Return a skewness over the one that a normal sample exceeds in about one case of a hundred.
 
     That of five values is at most .94 times this. Lognormal samples exceed it in .11 (six), .26 (eight), .35
     (ten) and .74 (twenty values).
@@ -107,12 +113,12 @@ def skewness_ratio(skewness: float | None, n: int) -> float:
 
 
 def tails_to_p(above: ArrayLike, below: ArrayLike) -> Floats:
-    """The two-sided p of a difference, from the one-sided p on either side of zero."""
+    """Return the two-sided p of a difference, from the one-sided p on either side of zero."""
     return np.asarray(np.minimum(1.0, 2 * np.minimum(above, below)))
 
 
 def median_tails(low: Floats, high: Floats, mu: float = 0.0) -> tuple[float, float]:
-    """One-sided p by signs that the median is at most mu, and that it is at least mu.
+    """Return the one-sided p by signs that the median is at most mu, and that it is at least mu.
 
     `low` (S,) are the values at their lowest, and `high` (S,) at their highest, where some are not known.
     """
@@ -121,7 +127,7 @@ def median_tails(low: Floats, high: Floats, mu: float = 0.0) -> tuple[float, flo
 
 
 def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, float]:
-    """The medians that neither tail of `median_tails` rejects at alpha/2: two of the values, or infinite."""
+    """Return the medians that neither tail of `median_tails` rejects at alpha/2: two values, or infinite."""
     n = low.size
     rejecting = np.flatnonzero(special.bdtr(np.arange(n), n, 0.5) <= alpha / 2)
     if not rejecting.size:
@@ -131,7 +137,7 @@ def median_interval(low: Floats, high: Floats, alpha: float) -> tuple[float, flo
 
 
 def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
-    """The probability, at most, that n differences all are this one, were their mean mu.
+    """Return the probability, at most, that n differences all are this one, were their mean mu.
 
     Of values from 0 to `highest`: were the mean mu, above the difference, a share of pairs of at least
     (mu − difference)/(highest − difference) would have another one. Without a highest value it is 1.
@@ -142,31 +148,32 @@ def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
 
 
 def ties_end(n: int, difference: float, alpha: float, highest: float) -> float:
-    """The mean, above the difference, at which `ties_p` is alpha."""
+    """Return the mean, above the difference, at which `ties_p` is alpha."""
     return math.inf if highest == math.inf else highest - (highest - difference) * alpha ** (1 / n)
 
 
 def step_down(ps: ArrayLike) -> Floats:
-    """Holm's adjusted p values within each family; ps is (…, k).
+    """Return Holm's adjusted p values within each family; ps is (…, k).
 
     statsmodels has the same for one family, and spends 90 ms of every call on collecting garbage.
     """
     p = np.asarray(ps, dtype=float)
     order = np.argsort(p, -1)
-    still_held = np.arange(p.shape[-1], 0, -1)  # the smallest p counts k times, the next k − 1 times
-    scaled = np.take_along_axis(p, order, -1) * still_held
+    hypotheses_left = np.arange(p.shape[-1], 0, -1)  # the smallest p counts k times, the next k − 1 times
+    scaled = np.take_along_axis(p, order, -1) * hypotheses_left
     adjusted = np.empty_like(p)
     np.put_along_axis(adjusted, order, np.minimum(np.maximum.accumulate(scaled, -1), 1), -1)
     return adjusted
 
 
-def _error(x: Floats, one_more: bool = False) -> Floats:
-    """The standard error of the mean, or of the distance of one more value from it."""
-    sd, n = x.std(-1, ddof=1), x.shape[-1]
+def _standard_error(x: Floats, one_more: bool = False) -> Floats:
+    """Return the standard error of the mean, or of the distance of one more value from it."""
+    sd = x.std(-1, ddof=1)
+    n = x.shape[-1]
     return np.asarray(sd * np.sqrt(1 + 1 / n) if one_more else sd / np.sqrt(n))
 
 
-def _over(distance: Floats, error: Floats) -> Floats:
-    """Their quotient; without an error the sign decides: ±infinity, or 0 for no distance."""
+def _divide(distance: Floats, error: Floats) -> Floats:
+    """Return their quotient; without an error ±infinity by the sign, or 0 for no distance."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(distance == 0, 0.0, distance / error))

@@ -17,7 +17,7 @@ class Adjusted(NamedTuple):
 
 
 def holm(ps: Sequence[float]) -> list[Adjusted]:
-    """p values that keep the chance of any false claim in the family (Holm 1979).
+    """Return p values that keep the chance of any false claim in the family (Holm 1979).
 
     The interval of a rejected hypothesis has the level of its own step, .05 over the hypotheses that were
     still open there; that of an open one has the level of the step that failed.
@@ -29,7 +29,7 @@ def holm(ps: Sequence[float]) -> list[Adjusted]:
 
 
 def benjamini_hochberg(ps: Sequence[float]) -> list[Adjusted]:
-    """p values that keep the share of false claims; for exploratory sections alone.
+    """Return p values that keep the share of false claims; for exploratory sections alone.
 
     Intervals are those of Benjamini and Yekutieli (2005), which keep the share that does not cover.
     """

@@ -61,21 +61,22 @@ class LastLook:
     alpha_same: float
     until_size: bool = False
 
-    def after(self, differences: float, equivalences: float) -> "LastLook":
-        """The tests at the step of Holm after so many more rejections in each of the two families."""
+    def advance_holm(self, differences: float, equivalences: float) -> "LastLook":
+        """Return the tests at Holm's step after this many more rejections in each of the two families."""
         alpha = ALPHA / max(1.0, ALPHA / self.alpha - differences)
         alpha_same = ALPHA / max(1.0, ALPHA / self.alpha_same - equivalences)
         return replace(self, alpha=alpha, alpha_same=alpha_same)
 
-    def predict(self, m: Moments) -> Chances:
-        """The chances of contrasts that have these moments at an earlier look, on a favourable view.
+    def predict_chances(self, m: Moments) -> Chances:
+        """Return the chances of contrasts that have these moments at an earlier look, on a favourable view.
 
         The true SD is taken to be as small as it is in one of six cases, given the SD so far. A difference
         has a flat prior. For equivalence the true mean is taken to be as near to 0 as in one of six cases:
         studies often compare arms that are equal, which a flat prior does not know. Looks in between add
         little and are left out.
         """
-        n, last = m.n, self.looks.last
+        n = m.n
+        last = self.looks.last
         more = last - n
         true_sd = m.sd * math.sqrt((n - 1) / special.chdtri(n - 1, _FAVOURABLE))
         last_sd = np.sqrt(((n - 1) * m.sd**2 + more * true_sd**2) / (last - 1))
@@ -88,26 +89,27 @@ class LastLook:
         return Chances(difference, same)
 
     def count_seeds(self, m: Moments) -> int | None:
-        """The pairs that would decide a contrast with 80 % power, were its mean and SD the true ones.
+        """Return the pairs that would decide a contrast with 80 % power, were its mean and SD the true ones.
 
         They are more than the last look has; None beyond `MOST_SEEDS`.
         """
 
-        def power(n: int) -> float:
-            error, at_zero = m.sd / math.sqrt(n), Moments(n, _ZERO, m.sd, m.skewness)
-            tests = self._show_difference, self._show_same
+        def find_power(n: int) -> float:
+            error = m.sd / math.sqrt(n)
+            at_zero = Moments(n, _ZERO, m.sd, m.skewness)
+            tests = (self._show_difference, self._show_same)
             return max(float(test(m.mean, error, at_zero)) for test in tests)
 
         numbers = range(self.looks.last + 1, MOST_SEEDS + 1)
-        place = bisect_left(numbers, POWER, key=power)
+        place = bisect_left(numbers, POWER, key=find_power)
         return numbers[place] if place < len(numbers) else None
 
     def _show_difference(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
-        """The chance that a mean, which is normal around `mean`, is decided as a difference.
+        """Return the chance that a mean, which is normal around `mean`, is decided as a difference.
 
         `at_zero` are the moments of the pairs, were their mean 0.
         """
-        low, high = mean_interval(at_zero, self.looks.critical(self.alpha))
+        low, high = mean_interval(at_zero, self.looks.find_critical_q(self.alpha))
         if not self.until_size:
             return 1 - _lies_between(-high, -low, mean, error)
         delta = self.delta
@@ -117,13 +119,13 @@ class LastLook:
         return more + less_and_higher + less_and_lower
 
     def _show_same(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
-        """The chance that a mean, which is normal around `mean`, is decided as the same within ±δ."""
-        low, high = mean_interval(at_zero, 2 * self.looks.critical(self.alpha_same, sides=1))
+        """Return the chance that a mean, which is normal around `mean`, is decided as the same within ±δ."""
+        low, high = mean_interval(at_zero, 2 * self.looks.find_critical_q(self.alpha_same, sides=1))
         return _lies_between(-self.delta - low, self.delta - high, mean, error)
 
 
 def _lies_between(start: Floats, end: Floats, mean: Floats, error: Floats) -> Floats:
-    """The chance that a normal variable lies between start and end; 0 if these are in the wrong order."""
+    """Return the chance that a normal variable lies between start and end; 0 if end is below start."""
     below_start, below_end = (special.ndtr((x - mean) / error) for x in (start, end))
     return np.asarray(np.maximum(below_end - below_start, 0.0))
 
@@ -132,19 +134,24 @@ _ZERO = np.zeros(())
 
 
 def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float) -> dict[Key, int | None]:
-    """The open contrasts with a chance to be decided below the bound, and the seeds that would decide each.
+    """Return the contrasts whose chance to be decided is below the bound, and the seeds that each would need.
 
     Each is tested at the step of Holm that it is expected to have by then. Every other contrast takes a step
     away with its own chance to be decided, which is computed as if all others were decided.
     """
-    others = len(contrasts) - 1
-    chances = {name: test.after(others, others).predict(m) for name, (test, m) in contrasts.items()}
+    others_count = len(contrasts) - 1
+    chances = {
+        name: test.advance_holm(others_count, others_count).predict_chances(m)
+        for name, (test, m) in contrasts.items()
+    }
     differences = sum(float(chance.difference) for chance in chances.values())
     equivalences = sum(float(chance.same) for chance in chances.values())
     futile = {}
     for name, (test, m) in contrasts.items():
-        own = chances[name]
-        expected = test.after(differences - float(own.difference), equivalences - float(own.same))
-        if expected.predict(m).decided < bound:
+        chance = chances[name]
+        expected = test.advance_holm(
+            differences - float(chance.difference), equivalences - float(chance.same)
+        )
+        if expected.predict_chances(m).decided < bound:
             futile[name] = expected.count_seeds(m)
     return futile

@@ -50,13 +50,13 @@ class Bound:
 
     @property
     def outcome(self) -> Outcome:
-        """What the two bounds show."""
+        """The outcome that the two bounds show."""
         if self.bound < self.metric.zone:
             return Outcome.LESS
         return Outcome.MORE if self.least > self.metric.zone else Outcome.OPEN
 
-    def at_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
-        """After one more look, at which the head and its base have these values by seed.
+    def add_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
+        """Return the bound after one more look, at which head and base have these values by seed.
 
         A number that follows from the settings, such as a number of parameters, is known.
         """
@@ -77,13 +77,16 @@ class Bound:
         ends = c.interval(ALPHA, sides=1)
         if ends is None or c.mean is None or c.pairs < FEWEST_SEEDS:
             return replace(self, pairs=c.pairs)
-        worse, low, high = c.mean, ends.low, ends.high
+        worse = c.mean
+        low = ends.low
+        high = ends.high
         if is_fixed and self.metric.is_structural:
             low = high = c.mean
         if not c.lower_is_better:
             worse, low, high = -worse, -high, -low
-        bound, least = min(self.bound, high), max(self.least, low)
-        return replace(self, pairs=c.pairs, worse=worse, bound=bound, least=least)
+        return replace(
+            self, pairs=c.pairs, worse=worse, bound=min(self.bound, high), least=max(self.least, low)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,7 @@ class GateDecision(Generic[Key]):
 
     @property
     def ended(self) -> bool:
-        """Whether it has passed or failed."""
+        """True if it has passed or failed."""
         return self.passed or bool(self.fault)
 
 
@@ -111,7 +114,7 @@ def non_inferiority(
     lost: Mapping[Key, Mapping[int, str]] | None = None,
     equal: Mapping[Key, Collection[int]] | None = None,
 ) -> GateDecision[Key]:
-    """Judge a head against its base, look by look; arguments as of `decisions.decide`.
+    """Judge a head against its base, look by look; arguments as of `decisions.evaluate_looks`.
 
     `pairs` has the values of head and base by level of other settings and by metric; infinite: diverged. It
     passes when every metric is shown to be less than δ worse, at the look at which that is shown or at an
@@ -125,23 +128,23 @@ def non_inferiority(
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     bounds = {(level, metric.name): Bound(metric=metric) for level in pairs for metric in metrics}
     for k, n in enumerate(looks.numbers):
-        at_look = {key: _select_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
-        if fault := next(_find_faults(at_look, lost or {}, seeds[:n]), ""):
-            return _end(bounds, k, fault=fault)
-        if any(len(side) < n for pair in at_look.values() for side in pair):
+        values = {key: _select_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
+        if fault := next(_find_faults(values, lost or {}, seeds[:n]), ""):
+            return _end_gate(bounds, k, fault=fault)
+        if any(len(side) < n for pair in values.values() for side in pair):
             return GateDecision(bounds=bounds, passed=False, fault="", looks_taken=k, seeds_requested=n)
-        if fault := next(_find_copies(at_look, metrics, equal or {}), ""):
-            return _end(bounds, k, fault=fault)
+        if fault := next(_find_copies(values, metrics, equal or {}), ""):
+            return _end_gate(bounds, k, fault=fault)
         for key, bound in bounds.items():
             if bound.outcome is Outcome.OPEN:
-                bounds[key] = bound.at_look(at_look[key], Look(looks, k), (equal or {}).get(key[0], ()))
-        outcomes = {_name(*key): bound.outcome for key, bound in bounds.items()}
+                bounds[key] = bound.add_look(values[key], Look(looks, k), (equal or {}).get(key[0], ()))
+        outcomes = {_format_key(*key): bound.outcome for key, bound in bounds.items()}
         if worse := [name for name, outcome in outcomes.items() if outcome is Outcome.MORE]:
-            return _end(bounds, k + 1, fault=f"{', '.join(worse)}: {Outcome.MORE}")
+            return _end_gate(bounds, k + 1, fault=f"{', '.join(worse)}: {Outcome.MORE}")
         if {*outcomes.values()} == {Outcome.LESS}:
-            return _end(bounds, k + 1)
+            return _end_gate(bounds, k + 1)
     still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.OPEN)
-    return _end(bounds, len(looks.numbers), fault=f"{still_open}: not shown to be {Outcome.LESS}")
+    return _end_gate(bounds, len(looks.numbers), fault=f"{still_open}: not shown to be {Outcome.LESS}")
 
 
 def _select_seeds(pair: Pair, seeds: Sequence[int]) -> Pair:
@@ -152,19 +155,21 @@ def _select_seeds(pair: Pair, seeds: Sequence[int]) -> Pair:
 def _find_faults(
     pairs: Mapping[tuple[Key, str], Pair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
 ) -> Iterator[str]:
-    """Planned seeds that were lost, and those that diverged at the head alone."""
+    """Yield planned seeds that were lost, and those that diverged at the head alone."""
     for level, reasons in lost.items():
-        yield from (f"{_name(level, f'seed {seed}')} {reasons[seed]}" for seed in seeds if seed in reasons)
+        yield from (
+            f"{_format_key(level, f'seed {seed}')} {reasons[seed]}" for seed in seeds if seed in reasons
+        )
     for (level, _), (head, base) in pairs.items():
         for seed in head.keys() & base.keys():
             if math.isinf(head[seed]) and not math.isinf(base[seed]):
-                yield f"{_name(level, f'seed {seed}')} diverged at the head alone"
+                yield f"{_format_key(level, f'seed {seed}')} diverged at the head alone"
 
 
 def _find_copies(
     pairs: Mapping[tuple[Key, str], Pair], metrics: Sequence[Metric], equal: Mapping[Key, Collection[int]]
 ) -> Iterator[str]:
-    """The sides that are one run under all seeds, unless both sides computed the same."""
+    """Yield the sides that are one run under all seeds, unless both sides computed the same."""
     qualities = [m.name for m in metrics if m.is_quality and is_computed(m.name)]
     highest = [m.highest for m in metrics if m.name in qualities]
     for level in dict.fromkeys(level for level, _ in pairs) if qualities else ():
@@ -176,7 +181,9 @@ def _find_copies(
         ]
         seeds = {seed for head, base in of_level for seed in head.keys() | base.keys()}
         if copies and not (len(copies) == 2 and seeds <= set(equal.get(level, ()))):
-            yield _name(level, f"the {' and the '.join(copies)} ignore{'s' * (len(copies) == 1)} the seed")
+            yield _format_key(
+                level, f"the {' and the '.join(copies)} ignore{'s' * (len(copies) == 1)} the seed"
+            )
 
 
 def _is_one_value(side: Mapping[int, float]) -> bool:
@@ -188,11 +195,13 @@ def _is_full(side: Mapping[int, float], highest: float) -> bool:
     return {*side.values()} == {highest}
 
 
-def _name(level: Hashable, name: str) -> str:
+def _format_key(level: Hashable, name: str) -> str:
     return f"{level}: {name}" if level else name
 
 
-def _end(bounds: Mapping[tuple[Key, str], Bound], looks_taken: int, fault: str = "") -> GateDecision[Key]:
+def _end_gate(
+    bounds: Mapping[tuple[Key, str], Bound], looks_taken: int, fault: str = ""
+) -> GateDecision[Key]:
     return GateDecision(
         bounds=bounds, passed=not fault, fault=fault, looks_taken=looks_taken, seeds_requested=0
     )
@@ -207,9 +216,9 @@ class Chance(NamedTuple):
 
 @lru_cache(maxsize=256)
 def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0) -> Chance:
-    """For a head that is worse by `effect`, and the SD of the pairs' differences, all in the unit of δ.
+    """Return what to expect of a head that is worse by `effect`; `sd` is that of the pairs' differences.
 
-    Pairs are normal. Raises ValueError unless sd and δ are positive.
+    All are in the unit of δ. Pairs are normal. Raises ValueError unless sd and δ are positive.
     """
     if not (sd > 0 and delta > 0):
         raise ValueError(f"SD and δ must be positive, not {sd} and {delta}")
@@ -218,12 +227,15 @@ def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0)
 
 
 def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
-    """The same for differences of any law, (gates, pairs), each by how much the head is worse."""
-    going, passes, pairs, before = np.ones(len(worse), bool), 0, 0, 0
+    """Return the same for differences of any law, (gates, pairs), each by how much the head is worse."""
+    going = np.ones(len(worse), bool)
+    passes = 0
+    pairs = 0
+    before = 0
     for k, n in enumerate(looks.numbers):
         pairs += (n - before) * int(going.sum())
         before = n
-        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).level(ALPHA, sides=1))
+        low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
         if n >= FEWEST_SEEDS:
             passes += int((going & (high < delta)).sum())
             going &= (high >= delta) & (low <= delta)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """From low to high, at a level such as .95."""
+    """An interval from low to high, at a level such as .95."""
 
     low: float
     high: float
@@ -19,10 +19,10 @@ class Interval:
         return f"{100 * self.level:.{digits}g} %"
 
     def exp(self) -> "Interval":
-        """Of an interval of logarithms: the interval of what they are of."""
-        return Interval(exp(self.low), exp(self.high), self.level)
+        """Return the interval of the numbers whose logarithms this interval covers."""
+        return Interval(safe_exp(self.low), safe_exp(self.high), self.level)
 
 
-def exp(x: float) -> float:
-    """Infinite where it would overflow."""
+def safe_exp(x: float) -> float:
+    """Return eˣ, or infinity where that would overflow."""
     return math.exp(x) if x < 709 else math.inf

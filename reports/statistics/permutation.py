@@ -34,57 +34,67 @@ class Permutations:
         values = np.concatenate([small, large])
         values = values - values.mean()  # so that sums of squares keep their digits
         groups = _draw_groups(small.size, values.size)
-        drawn, shifted = values[groups], groups < small.size
-        self._sizes = small.size, large.size
+        drawn = values[groups]
+        shifted = groups < small.size
+        self._sizes = (small.size, large.size)
         self._sums = np.array([drawn.sum(1), (drawn * shifted).sum(1), (drawn**2).sum(1), shifted.sum(1)])
-        self._totals = values.sum(), (values**2).sum()
+        self._totals = (values.sum(), (values**2).sum())
 
-    def tails(self, mu: float) -> tuple[float, float]:
-        """One-sided p that the difference of means is at most mu, and that it is at least mu."""
-        t = self._statistics(self._sign * mu)
+    def compute_tails(self, mu: float) -> tuple[float, float]:
+        """Return the one-sided p that the difference of means is at most mu, and that it is at least mu."""
+        t = self._compute_statistics(self._sign * mu)
         near = _ROUNDING * max(1.0, abs(float(t[0])))
-        above, below = float((t >= t[0] - near).mean()), float((t <= t[0] + near).mean())
+        above = float((t >= t[0] - near).mean())
+        below = float((t <= t[0] + near).mean())
         return (above, below) if self._sign > 0 else (below, above)
 
     def interval(self, alpha: float, mean: float, half: float) -> tuple[float, float]:
-        """The differences that neither tail rejects at alpha/2; `half` is Welch's half width."""
-        low = _find_end(lambda by: self.tails(mean - by)[0] <= alpha / 2, half)
-        return mean - low, mean + _find_end(lambda by: self.tails(mean + by)[1] <= alpha / 2, half)
+        """Return the differences that neither tail rejects at alpha/2; `half` is Welch's half width."""
+        low = _find_end(lambda by: self.compute_tails(mean - by)[0] <= alpha / 2, half)
+        return mean - low, mean + _find_end(lambda by: self.compute_tails(mean + by)[1] <= alpha / 2, half)
 
-    def _statistics(self, shift: float) -> Floats:
-        """Welch's t of every group, with the smaller sample's values moved down by `shift`."""
-        (n, m), (total, squares) = self._sizes, self._totals
+    def _compute_statistics(self, shift: float) -> Floats:
+        """Return Welch's t of every group, with the smaller sample's values moved down by `shift`."""
+        n, m = self._sizes
+        total, squares = self._totals
         drawn, shifted_sum, drawn_squares, shifted = self._sums
         group = drawn - shift * shifted
         group_squares = drawn_squares - 2 * shift * shifted_sum + shift**2 * shifted
-        rest = total - shift * n - group
-        rest_squares = squares - 2 * shift * shifted_sum[0] + shift**2 * n - group_squares
-        variances = (group_squares - group**2 / n) / (n - 1) / n + (rest_squares - rest**2 / m) / (m - 1) / m
+        complement = total - shift * n - group
+        complement_squares = squares - 2 * shift * shifted_sum[0] + shift**2 * n - group_squares
+        variances = (group_squares - group**2 / n) / (n - 1) / n
+        variances += (complement_squares - complement**2 / m) / (m - 1) / m
         error = np.sqrt(np.maximum(variances, np.finfo(float).tiny))
-        return np.asarray((group / n - rest / m) / error)
+        return np.asarray((group / n - complement / m) / error)
 
 
 def _find_end(rejects: Callable[[float], bool], half: float) -> float:
-    """The distance from which on differences are rejected; infinite where none is."""
-    low, high = 0.0, half
+    """Return the distance from which on differences are rejected; infinite where none is."""
+    low = 0.0
+    high = half
     while not rejects(high):
-        low, high = high, 2 * high
+        low = high
+        high = 2 * high
         if high > _FARTHEST * half:
             return math.inf
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if rejects(middle) else (middle, high)
+        if rejects(middle):
+            high = middle
+        else:
+            low = middle
     return high
 
 
 @lru_cache(maxsize=16)
 def _draw_groups(size: int, total: int) -> NDArray[np.intp]:
-    """Groups of `size` numbers below `total`, the first of which is 0, 1, …: all, or `DRAWS` at random."""
+    """Return all groups of `size` numbers below `total`, or `DRAWS` at random; the first is 0, 1, …."""
     if math.comb(total, size) <= DRAWS:
         return np.array([*combinations(range(total), size)], dtype=np.intp)
-    rng, groups = np.random.default_rng(0), np.empty((DRAWS, size), dtype=np.intp)
+    rng = np.random.default_rng(0)
+    groups = np.empty((DRAWS, size), dtype=np.intp)
     for k, last in enumerate(range(total - size, total)):  # R. Floyd's: Bentley, CACM 30 (1987), page 754
         drawn = rng.integers(last + 1, size=DRAWS)
-        known = (groups[:, :k] == drawn[:, None]).any(1)
-        groups[:, k] = np.where(known, last, drawn)
+        duplicate = (groups[:, :k] == drawn[:, None]).any(1)
+        groups[:, k] = np.where(duplicate, last, drawn)
     return np.vstack([np.arange(size), groups])

@@ -45,24 +45,25 @@ standard errors of .002 from eight pairs on (`simulate_stretch` in tests/reports
 
 
 def power(dz: float, n: int, alpha: float = ALPHA) -> float:
-    """The chance that a two-sided paired test of n ≥ 2 pairs detects a mean of `dz` standard deviations.
+    """Return the power of a two-sided paired test of n ≥ 2 pairs, for a mean of `dz` standard deviations.
 
     Right where it is .8, as `STRETCH` is; elsewhere to .09 from ten pairs on, and roughly with fewer.
     """
-    return t_power(dz / stretch(n, alpha), n, alpha)
+    return t_power(dz / interpolate_stretch(n, alpha), n, alpha)
 
 
 def t_power(dz: float, n: int, alpha: float = ALPHA) -> float:
-    """The same by Student's t alone."""
-    critical, shift = special.stdtrit(n - 1, 1 - alpha / 2), abs(dz) * math.sqrt(n)
+    """Return the same for Student's t alone."""
+    critical = special.stdtrit(n - 1, 1 - alpha / 2)
+    shift = abs(dz) * math.sqrt(n)
     below = special.nctdtr(n - 1, shift, [critical, -critical])
     missed, other_side = np.nan_to_num(below)  # scipy gives nan where they are under 1e-9
     return float(1 - missed + other_side)
 
 
 @lru_cache(maxsize=1024)
-def stretch(n: int, alpha: float) -> float:
-    """The `STRETCH` of n pairs at a level: between its levels by their logarithms, between its n by 1/n.
+def interpolate_stretch(n: int, alpha: float) -> float:
+    """Return the `STRETCH` of n pairs at a level, interpolated by the level's logarithm and by 1/n.
 
     Beyond its ends the nearest level counts, as do five pairs for fewer; from 100 pairs on it falls with 1/n.
     """
@@ -74,22 +75,22 @@ def stretch(n: int, alpha: float) -> float:
 
 @lru_cache(maxsize=256)
 def minimum_detectable_effect(n: int, alpha: float = ALPHA) -> float:
-    """The effect, in SDs of the differences, that n ≥ 2 pairs detect with a chance of `POWER`.
+    """Return the effect, in SDs of the differences, that n ≥ 2 pairs detect with a chance of `POWER`.
 
     Divide `alpha` by the number of contrasts for Holm's first step.
     """
-    return t_detectable_effect(n, alpha) * stretch(n, alpha)
+    return t_detectable_effect(n, alpha) * interpolate_stretch(n, alpha)
 
 
 def t_detectable_effect(n: int, alpha: float = ALPHA) -> float:
-    """The same by Student's t alone."""
+    """Return the same for Student's t alone."""
     critical = special.stdtrit(n - 1, 1 - alpha / 2)  # the other tail adds less than 1e-6 to the power
     return float(special.nctdtrinc(n - 1, 1 - POWER, critical)) / math.sqrt(n)
 
 
 @lru_cache(maxsize=1024)
 def seeds_needed(dz: float, alpha: float = ALPHA, target: float = POWER) -> int:
-    """The fewest pairs that detect a standardised effect with the target power.
+    """Return the fewest pairs that detect a standardised effect with the target power.
 
     Raises ValueError on an effect of zero, which no number of seeds detects.
     """

@@ -47,24 +47,24 @@ class Looks:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """√(n_k/N) for each look."""
+        """The weight √(n_k/N) of each look."""
         return tuple(math.sqrt(n / self.last) for n in self.numbers)
 
-    def p(self, q: ArrayLike, sides: int = 2) -> Floats:
-        """The p of Q = min p_k/w_k at any stopping point; with one look, Q itself.
+    def compute_p(self, q: ArrayLike, sides: int = 2) -> Floats:
+        """Return the p of Q = min p_k/w_k at any stopping point; with one look, Q itself.
 
         `sides` is 2 where the p_k are two-sided and 1 where they are one-sided, as those of equivalence.
         """
         if len(self.numbers) == 1:
             return np.asarray(q, dtype=float)
-        table = _table(self.numbers)
+        table = _load_table(self.numbers)
         return np.asarray(np.interp(np.asarray(q, dtype=float), table[sides], table[0]))
 
-    def critical(self, alpha: float, sides: int = 2) -> float:
-        """The Q whose p is alpha: look k alone decides at p_k ≤ w_k · critical."""
+    def find_critical_q(self, alpha: float, sides: int = 2) -> float:
+        """Return the Q whose p is alpha: look k alone decides at p_k ≤ w_k · critical."""
         if len(self.numbers) == 1:
             return alpha
-        table = _table(self.numbers)
+        table = _load_table(self.numbers)
         return float(np.interp(alpha, table[0], table[sides]))
 
 
@@ -77,7 +77,7 @@ class Look:
 
     @property
     def weight(self) -> float:
-        """√(n_k/N)."""
+        """The weight √(n_k/N) of this look."""
         return self.looks.weights[self.k]
 
     @property
@@ -85,12 +85,12 @@ class Look:
         """The number of seeds at this look."""
         return self.looks.numbers[self.k]
 
-    def level(self, alpha: float, sides: int = 2) -> float:
-        """The error rate of a test or interval at this look with which all looks together keep to alpha.
+    def compute_level(self, alpha: float, sides: int = 2) -> float:
+        """Return the error rate of a test or interval at this look so that all looks together keep to alpha.
 
         Repeated confidence intervals: Jennison & Turnbull, "Group Sequential Methods" (2000), chapter 9.
         """
-        return self.weight * self.looks.critical(alpha, sides)
+        return self.weight * self.looks.find_critical_q(alpha, sides)
 
 
 LOOKS = Looks((10, 15, 20, 30, 40))  # the default looks. Their table is stored, from 10⁷ draws.
@@ -98,23 +98,23 @@ FIXED = Look(Looks((CLAIM_SEEDS,)))  # the only look of a design with a fixed nu
 
 
 @lru_cache(maxsize=16)
-def _table(numbers: tuple[int, ...]) -> Floats:
-    """The table of these looks: one that `store` has made, or simulated."""
+def _load_table(numbers: tuple[int, ...]) -> Floats:
+    """Return the table of these looks: one stored by `store_table`, or else a simulated one."""
     stored = _table_path(numbers)
-    return np.load(stored) if stored.exists() else simulate(numbers)
+    return np.load(stored) if stored.exists() else simulate_table(numbers)
 
 
 def _table_path(numbers: tuple[int, ...]) -> Path:
     return Path(__file__).with_name(f"looks_{'_'.join(map(str, numbers))}.npy")
 
 
-def store(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
+def store_table(numbers: tuple[int, ...] = LOOKS.numbers, draws: int = 10_000_000) -> None:
     """Simulate the table of these looks and store it beside this module (half a minute, 200 MB)."""
-    np.save(_table_path(numbers), simulate(numbers, draws))
+    np.save(_table_path(numbers), simulate_table(numbers, draws))
 
 
-def simulate(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
-    """A table with three rows: p, and the Q of one-sided and of two-sided tests that have this p.
+def simulate_table(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Floats:
+    """Return a table with three rows: p, and the Q of one-sided and of two-sided tests that have this p.
 
     The k-th smallest of B draws has p (k + 1)/(B + 1). In between p is interpolated over 1 % at most.
     """
@@ -122,7 +122,7 @@ def simulate(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Flo
     smallest = np.empty((2, draws))
     for start in range(0, draws, _CHUNK):
         chunk = smallest[:, start : start + _CHUNK]
-        chunk[:] = _smallest(numbers, rng, chunk.shape[1])
+        chunk[:] = _draw_minima(numbers, rng, chunk.shape[1])
     smallest.sort(axis=1)
     ranks = np.geomspace(_EXACT, draws, 1_000).round().astype(int)
     ranks = np.unique(np.concatenate([np.arange(1, _EXACT), ranks]))
@@ -130,13 +130,15 @@ def simulate(numbers: tuple[int, ...], draws: int = DRAWS, seed: int = 0) -> Flo
     return np.vstack([p, np.insert(smallest[:, ranks - 1], 0, 0.0, axis=1)])
 
 
-def _smallest(numbers: tuple[int, ...], rng: np.random.Generator, size: int) -> Floats:
-    """min p_k/w_k, one-sided and two-sided, of null studies: (2, size).
+def _draw_minima(numbers: tuple[int, ...], rng: np.random.Generator, size: int) -> Floats:
+    """Return min p_k/w_k, one-sided and two-sided, of null studies: (2, size).
 
     A look adds m normal pairs, whose mean and sum of squares are drawn as such: normal with variance 1/m,
     and chi-squared with m − 1 degrees of freedom.
     """
-    n, mean, squares = 0, np.zeros(size), np.zeros(size)
+    n = 0
+    mean = np.zeros(size)
+    squares = np.zeros(size)
     smallest = np.full((2, size), np.inf)
     for after, weight in zip(numbers, Looks(numbers).weights, strict=True):
         m = after - n

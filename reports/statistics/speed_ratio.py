@@ -26,7 +26,7 @@ class SpeedRatio:
 
     @property
     def word(self) -> str:
-        """Faster or slower, if the whole interval lies outside the margin."""
+        """The word "faster" or "slower" if the whole interval lies outside the margin; a phrase otherwise."""
         if self.interval.low > 1 + MARGIN:
             return "faster"
         if self.interval.high < 1 - MARGIN:
@@ -35,7 +35,7 @@ class SpeedRatio:
 
 
 def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
-    """The first speed over the second, by a paired t of the log ratio; None under 3 pairs.
+    """Return the first speed over the second, by a paired t of the log ratio; None under 3 pairs.
 
     Raises ValueError on a speed that is not positive and finite.
     """
@@ -50,8 +50,8 @@ def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
     return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends)
 
 
-def unlike(machines: Sequence[Mapping[str, str]]) -> str:
-    """Why machines are not of one kind, or "". A machine without a description is of no known kind."""
+def describe_unlike_machines(machines: Sequence[Mapping[str, str]]) -> str:
+    """Return why machines are not of one kind, or ""; a machine without a description is of no kind."""
     if not all(machines):
         return "the machine of some trials is not recorded"
     differ = machine_difference(machines)

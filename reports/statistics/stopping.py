@@ -1,4 +1,4 @@
-"""What a design with looks does: the seeds that it takes, and the estimate that allows for when it stopped.
+"""Designs with looks: the seeds that they take, and the estimate that allows for when they stopped.
 
 `unrolled plan` imports this module: numpy and scipy.special only.
 """
@@ -31,8 +31,8 @@ class Expected:
     reach: tuple[float, ...]  # the chance that it gets the seeds of each look
 
 
-class _Seen(NamedTuple):
-    """What a look sees of simulated contrasts, in SDs: means and the ends of both intervals, (STUDIES,)."""
+class _Stage(NamedTuple):
+    """Simulated contrasts at one look, in SDs: their moments and the ends of both intervals, (STUDIES,)."""
 
     moments: Moments
     low: Floats
@@ -40,9 +40,10 @@ class _Seen(NamedTuple):
     inner_low: Floats  # of the interval that shows equivalence
     inner_high: Floats
 
-    def stops(self, effect: float, delta: float, until_size: bool) -> tuple[Flags, Flags, Flags]:
-        """Which contrasts stop as higher, as lower, and as the same, if the true difference is `effect`."""
-        low, high = self.low + effect, self.high + effect
+    def find_stops(self, effect: float, delta: float, until_size: bool) -> tuple[Flags, Flags, Flags]:
+        """Return which contrasts stop as higher, lower and the same, if the true difference is `effect`."""
+        low = self.low + effect
+        high = self.high + effect
         settled = np.ones(STUDIES, bool)
         if until_size:
             settled = (low > delta) | (high < -delta) | ((low > -delta) & (high < delta))
@@ -51,14 +52,16 @@ class _Seen(NamedTuple):
         same &= ~((low > 0) | (high < 0))
         return enough & settled & (low > 0), enough & settled & (high < 0), enough & same
 
-    def right(self, effect: float, delta: float, until_size: bool) -> Flags:
-        """Which contrasts stop with a true decision: its direction or, as the same, its size.
+    def find_true_decisions(self, effect: float, delta: float, until_size: bool) -> Flags:
+        """Return which contrasts stop with a true decision: its direction or, as the same, its size.
 
         Until sizes are settled, the size of a direction has to be true as well. At a true difference of δ no
         size is.
         """
-        higher, lower, same = self.stops(effect, delta, until_size)
-        direction = higher if effect > 0 else lower if effect < 0 else np.zeros(STUDIES, bool)
+        higher, lower, same = self.find_stops(effect, delta, until_size)
+        direction = higher if effect > 0 else lower
+        if effect == 0:
+            direction = np.zeros(STUDIES, bool)
         if until_size:
             more = (self.low + effect > delta) | (self.high + effect < -delta)
             direction = direction & (more if abs(effect) > delta else ~more & (abs(effect) < delta))
@@ -66,7 +69,7 @@ class _Seen(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def expected(
+def predict_contrast(
     looks: Looks,
     *,
     sd: float,
@@ -76,7 +79,9 @@ def expected(
     until_size: bool = False,
     futility: float = 0.0,
 ) -> Expected:
-    """For a true difference, and the SD of the pairs' differences, both in the unit of δ; pairs are normal.
+    """Return what to expect of a contrast with this true difference and this SD of its pairs' differences.
+
+    Both are in the unit of δ, and pairs are normal.
 
     The contrast is judged at .05/family, Holm's first step, so that seeds err on the high side and chances on
     the low one; with `until_size` it goes on until a difference is shown to be more or less than δ. It gets
@@ -85,45 +90,50 @@ def expected(
     """
     if not (sd > 0 and delta > 0 and family > 0):
         raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family}")
-    effect, delta, alpha = effect / sd, delta / sd, ALPHA / family
+    effect /= sd
+    delta /= sd
+    alpha = ALPHA / family
     test = LastLook(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
-    going, different, same = np.ones(STUDIES, bool), np.zeros(STUDIES, bool), np.zeros(STUDIES, bool)
-    right, reach = 0, []
-    for seen in _simulate(looks, alpha, alpha):
+    going = np.ones(STUDIES, bool)
+    different = np.zeros(STUDIES, bool)
+    same = np.zeros(STUDIES, bool)
+    right = 0
+    reach = []
+    for stage in _simulate_stages(looks, alpha, alpha):
         reach.append(float(going.mean()))
-        higher, lower, equal = seen.stops(effect, delta, until_size)
+        higher, lower, equal = stage.find_stops(effect, delta, until_size)
         different |= going & (higher | lower)
         same |= going & equal
-        right += int((going & seen.right(effect, delta, until_size)).sum())
+        right += int((going & stage.find_true_decisions(effect, delta, until_size)).sum())
         going &= ~(different | same)
-        if futility and FEWEST_SEEDS <= seen.moments.n < looks.last:
-            m = _select(seen.moments, going, effect)
+        if futility and FEWEST_SEEDS <= stage.moments.n < looks.last:
+            m = _shift_moments(stage.moments, going, effect)
             going[going] = _predict_family(test, m, family, different.mean(), same.mean()) >= futility
     seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
     return Expected(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
 
 
 def _predict_family(test: LastLook, m: Moments, family: int, different: float, same: float) -> Floats:
-    """The chances of contrasts to be decided, each in a family whose other contrasts are as all of them.
+    """Return the chances of contrasts to be decided, each in a family whose other contrasts are like all.
 
     `different` and `same` are the shares of all simulated contrasts that are decided so.
     """
-    others = family - 1
-    chances = test.after(others, others).predict(m)
+    others_count = family - 1
+    chances = test.advance_holm(others_count, others_count).predict_chances(m)
     different += float(chances.difference.sum()) / STUDIES
     same += float(chances.same.sum()) / STUDIES
-    return test.after(others * different, others * same).predict(m).decided
+    return test.advance_holm(others_count * different, others_count * same).predict_chances(m).decided
 
 
-def _select(m: Moments, chosen: Flags, effect: float) -> Moments:
-    """The moments of these samples, moved by an effect."""
+def _shift_moments(m: Moments, chosen: Flags, effect: float) -> Moments:
+    """Return the moments of the chosen samples, shifted by an effect."""
     return Moments(m.n, m.mean[chosen] + effect, m.sd[chosen], m.skewness[chosen])
 
 
 @lru_cache(maxsize=1024)
 def median_unbiased(
     looks: Looks,
-    most: int,
+    most_looks: int,
     mean: float,
     sd: float,
     *,
@@ -132,52 +142,60 @@ def median_unbiased(
     alpha_same: float,
     until_size: bool = False,
 ) -> float:
-    """The true difference of which half of all contrasts end with a larger mean, after `most` looks at most.
+    """Return the true difference for which half of all contrasts end with a larger mean.
+
+    They end after `most_looks` looks at the latest.
 
     Contrasts are ordered by their mean, wherever they end: Emerson and Fleming, "Parameter Estimation
     Following Group Sequential Hypothesis Testing" (1990), Biometrika 77; Jennison and Turnbull, "Group
     Sequential Methods" (2000), section 8.4. Pairs are normal with this SD. With one look it is the mean.
     """
-    if most == 1 or not sd > 0:
+    if most_looks == 1 or not sd > 0:
         return mean
-    stages = _simulate(looks, alpha, alpha_same)[:most]
+    stages = _simulate_stages(looks, alpha, alpha_same)[:most_looks]
     reach = 6 * sd / math.sqrt(stages[0].moments.n)
-    low, high = mean - reach, mean + reach
+    low = mean - reach
+    high = mean + reach
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         larger = _final_means(stages, middle / sd, delta / sd, until_size) >= mean / sd
-        low, high = (middle, high) if larger.mean() < 0.5 else (low, middle)
+        if larger.mean() < 0.5:
+            low = middle
+        else:
+            high = middle
     return (low + high) / 2
 
 
-def _final_means(stages: tuple[_Seen, ...], effect: float, delta: float, until_size: bool) -> Floats:
-    """The means of simulated contrasts where they end, in SDs: (STUDIES,)."""
-    going, means = np.ones(STUDIES, bool), stages[-1].moments.mean.copy()
-    for seen in stages[:-1]:
-        higher, lower, same = seen.stops(effect, delta, until_size)
+def _final_means(stages: tuple[_Stage, ...], effect: float, delta: float, until_size: bool) -> Floats:
+    """Return the means of simulated contrasts where they end, in SDs: (STUDIES,)."""
+    going = np.ones(STUDIES, bool)
+    means = stages[-1].moments.mean.copy()
+    for stage in stages[:-1]:
+        higher, lower, same = stage.find_stops(effect, delta, until_size)
         ends = going & (higher | lower | same)
-        means[ends] = seen.moments.mean[ends]
+        means[ends] = stage.moments.mean[ends]
         going &= ~ends
     return means + effect
 
 
 @lru_cache(maxsize=8)
-def _simulate(looks: Looks, alpha: float, alpha_same: float) -> tuple[_Seen, ...]:
-    """What each look sees of standard normal pairs, with tests of these levels over all looks."""
+def _simulate_stages(looks: Looks, alpha: float, alpha_same: float) -> tuple[_Stage, ...]:
+    """Return standard normal pairs at each look, with tests of these levels over all looks."""
     stages = []
     for k, n in enumerate(looks.numbers):
-        look, m = Look(looks, k), _moments(looks.last, n)
-        outer = mean_interval(m, look.level(alpha))
-        inner = mean_interval(m, 2 * look.level(alpha_same, sides=1))
-        stages.append(_Seen(m, *outer, *inner))
+        look = Look(looks, k)
+        m = _simulate_moments(looks.last, n)
+        outer = mean_interval(m, look.compute_level(alpha))
+        inner = mean_interval(m, 2 * look.compute_level(alpha_same, sides=1))
+        stages.append(_Stage(m, *outer, *inner))
     return tuple(stages)
 
 
 @lru_cache(maxsize=64)
-def _moments(drawn: int, n: int) -> Moments:
-    return moments(_standard(drawn)[:, :n])
+def _simulate_moments(drawn: int, n: int) -> Moments:
+    return moments(_draw_normal_pairs(drawn)[:, :n])
 
 
 @lru_cache(maxsize=4)
-def _standard(n: int) -> Floats:
+def _draw_normal_pairs(n: int) -> Floats:
     return np.random.default_rng(0).standard_normal((STUDIES, n))

@@ -31,7 +31,7 @@ _OPPOSITE = {
 
 
 class Size(StrEnum):
-    """What the interval says of a difference's size."""
+    """What an interval shows of a difference's size."""
 
     MORE = "more than δ"
     LESS = "less than δ"
@@ -85,14 +85,14 @@ class Verdict:
         if c.by_signs or c.mean is None or c.sd is None:
             return c.estimate
         looks = c.look.looks
-        most = len(looks.numbers) if self.decided else c.look.k + 1
-        if most == 1:
+        looks_taken = len(looks.numbers) if self.decided else c.look.k + 1
+        if looks_taken == 1:
             return c.mean
         if not self.rule:
             return None
         return median_unbiased(
             looks,
-            most,
+            looks_taken,
             c.mean,
             c.sd,
             delta=c.delta,
@@ -115,12 +115,13 @@ class Verdict:
 
     @property
     def open_by_skewness(self) -> bool:
-        """Whether it is open only because its skewed pairs make the interval longer on the side of zero.
+        """True if it is open only because its skewed pairs make the interval longer on the side of zero.
 
         The interval is longer than that of t on the side of the long tail, and there it reaches zero. So it
         is by chance in samples that are not shown to be skewed, too: of these it is not said.
         """
-        i, c = self.interval, self.contrast
+        i = self.interval
+        c = self.contrast
         if (
             self.claims
             or c.by_signs
@@ -132,16 +133,16 @@ class Verdict:
             return False
         return abs(c.mean) > min(c.mean - i.low, i.high - c.mean)  # the shorter side is t's
 
-    def withdrawn(self) -> "Verdict":
-        """The verdict without its claim."""
+    def withdraw_claim(self) -> "Verdict":
+        """Return the verdict without its claim."""
         return replace(self, direction=Direction.NONE, size=Size.UNSETTLED, diverges=Direction.NONE)
 
-    def turned(self) -> "Verdict":
-        """The verdict on the baseline against the arm."""
+    def swap_sides(self) -> "Verdict":
+        """Return the verdict on the baseline against the arm."""
         i = self.interval
         return replace(
             self,
-            contrast=self.contrast.turned(),
+            contrast=self.contrast.swap_sides(),
             direction=_OPPOSITE[self.direction],
             diverges=_OPPOSITE[self.diverges],
             interval=i and Interval(-i.high, -i.low, i.level),
@@ -159,7 +160,7 @@ class Verdict:
 
     @property
     def kind(self) -> str:
-        """better, worse, same or open: its colour."""
+        """The kind of the verdict, which has a colour: "better", "worse", "same" or "open"."""
         direction = self.diverges if self.direction is Direction.NONE else self.direction
         if direction is not Direction.NONE:
             return direction
@@ -167,12 +168,12 @@ class Verdict:
 
     @property
     def effect(self) -> str:
-        """Its kind, where a difference of less than δ is counted as the same."""
+        """The kind, where a difference of less than δ is counted as the same."""
         return "same" if self.size is Size.LESS else self.kind
 
     @property
     def symbol(self) -> str:
-        """A sign for the verdict, for readers who cannot tell its colours apart."""
+        """The sign of the verdict, for readers who cannot tell its colours apart."""
         diverges = self.direction is Direction.NONE and self.diverges is not Direction.NONE
         return "✕" if diverges else _SYMBOLS[self.direction, self.size]
 
@@ -183,26 +184,26 @@ class Verdict:
 
     @property
     def settled(self) -> bool:
-        """Whether the size is known to be more or less than δ."""
+        """True if the size is known to be more or less than δ."""
         return self.size is not Size.UNSETTLED
 
     @property
     def claims(self) -> bool:
-        """Whether it claims anything."""
+        """True if it claims anything."""
         return self.kind != "open"
 
     @property
     def harmful(self) -> bool:
-        """Whether the arm is shown to be worse, and not by less than δ, or to diverge more often."""
+        """True if the arm is shown to be worse, and not by less than δ, or to diverge more often."""
         return self.effect == "worse" or self.diverges is Direction.WORSE
 
     @property
     def provisional(self) -> bool:
-        """Whether it claims anything on fewer than `CLAIM_SEEDS` seeds."""
+        """True if it claims anything on fewer than `CLAIM_SEEDS` seeds."""
         return self.claims and self.contrast.pairs < CLAIM_SEEDS
 
 
-def verdict(
+def judge_contrast(
     c: Contrast, difference: Adjusted, equivalence: Adjusted, divergence: Adjusted | None = None
 ) -> Verdict:
     """Judge a contrast by three p values, each adjusted over its family.
@@ -223,18 +224,22 @@ def verdict(
     not called the same.
     """
     divergence = divergence or Adjusted(c.divergence_p, ALPHA)
-    direction, size, ends = Direction.NONE, Size.UNSETTLED, c.interval(difference.alpha)
+    direction = Direction.NONE
+    size = Size.UNSETTLED
+    ends = c.interval(difference.alpha)
     enough = c.pairs >= FEWEST_SEEDS
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
         better = (ends.high < 0) is c.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        size = _size(ends, c.delta)
+        size = _classify_size(ends, c.delta)
         if c.divergence_differs and better is (c.diverges_more > 0):
-            direction, size = Direction.NONE, Size.UNSETTLED
+            direction = Direction.NONE
+            size = Size.UNSETTLED
     elif enough and equivalence.p <= ALPHA and not (c.given_convergence or c.fails_unequally):
-        within = c.interval(equivalence.alpha, sides=1)
-        if within and _size(within, c.delta) is Size.LESS:
-            size, ends = Size.LESS, Interval(min(within.low, 0.0), max(within.high, 0.0), within.level)
+        inner = c.interval(equivalence.alpha, sides=1)
+        if inner and _classify_size(inner, c.delta) is Size.LESS:
+            size = Size.LESS
+            ends = Interval(min(inner.low, 0.0), max(inner.high, 0.0), inner.level)
     more_often = Direction.WORSE if c.diverges_more > 0 else Direction.BETTER
     return Verdict(
         contrast=c,
@@ -248,21 +253,21 @@ def verdict(
     )
 
 
-def _size(ends: Interval, delta: float) -> Size:
-    """What an interval says of the difference's size."""
+def _classify_size(ends: Interval, delta: float) -> Size:
+    """Return what an interval shows of the difference's size."""
     if -delta < ends.low and ends.high < delta:
         return Size.LESS
     return Size.MORE if ends.low > delta or ends.high < -delta else Size.UNSETTLED
 
 
-def verdicts(
+def judge_pairs(
     pairs: Mapping[Name, tuple[Mapping[int, float], Mapping[int, float]]],
     *,
     delta: float,
     lower_is_better: bool = True,
     lost: Mapping[Name, int] | None = None,
 ) -> dict[Name, Verdict]:
-    """The verdicts, by name, on pairs of arms at one look. A pair is the values by seed of arm and baseline.
+    """Return the verdicts, by name, on pairs of arms at one look; a pair is the values of both by seed.
 
     A pair that shares no seed has no verdict. The p of differences are corrected as one family (Holm), those
     of equivalence as another, and those of divergence as a third. `lost` counts the seeds of which a side
@@ -274,7 +279,7 @@ def verdicts(
 
 
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
-    """The verdicts on contrasts that are corrected together, as in `verdicts`."""
+    """Return the verdicts on contrasts that are corrected together, as in `judge_pairs`."""
     contrasts = family.values()
     adjusted = zip(
         family,
@@ -284,4 +289,4 @@ def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
         holm([c.divergence_p for c in contrasts]),
         strict=True,
     )
-    return {name: verdict(c, *ps) for name, c, *ps in adjusted if c.pairs}
+    return {name: judge_contrast(c, *ps) for name, c, *ps in adjusted if c.pairs}

@@ -9,7 +9,7 @@ import pytest
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.costs import expected_seconds
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.sequential import Looks
 
 DIFFERENCES = Path(__file__).parents[1] / "data" / "toggles_differences.csv"
@@ -54,7 +54,7 @@ def test_verdicts_a_cpu_hour(benchmark):
         for name, looks in DESIGNS.items():
             verdicts = cpu = trained = 0.0
             for pairs in drawn:
-                judged = decide(pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics).verdicts
+                judged = evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics).verdicts
                 firsts = {arm: by[TOGGLES.metrics[0].name] for arm, by in judged.items()}
                 seeds = {arm: v.contrast.pairs for arm, v in firsts.items()}
                 seeds[TOGGLES.baseline.name] = max(seeds.values())

@@ -18,9 +18,9 @@ from unrolled.ablations.commands.study_tables import shipped
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.stopping import expected
+from unrolled.reports.statistics.stopping import predict_contrast
 from unrolled.reports.statistics.verdicts import Verdict
 
 BOUNDS = 0.02, 0.05, 0.1, 0.2
@@ -41,7 +41,7 @@ def judge(d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: floa
     seeds = range(looks.last)
     zero = dict.fromkeys(seeds, 0.0)
     pairs = {arm: {metric.name: (dict(enumerate(x.tolist())), zero)} for arm, x in d.items()}
-    verdicts = decide(pairs, seeds=seeds, looks=looks, metrics=[metric], futility=bound).verdicts
+    verdicts = evaluate_looks(pairs, seeds=seeds, looks=looks, metrics=[metric], futility=bound).verdicts
     return {arm: by_metric[metric.name] for arm, by_metric in verdicts.items()}
 
 
@@ -134,7 +134,7 @@ def print_expected() -> None:
     print("\nwhat `unrolled plan` expects of a contrast with an SD of 3 δ and no difference, in a family of")
     for family in (1, 5, 9, 15):
         seeds = [
-            expected(LOOKS, sd=3.0, delta=1.0, effect=0.0, family=family, futility=bound).seeds
+            predict_contrast(LOOKS, sd=3.0, delta=1.0, effect=0.0, family=family, futility=bound).seeds
             for bound in (0.0, 0.1)
         ]
         print(f"{family:3}: {seeds[0]:.1f} seeds, and {seeds[1]:.1f} with a bound of .10")

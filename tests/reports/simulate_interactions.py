@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 
 from unrolled.reports.statistics.designs import Cells, factorial_effects
-from unrolled.reports.statistics.verdicts import Verdict, verdicts
+from unrolled.reports.statistics.verdicts import Verdict, judge_pairs
 
 PARTS, SEEDS = 4, 10
 OFF, ON = (False,) * PARTS, (True,) * PARTS
@@ -38,7 +38,7 @@ def words_differ(cells: Cells) -> bool:
         beside[part] = cells[ON], cells[_switch(ON, part)]
         alone[part] = cells[_switch(OFF, part)], cells[OFF]
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
-    views = verdicts(beside, delta=1.0), verdicts(alone, delta=1.0), [e.verdict for e in average]
+    views = judge_pairs(beside, delta=1.0), judge_pairs(alone, delta=1.0), [e.verdict for e in average]
     return any(len({view[part].effect for view in views}) > 1 for part in range(PARTS))
 
 

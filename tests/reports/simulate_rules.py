@@ -61,7 +61,7 @@ def lost_pair(law: str, studies: int, seed: int) -> Rates:
         q = np.ones(studies)
         for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
             q = np.minimum(q, tails_to_p(*tails(d[:, 1:n], 1)) / weight)
-        rates.append(float(np.mean(LOOKS.p(q) <= ALPHA)))
+        rates.append(float(np.mean(LOOKS.compute_p(q) <= ALPHA)))
     return rates[0], rates[1]
 
 
@@ -92,9 +92,9 @@ def asked_by_columns(studies: int, seed: int) -> Rates:
         p = tails_to_p(*both_tails(x, 0.0))
         q = np.minimum(q, p / weight)
         q_same = np.minimum(q_same, np.maximum(both_tails(x, -delta)[0], both_tails(x, delta)[1]) / weight)
-        wrong |= going & (LOOKS.p(q) <= ALPHA)
+        wrong |= going & (LOOKS.compute_p(q) <= ALPHA)
         plain[going] = p[going]
-        going &= ~wrong & (LOOKS.p(q_same, 1) > ALPHA)
+        going &= ~wrong & (LOOKS.compute_p(q_same, 1) > ALPHA)
     return float(np.mean(plain <= ALPHA)), float(wrong.mean())
 
 
@@ -114,7 +114,7 @@ def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
         of_zeros = np.where(x[:, 0] == 0, 0.0, 1.0)  # .04 and more are beyond δ
         now = np.where(x[:, 0] == 0, ties_p(n, 0.0, delta, 1.0), 1.0)
         q = np.minimum(q, np.where(equal, [of_zeros, now], p) / weight)
-    before, today = (LOOKS.p(np.minimum(each, 1.0), 1) for each in q)
+    before, today = (LOOKS.compute_p(np.minimum(each, 1.0), 1) for each in q)
     one, family = ((np.mean(before <= a), np.mean(today <= a)) for a in (ALPHA, ALPHA / 15))
     some = tuple(float(1 - (1 - rate) ** 15) for rate in family)
     return (float(one[0]), float(one[1])), (some[0], some[1])

@@ -45,8 +45,8 @@ def end(d: np.ndarray, delta: float, tails: Tails, family: int = 1, looks: Looks
         x = d[:, :n]
         q = np.minimum(q, tails_to_p(*tails(x, 0.0)) / weight)
         q_same = np.minimum(q_same, np.maximum(tails(x, -delta)[0], tails(x, delta)[1]) / weight)
-        different |= going & (looks.p(q) <= ALPHA / family)
-        same |= going & (looks.p(q_same, 1) <= ALPHA / family)
+        different |= going & (looks.compute_p(q) <= ALPHA / family)
+        same |= going & (looks.compute_p(q_same, 1) <= ALPHA / family)
         ended = going & (different | same)
         look[ended] = k
         going &= ~ended
@@ -60,7 +60,7 @@ def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[
     d, q = LAWS[law](np.random.default_rng(seed), studies), np.ones(studies)
     for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
         q = np.minimum(q, tails_to_p(*tails(d[:, :n], 0.0)) / weight)
-    p = LOOKS.p(q)
+    p = LOOKS.compute_p(q)
     return float(np.mean(p <= ALPHA)), float(1 - (1 - np.mean(p <= ALPHA / 15)) ** 15)
 
 
@@ -72,7 +72,7 @@ def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
     for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
         e = np.maximum(tails(d[:, :n], -1.0)[0], tails(d[:, :n], 1.0)[1])
         q = np.minimum(q, e / weight)
-    return float(np.mean(LOOKS.p(q, 1) <= ALPHA))
+    return float(np.mean(LOOKS.compute_p(q, 1) <= ALPHA))
 
 
 def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
@@ -92,7 +92,7 @@ def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, fl
     ended, shares = end(d, 1.0, both_tails), dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.numbers):
         here = ended.different & (ended.look == k)
-        low, high = mean_interval(moments(d[here, :n]), Look(LOOKS, k).level(ALPHA))
+        low, high = mean_interval(moments(d[here, :n]), Look(LOOKS, k).compute_level(ALPHA))
         more, less = (low > 1) | (high < -1), (low > -1) & (high < 1)
         shown = (low > 0) | (high < 0)
         shares["wrong"] += int(((high < 0) if effect > 0 else shown).sum())

@@ -16,7 +16,7 @@ from synthetic import equivalence_p, four_errors
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import (
     mean_interval,
     mean_tails,
@@ -28,7 +28,7 @@ from unrolled.reports.statistics.estimators import (
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
-from unrolled.reports.statistics.stopping import expected
+from unrolled.reports.statistics.stopping import predict_contrast
 
 pytestmark = pytest.mark.slow
 STUDIES, ARMS = 8_000, 16
@@ -51,7 +51,7 @@ def p_of(x: np.ndarray) -> np.ndarray:
 def so_far(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
     """The valid p after each look, from the p of each look alone: (K, …)."""
     q = np.minimum.accumulate([p / w for p, w in zip(ps, looks.weights, strict=True)])
-    return looks.p(np.minimum(q, 1), sides)
+    return looks.compute_p(np.minimum(q, 1), sides)
 
 
 def different(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
@@ -101,9 +101,9 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
         alpha, inside, above = ALPHA / family, np.ones(studies, bool), np.ones(studies, bool)
         for k, (x, _) in enumerate(seen(d, looks)):
             m, look = moments(x), Look(looks, k)
-            low, high = mean_interval(m, look.level(alpha))
+            low, high = mean_interval(m, look.compute_level(alpha))
             inside &= (low <= 0) & (high >= 0)
-            above &= mean_interval(m, 2 * look.level(alpha, sides=1))[1] >= 0
+            above &= mean_interval(m, 2 * look.compute_level(alpha, sides=1))[1] >= 0
         rates = f"{inside.mean():.4f}, one-sided {above.mean():.4f}"
         print(f"{looks}, coverage over all looks at 1 − .05/{family}: {rates}")
         for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness
@@ -191,7 +191,7 @@ def test_a_study_of_noise_through_decide_itself() -> None:
     for study in d:
         zero = dict.fromkeys(seeds, 0.0)
         pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
-        found = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
+        found = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
         kinds = [by[METRIC.name].kind for by in found]
         wrong += any(kind in ("better", "worse") for kind in kinds)
         decided += kinds.count("same")
@@ -219,10 +219,10 @@ def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> N
     for _ in range(studies):
         arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}
-        found = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=BOUND)
+        found = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=BOUND)
         v = found.verdicts["x"][METRIC.name]
         taken.append(v.contrast.pairs)
         decided.append(v.decided)
-    plan = expected(LOOKS, sd=sd, delta=0.02, effect=effect, futility=BOUND)
+    plan = predict_contrast(LOOKS, sd=sd, delta=0.02, effect=effect, futility=BOUND)
     assert np.mean(taken) == pytest.approx(plan.seeds, abs=4 * np.std(taken) / math.sqrt(studies) + 0.5)
     assert np.mean(decided) == pytest.approx(plan.decided, abs=four_errors(0.5, studies))

@@ -7,10 +7,10 @@ import pytest
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.sentences import describe_stage
-from unrolled.reports.statistics.decisions import Decisions, Pair, decide
+from unrolled.reports.statistics.decisions import Decisions, Pair, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.verdicts import verdicts
+from unrolled.reports.statistics.verdicts import judge_pairs
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))
@@ -37,7 +37,7 @@ def cut(pairs: Pairs, n: int) -> Pairs:
 
 
 def run(pairs: Pairs, looks: Looks = LOOKS, **more: object) -> Decisions[str]:
-    return decide(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **more)
+    return evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **more)
 
 
 PAIRS = {
@@ -161,7 +161,7 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
     rng = np.random.default_rng(8)
     theirs = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
     ours = {s: math.inf if s % 4 else x - 0.001 for s, x in theirs.items()}
-    d = decide({"x": {"valid_loss": (ours, theirs)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+    d = evaluate_looks({"x": {"valid_loss": (ours, theirs)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
     v = d.verdicts["x"]["valid_loss"]
     assert v.decided and v.diverges == "worse" and v.contrast.pairs < 40
 
@@ -199,7 +199,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
 
     turning = around((10, 0.018, 0.02), (5, -0.4, 0.1))
     pairs = {"turning": turning, "late": around((10, 0.06, 0.1), (5, 0.1, 0.0))}
-    d = decide(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
+    d = evaluate_looks(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
     assert first(d, "late") == ("better", 15)
     v = d.verdicts["turning"]["valid_accuracy"]
     assert v.difference.p <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
@@ -209,7 +209,7 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
 def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
     same, theirs = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}, dict.fromkeys(SEEDS, 0.7)
     blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, theirs)}
-    d = decide({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
+    d = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
     v = d.verdicts["x"]["valid_accuracy"]
     assert v.equivalence.p <= 0.05 and v.contrast.pairs == 40 and v.kind == "open"
 
@@ -219,7 +219,9 @@ def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_fi
     tied = {"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}}
     d = run(tied)
     assert first(d, "x") == ("open", 40)  # .98 to the 40th is .45
-    assert d.verdicts["x"]["valid_accuracy"].equivalence.p == pytest.approx(LOOKS.p(0.98**40, 1), abs=1e-3)
+    assert d.verdicts["x"]["valid_accuracy"].equivalence.p == pytest.approx(
+        LOOKS.compute_p(0.98**40, 1), abs=1e-3
+    )
     assert first(run(tied, equal={"x": SEEDS}), "x") == ("same", 10)
     assert first(run(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
 
@@ -241,7 +243,7 @@ def test_fewer_than_five_pairs_decide_nothing() -> None:
 
 def test_one_look_is_the_fixed_design() -> None:
     sides = {name: by["valid_accuracy"] for name, by in cut(PAIRS, 10).items()}
-    fixed = verdicts(sides, delta=0.02, lower_is_better=False)
+    fixed = judge_pairs(sides, delta=0.02, lower_is_better=False)
     d = run(PAIRS, looks=Looks((10,)))
     for name, v in fixed.items():
         same = d.verdicts[name]["valid_accuracy"]
@@ -259,5 +261,5 @@ def test_the_correction_may_be_another() -> None:
 def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:
     for seeds, metrics in ((SEEDS[:39], (LOSS,)), (SEEDS, ()), ((*SEEDS, 10), (LOSS,))):
         with pytest.raises(ValueError, match="up to 40"):
-            decide({}, seeds=seeds, looks=LOOKS, metrics=metrics)
+            evaluate_looks({}, seeds=seeds, looks=LOOKS, metrics=metrics)
     assert run({}).looks_taken == 0 and run({}).verdicts == {}

@@ -11,11 +11,11 @@ from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power
-from unrolled.reports.statistics.decisions import decide
+from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import Moments, mean_interval, moments
 from unrolled.reports.statistics.futility import BOUND, MOST_SEEDS, LastLook
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.stopping import expected
+from unrolled.reports.statistics.stopping import predict_contrast
 
 TEST = LastLook(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000
@@ -43,13 +43,13 @@ def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, unt
     # the true SD that is smaller in one of six cases: χ² with 9 degrees of freedom, upper sixth, is 13.025
     true_sd = sd * math.sqrt(9 / 13.025)
     flat = mean + true_sd / math.sqrt(m.n) * np.random.default_rng(2).standard_normal((DRAWS, 1))
-    low, high = mean_interval(simulate(m, flat, true_sd), LOOKS.critical(0.05))
+    low, high = mean_interval(simulate(m, flat, true_sd), LOOKS.find_critical_q(0.05))
     shown = (low > 0) | (high < 0)
     if until_size:
         shown &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
     nearer = math.copysign(max(0.0, abs(mean) - 0.9674 * true_sd / math.sqrt(10)), mean)
-    low, high = mean_interval(simulate(m, nearer, true_sd), 2 * LOOKS.critical(0.05, sides=1))
-    chances = test.predict(m)
+    low, high = mean_interval(simulate(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, sides=1))
+    chances = test.predict_chances(m)
     for chance, rate in (
         (chances.difference, shown.mean()),
         (chances.same, np.mean((low > -1) & (high < 1))),
@@ -60,7 +60,7 @@ def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, unt
 def test_a_contrast_and_its_mirror_image_have_the_same_chance() -> None:
     for m in (seen(0.4, 2.0, skewness=0.9), seen(1.2, 3.0, skewness=-0.5)):
         turned = m._replace(mean=-m.mean, skewness=-m.skewness)
-        assert TEST.predict(m).decided == pytest.approx(TEST.predict(turned).decided)
+        assert TEST.predict_chances(m).decided == pytest.approx(TEST.predict_chances(turned).decided)
 
 
 def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
@@ -87,7 +87,9 @@ def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_de
     assert v.futile and not v.decided and v.kind == "open"
     # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
     variance = v.contrast.sd**2
-    few, many = (variance * (special.ndtri(1 - LOOKS.critical(x, 1)) + 1.2816) ** 2 for x in (0.05, 0.05 / 3))
+    few, many = (
+        variance * (special.ndtri(1 - LOOKS.find_critical_q(x, 1)) + 1.2816) ** 2 for x in (0.05, 0.05 / 3)
+    )
     seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert few < seeds < 1.05 * many
     assert given_up["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
@@ -103,7 +105,7 @@ def test_nothing_is_given_up_before_the_first_look_nor_by_signs_nor_on_fewer_tha
     lost = {seed: x for seed, x in enumerate(noise.tolist()) if seed != 3}
     for arm, gone in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
-        d = decide(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=gone, futility=BOUND)
+        d = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=gone, futility=BOUND)
         v = d.verdicts["x"][DELTA.name]
         assert v.contrast.pairs >= 39 and not v.futile
 
@@ -114,7 +116,7 @@ def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it()
         name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
         for name, x in (("noise", pairs_of(0, 4)), ("some", pairs_of(1, 2)))
     }
-    d = decide(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=BOUND)
+    d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=BOUND)
     assert d.looks_taken == 3 and d.seeds_requested == {"noise": 0, "some": 30}
     assert d.verdicts["noise"]["y"].futile and not d.verdicts["some"]["y"].futile
 
@@ -122,7 +124,7 @@ def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it()
 @pytest.mark.parametrize("rule", ["direction", "size"])
 def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled(rule: str) -> None:
     pairs = {"x": {DELTA.name: (dict(enumerate(pairs_of(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}}
-    d = decide(pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], rule=rule, futility=BOUND)
+    d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], rule=rule, futility=BOUND)
     v = d.verdicts["x"][DELTA.name]
     assert v.text == "better, size not settled" and v.contrast.pairs < 40
     assert v.decided is (rule == "direction") is not v.futile
@@ -145,5 +147,5 @@ def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> Non
 def test_without_a_difference_and_an_sd_of_three_delta_a_plan_expects_less_than_half_of_the_seeds() -> None:
     """A referee's figure by conditional power: 39.9 and 13.3 seeds."""
     wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family": 9}
-    assert expected(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
-    assert expected(LOOKS, **wide, futility=BOUND).seeds == pytest.approx(16.9, abs=0.3)
+    assert predict_contrast(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
+    assert predict_contrast(LOOKS, **wide, futility=BOUND).seeds == pytest.approx(16.9, abs=0.3)

@@ -9,7 +9,7 @@ from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.decisions import Pair, decide
+from unrolled.reports.statistics.decisions import Pair, evaluate_looks
 from unrolled.reports.statistics.gate import (
     GateDecision,
     Outcome,
@@ -101,14 +101,14 @@ def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_
     good, bad, wide = pair(0.2 * NOISE), pair(5 + 0.2 * NOISE), pair(1 + 3 * NOISE)
     other = Metric("error", 1.0)
 
-    def decide(**levels: tuple[Pair, Pair]) -> GateDecision[str]:
+    def decide_gate(**levels: tuple[Pair, Pair]) -> GateDecision[str]:
         pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
         return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, other))
 
-    assert decide(small=(good, good), large=(good, good)).passed
-    found = decide(small=(good, good), large=(good, bad))
+    assert decide_gate(small=(good, good), large=(good, good)).passed
+    found = decide_gate(small=(good, good), large=(good, bad))
     assert (found.passed, found.looks_taken, found.fault) == (False, 1, "large: error: more than δ worse")
-    found = decide(small=(good, wide), large=(good, good))
+    found = decide_gate(small=(good, wide), large=(good, good))
     assert "small: error" in found.fault and found.bounds["small", "loss"].pairs == 10, "shown at its look"
 
 
@@ -172,18 +172,18 @@ def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(base.tolist()))
     clock = Metric("seconds", 1.0)
 
-    def decide(*sides: Pair, **more: object) -> GateDecision[str]:
+    def decide_gate(*sides: Pair, **more: object) -> GateDecision[str]:
         names = ("loss", "error")
         metrics = tuple(Metric(name, 1.0) for name in names[: len(sides)])
         pairs = {"": {**dict(zip(names, sides, strict=False)), "seconds": pair(NOISE)}}
         return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(*metrics, clock), **more)
 
-    found = decide(sides)
+    found = decide_gate(sides)
     assert (found.passed, found.looks_taken, found.seeds_requested) == (False, 0, 0)
     assert "head" in found.fault and ("base" in found.fault) is both and "seed" in found.fault
-    assert "head" in decide(sides[::-1]).fault or not both
-    assert "seed" not in decide(pair(0.2 * NOISE), sides).fault, "another metric tells the seeds apart"
-    assert "seed" not in decide(pair(base * 0, base), equal={"": SEEDS}).fault
+    assert "head" in decide_gate(sides[::-1]).fault or not both
+    assert "seed" not in decide_gate(pair(0.2 * NOISE), sides).fault, "another metric tells the seeds apart"
+    assert "seed" not in decide_gate(pair(base * 0, base), equal={"": SEEDS}).fault
 
 
 def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
@@ -199,8 +199,10 @@ def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> Non
     pairs = {"accuracy": (accuracies, {**accuracies}), "loss": pair(0.01 * NOISE[:10])}
     looks, metrics = Looks((10, 15)), (ACCURACY, LOSS)
     gate = non_inferiority({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
-    beneath = decide({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, rule="gate").verdicts["head"]
+    beneath = evaluate_looks(
+        {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, rule="gate"
+    ).verdicts["head"]
     assert gate.passed
     assert {name: v.kind for name, v in beneath.items()} == {"accuracy": "same", "loss": "same"}
-    apart = decide({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics).verdicts["head"]
+    apart = evaluate_looks({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics).verdicts["head"]
     assert apart["accuracy"].kind == "open", "of a study's arms equal accuracies alone show no equality"

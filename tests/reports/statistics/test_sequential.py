@@ -11,7 +11,7 @@ from scipy import special, stats
 from unrolled.reports.statistics import sequential
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import mean_interval, moments
-from unrolled.reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate
+from unrolled.reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate_table
 
 SHORT, EARLY = Looks((10, 20, 40)), Looks((5, 10, 15, 20, 30, 40))
 STORED = 10_000_000  # draws behind the stored table
@@ -35,8 +35,8 @@ def of_two(p: float, *draws: int) -> float:
 )
 def test_critical_values(looks: Looks, alpha: float, two: float, one: float, draws: int) -> None:
     near = of_two(alpha, draws, ELSEWHERE)
-    assert looks.critical(alpha) == pytest.approx(two, rel=near)
-    assert looks.critical(alpha, sides=1) == pytest.approx(one, rel=near)
+    assert looks.find_critical_q(alpha) == pytest.approx(two, rel=near)
+    assert looks.find_critical_q(alpha, sides=1) == pytest.approx(one, rel=near)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_critical_values(looks: Looks, alpha: float, two: float, one: float, dra
 def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float, ...]) -> None:
     near = of_two(alpha, STORED if looks is LOOKS else DRAWS, ELSEWHERE)
     for k, (n, t) in enumerate(zip(looks.numbers, deciding, strict=True)):
-        level = Look(looks, k).level(alpha)
+        level = Look(looks, k).compute_level(alpha)
         low, high = (special.stdtrit(n - 1, 1 - level * x / 2) for x in (1 + near, 1 - near))
         assert low - 0.005 <= t <= high + 0.005  # as printed
 
@@ -59,15 +59,15 @@ def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float,
 def test_p_values_at_the_default_looks() -> None:
     for q, two, one in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
         near = of_two(two, STORED, ELSEWHERE) * two + 0.00005  # as printed
-        assert float(LOOKS.p(q)) == pytest.approx(two, abs=near)
-        assert float(LOOKS.p(q, sides=1)) == pytest.approx(one, abs=near)
+        assert float(LOOKS.compute_p(q)) == pytest.approx(two, abs=near)
+        assert float(LOOKS.compute_p(q, sides=1)) == pytest.approx(one, abs=near)
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
-    fresh = simulate(LOOKS.numbers, seed=1)
+    fresh = simulate_table(LOOKS.numbers, seed=1)
     for sides in (1, 2):
         for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
-            again = np.interp(LOOKS.critical(p, sides), fresh[sides], fresh[0])
+            again = np.interp(LOOKS.find_critical_q(p, sides), fresh[sides], fresh[0])
             assert again == pytest.approx(p, rel=of_two(p, DRAWS, STORED))
 
 
@@ -78,12 +78,12 @@ def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> 
     seen = zip(looks.numbers, looks.weights, strict=True)
     smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in seen], axis=0)
     for p in (0.3, 0.05):
-        rate = np.mean(smallest <= looks.critical(p))
+        rate = np.mean(smallest <= looks.find_critical_q(p))
         assert rate == pytest.approx(p, rel=of_two(p, studies, DRAWS))
 
 
 def test_the_table_is_the_same_each_time_and_rises() -> None:
-    once, again = simulate((5, 8), draws=3_000), simulate((5, 8), draws=3_000)
+    once, again = simulate_table((5, 8), draws=3_000), simulate_table((5, 8), draws=3_000)
     assert np.array_equal(once, again)
     assert (np.diff(once, axis=1) >= 0).all()
     assert once[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
@@ -91,16 +91,16 @@ def test_the_table_is_the_same_each_time_and_rises() -> None:
 
 def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.setattr(sequential, "__file__", f"{tmp_path}/sequential.py")
-    sequential.store((3, 7), draws=2_000)
-    assert np.array_equal(sequential._table((3, 7)), simulate((3, 7), draws=2_000))
-    sequential._table.cache_clear()
+    sequential.store_table((3, 7), draws=2_000)
+    assert np.array_equal(sequential._load_table((3, 7)), simulate_table((3, 7), draws=2_000))
+    sequential._load_table.cache_clear()
 
 
 def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
     for sides in (1, 2):
         for alpha in (0.2, 0.05, 0.0033, 1e-5):
-            assert float(LOOKS.p(LOOKS.critical(alpha, sides), sides)) == pytest.approx(alpha)
-        p = LOOKS.p([0.0, 1e-9, 0.01, 0.5, 1.0], sides)
+            assert float(LOOKS.compute_p(LOOKS.find_critical_q(alpha, sides), sides)) == pytest.approx(alpha)
+        p = LOOKS.compute_p([0.0, 1e-9, 0.01, 0.5, 1.0], sides)
         assert (np.diff(p) >= 0).all() and 0 < p[0] < 1e-6 and p[-1] == 1
         # one look alone has Q ≤ q with probability w_k q, and all of them at most with their sum (Boole)
         assert 0.01 < p[2] <= 0.01 * sum(LOOKS.weights)
@@ -108,7 +108,7 @@ def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
 
 def test_one_look_is_the_ordinary_test() -> None:
     one = Looks((10,))
-    assert float(one.p(0.0312)) == 0.0312 and one.critical(0.05 / 7, sides=1) == 0.05 / 7
+    assert float(one.compute_p(0.0312)) == 0.0312 and one.find_critical_q(0.05 / 7, sides=1) == 0.05 / 7
     assert one.weights == (1.0,)
 
 
@@ -123,7 +123,10 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
     c = contrast(*sides, delta=0.02, family=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
-    for sides_, tail in ((2, w * LOOKS.critical(0.01) / 2), (1, w * LOOKS.critical(0.01, sides=1))):
+    for sides_, tail in (
+        (2, w * LOOKS.find_critical_q(0.01) / 2),
+        (1, w * LOOKS.find_critical_q(0.01, sides=1)),
+    ):
         found, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
         assert (found.low, found.high) == pytest.approx(expected)
     assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)

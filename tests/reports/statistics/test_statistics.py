@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from unrolled.reports.statistics.arm_summary import divergence_interval, summarise
+from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.estimators import (
     median_interval,
@@ -33,7 +33,7 @@ def printed(interval: Interval | None, digits: int) -> tuple[float, float]:
 
 
 def test_one_arm_gives_mean_sd_and_t_interval() -> None:
-    b = summarise(B)
+    b = summarise_values(B)
     assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
     assert printed(b.interval, 5) == (1.24032, 1.33718)
     assert b.interval is not None and b.interval.level == 0.95
@@ -41,11 +41,11 @@ def test_one_arm_gives_mean_sd_and_t_interval() -> None:
 
 
 def test_under_three_seeds_there_are_values_and_no_interval() -> None:
-    two = summarise({4: 1.25, 2: 1.27})
+    two = summarise_values({4: 1.25, 2: 1.27})
     assert two.interval is None
     assert list(two.values.items()) == [(2, 1.27), (4, 1.25)]
-    assert summarise({0: 1.25}).sd is None
-    assert summarise({}).mean is None and summarise({}).median is None
+    assert summarise_values({0: 1.25}).sd is None
+    assert summarise_values({}).mean is None and summarise_values({}).median is None
 
 
 def hall(d: np.ndarray, mu: float) -> float:
@@ -111,14 +111,14 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
     ab, ba = contrast(A, B, delta=0.02), contrast(B, A, delta=0.02)
     assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
-    assert ab.turned() == replace(ba, r=ab.r)
+    assert ab.swap_sides() == replace(ba, r=ab.r)
     accuracy = contrast(B, A, delta=0.02, lower_is_better=False)
     assert (accuracy.wins, accuracy.losses) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
 def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
-    for use in (lambda: summarise(values), lambda: contrast(values, B, delta=0.02)):
+    for use in (lambda: summarise_values(values), lambda: contrast(values, B, delta=0.02)):
         with pytest.raises(ValueError, match="seed 3 is NaN"):
             use()
 
@@ -222,11 +222,11 @@ def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
 def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
     c = contrast({0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False)
     assert (c.wins, c.losses, c.estimate) == (2, 1, pytest.approx(0.1))
-    assert summarise({0: math.inf}, lower_is_better=False).median == -math.inf
+    assert summarise_values({0: math.inf}, lower_is_better=False).median == -math.inf
 
 
 def test_a_summary_counts_diverged_seeds_in_the_median_and_not_in_the_mean() -> None:
-    s = summarise({0: 1.0, 1: math.inf, 2: 2.0, 3: math.inf})
+    s = summarise_values({0: 1.0, 1: math.inf, 2: 2.0, 3: math.inf})
     assert (s.n, s.diverged, s.mean, s.median) == (4, 2, 1.5, math.inf)
 
 
@@ -294,8 +294,8 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: i
     other = {s: math.inf if s < both else 1.1 for s in range(n)}
     c = contrast(gone, other, delta=0.02)
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
-    assert c.divergence_p == c.turned().divergence_p == pytest.approx(expected)
-    assert (c.diverges_more, c.turned().diverges_more) == ((arm > 0), -(arm > 0))
+    assert c.divergence_p == c.swap_sides().divergence_p == pytest.approx(expected)
+    assert (c.diverges_more, c.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
 
 
 def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:

@@ -45,8 +45,10 @@ def test_a_detectable_effect_is_detected_in_four_of_five_studies(n: int, family:
 
 @pytest.mark.parametrize(("n", "alpha"), [(7, 0.01), (9, 0.05), (12, 0.002), (30, 0.0005)])
 def test_the_stored_factors_are_what_a_simulation_gives(n: int, alpha: float) -> None:
-    assert power.stretch(n, alpha) == pytest.approx(simulate_stretch(n, alpha, 20_000, seed=1), rel=0.02)
-    assert 1 < power.stretch(10 * n, alpha) < power.stretch(n + 1, alpha)
+    assert power.interpolate_stretch(n, alpha) == pytest.approx(
+        simulate_stretch(n, alpha, 20_000, seed=1), rel=0.02
+    )
+    assert 1 < power.interpolate_stretch(10 * n, alpha) < power.interpolate_stretch(n + 1, alpha)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30, 9000])

@@ -17,8 +17,8 @@ from unrolled.reports.statistics.verdicts import (
     Direction,
     Size,
     Verdict,
+    judge_contrast,
     judge_contrasts,
-    verdict,
 )
 
 NATS = Scale(level="nats", difference="nats")
@@ -36,7 +36,7 @@ def differing(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, **fac
 
 
 def judged(c: Contrast) -> Verdict:
-    return verdict(c, Adjusted(c.p, ALPHA), Adjusted(c.equivalence_p, ALPHA))
+    return judge_contrast(c, Adjusted(c.p, ALPHA), Adjusted(c.equivalence_p, ALPHA))
 
 
 BETTER, WORSE = Direction.BETTER, Direction.WORSE
@@ -60,7 +60,9 @@ def test_each_verdict_has_its_case_and_its_symbol(mean: float, sd: float, text: 
     assert v.text == text
     swapped = {"better": "worse", "worse": "better"}
     assert turned.text == re.sub("better|worse", lambda m: swapped[m[0]], text)
-    assert v.turned().text == turned.text and (v.turned().symbol == v.symbol) == (v.text == turned.text)
+    assert v.swap_sides().text == turned.text and (v.swap_sides().symbol == v.symbol) == (
+        v.text == turned.text
+    )
 
 
 def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
@@ -83,7 +85,7 @@ def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> No
     c = differing(0.008, 0.009)
     low, high = (getattr(c.interval(ALPHA, sides=1), end) for end in ("low", "high"))
     assert low > 0
-    v = verdict(c, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
+    v = judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
     assert v.kind == "same" and (v.interval.low, v.interval.high) == (0.0, high)
 
 
@@ -116,26 +118,29 @@ def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
 def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
     c = differing(-0.05, 0.02)
     assert c.p < 0.05
-    assert verdict(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
+    assert judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
 
 
 def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open_and_no_p_is_shown() -> None:
     c = differing(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
-    different = verdict(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA))
+    different = judge_contrast(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA))
     assert (different.text, different.difference_p, different.equivalence_p) == ("open", None, 1.0)
-    same = verdict(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))
+    same = judge_contrast(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))
     assert (same.text, same.difference_p, same.equivalence_p) == ("open", 1.0, None)
-    assert verdict(differing(-0.05, 0.02), Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).difference_p == 0.01
+    assert (
+        judge_contrast(differing(-0.05, 0.02), Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).difference_p
+        == 0.01
+    )
 
 
 @pytest.mark.parametrize(("mean", "sd"), [(-0.5, 0.001), (0.0, 0.0), (0.0, 0.001)])  # the second is identical
 def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
-    v = verdict(differing(mean, sd, n=4), *sure)
+    v = judge_contrast(differing(mean, sd, n=4), *sure)
     assert v.text == "open" and "under 5 seeds nothing is decided" in write_verdict_sentence(
         v, "x", "y", NATS
     )
-    assert verdict(differing(mean, sd, n=5), *sure).claims
+    assert judge_contrast(differing(mean, sd, n=5), *sure).claims
 
 
 def diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
@@ -197,7 +202,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     baseline = dict.fromkeys(arm, 1.3)
     assert judged(contrast(arm, baseline, delta=0.02)).kind == "same"
     v = judged(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
-    earlier = verdict(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
+    earlier = judge_contrast(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
     assert v.kind == earlier.kind == "open"
     said = write_verdict_sentence(v, "x", "y", NATS)
     assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "median" in said
@@ -213,7 +218,7 @@ def test_an_arm_that_always_diverges_has_no_mean_and_is_worse_as_it_diverges_mor
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
     c = differing(-0.05, 0.02)
     said = write_verdict_sentence(
-        verdict(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
+        judge_contrast(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
     )
     assert said == (
         "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds; "

@@ -4,53 +4,53 @@ import pytest
 
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.stopping import expected, median_unbiased
+from unrolled.reports.statistics.stopping import median_unbiased, predict_contrast
 
 
 def test_one_look_has_the_power_of_its_test() -> None:
-    found = expected(Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family=5)  # nothing is equivalent
+    found = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family=5)  # nothing is equivalent
     assert found.seeds == 10
     assert found.decided < power.t_power(1.0, 10, 0.05 / 5)  # the test allows for skewness
     for effect in (1.0, 1.3, 1.6):  # of powers far from .80 the factor is about right
-        found = expected(Looks((10,)), sd=1.0, delta=0.02, effect=effect, family=5)
+        found = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=effect, family=5)
         assert found.decided == pytest.approx(power.power(effect, 10, 0.05 / 5), abs=0.05)
 
 
 def test_settling_the_size_takes_longer_where_the_difference_is_near_delta() -> None:
     for effect, longer in ((0.0, 1.05), (0.02, 3.0), (0.04, 1.5), (0.2, 1.05)):
         first, size = (
-            expected(LOOKS, sd=0.02, delta=0.02, effect=effect, until_size=x) for x in (False, True)
+            predict_contrast(LOOKS, sd=0.02, delta=0.02, effect=effect, until_size=x) for x in (False, True)
         )
         assert first.seeds <= size.seeds <= longer * first.seeds
-    assert expected(LOOKS, sd=0.02, delta=0.02, effect=0.02, until_size=True).decided < 0.1
+    assert predict_contrast(LOOKS, sd=0.02, delta=0.02, effect=0.02, until_size=True).decided < 0.1
 
 
 def test_large_effects_and_small_spreads_take_the_first_look() -> None:
-    assert expected(LOOKS, sd=0.01, delta=0.02, effect=0.2).seeds == 10
-    assert expected(LOOKS, sd=0.001, delta=0.02, effect=0.0).decided == 1
+    assert predict_contrast(LOOKS, sd=0.01, delta=0.02, effect=0.2).seeds == 10
+    assert predict_contrast(LOOKS, sd=0.001, delta=0.02, effect=0.0).decided == 1
 
 
 def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
-    few, many = (expected(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
-    wide = expected(LOOKS, sd=0.06, delta=0.02, effect=0.04, family=15)
+    few, many = (predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
+    wide = predict_contrast(LOOKS, sd=0.06, delta=0.02, effect=0.04, family=15)
     assert few.seeds < many.seeds < wide.seeds <= 40
     assert few.decided >= many.decided > wide.decided
 
 
 def test_a_chance_counts_right_decisions_alone() -> None:
     wide = {"sd": 3.0, "delta": 1.0}
-    none, at_delta = (expected(LOOKS, **wide, effect=effect) for effect in (0.0, 1.0))
+    none, at_delta = (predict_contrast(LOOKS, **wide, effect=effect) for effect in (0.0, 1.0))
     # a direction where there is none: .042 of normal contrasts (docs/trust.md), of 4,000 here
     assert none.decided - none.right == pytest.approx(0.042, abs=0.013)
     assert 0 < at_delta.right < at_delta.decided, "the same within δ is wrong there"
-    size = expected(LOOKS, **wide, effect=1.0, until_size=True)
+    size = predict_contrast(LOOKS, **wide, effect=1.0, until_size=True)
     assert size.decided > 0 and size.right == 0, "nor is the size more or less than δ"
 
 
 @pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"delta": -0.1}, {"family": 0}])
 def test_what_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        expected(LOOKS, **({"sd": 0.03, "delta": 0.02, "effect": 0.0} | wrong))
+        predict_contrast(LOOKS, **({"sd": 0.03, "delta": 0.02, "effect": 0.0} | wrong))
 
 
 def test_the_estimate_that_allows_for_the_stop_is_the_mean_where_nothing_stops_early() -> None:
