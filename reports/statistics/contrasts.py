@@ -161,7 +161,9 @@ class Contrast:
         tails = 3 - sides  # a test with one side at alpha has the interval of one with two at 2 alpha
         level = tails * self.look.compute_level(alpha, sides)
         of_ties = self.constant and (self.tied or sides == 1)
-        ends = self._ties_ends(level) if of_ties and self.pairs > 2 else self._compute_ends(level)
+        if of_ties and self.pairs > 2:
+            return Interval(*self._ties_ends(level), 1 - tails * alpha)
+        ends = self._compute_ends(level)
         return ends and Interval(*ends, 1 - tails * alpha)
 
     @property
@@ -338,8 +340,7 @@ def contrast(
     seeds = tuple(s for s in arm if s in baseline)
     a = np.array([arm[s] for s in seeds])
     b = np.array([baseline[s] for s in seeds])
-    lower = int((a < b).sum())
-    higher = int((a > b).sum())
+    sign = 1 if lower_is_better else -1
     tied = bool(a.size and not lost and not bounds and np.isfinite(a).all() and (a == b).all())
     return Contrast(
         seeds=seeds,
@@ -353,8 +354,8 @@ def contrast(
         family=family,
         look=look,
         lower_is_better=lower_is_better,
-        wins=lower if lower_is_better else higher,
-        losses=higher if lower_is_better else lower,
+        wins=int((sign * a < sign * b).sum()),
+        losses=int((sign * a > sign * b).sum()),
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
@@ -389,20 +390,21 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any
     b = b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0))
     constant = bool(d.size > 1 and np.ptp(d) == 0)
-    sd = None
+    fields: dict[str, Any] = dict.fromkeys(("arm_mean", "baseline_mean", "mean", "sd", "skewness", "r"))
+    fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
+    fields["constant"] = constant
+    fields["skewness_of"] = d.size
+    if d.size:
+        fields["arm_mean"] = float(a.mean())
+        fields["baseline_mean"] = float(b.mean())
+        fields["mean"] = float(d.mean())
     if d.size > 1:
-        sd = 0.0 if constant else float(d.std(ddof=1))
-    return {
-        "differences": dict(zip(compress(seeds, both), d.tolist(), strict=True)),
-        "constant": constant,
-        "arm_mean": float(a.mean()) if d.size else None,
-        "baseline_mean": float(b.mean()) if d.size else None,
-        "mean": float(d.mean()) if d.size else None,
-        "sd": sd,
-        "skewness": float(moments(d).skewness) if d.size > 2 else None,
-        "skewness_of": d.size,
-        "r": float(np.corrcoef(a, b)[0, 1]) if d.size > 2 and np.ptp(a) > 0 and np.ptp(b) > 0 else None,
-    }
+        fields["sd"] = 0.0 if constant else float(d.std(ddof=1))
+    if d.size > 2:
+        fields["skewness"] = float(moments(d).skewness)
+        if np.ptp(a) > 0 and np.ptp(b) > 0:
+            fields["r"] = float(np.corrcoef(a, b)[0, 1])
+    return fields
 
 
 def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
@@ -419,7 +421,9 @@ def highest_of(values: Floats, highest: float) -> float:
 
     Infinite where one is beyond it, and where all are 0, which they would be in per cent as well.
     """
-    return highest if ((values >= 0) & (values <= highest)).all() and (values > 0).any() else math.inf
+    if ((values >= 0) & (values <= highest)).all() and (values > 0).any():
+        return highest
+    return math.inf
 
 
 def select_finite(values: Iterable[float]) -> Floats:

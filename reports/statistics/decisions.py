@@ -185,8 +185,11 @@ class _Walk(Generic[Key]):
         verdicts = {}
         requested = {}
         for name, v in current.items():
-            reason = "" if v.decided else futile.get(name) or self.blocked_reason(name, next_look)
-            requested[name] = 0 if v.decided or reason else seeds
+            reason = ""
+            requested[name] = 0
+            if not v.decided:
+                reason = futile.get(name) or self.blocked_reason(name, next_look)
+                requested[name] = 0 if reason else seeds
             verdicts[name] = {
                 metric: replace(
                     by_name[name], decided=v.decided, blocked_reason=reason, futile=name in futile
@@ -214,7 +217,10 @@ class _Walk(Generic[Key]):
         ):
             return ""
         losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
-        return ", ".join(losses[:2]) + (f" and {len(losses) - 2} more" if len(losses) > 2 else "")
+        phrase = ", ".join(losses[:2])
+        if len(losses) > 2:
+            phrase += f" and {len(losses) - 2} more"
+        return phrase
 
 
 def _ends_contrast(v: Verdict, rule: str) -> bool:
@@ -247,7 +253,8 @@ def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> di
 def _describe_seeds(number: int | None, v: Verdict) -> str:
     """Return a phrase on the number of seeds that would decide a contrast, in two significant digits."""
     quantity = f"more than {MOST_SEEDS:,}" if number is None else f"about {float(f'{number:.2g}'):,.0f}"
-    return f"{quantity} seeds would {'settle its size' if v.claims else 'decide it'}"
+    purpose = "settle its size" if v.claims else "decide it"
+    return f"{quantity} seeds would {purpose}"
 
 
 def _judge_tracks(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:

@@ -218,7 +218,10 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
     df = math.nan
     if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):
         error, df = _measure_error(a, b)
-    means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())} if a.size and b.size else {}
+    means: dict[str, float] = {}
+    if a.size and b.size:
+        means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())}
+        means["mean"] = means["arm_mean"] - means["baseline_mean"]
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     fields = {
         "sizes": (len(arm), len(baseline)),
@@ -227,7 +230,6 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
         "baseline_diverged": len(baseline) - b.size,
-        "mean": means["arm_mean"] - means["baseline_mean"] if means else None,
         "highest": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
         "error": error,
         "df": df,

@@ -27,7 +27,9 @@ def without_rounding(differences: Floats, scale: float) -> Floats:
     """
     noise = max(_ROUNDING * scale, _SMALLEST)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)
-    return np.full_like(d, np.median(d)) if d.size and np.ptp(d) <= noise else d
+    if d.size and np.ptp(d) <= noise:
+        return np.full_like(d, np.median(d))
+    return d
 
 
 def t_interval(x: ArrayLike, level: float = 1 - ALPHA, *, one_more: bool = False) -> tuple[Floats, Floats]:
@@ -149,7 +151,9 @@ def ties_p(n: int, difference: float, mu: float, highest: float) -> float:
 
 def ties_end(n: int, difference: float, alpha: float, highest: float) -> float:
     """Return the mean, above the difference, at which `ties_p` is alpha."""
-    return math.inf if highest == math.inf else highest - (highest - difference) * alpha ** (1 / n)
+    if highest == math.inf:
+        return math.inf
+    return float(highest - (highest - difference) * alpha ** (1 / n))
 
 
 def step_down(ps: ArrayLike) -> Floats:
@@ -170,7 +174,9 @@ def _standard_error(x: Floats, one_more: bool = False) -> Floats:
     """Return the standard error of the mean, or of the distance of one more value from it."""
     sd = x.std(-1, ddof=1)
     n = x.shape[-1]
-    return np.asarray(sd * np.sqrt(1 + 1 / n) if one_more else sd / np.sqrt(n))
+    if one_more:
+        return np.asarray(sd * np.sqrt(1 + 1 / n))
+    return np.asarray(sd / np.sqrt(n))
 
 
 def _divide(distance: Floats, error: Floats) -> Floats:

@@ -102,7 +102,9 @@ class LastLook:
 
         numbers = range(self.looks.last + 1, MOST_SEEDS + 1)
         place = bisect_left(numbers, POWER, key=find_power)
-        return numbers[place] if place < len(numbers) else None
+        if place == len(numbers):
+            return None
+        return numbers[place]
 
     def _show_difference(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
         """Return the chance that a mean, which is normal around `mean`, is decided as a difference.

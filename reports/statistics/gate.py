@@ -53,7 +53,9 @@ class Bound:
         """The outcome that the two bounds show."""
         if self.bound < self.metric.zone:
             return Outcome.LESS
-        return Outcome.MORE if self.least > self.metric.zone else Outcome.OPEN
+        if self.least > self.metric.zone:
+            return Outcome.MORE
+        return Outcome.OPEN
 
     def add_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
         """Return the bound after one more look, at which head and base have these values by seed.

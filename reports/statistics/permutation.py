@@ -46,7 +46,9 @@ class Permutations:
         near = _ROUNDING * max(1.0, abs(float(t[0])))
         above = float((t >= t[0] - near).mean())
         below = float((t <= t[0] + near).mean())
-        return (above, below) if self._sign > 0 else (below, above)
+        if self._sign > 0:
+            return above, below
+        return below, above
 
     def interval(self, alpha: float, mean: float, half: float) -> tuple[float, float]:
         """Return the differences that neither tail rejects at alpha/2; `half` is Welch's half width."""

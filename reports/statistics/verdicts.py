@@ -106,12 +106,16 @@ class Verdict:
         """The adjusted p of a difference; None where only an earlier look's interval excluded zero."""
         ends = self.interval
         contradicted = self.difference.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high
-        return None if contradicted else self.difference.p
+        if contradicted:
+            return None
+        return self.difference.p
 
     @property
     def equivalence_p(self) -> float | None:
         """The adjusted p of equality within ±δ; None where it is .05 or less and nothing is claimed."""
-        return None if self.equivalence.p <= ALPHA and not self.claims else self.equivalence.p
+        if self.equivalence.p <= ALPHA and not self.claims:
+            return None
+        return self.equivalence.p
 
     @property
     def open_by_skewness(self) -> bool:
@@ -175,12 +179,16 @@ class Verdict:
     def symbol(self) -> str:
         """The sign of the verdict, for readers who cannot tell its colours apart."""
         diverges = self.direction is Direction.NONE and self.diverges is not Direction.NONE
-        return "✕" if diverges else _SYMBOLS[self.direction, self.size]
+        if diverges:
+            return "✕"
+        return _SYMBOLS[self.direction, self.size]
 
     @property
     def label(self) -> str:
         """The words, with "(unpaired)" where no two values belong together."""
-        return self.text if self.contrast.paired else f"{self.text} (unpaired)"
+        if self.contrast.paired:
+            return self.text
+        return f"{self.text} (unpaired)"
 
     @property
     def settled(self) -> bool:
@@ -257,7 +265,9 @@ def _classify_size(ends: Interval, delta: float) -> Size:
     """Return what an interval shows of the difference's size."""
     if -delta < ends.low and ends.high < delta:
         return Size.LESS
-    return Size.MORE if ends.low > delta or ends.high < -delta else Size.UNSETTLED
+    if ends.low > delta or ends.high < -delta:
+        return Size.MORE
+    return Size.UNSETTLED
 
 
 def judge_pairs(
