@@ -141,9 +141,9 @@ def find_futile(contrasts: Mapping[Key, tuple[LastLook, Moments]], bound: float)
     Each is tested at the step of Holm that it is expected to have by then. Every other contrast takes a step
     away with its own chance to be decided, which is computed as if all others were decided.
     """
-    others_count = len(contrasts) - 1
+    other_contrasts = len(contrasts) - 1
     chances = {
-        name: test.advance_holm(others_count, others_count).predict_chances(m)
+        name: test.advance_holm(other_contrasts, other_contrasts).predict_chances(m)
         for name, (test, m) in contrasts.items()
     }
     differences = sum(float(chance.difference) for chance in chances.values())

@@ -230,15 +230,15 @@ def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0)
 
 def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
     """Return the same for differences of any law, (gates, pairs), each by how much the head is worse."""
-    going = np.ones(len(worse), bool)
+    active = np.ones(len(worse), bool)
     passes = 0
     pairs = 0
     before = 0
     for k, n in enumerate(looks.numbers):
-        pairs += (n - before) * int(going.sum())
+        pairs += (n - before) * int(active.sum())
         before = n
         low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
         if n >= FEWEST_SEEDS:
-            passes += int((going & (high < delta)).sum())
-            going &= (high >= delta) & (low <= delta)
+            passes += int((active & (high < delta)).sum())
+            active &= (high >= delta) & (low <= delta)
     return Chance(pairs / len(worse), passes / len(worse))

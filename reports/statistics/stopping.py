@@ -94,21 +94,21 @@ def predict_contrast(
     delta /= sd
     alpha = ALPHA / family
     test = LastLook(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
-    going = np.ones(STUDIES, bool)
+    active = np.ones(STUDIES, bool)
     different = np.zeros(STUDIES, bool)
     same = np.zeros(STUDIES, bool)
     right = 0
     reach = []
     for stage in _simulate_stages(looks, alpha, alpha):
-        reach.append(float(going.mean()))
+        reach.append(float(active.mean()))
         higher, lower, equal = stage.find_stops(effect, delta, until_size)
-        different |= going & (higher | lower)
-        same |= going & equal
-        right += int((going & stage.find_true_decisions(effect, delta, until_size)).sum())
-        going &= ~(different | same)
+        different |= active & (higher | lower)
+        same |= active & equal
+        right += int((active & stage.find_true_decisions(effect, delta, until_size)).sum())
+        active &= ~(different | same)
         if futility and FEWEST_SEEDS <= stage.moments.n < looks.last:
-            m = _shift_moments(stage.moments, going, effect)
-            going[going] = _predict_family(test, m, family, different.mean(), same.mean()) >= futility
+            m = _shift_moments(stage.moments, active, effect)
+            active[active] = _predict_family(test, m, family, different.mean(), same.mean()) >= futility
     seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
     return Expected(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
 
@@ -118,11 +118,11 @@ def _predict_family(test: LastLook, m: Moments, family: int, different: float, s
 
     `different` and `same` are the shares of all simulated contrasts that are decided so.
     """
-    others_count = family - 1
-    chances = test.advance_holm(others_count, others_count).predict_chances(m)
+    other_contrasts = family - 1
+    chances = test.advance_holm(other_contrasts, other_contrasts).predict_chances(m)
     different += float(chances.difference.sum()) / STUDIES
     same += float(chances.same.sum()) / STUDIES
-    return test.advance_holm(others_count * different, others_count * same).predict_chances(m).decided
+    return test.advance_holm(other_contrasts * different, other_contrasts * same).predict_chances(m).decided
 
 
 def _shift_moments(m: Moments, chosen: Flags, effect: float) -> Moments:
@@ -168,13 +168,13 @@ def median_unbiased(
 
 def _final_means(stages: tuple[_Stage, ...], effect: float, delta: float, until_size: bool) -> Floats:
     """Return the means of simulated contrasts where they end, in SDs: (STUDIES,)."""
-    going = np.ones(STUDIES, bool)
+    active = np.ones(STUDIES, bool)
     means = stages[-1].moments.mean.copy()
     for stage in stages[:-1]:
         higher, lower, same = stage.find_stops(effect, delta, until_size)
-        ends = going & (higher | lower | same)
+        ends = active & (higher | lower | same)
         means[ends] = stage.moments.mean[ends]
-        going &= ~ends
+        active &= ~ends
     return means + effect
 
 

@@ -31,24 +31,24 @@ from unrolled.reports.presentation import NOTHING
 @pytest.fixture(scope="module")
 def drawn(rendered):
     """The pictures of a page by their titles; what else is drawn there is hidden from readers aloud."""
-    found = svgs(rendered("realistic").read_text(encoding="utf-8"))
-    return {svg[0].text: svg for svg in found if not svg.get("aria-hidden")}
+    pictures = svgs(rendered("realistic").read_text(encoding="utf-8"))
+    return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
-def strips(c, extras=NOTHING):
+def draw_strips(c, extras=NOTHING):
     """By panel, the strip of each arm by name."""
-    found = {}
+    by_panel = {}
     for panel in forest.make_panels(c, extras):
-        rows = {r.row.arm.name: r.strip for strips in panel.groups for r in strips}
-        found[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
-    return found
+        rows = {r.row.arm.name: r.strip for group in panel.groups for r in group}
+        by_panel[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
+    return by_panel
 
 
-def places(strip, tag="circle", name="cx"):
+def list_places(strip, tag="circle", name="cx"):
     return [float(mark.get(name).removesuffix("%")) for mark in strip.iter(tag)]
 
 
-def marks(strip, kind):
+def find_marks(strip, kind):
     return [mark for mark in strip if kind in (mark.get("class") or "").split()]
 
 
@@ -68,46 +68,49 @@ def test_the_axes_of_a_picture_have_their_units(drawn):
 
 
 def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(drawn):
-    marks = [mark for svg in drawn.values() for mark in svg.iter()]
-    colours = {mark.get(name, "none") for mark in marks for name in ("fill", "stroke")}
+    elements = [mark for svg in drawn.values() for mark in svg.iter()]
+    colours = {mark.get(name, "none") for mark in elements for name in ("fill", "stroke")}
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
 
 
 def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
     c = compare(realistic())
-    found = strips(c)
+    by_panel = draw_strips(c)
     converged = [row for row in c.rows[:-1] if not row.summary.diverged]
     for row in converged:  # the last is of another task, and beyond the scale
-        strip, summary = found["validation loss"][row.arm.name], row.summary
+        strip, summary = by_panel["validation loss"][row.arm.name], row.summary
         finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
-        (tick,), bars, k = marks(strip, "mean"), marks(strip, "ends"), row.contrast
-        assert len(marks(strip, "plain")) == bool(k)
-        at, origin = [*places(strip), float(tick.get("x1")[:-1])], k.baseline_mean if k else summary.mean
+        (tick,), bars, k = find_marks(strip, "mean"), find_marks(strip, "ends"), row.contrast
+        assert len(find_marks(strip, "plain")) == bool(k)
+        positions, origin = (
+            [*list_places(strip), float(tick.get("x1")[:-1])],
+            k.baseline_mean if k else summary.mean,
+        )
         loss = [*finite.values(), origin + k.estimate if k else origin]
         assert len(bars) == bool(k)  # an interval is that of a difference
         if bars:
             if not math.isfinite(row.interval.high - row.interval.low):
                 continue  # of an arm that lost a pair
-            for bar, ends in ((bars[0], row.interval), (marks(strip, "plain")[0], k.plain_interval)):
-                at += [float(bar.get(end)[:-1]) for end in ("x1", "x2")]
+            for bar, ends in ((bars[0], row.interval), (find_marks(strip, "plain")[0], k.plain_interval)):
+                positions += [float(bar.get(end)[:-1]) for end in ("x1", "x2")]
                 loss += [origin + ends.low, origin + ends.high]
             assert k.plain_interval.high - k.plain_interval.low <= row.interval.high - row.interval.low
-        slope, zero = np.polyfit(loss, at, 1)
-        assert np.allclose(np.polyval((slope, zero), loss), at, atol=0.05)  # in % of the width
+        slope, zero = np.polyfit(loss, positions, 1)
+        assert np.allclose(np.polyval((slope, zero), loss), positions, atol=0.05)  # in % of the width
         if row.verdict:
             assert row.verdict.kind in bars[0].get("class").split()
         if not row.note:
-            (band,) = marks(strip, "band")
+            (band,) = find_marks(strip, "band")
             middle, width = slope * origin + zero, 2 * c.metric.delta * slope
             assert float(band.get("width")[:-1]) == pytest.approx(width, abs=0.05)
             assert float(band.get("x")[:-1]) + width / 2 == pytest.approx(middle, abs=0.05)
 
 
 def test_a_perplexity_stands_where_its_loss_stands():
-    found = strips(compare(realistic()))
-    assert list(found) == ["validation loss", "perplexity"]
-    by_loss, by_perplexity = ([places(s) for s in panel.values()] for panel in found.values())
+    by_panel = draw_strips(compare(realistic()))
+    assert list(by_panel) == ["validation loss", "perplexity"]
+    by_loss, by_perplexity = ([list_places(s) for s in panel.values()] for panel in by_panel.values())
     assert by_loss == by_perplexity
     loss, perplexity = forest.make_panels(compare(realistic()))
     assert len(perplexity.ticks) > 1
@@ -123,16 +126,18 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_v
     far = arm("far", 4.0, settings={"wd": 0.0})
     lone = measuring(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
     c = compare(study((arm("base", 0.0), *near, far, lone)))
-    found = strips(c)["validation loss"]
-    assert labels(found["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"] and not places(found["far"])
-    assert labels(found["lone"]) == ["1 ▸"] and len(places(found["lone"])) == 9
-    assert float(marks(found["base"], "band")[0].get("width")[:-1]) > 5
+    by_arm = draw_strips(c)["validation loss"]
+    assert labels(by_arm["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"] and not list_places(
+        by_arm["far"]
+    )
+    assert labels(by_arm["lone"]) == ["1 ▸"] and len(list_places(by_arm["lone"])) == 9
+    assert float(find_marks(by_arm["base"], "band")[0].get("width")[:-1]) > 5
 
 
 def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_seeds():
     often = broken(arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
-    found = strips(compare(study((arm("base", 0.0), often))))["validation loss"]
-    assert labels(found["often"]) == ["8 ✕"]
+    by_arm = draw_strips(compare(study((arm("base", 0.0), often))))["validation loss"]
+    assert labels(by_arm["often"]) == ["8 ✕"]
 
 
 def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
@@ -143,39 +148,39 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
     (rows,) = panel.groups
     assert [r.row.arm.name for r in rows] == ["LMModel6", "counts", "clip"] and panel.marked
     assert rows[1].level == f"{c.rows[1].summary.mean:.2f} nats"
-    found = strips(c, find_extras(c))["validation loss"]
-    assert len(places(found["counts"])) == 1
-    assert [len(marks(svg, "band")) for svg in found.values()] == [1, 0, 1]
-    assert [len(marks(svg, "mark")) for svg in found.values()] == [1, 0, 0]  # 1.368
+    by_arm = draw_strips(c, find_extras(c))["validation loss"]
+    assert len(list_places(by_arm["counts"])) == 1
+    assert [len(find_marks(svg, "band")) for svg in by_arm.values()] == [1, 0, 1]
+    assert [len(find_marks(svg, "mark")) for svg in by_arm.values()] == [1, 0, 0]  # 1.368
 
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
-    def order(c):
+    def list_arms(c):
         return [r.row.arm.name for rows in forest.make_panels(c)[0].groups for r in rows]
 
-    again = arm("A/A", 0.0)
+    repeated = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
-    flat = study((arm("base", 0.0), again, *arms))
-    assert order(compare(flat)) == ["base", "clip 2.0", "clip 3.0", "clip 1.0", "A/A"]
+    flat = study((arm("base", 0.0), repeated, *arms))
+    assert list_arms(compare(flat)) == ["base", "clip 2.0", "clip 3.0", "clip 1.0", "A/A"]
     ladder = replace(flat, arms=(*flat.arms[:3], *(replace(a, against="clip 1.0") for a in flat.arms[3:])))
-    assert order(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
+    assert list_arms(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
 
 
 def test_a_diverged_seed_is_marked_and_not_dropped(drawn):
-    assert labels(strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
+    assert labels(draw_strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
     assert len(drawn["Learning curves of lr 3e-2"].findall(".//use[@fill='currentColor']")) == 1
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():
     c = compare(switched())
-    whole = find_factorial(c)
-    ticks, drawn = forest.draw_effects(whole, c)
-    assert "0" in [label for _, label in ticks] and len(drawn) == len(whole.effects)
+    grid = find_factorial(c)
+    ticks, drawn = forest.draw_effects(grid, c)
+    assert "0" in [label for _, label in ticks] and len(drawn) == len(grid.effects)
     zero = next(place for place, label in ticks if label == "0")
-    for effect, strip in zip(whole.effects, map(ET.fromstring, drawn), strict=True):
-        assert marks(strip, "origin")[0].get("x1") == zero
-        assert len(places(strip)) == len(effect.seeds)
-        assert effect.verdict.kind in marks(strip, "mean")[0].get("class").split()
+    for effect, strip in zip(grid.effects, map(ET.fromstring, drawn), strict=True):
+        assert find_marks(strip, "origin")[0].get("x1") == zero
+        assert len(list_places(strip)) == len(effect.seeds)
+        assert effect.verdict.kind in find_marks(strip, "mean")[0].get("class").split()
 
 
 def test_hostile_names_are_text_in_a_picture(rendered):
@@ -191,11 +196,11 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
 
 
 def test_curves_are_those_of_the_seeds_of_pairs_also_where_trials_have_others_as_in_the_a_a_arm():
-    base, again = arm("base", 0.0), arm("A/A", 0.0)
-    others = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in again.results.items()}
+    base, repeated = arm("base", 0.0), arm("A/A", 0.0)
+    other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
     pictures = [
         panels.draw_curves(compare(study((base, second))))
-        for second in (again, replace(again, results=others))
+        for second in (repeated, replace(repeated, results=other_seeds))
     ]
     assert pictures[0] == pictures[1] and "data-seed" in pictures[0]["valid_loss"][1]
 
@@ -205,18 +210,18 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
 
     def paths_and_texts(*arms):
         pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
-        shown = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
-        return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in shown.items()}
+        by_arm = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
+        return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
     assert paths_and_texts(base, long, short) == paths_and_texts(base, short, long)
 
 
 def test_trials_without_a_finite_point_have_no_curve():
-    base, other = arm("base", 0.0, seeds=3), arm("other", 0.1, seeds=3)
+    base, second = arm("base", 0.0, seeds=3), arm("other", 0.1, seeds=3)
     infinite = {"valid_loss": ((0.0, math.inf), (1.0, math.inf))}
     lost = [
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})
-        for a in (base, other)
+        for a in (base, second)
     ]
     assert panels.draw_curves(compare(study(tuple(lost)))) == {"valid_loss": {}}
 

@@ -37,7 +37,7 @@ METRIC = Metric("valid_loss", 0.02)
 DESIGNS = (LOOKS, Looks((10,)))  # and one of ten seeds, fixed
 
 
-def seen(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
+def iterate_looks(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
     """The differences (…, n_k) and the weight of each look."""
     for n, weight in zip(looks.numbers, looks.weights, strict=True):
         yield d[..., :n], weight
@@ -54,11 +54,11 @@ def so_far(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
     return looks.compute_p(np.minimum(q, 1), sides)
 
 
-def different(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
-    return so_far([p_of(x) for x, _ in seen(d, looks)], looks, 2)
+def compute_difference_p(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
+    return so_far([p_of(x) for x, _ in iterate_looks(d, looks)], looks, 2)
 
 
-def nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
+def draw_nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
     """Differences (studies, arms, 40) between arms and a baseline that are alike."""
     rng = np.random.default_rng(arms + shared)
     values = rng.standard_normal((studies, arms + shared, 40))
@@ -68,26 +68,26 @@ def nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
 @pytest.mark.parametrize("alpha", [0.01, 0.05, 0.2])
 def test_p_holds_wherever_one_stops(alpha: float) -> None:
     studies = 40_000
-    d = nulls(1, shared=False, studies=studies)[:, 0]
-    p, alone = different(d), np.array([p_of(x) for x, _ in seen(d, LOOKS)])
-    good = np.where((alone < 0.1).any(0), (alone < 0.1).argmax(0), 4)  # stop when it looks good
+    d = draw_nulls(1, shared=False, studies=studies)[:, 0]
+    p, plain = compute_difference_p(d), np.array([p_of(x) for x, _ in iterate_looks(d, LOOKS)])
+    good = np.where((plain < 0.1).any(0), (plain < 0.1).argmax(0), 4)  # stop when it looks good
     rates = {"first": p[0], "last": p[-1], "good": np.take_along_axis(p, good[None], 0)[0]}
     for rule, stopped in rates.items():
         assert np.mean(stopped <= alpha) <= alpha + four_errors(alpha, studies), rule
     assert np.mean(p[-1] <= alpha) > 0.75 * alpha  # and not much looser: it allows for skewness
-    assert np.mean(alone.min(0) <= alpha) > 1.5 * alpha  # the plain p at the same looks
+    assert np.mean(plain.min(0) <= alpha) > 1.5 * alpha  # the plain p at the same looks
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
 @pytest.mark.parametrize("shared", [False, True])
 def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
-    d = nulls(ARMS, shared=shared)
-    p = different(d, looks)
-    wrong = (np.array([step_down(at) for at in p]) <= ALPHA).any(-1)  # (K, studies)
+    d = draw_nulls(ARMS, shared=shared)
+    p = compute_difference_p(d, looks)
+    wrong = (np.array([step_down(p_at_look) for p_at_look in p]) <= ALPHA).any(-1)  # (K, studies)
     for rule, claims in {"first look": wrong[0], "last look": wrong[-1], "as soon as": wrong.any(0)}.items():
         print(f"{looks}, shared baseline {shared}, {rule}: family-wise error {claims.mean():.4f}")
         assert claims.mean() <= ALPHA + four_errors(ALPHA, STUDIES)
-    plain = np.array([step_down(p_of(x)) for x, _ in seen(d, looks)]).min((0, -1)) <= ALPHA
+    plain = np.array([step_down(p_of(x)) for x, _ in iterate_looks(d, looks)]).min((0, -1)) <= ALPHA
     print(f"{looks}, shared baseline {shared}, plain p at the same looks: {plain.mean():.4f}")
     assert wrong.any(0).mean() > 0.025 and (plain.mean() > 0.1) == (looks is LOOKS)
     assert np.mean(p_of(d[..., :10]).min(-1) <= ALPHA) > 0.2  # without any correction
@@ -96,10 +96,10 @@ def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
 @pytest.mark.parametrize("looks", DESIGNS)
 def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
     studies = 40_000
-    d = nulls(1, shared=False, studies=studies)[:, 0]
+    d = draw_nulls(1, shared=False, studies=studies)[:, 0]
     for family in (1, 15):
         alpha, inside, above = ALPHA / family, np.ones(studies, bool), np.ones(studies, bool)
-        for k, (x, _) in enumerate(seen(d, looks)):
+        for k, (x, _) in enumerate(iterate_looks(d, looks)):
             m, look = moments(x), Look(looks, k)
             low, high = mean_interval(m, look.compute_level(alpha))
             inside &= (low <= 0) & (high >= 0)
@@ -113,15 +113,15 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
 @pytest.mark.parametrize("seeds", [5, 8, 10])
 def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(seeds: int) -> None:
     studies = 40_000
-    x = nulls(1, shared=False, studies=studies)[:, 0]
-    few, more = x[:, :seeds], x[:, seeds]
+    x = draw_nulls(1, shared=False, studies=studies)[:, 0]
+    sample, next_seed = x[:, :seeds], x[:, seeds]
     for level in (0.90, 0.95, 0.99):
-        ends = t_interval(few, level), mean_interval(moments(few), 1 - level)
+        ends = t_interval(sample, level), mean_interval(moments(sample), 1 - level)
         plain, contrasts = (np.mean((low <= 0) & (high >= 0)) for low, high in ends)
         assert plain == pytest.approx(level, abs=four_errors(level, studies))
         assert plain <= contrasts <= level + 0.4 * (1 - level)  # that of a contrast allows for skewness
-    low, high = t_interval(few, one_more=True)
-    inside = np.mean((low <= more) & (more <= high))
+    low, high = t_interval(sample, one_more=True)
+    inside = np.mean((low <= next_seed) & (next_seed <= high))
     assert inside == pytest.approx(0.95, abs=four_errors(0.95, studies))
 
 
@@ -129,8 +129,8 @@ def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(
 @pytest.mark.parametrize("spread", [0.5, 1.0, 2.0])
 def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float, looks: Looks) -> None:
     studies = 40_000
-    d = 1 + spread * nulls(1, shared=False, studies=studies)[:, 0]
-    rate = np.mean(so_far([equivalence_p(x, 1.0) for x, _ in seen(d, looks)], looks, 1)[-1] <= ALPHA)
+    d = 1 + spread * draw_nulls(1, shared=False, studies=studies)[:, 0]
+    rate = np.mean(so_far([equivalence_p(x, 1.0) for x, _ in iterate_looks(d, looks)], looks, 1)[-1] <= ALPHA)
     print(f"{looks}, the same at δ with an SD of {spread} δ: {rate:.4f}")
     assert rate <= ALPHA + four_errors(ALPHA, studies)
     assert rate > (0.04 if spread <= 1 else 0.03 * (looks is LOOKS))  # attained where the zone is wide
@@ -138,12 +138,12 @@ def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float, looks: 
 
 @cache
 def sign_p(wins: int, losses: int, ties: int) -> float:
-    one = {s: math.inf if s >= wins else 0.0 for s in range(wins + losses)}
+    single = {s: math.inf if s >= wins else 0.0 for s in range(wins + losses)}
     both = {wins + losses + s: math.inf for s in range(ties)}
-    return contrast(one | both, dict.fromkeys(one, 0.5) | both, delta=1.0).p
+    return contrast(single | both, dict.fromkeys(single, 0.5) | both, delta=1.0).p
 
 
-def stored(metric: str) -> np.ndarray:
+def load_differences(metric: str) -> np.ndarray:
     """The differences (arms, seeds) of the study toggles, over the seeds that all its arms have."""
     table = pd.read_csv(DIFFERENCES).query("metric == @metric")
     return table.pivot(index="arm", columns="seed", values="difference").dropna(axis=1).to_numpy()
@@ -152,12 +152,12 @@ def stored(metric: str) -> np.ndarray:
 @pytest.mark.parametrize("metric", ["valid_accuracy", "valid_loss"])
 def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: str) -> None:
     """Recentred, so that no arm has an effect; whole seeds are drawn, and smoothed (Silverman's width)."""
-    d, rng, studies = stored(metric), np.random.default_rng(11), 4_000
+    d, rng, studies = load_differences(metric), np.random.default_rng(11), 4_000
     d = d - d.mean(-1, keepdims=True)
     width = 0.9 * len(d.T) ** -0.2
     drawn = d[:, rng.integers(len(d.T), size=(studies, 40))].swapaxes(0, 1)  # (studies, arms, 40)
     drawn = drawn + width * d.std(-1, ddof=1)[:, None] * rng.standard_normal((studies, 1, 40))
-    wrong = (step_down(different(drawn)[-1]) <= ALPHA).any(-1).mean()
+    wrong = (step_down(compute_difference_p(drawn)[-1]) <= ALPHA).any(-1).mean()
     fixed = (step_down(p_of(drawn[..., :10])) <= ALPHA).any(-1).mean()
     print(
         f"{metric}, recentred, {len(d.T)} seeds: family-wise error {wrong:.4f}; ten fixed seeds {fixed:.4f}"
@@ -173,11 +173,11 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
     ps = []
     for n in LOOKS.numbers:
         a, b = arm[:, :n], baseline[:, :n]
-        whole = np.isfinite(a + b).all(-1)
+        complete = np.isfinite(a + b).all(-1)
         wins, losses = (a < b).sum(-1), (a > b).sum(-1)
         counts = zip(wins.tolist(), losses.tolist(), (n - wins - losses).tolist(), strict=True)
         p = np.array([sign_p(*each) for each in counts])
-        p[whole] = p_of(a[whole] - b[whole])
+        p[complete] = p_of(a[complete] - b[complete])
         ps.append(p)
     wrong = np.mean(so_far(ps, LOOKS, 2)[-1] <= ALPHA)
     print(f"a seed in {1 / rate:g} diverges on either side: error {wrong:.4f}")
@@ -186,28 +186,31 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
 
 def test_a_study_of_noise_through_decide_itself() -> None:
     studies, seeds = 100, range(40)
-    d = 0.015 * nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
+    d = 0.015 * draw_nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
     wrong, decided = 0, 0
     for study in d:
         zero = dict.fromkeys(seeds, 0.0)
         pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
-        found = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
-        kinds = [by[METRIC.name].kind for by in found]
+        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC]).verdicts.values()
+        kinds = [by_metric[METRIC.name].kind for by_metric in decisions]
         wrong += any(kind in ("better", "worse") for kind in kinds)
         decided += kinds.count("same")
-        assert _claimed(study) == {i for i, kind in enumerate(kinds) if kind != "open"}
+        assert _find_decided(study) == {i for i, kind in enumerate(kinds) if kind != "open"}
     print(f"12 arms without effect: {wrong / studies:.3f} wrong, {decided / studies / 12:.3f} the same")
     assert wrong / studies <= ALPHA + four_errors(ALPHA, studies)
     assert decided > 0.5 * studies * 12  # and the true answer is found
 
 
-def _claimed(study: np.ndarray) -> set[int]:
+def _find_decided(study: np.ndarray) -> set[int]:
     """The arms that are decided, by the vectorised functions: frozen p, both families, look by look."""
-    p, e = different(study), so_far([equivalence_p(x, METRIC.delta) for x, _ in seen(study, LOOKS)], LOOKS, 1)
+    p, e = (
+        compute_difference_p(study),
+        so_far([equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1),
+    )
     end = np.full(len(study), -1)
     for k in range(len(LOOKS.numbers)):
-        at, arms = np.where(end < 0, k, end), np.arange(len(study))
-        small = (step_down(p[at, arms]) <= ALPHA) | (step_down(e[at, arms]) <= ALPHA)
+        look, arms = np.where(end < 0, k, end), np.arange(len(study))
+        small = (step_down(p[look, arms]) <= ALPHA) | (step_down(e[look, arms]) <= ALPHA)
         end[(end < 0) & small] = k
     return set(np.flatnonzero(end >= 0).tolist())
 
@@ -215,14 +218,16 @@ def _claimed(study: np.ndarray) -> set[int]:
 @pytest.mark.parametrize(("effect", "sd"), [(0.0, 0.03), (0.02, 0.03), (0.04, 0.03), (0.0, 0.08)])
 def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> None:
     studies, seeds, rng = 300, range(40), np.random.default_rng(9)
-    taken, decided = [], []
+    pairs_taken, decided = [], []
     for _ in range(studies):
         arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}
-        found = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=BOUND)
-        v = found.verdicts["x"][METRIC.name]
-        taken.append(v.contrast.pairs)
+        decisions = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[METRIC], futility=BOUND)
+        v = decisions.verdicts["x"][METRIC.name]
+        pairs_taken.append(v.contrast.pairs)
         decided.append(v.decided)
     plan = predict_contrast(LOOKS, sd=sd, delta=0.02, effect=effect, futility=BOUND)
-    assert np.mean(taken) == pytest.approx(plan.seeds, abs=4 * np.std(taken) / math.sqrt(studies) + 0.5)
+    assert np.mean(pairs_taken) == pytest.approx(
+        plan.seeds, abs=4 * np.std(pairs_taken) / math.sqrt(studies) + 0.5
+    )
     assert np.mean(decided) == pytest.approx(plan.decided, abs=four_errors(0.5, studies))

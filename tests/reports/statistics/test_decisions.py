@@ -17,86 +17,100 @@ SEEDS = tuple(range(10, 50))
 Pairs = dict[str, dict[str, Pair]]
 
 
-def arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair]:
+def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair]:
     """Both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
     rng = np.random.default_rng(seed)
-    theirs, d = 0.7 + 0.05 * rng.standard_normal(40), effect + sd * rng.standard_normal(40)
-    sides = {"valid_accuracy": (theirs + d, theirs), "valid_loss": (2 - theirs - 2 * d, 2 - theirs)}
+    baseline_values, d = 0.7 + 0.05 * rng.standard_normal(40), effect + sd * rng.standard_normal(40)
+    sides = {
+        "valid_accuracy": (baseline_values + d, baseline_values),
+        "valid_loss": (2 - baseline_values - 2 * d, 2 - baseline_values),
+    }
     return {
         m: tuple(dict(zip(SEEDS[:n], x.tolist(), strict=False)) for x in both) for m, both in sides.items()
     }
 
 
-def cut(pairs: Pairs, n: int) -> Pairs:
+def cut_pairs(pairs: Pairs, n: int) -> Pairs:
     """The same pairs with the first n seeds."""
     keep = set(SEEDS[:n])
     return {
-        name: {m: tuple({s: v for s, v in x.items() if s in keep} for x in both) for m, both in by.items()}
-        for name, by in pairs.items()
+        name: {
+            m: tuple({s: v for s, v in x.items() if s in keep} for x in both) for m, both in by_metric.items()
+        }
+        for name, by_metric in pairs.items()
     }
 
 
-def run(pairs: Pairs, looks: Looks = LOOKS, **more: object) -> Decisions[str]:
+def run_looks(pairs: Pairs, looks: Looks = LOOKS, **more: object) -> Decisions[str]:
     return evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **more)
 
 
 PAIRS = {
-    "better": arm(0.2, 0.05, 1),
-    "worse": arm(-0.05, 0.05, 2),
-    "same": arm(0, 0.012, 3),
-    "wide": arm(0, 0.1, 4),
+    "better": make_arm(0.2, 0.05, 1),
+    "worse": make_arm(-0.05, 0.05, 2),
+    "same": make_arm(0, 0.012, 3),
+    "wide": make_arm(0, 0.1, 4),
 }
 
 
-def first(d: Decisions[str], name: str) -> tuple[str, int]:
+def get_outcome(d: Decisions[str], name: str) -> tuple[str, int]:
     v = d.verdicts[name]["valid_accuracy"]
     return v.kind, v.contrast.pairs
 
 
-def stuck(d: Decisions[str]) -> dict[str, str]:
-    return {name: by["valid_accuracy"].blocked_reason for name, by in d.verdicts.items()}
+def get_blocked_reasons(d: Decisions[str]) -> dict[str, str]:
+    return {name: by_metric["valid_accuracy"].blocked_reason for name, by_metric in d.verdicts.items()}
 
 
 def test_each_contrast_ends_at_its_own_look() -> None:
-    d = run(PAIRS)
-    assert first(d, "better") == ("better", 10)
-    assert first(d, "same") == ("same", 10)
-    assert first(d, "worse")[0] == "worse" and 10 < first(d, "worse")[1] < 40
-    assert first(d, "wide") == ("open", 40)
-    assert d.looks_taken == 5 and set(d.seeds_requested.values()) == {0} and not any(stuck(d).values())
+    d = run_looks(PAIRS)
+    assert get_outcome(d, "better") == ("better", 10)
+    assert get_outcome(d, "same") == ("same", 10)
+    assert get_outcome(d, "worse")[0] == "worse" and 10 < get_outcome(d, "worse")[1] < 40
+    assert get_outcome(d, "wide") == ("open", 40)
+    assert (
+        d.looks_taken == 5
+        and set(d.seeds_requested.values()) == {0}
+        and not any(get_blocked_reasons(d).values())
+    )
     assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
 
 
 def test_what_lies_beyond_a_look_changes_nothing() -> None:
     rng = np.random.default_rng(5)
     for trial in range(6):
-        pairs = {f"{i}": arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
-        state, names = run(cut(pairs, 0)), list(pairs)
+        pairs = {f"{i}": make_arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
+        state, names = run_looks(cut_pairs(pairs, 0)), list(pairs)
         while any(state.seeds_requested.values()):
-            needed = {name: state.seeds_requested[name] or first(state, name)[1] for name in names}
-            minimal = {name: cut(pairs, n)[name] for name, n in needed.items()}
-            extra = {name: cut(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
+            needed = {name: state.seeds_requested[name] or get_outcome(state, name)[1] for name in names}
+            minimal = {name: cut_pairs(pairs, n)[name] for name, n in needed.items()}
+            extra = {name: cut_pairs(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
             wild = {s: (math.inf if s % 3 else 9.0) for s in SEEDS if s not in SEEDS[: max(needed.values())]}
-            for by in extra.values():
-                for both in by.values():
+            for by_metric in extra.values():
+                for both in by_metric.values():
                     both[0].update(wild)
-            state = run(minimal)
-            looked = run(cut(extra, max(needed.values())))
+            state = run_looks(minimal)
+            looked = run_looks(cut_pairs(extra, max(needed.values())))
             assert looked == state  # seeds of others' looks, in a contrast that is decided, too
-        assert run(minimal) == run({**minimal, **{n: pairs[n] for n in names}}) == run(pairs)
+        assert (
+            run_looks(minimal) == run_looks({**minimal, **{n: pairs[n] for n in names}}) == run_looks(pairs)
+        )
 
 
 def test_a_look_waits_for_every_open_contrast() -> None:
-    some = {**cut(PAIRS, 10), "wide": cut(PAIRS, 9)["wide"]}
-    d = run(some)
+    some = {**cut_pairs(PAIRS, 10), "wide": cut_pairs(PAIRS, 9)["wide"]}
+    d = run_looks(some)
     assert d.looks_taken == 0 and set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
     assert (v.kind, v.difference.p, v.equivalence.p, v.contrast.pairs) == ("open", 1.0, 1.0, 10)
     assert not v.decided and "open after 10 of 40 seeds" in describe_stage(v)
     assert v.contrast.interval() and v.interval is None, "no look has been taken yet"
-    one_metric = {**cut(PAIRS, 10), "wide": {"valid_accuracy": cut(PAIRS, 10)["wide"]["valid_accuracy"]}}
-    assert run(one_metric).looks_taken == 0
-    after = run(cut(PAIRS, 10))
+    one_metric = {
+        **cut_pairs(PAIRS, 10),
+        "wide": {"valid_accuracy": cut_pairs(PAIRS, 10)["wide"]["valid_accuracy"]},
+    }
+    assert run_looks(one_metric).looks_taken == 0
+    after = run_looks(cut_pairs(PAIRS, 10))
     assert all(v.interval for by_metric in after.verdicts.values() for v in by_metric.values())
     assert after.looks_taken == 1 and after.seeds_requested == {
         "better": 0,
@@ -107,144 +121,166 @@ def test_a_look_waits_for_every_open_contrast() -> None:
 
 
 def test_contrasts_without_results_are_in_the_family() -> None:
-    d = run({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
+    d = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
     assert d.looks_taken == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
-    few, many = (
-        run({"alone": PAIRS["worse"]}),
-        run({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost),
+    single, family = (
+        run_looks({"alone": PAIRS["worse"]}),
+        run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost),
     )
-    assert many.verdicts["alone"]["valid_accuracy"].contrast.family == 10
-    assert first(many, "alone")[1] > first(few, "alone")[1]
+    assert family.verdicts["alone"]["valid_accuracy"].contrast.family == 10
+    assert get_outcome(family, "alone")[1] > get_outcome(single, "alone")[1]
 
 
-def without(pair: dict[str, Pair], *seeds: int) -> dict[str, Pair]:
+def drop_seeds(pair: dict[str, Pair], *seeds: int) -> dict[str, Pair]:
     """The pair whose arm failed on these seeds."""
     return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
 
 
 def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> None:
-    pairs = {**PAIRS, "better": without(PAIRS["better"], SEEDS[2]), "wide": without(PAIRS["wide"], SEEDS[12])}
+    pairs = {
+        **PAIRS,
+        "better": drop_seeds(PAIRS["better"], SEEDS[2]),
+        "wide": drop_seeds(PAIRS["wide"], SEEDS[12]),
+    }
     gone = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
-    d = run(pairs, lost=gone)
+    d = run_looks(pairs, lost=gone)
     v = d.verdicts["better"]["valid_accuracy"]
-    assert first(d, "better") == ("better", 14) and v.contrast.lost == 1  # 10 pairs with one lost: p .021
+    assert get_outcome(d, "better") == ("better", 14)  # 10 pairs with one lost: p .021
+    assert v.contrast.lost == 1
     assert v.interval.low in v.contrast.differences.values()
-    assert first(d, "wide") == ("open", 39) and not any(stuck(d).values())
-    assert first(d, "worse") == first(run(PAIRS), "worse")
+    assert get_outcome(d, "wide") == ("open", 39) and not any(get_blocked_reasons(d).values())
+    assert get_outcome(d, "worse") == get_outcome(run_looks(PAIRS), "worse")
 
 
 def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
     arm, baseline = PAIRS["better"]["valid_loss"]
-    told = {**PAIRS["better"], "valid_loss": ({s: x for s, x in arm.items() if s != SEEDS[2]}, baseline)}
-    d = run({**PAIRS, "better": told}, lost={"better": {SEEDS[2]: "has no valid_loss to judge"}})
-    assert first(d, "better") == ("better", 10)
+    partial = {**PAIRS["better"], "valid_loss": ({s: x for s, x in arm.items() if s != SEEDS[2]}, baseline)}
+    d = run_looks({**PAIRS, "better": partial}, lost={"better": {SEEDS[2]: "has no valid_loss to judge"}})
+    assert get_outcome(d, "better") == ("better", 10)
     assert [v.contrast.lost for v in d.verdicts["better"].values()] == [0, 1]
 
 
 def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
     gone = SEEDS[6:16]
-    pairs = {**PAIRS, "wide": without(PAIRS["wide"], *gone)}
-    d = run(pairs, lost={"wide": dict.fromkeys(gone, "failed")})
-    assert stuck(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more" and d.seeds_requested["wide"] == 0
-    assert first(d, "wide") == ("open", 6)
-    assert first(d, "worse")[0] == "worse"
+    pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *gone)}
+    d = run_looks(pairs, lost={"wide": dict.fromkeys(gone, "failed")})
+    assert (
+        get_blocked_reasons(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more"
+        and d.seeds_requested["wide"] == 0
+    )
+    assert get_outcome(d, "wide") == ("open", 6)
+    assert get_outcome(d, "worse")[0] == "worse"
     assert "open: seed 16 failed" in describe_stage(d.verdicts["wide"]["valid_accuracy"])
-    later = run(cut(PAIRS, 10), lost={"wide": dict.fromkeys(gone, "failed"), "worse": {SEEDS[30]: "failed"}})
+    later = run_looks(
+        cut_pairs(PAIRS, 10), lost={"wide": dict.fromkeys(gone, "failed"), "worse": {SEEDS[30]: "failed"}}
+    )
     assert later.seeds_requested["wide"] == 0 and later.seeds_requested["worse"] == 15
-    assert not stuck(run(PAIRS, lost={"better": dict.fromkeys(SEEDS[12:], "failed")}))[
+    assert not get_blocked_reasons(run_looks(PAIRS, lost={"better": dict.fromkeys(SEEDS[12:], "failed")}))[
         "better"
     ]  # decided before
 
 
 def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
     rng = np.random.default_rng(8)
-    theirs = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
-    ours = {s: math.inf if s % 4 else x - 0.001 for s, x in theirs.items()}
-    d = evaluate_looks({"x": {"valid_loss": (ours, theirs)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+    baseline_values = {s: 1.0 + 0.01 * rng.standard_normal() for s in SEEDS}
+    arm_values = {s: math.inf if s % 4 else x - 0.001 for s, x in baseline_values.items()}
+    d = evaluate_looks(
+        {"x": {"valid_loss": (arm_values, baseline_values)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,)
+    )
     v = d.verdicts["x"]["valid_loss"]
     assert v.decided and v.diverges == "worse" and v.contrast.pairs < 40
 
 
 def test_a_study_may_go_on_until_the_size_is_settled() -> None:
-    pairs = {"x": arm(0.03, 0.03, 12), "same": PAIRS["same"]}
-    by_direction, by_size = (run(pairs, rule=x) for x in ("direction", "size"))
+    pairs = {"x": make_arm(0.03, 0.03, 12), "same": PAIRS["same"]}
+    by_direction, by_size = (run_looks(pairs, rule=x) for x in ("direction", "size"))
     v, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
     assert v.text == "better, size not settled" and v.decided
     assert settled.text == "better by more than δ" and settled.decided
     assert v.contrast.pairs < settled.contrast.pairs
-    assert first(by_size, "same") == first(by_direction, "same")
+    assert get_outcome(by_size, "same") == get_outcome(by_direction, "same")
 
 
 def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
-    for name, by in run(PAIRS).verdicts.items():
-        assert list(by) == ["valid_accuracy", "valid_loss"]
-        assert by["valid_loss"].contrast.pairs == by["valid_accuracy"].contrast.pairs, name
-        assert by["valid_loss"].contrast.delta == 0.05 and by["valid_loss"].contrast.lower_is_better
-    loud = {"x": {**PAIRS["better"], "valid_loss": arm(0, 0.4, 6)["valid_loss"]}}
-    v = run(loud).verdicts["x"]["valid_loss"]
+    for name, by_metric in run_looks(PAIRS).verdicts.items():
+        assert list(by_metric) == ["valid_accuracy", "valid_loss"]
+        assert by_metric["valid_loss"].contrast.pairs == by_metric["valid_accuracy"].contrast.pairs, name
+        assert (
+            by_metric["valid_loss"].contrast.delta == 0.05
+            and by_metric["valid_loss"].contrast.lower_is_better
+        )
+    loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
+    v = run_looks(loud).verdicts["x"]["valid_loss"]
     assert v.decided and v.kind == "open"
     assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(v)
-    going_on = {"x": {**cut(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
-    v = run(going_on).verdicts["x"]["valid_loss"]
+    going_on = {"x": {**cut_pairs(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
+    v = run_looks(going_on).verdicts["x"]["valid_loss"]
     assert v.claims and describe_stage(v) == "the first metric is open after 10 of 40 seeds"
 
 
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     """p of the first falls to .02 at 10 seeds; its mean turns before the second is decided."""
 
-    def around(*parts: tuple[int, float, float]) -> dict[str, Pair]:
+    def make_sides(*parts: tuple[int, float, float]) -> dict[str, Pair]:
         d = [mean + spread * (-1) ** i for n, mean, spread in parts for i in range(n)]
         return {"valid_accuracy": (dict(zip(SEEDS, d, strict=False)), dict.fromkeys(SEEDS, 0.0))}
 
-    turning = around((10, 0.018, 0.02), (5, -0.4, 0.1))
-    pairs = {"turning": turning, "late": around((10, 0.06, 0.1), (5, 0.1, 0.0))}
+    turning = make_sides((10, 0.018, 0.02), (5, -0.4, 0.1))
+    pairs = {"turning": turning, "late": make_sides((10, 0.06, 0.1), (5, 0.1, 0.0))}
     d = evaluate_looks(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
-    assert first(d, "late") == ("better", 15)
+    assert get_outcome(d, "late") == ("better", 15)
     v = d.verdicts["turning"]["valid_accuracy"]
     assert v.difference.p <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
     assert v.kind == "open" and not v.decided
 
 
 def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
-    same, theirs = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}, dict.fromkeys(SEEDS, 0.7)
-    blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, theirs)}
+    same, baseline_values = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}, dict.fromkeys(SEEDS, 0.7)
+    blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, baseline_values)}
     d = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
     v = d.verdicts["x"]["valid_accuracy"]
     assert v.equivalence.p <= 0.05 and v.contrast.pairs == 40 and v.kind == "open"
 
 
 def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_first() -> None:
-    theirs = PAIRS["same"]["valid_accuracy"][1]
-    tied = {"x": {"valid_accuracy": (dict(theirs), theirs), "valid_loss": (dict(theirs), theirs)}}
-    d = run(tied)
-    assert first(d, "x") == ("open", 40)  # .98 to the 40th is .45
+    baseline_values = PAIRS["same"]["valid_accuracy"][1]
+    tied = {
+        "x": {
+            "valid_accuracy": (dict(baseline_values), baseline_values),
+            "valid_loss": (dict(baseline_values), baseline_values),
+        }
+    }
+    d = run_looks(tied)
+    assert get_outcome(d, "x") == ("open", 40)  # .98 to the 40th is .45
     assert d.verdicts["x"]["valid_accuracy"].equivalence.p == pytest.approx(
         LOOKS.compute_p(0.98**40, 1), abs=1e-3
     )
-    assert first(run(tied, equal={"x": SEEDS}), "x") == ("same", 10)
-    assert first(run(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
+    assert get_outcome(run_looks(tied, equal={"x": SEEDS}), "x") == ("same", 10)
+    assert get_outcome(run_looks(tied, equal={"x": SEEDS[:9]}), "x")[0] == "open"
 
 
 def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None:
-    theirs = PAIRS["same"]["valid_accuracy"][1]
-    ours = {s: x for s, x in theirs.items() if s not in SEEDS[:4]}
-    sides = {"x": {"valid_accuracy": (ours, theirs), "valid_loss": (ours, theirs)}}
-    d = run(sides, lost={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
+    baseline_values = PAIRS["same"]["valid_accuracy"][1]
+    arm_values = {s: x for s, x in baseline_values.items() if s not in SEEDS[:4]}
+    sides = {
+        "x": {"valid_accuracy": (arm_values, baseline_values), "valid_loss": (arm_values, baseline_values)}
+    }
+    d = run_looks(sides, lost={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
     v = d.verdicts["x"]["valid_accuracy"]
     assert (v.kind, v.contrast.pairs, v.contrast.lost, v.contrast.identical) == ("open", 6, 4, False)
 
 
 def test_fewer_than_five_pairs_decide_nothing() -> None:
-    d = run({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
+    d = run_looks({"x": PAIRS["better"]}, looks=Looks((3, 4, 6)))
     v = d.verdicts["x"]["valid_accuracy"]
     assert (v.kind, v.contrast.pairs, v.provisional) == ("better", 6, True)
 
 
 def test_one_look_is_the_fixed_design() -> None:
-    sides = {name: by["valid_accuracy"] for name, by in cut(PAIRS, 10).items()}
+    sides = {name: by_metric["valid_accuracy"] for name, by_metric in cut_pairs(PAIRS, 10).items()}
     fixed = judge_pairs(sides, delta=0.02, lower_is_better=False)
-    d = run(PAIRS, looks=Looks((10,)))
+    d = run_looks(PAIRS, looks=Looks((10,)))
     for name, v in fixed.items():
         same = d.verdicts[name]["valid_accuracy"]
         assert (same.kind, same.difference.p, same.equivalence.p) == (v.kind, v.difference.p, v.equivalence.p)
@@ -253,8 +289,8 @@ def test_one_look_is_the_fixed_design() -> None:
 
 
 def test_the_correction_may_be_another() -> None:
-    many = {f"{i}": arm(0.055, 0.05, 20 + i) for i in range(8)}
-    holm, milder = (run(cut(many, 10), **more) for more in ({}, {"adjust": benjamini_hochberg}))
+    many = {f"{i}": make_arm(0.055, 0.05, 20 + i) for i in range(8)}
+    holm, milder = (run_looks(cut_pairs(many, 10), **more) for more in ({}, {"adjust": benjamini_hochberg}))
     assert sum(milder.seeds_requested.values()) < sum(holm.seeds_requested.values())
 
 
@@ -262,4 +298,4 @@ def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:
     for seeds, metrics in ((SEEDS[:39], (LOSS,)), (SEEDS, ()), ((*SEEDS, 10), (LOSS,))):
         with pytest.raises(ValueError, match="up to 40"):
             evaluate_looks({}, seeds=seeds, looks=LOOKS, metrics=metrics)
-    assert run({}).looks_taken == 0 and run({}).verdicts == {}
+    assert run_looks({}).looks_taken == 0 and run_looks({}).verdicts == {}

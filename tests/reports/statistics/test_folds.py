@@ -15,32 +15,32 @@ ZEROS = dict.fromkeys(DIFFERENCES, 0.0)
 
 
 def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
-    found = compare_folds(DIFFERENCES, ZEROS, delta=0.05, test_share=0.1)
+    c = compare_folds(DIFFERENCES, ZEROS, delta=0.05, test_share=0.1)
     d = np.array([*DIFFERENCES.values()])
     error = d.std(ddof=1) * np.sqrt(1 / 10 + 1 / 9)
     law = stats.t(9)
-    ends = found.interval()
-    assert found.p == pytest.approx(2 * law.sf(d.mean() / error))
+    ends = c.interval()
+    assert c.p == pytest.approx(2 * law.sf(d.mean() / error))
     assert (ends.low, ends.high) == pytest.approx(
         (d.mean() - law.ppf(0.975) * error, d.mean() + law.ppf(0.975) * error)
     )
-    assert found.equivalence_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
-    assert contrast(DIFFERENCES, ZEROS, delta=0.05).p < found.p
+    assert c.equivalence_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
+    assert contrast(DIFFERENCES, ZEROS, delta=0.05).p < c.p
 
 
 @pytest.mark.parametrize(
     "odd", [{0: float("inf")}, dict.fromkeys(range(6), float("inf")), dict.fromkeys(DIFFERENCES, 0.03)]
 )
 def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
-    found = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
-    assert (found.p, found.equivalence_p, found.divergence_p) == (1.0, 1.0, 1.0)
+    c = compare_folds({**DIFFERENCES, **odd}, ZEROS, delta=0.02, test_share=0.1)
+    assert (c.p, c.equivalence_p, c.divergence_p) == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("identical", [True, False])
 def test_folds_are_the_same_where_both_arms_computed_the_same_and_ties_alone_show_nothing(identical) -> None:
     options = {"delta": 0.02, "test_share": 0.1, "highest": 1.0, "identical": identical}
-    found = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
-    assert found.text == ("the same within δ" if identical else "open")
+    verdict = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
+    assert verdict.text == ("the same within δ" if identical else "open")
 
 
 def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:

@@ -21,11 +21,11 @@ TEST = LastLook(looks=LOOKS, delta=1.0, alpha=0.05, alpha_same=0.05)
 DRAWS = 20_000
 
 
-def seen(mean: float, sd: float, n: int = 10, skewness: float = 0.0) -> Moments:
+def make_moments(mean: float, sd: float, n: int = 10, skewness: float = 0.0) -> Moments:
     return Moments(n, *map(np.asarray, (mean, sd, skewness)))
 
 
-def simulate(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Moments:
+def simulate_last_look(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Moments:
     """The moments at the last look of contrasts that have `m` so far; pairs are normal."""
     rng, last = np.random.default_rng(1), LOOKS.last
     later = moments(true_mean + true_sd * rng.standard_normal((DRAWS, last - m.n)))
@@ -39,26 +39,28 @@ def simulate(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Momen
 @pytest.mark.parametrize(("mean", "sd"), [(0.3, 2.0), (-1.0, 2.5), (0.8, 6.0)])
 @pytest.mark.parametrize("until_size", [False, True])
 def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, until_size) -> None:
-    m, test = seen(mean, sd), replace(TEST, until_size=until_size)
+    m, test = make_moments(mean, sd), replace(TEST, until_size=until_size)
     # the true SD that is smaller in one of six cases: χ² with 9 degrees of freedom, upper sixth, is 13.025
     true_sd = sd * math.sqrt(9 / 13.025)
     flat = mean + true_sd / math.sqrt(m.n) * np.random.default_rng(2).standard_normal((DRAWS, 1))
-    low, high = mean_interval(simulate(m, flat, true_sd), LOOKS.find_critical_q(0.05))
-    shown = (low > 0) | (high < 0)
+    low, high = mean_interval(simulate_last_look(m, flat, true_sd), LOOKS.find_critical_q(0.05))
+    different = (low > 0) | (high < 0)
     if until_size:
-        shown &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
+        different &= (low > 1) | (high < -1) | ((low > -1) & (high < 1))
     nearer = math.copysign(max(0.0, abs(mean) - 0.9674 * true_sd / math.sqrt(10)), mean)
-    low, high = mean_interval(simulate(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, sides=1))
+    low, high = mean_interval(
+        simulate_last_look(m, nearer, true_sd), 2 * LOOKS.find_critical_q(0.05, sides=1)
+    )
     chances = test.predict_chances(m)
     for chance, rate in (
-        (chances.difference, shown.mean()),
+        (chances.difference, different.mean()),
         (chances.same, np.mean((low > -1) & (high < 1))),
     ):
         assert chance == pytest.approx(rate, abs=0.01 + four_errors(0.5, DRAWS))
 
 
 def test_a_contrast_and_its_mirror_image_have_the_same_chance() -> None:
-    for m in (seen(0.4, 2.0, skewness=0.9), seen(1.2, 3.0, skewness=-0.5)):
+    for m in (make_moments(0.4, 2.0, skewness=0.9), make_moments(1.2, 3.0, skewness=-0.5)):
         turned = m._replace(mean=-m.mean, skewness=-m.skewness)
         assert TEST.predict_chances(m).decided == pytest.approx(TEST.predict_chances(turned).decided)
 
@@ -66,10 +68,10 @@ def test_a_contrast_and_its_mirror_image_have_the_same_chance() -> None:
 def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
     test = LastLook(looks=Looks((10,)), delta=0.001, alpha=0.05, alpha_same=0.05)
     for dz in (0.3, 0.5, 0.7):
-        assert test.count_seeds(seen(dz, 1.0)) == pytest.approx(power.seeds_needed(dz), abs=2)
+        assert test.count_seeds(make_moments(dz, 1.0)) == pytest.approx(power.seeds_needed(dz), abs=2)
     # the power of equivalence at a difference of 0 is 2 Φ(δ √n/SD − z₀.₉₅) − 1: .8 at n = 77 for an SD of 3 δ
-    assert replace(test, delta=1.0).count_seeds(seen(0.0, 3.0)) == pytest.approx(77, abs=3)
-    assert replace(test, delta=1.0).count_seeds(seen(0.999, 30.0)) is None
+    assert replace(test, delta=1.0).count_seeds(make_moments(0.0, 3.0)) == pytest.approx(77, abs=3)
+    assert replace(test, delta=1.0).count_seeds(make_moments(0.999, 30.0)) is None
 
 
 def pairs_of(mean: float, sd: float) -> np.ndarray:
@@ -87,11 +89,11 @@ def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_de
     assert v.futile and not v.decided and v.kind == "open"
     # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
     variance = v.contrast.sd**2
-    few, many = (
+    fewest, most_seeds = (
         variance * (special.ndtri(1 - LOOKS.find_critical_q(x, 1)) + 1.2816) ** 2 for x in (0.05, 0.05 / 3)
     )
     seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
-    assert few < seeds < 1.05 * many
+    assert fewest < seeds < 1.05 * most_seeds
     assert given_up["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
     assert given_up["clear"].decided and given_up["clear"].contrast.family == 3
 

@@ -24,14 +24,16 @@ SEEDS = tuple(range(40))
 GATES = 4_000
 
 
-def pair(worse: np.ndarray, base: np.ndarray | None = None) -> Pair:
+def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> Pair:
     """Losses by seed of a head that is worse by so much on each."""
     base = np.arange(len(worse)) / 4 if base is None else base
     return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
 
 
-def judge(worse: np.ndarray, looks: Looks = LOOKS, **more: object) -> GateDecision[str]:
-    return non_inferiority({"": {"loss": pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **more)
+def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **more: object) -> GateDecision[str]:
+    return non_inferiority(
+        {"": {"loss": make_pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **more
+    )
 
 
 NOISE = np.random.default_rng(1).standard_normal(40)
@@ -41,7 +43,7 @@ NOISE = np.random.default_rng(1).standard_normal(40)
 def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
     worse = 1.0 + gate_law(law, 1.0, 60, seed=2)
     worse[::2] -= 0.7
-    gates = [judge(x) for x in worse]
+    gates = [judge_gate(x) for x in worse]
     pairs = [LOOKS.numbers[gate.looks_taken - 1] for gate in gates]
     passes = [gate.passed for gate in gates]
     assert 0 < np.mean(passes) < 1 and len(set(pairs)) > 2
@@ -53,10 +55,12 @@ def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delt
     sd, pairs, unchanged
 ) -> None:
     """The known answers of an independent simulation, with its pairs."""
-    same, at, beyond = (expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0))
+    same, at_delta, above_delta = (
+        expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
+    )
     assert same.passes >= unchanged - four_errors(0.98, GATES) and same.pairs == pytest.approx(pairs, abs=1)
-    assert at.passes <= 0.05 + four_errors(0.05, GATES) and at.pairs == pytest.approx(38, abs=1)
-    assert beyond.passes == 0.0 and beyond.pairs == pytest.approx(pairs, abs=1)
+    assert at_delta.passes <= 0.05 + four_errors(0.05, GATES) and at_delta.pairs == pytest.approx(38, abs=1)
+    assert above_delta.passes == 0.0 and above_delta.pairs == pytest.approx(pairs, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -70,97 +74,97 @@ def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delt
 )
 def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at_delta, unchanged) -> None:
     worse = gate_law(law, 1.5 if law != "rare collapses" else 0.5, GATES)
-    at = simulate_gates(worse + 1.0, LOOKS, 1.0).passes
-    assert at <= at_delta + four_errors(at_delta, GATES)
+    rate = simulate_gates(worse + 1.0, LOOKS, 1.0).passes
+    assert rate <= at_delta + four_errors(at_delta, GATES)
     assert simulate_gates(worse, LOOKS, 1.0).passes >= unchanged
-    assert at > 0.55 or law in LAWS, "what ten pairs did not show"
+    assert rate > 0.55 or law in LAWS, "what ten pairs did not show"
 
 
 def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> None:
-    fixed = judge(NOISE, Looks((40,))).bounds["", "loss"]
-    ends = contrast(*pair(NOISE), delta=1.0).interval(0.05, sides=1)
+    fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
+    ends = contrast(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
     assert (fixed.bound, fixed.least, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
-    wide = judge(1.0 + 3 * NOISE)
+    wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5 and not wide.passed and "loss: not shown" in wide.fault
-    again = [judge((1.0 + 3 * NOISE)[:n]).bounds["", "loss"].bound for n in (10, 15, 20, 30)]
-    assert again == sorted(again, reverse=True) and again[-1] >= wide.bounds["", "loss"].bound > 1.0
+    bounds = [judge_gate((1.0 + 3 * NOISE)[:n]).bounds["", "loss"].bound for n in (10, 15, 20, 30)]
+    assert bounds == sorted(bounds, reverse=True) and bounds[-1] >= wide.bounds["", "loss"].bound > 1.0
 
 
 def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> None:
-    def accuracies(worse: float) -> dict[str, dict[str, Pair]]:
-        return {"": {"accuracy": pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
+    def make_accuracies(worse: float) -> dict[str, dict[str, Pair]]:
+        return {"": {"accuracy": make_pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
     for worse, passed, outcome in ((-0.1, True, Outcome.LESS), (0.1, False, Outcome.MORE)):
-        found = non_inferiority(accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
-        bound = found.bounds["", "accuracy"]
-        assert (found.passed, bound.outcome, found.looks_taken) == (passed, outcome, 1)
+        gate = non_inferiority(make_accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
+        bound = gate.bounds["", "accuracy"]
+        assert (gate.passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)
         assert bound.worse == pytest.approx(worse, abs=0.01) and (bound.bound < 0.02) is passed
 
 
 def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_once() -> None:
-    good, bad, wide = pair(0.2 * NOISE), pair(5 + 0.2 * NOISE), pair(1 + 3 * NOISE)
-    other = Metric("error", 1.0)
+    good, bad, wide = make_pair(0.2 * NOISE), make_pair(5 + 0.2 * NOISE), make_pair(1 + 3 * NOISE)
+    error_metric = Metric("error", 1.0)
 
     def decide_gate(**levels: tuple[Pair, Pair]) -> GateDecision[str]:
         pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
-        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, other))
+        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, error_metric))
 
     assert decide_gate(small=(good, good), large=(good, good)).passed
-    found = decide_gate(small=(good, good), large=(good, bad))
-    assert (found.passed, found.looks_taken, found.fault) == (False, 1, "large: error: more than δ worse")
-    found = decide_gate(small=(good, wide), large=(good, good))
-    assert "small: error" in found.fault and found.bounds["small", "loss"].pairs == 10, "shown at its look"
+    gate = decide_gate(small=(good, good), large=(good, bad))
+    assert (gate.passed, gate.looks_taken, gate.fault) == (False, 1, "large: error: more than δ worse")
+    gate = decide_gate(small=(good, wide), large=(good, good))
+    assert "small: error" in gate.fault and gate.bounds["small", "loss"].pairs == 10, "shown at its look"
 
 
 def test_a_gate_asks_for_the_seeds_of_its_next_look_and_reads_none_beyond() -> None:
-    found = judge((3 * NOISE)[:10])
-    assert (found.passed, found.fault, found.looks_taken, found.seeds_requested) == (False, "", 1, 15)
-    beyond = {"": {40: "failed", 12: "failed"}}
-    assert judge(0.2 * NOISE, lost=beyond).passed and judge(0.2 * NOISE[:10]).passed
-    assert judge(3 * NOISE, lost=beyond).fault == "seed 12 failed"
+    gate = judge_gate((3 * NOISE)[:10])
+    assert (gate.passed, gate.fault, gate.looks_taken, gate.seeds_requested) == (False, "", 1, 15)
+    lost_seeds = {"": {40: "failed", 12: "failed"}}
+    assert judge_gate(0.2 * NOISE, lost=lost_seeds).passed and judge_gate(0.2 * NOISE[:10]).passed
+    assert judge_gate(3 * NOISE, lost=lost_seeds).fault == "seed 12 failed"
 
 
 def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
-    head, base = pair(0.2 * NOISE)
+    head, base = make_pair(0.2 * NOISE)
     del head[4]
-    found = non_inferiority(
+    gate = non_inferiority(
         {"": {"loss": (head, base)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), lost={"": {4: "failed"}}
     )
-    assert (found.passed, found.fault, found.looks_taken) == (False, "seed 4 failed", 0)
+    assert (gate.passed, gate.fault, gate.looks_taken) == (False, "seed 4 failed", 0)
 
 
 def test_a_seed_that_diverges_at_the_head_alone_fails_and_other_divergence_is_no_evidence() -> None:
     base = np.arange(40) / 4
     head = 0.2 * NOISE
     diverged = np.where(np.arange(40) < 3, math.inf, 0.0)
-    assert "seed 0 diverged at the head" in judge(head + diverged).fault
+    assert "seed 0 diverged at the head" in judge_gate(head + diverged).fault
     for both in (True, False):
-        sides = {"": {"loss": pair(head + diverged if both else head, base)}}
+        sides = {"": {"loss": make_pair(head + diverged if both else head, base)}}
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
-        found = non_inferiority(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
-        assert found.passed and found.bounds["", "loss"].pairs == 7
+        gate = non_inferiority(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
+        assert gate.passed and gate.bounds["", "loss"].pairs == 7
 
 
 def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> None:
     """Twenty of thirty diverged on both sides, and the ten others are worse by 25 δ."""
     head = np.where(np.arange(30) < 20, math.inf, 25 + 0.1 * NOISE[:30])
-    sides = pair(head)
+    sides = make_pair(head)
     sides[1].update(dict.fromkeys(range(20), math.inf))
     looks, metrics = Looks((30,)), (LOSS,)
-    found = non_inferiority({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
-    assert not found.passed and found.fault == "loss: more than δ worse"
+    gate = non_inferiority({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
+    assert not gate.passed and gate.fault == "loss: more than δ worse"
 
 
 def test_the_same_numbers_pass_where_they_are_computed_alike_and_ties_of_coarse_ones_do_not() -> None:
     coarse = np.arange(40) % 2 / 2
     for equal, passes in ((None, False), ({"": SEEDS}, True)):
-        ties = {"": {"loss": pair(np.zeros(40), coarse)}}
+        ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}
         assert non_inferiority(ties, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), equal=equal).passed is passes
-    assert judge(np.zeros(40)).passed, "hardly two of these numbers are alike"
-    fixed = {"": {"loss": pair(NOISE), "parameters": pair(np.full(40, -100.0), np.full(40, 900.0))}}
+    assert judge_gate(np.zeros(40)).passed, "hardly two of these numbers are alike"
+    fixed = {"": {"loss": make_pair(NOISE), "parameters": make_pair(np.full(40, -100.0), np.full(40, 900.0))}}
     both = (LOSS, Metric("parameters", 10.0, "lower"))
     assert non_inferiority(fixed, seeds=SEEDS, looks=LOOKS, metrics=both).passed, "no seed changes it"
-    shares = {"": {"accuracy": pair(np.zeros(200), np.arange(200) % 2 / 2)}}
+    shares = {"": {"accuracy": make_pair(np.zeros(200), np.arange(200) % 2 / 2)}}
     metrics, many = (ACCURACY,), Looks((200,))
     assert non_inferiority(shares, seeds=range(200), looks=many, metrics=metrics).passed  # .98²⁰⁰ is .02
 
@@ -175,15 +179,17 @@ def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_
     def decide_gate(*sides: Pair, **more: object) -> GateDecision[str]:
         names = ("loss", "error")
         metrics = tuple(Metric(name, 1.0) for name in names[: len(sides)])
-        pairs = {"": {**dict(zip(names, sides, strict=False)), "seconds": pair(NOISE)}}
+        pairs = {"": {**dict(zip(names, sides, strict=False)), "seconds": make_pair(NOISE)}}
         return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(*metrics, clock), **more)
 
-    found = decide_gate(sides)
-    assert (found.passed, found.looks_taken, found.seeds_requested) == (False, 0, 0)
-    assert "head" in found.fault and ("base" in found.fault) is both and "seed" in found.fault
+    gate = decide_gate(sides)
+    assert (gate.passed, gate.looks_taken, gate.seeds_requested) == (False, 0, 0)
+    assert "head" in gate.fault and ("base" in gate.fault) is both and "seed" in gate.fault
     assert "head" in decide_gate(sides[::-1]).fault or not both
-    assert "seed" not in decide_gate(pair(0.2 * NOISE), sides).fault, "another metric tells the seeds apart"
-    assert "seed" not in decide_gate(pair(base * 0, base), equal={"": SEEDS}).fault
+    assert "seed" not in decide_gate(make_pair(0.2 * NOISE), sides).fault, (
+        "another metric tells the seeds apart"
+    )
+    assert "seed" not in decide_gate(make_pair(base * 0, base), equal={"": SEEDS}).fault
 
 
 def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
@@ -196,13 +202,13 @@ def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
 
 def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> None:
     accuracies = {seed: 0.5 + seed / 1000 for seed in range(10)}
-    pairs = {"accuracy": (accuracies, {**accuracies}), "loss": pair(0.01 * NOISE[:10])}
+    pairs = {"accuracy": (accuracies, {**accuracies}), "loss": make_pair(0.01 * NOISE[:10])}
     looks, metrics = Looks((10, 15)), (ACCURACY, LOSS)
     gate = non_inferiority({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
-    beneath = evaluate_looks(
+    of_gate = evaluate_looks(
         {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, rule="gate"
     ).verdicts["head"]
     assert gate.passed
-    assert {name: v.kind for name, v in beneath.items()} == {"accuracy": "same", "loss": "same"}
-    apart = evaluate_looks({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics).verdicts["head"]
-    assert apart["accuracy"].kind == "open", "of a study's arms equal accuracies alone show no equality"
+    assert {name: v.kind for name, v in of_gate.items()} == {"accuracy": "same", "loss": "same"}
+    of_study = evaluate_looks({"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics).verdicts["head"]
+    assert of_study["accuracy"].kind == "open", "of a study's arms equal accuracies alone show no equality"

@@ -19,13 +19,13 @@ def welch_t(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
 def test_both_tails_are_scipys_at_every_difference(n: int, m: int) -> None:
     rng = np.random.default_rng(n)
     a, b = rng.standard_exponential(n) + 3, rng.standard_exponential(m)
-    found = Permutations(a, b)
+    permutations = Permutations(a, b)
     for mu in (0.0, 2.0, 3.5):
         tails = [
             stats.permutation_test((a - mu, b), welch_t, vectorized=True, alternative=side).pvalue
             for side in ("greater", "less")
         ]
-        assert found.compute_tails(mu) == pytest.approx(tails)
+        assert permutations.compute_tails(mu) == pytest.approx(tails)
 
 
 @pytest.mark.parametrize(("n", "m"), [(5, 50), (50, 5), (12, 12)])
@@ -51,13 +51,13 @@ def test_an_interval_that_so_few_permutations_cannot_end_is_infinite() -> None:
 @pytest.mark.parametrize("law", ["standard_exponential", "standard_normal"])
 def test_five_against_fifty_of_one_law_are_called_different_once_in_twenty(law: str) -> None:
     rng = np.random.default_rng(1)
-    studies, wrong, alone = 300, 0, 0
+    studies, wrong, by_welch = 300, 0, 0
     for _ in range(studies):
         a, b = getattr(rng, law)(5), getattr(rng, law)(50)
         wrong += welch([*a], [*b], delta=1.0).p <= 0.05
-        alone += stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05
+        by_welch += stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05
     assert wrong / studies <= 0.05 + four_errors(0.05, studies)
-    assert alone / studies > 0.08 or law == "standard_normal"
+    assert by_welch / studies > 0.08 or law == "standard_normal"
 
 
 def test_a_side_whose_values_happen_to_be_equal_is_no_known_constant() -> None:
@@ -77,9 +77,9 @@ def test_a_side_whose_values_happen_to_be_equal_is_no_known_constant() -> None:
 
 def test_equal_values_of_a_side_show_sameness_as_far_as_their_number_does() -> None:
     arm = 1 - np.tile([0.0, 0.0, 0.0, 0.01], 100)
-    few, many = (welch([*arm], [1.0] * n, delta=0.05, highest=1.0) for n in (40, 100))
-    assert few.equivalence_p > 0.05 and few.interval(0.05, sides=1).high > 0.05
-    assert many.equivalence_p < 0.05 and many.interval(0.05, sides=1).high < 0.05
+    of_40, of_100 = (welch([*arm], [1.0] * n, delta=0.05, highest=1.0) for n in (40, 100))
+    assert of_40.equivalence_p > 0.05 and of_40.interval(0.05, sides=1).high > 0.05
+    assert of_100.equivalence_p < 0.05 and of_100.interval(0.05, sides=1).high < 0.05
 
 
 def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:
@@ -89,8 +89,8 @@ def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:
     ]
     contrasts = [welch([*a], [*b], delta=1.0) for a, b in samples]
     wrong = np.mean([c.p <= 0.05 for c in contrasts])
-    alone = np.mean([stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05 for a, b in samples])
-    assert wrong <= 0.05 + four_errors(0.05, 150) and alone > wrong
+    by_welch = np.mean([stats.ttest_ind(a, b, equal_var=False).pvalue <= 0.05 for a, b in samples])
+    assert wrong <= 0.05 + four_errors(0.05, 150) and by_welch > wrong
     for c in contrasts[:5]:
         ends = c.interval(0.1)
         tails = (c._compute_tails(ends.low)[0], c._compute_tails(ends.high)[1])
@@ -99,13 +99,16 @@ def test_beyond_some_hundred_values_the_skewness_of_both_sides_counts() -> None:
 
 
 def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() -> None:
-    def diverging(arm: int, n: int, baseline: int, m: int, **options: object) -> Unpaired:
+    def compare_diverging(arm: int, n: int, baseline: int, m: int, **options: object) -> Unpaired:
         sides = ([math.inf] * k + [1.0 + i for i in range(size - k)] for k, size in ((arm, n), (baseline, m)))
         return welch(*sides, delta=0.1, **options)
 
-    c = diverging(7, 50, 2, 10)
+    c = compare_diverging(7, 50, 2, 10)
     assert c.divergence_p == pytest.approx(stats.fisher_exact([[7, 2], [43, 8]]).pvalue)
     assert c.diverges_more == -1 and not c.divergence_differs, "seven of fifty are fewer than two of ten"
-    assert diverging(9, 10, 5, 60).divergence_differs and diverging(9, 10, 5, 60).diverges_more == 1
-    assert diverging(9, 10, 5, 60, lost=1).divergence_p == 1.0
+    assert (
+        compare_diverging(9, 10, 5, 60).divergence_differs
+        and compare_diverging(9, 10, 5, 60).diverges_more == 1
+    )
+    assert compare_diverging(9, 10, 5, 60, lost=1).divergence_p == 1.0
     assert c.interval() is None and math.isfinite(c.estimate), "no median of pairs that do not exist"

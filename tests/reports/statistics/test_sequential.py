@@ -57,36 +57,36 @@ def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float,
 
 
 def test_p_values_at_the_default_looks() -> None:
-    for q, two, one in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
-        near = of_two(two, STORED, ELSEWHERE) * two + 0.00005  # as printed
-        assert float(LOOKS.compute_p(q)) == pytest.approx(two, abs=near)
-        assert float(LOOKS.compute_p(q, sides=1)) == pytest.approx(one, abs=near)
+    for q, two_sided, one_sided in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
+        near = of_two(two_sided, STORED, ELSEWHERE) * two_sided + 0.00005  # as printed
+        assert float(LOOKS.compute_p(q)) == pytest.approx(two_sided, abs=near)
+        assert float(LOOKS.compute_p(q, sides=1)) == pytest.approx(one_sided, abs=near)
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
     fresh = simulate_table(LOOKS.numbers, seed=1)
     for sides in (1, 2):
         for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
-            again = np.interp(LOOKS.find_critical_q(p, sides), fresh[sides], fresh[0])
-            assert again == pytest.approx(p, rel=of_two(p, DRAWS, STORED))
+            fresh_p = np.interp(LOOKS.find_critical_q(p, sides), fresh[sides], fresh[0])
+            assert fresh_p == pytest.approx(p, rel=of_two(p, DRAWS, STORED))
 
 
 def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> None:
     studies = 20_000
     d = np.random.default_rng(2).standard_normal((studies, 12))
     looks = Looks((4, 5, 12))
-    seen = zip(looks.numbers, looks.weights, strict=True)
-    smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in seen], axis=0)
+    stages = zip(looks.numbers, looks.weights, strict=True)
+    smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in stages], axis=0)
     for p in (0.3, 0.05):
         rate = np.mean(smallest <= looks.find_critical_q(p))
         assert rate == pytest.approx(p, rel=of_two(p, studies, DRAWS))
 
 
 def test_the_table_is_the_same_each_time_and_rises() -> None:
-    once, again = simulate_table((5, 8), draws=3_000), simulate_table((5, 8), draws=3_000)
-    assert np.array_equal(once, again)
-    assert (np.diff(once, axis=1) >= 0).all()
-    assert once[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
+    first, second = simulate_table((5, 8), draws=3_000), simulate_table((5, 8), draws=3_000)
+    assert np.array_equal(first, second)
+    assert (np.diff(first, axis=1) >= 0).all()
+    assert first[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
 
 
 def test_a_table_is_stored_and_read_again(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
@@ -107,9 +107,9 @@ def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
 
 
 def test_one_look_is_the_ordinary_test() -> None:
-    one = Looks((10,))
-    assert float(one.compute_p(0.0312)) == 0.0312 and one.find_critical_q(0.05 / 7, sides=1) == 0.05 / 7
-    assert one.weights == (1.0,)
+    single = Looks((10,))
+    assert float(single.compute_p(0.0312)) == 0.0312 and single.find_critical_q(0.05 / 7, sides=1) == 0.05 / 7
+    assert single.weights == (1.0,)
 
 
 @pytest.mark.parametrize("numbers", [(), (1, 5), (5, 5), (10, 8)])
@@ -127,8 +127,8 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         (2, w * LOOKS.find_critical_q(0.01) / 2),
         (1, w * LOOKS.find_critical_q(0.01, sides=1)),
     ):
-        found, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
-        assert (found.low, found.high) == pytest.approx(expected)
+        ends, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
+        assert (ends.low, ends.high) == pytest.approx(expected)
     assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
     plain = contrast(*sides, delta=0.02, family=4)
     assert plain.look is FIXED

@@ -27,7 +27,7 @@ from unrolled.reports.statistics.verdicts import judge_contrasts
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
 
 
-def printed(interval: Interval | None, digits: int) -> tuple[float, float]:
+def round_ends(interval: Interval | None, digits: int) -> tuple[float, float]:
     assert interval is not None
     return round(interval.low, digits), round(interval.high, digits)
 
@@ -35,7 +35,7 @@ def printed(interval: Interval | None, digits: int) -> tuple[float, float]:
 def test_one_arm_gives_mean_sd_and_t_interval() -> None:
     b = summarise_values(B)
     assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
-    assert printed(b.interval, 5) == (1.24032, 1.33718)
+    assert round_ends(b.interval, 5) == (1.24032, 1.33718)
     assert b.interval is not None and b.interval.level == 0.95
     assert b.median == pytest.approx(1.28)
 
@@ -48,7 +48,7 @@ def test_under_three_seeds_there_are_values_and_no_interval() -> None:
     assert summarise_values({}).mean is None and summarise_values({}).median is None
 
 
-def hall(d: np.ndarray, mu: float) -> float:
+def compute_hall_t(d: np.ndarray, mu: float) -> float:
     """T by the formula of Hall (1992), written out."""
     n, w, skew = d.size, (d.mean() - mu) / d.std(ddof=1), stats.skew(d)
     return float(np.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / (6 * n)))
@@ -75,17 +75,17 @@ def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
             x = sign * d
             c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
             t = stats.ttest_1samp(x, 0)
-            corrected = 2 * stats.t.sf(abs(hall(x, 0)), 8)
-            agree = t.statistic * hall(x, 0) > 0
+            corrected = 2 * stats.t.sf(abs(compute_hall_t(x, 0)), 8)
+            agree = t.statistic * compute_hall_t(x, 0) > 0
             assert c.p == pytest.approx(max(t.pvalue, corrected) if agree else 1.0)
             for alpha in (0.3, 0.05, 0.001):
                 ends, cut = c.interval(alpha), stats.t.ppf(1 - alpha / 2, 8)
                 low, high = t.confidence_interval(1 - alpha)
                 assert ends is not None and ends.low <= low + 1e-12 and ends.high >= high - 1e-12
                 if ends.low < low - 1e-9:
-                    assert hall(x, ends.low) == pytest.approx(cut)
+                    assert compute_hall_t(x, ends.low) == pytest.approx(cut)
                 if ends.high > high + 1e-9:
-                    assert hall(x, ends.high) == pytest.approx(-cut)
+                    assert compute_hall_t(x, ends.high) == pytest.approx(-cut)
             for alpha in (c.p * 0.99, min(0.999, c.p * 1.01)):  # word and interval agree
                 ends = c.interval(alpha)
                 assert ends is not None and (ends.low <= 0 <= ends.high) == (alpha < c.p)
@@ -150,32 +150,32 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
     assert c.mean == pytest.approx(0.1) and c.estimate == c.mean
 
 
-def ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
+def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
     sides = dict.fromkeys(range(n), 0.5 + difference), dict.fromkeys(range(n), 0.5)
     return contrast(*sides, **{"delta": 0.02, "highest": 1.0, **facts})
 
 
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
 def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n: int) -> None:
-    c = ties(n)
+    c = make_ties(n)
     assert c.tied and not c.identical and c.p == 1.0
     assert c.equivalence_p == pytest.approx(0.98**n)  # of pairs that differ by 1 in .02 of cases none is seen
     assert judge_contrasts({"x": c})["x"].text == ("the same within δ" if n > 148 else "open")
-    low, high = printed(c.interval(0.05, sides=1), 9)
+    low, high = round_ends(c.interval(0.05, sides=1), 9)
     assert (-low, high) == pytest.approx((1 - 0.05 ** (1 / n),) * 2)
 
 
 def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
-    assert judge_contrasts({"x": ties(10_000, highest=math.inf)})["x"].text == "open"
+    assert judge_contrasts({"x": make_ties(10_000, highest=math.inf)})["x"].text == "open"
     percent = contrast(dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), delta=2, highest=1.0)
     assert percent.highest == math.inf and percent.equivalence_p == 1.0
-    assert ties(5, identical=True).equivalence_p == 0.0 and ties(149, lost=1).equivalence_p == 1.0
+    assert make_ties(5, identical=True).equivalence_p == 0.0 and make_ties(149, lost=1).equivalence_p == 1.0
 
 
 def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
-    c = ties(5, 0.001)
+    c = make_ties(5, 0.001)
     assert c.p == 2**-4  # the least that signs of five pairs can give
-    assert c.equivalence_p == pytest.approx((0.98 / 0.999) ** 5) and ties(5, 0.02).equivalence_p == 1.0
+    assert c.equivalence_p == pytest.approx((0.98 / 0.999) ** 5) and make_ties(5, 0.02).equivalence_p == 1.0
     assert c.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
     assert c.interval(0.05, sides=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
 
@@ -189,8 +189,8 @@ def test_rounding_is_told_from_a_real_spread() -> None:
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
-    few = {s: A[s] for s in range(n)}
-    c = contrast(few, B, delta=0.02)
+    arm = {s: A[s] for s in range(n)}
+    c = contrast(arm, B, delta=0.02)
     assert c.interval() is None and c.r is None
     assert c.pairs == n and c.p >= 0.05
     assert (c.mean is None) == (n == 0)
@@ -201,10 +201,10 @@ def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others()
     c = contrast({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
     assert c.given_convergence
     assert c.estimate == pytest.approx(-0.04)
-    others = contrast({s: A[s] for s in c.differences}, B, delta=0.02)
+    of_converged = contrast({s: A[s] for s in c.differences}, B, delta=0.02)
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
-    assert c.interval() == Interval(others.interval().low, math.inf, 0.95)
-    assert others.interval().low < -0.07
+    assert c.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
+    assert of_converged.interval().low < -0.07
     assert (c.wins, c.losses, c.pairs) == (6, 2, 8)
     assert round(c.p, 3) == 0.289
     assert (c.arm_diverged, c.baseline_diverged) == (2, 0)
@@ -235,7 +235,7 @@ def test_a_summary_counts_diverged_seeds_in_the_median_and_not_in_the_mean() -> 
     [(0, 0.0, 0.369), (2, 0.032, 0.651), (8, 0.631, 1.0)],  # 8/8 mirrors 0/8
 )
 def test_the_rate_of_divergence_has_its_exact_interval(k: int, low: float, high: float) -> None:
-    assert printed(divergence_interval(k, 8), 3) == (low, high)
+    assert round_ends(divergence_interval(k, 8), 3) == (low, high)
 
 
 def test_the_p_of_signs_is_that_of_scipy_stats() -> None:
@@ -257,10 +257,10 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
     """Sixteen of twenty pairs favour the arm, their mean does not; a lost pair makes no claim of that."""
     differences = [*(-0.2 - 0.02 * i for i in range(16)), 0.6, 0.9, 1.2, 1.4]
     arm, baseline = dict(enumerate(differences)), dict.fromkeys(range(20), 0.0)
-    whole = contrast(arm, baseline, delta=0.02)
+    complete = contrast(arm, baseline, delta=0.02)
     arm.pop(3)
     lost = contrast(arm, baseline, delta=0.02, lost=1)
-    assert stats.binomtest(15, 20).pvalue < 0.05 < whole.p < lost.p
+    assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
         ends, (low, high) = (
             lost.interval(alpha),
@@ -281,8 +281,8 @@ def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> Non
 
 def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:
     arm, baseline = dict.fromkeys(range(9), 1.0), {s: 1.1 + 0.01 * s for s in range(9)}
-    whole, lost = (contrast(arm, baseline, delta=0.02, lost=k) for k in (0, 1))
-    assert whole.p < lost.p == pytest.approx(stats.binomtest(9, 10).pvalue)
+    complete, lost = (contrast(arm, baseline, delta=0.02, lost=k) for k in (0, 1))
+    assert complete.p < lost.p == pytest.approx(stats.binomtest(9, 10).pvalue)
     assert (lost.interval(0.05) or Interval(0, 0, 0)).high < 0  # nine of ten are a claim still
     assert contrast(arm, baseline, delta=0.02, lost=9).p == 1.0
 
@@ -290,9 +290,9 @@ def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:
 @pytest.mark.parametrize(("arm", "both", "n"), [(8, 0, 30), (3, 2, 20), (0, 1, 8)])
 def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: int) -> None:
     """McNemar's exact test: only pairs of which one side diverged tell anything."""
-    gone = {s: math.inf if s < arm + both else 1.0 + 0.01 * s for s in range(n)}
-    other = {s: math.inf if s < both else 1.1 for s in range(n)}
-    c = contrast(gone, other, delta=0.02)
+    arm_values = {s: math.inf if s < arm + both else 1.0 + 0.01 * s for s in range(n)}
+    baseline_values = {s: math.inf if s < both else 1.1 for s in range(n)}
+    c = contrast(arm_values, baseline_values, delta=0.02)
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
     assert c.divergence_p == c.swap_sides().divergence_p == pytest.approx(expected)
     assert (c.diverges_more, c.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
@@ -313,10 +313,10 @@ def test_a_rate_over_one_is_refused() -> None:
 
 
 def test_holm_corrects_the_family() -> None:
-    found = holm([0.3, 0.001, 0.04, 0.012, 0.02])
-    assert [x.p for x in found] == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
+    adjusted = holm([0.3, 0.001, 0.04, 0.012, 0.02])
+    assert [x.p for x in adjusted] == pytest.approx([0.3, 0.005, 0.08, 0.048, 0.06])
     # the second step, .05/4, rejects; the third, .05/3, does not, and is that of all that are open
-    assert [ALPHA / x.alpha for x in found] == pytest.approx([3, 5, 3, 4, 3])
+    assert [ALPHA / x.alpha for x in adjusted] == pytest.approx([3, 5, 3, 4, 3])
     ps = np.random.default_rng(0).beta(0.3, 1, 40)
     assert [x.p for x in holm(list(ps))] == pytest.approx(multipletests(ps, method="holm")[1])
 
@@ -347,7 +347,7 @@ def test_equivalence_depends_on_the_zone() -> None:
     c, d = contrast(C, B, delta=0.01), np.array([C[s] - B[s] for s in B])
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
-    assert printed(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
+    assert round_ends(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
     assert round(c.equivalence_p, 5) == 0.00923
     assert round(contrast(C, B, delta=0.005).equivalence_p, 4) == 0.0852
 
@@ -356,5 +356,5 @@ def test_equivalence_depends_on_the_zone() -> None:
 def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
     a, b = np.array(list(A.values())), np.array(list(B.values()))
     c, d = contrast(A, B, delta=delta), a - b
-    corrected = max(stats.t.sf(hall(d, -delta), 7), stats.t.cdf(hall(d, delta), 7))
+    corrected = max(stats.t.sf(compute_hall_t(d, -delta), 7), stats.t.cdf(compute_hall_t(d, delta), 7))
     assert c.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

@@ -15,7 +15,7 @@ OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of
 FACTORS = ("tying", "dropout", "ar")
 
 
-def cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
+def make_cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
     """1.3 − .2 tying − .1 dropout + .08 tying·dropout, every seed with its own level."""
     rng = np.random.default_rng(0)
     level = rng.normal(0, 0.1, 10)
@@ -28,7 +28,7 @@ def cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
 
 
 def test_factorial_effects_are_recovered() -> None:
-    effects = {e.name: e for e in factorial_effects(cells(noise=0.0), FACTORS, delta=0.5)}
+    effects = {e.name: e for e in factorial_effects(make_cells(noise=0.0), FACTORS, delta=0.5)}
     assert list(effects) == ["tying", "dropout", "ar", "tying × dropout", "tying × ar", "dropout × ar"]
     # averaged over the other factor: −.2 + .08/2 and −.1 + .08/2; the interaction is all of .08
     assert effects["tying"].mean == pytest.approx(-0.16)
@@ -41,7 +41,7 @@ def test_factorial_effects_are_recovered() -> None:
 
 
 def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
-    table = cells()
+    table = make_cells()
     tying = factorial_effects(table, FACTORS, delta=0.5)[0]
     on, off = (
         [np.mean([x[s] for key, x in table.items() if key[0] is side]) for s in range(10)]
@@ -55,14 +55,14 @@ def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
 
 
 def test_factorial_effects_are_corrected_together() -> None:
-    found = {e.name: e.verdict for e in factorial_effects(cells(), FACTORS, delta=0.5)}
-    assert max(found[name].difference.p for name in ("tying", "dropout", "tying × dropout")) < 0.001
-    smallest = min(found.values(), key=lambda v: v.contrast.p)
+    verdicts = {e.name: e.verdict for e in factorial_effects(make_cells(), FACTORS, delta=0.5)}
+    assert max(verdicts[name].difference.p for name in ("tying", "dropout", "tying × dropout")) < 0.001
+    smallest = min(verdicts.values(), key=lambda v: v.contrast.p)
     assert smallest.difference.p == pytest.approx(6 * smallest.contrast.p)
 
 
 def test_an_incomplete_design_is_refused() -> None:
-    table = cells()
+    table = make_cells()
     with pytest.raises(ValueError, match="2 factors have 4 cells"):
         factorial_effects(table, FACTORS[:2], delta=0.5)
     table[True, True, True][0] = math.nan
@@ -75,11 +75,13 @@ def test_an_incomplete_design_is_refused() -> None:
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
     fast, slow = [10120, 10050, 9980, 10200, 10090], [9400, 9310, 9250, 9480, 9390]
-    found, back = (speed_ratio(list(zip(*x, strict=True))) for x in ((fast, slow), (slow, fast)))
-    assert found is not None and back is not None
-    ends = found.ratio, found.interval.low, found.interval.high
+    faster, slower = (speed_ratio(list(zip(*x, strict=True))) for x in ((fast, slow), (slow, fast)))
+    assert faster is not None and slower is not None
+    ends = faster.ratio, faster.interval.low, faster.interval.high
     assert ends == pytest.approx((1.0771, 1.0745, 1.0797), abs=5e-5)
-    assert (found.word, back.word) == ("faster", "slower") and back.ratio == pytest.approx(1 / found.ratio)
+    assert (faster.word, slower.word) == ("faster", "slower") and slower.ratio == pytest.approx(
+        1 / faster.ratio
+    )
     near = speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
     assert near is not None and near.interval.low > 1  # and yet no finding
     assert near.word == "not told apart from ±2 % of noise"
@@ -92,11 +94,11 @@ def test_a_speed_that_cannot_be_compared_is_refused() -> None:
 
 
 def test_a_published_value_is_held_against_the_prediction_interval() -> None:
-    found, far = predict_value(OURS, 0.640055, 6), predict_value(OURS, 0.70, 2)
-    assert found is not None and far is not None
-    assert (round(found.interval.low, 5), round(found.interval.high, 5)) == (0.60434, 0.67716)
-    assert (round(found.p, 3), round(far.p, 4)) == (0.965, 0.0063)
-    assert found.wording == "a plausible single run of our procedure"
+    prediction, far = predict_value(OURS, 0.640055, 6), predict_value(OURS, 0.70, 2)
+    assert prediction is not None and far is not None
+    assert (round(prediction.interval.low, 5), round(prediction.interval.high, 5)) == (0.60434, 0.67716)
+    assert (round(prediction.p, 3), round(far.p, 4)) == (0.965, 0.0063)
+    assert prediction.wording == "a plausible single run of our procedure"
     assert far.wording == "not a plausible single run of our procedure"
 
 
@@ -109,9 +111,9 @@ def test_a_value_printed_coarsely_is_given_half_a_unit() -> None:
 
 
 def test_a_prediction_counts_diverged_seeds_and_refuses_nan() -> None:
-    found = predict_value([*OURS, math.inf], 0.64)
-    assert found is not None and found.diverged == 1
-    assert found.wording.endswith("given convergence (1 diverged)")
+    prediction = predict_value([*OURS, math.inf], 0.64)
+    assert prediction is not None and prediction.diverged == 1
+    assert prediction.wording.endswith("given convergence (1 diverged)")
     assert predict_value([0.6, 0.7, math.inf], 0.64) is None
     with pytest.raises(ValueError, match="NaN"):
         predict_value([*OURS, math.nan], 0.64)

@@ -38,8 +38,8 @@ def test_a_detectable_effect_is_detected_in_four_of_five_studies(n: int, family:
         (power.minimum_detectable_effect(n, alpha), 0.8),
         (power.t_detectable_effect(n, alpha), by_t),
     ):
-        found = float(np.mean(low + effect > 0))
-        assert found == pytest.approx(expected, abs=0.01 + four_errors(expected, studies))
+        rate = float(np.mean(low + effect > 0))
+        assert rate == pytest.approx(expected, abs=0.01 + four_errors(expected, studies))
     assert power.power(power.minimum_detectable_effect(n, alpha), n, alpha) == pytest.approx(0.8, abs=1e-6)
 
 
@@ -80,8 +80,8 @@ def test_no_effect_needs_no_end_of_seeds() -> None:
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
-    one, many = (contrast(arm, baseline, delta=0.05, family=k) for k in (1, 12))
-    assert one.sd is not None and one.mde is not None and many.mde is not None
-    assert one.mde == pytest.approx(one.sd * power.minimum_detectable_effect(5))
-    assert many.mde > one.mde
-    assert (many.seeds_needed or 0) > (one.seeds_needed or 0) == power.seeds_needed(0.05 / one.sd)
+    single, dozen = (contrast(arm, baseline, delta=0.05, family=k) for k in (1, 12))
+    assert single.sd is not None and single.mde is not None and dozen.mde is not None
+    assert single.mde == pytest.approx(single.sd * power.minimum_detectable_effect(5))
+    assert dozen.mde > single.mde
+    assert (dozen.seeds_needed or 0) > (single.seeds_needed or 0) == power.seeds_needed(0.05 / single.sd)

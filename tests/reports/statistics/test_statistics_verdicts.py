@@ -26,7 +26,7 @@ NATS = Scale(level="nats", difference="nats")
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
 
-def differing(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, **facts: object) -> Contrast:
+def make_contrast(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, **facts: object) -> Contrast:
     """An arm that differs from its baseline by mean ± sd over n seeds; n = 10 makes the mean exact."""
     baseline = {s: 1.3 + 0.05 * x for s, x in enumerate(reversed(SPREAD[:n]))}
     arm = {s: baseline[s] + mean + sd / stdev(SPREAD) * x for s, x in enumerate(SPREAD[:n])}
@@ -35,7 +35,7 @@ def differing(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, **fac
     )
 
 
-def judged(c: Contrast) -> Verdict:
+def judge_alone(c: Contrast) -> Verdict:
     return judge_contrast(c, Adjusted(c.p, ALPHA), Adjusted(c.equivalence_p, ALPHA))
 
 
@@ -56,7 +56,10 @@ BETTER, WORSE = Direction.BETTER, Direction.WORSE
     ],
 )
 def test_each_verdict_has_its_case_and_its_symbol(mean: float, sd: float, text: str) -> None:
-    v, turned = judged(differing(mean, sd)), judged(differing(mean, sd, lower=False))  # of an accuracy
+    v, turned = (
+        judge_alone(make_contrast(mean, sd)),
+        judge_alone(make_contrast(mean, sd, lower=False)),
+    )  # of an accuracy
     assert v.text == text
     swapped = {"better": "worse", "worse": "better"}
     assert turned.text == re.sub("better|worse", lambda m: swapped[m[0]], text)
@@ -68,21 +71,21 @@ def test_each_verdict_has_its_case_and_its_symbol(mean: float, sd: float, text: 
 def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
     """Whatever p says: the interval excludes zero, or lies within ±δ or beyond it, where the words say so."""
     rng = np.random.default_rng(5)
-    said = set()
+    texts = set()
     for _ in range(100):
-        family = {i: differing(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
+        family = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
         for v in judge_contrasts(family).values():
             low, high, delta = v.interval.low, v.interval.high, v.contrast.delta
             assert (v.direction is not Direction.NONE) == (low > 0 or high < 0)
             assert (v.size is Size.LESS) == (-delta < low and high < delta) or v.kind == "open"
             assert (v.size is Size.MORE) == (low > delta or high < -delta)
             assert (v.kind == "better") == (high < 0)
-            said.add(v.text)
-    assert len(said) == 8
+            texts.add(v.text)
+    assert len(texts) == 8
 
 
 def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> None:
-    c = differing(0.008, 0.009)
+    c = make_contrast(0.008, 0.009)
     low, high = (getattr(c.interval(ALPHA, sides=1), end) for end in ("low", "high"))
     assert low > 0
     v = judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
@@ -91,7 +94,7 @@ def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> No
 
 def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     def judged_of(differences: list[float]) -> Verdict:
-        return judged(contrast(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), delta=0.02))
+        return judge_alone(contrast(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), delta=0.02))
 
     tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
     for sign in (1, -1):
@@ -102,33 +105,37 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     assert plain.kind == "open" and not plain.contrast.skewed and not plain.open_by_skewness
     wide = judged_of([x - 1.0 for x in tail])
     assert wide.kind == "open" and not wide.open_by_skewness
-    assert not judged(differing(0.01, 0.05)).open_by_skewness
-    assert not judged(differing(-0.05, 0.02)).open_by_skewness
+    assert not judge_alone(make_contrast(0.01, 0.05)).open_by_skewness
+    assert not judge_alone(make_contrast(-0.05, 0.02)).open_by_skewness
 
 
 def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
-    family = {"sure": differing(-0.05, 0.02), "open": differing(0.02, 0.05), "wide": differing(0.01, 0.05)}
+    family = {
+        "sure": make_contrast(-0.05, 0.02),
+        "open": make_contrast(0.02, 0.05),
+        "wide": make_contrast(0.01, 0.05),
+    }
     v = judge_contrasts(family)
     levels = {name: 1 - x.interval.level for name, x in v.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
-    same = judge_contrasts({"same": differing(0.0, 0.01), "wide": differing(0.01, 0.05)})["same"]
+    same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]
     assert same.kind == "same" and 1 - same.interval.level == pytest.approx(2 * ALPHA / 2)
 
 
 def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
-    c = differing(-0.05, 0.02)
+    c = make_contrast(-0.05, 0.02)
     assert c.p < 0.05
     assert judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(1.0, ALPHA)).text == "open"
 
 
 def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open_and_no_p_is_shown() -> None:
-    c = differing(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
+    c = make_contrast(-0.005, 0.05)  # p of an earlier look, and an interval that has turned wide
     different = judge_contrast(c, Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA))
     assert (different.text, different.difference_p, different.equivalence_p) == ("open", None, 1.0)
     same = judge_contrast(c, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))
     assert (same.text, same.difference_p, same.equivalence_p) == ("open", 1.0, None)
     assert (
-        judge_contrast(differing(-0.05, 0.02), Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).difference_p
+        judge_contrast(make_contrast(-0.05, 0.02), Adjusted(0.01, ALPHA), Adjusted(1.0, ALPHA)).difference_p
         == 0.01
     )
 
@@ -136,25 +143,25 @@ def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open_and_no_p_is_
 @pytest.mark.parametrize(("mean", "sd"), [(-0.5, 0.001), (0.0, 0.0), (0.0, 0.001)])  # the second is identical
 def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
-    v = judge_contrast(differing(mean, sd, n=4), *sure)
+    v = judge_contrast(make_contrast(mean, sd, n=4), *sure)
     assert v.text == "open" and "under 5 seeds nothing is decided" in write_verdict_sentence(
         v, "x", "y", NATS
     )
-    assert judge_contrast(differing(mean, sd, n=5), *sure).claims
+    assert judge_contrast(make_contrast(mean, sd, n=5), *sure).claims
 
 
-def diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
+def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30) -> Contrast:
     """Losses of which some diverge on each side; the others are better by gain."""
     rng = np.random.default_rng(6)
-    theirs = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
-    ours = {s: math.inf if s < arm else x - gain for s, x in theirs.items()}
-    theirs |= dict.fromkeys(range(n - baseline, n), math.inf)
-    return contrast(ours, theirs, delta=0.01)
+    baseline_losses = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
+    arm_losses = {s: math.inf if s < arm else x - gain for s, x in baseline_losses.items()}
+    baseline_losses |= dict.fromkeys(range(n - baseline, n), math.inf)
+    return contrast(arm_losses, baseline_losses, delta=0.01)
 
 
 def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
-    assert diverging(8).p < 0.05 and diverging(8).divergence_p == 2**-7
-    (v,) = judge_contrasts({0: diverging(8)}).values()
+    assert make_diverging(8).p < 0.05 and make_diverging(8).divergence_p == 2**-7
+    (v,) = judge_contrasts({0: make_diverging(8)}).values()
     assert (v.direction, v.diverges, v.text) == (Direction.NONE, WORSE, "diverges more often")
     assert (
         v.harmful
@@ -162,19 +169,19 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
         and "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
         in (write_verdict_sentence(v, "x", "y", NATS))
     )
-    among = judge_contrasts({0: diverging(8)} | {i: differing(0.0, 0.2) for i in range(1, 9)})[0]
+    among = judge_contrasts({0: make_diverging(8)} | {i: make_contrast(0.0, 0.2) for i in range(1, 9)})[0]
     assert among.divergence.p > 0.05 and among.text == "open"  # Holm's p claims; the plain one forbids
-    (few,) = judge_contrasts({0: diverging(3)}).values()
-    assert few.direction is BETTER and few.diverges is Direction.NONE
+    (rare,) = judge_contrasts({0: make_diverging(3)}).values()
+    assert rare.direction is BETTER and rare.diverges is Direction.NONE
 
 
 def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -> None:
-    (v,) = judge_contrasts({0: diverging(0, 8, gain=-0.02)}).values()
+    (v,) = judge_contrasts({0: make_diverging(0, 8, gain=-0.02)}).values()
     assert (v.direction, v.diverges, v.text) == (Direction.NONE, BETTER, "diverges less often")
     assert not v.harmful
-    (worse,) = judge_contrasts({0: diverging(8, gain=-0.02)}).values()
+    (worse,) = judge_contrasts({0: make_diverging(8, gain=-0.02)}).values()
     assert (worse.direction, worse.diverges) == (WORSE, WORSE)
-    (good,) = judge_contrasts({0: diverging(0, 8)}).values()
+    (good,) = judge_contrasts({0: make_diverging(0, 8)}).values()
     assert (good.direction, good.diverges) == (BETTER, BETTER)
 
 
@@ -186,79 +193,86 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind:
     for sides in ((arm, base), (base, arm)):
         left = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((left, sides[1]), (sides[1], left)):
-            v = judged(contrast(*pair, delta=0.02, lost=failed))
+            v = judge_alone(contrast(*pair, delta=0.02, lost=failed))
             assert v.kind == kind and v.contrast.fails_unequally is (kind == "open")
     assert "(the arm's 0, its baseline's 6)" in count_lost(v.contrast) or failed < 6
 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
     gone = dict.fromkeys(range(10), math.inf)
-    assert judged(contrast(gone, gone, delta=0.02)).kind == "open"
+    assert judge_alone(contrast(gone, gone, delta=0.02)).kind == "open"
 
 
 def test_a_diverged_seed_leaves_no_equivalence() -> None:
-    c = differing(0.0, 0.01)
+    c = make_contrast(0.0, 0.01)
     arm = {s: 1.3 + d for s, d in c.differences.items()}
     baseline = dict.fromkeys(arm, 1.3)
-    assert judged(contrast(arm, baseline, delta=0.02)).kind == "same"
-    v = judged(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
+    assert judge_alone(contrast(arm, baseline, delta=0.02)).kind == "same"
+    v = judge_alone(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
     earlier = judge_contrast(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
     assert v.kind == earlier.kind == "open"
-    said = write_verdict_sentence(v, "x", "y", NATS)
-    assert "diverged 1 of 10 against 0 of 10" in said and "given convergence" in said and "median" in said
+    sentence = write_verdict_sentence(v, "x", "y", NATS)
+    assert (
+        "diverged 1 of 10 against 0 of 10" in sentence
+        and "given convergence" in sentence
+        and "median" in sentence
+    )
 
 
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse_as_it_diverges_more_often() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
-    v = judged(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
+    v = judge_alone(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
     assert (v.direction, v.diverges, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
     assert "median ∞ nats" in write_verdict_sentence(v, "x", "y", NATS)
 
 
 def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
-    c = differing(-0.05, 0.02)
-    said = write_verdict_sentence(
+    c = make_contrast(-0.05, 0.02)
+    sentence = write_verdict_sentence(
         judge_contrast(c, Adjusted(0.004, ALPHA), Adjusted(1.0, ALPHA)), "lstm", "rnn", NATS
     )
-    assert said == (
+    assert sentence == (
         "▲ better by more than δ — lstm against rnn: −0.0500 nats, 95 % CI [−0.0643, −0.0349] over seeds; "
         "Holm p .004; better on 10 of 10 seeds."
     )  # half width t(.975, 9)·.02/√10 = .0143
-    few = write_verdict_sentence(judged(differing(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
-    assert few.endswith("; provisional under 10 seeds.") and "provisional" not in said
+    provisional = write_verdict_sentence(judge_alone(make_contrast(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
+    assert provisional.endswith("; provisional under 10 seeds.") and "provisional" not in sentence
 
 
 @pytest.mark.parametrize(
     ("c", "part"),
     [
-        (differing(0.0, 0.0), "≡ the same within δ — x against y: the same value on all 10 seeds."),
-        (differing(0.0, 0.01), "0.0000 nats, 90 % CI [−0.0058, +0.0061] over"),
-        (differing(0.0, 0.01), "within ±0.02 nats (TOST, Holm p <.001)"),
+        (make_contrast(0.0, 0.0), "≡ the same within δ — x against y: the same value on all 10 seeds."),
+        (make_contrast(0.0, 0.01), "0.0000 nats, 90 % CI [−0.0058, +0.0061] over"),
+        (make_contrast(0.0, 0.01), "within ±0.02 nats (TOST, Holm p <.001)"),
         # 10 pairs detect .9960 SD with power .8 by t (statsmodels), and 1.0817 by the larger p of both tests
-        (differing(0.01, 0.05), "10 seeds detect 0.0541 nats with 80 % power; 52 would detect 0.02 nats."),
-        (differing(0.01, 0.3165), "; 1\u202f969 would detect 0.02 nats."),
+        (make_contrast(0.01, 0.05),
+         "10 seeds detect 0.0541 nats with 80 % power; 52 would detect 0.02 nats."),
+        (make_contrast(0.01, 0.3165), "; 1\u202f969 would detect 0.02 nats."),
         (contrast(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), delta=0.02),
          "without a partner: seed 5"),
         (contrast({0: 1.0}, {1: 1.0}, delta=0.02), "? open — x against y: no seed in common; Holm p 1;"),
     ],
 )  # fmt: skip
 def test_a_sentence_says_what_was_found_and_what_would_decide(c: Contrast, part: str) -> None:
-    said = write_verdict_sentence(judged(c), "x", "y", NATS)
-    assert part in said
-    assert "?" not in said or not re.search(r"equal|same|equivalent|no difference", said, re.IGNORECASE)
+    sentence = write_verdict_sentence(judge_alone(c), "x", "y", NATS)
+    assert part in sentence
+    assert "?" not in sentence or not re.search(
+        r"equal|same|equivalent|no difference", sentence, re.IGNORECASE
+    )
 
 
 def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     near = contrast({s: 0.01 * x for s, x in enumerate(SPREAD)}, dict.fromkeys(range(10), 0.0), delta=0.006)
-    alone, among = (judge_contrasts(dict.fromkeys(range(n), near))[0] for n in (1, 5))
-    assert (alone.kind, among.kind) == ("same", "open")
-    assert among.equivalence.p == pytest.approx(5 * alone.equivalence.p)
+    single, in_family = (judge_contrasts(dict.fromkeys(range(n), near))[0] for n in (1, 5))
+    assert (single.kind, in_family.kind) == ("same", "open")
+    assert in_family.equivalence.p == pytest.approx(5 * single.equivalence.p)
 
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
-    c = differing(0.01, 0.012)
+    c = make_contrast(0.01, 0.012)
     assert 0.01 < c.p < 0.05 and describe_aa_check(c).startswith("A/A check passed on 10 seeds")
     # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
     assert describe_aa_check(c).endswith("; with 80 % power it would notice a difference of 0.9 δ")
-    assert describe_aa_check(differing(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
-    assert "undecided on 4 seeds" in describe_aa_check(differing(0.5, 0.001, n=4))
+    assert describe_aa_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
+    assert "undecided on 4 seeds" in describe_aa_check(make_contrast(0.5, 0.001, n=4))

@@ -8,12 +8,12 @@ from unrolled.reports.statistics.stopping import median_unbiased, predict_contra
 
 
 def test_one_look_has_the_power_of_its_test() -> None:
-    found = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family=5)  # nothing is equivalent
-    assert found.seeds == 10
-    assert found.decided < power.t_power(1.0, 10, 0.05 / 5)  # the test allows for skewness
+    plan = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family=5)  # nothing is equivalent
+    assert plan.seeds == 10
+    assert plan.decided < power.t_power(1.0, 10, 0.05 / 5)  # the test allows for skewness
     for effect in (1.0, 1.3, 1.6):  # of powers far from .80 the factor is about right
-        found = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=effect, family=5)
-        assert found.decided == pytest.approx(power.power(effect, 10, 0.05 / 5), abs=0.05)
+        plan = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=effect, family=5)
+        assert plan.decided == pytest.approx(power.power(effect, 10, 0.05 / 5), abs=0.05)
 
 
 def test_settling_the_size_takes_longer_where_the_difference_is_near_delta() -> None:
@@ -31,10 +31,10 @@ def test_large_effects_and_small_spreads_take_the_first_look() -> None:
 
 
 def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
-    few, many = (predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
+    small, large = (predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
     wide = predict_contrast(LOOKS, sd=0.06, delta=0.02, effect=0.04, family=15)
-    assert few.seeds < many.seeds < wide.seeds <= 40
-    assert few.decided >= many.decided > wide.decided
+    assert small.seeds < large.seeds < wide.seeds <= 40
+    assert small.decided >= large.decided > wide.decided
 
 
 def test_a_chance_counts_right_decisions_alone() -> None:
