@@ -356,7 +356,7 @@ def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
 def _load_comparison(study: str | study.Study | pd.DataFrame, folder: str | Path) -> Comparison:
     """Return a study's arms side by side: from a table, or from a ledger."""
     if isinstance(study, pd.DataFrame):
-        return study_tables.compare(study)
+        return study_tables.compare_study_table(study)
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
     return compare_plan(plan, ledger.results(plan.ids))

@@ -55,10 +55,13 @@ NAMES = re.compile(
 @run_folder.use_run_folder()
 def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
     """Write a study's bundle."""
-    zipped, place = output.suffix.lower() == ".zip", f"-o {output}"
-    require(zipped, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
-    distinct = len({Path(name).name for name in options.plugin}) == len(options.plugin)
-    require(distinct, "two files have one name", place="--plugin", cure="give one of them another name")
+    is_zip = output.suffix.lower() == ".zip"
+    place = f"-o {output}"
+    require(is_zip, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
+    has_distinct_names = len({Path(name).name for name in options.plugin}) == len(options.plugin)
+    require(
+        has_distinct_names, "two files have one name", place="--plugin", cure="give one of them another name"
+    )
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     plan, program = load_program(study, ledger)
@@ -69,10 +72,10 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     trials = distinct_trials(result.trial for result in results.values())
     _check_parts(trials, plan.study)
-    shipped = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
+    included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        for name, data in _files(plan, results, ledger, options.plugin, shipped):
+        for name, data in _collect_files(plan, results, ledger, options.plugin, included_trials):
             require(
                 NAMES.fullmatch(name),
                 "no bundle can have a file of this name",
@@ -80,13 +83,15 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
                 cure="rename it, or keep it beside the others",
             )
             save_file(root / name, data)
-        _describe(root, plan)
+        _write_description(root, plan)
         save_file(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    absent = [path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths]
-    if absent:
-        paths = ", ".join(dict.fromkeys(absent))
+    absent_paths = [
+        path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths
+    ]
+    if absent_paths:
+        paths = ", ".join(dict.fromkeys(absent_paths))
         print(f"not in it, and needed at the same path to train again: {visible(paths)}")
     return 0
 
@@ -94,16 +99,16 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
 def _check_parts(trials: Iterable[Trial], study: str) -> None:
     """Raise BadInput if `verify` could not train a trial again: for want of a plug-in, or after an edit."""
     for trial in trials:
-        today, why = identify_today(trial)
+        today, reason = identify_today(trial)
         require(
             today,
-            f"no one could train it again: {why}",
+            f"no one could train it again: {reason}",
             place=f"study {study!r}",
             cure="restore that, or run the study again",
         )
 
 
-def _files(
+def _collect_files(
     plan: Plan, ids: Iterable[str], ledger: Ledger, plugins: Sequence[str], trials: Sequence[Trial]
 ) -> Iterator[tuple[str, bytes]]:
     """Every file but the description, by its name in the bundle."""
@@ -117,20 +122,20 @@ def _files(
     for name, data in trial_files(trials).items():
         yield f"files/{name}", data
     for package in PACKAGES:
-        yield from _package(package)
+        yield from _read_package(package)
     packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})
     yield "environment.txt", "".join(packages).encode()
 
 
-def _package(name: str) -> Iterator[tuple[str, bytes]]:
+def _read_package(name: str) -> Iterator[tuple[str, bytes]]:
     root = Path(str(resources.files(f"unrolled.{name}")))
     for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
+        relative = path.relative_to(root)
         if path.is_file() and path.suffix in SOURCES:
-            yield f"source/{name}/{inside.as_posix()}", path.read_bytes()
+            yield f"source/{name}/{relative.as_posix()}", path.read_bytes()
 
 
-def _describe(root: Path, plan: Plan) -> None:
+def _write_description(root: Path, plan: Plan) -> None:
     """Write the description of the files below `root` beside them."""
     try:
         from rocrate.rocrate import ROCrate  # an extra
@@ -143,10 +148,10 @@ def _describe(root: Path, plan: Plan) -> None:
         crate.root_dataset[key] = value
     crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."
     crate.datePublished = datetime.now(UTC)
-    for path in below(root):
+    for path in list_files(root):
         name, data = path.relative_to(root).as_posix(), path.read_bytes()
-        about = {"sha256": hashlib.sha256(data).hexdigest(), "contentSize": str(len(data))}
-        crate.add_file(path, name, properties={**about, "description": PARTS[name.partition("/")[0]]})
+        properties = {"sha256": hashlib.sha256(data).hexdigest(), "contentSize": str(len(data))}
+        crate.add_file(path, name, properties={**properties, "description": PARTS[name.partition("/")[0]]})
     crate.metadata.write(root)
 
 
@@ -160,7 +165,7 @@ def crate_facts(plan: Plan) -> dict[str, str]:
     }
 
 
-def below(root: Path) -> list[Path]:
+def list_files(root: Path) -> list[Path]:
     """Every file below a folder."""
     return sorted(path for path in root.rglob("*") if path.is_file())
 
@@ -169,6 +174,6 @@ def _zip_files(root: Path) -> bytes:
     """The files below `root` as a zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in below(root):
+        for path in list_files(root):
             archive.write(path, path.relative_to(root).as_posix())
     return buffer.getvalue()

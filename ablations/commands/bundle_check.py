@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, below, crate_facts
+from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, crate_facts, list_files
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study import plan_store
@@ -36,7 +36,8 @@ from unrolled.bench.trial import Result, Trial
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
 
-MAX_BYTES, MAX_FILES = 2**31, 100_000  # of a bundle's files together
+MAX_BYTES = 2**31  # of a bundle's files together
+MAX_FILES = 100_000
 
 Results = Mapping[str, Result]
 
@@ -53,7 +54,7 @@ class Bundle(NamedTuple):
 
 
 @contextmanager
-def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
+def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
     """Check a bundle's files and its plan, and print what is wrong and what was not checked.
 
     Where nothing is wrong, its verdicts are printed, and the page of its results is written below `out`. Its
@@ -61,7 +62,7 @@ def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
     """
     with TemporaryDirectory() as folder:
         root = Path(folder)
-        _extract(path, root)
+        _extract_files(path, root)
         faults: list[str] = []
         ledger = Ledger(root / "ledger", warn=faults.append)
         plan = _read_plan(ledger, path)
@@ -69,24 +70,29 @@ def checked(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
         with explaining_misread(path, "has a result that no run writes", "ask its author for another"):
             results = read_page_results(plan, ledger)
             trials = distinct_trials(result.trial for result in results.values())
-            faults += _faults(plan, ledger, results, trials, root, trust)
+            faults += _find_faults(plan, ledger, results, trials, root, trust)
             if not faults:
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, out)
         print("".join(f"✗ {visible(fault.replace(folder, path.name))}\n" for fault in faults), end="")
         count = f"{len(results)} of {plural(len(plan.ids), 'result')}"
         print(f"{visible(plan.study)}: plan {plan.hash[:12]}, {count}, {plural(len(faults), 'fault')}")
-        print(f"not checked: {', '.join(_unchecked(trials, root, trust))}")
+        print(f"not checked: {', '.join(_list_unchecked_parts(trials, root, trust))}")
         if page:
             _print_verdicts(comparison, page)
         else:
             print("no page is written of a bundle that has a fault")
-        foreign = plan.of_program or any(root.glob("plugins/*.py"))
-        if foreign and not trust:
+        has_foreign_code = plan.of_program or any(root.glob("plugins/*.py"))
+        if has_foreign_code and not trust:
             print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
-        loaded = _load(root) if trust else ()
+        loaded = _load_plugins(root) if trust else ()
         yield Bundle(
-            plan, ledger, faults, loaded, partial(_locate, root / "files", trust), foreign and not trust
+            plan,
+            ledger,
+            faults,
+            loaded,
+            partial(_relocate_result, root / "files", trust),
+            has_foreign_code and not trust,
         )
 
 
@@ -99,7 +105,7 @@ def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     print(f"report: {visible(page)}")
 
 
-def _locate(files: Path, trust: bool, result: Result) -> Result:
+def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
     """The same result whose trial reads the files of the bundle, as far as it has them.
 
     A program's are those that it runs, which has to be trusted.
@@ -107,28 +113,30 @@ def _locate(files: Path, trust: bool, result: Result) -> Result:
     trial = result.trial.relocated_to(files)
     if isinstance(trial, ProgramTrial):
         return replace(result, trial=replace(trial, keep=())) if trust else result
-    return replace(result, trial=trial) if _text_file(trial, files) else result
+    return replace(result, trial=trial) if _find_text_file(trial, files) else result
 
 
-def _text_file(trial: Trial, files: Path) -> Path | None:
+def _find_text_file(trial: Trial, files: Path) -> Path | None:
     """The file of the bundle that a trial's text is read from, if it has one."""
     path = Path(trial.corpus) if isinstance(trial, ChapterTrial) else None
-    return path if path in below(files) else None
+    return path if path in list_files(files) else None
 
 
-def _extract(path: Path, root: Path) -> None:
+def _extract_files(path: Path, root: Path) -> None:
     """Write the files of a bundle below `root`, none before all names and sizes are known to be harmless."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if reason := _hostile(archive.infolist()):
+            if reason := _find_hazard(archive.infolist()):
                 raise BadInput(reason, place=path, cure="nothing was unpacked; ask its author for another")
             archive.extractall(root)
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise BadInput(f"is no bundle, or a damaged one ({why})", place=path, cure="get it again") from error
+        cause = getattr(error, "strerror", None) or error
+        raise BadInput(
+            f"is no bundle, or a damaged one ({cause})", place=path, cure="get it again"
+        ) from error
 
 
-def _hostile(files: list[zipfile.ZipInfo]) -> str:
+def _find_hazard(files: list[zipfile.ZipInfo]) -> str:
     """Why an archive is not to be unpacked, or nothing."""
     if len(files) > MAX_FILES or sum(info.file_size for info in files) > MAX_BYTES:
         return f"would be more than {MAX_BYTES >> 20:,} MiB or {MAX_FILES:,} files"
@@ -148,18 +156,18 @@ def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
     return plans[0]
 
 
-def _faults(
+def _find_faults(
     plan: Plan, ledger: Ledger, results: Results, trials: Sequence[Trial], root: Path, trust: bool
 ) -> Iterator[str]:
     """Yield a sentence on everything that is wrong with a bundle."""
-    yield from _described_faults(root)
-    yield from _description_faults(root, plan)
-    yield from _ledger_faults(ledger, plan, results)
-    yield from _source_faults(trials, root)
-    yield from _trial_file_faults(trials, root, trust)
+    yield from _find_file_faults(root)
+    yield from _find_description_faults(root, plan)
+    yield from _find_ledger_faults(ledger, plan, results)
+    yield from _find_source_faults(trials, root)
+    yield from _find_trial_file_faults(trials, root, trust)
 
 
-def _entities(root: Path) -> dict[str, dict[str, Any]]:
+def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
     """What the description describes, by name; nothing where it is missing or malformed."""
     with suppress(OSError, *MISREAD):
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
@@ -167,14 +175,14 @@ def _entities(root: Path) -> dict[str, dict[str, Any]]:
     return {}
 
 
-def _described_faults(root: Path) -> Iterator[str]:
+def _find_file_faults(root: Path) -> Iterator[str]:
     """Files that are not as the description says, or not in it."""
-    entities = _entities(root)
+    entities = _read_entities(root)
     if not entities:
         yield f"{DESCRIPTION}: is missing, or describes no bundle"
         return
     hashes = {name: entity.get("sha256") for name, entity in entities.items() if entity["@type"] == "File"}
-    files = {path.relative_to(root).as_posix(): path for path in below(root)}
+    files = {path.relative_to(root).as_posix(): path for path in list_files(root)}
     files.pop(DESCRIPTION)
     yield from (f"{name}: is described and not there" for name in hashes if name not in files)
     for name, path in files.items():
@@ -182,32 +190,32 @@ def _described_faults(root: Path) -> Iterator[str]:
             yield f"{name}: is not as it was described" if name in hashes else f"{name}: is not described"
 
 
-def _description_faults(root: Path, plan: Plan) -> Iterator[str]:
+def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
     """What the description says of the study, where the plan says otherwise."""
-    dataset = _entities(root).get("./", {})
+    dataset = _read_entities(root).get("./", {})
     for key, value in crate_facts(plan).items():
         if dataset.get(key) != value:
             yield f"{DESCRIPTION}: its {key} is not the plan's"
 
 
-def _ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
+def _find_ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
     """Files of the ledger that the plan does not lead to."""
     planned = {plan_store.plan_path(ledger, plan.study)}
     planned |= {path for id in results for path in ledger.paths(id)}
-    for path in below(ledger.root):
+    for path in list_files(ledger.root):
         name = path.relative_to(ledger.root).as_posix()
         if path not in planned and not name.startswith("set-aside/"):
             yield f"ledger/{name}: belongs to no trial of the plan"
 
 
-def _of_this_package(trials: Iterable[Trial]) -> list[ChapterTrial]:
+def _select_trials_without_plugins(trials: Iterable[Trial]) -> list[ChapterTrial]:
     """The trials without plug-ins, whose source is the package's alone."""
     return [trial for trial in trials if isinstance(trial, ChapterTrial) and "-" not in trial.source]
 
 
-def _source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
+def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
     """Source files that are not those that trained the results, by the hash that every trial has."""
-    for trial in _of_this_package(trials):
+    for trial in _select_trials_without_plugins(trials):
         try:
             source = package_hash(trial.model, trial.engine, root / "source" / "bench")
         except OSError as error:
@@ -220,38 +228,38 @@ def _source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
             yield f"source/: is not what trained {trial.model} with engine {trial.engine}"
 
 
-def _trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
+def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
     """Texts and programs that are not those of the results, by the hashes that every trial has."""
     files = root / "files"
-    unused = set(below(files))
+    unused = set(list_files(files))
     for trial in trials:
         located = trial.relocated_to(files)
         if isinstance(located, ProgramTrial):
             may_read = trust or not _reads_elsewhere(located)
-            today, why = identify_today(located) if may_read else (located, "")
-            unused -= _program_files(located) if may_read else set(below(Path(located.folder)))
+            today, reason = identify_today(located) if may_read else (located, "")
+            unused -= _list_program_files(located) if may_read else set(list_files(Path(located.folder)))
             if today is None:
-                yield f"{Path(located.folder).relative_to(root)}/: {why}"
-        elif text := _text_file(located, files):
+                yield f"{Path(located.folder).relative_to(root)}/: {reason}"
+        elif text := _find_text_file(located, files):
             unused.discard(text)
-            if _text_hash(text) != trial.data:
+            if _hash_text(text) != trial.data:
                 yield f"{text.relative_to(root)}: is not the text that was trained on"
     yield from (f"{path.relative_to(root)}: belongs to no trial" for path in sorted(unused))
 
 
-def _text_hash(path: Path) -> str:
+def _hash_text(path: Path) -> str:
     """The hash by which trials know a text; "" for a file that is no text."""
     with suppress(BadInput):
         return data_hash(str(path))
     return ""
 
 
-def _program_files(trial: ProgramTrial) -> set[Path]:
+def _list_program_files(trial: ProgramTrial) -> set[Path]:
     """The files that count in a program's identity; all of its folder where that cannot be told."""
     try:
         return set(trial.counted_files().values())
     except BadInput:
-        return set(below(Path(trial.folder)))
+        return set(list_files(Path(trial.folder)))
 
 
 def _reads_elsewhere(program: ProgramTrial) -> bool:
@@ -260,10 +268,14 @@ def _reads_elsewhere(program: ProgramTrial) -> bool:
     return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
 
 
-def _unchecked(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
+def _list_unchecked_parts(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
     """What of a bundle was compared with nothing but the hashes in its description."""
     yield "environment.txt"
-    yield "source/ but for the files that trained the results" if _of_this_package(trials) else "source/"
+    yield (
+        "source/ but for the files that trained the results"
+        if _select_trials_without_plugins(trials)
+        else "source/"
+    )
     programs = [trial for trial in trials if isinstance(trial, ProgramTrial)]
     if not trust and any(map(_reads_elsewhere, programs)):
         yield "files/ of a program that reads files elsewhere"
@@ -271,7 +283,7 @@ def _unchecked(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str
         yield "plugins/"
 
 
-def _load(root: Path) -> tuple[str, ...]:
+def _load_plugins(root: Path) -> tuple[str, ...]:
     """Load the plug-ins. Returns their files."""
     files = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
     for file in files:

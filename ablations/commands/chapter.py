@@ -31,39 +31,39 @@ def print_corpus(options: ShowOptions) -> int:
     """Print the first batches of the validation set, decoded into words."""
     from unrolled.bench.chapter.corpus import load_corpus, make_batches  # torch: not for the ledger's trials
 
-    given: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, values in map(parse_set, options.set):
-        if len(values) > 1 or key in given:
+        if len(values) > 1 or key in settings:
             raise BadInput(
                 "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
             )
-        given[key] = values[0]
-    trial = ChapterTrial(seed=0, **resolve_settings({"model": "lm4", **given}))
+        settings[key] = values[0]
+    trial = ChapterTrial(seed=0, **resolve_settings({"model": "lm4", **settings}))
     data = load_corpus(trial)
     train, valid = make_batches(trial, data)
-    asked = valid.positions[valid.order].numel()
+    target_count = valid.positions[valid.order].numel()
     print(f"{data.name}: {len(data.ids):,} tokens, vocabulary {len(data.vocab):,}, sha256 {data.sha256[:12]}")
-    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {asked:,} targets")
+    print(f"training {len(train):,} batches, validation {len(valid):,} batches, {target_count:,} targets")
     for number, (inputs, targets) in zip(range(options.batches), valid, strict=False):
-        shown = min(options.rows, len(inputs))
-        print(f"\nvalidation batch {number}, its first {shown} rows of {len(inputs)}:")
-        for row, target in zip(inputs[:shown], targets[:shown].view(shown, -1), strict=True):
+        row_count = min(options.rows, len(inputs))
+        print(f"\nvalidation batch {number}, its first {row_count} rows of {len(inputs)}:")
+        for row, target in zip(inputs[:row_count], targets[:row_count].view(row_count, -1), strict=True):
             print(visible(f"  {' '.join(data.decode(row))}  →  {' '.join(data.decode(target))}"))
     return 0
 
 
-def generate(result: Result, count: int) -> tuple[str, list[str]]:
+def generate_text(result: Result, count: int) -> tuple[str, list[str]]:
     """Train a trial again: the first validation window, `count` tokens that the model goes on with, and which
     model that is.
     """
-    again = retrain_model(result)
-    prompt, words = (_join_tokens(tokens, result.trial) for tokens in continue_text(again, count))
-    return "continuation of the first validation window", [*prompt, "→", *words, f"({again})"]
+    model = retrain_model(result)
+    prompt, words = (_join_tokens(tokens, result.trial) for tokens in continue_text(model, count))
+    return "continuation of the first validation window", [*prompt, "→", *words, f"({model})"]
 
 
 def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
     """Lines of words with spaces between, or of characters, of which a space is ␣ and the end of a line ⏎."""
     if trial.task.get("tokens") == "char":
         text = "".join(tokens).replace("\n", "⏎").replace(" ", "␣")
-        return [text[at : at + WIDTH] for at in range(0, len(text), WIDTH)]
+        return [text[start : start + WIDTH] for start in range(0, len(text), WIDTH)]
     return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)

@@ -9,8 +9,13 @@ import pandas as pd
 
 from unrolled.ablations.commands import source_tables, study_tables, tables
 from unrolled.ablations.commands.plan import print_plans
-from unrolled.ablations.commands.run import run_studies, typed
-from unrolled.ablations.commands.source_tables import SOURCE, SourceTable, exists, is_results_folder
+from unrolled.ablations.commands.run import format_command_line, run_studies
+from unrolled.ablations.commands.source_tables import (
+    SOURCE,
+    SourceTable,
+    is_results_folder,
+    is_results_source,
+)
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
@@ -33,10 +38,15 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     Returns 0, or `FAILED` if an arm is worse by the first metric. Raises BadInput.
     """
     for source in sources:
-        there = exists(source) or Path(source).suffix.lower() not in FORMATS
-        require(there, "there is no such file", place=source, cure=_nearest(source, _files()))
-    if len(sources) > 1 and not any(map(exists, sources)):
-        return _of_models(sources, options)
+        is_possible = is_results_source(source) or Path(source).suffix.lower() not in FORMATS
+        require(
+            is_possible,
+            "there is no such file",
+            place=source,
+            cure=_suggest_source(source, _list_comparable_files()),
+        )
+    if len(sources) > 1 and not any(map(is_results_source, sources)):
+        return _compare_models(sources, options)
     require(
         sources[0] not in ZOO or len(sources) > 1,
         "is a model, and one alone has nothing to be compared with",
@@ -47,47 +57,51 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         options, TRAINING_FLAGS, "is for models that are trained", "leave it out, or name two models"
     )
     for source in sources:
-        cure = "write mlflow: before it" if "://" in source else _nearest(source, [*ZOO, *_files()])
-        require(exists(source), "there is no such file", place=hide_credentials(source), cure=cure)
-        once = [*map(hide_credentials, sources)].count(hide_credentials(source)) == 1
-        require(once, "is named twice", place=hide_credentials(source), cure="name each source once")
+        cure = (
+            "write mlflow: before it"
+            if "://" in source
+            else _suggest_source(source, [*ZOO, *_list_comparable_files()])
+        )
+        require(is_results_source(source), "there is no such file", place=hide_credentials(source), cure=cure)
+        is_unique = [*map(hide_credentials, sources)].count(hide_credentials(source)) == 1
+        require(is_unique, "is named twice", place=hide_credentials(source), cure="name each source once")
     if not any(source.startswith("mlflow:") for source in sources):
         refuse_flags(options, ("experiment",), "is for mlflow:URI", "leave it out")
     if not any(map(is_results_folder, sources)):
         refuse_flags(options, ("study",), "is for results folders", "leave it out")
-    alone = len(sources) == 1 and is_results_folder(sources[0])
+    is_single_folder = len(sources) == 1 and is_results_folder(sources[0])
     cure = "name another one beside it, or `unrolled report`, which judges one"
-    require(not alone, "is one results folder", place=sources[0], cure=cure)
-    return _of_table(sources, options)
+    require(not is_single_folder, "is one results folder", place=sources[0], cure=cure)
+    return _compare_table(sources, options)
 
 
-def _files() -> list[str]:
+def _list_comparable_files() -> list[str]:
     """The files and folders of this folder that can be compared."""
     paths = Path().iterdir()
     return sorted(str(path) for path in paths if path.suffix.lower() in FORMATS or is_results_folder(path))
 
 
-def _nearest(source: str, known: list[str]) -> str:
-    return suggestion(source, known) if known else "give the path of one"
+def _suggest_source(source: str, candidates: list[str]) -> str:
+    return suggestion(source, candidates) if candidates else "give the path of one"
 
 
-def _of_table(sources: Sequence[str], options: CompareOptions) -> int:
+def _compare_table(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on the arms of a table, a study's as its file says; of any other a page, too."""
-    read = source_tables.read_sources(sources, options)
-    if len(read) > 1:
-        return _judge(read, _columns_of_several(read, options), options)
-    (source,) = read
-    if study_tables.is_study(source.rows) and not (options.arm or options.metric):
-        refuse_flags(options, _ELSEWHERE, "a study's table is judged as its file says", _BY_COLUMNS)
-        return _print_verdicts(study_tables.compare(source.rows))
-    if tables.of_page(source.rows, source.name):
+    inputs = source_tables.read_sources(sources, options)
+    if len(inputs) > 1:
+        return _report_comparison(inputs, _columns_of_several(inputs, options), options)
+    (source,) = inputs
+    if study_tables.is_study_table(source.rows) and not (options.arm or options.metric):
+        refuse_flags(options, _TABLE_FLAGS, "a study's table is judged as its file says", _COLUMNS_CURE)
+        return _print_verdicts(study_tables.compare_study_table(source.rows))
+    if tables.is_trials_table(source.rows, source.name):
         options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
-    columns = tables.columns(options)
-    if study_tables.is_study(source.rows):
+    columns = tables.make_columns(options)
+    if study_tables.is_study_table(source.rows):
         if answer := study_tables.answer_own_question(source.rows, columns):
             return _print_verdicts(answer)
         source = replace(source, rows=study_tables.mark_first_look(source.rows))
-    return _judge([source], columns, options)
+    return _report_comparison([source], columns, options)
 
 
 def _columns_of_several(sources: Sequence[SourceTable], options: CompareOptions) -> Columns:
@@ -102,28 +116,28 @@ def _columns_of_several(sources: Sequence[SourceTable], options: CompareOptions)
             cure = f"--arm arm,{SOURCE} compares each arm of each source"
             require(not several, "has several arms", place=source.name, cure=cure)
         options = replace(options, arm=SOURCE)
-    if not options.pair and all(tables.of_page(source.rows, source.name) for source in sources):
+    if not options.pair and all(tables.is_trials_table(source.rows, source.name) for source in sources):
         options = replace(options, pair="seed")
     if not all(source.metrics for source in sources):
-        return tables.columns(options)
-    columns = tables.columns(options, sources[0].metrics)
+        return tables.make_columns(options)
+    columns = tables.make_columns(options, sources[0].metrics)
     if judges_clock(columns.metrics):
         source_tables.require_one_machine(sources)
     return columns
 
 
-def _judge(sources: Sequence[SourceTable], columns: Columns, options: CompareOptions) -> int:
+def _report_comparison(sources: Sequence[SourceTable], columns: Columns, options: CompareOptions) -> int:
     """Print the verdicts on the arms of the table that the sources make, and write its page."""
-    named = {source.name: _drop_unnamed(source, columns) for source in sources}
+    rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
-        for name, rows in named.items():
+        for name, rows in rows_by_source.items():
             foreign_table.arrange_table(
                 rows, columns, name
             )  # so that an error names a source and a row of it
-    frame = pd.concat(named.values(), ignore_index=len(sources) > 1)
-    name = " and ".join(named)
+    frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
+    name = " and ".join(rows_by_source)
     table = foreign_table.arrange_table(frame, columns, name)
-    page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in named)}"
+    page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in rows_by_source)}"
     compared = comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
     code, folder = _print_verdicts(compared), render_page(compared, options.out).parent
     write_index(options.out)
@@ -148,46 +162,46 @@ def _print_verdicts(compared: Comparison) -> int:
     return FAILED if worse else 0
 
 
-_METRICS = ("metric", "kind", "lower", "higher")
-_ELSEWHERE = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRICS)
-_BY_COLUMNS = "leave it out, or name columns with --arm, --pair and --metric"
+_METRIC_FLAGS = ("metric", "kind", "lower", "higher")
+_TABLE_FLAGS = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRIC_FLAGS)
+_COLUMNS_CURE = "leave it out, or name columns with --arm, --pair and --metric"
 
 
-def _of_models(sources: Sequence[str], options: CompareOptions) -> int:
+def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on models against the first, from the ledger; what it lacks is trained."""
-    refuse_flags(options, _ELSEWHERE, "is for results from elsewhere", "leave it out, or name one file")
+    refuse_flags(options, _TABLE_FLAGS, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(options.plugin)
     if not ZOO.keys() & {*sources}:
-        cure = _nearest(sources[0], [*ZOO, *_files()])
+        cure = _suggest_source(sources[0], [*ZOO, *_list_comparable_files()])
         raise BadInput(
             "there is no such folder, file or model", place=hide_credentials(sources[0]), cure=cure
         )
     specs = [spec_of(model) for model in sources]
-    first, *others = (spec.name for spec in specs)
-    for model in others:
-        once = [first, *others].count(model) == 1
-        require(once, "is named twice", place=model, cure="name each model once")
+    baseline, *candidates = (spec.name for spec in specs)
+    for model in candidates:
+        is_unique = [baseline, *candidates].count(model) == 1
+        require(is_unique, "is named twice", place=model, cure="name each model once")
     titles = [spec.title for spec in specs]
     question = f"Which of {', '.join(titles)} is best?"
     if len(titles) == 2:
         question = f"Is {titles[1]} better than {titles[0]}?"
-    declared = declare_study(
-        "-".join(["compare", first, *others]),
+    declaration = declare_study(
+        "-".join(["compare", baseline, *candidates]),
         question=question,
-        baseline={"model": first},
-        one_at_a_time={"model": others},
+        baseline={"model": baseline},
+        one_at_a_time={"model": candidates},
     )
-    (study,) = load_studies([declared], options)
+    (study,) = load_studies([declaration], options)
     for arm in study.arms[1:]:
-        other = study.task_differences(arm)
+        differences = study.task_differences(arm)
         require(
-            not other,
-            f"cannot be compared with {first}, as it is of another task: {', '.join(other)}",
+            not differences,
+            f"cannot be compared with {baseline}, as it is of another task: {', '.join(differences)}",
             place=arm.name,
             cure="name models of one task, and give its settings one value: --set KEY=VALUE",
         )
     if options.dry_run:
-        return print_plans([declared], options)
-    code, comparisons = run_studies([study], options, typed())
+        return print_plans([declaration], options)
+    code, comparisons = run_studies([study], options, format_command_line())
     require(comparisons, "no time was left", place="--budget", cure="give more")
     return code or _print_verdicts(comparisons[study.name])

@@ -6,7 +6,7 @@ import sys
 from statistics import fmean
 
 from unrolled.ablations.commands.plan import SPREAD, measure_spreads
-from unrolled.ablations.commands.run import INTERRUPTED, run_studies, typed
+from unrolled.ablations.commands.run import INTERRUPTED, format_command_line, run_studies
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse_flags
 from unrolled.ablations.study import plan_store
@@ -31,27 +31,31 @@ def gate(study: str, options: GateOptions) -> int:
         "would change the rules, which are the base's",
         "edit the study in a change of its own",
     )
-    made = make_gate(study, options.base, options.head, options.results)
-    for remark in made.remarks:
+    change = make_gate(study, options.base, options.head, options.results)
+    for remark in change.remarks:
         print(visible(remark))
-    if not made.has_contrast:
-        print(visible(_describe_sides(made)))
-        others = (
-            f" ({', '.join(made.edits)} {'differ' if made.edits[1:] else 'differs'})" if made.edits else ""
+    if not change.has_contrast:
+        print(visible(_describe_sides(change)))
+        edited = (
+            f" ({', '.join(change.edits)} {'differ' if change.edits[1:] else 'differs'})"
+            if change.edits
+            else ""
         )
-        sentence = f"Passed: no file that counts differs, and nothing is trained{others}"
+        sentence = f"Passed: no file that counts differs, and nothing is trained{edited}"
         print(visible(f"{sentence}."))
-        _write_markdown(f"**{_escape(sentence)}.**\n\n{_escape(_describe_sides(made))}\n", options)
+        _write_markdown(
+            f"**{_escape_markdown(sentence)}.**\n\n{_escape_markdown(_describe_sides(change))}\n", options
+        )
         return 0
     if options.dry_run:
-        print(visible(_describe_sides(made)))
-        return _print_costs(made.study, Ledger(options.results))
-    code, comparisons = run_studies([made.study], options, typed())
-    comparison = comparisons.get(made.study.name)
+        print(visible(_describe_sides(change)))
+        return _print_costs(change.study, Ledger(options.results))
+    code, comparisons = run_studies([change.study], options, format_command_line())
+    comparison = comparisons.get(change.study.name)
     if comparison is None:
         print("Not passed: no time was left.")
         return INTERRUPTED if code == INTERRUPTED else NOT_PASSED
-    _write_markdown(write_gate_markdown(comparison, _escape(_describe_sides(made))), options)
+    _write_markdown(write_gate_markdown(comparison, _escape_markdown(_describe_sides(change))), options)
     if code == INTERRUPTED:
         return INTERRUPTED
     passed = comparison.gate is not None and comparison.gate.passed
@@ -60,13 +64,13 @@ def gate(study: str, options: GateOptions) -> int:
     return 0 if passed else NOT_PASSED
 
 
-def _describe_sides(made: Gate) -> str:
+def _describe_sides(change: Gate) -> str:
     """What is compared, and which files are the base's."""
-    sides = f"Base: {made.base.description}. Head: {made.head.description}."
-    return " ".join([sides, *(f"{remark}." for remark in made.remarks)])
+    sides = f"Base: {change.base.description}. Head: {change.head.description}."
+    return " ".join([sides, *(f"{remark}." for remark in change.remarks)])
 
 
-def _escape(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """Text that anyone may have written, as a Markdown that shows it and does nothing else."""
     return re.sub(r"([\\`*_\[\]|#@])", r"\\\1", html.escape(text, quote=False))
 
@@ -78,7 +82,7 @@ def _write_markdown(text: str, options: GateOptions) -> None:
 
 def _print_costs(study: Study, ledger: Ledger) -> int:
     """Print what a gate is expected to take, and how often it passes. Returns the exit code."""
-    spreads, seconds = _measured_so_far(study, ledger)
+    spreads, seconds = _read_measurements(study, ledger)
     looks = Looks(study.looks)
     refused = seeds = 0.0
     for metric in study.metrics:
@@ -103,7 +107,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     return 0
 
 
-def _measured_so_far(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str], float], float]:
+def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str], float], float]:
     """The SD of the pairs' differences by arm and metric, and the mean seconds of a trial, by the last gate.
 
     Both are empty, or 0, where there was none.

@@ -7,7 +7,7 @@ from unrolled.bench.chapter.golden import describe_machine_differences, play, ta
 from unrolled.bench.errors import require
 
 
-def golden(names: Sequence[str], options: RunOptions) -> int:
+def replay_golden(names: Sequence[str], options: RunOptions) -> int:
     """Replay the book's notebook and print its rows beside ours. It is no study: it has no arms."""
     rule = "golden is the book's notebook and no study"
     require(list(names) == ["golden"], rule, cure="run it alone, as `unrolled run golden`")

@@ -133,7 +133,7 @@ one_at_a_time = {{ lr = [0.01, 0.3] }}
 """
 
 TEMPLATES = {"cell": CELL, "model": MODEL, "regularizer": REGULARIZER, "study": STUDY, "program": PROGRAM}
-TAKEN: dict[str, set[str]] = {
+RESERVED_NAMES: dict[str, set[str]] = {
     "cell": {*ZOO, "none", "true", "false"},  # which become the name of a class
     "model": {*ZOO, "none", "true", "false", "output"},
     "regularizer": {*DEFAULTS, *keyword.kwlist, *(key for spec in ZOO.values() for key in spec.options)},
@@ -151,19 +151,21 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
     suffix = ".toml" if is_study else ".py"
     if path.suffix != suffix:
         raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
-    names = _names(kind, path)
-    own = path.with_suffix(".py")
-    texts = {path: TEMPLATES[kind].format(script=shlex.quote(own.name), file=own.name, **names)}
+    names = _derive_names(kind, path)
+    sample_script = path.with_suffix(".py")
+    texts = {
+        path: TEMPLATES[kind].format(script=shlex.quote(sample_script.name), file=sample_script.name, **names)
+    }
     remarks: list[str] = []
     if script:
         require(kind == "program", "is for a program", place=f"--for {script}", cure="leave it out")
         texts[path], remarks = draft_study(names["name"], script, path.parent)
     elif kind == "program":
-        texts[own] = SCRIPT.format()
+        texts[sample_script] = SCRIPT.format()
     for file in texts:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")
-    folder = path.parent.is_dir()
-    require(folder, "there is no such folder", place=path, cure="make it, or choose another one")
+    has_folder = path.parent.is_dir()
+    require(has_folder, "there is no such folder", place=path, cure="make it, or choose another one")
     for file, text in texts.items():
         with explaining_errors(file), file.open("x", encoding="utf-8") as stream:
             stream.write(text)
@@ -180,16 +182,21 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
     return 0
 
 
-def _names(kind: str, path: Path) -> dict[str, str]:
+def _derive_names(kind: str, path: Path) -> dict[str, str]:
     """What the file's contents are called, from its own name. Raises BadInput where that is taken."""
     words = re.findall(r"[a-z0-9]+", path.stem.lower())
     if not words or not words[0][0].isalpha():
         raise BadInput(
             f"the file's name becomes the {kind}'s", place=path, cure="begin it with a letter, a to z"
         )
-    odd = re.search(r"[][*?'\"{}]", path.name)
-    require(not odd, f"{odd and odd[0]} means something in a study", place=path, cure="choose another name")
+    special = re.search(r"[][*?'\"{}]", path.name)
+    require(
+        not special,
+        f"{special and special[0]} means something in a study",
+        place=path,
+        cure="choose another name",
+    )
     name = ("_" if kind == "regularizer" else "-").join(words)
-    if name in TAKEN[kind]:
+    if name in RESERVED_NAMES[kind]:
         raise BadInput(f"the name {name!r} is taken", place=path, cure="choose another one")
     return {"name": name, "title": " ".join(words), "cls": "".join(word.title() for word in words)}

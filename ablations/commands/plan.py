@@ -38,34 +38,35 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
-        _print(plan_store.keep_to_the_end(study, ledger), device, ledger)
+        _print_plan(plan_store.keep_to_the_end(study, ledger), device, ledger)
     return 0
 
 
-def _print(study: Study, device: Device, ledger: Ledger) -> None:
+def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
     has_plan = study.of_program or ledger.files()
     plan = plans.make_plan(study, "", device.kind)[0] if has_plan else None
     results = ledger.results(plan.ids) if plan else {}
-    (spreads, measured), metric = _measured_so_far(study, ledger, plan, device.kind), study.metrics[0]
-    usual = _seconds(study)
+    spreads, measured = _read_measurements(study, ledger, plan, device.kind)
+    metric = study.metrics[0]
+    usual = _estimate_seconds(study)
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
-    chances = _chances(study, spreads, study.decide == "size")
-    needs = [_expected_seeds(study, by_arm) for by_arm in chances]
+    chances = _estimate_chances(study, spreads, study.decide == "size")
+    needs = [_estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
-    _print_rows(_rows(study, seconds, spreads, chances))
+    _print_rows(_make_rows(study, seconds, spreads, chances))
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
     print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
     print("chance: of a right verdict by then, at least.")
     if len(study.looks) > 1 and not study.to_the_end:
         print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
-    took = "of a trial, measured where there are results" if measured else "of a trial"
+    explanation = "of a trial, measured where there are results" if measured else "of a trial"
     if device.kind == "cuda" and not study.of_program and measured.keys() != usual.keys():
-        took += ", else of one on a core: how long a GPU takes is not known before"
-    print(f"seconds: {took}.")
+        explanation += ", else of one on a core: how long a GPU takes is not known before"
+    print(f"seconds: {explanation}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
     if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
@@ -82,21 +83,25 @@ def _print(study: Study, device: Device, ledger: Ledger) -> None:
         stored = f"{len(results):,} are in {visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {stored}")
     arms = plan.arms if plan else ()
-    there = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
-    totals = _totals(seconds, needs, there)
-    workers, places = _workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
-    for what, need, total in zip(TRUTHS, needs, totals, strict=True):
-        cost = f"{total:.0f} seconds of training, {_about(total / workers)} on {places}"
-        left = f"{sum(_left(need, there).values()):.0f} left to train, " if results else ""
-        print(f"if {what}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
+    result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
+    seconds_by_truth = _sum_seconds(seconds, needs, result_counts)
+    workers, places = _count_workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
+    for truth, need, total in zip(TRUTHS, needs, seconds_by_truth, strict=True):
+        cost = f"{total:.0f} seconds of training, {_format_estimate(total / workers)} on {places}"
+        missing = (
+            f"{sum(_count_missing_trials(need, result_counts).values()):.0f} left to train, "
+            if results
+            else ""
+        )
+        print(f"if {truth}: about {sum(need.values()):.0f} trials expected, {missing}{cost}")
     if study.decide != "size" and len(study.looks) > 1:
-        until_size = [_expected_seeds(study, by_arm) for by_arm in _chances(study, spreads, True)]
+        until_size = [_estimate_seeds(study, by_arm) for by_arm in _estimate_chances(study, spreads, True)]
         trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
         print(f'until sizes are settled too (decide = "size"): about {trials} trials expected')
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
-    if (longest := max(totals) / workers) > HOUR:
+    if (longest := max(seconds_by_truth) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
@@ -110,58 +115,60 @@ def describe_costs(
     first = len(plans.list_first_trials(plan))
     repeats = int(plans.is_repeated(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
-    one = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
+    cost = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
     checks = f"{first} of them{' and the one that repeats' if repeats else ''}"
     if seconds is not None:
-        workers, places = _workers(device, program.gpu_count)
-        times = [_about(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
-        one = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
+        workers, places = _count_workers(device, program.gpu_count)
+        times = [_format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
+        cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
         checks += f", {(first + repeats) * seconds:.0f} s of training"
     checks += ": that none fails"
     if plan.qualities:
         checks += f", that the seed and each setting change {join_names(plan.qualities)}"
     is_unchecked = not plan.repeat and plan.nondeterminism is None
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f", {REPEATED}"
-    again = ", and 1 that repeats the baseline's first" if repeats else ""
+    repetition = ", and 1 that repeats the baseline's first" if repeats else ""
     return [
         f"arms: {join_first_names([arm.name for arm in plan.arms], ARMS_NAMED)}",
-        f"trainings: {' to '.join(map(str, numbers))}{again}; {ended} have ended",
-        f"seconds of one: {one}",
+        f"trainings: {' to '.join(map(str, numbers))}{repetition}; {ended} have ended",
+        f"seconds of one: {cost}",
         f"counts in the identity: {program.describe_identity()}",
         f"checked first, on {checks}",
     ]
 
 
-def _workers(device: Device, gpu_count: int) -> tuple[int, str]:
+def _count_workers(device: Device, gpu_count: int) -> tuple[int, str]:
     """How many trials of so many GPUs are trained at a time, and on what, in words."""
-    most = len(device.gpus) // gpu_count if gpu_count else count_cores()
-    workers = max(1, min(device.slots, most))
+    capacity = len(device.gpus) // gpu_count if gpu_count else count_cores()
+    workers = max(1, min(device.slots, capacity))
     return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
 
 
-def _totals(
-    seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]], there: Mapping[str, int]
+def _sum_seconds(
+    seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]], result_counts: Mapping[str, int]
 ) -> list[float]:
     """The expected seconds of training of all trials but those that are `there`, for each of `TRUTHS`."""
-    left = [_left(need, there) for need in needs]
-    return [sum(need[name] * seconds[name] for name in need) for need in left]
+    missing = [_count_missing_trials(need, result_counts) for need in needs]
+    return [sum(need[name] * seconds[name] for name in need) for need in missing]
 
 
-def _left(need: Mapping[str, float], there: Mapping[str, int]) -> dict[str, float]:
+def _count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, int]) -> dict[str, float]:
     """The expected trials of each arm that are still to be trained, where so many have results."""
-    return {name: max(0.0, number - there.get(name, 0)) for name, number in need.items()}
+    return {name: max(0.0, number - result_counts.get(name, 0)) for name, number in need.items()}
 
 
-def _about(seconds: float) -> str:
+def _format_estimate(seconds: float) -> str:
     return "under a minute" if seconds < 60 else format_duration(seconds)
 
 
-def _seconds(study: Study) -> dict[str, float]:
+def _estimate_seconds(study: Study) -> dict[str, float]:
     """The expected seconds of a trial of each arm, on a core."""
     return {arm.name: arm.make_trial().seconds for arm in study.arms}
 
 
-def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "list[dict[str, Expected]]":
+def _estimate_chances(
+    study: Study, spreads: Mapping[str, float], until_size: bool
+) -> "list[dict[str, Expected]]":
     """For each of `TRUTHS`, what every contrast is expected to take, by arm; {} where one seed is trained."""
     from unrolled.reports.statistics.futility import BOUND
     from unrolled.reports.statistics.sequential import Looks
@@ -174,7 +181,7 @@ def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "l
         {
             name: predict_contrast(
                 Looks(study.looks),
-                sd=_spread(study, spreads, name),
+                sd=_find_spread(study, spreads, name),
                 delta=1.0,
                 effect=float(effect),
                 family=len(study.contrasts),
@@ -187,29 +194,29 @@ def _chances(study: Study, spreads: Mapping[str, float], until_size: bool) -> "l
     ]
 
 
-def _spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
+def _find_spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
     """The SD of the pairs' differences of an arm's contrast, in δ: measured, or taken."""
     return spreads[arm] / study.metrics[0].zone if arm in spreads else SPREAD
 
 
-def _expected_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str, float]:
+def _estimate_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str, float]:
     """The expected seeds of every arm, which gets those of a look if one of its contrasts does.
 
     Contrasts are taken to be independent.
     """
-    none_reaches = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
+    miss_chances = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
     for name, base in study.contrasts.items() if chances else ():
         for side in (name, base):
-            pairs = zip(none_reaches[side], chances[name].reach, strict=True)
-            none_reaches[side] = [none * (1 - reach) for none, reach in pairs]
+            pairs = zip(miss_chances[side], chances[name].reach, strict=True)
+            miss_chances[side] = [miss * (1 - reach) for miss, reach in pairs]
     first, *steps = (n - before for before, n in pairwise((0, *study.looks)))
     return {
-        name: first + sum(step * (1 - none) for step, none in zip(steps, rest, strict=True))
-        for name, (_, *rest) in none_reaches.items()
+        name: first + sum(step * (1 - miss) for step, miss in zip(steps, later, strict=True))
+        for name, (_, *later) in miss_chances.items()
     }
 
 
-def _rows(
+def _make_rows(
     study: Study,
     seconds: Mapping[str, float],
     spreads: Mapping[str, float],
@@ -220,9 +227,11 @@ def _rows(
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))
         if arm.name in chances[0]:
-            cells = [f"{_spread(study, spreads, arm.name) * study.metrics[0].zone:.2g}"]
+            cells = [f"{_find_spread(study, spreads, arm.name) * study.metrics[0].zone:.2g}"]
             expectations = [by_arm[arm.name] for by_arm in chances]
-            cells += [f"{x.seeds:.0f} ({100 * x.right:.0f} %)" for x in expectations]
+            cells += [
+                f"{expectation.seeds:.0f} ({100 * expectation.right:.0f} %)" for expectation in expectations
+            ]
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
         if other := study.task_differences(arm):
@@ -241,7 +250,7 @@ def _print_rows(rows: Sequence[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _measured_so_far(
+def _read_measurements(
     study: Study, ledger: Ledger, plan: plans.Plan | None, device: str
 ) -> tuple[dict[str, float], dict[str, float]]:
     """What the ledger has of the study: SDs and seconds on a device, by arm.
@@ -253,16 +262,20 @@ def _measured_so_far(
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
     stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
-    wanted = {arm.name: arm.make_trial(device=device).factors() for arm in study.arms}
+    settings = {arm.name: arm.make_trial(device=device).factors() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
         results = ledger.results(source.ids)
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
         spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
         times = defaultdict(list)
         for id, (arm, _) in source.arm_and_seed.items() if source.device == device else ():
-            if (result := results.get(id)) and result.done and result.trial.factors() == wanted.get(arm.name):
+            if (
+                (result := results.get(id))
+                and result.done
+                and result.trial.factors() == settings.get(arm.name)
+            ):
                 times[arm.name].append(result.spent)
-        seconds |= {name: fmean(of_arm) for name, of_arm in times.items()}
+        seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds
 
 
@@ -274,5 +287,13 @@ def measure_spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[tup
     from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
     verdicts = decide_looks(design_of_plan(plan, results)).verdicts
-    contrasts = {(arm, m): v.contrast for arm, by_metric in verdicts.items() for m, v in by_metric.items()}
-    return {key: c.sd for key, c in contrasts.items() if c.sd and c.pairs >= FEWEST_SEEDS}
+    contrasts = {
+        (arm, metric): verdict.contrast
+        for arm, by_metric in verdicts.items()
+        for metric, verdict in by_metric.items()
+    }
+    return {
+        key: contrast.sd
+        for key, contrast in contrasts.items()
+        if contrast.sd and contrast.pairs >= FEWEST_SEEDS
+    }

@@ -31,7 +31,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     return 0
 
 
-def report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
+def collect_report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
     """The parts of a report that are published in MLflow."""
     from unrolled.ablations.commands.summaries import summarise_arms  # scipy
     from unrolled.reports.sentences import write_claims

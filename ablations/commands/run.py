@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import describe_costs, print_plans
-from unrolled.ablations.commands.report import prepare_folder, report_parts
+from unrolled.ablations.commands.report import collect_report_parts, prepare_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
@@ -55,12 +55,12 @@ LISTED = 5  # earlier attempts that the outcome lists before it counts the other
 def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
     if "golden" in names:
-        from unrolled.ablations.commands.golden import golden  # torch and fastai: four seconds
+        from unrolled.ablations.commands.golden import replay_golden  # torch and fastai: four seconds
 
-        return golden(names, options)
+        return replay_golden(names, options)
     if options.dry_run:
         return print_plans(names, options)
-    return run_studies(load_studies(names, options), options, typed())[0]
+    return run_studies(load_studies(names, options), options, format_command_line())[0]
 
 
 @run_folder.use_run_folder()
@@ -124,7 +124,7 @@ def _run_study(
                 device=device,
                 budget=budget,
             )
-            _begin(study_run)
+            _prepare_training(study_run)
             interrupted = plan.of_program and _check_first_trials(study_run)
             _announce_replacement(plan, options.out)
             if not interrupted:
@@ -132,11 +132,11 @@ def _run_study(
             plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
-            writer.write_missing((arm_names[id], whole) for id in plan.ids if (whole := ledger.read(id)))
+            writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
             results = read_page_results(plan, ledger)
             comparison = compare_plan(plan, results)
             page = render_page(comparison, options.out)
-            writer.publish_report(*report_parts(page, plan, comparison))
+            writer.publish_report(*collect_report_parts(page, plan, comparison))
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
@@ -146,7 +146,7 @@ def _run_study(
     return comparison, faults, interrupted
 
 
-def _begin(study_run: StudyRun) -> None:
+def _prepare_training(study_run: StudyRun) -> None:
     """Do what comes before the first trial.
 
     Check that the trials can be trained, print why some are trained again and where the report will be, store
@@ -231,10 +231,10 @@ def _print_outcome(
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
-    left, ends = len(scheduler.pending), Counter(result.status for result in results.values())
+    missing, ends = len(scheduler.pending), Counter(result.status for result in results.values())
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
-    counts += f", {ends['diverged']} diverged, {left} left"
+    counts += f", {ends['diverged']} diverged, {missing} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
     writers = (
         describe_futile_contrasts,
@@ -245,20 +245,22 @@ def _print_outcome(
     )
     sentences = [write(comparison) for write in writers]
     attempts = list_earlier_attempts(comparison)
-    more = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
-    remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *more)]
-    for line in filter(None, (counts, scheduler.status_line, *remarks, _failure(failed, plan, ledger))):
+    remainder = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
+    remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *remainder)]
+    for line in filter(
+        None, (counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger))
+    ):
         print(f"{visible(plan.study)}: {line}")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
-    if left:
-        ended = "were not begun, as the time is up" if timed_out else "have no result"
-        why = "have no result, as the run was interrupted" if interrupted else ended
-        print(f"{plural(left, 'trial')} of this look {why}: run again", file=sys.stderr)
-    return ends["failed"] + (0 if interrupted or timed_out else left)
+    if missing:
+        cause = "were not begun, as the time is up" if timed_out else "have no result"
+        reason = "have no result, as the run was interrupted" if interrupted else cause
+        print(f"{plural(missing, 'trial')} of this look {reason}: run again", file=sys.stderr)
+    return ends["failed"] + (0 if interrupted or timed_out else missing)
 
 
-def _failure(failed: Result | None, plan: plans.Plan, ledger: Ledger) -> str:
+def _describe_failure(failed: Result | None, plan: plans.Plan, ledger: Ledger) -> str:
     """A sentence on a failed trial, with the cure if its training failed; "" for none."""
     if failed is None:
         return ""
@@ -268,6 +270,6 @@ def _failure(failed: Result | None, plan: plans.Plan, ledger: Ledger) -> str:
     return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")
 
 
-def typed() -> str:
+def format_command_line() -> str:
     """The command line as text, which a plan needs: a byte that is not UTF-8 is written as \\xff."""
     return os.fsencode(shlex.join(["unrolled", *sys.argv[1:]])).decode(errors="backslashreplace")

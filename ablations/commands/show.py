@@ -15,27 +15,27 @@ from unrolled.reports.formats import format_duration
 from unrolled.reports.witnesses import collect_proofs
 
 
-def show(what: str, options: ShowOptions) -> int:
+def show(name: str, options: ShowOptions) -> int:
     """Print a corpus, the models, or a trial with what no page has of it."""
     load_plugins(options.plugin)
-    if what != "corpus":
+    if name != "corpus":
         refuse_flags(options, ("set", "batches", "rows"), "is for corpus", "leave it out")
-    if what in ("corpus", "models"):
-        refuse_flags(options, ("generate",), f"{what} is no trial", "give the identity of one")
-        return chapter.print_corpus(options) if what == "corpus" else chapter.print_models()
+    if name in ("corpus", "models"):
+        refuse_flags(options, ("generate",), f"{name} is no trial", "give the identity of one")
+        return chapter.print_corpus(options) if name == "corpus" else chapter.print_models()
     ledger = Ledger(options.results)
-    result = find_result(what, ledger)
+    result = find_result(name, ledger)
     uses = []
     for plan in plan_store.load_plans(ledger):
         if arm_and_seed := plan.arm_and_seed.get(result.trial.id):
             uses.append(f"{plan.study}: {arm_and_seed[0].name}, seed {arm_and_seed[1]}")
-    _print(describe_trial(result, uses))
+    _print_lines(describe_trial(result, uses))
     if options.generate:
-        _print(_section(*chapter.generate(result, options.generate)))
+        _print_lines(_format_section(*chapter.generate_text(result, options.generate)))
     return 0
 
 
-def _print(lines: Iterable[str]) -> None:
+def _print_lines(lines: Iterable[str]) -> None:
     print("\n".join(map(visible, lines)))
 
 
@@ -48,20 +48,24 @@ def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     if not result.done:
         yield from ("", f"{result.trouble} (attempts: {result.attempts})")
     settings = [f"{key} {value}" for key, value in trial.factors().items()]
-    yield from _section("settings", _wrapped(settings))
-    yield from _section("result", _wrapped([f"{name} {x:,.6g}" for name, x in result.metrics.items()]))
-    yield from _section("witnesses", [str(proof) for proof in collect_proofs([result])])
-    yield from _section("fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()])
-    yield from _section("what it printed last", result.output.splitlines()[-40:])
+    yield from _format_section("settings", _wrap_parts(settings))
+    yield from _format_section(
+        "result", _wrap_parts([f"{name} {x:,.6g}" for name, x in result.metrics.items()])
+    )
+    yield from _format_section("witnesses", [str(proof) for proof in collect_proofs([result])])
+    yield from _format_section(
+        "fingerprints", [f"{key:<8} {value}" for key, value in result.fingerprints.items()]
+    )
+    yield from _format_section("what it printed last", result.output.splitlines()[-40:])
 
 
-def _section(title: str, body: Sequence[str]) -> Iterator[str]:
+def _format_section(title: str, body: Sequence[str]) -> Iterator[str]:
     if body:
         yield from ("", title)
         yield from (f"  {line}" for line in body)
 
 
-def _wrapped(parts: Sequence[str]) -> list[str]:
+def _wrap_parts(parts: Sequence[str]) -> list[str]:
     """Parts side by side, in lines; a part stays whole where it can."""
-    whole = " · ".join(part.replace(" ", "\xa0") for part in parts)
-    return [line.replace("\xa0", " ") for line in textwrap.wrap(whole, chapter.WIDTH, break_on_hyphens=False)]
+    text = " · ".join(part.replace(" ", "\xa0") for part in parts)
+    return [line.replace("\xa0", " ") for line in textwrap.wrap(text, chapter.WIDTH, break_on_hyphens=False)]

@@ -24,7 +24,7 @@ from unrolled.reports.table import tabulate_results
 
 SOURCE = "source"
 """The column that tells from which of several sources a row comes."""
-_USUAL: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
+_DEFAULT_CELLS: dict[str, Any] = {STATUS: "done", FIRST_LOOK: True}
 """What holds of every row of a table without the column: no result is known to have chosen their number."""
 
 
@@ -38,7 +38,7 @@ class SourceTable:
     machines: tuple[Mapping[str, str], ...] = ()
 
 
-def exists(source: str) -> bool:
+def is_results_source(source: str) -> bool:
     """Whether a source is results, and not the name of a model."""
     return source.startswith("mlflow:") or Path(source).exists()
 
@@ -52,17 +52,17 @@ def is_results_folder(source: str | Path) -> bool:
 
 def read_sources(sources: Sequence[str], options: CompareOptions) -> list[SourceTable]:
     """The rows of each source. Of several each row has the column `SOURCE`. Raises BadInput."""
-    read = [_read(source, options) for source in sources]
-    return read if len(read) == 1 else _mark_sources(read)
+    inputs = [_read_source(source, options) for source in sources]
+    return inputs if len(inputs) == 1 else _mark_sources(inputs)
 
 
-def _read(source: str, options: CompareOptions) -> SourceTable:
+def _read_source(source: str, options: CompareOptions) -> SourceTable:
     if is_results_folder(source):
         return _read_results(source, options.study)
     inner = Path(source, "results")
     require(not is_results_folder(inner), "is no results folder", place=source, cure=f"name {inner}")
-    rows = tables.read(source, options.experiment, tables.metric_names(options))
-    if tables.of_page(rows, source):
+    rows = tables.read_table(source, options.experiment, tables.list_metric_names(options))
+    if tables.is_trials_table(rows, source):
         rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
     return SourceTable(name=hide_credentials(source), rows=rows)
 
@@ -96,19 +96,27 @@ def _find_plan(ledger: Ledger, study: str) -> Plan:
     return next(iter(plans.values()))
 
 
-def _mark_sources(read: Sequence[SourceTable]) -> list[SourceTable]:
+def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
     """The tables with the column `SOURCE`; a column of `_USUAL` that one has, all have."""
     marked = []
-    for source in read:
-        free = SOURCE not in source.rows.columns
+    for source in sources:
+        is_free = SOURCE not in source.rows.columns
         rule = f"has a column {SOURCE!r}, which is to tell the source of each row"
-        require(free, rule, place=source.name, cure="rename the column")
+        require(is_free, rule, place=source.name, cure="rename the column")
         rows = source.rows.assign(**{SOURCE: source.name})
-        marked.append(study_tables.mark_first_look(rows) if study_tables.is_study(rows) else rows)
-    known = {name for rows in marked for name in rows.columns}
+        marked.append(study_tables.mark_first_look(rows) if study_tables.is_study_table(rows) else rows)
+    column_names = {name for rows in marked for name in rows.columns}
     return [
-        replace(source, rows=rows.assign(**{n: _USUAL[n] for n in (known & {*_USUAL}) - {*rows.columns}}))
-        for source, rows in zip(read, marked, strict=True)
+        replace(
+            source,
+            rows=rows.assign(
+                **{
+                    name: _DEFAULT_CELLS[name]
+                    for name in (column_names & {*_DEFAULT_CELLS}) - {*rows.columns}
+                }
+            ),
+        )
+        for source, rows in zip(sources, marked, strict=True)
     ]
 
 

@@ -18,7 +18,7 @@ from unrolled.reports.design import find_page
 from unrolled.reports.formats import align_columns, join_names, shorten
 from unrolled.reports.summary import read_summary
 
-HEAD = ("study", "results", "failed", "decided", "last result", "answer, or question")
+HEADING = ("study", "results", "failed", "decided", "last result", "answer, or question")
 REFUSAL_LENGTH = 80  # characters of the reason why a study was stopped
 
 
@@ -42,7 +42,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
         for name in list_shipped_studies()
         if name not in plans
     ]
-    for line in align_columns([HEAD, *([visible(cell) for cell in row] for row in rows)]):
+    for line in align_columns([HEADING, *([visible(cell) for cell in row] for row in rows)]):
         print(line)
     print("\n`unrolled run STUDY` trains a study, `unrolled plan STUDY` says more of it, `unrolled new study")
     print("my.toml` writes one of your own; `unrolled run golden` replays the book's notebook")
@@ -91,7 +91,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
         }
         leftovers["set-aside file"] = list((ledger.root / "set-aside").glob("*"))
         for path in chain.from_iterable(leftovers.values()):
-            _remove(path)
+            _remove_path(path)
     counts = [plural(len(paths), noun) for noun, paths in leftovers.items() if paths]
     print(f"removed {join_names(counts)}" if counts else "nothing to remove: every result belongs to a plan")
 
@@ -101,7 +101,7 @@ def _planned_ids(plans: Iterable[Plan]) -> set[str]:
     return {id for plan in plans for id in plan.ids}
 
 
-def _remove(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     """Remove a file or a folder, and the folder that held it if it is empty now."""
     if path.is_dir():
         shutil.rmtree(path)

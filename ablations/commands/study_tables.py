@@ -1,7 +1,7 @@
 """A study's results as a table, one row a trial. Those that come with Unrolled lie beside the studies' files.
 
-`shipped` reads such a table, `compare` compares its arms as the study's file says, `write` makes the tables
-from a ledger (`make shipped-results`).
+`shipped` reads such a table, `compare_study_table` compares its arms as the study's file says, `write_tables`
+makes the tables from a ledger (`make shipped-results`).
 """
 
 import hashlib
@@ -53,29 +53,34 @@ def shipped(study: str) -> pd.DataFrame:
         cure=f"`unrolled run {study}` makes some",
     )
     with resources.as_file(file) as path:
-        table = tables.read(str(path), "")
-    study_of(table)
+        table = tables.read_table(str(path), "")
+    load_study_of(table)
     return table
 
 
-def is_study(table: pd.DataFrame) -> bool:
+def is_study_table(table: pd.DataFrame) -> bool:
     """Whether a table has the columns of a study's."""
     return set(MARKS) <= set(table.columns)
 
 
-def study_of(table: pd.DataFrame) -> Study:
+def load_study_of(table: pd.DataFrame) -> Study:
     """The shipped study that a table is of. Raises BadInput where today's design of it is another."""
-    one = is_study(table) and table.study.nunique(dropna=False) == 1
-    require(one, "is not a study's table", place="table", cure="give that of one study, as `shipped(…)` is")
+    is_one_study = is_study_table(table) and table.study.nunique(dropna=False) == 1
+    require(
+        is_one_study,
+        "is not a study's table",
+        place="table",
+        cure="give that of one study, as `shipped(…)` is",
+    )
     (name,) = table.study.unique()
     study = loading.load_study(name)
     cure = f"`unrolled run {name}` makes results of today's"
-    same = set(table.design) == {design(study)}
-    require(same, "the table is of another design of it", place=f"study {name!r}", cure=cure)
+    is_current = set(table.design) == {hash_design(study)}
+    require(is_current, "the table is of another design of it", place=f"study {name!r}", cure=cure)
     return study
 
 
-def compare(table: pd.DataFrame) -> "Comparison":
+def compare_study_table(table: pd.DataFrame) -> "Comparison":
     """The arms of a study's table side by side, by the looks, metrics and δ of the study's file.
 
     Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
@@ -83,7 +88,7 @@ def compare(table: pd.DataFrame) -> "Comparison":
     """
     from unrolled.reports import comparison, foreign_table
 
-    study = study_of(table)
+    study = load_study_of(table)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     arms = {arm.name: arm for arm in plan.arms}
     for arm, seed in zip(table.arm, table.seed, strict=True):
@@ -95,8 +100,8 @@ def compare(table: pd.DataFrame) -> "Comparison":
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
     columns = foreign_table.Columns(("arm",), ("seed",), plan.metrics)
-    checked = foreign_table.arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
-    return comparison.compare(checked, replace(design, arms=tuple(measured)))
+    rows = foreign_table.arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
+    return comparison.compare(rows, replace(design, arms=tuple(measured)))
 
 
 def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:
@@ -107,12 +112,12 @@ def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], stud
         for name in sorted(settings):
             planned = factors.get(name)
             cells = rows[name]
-            others = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
-            if len(others):
+            deviations = cells[cells.notna() if planned is None else ~cells.isin([planned, str(planned)])]
+            if len(deviations):
                 raise BadInput(
                     f"arm {arm!r} has {planned} by the study's file",
                     place=f"study {study!r}",
-                    key=f"{name} = {others.iloc[0]}",
+                    key=f"{name} = {deviations.iloc[0]}",
                     cure=f"`unrolled run {study}` makes results of today's",
                 )
 
@@ -122,63 +127,68 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
     That is: its arms against its baseline, by seed, with its δ. None for any other question.
     """
-    study = study_of(table)
+    study = load_study_of(table)
     by_seed = (columns.arm, columns.pair, columns.test_share) == (("arm",), ("seed",), 0.0)
     own_baseline = columns.baseline in ("", study.arms[0].name)
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
-    first, *others = (view for view in compare(table).per_metric if view.metric in columns.metrics)
-    return replace(first, other_views=tuple(others))
+    view, *other_views = (
+        view for view in compare_study_table(table).per_metric if view.metric in columns.metrics
+    )
+    return replace(view, other_views=tuple(other_views))
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
     """The table of a study with a column that tells which trials are of its first look."""
     from unrolled.reports.foreign_table import FIRST_LOOK
 
-    study = study_of(table)
+    study = load_study_of(table)
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
 
 
-def tabulate(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
+def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
     """The table of a study's results, given by the identities of their trials."""
-    judged = compare_plan(plan, results)
+    comparison = compare_plan(plan, results)
     bases = {
-        row.arm.name: judged.find_base(row).arm.name
-        for row in judged.rows
+        row.arm.name: comparison.find_base(row).arm.name
+        for row in comparison.rows
         if row.contrast or row.has_contrast_to_decide
     }
     metrics = [metric.name for metric in plan.metrics]
-    table = judged.table.assign(study=study.name, design=design(study), baseline=judged.table.arm.map(bases))
-    table[metrics] = table[metrics].astype(float).round(DIGITS)
-    first = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
-    settings = dict.fromkeys(
-        name for arm in judged.rows if (t := arm.arm.example_trial) for name in t.factors()
+    table = comparison.table.assign(
+        study=study.name, design=hash_design(study), baseline=comparison.table.arm.map(bases)
     )
-    differ = [name for name in settings if table[name].nunique() > 1]
-    return table[[*first, *differ, *metrics]]
+    table[metrics] = table[metrics].astype(float).round(DIGITS)
+    leading = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
+    settings = dict.fromkeys(
+        name for arm in comparison.rows if (t := arm.arm.example_trial) for name in t.factors()
+    )
+    varied = [name for name in settings if table[name].nunique() > 1]
+    return table[[*leading, *varied, *metrics]]
 
 
-def design(study: Study) -> str:
+def hash_design(study: Study) -> str:
     """Twelve hex digits of what a study's file sets: all of it but its texts."""
     texts: Any = {"question": True, "about": True, "arm": {"__all__": {"question", "note"}}}
     sets = study.file.model_dump(exclude=texts, exclude_defaults=True)
     return hashlib.sha256(canonical_json(sets)).hexdigest()[:12]
 
 
-def write(results: Path, folder: Path) -> list[Path]:
+def write_tables(results: Path, folder: Path) -> list[Path]:
     """Write the table of every shipped study that a ledger has of today's design; returns the files."""
-    ledger, written = Ledger(results), []
+    ledger = Ledger(results)
+    written = []
     for plan in plan_store.load_plans(ledger):
         if (
             plan.study in shipped_studies()
             and plan.hash == (study := loading.load_study(plan.study)).plan_hash
         ):
-            table = tabulate(study, plan, ledger.results(plan.ids))
+            table = tabulate_study(study, plan, ledger.results(plan.ids))
             written.append(folder / f"{plan.study}.csv")
             save_file(written[-1], table.to_csv(index=False).encode())
     return written
 
 
 if __name__ == "__main__":
-    for path in write(Path(sys.argv[1]), Path(__file__).parents[1] / "studies"):
+    for path in write_tables(Path(sys.argv[1]), Path(__file__).parents[1] / "studies"):
         print(path)

@@ -25,28 +25,29 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
     ones. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
-    claims_by_arm = _claims(comparison)
+    claims_by_arm = _write_claims_by_arm(comparison)
     words = {row.arm.name: row.verdict.text if row.verdict else row.note for row in comparison.rows}
     measured = {row.arm.name: row.arm for row in comparison.rows}
-    differences = _differences(comparison)
+    differences = _collect_differences(comparison)
     rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
-    summaries, scale = [], comparison.design.presentation.find_scale(plan.metrics[0].name)
+    summaries = []
+    scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
-        summary = _summarise(plan, scale, arm, measured[arm.name], rows.get(arm.name))
+        summary = _make_arm_run(plan, scale, arm, measured[arm.name], rows.get(arm.name))
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
-        metrics = {name: _round(x) for name, x in numbers.items()}
+        metrics = {name: _round_number(x) for name, x in numbers.items()}
         claim = claims_by_arm.get(arm.name, "")
         verdict = words[arm.name] or "baseline"
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claim))
     return tuple(summaries)
 
 
-def _round(x: float) -> float:
+def _round_number(x: float) -> float:
     """The number with five digits, as it is read in a table; a count keeps all of its own."""
     return x if x.is_integer() else float(f"{x:.5g}")
 
 
-def _claims(comparison: Comparison) -> dict[str, str]:
+def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """The report's sentence on each arm, by the arm's name."""
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"
@@ -56,35 +57,36 @@ def _claims(comparison: Comparison) -> dict[str, str]:
     }
 
 
-def _summarise(
+def _make_arm_run(
     plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None
 ) -> ArmRun:
     trial, times = (
         measured.example_trial,
         [(r.started, r.started + r.seconds) for r in measured.results.values()],
     )
-    shown, judged = plan.tracking, [metric.name for metric in plan.metrics]
+    tracking = plan.tracking
+    metrics = [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
         trials=tuple(arm.trials.values()),
         settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
-        title=_title(measured, judged[0], scale),
-        metrics=_means(measured, shown.table_metrics(judged), shown),
-        curves=_curves(measured, shown.drawn or judged),
-        seeds=_seeds(measured, plan.metrics[0], row, len(arm.trials)),
+        title=_format_title(measured, metrics[0], scale),
+        metrics=_collect_means(measured, tracking.table_metrics(metrics), tracking),
+        curves=_average_curves(measured, tracking.drawn or metrics),
+        seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trials)),
         started=min((start for start, _ in times), default=0.0),
         ended=max((end for _, end in times), default=0.0),
     )
 
 
-def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
+def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """By arm, the difference from its baseline over the pairs by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
         for row in view.rows_to_decide:
             if (v := row.verdict) and not v.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
-                numbers = _numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
+                numbers = _name_numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)
                 if v.unbiased is not None and math.isfinite(v.unbiased):
                     numbers[f"{name} unbiased"] = v.unbiased
                 numbers = {end: view.scale.convert_difference(x) for end, x in numbers.items()}
@@ -93,7 +95,7 @@ def _differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, float]:
+def _collect_means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, float]:
     """Means with SD and interval of metrics that every finished seed has."""
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
@@ -101,7 +103,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
         base, function = tracking.derived.get(name, (name, None))
         summary = summarise_arm(arm, arm.collect_metric(base))
         if done <= summary.values.keys() and not summary.diverged:
-            numbers = _numbers(name, summary.mean, summary.sd, summary.interval)
+            numbers = _name_numbers(name, summary.mean, summary.sd, summary.interval)
             if function:
                 numbers.pop(f"{name} sd", None)
                 numbers = {end: function(value) for end, value in numbers.items()}
@@ -109,7 +111,7 @@ def _means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict
     return means
 
 
-def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
+def _format_title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
     summary = summarise_arm(arm, arm.collect_metric(metric))
     if summary.mean is None or summary.diverged:
@@ -123,13 +125,13 @@ def _title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     return title
 
 
-def _numbers(name: str, mean: float | None, sd: float | None, ends: Interval | None) -> dict[str, float]:
+def _name_numbers(name: str, mean: float | None, sd: float | None, ends: Interval | None) -> dict[str, float]:
     low, high = (ends.low, ends.high) if ends else (None, None)
     numbers = {"": mean, " sd": sd, " low": low, " high": high}
     return {f"{name}{end}": x for end, x in numbers.items() if x is not None and math.isfinite(x)}
 
 
-def _curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
+def _average_curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
     """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
     done = arm.finished_results
     if not done or any(result.diverged for result in arm.results.values()):
@@ -145,18 +147,18 @@ def _curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, flo
     }
 
 
-def _seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: int) -> str:
+def _describe_seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: int) -> str:
     """How many seeds the means cover, and what became of the others; `row` where seeds follow looks.
 
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """
     kinds = Counter(result.status for result in arm.trials.values())
-    others = {
+    missing = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],
         "not trained yet": row.not_ended if row else planned - kinds.total(),
     }
-    bad = [f"{k} {what}" for what, k in others.items() if k]
+    bad = [f"{count} {state}" for state, count in missing.items() if count]
     covered = f"{kinds['done']} of {row.max_seeds if row else planned}"
     words = ", ".join(filter(None, [covered, row.state if row else "", *bad]))
     if not kinds["diverged"]:

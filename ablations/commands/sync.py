@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.commands.report import report_parts
+from unrolled.ablations.commands.report import collect_report_parts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
 from unrolled.ablations.mlflow.study_runs import StudyRuns
@@ -17,19 +17,22 @@ from unrolled.bench.errors import visible
 @run_folder.use_run_folder()
 def sync(studies: Sequence[str], folder: Path) -> int:
     """Write to MLflow the ledger's results that it lacks, and the reports. Raises BadInput if it cannot."""
-    ledger, where = Ledger(folder), tracking_uri()
+    ledger = Ledger(folder)
+    uri = tracking_uri()
     for plan in plan_store.require_plans(studies, ledger):
         with (
             ledger.lock_study(plan.study),
             TemporaryDirectory() as pages,
-            translate_errors(where, "written", command="sync"),
+            translate_errors(uri, "written", command="sync"),
         ):
             results, written = read_page_results(plan, ledger), 0
             if results:
-                runs, arm_names = StudyRuns(plan, where), plan.arm_names
-                whole = ((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
-                written = sum(runs.write_trial(arm, result) for arm, result in whole)
+                runs, arm_names = StudyRuns(plan, uri), plan.arm_names
+                trials = ((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
+                written = sum(runs.write_trial(arm, result) for arm, result in trials)
                 comparison = compare_plan(plan, results)
-                runs.publish_report(*report_parts(render_page(comparison, Path(pages)), plan, comparison))
+                runs.publish_report(
+                    *collect_report_parts(render_page(comparison, Path(pages)), plan, comparison)
+                )
         print(f"{visible(plan.study)}: {written} written, {len(results) - written} there already")
     return 0

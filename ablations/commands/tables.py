@@ -48,10 +48,10 @@ BY_PANDAS: dict[str, Callable[..., Any]] = {
 KINDS = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
 
 
-def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of a source, a column for everything that they have; `metrics` are judged. Raises BadInput."""
     if source.startswith("mlflow:"):
-        return _of_mlflow(source.removeprefix("mlflow:"), experiment, metrics)
+        return _read_experiment(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
     kind = path.suffix.lower()
     require(kind in FORMATS, "is of no known kind", place=path, cure=f"give {KINDS}")
@@ -65,29 +65,31 @@ def read(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFr
     except UnicodeDecodeError as error:
         raise BadInput("is not UTF-8", place=path, cure="save the file as UTF-8") from error
     except (*MISREAD, OSError) as error:  # pandas' and pyarrow's own derive from them
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BadInput(f"cannot be read as {kind[1:]} ({why})", place=path, cure="put that right") from error
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(
+            f"cannot be read as {kind[1:]} ({reason})", place=path, cure="put that right"
+        ) from error
 
 
-def _of_mlflow(where: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
+def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.DataFrame:
     """The ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
-    name, runs = read_ended_runs(where, experiment)
+    name, runs = read_ended_runs(uri, experiment)
     require(
         any(run.done for run in runs),
         f"experiment {name!r} has no finished run",
-        place=hide_credentials(where),
+        place=hide_credentials(uri),
     )
-    judged = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
+    metrics_of_runs = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
     frame = pd.DataFrame(
         [
             {**run.tags, **run.metrics, **run.params, **numbers, STATUS: run.end}
-            for run, numbers in zip(runs, judged, strict=True)
+            for run, numbers in zip(runs, metrics_of_runs, strict=True)
         ]
     )
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 
-def of_page(table: pd.DataFrame, source: str) -> bool:
+def is_trials_table(table: pd.DataFrame, source: str) -> bool:
     """Whether a table is the trials.csv of a page. Raises BadInput for its comparison.csv."""
     require(
         not {"arm", "seeds_ok", "verdict"} <= {*table.columns},
@@ -98,23 +100,23 @@ def of_page(table: pd.DataFrame, source: str) -> bool:
     return {"trial", "arm", "seed", "status"} <= {*table.columns}
 
 
-def columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
+def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
     """How the rows of a table are read, by the flags; judged by the `planned` metrics where none is given.
 
     Raises BadInput.
     """
     check_metric_flags(options)
-    metrics = [metric(*metric_and_delta(given), options) for given in options.metric] or [*planned]
+    metrics = [make_metric(*parse_metric(given), options) for given in options.metric] or [*planned]
     arms = tuple(filter(None, (column.strip() for column in options.arm.split(","))))
     for key, given in (("--metric", metrics), ("--arm", arms)):
         if not given:
-            raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC)
-    names = [known.name for known in metrics]
-    for known in metrics:
-        once = names.count(known.name) == 1
-        require(once, "is given twice", place=f"--metric {known.name}", cure="keep one of them")
-        free, cure = known.name not in TABLE_COLUMNS, "rename the column"
-        require(free, "no metric can have this name", place=f"--metric {known.name}", cure=cure)
+            raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC_CURE)
+    names = [metric.name for metric in metrics]
+    for metric in metrics:
+        is_unique = names.count(metric.name) == 1
+        require(is_unique, "is given twice", place=f"--metric {metric.name}", cure="keep one of them")
+        is_free, cure = metric.name not in TABLE_COLUMNS, "rename the column"
+        require(is_free, "no metric can have this name", place=f"--metric {metric.name}", cure=cure)
     pair, item = (
         tuple(filter(None, (column.strip() for column in given.split(","))))
         for given in (options.pair, options.item)
@@ -145,12 +147,12 @@ def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
     return share
 
 
-_METRIC = "write a column and the difference that does not matter: --metric accuracy=0.02"
+_METRIC_CURE = "write a column and the difference that does not matter: --metric accuracy=0.02"
 
 
-def metric(name: str, delta: float, options: CompareOptions) -> Metric:
+def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
     """The metric with the kind and direction that flags give it, else those that its name tells."""
-    kind = dict(map(_name_and_kind, options.kind)).get(name, "")
+    kind = dict(map(_parse_kind, options.kind)).get(name, "")
     flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
     better = flags[0] if flags else ""
     try:
@@ -160,45 +162,45 @@ def metric(name: str, delta: float, options: CompareOptions) -> Metric:
         raise
 
 
-def _name_and_kind(given: str) -> tuple[str, str]:
+def _parse_kind(text: str) -> tuple[str, str]:
     """The two sides of "epoch_seconds=time"."""
-    name, _, kind = given.rpartition("=")
+    name, _, kind = text.rpartition("=")
     return name, kind
 
 
-def metric_names(options: CompareOptions) -> list[str]:
+def list_metric_names(options: CompareOptions) -> list[str]:
     """The names that --metric gives, with or without δ."""
-    return [given.rpartition("=")[0] or given for given in options.metric]
+    return [text.rpartition("=")[0] or text for text in options.metric]
 
 
 def check_metric_flags(options: CompareOptions) -> None:
     """Raise BadInput for --lower, --higher and --kind of something that is no --metric, or given twice."""
-    names = metric_names(options)
-    kinds = [_name_and_kind(given)[0] for given in options.kind]
-    for name, given in zip(kinds, options.kind, strict=True):
-        once = name in names and kinds.count(name) == 1
+    names = list_metric_names(options)
+    kinds = [_parse_kind(text)[0] for text in options.kind]
+    for name, text in zip(kinds, options.kind, strict=True):
+        is_unique = name in names and kinds.count(name) == 1
         cure = "give a column of --metric, and once: --kind epoch_seconds=time"
-        require(once, "names no metric, or one twice", place=f"--kind {given}", cure=cure)
-    for flag, columns, others in (
+        require(is_unique, "names no metric, or one twice", place=f"--kind {text}", cure=cure)
+    for flag, names_of_flag, opposite in (
         ("lower", options.lower, options.higher),
         ("higher", options.higher, options.lower),
     ):
-        for column in columns:
+        for column in names_of_flag:
             require(
-                column in {*names} - {*others},
+                column in {*names} - {*opposite},
                 "names no metric, or one of both directions",
                 place=f"--{flag} {column}",
                 cure="give a column of --metric, and once",
             )
 
 
-def metric_and_delta(given: str) -> tuple[str, float]:
+def parse_metric(text: str) -> tuple[str, float]:
     """The two sides of "accuracy=0.02". Raises BadInput for a δ that is no number above 0."""
-    name, _, delta = given.rpartition("=")
+    name, _, delta = text.rpartition("=")
     try:
         number = float(delta)
     except ValueError:
         number = 0.0
     if not name or not 0 < number < float("inf"):
-        raise BadInput("has no δ above 0", place=f"--metric {given}", cure=_METRIC)
+        raise BadInput("has no δ above 0", place=f"--metric {text}", cure=_METRIC_CURE)
     return name, number

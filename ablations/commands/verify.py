@@ -43,7 +43,7 @@ class Replay(NamedTuple):
     result: Result
     differs: str = ""  # what differs first, and the kinds of machine where they do
     unplayed: str = ""  # why it could not be trained again
-    again: Result | None = None  # what the second training gave
+    new_result: Result | None = None  # what the second training gave
 
 
 @run_folder.use_run_folder()
@@ -58,11 +58,11 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
         refuse_flags(
             options, ("plugin",), "a bundle has its own plug-ins", "leave it out; --trust runs those"
         )
-        with bundle_check.checked(Path(study), options.trust, options.out) as bundle:
+        with bundle_check.check_bundle(Path(study), options.trust, options.out) as bundle:
             if bundle.runs_foreign_code:
                 return 1  # else a forger would add a plug-in, and no number would be computed again
-            own = replace(options, plugin=bundle.plugins)
-            code = replay(bundle.plan, bundle.ledger, own, bundle.locate)
+            bundle_options = replace(options, plugin=bundle.plugins)
+            code = replay_sample(bundle.plan, bundle.ledger, bundle_options, bundle.locate)
             return 1 if bundle.faults else code
     load_plugins(options.plugin)
     refuse_flags(options, ("trust", "out"), "is for a bundle", "name its .zip, or leave it out")
@@ -74,19 +74,21 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     plan, program = load_program(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
-    return replay(plan, ledger, options, partial(attach_files, program=program))
+    return replay_sample(plan, ledger, options, partial(attach_files, program=program))
 
 
-def replay(plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[[Result], Result]) -> int:
+def replay_sample(
+    plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[[Result], Result]
+) -> int:
     """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
 
     `locate` is the result with the files that its trial reads. Results of a program that is not deterministic
     may be `REPEATS` times as far from the new ones as the new ones of one trial are from each other.
     """
-    results = list(map(locate, sample(plan, ledger, options.number)))
+    results = list(map(locate, draw_sample(plan, ledger, options.number)))
     device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
     conditions = trial_conditions([result.trial for result in results], options, device)
-    outcomes = replays(results, conditions, plan)
+    outcomes = replay_trials(results, conditions, plan)
     alike = "bit-identical"
     if plan.of_program:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
@@ -110,8 +112,8 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
     parts = [f"{same} of {len(outcomes)} {alike}"]
     parts += [f"{len(differing)} not"] if differing else []
     if unplayed:
-        why = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
-        parts.append(f"{unplayed.total()} could not be replayed ({why})")
+        reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
+        parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
     reported = {name for outcome in outcomes for name in outcome.result.metrics}
     left_out = sorted(reported & plan.irreproducible - {*MEASURED})
     print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
@@ -129,28 +131,28 @@ def allow_for_noise(
     difference in the metrics by which arms are judged, or `MOST_TRAININGS` times. The distance that a plan
     has does not count, as its author may have written any. Raises KeyboardInterrupt after Ctrl-C.
     """
-    differing = [outcome for outcome in outcomes if outcome.differs and outcome.again]
-    trainings = [outcome.again for outcome in differing[:1] if outcome.again]
+    differing = [outcome for outcome in outcomes if outcome.differs and outcome.new_result]
+    trainings = [outcome.new_result for outcome in differing[:1] if outcome.new_result]
     noise: dict[str, float] = {}
     explained: list[Replay] = []
     for _ in range(MOST_TRAININGS - 1 if differing else 0):
-        again, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
+        new_result, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
-        trainings += map(plan.judge_result, again.values())
-        noise = _spread(trainings, plan)
+        trainings += map(plan.judge_result, new_result.values())
+        noise = _measure_spread(trainings, plan)
         explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
         if not noise or len(explained) == len(differing):
             break
     return [outcome._replace(differs="") if outcome in explained else outcome for outcome in outcomes], noise
 
 
-def _spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
+def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
     """How far the results of one trial are apart, by quality; {} where all their numbers are equal.
 
     The qualities are those that the plan judges or, where it judges none, all.
     """
-    if not any(difference(trainings[0], other, plan) for other in trainings[1:]):
+    if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
         return {}
     names = plan.qualities or [name for name in trainings[0].metrics if kind_of(name) == "quality"]
     values = {
@@ -162,16 +164,16 @@ def _spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
 
 def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     """Whether a result is no farther from the new one than the noise of its program allows."""
-    then, now = outcome.result, outcome.again
-    if now is None or not noise or then.status != now.status:
+    stored, new = outcome.result, outcome.new_result
+    if new is None or not noise or stored.status != new.status:
         return False
-    return then.diverged or all(
-        abs(then.metrics.get(name, inf) - now.metrics.get(name, inf)) <= REPEATS * distance
+    return stored.diverged or all(
+        abs(stored.metrics.get(name, inf) - new.metrics.get(name, inf)) <= REPEATS * distance
         for name, distance in noise.items()
     )
 
 
-def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
+def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     """At most `number` ended results, drawn anew each time: no author can know which. BadInput for none."""
     ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
@@ -183,63 +185,66 @@ def sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     return drawn
 
 
-def replays(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
+def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
     """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = {result.trial.id: identify_today(result.trial) for result in results}
     trained, _ = run_in_temporary_ledger([trial for trial, _ in today.values() if trial], conditions)
     replayed = []
     for result in results:
-        trial, why = today[result.trial.id]
-        again = trained.get(trial.id) if trial else None
-        replayed.append(_compare(result, again, why, plan) if trial else Replay(result, unplayed=why))
+        trial, reason = today[result.trial.id]
+        new_result = trained.get(trial.id) if trial else None
+        replayed.append(
+            _compare_replay(result, new_result, reason, plan) if trial else Replay(result, unplayed=reason)
+        )
     return replayed
 
 
-def _compare(result: Result, again: Result | None, why: str, plan: Plan) -> Replay:
+def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
     """The outcome of a second training; `why` it may differ, "" where it may not."""
-    if again is None:
+    if new_result is None:
         return Replay(result, unplayed="interrupted")
-    again = plan.judge_result(again)
-    if not (again.done or again.diverged):
-        return Replay(result, unplayed=plain_reason(again))
-    if why:
-        return Replay(result, unplayed=f"{why}, {_describe_distance(result, again, plan)}")
-    return Replay(result, difference(result, again, plan), again=again)
+    new_result = plan.judge_result(new_result)
+    if not (new_result.done or new_result.diverged):
+        return Replay(result, unplayed=plain_reason(new_result))
+    if reason:
+        return Replay(result, unplayed=f"{reason}, {_describe_distance(result, new_result, plan)}")
+    return Replay(result, describe_difference(result, new_result, plan), new_result=new_result)
 
 
-def _describe_distance(result: Result, again: Result, plan: Plan) -> str:
+def _describe_distance(result: Result, new_result: Result, plan: Plan) -> str:
     """How far two trainings are apart by the trial's own main metric, or else by the plan's."""
-    if result.diverged or again.diverged:
-        return "of which one diverged" if result.diverged != again.diverged else "and both diverged"
+    if result.diverged or new_result.diverged:
+        return "of which one diverged" if result.diverged != new_result.diverged else "and both diverged"
     name = (*result.trial.main_metrics, plan.metrics[0].name)[0]
-    return f"by which {name} is {abs(result.metrics[name] - again.metrics[name]):.2g} apart"
+    return f"by which {name} is {abs(result.metrics[name] - new_result.metrics[name]):.2g} apart"
 
 
-def difference(result: Result, replay: Result, plan: Plan) -> str:
+def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
     """ "" for the same numbers; else the first step and tensor, and the first number, that differ.
 
     What varies by the plan is not compared.
     """
     left_out = plan.irreproducible
-    others = list(
+    differences = list(
         list_differences(
-            reproducible_values(result.to_dict(), left_out), reproducible_values(replay.to_dict(), left_out)
+            reproducible_values(result.to_dict(), left_out),
+            reproducible_values(new_result.to_dict(), left_out),
         )
     )
-    if not others:
+    if not differences:
         return ""
-    name, was, now = others[0]
-    text = f"{name} {was} in the ledger, {now} in the replay"
-    if len(others) > 1:
-        text += f", and {plural(len(others) - 1, 'more number')}"
-    if result.trace and replay.trace:
+    name, old, new = differences[0]
+    text = f"{name} {old} in the ledger, {new} in the replay"
+    if len(differences) > 1:
+        text += f", and {plural(len(differences) - 1, 'more number')}"
+    if result.trace and new_result.trace:
         from unrolled.bench.chapter.training.record import find_first_difference  # torch: not for a program
 
-        if step := find_first_difference(result.trace, replay.trace):
+        if step := find_first_difference(result.trace, new_result.trace):
             text = f"differs from {step}: {text}"
     if machines := machine_difference(
-        [find_machine_kind(result.environment), find_machine_kind(replay.environment)]
+        [find_machine_kind(result.environment), find_machine_kind(new_result.environment)]
     ):
-        distance = _describe_distance(result, replay, plan)
+        distance = _describe_distance(result, new_result, plan)
         text += f"; trained on another kind of machine, then / now: {machines}, {distance}"
     return text

@@ -103,7 +103,7 @@ def replaced() -> Iterator[None]:
             (study_run, "render_page", logged_page),
             (run, "render_page", logged_page),
             (run, "Writer", Unlogged),
-            *((run, name, nothing) for name in ("report_parts", "try_first_batches", "write_index")),
+            *((run, name, nothing) for name in ("collect_report_parts", "try_first_batches", "write_index")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

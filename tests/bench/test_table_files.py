@@ -97,7 +97,7 @@ def test_a_format_is_added_by_one_row_for_programs_and_for_compare(tmp_path: Pat
     path = tmp_path / "m.logfmt"
     path.write_text("arm=a loss=1\narm=b loss=2\n")
     find_format(str(path))
-    assert read_rows(path) == tables.read(str(path), "").to_dict("records") == read_pairs(path)
+    assert read_rows(path) == tables.read_table(str(path), "").to_dict("records") == read_pairs(path)
 
 
 @pytest.mark.parametrize(

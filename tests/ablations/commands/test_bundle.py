@@ -110,7 +110,7 @@ def test_a_bundle_is_an_ro_crate_that_describes_every_file_by_its_hash(bundle: P
 
 
 def faults(bundle: Path) -> str:
-    with bundle_check.checked(bundle, False, bundle.parent / "out") as checked:
+    with bundle_check.check_bundle(bundle, False, bundle.parent / "out") as checked:
         assert bool(checked.faults) != (bundle.parent / "out" / "small").exists(), "no page of a fault"
         return "\n".join(checked.faults)
 

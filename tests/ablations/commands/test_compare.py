@@ -13,7 +13,7 @@ from result_sets import ledger, trained
 from stub_plans import kept, planned, sync
 
 from unrolled.ablations.commands.compare import compare as judge
-from unrolled.ablations.commands.golden import golden
+from unrolled.ablations.commands.golden import replay_golden
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.options import CompareOptions, RunOptions
 from unrolled.ablations.training.study_run import Budget
@@ -389,7 +389,7 @@ def test_models_cannot_be_compared_where_no_time_is_left_to_train_them(compare, 
 def test_every_option_of_training_is_refused_where_nothing_is_trained(name: str) -> None:
     given = {name: "given"}
     for call in (
-        lambda: golden(["golden"], RunOptions(**given)),
+        lambda: replay_golden(["golden"], RunOptions(**given)),
         lambda: judge([__file__], CompareOptions(**given)),
     ):
         with pytest.raises(BadInput) as refused:

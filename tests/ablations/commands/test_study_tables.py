@@ -32,7 +32,7 @@ def test_what_ships_is_small() -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
     table = unrolled.shipped(name)
-    found = study_tables.compare(table)
+    found = study_tables.compare_study_table(table)
     assert found.table.counts.equals(table.counts)
     assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in found.rows)
     still_open = [row for row in found.rows_to_decide if not row.decided]
@@ -127,10 +127,10 @@ def ledger(models, tmp_path_factory) -> Path:
 
 
 def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
-    (file,) = study_tables.write(ledger, tmp_path)
+    (file,) = study_tables.write_tables(ledger, tmp_path)
     plan = plan_store.load_plan("models", Ledger(ledger))
     own = report.compare_plan(plan, report.read(plan, Ledger(ledger)))
-    found = study_tables.compare(pd.read_csv(file, keep_default_na=False, na_values=[""]))
+    found = study_tables.compare_study_table(pd.read_csv(file, keep_default_na=False, na_values=[""]))
     for one, other in zip(own.rows, found.rows, strict=True):
         assert (one.arm.name, one.done, one.diverged) == (other.arm.name, other.done, other.diverged)
         assert (one.verdict and one.verdict.text) == (other.verdict and other.verdict.text)
@@ -144,7 +144,11 @@ def test_a_table_of_another_design_is_refused_in_one_line(models, monkeypatch, c
     table = unrolled.shipped("models")
     changed = loading.override_study(models, **change)
     monkeypatch.setattr(loading, "load_study", lambda name: changed)
-    for use in (study_tables.compare, unrolled.verdicts, lambda table: unrolled.compare(table, "LMModel5")):
+    for use in (
+        study_tables.compare_study_table,
+        unrolled.verdicts,
+        lambda table: unrolled.compare(table, "LMModel5"),
+    ):
         with pytest.raises(BadInput) as refused:
             use(table)
         assert refused.value.place == "study 'models'" and "unrolled run models" in refused.value.cure
@@ -154,8 +158,8 @@ def test_a_table_of_another_design_is_refused_in_one_line(models, monkeypatch, c
 
 def test_other_words_in_a_studys_file_change_no_design(models) -> None:
     words = {"question": "Which is best?", "about": "As it is."}
-    assert study_tables.design(replace(models, file=models.file.model_copy(update=words))) == (
-        study_tables.design(models)
+    assert study_tables.hash_design(replace(models, file=models.file.model_copy(update=words))) == (
+        study_tables.hash_design(models)
     )
 
 
@@ -187,4 +191,4 @@ def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
     recorded(
         tmp_path / "results", replace(loading.override_study(models, seeds="100-104"), name="mine"), made_up
     )
-    assert study_tables.write(tmp_path / "results", tmp_path) == []
+    assert study_tables.write_tables(tmp_path / "results", tmp_path) == []

@@ -14,7 +14,13 @@ from called import call, succeed
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands import verify as verifying
-from unrolled.ablations.commands.verify import Replay, allow_for_noise, difference, replays, sample
+from unrolled.ablations.commands.verify import (
+    Replay,
+    allow_for_noise,
+    describe_difference,
+    draw_sample,
+    replay_trials,
+)
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
@@ -110,27 +116,27 @@ def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) 
 )
 def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], Result], name: str) -> None:
     honest = ended(trained, "done")[0]
-    assert difference(honest, honest, plan_of(trained)) == ""
-    assert difference(how(honest), honest, plan_of(trained)).startswith(name)
+    assert describe_difference(honest, honest, plan_of(trained)) == ""
+    assert describe_difference(how(honest), honest, plan_of(trained)).startswith(name)
 
 
 def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> None:
     shutil.rmtree("results/details")
     ledger = Ledger(Path("results"))
     with pytest.raises(BadInput, match="has no finished trial"):
-        sample(plan_store.load_plan("small", ledger), ledger, 1)
+        draw_sample(plan_store.load_plan("small", ledger), ledger, 1)
     assert capsys.readouterr().err.count("its details are damaged or missing") == 4
 
 
 def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
     ledger = Ledger(trained / "results")
-    drawn = {sample(plan_store.load_plan("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
+    drawn = {draw_sample(plan_store.load_plan("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
     assert len(drawn) > 1  # 4 trials: the same one 64 times has a chance of 4^-63
 
 
 def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
     monkeypatch.setattr(
-        verifying, "replays", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
+        verifying, "replay_trials", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 
@@ -165,7 +171,7 @@ def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_
     plan: Any = SimpleNamespace(
         qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result
     )
-    outcomes = [Replay(stored, difference(stored, first, plan), again=first)]
+    outcomes = [Replay(stored, describe_difference(stored, first, plan), new_result=first)]
     (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())
     assert (outcome.differs == "") is explained
     assert len(more) - len(list(asked)) == trainings
@@ -174,7 +180,7 @@ def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_
 def test_another_step_of_a_divergence_is_named(trained) -> None:
     honest = ended(trained, "diverged")[0]
     later = replace(honest, reason=honest.reason.replace("step 2", "step 9"))
-    said = difference(later, honest, plan_of(trained))
+    said = describe_difference(later, honest, plan_of(trained))
     assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", said)
 
 
@@ -183,7 +189,7 @@ def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folde
     moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
     old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
     conditions = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
-    (again,) = replays([old], conditions, plan_of(folder))
+    (again,) = replay_trials([old], conditions, plan_of(folder))
     assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", again.unplayed)
 
 
@@ -205,7 +211,7 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
         step(self, loss, lr, mom, weights)
 
     monkeypatch.setattr(TrainingRecord, "add_step", nudged)
-    said = difference(run_trial(honest.trial), honest, plan_of(folder))
+    said = describe_difference(run_trial(honest.trial), honest, plan_of(folder))
     assert said.startswith("differs from step 5, tensor h_h.bias: train_loss at 0 ")
 
 
