@@ -145,7 +145,7 @@ def make_batches(
     stride = trial.stride or w
     count = len(range(0, len(data.ids) - w - 1, stride))
     train = valid = data.ids[:0]
-    if count >= 2 * b:  # b may be any number; tensors that are no larger than the text are made below
+    if count >= 2 * b:  # a larger batch could be any number, and the tensors below would not fit into memory
         train, valid = _split_windows(count, trial)
     if min(len(train), len(valid)) < b:
         rule = f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}"

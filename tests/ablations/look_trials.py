@@ -157,7 +157,7 @@ class Study:
 
         plan = plan_store.load_plan("looks", self.ledger)
         found = compare_plan(replace(plan, seen={}, attempts={}), read_page_results(plan, self.ledger))
-        views = (found, *found.others)
+        views = (found, *found.other_views)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
 
 

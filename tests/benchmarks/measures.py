@@ -76,7 +76,7 @@ def _random(updates: int, batch: int, window: int) -> Batches:
     text = torch.randint(VOCAB, (updates * batch, window + 1), generator=generator)
     rows = torch.arange(updates * batch).view(updates, batch)
     inputs, targets = text[:, :-1].contiguous(), text[:, 1:].contiguous()
-    return Batches(inputs, targets, positions=targets, rows=rows, rest=rows.flatten()[:0])
+    return Batches(inputs, targets, positions=targets, rows=rows, partial_batch=rows.flatten()[:0])
 
 
 def peak(times: int, size: int = 0) -> dict[str, float]:

@@ -380,7 +380,7 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
 
 
 def test_models_cannot_be_compared_where_no_time_is_left_to_train_them(compare, monkeypatch) -> None:
-    monkeypatch.setattr(Budget, "over", True)
+    monkeypatch.setattr(Budget, "is_over", True)
     code, _, err = compare("lm1", "lm2", "--budget", "1s")
     assert (code, err.startswith("unrolled: --budget: "), err.count("\n")) == (2, True, 1)
 

@@ -129,7 +129,7 @@ def ledger(models, tmp_path_factory) -> Path:
 def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
     (file,) = study_tables.write_tables(ledger, tmp_path)
     plan = plan_store.load_plan("models", Ledger(ledger))
-    own = report.compare_plan(plan, report.read(plan, Ledger(ledger)))
+    own = report.compare_plan(plan, report.read_page_results(plan, Ledger(ledger)))
     found = study_tables.compare_study_table(pd.read_csv(file, keep_default_na=False, na_values=[""]))
     for one, other in zip(own.rows, found.rows, strict=True):
         assert (one.arm.name, one.done, one.diverged) == (other.arm.name, other.done, other.diverged)

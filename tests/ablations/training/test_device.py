@@ -147,9 +147,9 @@ def test_more_gpus_a_trial_than_are_visible_are_one_line_before_anything_is_trai
 
 def test_gpus_count_in_the_identity_of_a_trial_that_gets_several(nvml: Machine) -> None:
     one, two = (study("program", gpus=number).baseline for number in (1, 2))
-    assert one.trial().id == two.trial().id, "on the CPU there are none"
-    assert "gpus" not in one.trial(device="cuda").to_dict(), "as in results before there was the key"
-    assert one.trial(device="cuda").id != two.trial(device="cuda").id
+    assert one.make_trial().id == two.make_trial().id, "on the CPU there are none"
+    assert "gpus" not in one.make_trial(device="cuda").to_dict(), "as in results before there was the key"
+    assert one.make_trial(device="cuda").id != two.make_trial(device="cuda").id
 
 
 def test_a_plan_tells_on_how_many_gpus_it_would_run(nvml: Machine, folder: Path, capsys) -> None:
