@@ -86,6 +86,8 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
             for run, numbers in zip(runs, metrics_of_runs, strict=True)
         ]
     )
+    if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # of an earlier version: no trial counts
+        frame[FIRST_LOOK_TAG] = False
     return frame.rename(columns={FIRST_LOOK_TAG: FIRST_LOOK})
 
 
