@@ -143,3 +143,17 @@ def test_a_program_that_fails_after_it_has_told_nan_diverged_and_another_failure
     judged = [failed.trial.judge_result(failed, [name]) for name in ("loss", "acc", "accc")]
     assert [result.status for result in judged] == ["diverged", "failed", "failed"]
     assert {result.reason for result in judged[1:]} == {"exit code 1"}
+
+
+def test_a_forged_result_changes_the_mode_of_no_file_outside_of_its_folder(tmp_path: Path) -> None:
+    victim = tmp_path / "victim.sh"
+    victim.write_text("")
+    victim.chmod(0o600)
+    forged = (("../../../victim.sh", "executable"), (str(victim), "executable"))
+    trial = ProgramTrial(seed=0, settings={}, run="python train.py", commit="a" * 40, kinds=forged)
+    place = trial.relocated_to(tmp_path / "files").folder
+    Path(place).mkdir(parents=True)
+    (Path(place) / "run.sh").write_text("")
+    (Path(place) / "run.sh").chmod(0o600)
+    replace(trial, kinds=(*forged, ("run.sh", "executable"))).relocated_to(tmp_path / "files")
+    assert [path.stat().st_mode & 0o777 for path in (victim, Path(place) / "run.sh")] == [0o600, 0o755]
