@@ -90,8 +90,8 @@ class ReadAudit:
         """
         self._allowed = {os.path.realpath(path) for path in counted if path}
         self._place = place
-        self._check_all()
         try:
+            self._check_all()
             yield
         finally:
             self._is_over = True  # a hook cannot be removed
