@@ -150,9 +150,10 @@ def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(co
 def age(copy: Path) -> list[Path]:
     """Leave what a change of the code would: the plan of one study is gone, the other's has other trials."""
     plan_file(copy, "other").unlink()
+    unplanned = next((copy / "results" / "trials").rglob("*.json")).stem  # once the run below has its plan
     assert "3 trained" in succeed(copy, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
     (copy / "results" / "checkpoints").mkdir(exist_ok=True)
-    for name in ("0123456789abcdef.cpu.pt", f"{next((copy / 'results/trials').rglob('*.json')).stem}.cpu.pt"):
+    for name in ("0123456789abcdef.cpu.pt", f"{unplanned}.cpu.pt"):
         (copy / "results" / "checkpoints" / name).write_bytes(bytes(1000))
     (copy / "results" / "set-aside").mkdir(exist_ok=True)
     (copy / "results" / "set-aside" / "x.json").write_bytes(b"{}")
