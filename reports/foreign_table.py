@@ -30,9 +30,7 @@ class Columns:
     metrics: tuple[Metric, ...]
     baseline: str = ""  # an arm; "" for that of the first row
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
-    item: tuple[
-        str, ...
-    ] = ()  # what tells several rows of one arm and pair apart; (SAMPLES,): nothing has to
+    item: tuple[str, ...] = ()  # what tells rows of one arm and pair apart; (SAMPLES,): nothing has to
 
 
 FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
@@ -89,36 +87,43 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     if not columns.pair or not repeated.any():
         return table.assign(**{ROWS: 1})
     pair = " and ".join(columns.pair)
-    row = table[repeated].iloc[0]
-    cure = (
-        f"--item COLUMN names what tells them apart, a document say; --item {SAMPLES} says that they are "
-        "independent samples"
-    )
-    require(
-        columns.item, f"has several rows of arm {row.arm!r} and {pair} {row.seed}", place=source, cure=cure
-    )
+    if not columns.item:
+        row = table[repeated].iloc[0]
+        raise BadInput(
+            f"has several rows of arm {row.arm!r} and {pair} {row.seed}",
+            place=source,
+            cure="--item COLUMN names what tells them apart, a document say; "
+            f"--item {SAMPLES} says that they are independent samples",
+        )
     items = None
     if columns.item != (SAMPLES,):
-        items = _shared_values(frame.convert_dtypes(), columns.item, table.status, source).astype(str)
+        named = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
+        items = _shared_values(named, columns.item, table.status, source).astype(str)
         repeated = table.assign(item=items).duplicated([*PAIR, "item"])
-        rule = f"row {_find_row(repeated) if repeated.any() else 0} repeats an item of its arm and {pair}"
-        cure = "leave it out, or name all columns that tell rows apart: document,sample"
-        require(not repeated.any(), rule, place=source, key=f"--item {','.join(columns.item)}", cure=cure)
+        if repeated.any():
+            raise BadInput(
+                f"row {_find_row(repeated)} repeats an item of its arm and {pair}",
+                place=source,
+                key=f"--item {','.join(columns.item)}",
+                cure="leave it out, or name all columns that tell rows apart: document,sample",
+            )
     baseline = columns.baseline if columns.baseline in {*table.arm} else table.arm.iloc[0]
     return average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
 
 
 def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     """Return a sentence on rows that were averaged; "" where there were none."""
-    smallest = int(table[ROWS].min())
-    largest = int(table[ROWS].max())
+    counts = table[ROWS][table[ROWS] > 0]
+    smallest = int(counts.min())
+    largest = int(counts.max())
     if largest < 2:
         return ""
     number = f"{largest}" if smallest == largest else f"{smallest} to {largest}"
     pair = " and ".join(columns.pair)
     matched = "taken as independent samples"
     if columns.item != (SAMPLES,):
-        matched = f"matched with the baseline's by {' and '.join(columns.item)}"
+        item = " and ".join(columns.item)
+        matched = f"matched with the baseline's by {item}: verdicts are over {pair}s, for these {item}s alone"
     sentence = f"A value is the mean of {number} rows of one arm and {pair}, {matched}"
     matches = read_row_matches(table, columns.metrics[0].name)
     lacking = [f"{arm} {match.lacks[0]}" for arm, match in matches.items() if match.lacks[0]]
@@ -154,7 +159,6 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     base = levels[baseline].items()
     changes = {name: {str(c): x for c, x in arm_levels.items() - base} for name, arm_levels in levels.items()}
     compared = plural(len(order) - 1, "arm")
-    metrics = [metric.name for metric in columns.metrics]
     return Design(
         study=page,
         question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
@@ -162,7 +166,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
-        doubts=(*find_doubts(table, metrics, named_baseline=bool(columns.baseline)),),
+        doubts=(*find_doubts(table, columns),),
         rows=_describe_rows(table, columns),
     )
 
@@ -262,12 +266,15 @@ def _find_row(where: "pd.Series[bool]") -> int:
     return int(where.index[where][0]) + 1
 
 
-def find_doubts(table: pd.DataFrame, metrics: list[str], *, named_baseline: bool) -> Iterator[str]:
-    """Return sentences on rows that were written twice, and on a baseline that results may have chosen."""
+def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+    """Return sentences on seeds that are items, rows that were written twice, and a baseline that was chosen."""
+    metrics = [metric.name for metric in columns.metrics]
+    if seeds := [name for name in columns.item if name.lower() == "seed"]:
+        yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: --pair {seeds[0]}"
     if repeated := [*_find_repeated(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which are then not independent runs: {names}"
-    if not named_baseline and (extreme := _rank_first(table, metrics[0])):
+    if not columns.baseline and (extreme := _rank_first(table, metrics[0])):
         yield (
             f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
             "mean: --baseline names one that no result has chosen"

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from unrolled.reports.statistics.estimators import Floats
-
 ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
 PAIR = ["arm", "seed"]
 _MOST_LACKING = 0.5  # of the rows of a pair
@@ -43,38 +41,35 @@ def average_rows(
     means["status"] = by_pair.status.agg(_summarise_ends)
     means[ROWS] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
     rows = table if items is None else table.assign(item=items)
+    pair_rows = _count_samples if items is None else _match_items
     base = rows[rows.arm == baseline].drop(columns="arm")
-    if table.arm.nunique() == 1:
-        return means.reset_index()
-    compared = []
+    matches: dict[str, pd.DataFrame] = {}
     for arm, arm_rows in rows[rows.arm != baseline].groupby("arm", sort=False):
         for metric in metrics:
-            pairs = (
-                _count_samples(arm_rows, base, metric)
-                if items is None
-                else _match_items(arm_rows, base, metric)
-            )
+            pairs = pair_rows(arm_rows, base, metric)
             matched = _bound_values(pairs, means[metric].loc[arm], means[metric].loc[baseline])
-            matched.columns = [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
-            matched[[_ARM_LACKS, _BASE_LACKS]] = pairs[["arm_lacks", "base_lacks"]]
-            compared.append(pd.concat({arm: matched}, names=PAIR))
-    by_metric = [pd.concat(compared[place :: len(metrics)]) for place in range(len(metrics))]
-    matches = pd.concat(by_metric, axis=1)
-    return means.join(matches.loc[:, ~matches.columns.duplicated()]).reset_index()
+            lacking = pairs[["arm_lacks", "base_lacks"]].set_axis([_ARM_LACKS, _BASE_LACKS], axis=1)
+            matches.setdefault(str(arm), lacking)[_name_columns(metric)] = matched
+    return means.join(pd.concat(matches, names=PAIR)).reset_index() if matches else means.reset_index()
 
 
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:
     """Return the matches by arm, of a table whose rows were averaged; {} for any other one."""
-    columns = [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
-    if ROWS not in table or not {*columns} <= {*table.columns}:
+    columns = _name_columns(metric)
+    if not {*columns} <= {*table.columns}:
         return {}
     matches = {}
     for arm, rows in table.dropna(subset=_ARM_LACKS).groupby("arm", sort=False):
         values, lowest, highest = (rows.set_index("seed")[column].dropna() for column in columns)
         bounds = dict(zip(lowest.index, zip(lowest, highest, strict=True), strict=True))
-        lacks = int(rows[_ARM_LACKS].sum()), int(rows[_BASE_LACKS].sum())
+        compared = rows[rows.seed.isin(values.index)]  # a pair that is lost counts as such
+        lacks = int(compared[_ARM_LACKS].sum()), int(compared[_BASE_LACKS].sum())
         matches[str(arm)] = RowMatch(values.to_dict(), bounds, lacks)
     return matches
+
+
+def _name_columns(metric: str) -> list[str]:
+    return [f"{name} {metric}" for name in ("matched", "lowest", "highest")]
 
 
 def _summarise_ends(ends: "pd.Series[str]") -> str:
@@ -96,35 +91,28 @@ def _match_items(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -
     return counts.assign(
         share=counts.share / by_pair.size(),
         difference=difference.groupby(rows.seed, sort=False).mean(),
-        reach=_find_reach(np.abs(difference.to_numpy(float))),
+        reach=difference[np.isfinite(difference)].abs().max(),
     )
 
 
 def _count_samples(arm_rows: pd.DataFrame, base_rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return the same of independent samples, of which those that failed are lacking."""
-    failed = [(side.status == "failed").groupby(side.seed, sort=False) for side in (arm_rows, base_rows)]
-    means = [
-        side[metric].where(side.status != "failed").groupby(side.seed).mean()
-        for side in (arm_rows, base_rows)
-    ]
-    values = (
-        pd.concat([arm_rows, base_rows]).loc[lambda rows: rows.status != "failed", metric].to_numpy(float)
-    )
+    rows = pd.concat({"arm": arm_rows, "base": base_rows}, names=["side"])
+    values = rows[metric].where(rows.status != "failed")
+    is_lacking = (rows.status == "failed").groupby([rows.seed, "side"], sort=False)
+    lacking = is_lacking.sum().unstack()
+    means = values.groupby([rows.seed, "side"], sort=False).mean().unstack()
+    finite = values[np.isfinite(values)]
     pairs = pd.DataFrame(
         {
-            "arm_lacks": failed[0].sum(),
-            "base_lacks": failed[1].sum(),
-            "share": failed[0].mean() + failed[1].mean(),
-            "difference": means[0] - means[1],
+            "arm_lacks": lacking.arm,
+            "base_lacks": lacking.base,
+            "share": is_lacking.mean().unstack().sum(axis=1, skipna=False),
+            "difference": means.arm - means.base,
+            "reach": finite.max() - finite.min(),
         }
     )
-    finite = values[np.isfinite(values)]
-    return pairs[pairs.share.notna()].assign(reach=float(np.ptp(finite)) if finite.size else 0.0)
-
-
-def _find_reach(sizes: Floats) -> float:
-    """Return the largest finite difference."""
-    return float(sizes[np.isfinite(sizes)].max(initial=0.0))
+    return pairs.dropna(subset="share")
 
 
 def _bound_values(

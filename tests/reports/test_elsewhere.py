@@ -194,7 +194,7 @@ def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_are_no_e
     equal = documents(np.random.default_rng(3), 10, 30)
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
     left = equal.drop(index=worst.index[worst])
-    assert not differs(left) and "by document; rows lacking or failed: 2 120" in format_screen(
+    assert not differs(left) and "rows lacking or failed: 2 120" in format_screen(
         compare_table(left, BY_SEED)
     )
 
@@ -242,6 +242,23 @@ def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
     numbers.loc[5, ["status", "document"]] = "failed", np.nan
     match = compare_table(numbers, BY_SEED).rows[1].contrast
     assert (match.lost, match.rows_lacking, len(match.bounds)) == (0, (1, 2), 1)
+
+
+def test_seeds_that_are_matched_as_items_are_warned_of_and_what_verdicts_are_over_is_said() -> None:
+    """Fifty documents of ten seeds: equal arms are called different in .61 by document, in .03 by seed."""
+    frame = documents(np.random.default_rng(3), 10)
+    by_document = format_screen(compare_table(frame, replace(BY_SEED, pair=("document",), item=("seed",))))
+    assert "WARNING: rows of one seed share its training" in by_document
+    assert "verdicts are over documents, for these seeds alone" in by_document
+    assert "WARNING: rows of one seed" not in format_screen(compare_table(frame, BY_SEED))
+
+
+def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again() -> None:
+    frame = documents(np.random.default_rng(3), 10).assign(status="done")
+    frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
+    found = compare_table(frame, BY_SEED)
+    contrast = found.rows[1].contrast
+    assert (contrast.lost, contrast.rows_lacking) == (1, (0, 0)) and "mean of 20 rows" in format_screen(found)
 
 
 def test_a_pair_that_shares_no_row_is_lost_and_one_with_a_diverged_row_diverged() -> None:
