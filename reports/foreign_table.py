@@ -267,10 +267,11 @@ def _find_row(where: "pd.Series[bool]") -> int:
 
 
 def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
-    """Return sentences on seeds that are items, rows that were written twice, and a baseline that was chosen."""
+    """Return sentences on seeds that are items, rows that were written twice, and a chosen baseline."""
     metrics = [metric.name for metric in columns.metrics]
     if seeds := [name for name in columns.item if name.lower() == "seed"]:
-        yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: --pair {seeds[0]}"
+        cure = f"--pair {seeds[0]}"
+        yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
     if repeated := [*_find_repeated(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which are then not independent runs: {names}"
