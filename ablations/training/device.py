@@ -67,11 +67,13 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     """Return the kind of a study's device, and the reason."""
     if options.device != "auto":
         return {"gpu": "cuda"}.get(options.device, options.device), "as --device says"
+    wants_several = study.baseline.make_trial(device="cuda").gpu_count > 1
     if stored:
-        return stored, "as its stored plan has it"
+        unused = "; without the GPUs of `gpus`, which --device cuda gives" if wants_several else ""
+        return stored, f"as its stored plan has it{unused if stored == 'cpu' else ''}"
     if options.cluster or not study.of_program:
         return "cpu", "the default"
-    if gpus or study.baseline.make_trial(device="cuda").gpu_count > 1:
+    if gpus or wants_several:
         return "cuda", "a program gets the visible GPUs unless --device cpu is given"
     return "cpu", "no GPU is visible"
 

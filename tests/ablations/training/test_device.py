@@ -145,6 +145,13 @@ def test_more_gpus_a_trial_than_are_visible_are_one_line_before_anything_is_trai
     assert main(["plan", "mine.toml", "--device", "cpu"]) == 0
 
 
+def test_gpus_that_a_stored_plan_on_the_cpu_does_not_give_are_told_of(nvml: Machine) -> None:
+    nvml.has(2)
+    for stored, gpus, is_told in (("cpu", 2, True), ("cpu", 1, False), ("cuda", 2, False)):
+        kept = device.choose_device(study("program", gpus=gpus), PlanOptions(), stored)
+        assert (kept.kind, "`gpus`" in str(kept)) == (stored, is_told)
+
+
 def test_gpus_count_in_the_identity_of_a_trial_that_gets_several(nvml: Machine) -> None:
     one, two = (study("program", gpus=number).baseline for number in (1, 2))
     assert one.make_trial().id == two.make_trial().id, "on the CPU there are none"
