@@ -8,7 +8,7 @@ from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3
-"""From so many pairs on a contrast counts as seen: a run of a seed or two, to try all, does not."""
+"""Results of this many pairs make a contrast seen: a first run of one or two seeds does not."""
 
 Pair = tuple[PlannedArm, PlannedArm]
 """An arm, and the one that it is compared with."""
