@@ -36,8 +36,8 @@ class PlannedArm(ArmDescription):
 
     `trials` are in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2.
     `trial_fields` are the fields of each of its trials that enter the identity, but seed and device: see
-    `Plan.trial`. `experiment` is a hash of what its trials train with which settings, whatever the seed and
-    the code (see `Trial.experiment`). `commit` is the code of a program that the study names so.
+    `Plan.make_trial`. `experiment` is a hash of what its trials train with which settings, whatever the seed
+    and the code (see `Trial.experiment`). `commit` is the code of a program that the study names so.
     """
 
     model: str
@@ -52,6 +52,10 @@ class PlannedArm(ArmDescription):
     def __post_init__(self) -> None:
         """Put the trials in the order of their seeds."""
         object.__setattr__(self, "trials", dict(sorted(self.trials.items())))
+
+
+Pair = tuple[PlannedArm, PlannedArm]
+"""An arm, and the one that it is compared with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,15 +219,16 @@ class Plan:
         return list(self.arm_and_seed)
 
     @property
+    def pairs(self) -> list[Pair]:
+        """Every arm but the baseline, with the one that it is compared with."""
+        by_name = {arm.name: arm for arm in self.arms}
+        return [(arm, by_name.get(arm.against, self.arms[0])) for arm in self.arms[1:]]
+
+    @property
     def experiment_pairs(self) -> dict[str, frozenset[str]]:
         """By arm, the experiments of it and of the arm that it is compared with, where these differ."""
-        experiments = {arm.name: arm.experiment for arm in self.arms}
-        pairs = {}
-        for arm in self.arms[1:]:
-            base = experiments.get(arm.against, self.arms[0].experiment)
-            if arm.experiment != base:
-                pairs[arm.name] = frozenset((arm.experiment, base))
-        return pairs
+        pairs = {arm.name: frozenset((arm.experiment, base.experiment)) for arm, base in self.pairs}
+        return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
     def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""

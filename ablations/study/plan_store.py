@@ -103,7 +103,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     if plan.ships:
         return plan
     shown = find_shown_trials(read_plans(ledger)[0], ledger)
-    contrasts = find_seen_contrasts(plan.arms, shown, trials)
+    contrasts = find_seen_contrasts(plan.pairs, shown, trials)
     sides = {id for arms in contrasts for arm in arms for id in arm.trials.values()}
     return replace(
         plan,

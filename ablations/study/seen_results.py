@@ -1,17 +1,14 @@
 """The results that had been seen before a plan was declared: what they show cannot confirm anything."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.plan import Plan, PlannedArm
+from unrolled.ablations.study.plan import Pair, Plan, PlannedArm
 from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3
 """Results of this many pairs make a contrast seen: a first run of one or two seeds does not."""
-
-Pair = tuple[PlannedArm, PlannedArm]
-"""An arm, and the one that it is compared with."""
 
 
 def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
@@ -35,13 +32,10 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
     return shown
 
 
-def find_seen_contrasts(
-    arms: Sequence[PlannedArm], shown: Sequence[Trial], trials: Sequence[Trial]
-) -> list[Pair]:
+def find_seen_contrasts(pairs: Sequence[Pair], shown: Sequence[Trial], trials: Sequence[Trial]) -> list[Pair]:
     """Return the contrasts of which SEEN_PAIRS pairs were shown, on whatever seeds.
 
-    The first arm is the baseline. `trials` are those of the arms; without them only results of the same code
-    are recognised.
+    `trials` are those of the arms; without them only results of the same code are recognised.
     """
     experiments = {trial.id: canonical_json(trial.experiment) for trial in (*trials, *shown)}
     seeds = defaultdict(set)
@@ -52,8 +46,6 @@ def find_seen_contrasts(
         experiment = next((experiments[id] for id in arm.trials.values() if id in experiments), b"")
         return {seed - arm.seed_offset for seed in seeds[experiment]}
 
-    by_name = {arm.name: arm for arm in arms}
-    pairs = [(arm, by_name.get(arm.against, arms[0])) for arm in arms[1:]]
     return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= SEEN_PAIRS]
 
 
@@ -69,12 +61,16 @@ def count_seen_pairs(
     ids = {trial.id for trial in shown} | {
         trial.id for trial in trials if _describe_content(trial) in contents
     }
-    counts = {}
-    for arm, base in contrasts:
-        count = sum(id in ids and base.trials.get(seed) in ids for seed, id in arm.trials.items())
-        if count:
-            counts[arm.name] = count
-    return counts
+    return count_pairs(contrasts, ids)
+
+
+def count_pairs(pairs: Sequence[Pair], ids: Collection[str]) -> dict[str, int]:
+    """Return by arm the number of its seeds for which its trial and its base's are among these, if any."""
+    counts = {
+        arm.name: sum(id in ids and base.trials.get(seed) in ids for seed, id in arm.trials.items())
+        for arm, base in pairs
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def find_equal_results(

@@ -10,7 +10,7 @@ import numpy as np
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan, PlannedArm
-from unrolled.ablations.study.seen_results import numbers_fingerprint
+from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.design import Design, MeasuredArm
@@ -112,14 +112,7 @@ def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> di
     equivalents = {id: marks for id, marks in plan.alike.items() if id in results}
     if not all(numbers_fingerprint(results[id]) in marks for id, marks in equivalents.items()):
         return {}
-    arms = {arm.name: arm for arm in plan.arms}
-    pairs = {}
-    for arm in plan.arms[1:]:
-        base = arms.get(arm.against, plan.arms[0])
-        count = sum(id in equivalents and base.trials[seed] in equivalents for seed, id in arm.trials.items())
-        if count:
-            pairs[arm.name] = count
-    return pairs
+    return count_pairs(plan.pairs, equivalents)
 
 
 PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}

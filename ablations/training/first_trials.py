@@ -17,6 +17,7 @@ from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import (
     FIRST_SEEDS,
+    Pair,
     Plan,
     PlannedArm,
     is_repeated,
@@ -32,9 +33,6 @@ from unrolled.bench.trial import Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
 SEEDS_AFTER_TIE = 5  # where the numbers of the first seeds are equal
-
-Pair = tuple[PlannedArm, PlannedArm]
-"""An arm, and the one that it is compared with. The baseline twice stands for its seeds among themselves."""
 
 
 class _TrainingEnded(Exception):
@@ -197,7 +195,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
         place=f"study {plan.study!r}",
         cure="see that what it tells is meant",
     )
-    ties = [pair for pair in _pairs_to_differ(plan.arms) if _is_tie(pair, results, study_run)]
+    ties = [pair for pair in _pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
     if len(plan.qualities) < len(plan.metrics):  # a setting may change the time alone
         _print_ties([pair for pair in ties if pair[0] is not pair[1]], plan)
         ties = [pair for pair in ties if pair[0] is pair[1]]
@@ -214,11 +212,10 @@ def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
         _refuse_tie(ties[0], plan)
 
 
-def _pairs_to_differ(arms: Sequence[PlannedArm]) -> list[Pair]:
-    """Return the pairs that should differ: the baseline's seeds, and each arm and its base."""
-    by_name = {arm.name: arm for arm in arms}
-    changed = [arm for arm in arms[1:] if arm.changes and not (arm.identical or arm.is_other_commit)]
-    return [(arms[0], arms[0]), *((arm, by_name.get(arm.against, arms[0])) for arm in changed)]
+def _pairs_to_differ(plan: Plan) -> list[Pair]:
+    """Return the pairs that should differ: each arm and its base, and the baseline twice, for its seeds."""
+    changed = [(a, b) for a, b in plan.pairs if a.changes and not (a.identical or a.is_other_commit)]
+    return [(plan.arms[0], plan.arms[0]), *changed]
 
 
 def _is_tie(pair: Pair, results: Mapping[str, Result], study_run: StudyRun) -> bool:
