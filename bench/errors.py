@@ -1,6 +1,8 @@
 """Errors that a user can correct, and the words and characters of which lines for people are made."""
 
 import difflib
+import html
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -59,3 +61,8 @@ def visible(value: object) -> str:
     """
     text = str(value).translate(_PICTURES)
     return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)
+
+
+def escape_markdown(text: str) -> str:
+    """Return text that anyone may have written, as a Markdown that shows it and does nothing else."""
+    return re.sub(r"([\\`*_\[\]|~#@])", r"\\\1", html.escape(text, quote=False))

@@ -1,7 +1,5 @@
 """`unrolled gate`: is a change less than δ worse than its base? Both are trained, seed by seed, in turn."""
 
-import html
-import re
 import sys
 from statistics import fmean
 
@@ -12,7 +10,7 @@ from unrolled.ablations.options import GateOptions, refuse_flags
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
-from unrolled.bench.errors import visible
+from unrolled.bench.errors import escape_markdown, visible
 from unrolled.bench.files import save_file
 from unrolled.reports.formats import format_duration
 from unrolled.reports.gate import describe_gate, write_gate_markdown
@@ -34,28 +32,23 @@ def gate(study: str, options: GateOptions) -> int:
     change = make_gate(study, options.base, options.head, options.results)
     for remark in change.remarks:
         print(visible(remark))
+    sides = _describe_sides(change)
     if not change.has_contrast:
-        print(visible(_describe_sides(change)))
-        edited = (
-            f" ({', '.join(change.edits)} {'differ' if change.edits[1:] else 'differs'})"
-            if change.edits
-            else ""
-        )
+        print(visible(sides))
+        edited = f" (edited: {', '.join(change.edits)})" if change.edits else ""
         sentence = f"Passed: no file that counts differs, and nothing is trained{edited}"
         print(visible(f"{sentence}."))
-        _write_markdown(
-            f"**{_escape_markdown(sentence)}.**\n\n{_escape_markdown(_describe_sides(change))}\n", options
-        )
+        _write_markdown(f"**{escape_markdown(sentence)}.**\n\n{escape_markdown(sides)}\n", options)
         return 0
     if options.dry_run:
-        print(visible(_describe_sides(change)))
+        print(visible(sides))
         return _print_costs(change.study, Ledger(options.results))
     code, comparisons = run_studies([change.study], options, format_command_line())
     comparison = comparisons.get(change.study.name)
     if comparison is None:
         print("Not passed: no time was left.")
         return INTERRUPTED if code == INTERRUPTED else NOT_PASSED
-    _write_markdown(write_gate_markdown(comparison, _escape_markdown(_describe_sides(change))), options)
+    _write_markdown(write_gate_markdown(comparison, escape_markdown(sides)), options)
     if code == INTERRUPTED:
         return INTERRUPTED
     passed = comparison.gate is not None and comparison.gate.passed
@@ -68,11 +61,6 @@ def _describe_sides(change: Gate) -> str:
     """What is compared, and which files are the base's."""
     sides = f"Base: {change.base.description}. Head: {change.head.description}."
     return " ".join([sides, *(f"{remark}." for remark in change.remarks)])
-
-
-def _escape_markdown(text: str) -> str:
-    """Text that anyone may have written, as a Markdown that shows it and does nothing else."""
-    return re.sub(r"([\\`*_\[\]|#@])", r"\\\1", html.escape(text, quote=False))
 
 
 def _write_markdown(text: str, options: GateOptions) -> None:

@@ -1,7 +1,7 @@
 """`unrolled plan`: print the trials of studies, their costs and power. Nothing is trained."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -15,8 +15,7 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import FEWEST_SEEDS, load_studies
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import Device, choose_device
-from unrolled.bench.devices import count_cores
+from unrolled.ablations.training.device import Device, choose_device, count_slots
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
@@ -49,7 +48,7 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     results = ledger.results(plan.ids) if plan else {}
     spreads, measured = _read_measurements(study, ledger, plan, device.kind)
     metric = study.metrics[0]
-    usual = _estimate_seconds(study)
+    usual = {arm.name: arm.make_trial().seconds for arm in study.arms}  # on a core
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
@@ -84,16 +83,13 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"of {len(plan.ids):,} trials at most, {stored}")
     arms = plan.arms if plan else ()
     result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
-    seconds_by_truth = _sum_seconds(seconds, needs, result_counts)
+    missing = [_count_missing_trials(need, result_counts) for need in needs]
+    seconds_by_truth = [sum(number * seconds[name] for name, number in by_arm.items()) for by_arm in missing]
     workers, places = _count_workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
-    for truth, need, total in zip(TRUTHS, needs, seconds_by_truth, strict=True):
+    for truth, need, by_arm, total in zip(TRUTHS, needs, missing, seconds_by_truth, strict=True):
         cost = f"{total:.0f} seconds of training, {_format_estimate(total / workers)} on {places}"
-        missing = (
-            f"{sum(_count_missing_trials(need, result_counts).values()):.0f} left to train, "
-            if results
-            else ""
-        )
-        print(f"if {truth}: about {sum(need.values()):.0f} trials expected, {missing}{cost}")
+        left = f"{sum(by_arm.values()):.0f} left to train, " if results else ""
+        print(f"if {truth}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
     if study.decide != "size" and len(study.looks) > 1:
         until_size = [_estimate_seeds(study, by_arm) for by_arm in _estimate_chances(study, spreads, True)]
         trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
@@ -139,17 +135,8 @@ def describe_costs(
 
 def _count_workers(device: Device, gpu_count: int) -> tuple[int, str]:
     """How many trials of so many GPUs are trained at a time, and on what, in words."""
-    capacity = len(device.gpus) // gpu_count if gpu_count else count_cores()
-    workers = max(1, min(device.slots, capacity))
+    workers = min(device.slots, count_slots(gpu_count, device.gpus))
     return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
-
-
-def _sum_seconds(
-    seconds: Mapping[str, float], needs: Iterable[Mapping[str, float]], result_counts: Mapping[str, int]
-) -> list[float]:
-    """The expected seconds of training of all trials but those that are `there`, for each of `TRUTHS`."""
-    missing = [_count_missing_trials(need, result_counts) for need in needs]
-    return [sum(need[name] * seconds[name] for name in need) for need in missing]
 
 
 def _count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, int]) -> dict[str, float]:
@@ -159,11 +146,6 @@ def _count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str,
 
 def _format_estimate(seconds: float) -> str:
     return "under a minute" if seconds < 60 else format_duration(seconds)
-
-
-def _estimate_seconds(study: Study) -> dict[str, float]:
-    """The expected seconds of a trial of each arm, on a core."""
-    return {arm.name: arm.make_trial().seconds for arm in study.arms}
 
 
 def _estimate_chances(
@@ -268,13 +250,10 @@ def _read_measurements(
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
         spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
         times = defaultdict(list)
-        for id, (arm, _) in source.arm_and_seed.items() if source.device == device else ():
-            if (
-                (result := results.get(id))
-                and result.done
-                and result.trial.factors() == settings.get(arm.name)
-            ):
-                times[arm.name].append(result.spent)
+        names = source.arm_names
+        for id, result in results.items() if source.device == device else ():
+            if result.done and result.trial.factors() == settings.get(names[id]):
+                times[names[id]].append(result.spent)
         seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds
 
@@ -287,13 +266,9 @@ def measure_spreads(plan: plans.Plan, results: Mapping[str, Result]) -> dict[tup
     from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
     verdicts = decide_looks(design_of_plan(plan, results)).verdicts
-    contrasts = {
-        (arm, metric): verdict.contrast
+    return {
+        (arm, metric): verdict.contrast.sd
         for arm, by_metric in verdicts.items()
         for metric, verdict in by_metric.items()
-    }
-    return {
-        key: contrast.sd
-        for key, contrast in contrasts.items()
-        if contrast.sd and contrast.pairs >= FEWEST_SEEDS
+        if verdict.contrast.sd and verdict.contrast.pairs >= FEWEST_SEEDS
     }

@@ -6,12 +6,12 @@ the names: mlflow/server/js of 3.17, ExperimentPageUIState and ExperimentPageSea
 
 import html
 import json
-import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
 from unrolled.ablations.mlflow.fields import MACHINE, TAG_LENGTH, fit_text, metric_key, to_key
 from unrolled.ablations.study.plan import Plan
+from unrolled.bench.errors import escape_markdown
 
 # the saved views
 ARMS = "by-arm"
@@ -151,26 +151,21 @@ def _chart_card(kind: str, metric: str) -> dict[str, object]:
 
 def describe_study(plan: Plan, answers: Sequence[str], links: Mapping[str, str]) -> str:
     """Return a study's question and answers, as Markdown without HTML; `links` by their text."""
-    lines = [f"- {_escape_markdown(answer)}" for answer in answers] or ["- no answer yet"]
-    arms = ", ".join(_escape_markdown(arm.name) for arm in plan.arms)
+    lines = [f"- {escape_markdown(answer)}" for answer in answers] or ["- no answer yet"]
+    arms = ", ".join(escape_markdown(arm.name) for arm in plan.arms)
     command = html.escape(plan.command.replace("`", "'"), quote=False)
     parts = [
-        _escape_markdown(plan.question),  # first and plain: MLflow's lists show the beginning as it is
+        escape_markdown(plan.question),  # first and plain: MLflow's lists show the beginning as it is
         "\n".join(lines),
         " · ".join(f"[{label}]({address})" for label, address in links.items()),
-        _escape_markdown(plan.about),
+        escape_markdown(plan.about),
         arms and f"Arms: {arms}",
-        f"Plan {_escape_markdown(plan.hash[:12])}" + (f", made by `{command}`" if command else ""),
+        f"Plan {escape_markdown(plan.hash[:12])}" + (f", made by `{command}`" if command else ""),
     ]
     return fit_text("\n\n".join(filter(None, parts)), TAG_LENGTH)
 
 
 def describe_arm(claim: str, seeds: str) -> str:
     """Return the description of an arm's run, as Markdown without HTML."""
-    parts = [_escape_markdown(claim), seeds and f"Seeds: {_escape_markdown(seeds)}"]
+    parts = [escape_markdown(claim), seeds and f"Seeds: {escape_markdown(seeds)}"]
     return fit_text("\n\n".join(filter(None, parts)), TAG_LENGTH)
-
-
-def _escape_markdown(value: str) -> str:
-    """Return text that Markdown shows unchanged."""
-    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", html.escape(value, quote=False))

@@ -30,7 +30,7 @@ def device_of_trial(trial: Trial, options: PlaceOptions) -> Device:
     gpus = _local_gpus(options)
     if not options.cluster:
         check_gpus(gpus, trial.gpu_count, with_torch=trial.uses_torch)
-    slots = options.workers or _count_slots(trial, gpus)
+    slots = options.workers or count_slots(trial.gpu_count, gpus)
     hides_gpus = trial.uses_torch or bool(gpus or options.cluster)
     return Device(trial.device, "as it was trained", slots, gpus, hides_gpus)
 
@@ -54,7 +54,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     trial = study.baseline.make_trial(device=kind)
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
-    slots = options.workers or _count_slots(trial, gpus)
+    slots = options.workers or count_slots(trial.gpu_count, gpus)
     if study.clocks:
         slots = 1
         reason += "; one trial at a time, as speed is judged"
@@ -83,9 +83,9 @@ def _local_gpus(options: PlaceOptions) -> tuple[Gpu, ...]:
     return () if options.cluster else visible_gpus()
 
 
-def _count_slots(trial: Trial, gpus: tuple[Gpu, ...]) -> int:
-    """Return how many such trials are trained at a time: one a core, or as many as have separate GPUs."""
-    return max(1, len(gpus) // trial.gpu_count) if trial.gpu_count else count_cores()
+def count_slots(gpu_count: int, gpus: tuple[Gpu, ...]) -> int:
+    """Return how many trials are trained at a time: one a core, or as many as have separate GPUs."""
+    return max(1, len(gpus) // gpu_count) if gpu_count else count_cores()
 
 
 def _refuse_on_cluster(study: Study) -> None:
