@@ -1,7 +1,7 @@
 """`unrolled compare`: arms of a table, which one or several sources make, or models, which are trained."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,13 +38,8 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     Returns 0, or `FAILED` if an arm is worse by the first metric. Raises BadInput.
     """
     for source in sources:
-        is_possible = is_results_source(source) or Path(source).suffix.lower() not in FORMATS
-        require(
-            is_possible,
-            "there is no such file",
-            place=source,
-            cure=_suggest_source(source, _list_comparable_files()),
-        )
+        if Path(source).suffix.lower() in FORMATS and not is_results_source(source):
+            raise BadInput("there is no such file", place=source, cure=_suggest_source(source))
     if len(sources) > 1 and not any(map(is_results_source, sources)):
         return _compare_models(sources, options)
     require(
@@ -57,12 +52,9 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
         options, TRAINING_FLAGS, "is for models that are trained", "leave it out, or name two models"
     )
     for source in sources:
-        cure = (
-            "write mlflow: before it"
-            if "://" in source
-            else _suggest_source(source, [*ZOO, *_list_comparable_files()])
-        )
-        require(is_results_source(source), "there is no such file", place=hide_credentials(source), cure=cure)
+        if not is_results_source(source):
+            cure = "write mlflow: before it" if "://" in source else _suggest_source(source, ZOO)
+            raise BadInput("there is no such file", place=hide_credentials(source), cure=cure)
         is_unique = [*map(hide_credentials, sources)].count(hide_credentials(source)) == 1
         require(is_unique, "is named twice", place=hide_credentials(source), cure="name each source once")
     if not any(source.startswith("mlflow:") for source in sources):
@@ -75,14 +67,11 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
     return _compare_table(sources, options)
 
 
-def _list_comparable_files() -> list[str]:
-    """The files and folders of this folder that can be compared."""
-    paths = Path().iterdir()
-    return sorted(str(path) for path in paths if path.suffix.lower() in FORMATS or is_results_folder(path))
-
-
-def _suggest_source(source: str, candidates: list[str]) -> str:
-    return suggestion(source, candidates) if candidates else "give the path of one"
+def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
+    """The nearest of these models and of this folder's files and folders that can be compared."""
+    paths = [path for path in Path().iterdir() if path.suffix.lower() in FORMATS or is_results_folder(path)]
+    names = [*models, *sorted(map(str, paths))]
+    return suggestion(source, names) if names else "give the path of one"
 
 
 def _compare_table(sources: Sequence[str], options: CompareOptions) -> int:
@@ -130,16 +119,15 @@ def _report_comparison(sources: Sequence[SourceTable], columns: Columns, options
     """Print the verdicts on the arms of the table that the sources make, and write its page."""
     rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
-        for name, rows in rows_by_source.items():
-            foreign_table.arrange_table(
-                rows, columns, name
-            )  # so that an error names a source and a row of it
+        for name, rows in rows_by_source.items():  # so that an error names a source and a row of it
+            foreign_table.arrange_table(rows, columns, name)
     frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
     name = " and ".join(rows_by_source)
     table = foreign_table.arrange_table(frame, columns, name)
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in rows_by_source)}"
     compared = comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
-    code, folder = _print_verdicts(compared), render_page(compared, options.out).parent
+    code = _print_verdicts(compared)
+    folder = render_page(compared, options.out).parent
     write_index(options.out)
     for file in ("index.html", "comparison.csv", "comparison.md"):
         print(folder / file)
@@ -172,16 +160,13 @@ def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
     refuse_flags(options, _TABLE_FLAGS, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(options.plugin)
     if not ZOO.keys() & {*sources}:
-        cure = _suggest_source(sources[0], [*ZOO, *_list_comparable_files()])
-        raise BadInput(
-            "there is no such folder, file or model", place=hide_credentials(sources[0]), cure=cure
-        )
-    specs = [spec_of(model) for model in sources]
-    baseline, *candidates = (spec.name for spec in specs)
+        rule = "there is no such folder, file or model"
+        cure = _suggest_source(sources[0], ZOO)
+        raise BadInput(rule, place=hide_credentials(sources[0]), cure=cure)
+    titles = [spec_of(model).title for model in sources]
+    baseline, *candidates = sources
     for model in candidates:
-        is_unique = [baseline, *candidates].count(model) == 1
-        require(is_unique, "is named twice", place=model, cure="name each model once")
-    titles = [spec.title for spec in specs]
+        require(sources.count(model) == 1, "is named twice", place=model, cure="name each model once")
     question = f"Which of {', '.join(titles)} is best?"
     if len(titles) == 2:
         question = f"Is {titles[1]} better than {titles[0]}?"

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +80,16 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
         f"experiment {name!r} has no finished run",
         place=hide_credentials(uri),
     )
-    metrics_of_runs = [{name: run.metrics[name] for name in metrics if name in run.metrics} for run in runs]
     frame = pd.DataFrame(
         [
-            {**run.tags, **run.metrics, **run.params, **numbers, STATUS: run.end}
-            for run, numbers in zip(runs, metrics_of_runs, strict=True)
+            {
+                **run.tags,
+                **run.metrics,
+                **run.params,
+                **{name: run.metrics[name] for name in metrics if name in run.metrics},
+                STATUS: run.end,
+            }
+            for run in runs
         ]
     )
     if "unrolled.study" in frame and FIRST_LOOK_TAG not in frame:  # of an earlier version: no trial counts
@@ -109,20 +115,18 @@ def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Col
     """
     check_metric_flags(options)
     metrics = [make_metric(*parse_metric(given), options) for given in options.metric] or [*planned]
-    arms = tuple(filter(None, (column.strip() for column in options.arm.split(","))))
-    for key, given in (("--metric", metrics), ("--arm", arms)):
-        if not given:
-            raise BadInput("is missing", place=key, cure="name a column" if key == "--arm" else _METRIC_CURE)
+    arms, pair, item = (
+        tuple(filter(None, (column.strip() for column in names.split(","))))
+        for names in (options.arm, options.pair, options.item)
+    )
+    require(metrics, "is missing", place="--metric", cure=_METRIC_CURE)
+    require(arms, "is missing", place="--arm", cure="name a column")
     names = [metric.name for metric in metrics]
     for metric in metrics:
-        is_unique = names.count(metric.name) == 1
-        require(is_unique, "is given twice", place=f"--metric {metric.name}", cure="keep one of them")
-        is_free, cure = metric.name not in TABLE_COLUMNS, "rename the column"
-        require(is_free, "no metric can have this name", place=f"--metric {metric.name}", cure=cure)
-    pair, item = (
-        tuple(filter(None, (column.strip() for column in given.split(","))))
-        for given in (options.pair, options.item)
-    )
+        place = f"--metric {metric.name}"
+        require(names.count(metric.name) == 1, "is given twice", place=place, cure="keep one of them")
+        is_free = metric.name not in TABLE_COLUMNS
+        require(is_free, "no metric can have this name", place=place, cure="rename the column")
     require(
         pair or not item, "is for several rows of one pair", place="--item", cure="name the pair: --pair seed"
     )
@@ -203,6 +207,5 @@ def parse_metric(text: str) -> tuple[str, float]:
         number = float(delta)
     except ValueError:
         number = 0.0
-    if not name or not 0 < number < float("inf"):
-        raise BadInput("has no δ above 0", place=f"--metric {text}", cure=_METRIC_CURE)
+    require(name and 0 < number < inf, "has no δ above 0", place=f"--metric {text}", cure=_METRIC_CURE)
     return name, number
