@@ -130,5 +130,5 @@ def _literal_value(node: ast.expr | None) -> Any:
 
 def _is_plain(value: Any) -> bool:
     """Return True if a setting may have a value: a finite number, or text."""
-    is_text = isinstance(value, int | float | str) and not isinstance(value, bool)
-    return is_text and str(value).isprintable() and str(value) not in ("inf", "-inf", "nan")
+    is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    return is_plain and str(value).isprintable() and str(value) not in ("inf", "-inf", "nan")

@@ -83,6 +83,13 @@ def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.Compl
     )
 
 
+def succeed_as_typed(folder: Path, *words: str, **more: str) -> str:
+    """Run a command that has to end well; what it prints."""
+    done = unrolled(folder, *words, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def imports(folder: Path, *words: object) -> tuple[int, set[str]]:
     """A command's exit code, and which of the slow packages it imports."""
     code = """

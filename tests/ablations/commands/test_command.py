@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, unrolled, write
+from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, succeed_as_typed, write
 from called import call, facts, succeed
 from unlogged import Unlogged
 
@@ -56,9 +56,7 @@ socket.socket.connect = connect
 def undisturbed(tmp_path_factory):
     """The folder of a study that was run as a user types it, without a network, and what the command said."""
     folder = write(tmp_path_factory.mktemp("undisturbed"), seeds="seeds = 2", widths=(8, 16))
-    done = unrolled(folder, "run", "small.toml", PYTHONPATH=started_with(folder, BLOCKED))
-    assert done.returncode == 0, done.stderr
-    return folder, done.stdout
+    return folder, succeed_as_typed(folder, "run", "small.toml", PYTHONPATH=started_with(folder, BLOCKED))
 
 
 def test_a_study_is_trained_logged_and_reported_without_a_network_and_then_nothing_is_left_to_train(

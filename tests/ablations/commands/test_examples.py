@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from called import call, run_script
+from called import run_script, succeed
 from small_examples import SMALLER, preload_scikit_learn, substitute
 
 from unrolled.ablations.api import compare, results
@@ -38,8 +38,7 @@ def folder(tmp_path_factory, need, torch_as_it_was) -> Path:
         program, *words = shlex.split(line, comments=True)
         if program == ".venv/bin/unrolled":
             epochs = () if words[1].endswith(PROGRAMS) else ("--set", "epochs=1")
-            done = call(folder, *words, "--seeds", "0", *epochs)
-            assert done.returncode == 0, done.stdout + done.stderr
+            succeed(folder, *words, "--seeds", "0", *epochs)
         elif program == ".venv/bin/python":
             with pytest.MonkeyPatch.context() as patch:
                 preload_scikit_learn(patch)

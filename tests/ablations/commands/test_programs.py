@@ -149,8 +149,7 @@ def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, advised: bo
 def test_a_page_s_trials_are_compared_without_naming_arm_and_pair(whole: Path, tmp_path: Path) -> None:
     page = whole / "out" / "mine"
     flags = ("--metric", "accuracy=0.01", "--out", str(tmp_path))
-    done = call(whole, "compare", str(page / "trials.csv"), *flags)
-    assert done.returncode == 0 and "dropout 0.5" in done.stdout, done.stderr
+    assert "dropout 0.5" in succeed(whole, "compare", str(page / "trials.csv"), *flags)
     refused = call(whole, "compare", str(page / "comparison.csv"), *flags)
     assert refused.returncode == 2 and "trials.csv" in refused.stderr
 
@@ -385,8 +384,8 @@ def test_first_trials_that_all_diverge_are_told_of_and_a_baseline_that_does_is_a
     done = call(project(tmp_path / "nowhere", nowhere), "run", "mine.toml", "--seeds", "0-1")
     assert done.returncode == 2 and "study 'mine': each of its first trials diverged: " in done.stderr
     some = PROGRAM.replace("0.8 +", "(0.8 if given.dropout else float('nan')) +")
-    done = call(project(tmp_path / "some", some), "run", "mine.toml", "--seeds", "0-1")
-    assert done.returncode == 0 and "0 failed, 4 diverged, 0 left" in done.stdout
+    printed = succeed(project(tmp_path / "some", some), "run", "mine.toml", "--seeds", "0-1")
+    assert "0 failed, 4 diverged, 0 left" in printed
 
 
 def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import started_with, unrolled, write
-from called import call
+from as_typed import started_with, succeed_as_typed, write
+from called import call, succeed
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from unrolled.ablations.cli import main
@@ -136,8 +136,7 @@ def test_more_gpus_a_trial_than_are_visible_are_one_line_before_anything_is_trai
     nvml: Machine, folder: Path, capsys, word: str, gpus: int
 ) -> None:
     nvml.has(gpus)
-    (folder / "mine.toml").write_text(MINE)
-    (folder / "train.py").write_text(TRAIN)
+    write_program(folder)
     assert main([word, "mine.toml"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "device cuda: " in error and "--device cpu" in error
@@ -161,8 +160,7 @@ def test_gpus_count_in_the_identity_of_a_trial_that_gets_several(nvml: Machine) 
 
 def test_a_plan_tells_on_how_many_gpus_it_would_run(nvml: Machine, folder: Path, capsys) -> None:
     nvml.has(5)
-    (folder / "mine.toml").write_text(MINE)
-    (folder / "train.py").write_text(TRAIN)
+    write_program(folder)
     assert main(["plan", "mine.toml"]) == 0
     assert " on 4 GPUs\n" in capsys.readouterr().out
     assert print_plans([study("toggles")], PlanOptions(device="cuda", workers=3)) == 0
@@ -196,29 +194,18 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
 ) -> None:
     """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
     nvml.has(2)
-    done = unrolled(
-        folder,
-        "run",
-        "tiny.toml",
-        "-j",
-        "2",
-        "--seeds",
-        "0-1",
-        "--device",
-        "cuda",
-        **on_stand_ins(folder, nvml),
-    )
-    assert done.returncode == 0, done.stderr
-    assert "tiny: device cuda: as --device says; " in done.stdout
-    told = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\), ", done.stdout, re.MULTILINE)
-    assert sorted(told) == [(str(i), uuid(i)) for i in range(2)], done.stdout
+    words = ["run", "tiny.toml", "-j", "2", "--seeds", "0-1", "--device", "cuda"]
+    printed = succeed_as_typed(folder, *words, **on_stand_ins(folder, nvml))
+    assert "tiny: device cuda: as --device says; " in printed
+    told = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\), ", printed, re.MULTILINE)
+    assert sorted(told) == [(str(i), uuid(i)) for i in range(2)], printed
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
     assert {result.environment["trials_at_a_time"] for result in results} == {2}
 
     nvml.has(0)
-    kept = call(folder, "run", "tiny.toml", "--seeds", "0-1")
-    assert kept.returncode == 0 and "0 trained, 2 already there" in kept.stdout, "nothing needs a GPU"
+    kept = succeed(folder, "run", "tiny.toml", "--seeds", "0-1")
+    assert "0 trained, 2 already there" in kept, "nothing needs a GPU"
     for words in (["run", "tiny.toml", "--seeds", "0-9"], ["verify", "tiny", "-n", "2"]):
         refused = call(folder, *words)
         assert (refused.returncode, "device cuda: no GPU is visible; " in refused.stderr) == (2, True)
@@ -253,33 +240,32 @@ print(json.dumps({"loss": seed + width / 7}))
 """
 
 
+def write_program(folder: Path, study: str = MINE) -> None:
+    (folder / "mine.toml").write_text(study)
+    (folder / "train.py").write_text(TRAIN)
+
+
 def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     nvml: Machine, folder: Path
 ) -> None:
-    (folder / "mine.toml").write_text(MINE)
-    (folder / "train.py").write_text(TRAIN)
+    write_program(folder)
     nvml.has(2)
     stand_ins = on_stand_ins(folder, nvml)
-    done = unrolled(folder, "run", "mine.toml", **stand_ins)
-    assert done.returncode == 0, done.stderr
+    succeed_as_typed(folder, "run", "mine.toml", **stand_ins)
     assert {*(folder / "seen").read_text().split()} == {f"{uuid(0)},{uuid(1)}"}
     ledger = Ledger(folder / "results")
     assert {result.trial.device for result in ledger.results(ledger.files()).values()} == {"cuda"}
-    again = unrolled(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
-    assert again.returncode == 0, again.stdout + again.stderr
+    succeed_as_typed(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
     nvml.has(0)
     more = call(folder, "run", "mine.toml", "--seeds", "0-3")
     assert (more.returncode, more.stderr.count("\n")) == (2, 1), "the CPU would give other numbers"
 
 
 def test_without_a_visible_gpu_a_program_keeps_what_its_user_has_set(nvml: Machine, folder: Path) -> None:
-    (folder / "mine.toml").write_text(MINE.replace("gpus = 2\n", ""))
-    (folder / "train.py").write_text(TRAIN)
+    write_program(folder, MINE.replace("gpus = 2\n", ""))
     variables = {**on_stand_ins(folder, nvml), "CUDA_VISIBLE_DEVICES": "MIG-0"}
-    done = unrolled(folder, "run", "mine.toml", **variables)
-    assert done.returncode == 0, done.stderr
+    succeed_as_typed(folder, "run", "mine.toml", **variables)
     assert {*(folder / "seen").read_text().split()} == {"MIG-0"}
     (folder / "seen").unlink()
-    done = unrolled(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
-    assert done.returncode == 0, done.stderr
+    succeed_as_typed(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
     assert (folder / "seen").read_text().strip("\n") == ""
