@@ -94,13 +94,12 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
     place = find_place(trainer.table, repository)
     outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
-    if not study.contrasts and not trainer.table.code:
-        require(
-            not outside,
-            "differs outside of the program's folder, so that it does not count",
-            key=", ".join(outside),
-            cure="set `folder` to the top, or name in `code` what counts",
-        )
+    require(
+        study.contrasts or trainer.table.code or not outside,
+        "differs outside of the program's folder, so that it does not count",
+        key=", ".join(outside),
+        cure="set `folder` to the top, or name in `code` what counts",
+    )
     return Gate(study, base_commit, head_commit, remarks, uncounted)
 
 
@@ -197,8 +196,7 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
         )
         assert entry is not None
         require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
-        content = sides.repository.read_file(entry)
-        text = content.decode("utf-8-sig", errors="replace")
+        text = sides.repository.read_file(entry).decode("utf-8-sig", errors="replace")
         if entry != sides.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")
     with error_context(str(place or path)):

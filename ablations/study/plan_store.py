@@ -94,11 +94,11 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     earlier = [e for e in earlier if e is not first and not results.isdisjoint(e.trials)]
     plan = replace(plan, ships=is_shipped_plan(plan), earlier=tuple(earlier))
     if first:
-        attempts = {}
-        for arm in plan.attempts:
-            before_first = tuple(a for a in plan.attempts[arm] if a.planned < first.planned)
-            if before_first:
-                attempts[arm] = before_first
+        until_then = {
+            arm: tuple(attempt for attempt in attempts if attempt.planned < first.planned)
+            for arm, attempts in plan.attempts.items()
+        }
+        attempts = {arm: of_arm for arm, of_arm in until_then.items() if of_arm}
         return replace(plan, planned=first.planned, seen=first.seen, attempts=attempts)
     if plan.ships:
         return plan

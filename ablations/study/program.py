@@ -115,11 +115,8 @@ class ProgramSettings:
     def check_scripts(self, folder: Path) -> None:
         """Raise BadInput for a Python script that the command line names and that is not in the folder."""
         study = str(Path(self.table.study_folder or folder).absolute())
-        words = (
-            [word.replace("{study}", study) for word in split_template(self.table.run)]
-            if self.table.run
-            else []
-        )
+        template = split_template(self.table.run) if self.table.run else []
+        words = [word.replace("{study}", study) for word in template]
         for python, script in pairwise(words):
             is_script = python in ("python", "python3") and script.endswith(".py") and "{" not in script
             if is_script and not (folder / script).is_file():

@@ -16,7 +16,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
-from unrolled.bench.errors import BadInput, nearest, plural
+from unrolled.bench.errors import BadInput, nearest, plural, require
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
@@ -88,12 +88,12 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
     """
     if isinstance(study, str) and not study.endswith(".toml"):
         plan = load_plan(study, ledger)
-        if plan.of_program:
-            raise BadInput(
-                "is a study of a program, and its name does not tell where that lies",
-                place=study,
-                cure="give its file's path in place of the name, or from Python the study itself",
-            )
+        require(
+            not plan.of_program,
+            "is a study of a program, and its name does not tell where that lies",
+            place=study,
+            cure="give its file's path in place of the name, or from Python the study itself",
+        )
         return plan, None
     if isinstance(study, str):
         study = load_study(study, confirmed=True)

@@ -25,8 +25,9 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
     for result in ledger.all_results():
         results = [result]
         if result.trial.id in plans_by_trial:
-            accepted = [plan for plan in plans_by_trial[result.trial.id] if not plan.refusal]
-            results = [plan.judge_result(result) for plan in accepted]
+            results = [
+                plan.judge_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+            ]
         if any(judged.status != "failed" for judged in results):
             shown.append(result.trial)
     return shown

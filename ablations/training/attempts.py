@@ -1,6 +1,6 @@
 """Earlier plans of a plan's contrasts in the same ledger: each had its own chance of a wrong claim."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from operator import attrgetter
 
 from unrolled.ablations.ledger import Ledger
@@ -26,10 +26,10 @@ def find_attempts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Attempt, ...]]:
         if not sides or plan_store.is_same_plan(earlier, plan):
             continue
         can_decide = len(earlier.seeds) >= FEWEST_SEEDS and not earlier.refusal
-        latest = _attempts_of_plan(earlier, sides, shared, ledger) if can_decide else {}
+        latest = _attempts_of_plan(earlier, sides, shared, ledger) if can_decide else []
         for arm, pair in plan.experiment_pairs.items():
             for name in (name for name, earlier_pair in sides.items() if earlier_pair == pair):
-                for attempt in (*earlier.attempts.get(name, ()), *latest.get(name, ())):
+                for attempt in (*earlier.attempts.get(name, ()), *(a for a in latest if a.arm == name)):
                     # the present verdict comes last and replaces an older one
                     key = attempt.study, attempt.planned, attempt.arm
                     attempts.setdefault(arm, {})[key] = attempt
@@ -39,8 +39,8 @@ def find_attempts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Attempt, ...]]:
 
 def _attempts_of_plan(
     plan: Plan, names: Collection[str], shared: Collection[str], ledger: Ledger
-) -> Mapping[str, tuple[Attempt, ...]]:
-    """Return, by arm, the attempts that a plan made at the contrasts of these arms.
+) -> list[Attempt]:
+    """Return the attempts that a plan made at the contrasts of these arms.
 
     An attempt whose trials are all in `shared` is left out.
     """
@@ -48,27 +48,28 @@ def _attempts_of_plan(
 
     results = {id: plan.judge_result(result) for id, result in ledger.results(plan.ids).items()}
     if not results:
-        return {}
+        return []
     usable = {id for id, result in results.items() if result.status != "failed"}
     metric = plan.metrics[0]
     design = design_of_plan(plan, results)
     verdicts = decide_looks(design).verdicts
-    attempts = {}
+    attempts = []
     for name in verdicts.keys() & names:
         arms = [arm for arm in plan.arms if arm.name in (name, design.bases[name])]
         seeds = tuple(seed for seed in plan.seeds if usable.issuperset(arm.trials[seed] for arm in arms))
         trials = {arm.trials[seed] for arm in arms for seed in seeds}
         if seeds and not trials.issubset(shared):
-            attempt = Attempt(
-                study=plan.study,
-                planned=plan.planned,
-                arm=name,
-                baseline=design.bases[name],
-                seeds=seeds,
-                metric=metric.name,
-                delta=metric.shown_delta,
-                verdict=verdicts[name][metric.name].text,
-                template=plan.template,
+            attempts.append(
+                Attempt(
+                    study=plan.study,
+                    planned=plan.planned,
+                    arm=name,
+                    baseline=design.bases[name],
+                    seeds=seeds,
+                    metric=metric.name,
+                    delta=metric.shown_delta,
+                    verdict=verdicts[name][metric.name].text,
+                    template=plan.template,
+                )
             )
-            attempts[name] = (attempt,)
     return attempts

@@ -135,12 +135,10 @@ def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) ->
     arm, seed = plan.arm_and_seed[second.trial.id]
     _require_numbers(second, arm, seed, "trained a second time")
     differing = _differing_metrics(first, second)
-    differs = not differing.isdisjoint(plan.qualities)
+    judged = [] if differing.isdisjoint(plan.qualities) else plan.qualities
     measured = replace(
         plan,
-        nondeterminism={name: _measure_distance(first, second, name) for name in plan.qualities}
-        if differs
-        else {},
+        nondeterminism={name: _measure_distance(first, second, name) for name in judged},
         varying=tuple(sorted(differing - {*plan.qualities})),
     )
     study_run.plan = plan_store.store_plan(measured, study_run.ledger)
@@ -224,8 +222,7 @@ def _is_tie(pair: Pair, results: Mapping[str, Result], study_run: StudyRun) -> b
     plan = study_run.plan
     seeds = [seed for seed in plan.seeds if {arm.trials[seed], base.trials[seed]} <= results.keys()]
     if arm is base:
-        first = arm.trials[seeds[0]]
-        trials = [(first, arm.trials[seed]) for seed in seeds[1:]]
+        trials = [(arm.trials[seeds[0]], arm.trials[seed]) for seed in seeds[1:]]
     else:
         trials = [(arm.trials[seed], base.trials[seed]) for seed in seeds]
     return bool(trials) and all(_has_same_numbers(results[a], results[b], study_run) for a, b in trials)

@@ -25,7 +25,6 @@ class SeedScheduler:
         self.gate_has_ended = False  # of a plan that is a gate: then nothing is wanted
         self.status_line = ""  # the look that is trained for, and how many contrasts are decided
         self._plan = plan
-        self._arm_names = plan.arm_names
         self._seed_index_by_arm = _seed_index_by_arm(plan)  # by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
         self._seeds_due: dict[str, int] = {}  # that the next look needs, by arm
@@ -48,7 +47,7 @@ class SeedScheduler:
         sides = [(side, seeds) for name, seeds in requested.items() for side in (name, design.bases[name])]
         self._undecided_arms = {name for name, _ in sides}
         self._seeds_due = {name: fewest for name, seeds in sides if seeds == fewest}
-        self.pending = {id for id in self._arm_names if id not in self.results and self._is_due(id)}
+        self.pending = {id for id in self._seed_index_by_arm if id not in self.results and self._is_due(id)}
 
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
         """Sort trials by seed: a run that is stopped leaves whole pairs. Within a seed the longest is first.

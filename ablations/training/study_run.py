@@ -24,6 +24,7 @@ from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.progress import show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import judges_clock
 from unrolled.bench.trial import TIME_LIMIT, Result, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
@@ -142,8 +143,8 @@ class StudyRun:
 
         The time of a part of a program would be too short. A model of the chapter adds up its attempts.
         """
-        timed = self.plan.of_program and not all(metric.is_quality for metric in self.plan.metrics)
-        return replace(trial_conditions(trials, self.options, self.device), resumes=not timed)
+        resumes = not (self.plan.of_program and judges_clock(self.plan.metrics))
+        return replace(trial_conditions(trials, self.options, self.device), resumes=resumes)
 
     def has_time_for(self, trial: Trial) -> bool:
         """Return True if a trial is expected to end in time, or is of a program that was not measured yet."""
