@@ -141,25 +141,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = app(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code or 0
-    except CycloptsError as error:
-        print(f"unrolled: {_shorten_line(_explain_usage(error))}", file=sys.stderr)
-        return 2
-    except BadInput as error:
-        print(f"unrolled: {_shorten_line(error)}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `unrolled plan … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except CycloptsError as error:
+        line = _shorten_line(_explain_usage(error))
+    except BadInput as error:
+        line = _shorten_line(error)
     except UnicodeEncodeError as error:  # a word whose bytes are no text, as of a name in Latin-1
         text = error.object[max(0, error.start - 40) : error.end + 40]
-        print(f"unrolled: {text!a}: is not UTF-8; rename it", file=sys.stderr)
-        return 2
+        line = f"{text!a}: is not UTF-8; rename it"
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
-        print(f"unrolled: {_shorten_line(error)}; {cure}", file=sys.stderr)
-        return 2
+        line = f"{_shorten_line(error)}; {cure}"
+    print(f"unrolled: {line}", file=sys.stderr)
+    return 2
 
 
 def list_examples(name: str) -> list[str]:

@@ -89,7 +89,8 @@ class Ledger:
 
         Raises BadInput if it cannot be written.
         """
-        id, fields = result.trial.id, result.to_dict()
+        id = result.trial.id
+        fields = result.to_dict()
         if result.status == "failed" and (earlier := self.read(id)) and earlier.status != "failed":
             return
         details = canonical_json({name: fields.pop(name) for name in DETAILS})

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt
 from cyclopts import Group, Parameter, Token, validators
 
-from unrolled.bench.errors import BadInput
+from unrolled.bench.errors import BadInput, require
 
 
 def parse_time_span(_: Any, tokens: Sequence[Token]) -> float:
@@ -30,12 +30,12 @@ def parse_set(text: str) -> tuple[str, list[Any]]:
     An array is written in brackets: 'moms=[0.8,0.7,0.8]'. The name of a commit is text. Raises BadInput.
     """
     key, equals, values = text.partition("=")
-    if not equals or not key.strip() or not values.strip():
-        raise BadInput(
-            "is not a setting with its values",
-            place=f"--set {text!r}",
-            cure="write a setting, = and its values: --set lr=1e-3,1e-2",
-        )
+    require(
+        equals and key.strip() and values.strip(),
+        "is not a setting with its values",
+        place=f"--set {text!r}",
+        cure="write a setting, = and its values: --set lr=1e-3,1e-2",
+    )
     key = key.strip()
     words = [word.strip() for word in re.split(r",(?![^\[]*\])", values)]  # at commas outside of brackets
     if key == "commit":  # 1e5 may be a commit

@@ -153,8 +153,8 @@ def read_ended_runs(uri: str, study: str) -> tuple[str, list[EndedRun]]:
     """
     check_uri(uri, hide_credentials(uri))
     path = sqlite_path(uri)
-    if path is not None and not path.exists():  # MLflow would create it
-        raise BadInput("there is no such database", place=uri, cure="correct the address")
+    # MLflow would create it
+    require(path is None or path.exists(), "there is no such database", place=uri, cure="correct the address")
     with translate_errors(uri, "read"):
         from mlflow import MlflowClient
 

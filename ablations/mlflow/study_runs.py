@@ -152,8 +152,7 @@ class StudyRuns:
             {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trials}
         )
         report_run = self._write_report(page_folder, arms)
-        outdated = self._summaries.keys() - {report_run, *arm_runs.values()}
-        for run_id in outdated:  # no trial is beneath them any more
+        for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated
             self._client.delete_run(run_id)
             del self._summaries[run_id]
         self._describe_study(answers, report_run)
@@ -228,8 +227,7 @@ class StudyRuns:
 
     def _describe_study(self, answers: tuple[str, ...] = (), report_run: str = "") -> None:
         """Write the experiment's description and saved views, and the description of the report's run."""
-        links = views.study_links(self._experiment.id, report_run)
-        note = views.describe_study(self._plan, answers, links)
+        note = views.describe_study(self._plan, answers, views.study_links(self._experiment.id, report_run))
         if report_run:
             self._client.set_tag(report_run, NOTE, note)
         tags = {

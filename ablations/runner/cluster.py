@@ -159,12 +159,12 @@ def _check_workers(client: Client, address: str, trial: Trial) -> None:
         if isinstance(fault, Exception):
             fault = f"cannot load unrolled ({fault}): install the same there"
         require(not fault, visible(f"worker {worker_address} {fault}"))
-    if faults and not _count_slots(client, trial.gpu_count):
-        raise BadInput(
-            f"no worker declares {plural(trial.gpu_count, 'GPU')}",
-            place=f"--cluster {address}",
-            cure=f"start workers that see them, with --nthreads 1 --resources GPU={trial.gpu_count}",
-        )
+    require(
+        not faults or _count_slots(client, trial.gpu_count),
+        f"no worker declares {plural(trial.gpu_count, 'GPU')}",
+        place=f"--cluster {address}",
+        cure=f"start workers that see them, with --nthreads 1 --resources GPU={trial.gpu_count}",
+    )
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def distinct_trials(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def trial_files(trials: Iterable[Trial]) -> dict[str, bytes]:
-    """Return the texts and programs of trials, by their paths below the folder that `Trial.moved` takes.
+    """Return the texts and programs of trials, by their paths below the folder of `Trial.relocated_to`.
 
     Raises BadInput if one of them cannot be read.
     """
