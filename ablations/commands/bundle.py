@@ -55,21 +55,17 @@ NAMES = re.compile(
 @run_folder.use_run_folder()
 def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text: bool = False) -> int:
     """Write a study's bundle."""
-    is_zip = output.suffix.lower() == ".zip"
     place = f"-o {output}"
-    require(is_zip, "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
-    has_distinct_names = len({Path(name).name for name in options.plugin}) == len(options.plugin)
-    require(
-        has_distinct_names, "two files have one name", place="--plugin", cure="give one of them another name"
-    )
+    require(output.suffix.lower() == ".zip", "a bundle's name ends in .zip", place=place, cure=f"{place}.zip")
+    is_unique = len({Path(name).name for name in options.plugin}) == len(options.plugin)
+    require(is_unique, "two files have one name", place="--plugin", cure="give one of them another name")
     load_plugins(options.plugin)
     ledger = Ledger(options.results)
     plan, program = load_program(study, ledger)
     if plan.of_program:
         refuse_plugins(plan.study, options)
     results = {id: attach_files(result, program) for id, result in read_page_results(plan, ledger).items()}
-    if not results:
-        raise BadInput(f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
+    require(results, f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     trials = distinct_trials(result.trial for result in results.values())
     _check_parts(trials, plan.study)
     included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
@@ -149,7 +145,8 @@ def _write_description(root: Path, plan: Plan) -> None:
     crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."
     crate.datePublished = datetime.now(UTC)
     for path in list_files(root):
-        name, data = path.relative_to(root).as_posix(), path.read_bytes()
+        name = path.relative_to(root).as_posix()
+        data = path.read_bytes()
         properties = {"sha256": hashlib.sha256(data).hexdigest(), "contentSize": str(len(data))}
         crate.add_file(path, name, properties={**properties, "description": PARTS[name.partition("/")[0]]})
     crate.metadata.write(root)

@@ -22,10 +22,10 @@ from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, crate_facts, 
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
-from unrolled.bench import plugins
 from unrolled.bench.chapter.identity import package_hash
 from unrolled.bench.chapter.text import data_hash
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -85,12 +85,13 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
         has_foreign_code = plan.of_program or any(root.glob("plugins/*.py"))
         if has_foreign_code and not trust:
             print("no trial was trained again, as that would run foreign code; --trust runs it (exit code 1)")
-        loaded = _load_plugins(root) if trust else ()
+        plugins = tuple(map(str, sorted(root.glob("plugins/*.py")))) if trust else ()
+        load_plugins(plugins)
         yield Bundle(
             plan,
             ledger,
             faults,
-            loaded,
+            plugins,
             partial(_relocate_result, root / "files", trust),
             has_foreign_code and not trust,
         )
@@ -98,7 +99,7 @@ def check_bundle(path: Path, trust: bool, out: Path) -> Iterator[Bundle]:
 
 def _print_verdicts(comparison: "Comparison", page: Path) -> None:
     """Print the verdicts and where their page is."""
-    from unrolled.reports.render import answer_lines  # matplotlib and pandas: see comparison.render
+    from unrolled.reports.render import answer_lines  # matplotlib and pandas: see training.comparison
 
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
@@ -271,21 +272,10 @@ def _reads_elsewhere(program: ProgramTrial) -> bool:
 def _list_unchecked_parts(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
     """What of a bundle was compared with nothing but the hashes in its description."""
     yield "environment.txt"
-    yield (
-        "source/ but for the files that trained the results"
-        if _select_trials_without_plugins(trials)
-        else "source/"
-    )
+    uncompared = "source/ but for the files that trained the results"
+    yield uncompared if _select_trials_without_plugins(trials) else "source/"
     programs = [trial for trial in trials if isinstance(trial, ProgramTrial)]
     if not trust and any(map(_reads_elsewhere, programs)):
         yield "files/ of a program that reads files elsewhere"
     if not trust and any(root.glob("plugins/*")):
         yield "plugins/"
-
-
-def _load_plugins(root: Path) -> tuple[str, ...]:
-    """Load the plug-ins. Returns their files."""
-    files = tuple(map(str, sorted((root / "plugins").glob("*.py"))))
-    for file in files:
-        plugins.load_plug_in(file)
-    return files

@@ -10,7 +10,7 @@ from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.retrain import continue_text, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, visible
+from unrolled.bench.errors import require, visible
 from unrolled.bench.trial import Result, Trial
 
 WIDTH = 100  # characters of a line
@@ -33,10 +33,12 @@ def print_corpus(options: ShowOptions) -> int:
 
     settings: dict[str, Any] = {}
     for key, values in map(parse_set, options.set):
-        if len(values) > 1 or key in settings:
-            raise BadInput(
-                "a corpus is shown for one value", place=f"--set {key}", cure="leave the others out"
-            )
+        require(
+            len(values) == 1 and key not in settings,
+            "a corpus is shown for one value",
+            place=f"--set {key}",
+            cure="leave the others out",
+        )
         settings[key] = values[0]
     trial = ChapterTrial(seed=0, **resolve_settings({"model": "lm4", **settings}))
     data = load_corpus(trial)

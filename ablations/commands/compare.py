@@ -146,8 +146,7 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
 def _print_verdicts(compared: Comparison) -> int:
     """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
     print(format_screen(compared), end="")
-    worse = any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide)
-    return FAILED if worse else 0
+    return FAILED if any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide) else 0
 
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")

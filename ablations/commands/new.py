@@ -9,7 +9,7 @@ from unrolled.ablations.study.chapter import DEFAULTS
 from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter.models.registry import ZOO
-from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.errors import require, visible
 from unrolled.bench.files import explaining_errors
 
 CELL = '''\
@@ -110,7 +110,7 @@ for epoch in range(20):
         average = 0.99 * average + 0.01 * w
     used = average if args.average else w
     accuracy = np.mean(np.sign(x[200:] @ used) == y[200:])
-    print(json.dumps({{"epoch": epoch, "norm": np.linalg.norm(used), "valid_accuracy": accuracy}}))
+    print(json.dumps({"epoch": epoch, "norm": np.linalg.norm(used), "valid_accuracy": accuracy}))
 '''
 
 PROGRAM = """\
@@ -149,8 +149,8 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
     """
     is_study = kind in ("study", "program")
     suffix = ".toml" if is_study else ".py"
-    if path.suffix != suffix:
-        raise BadInput(f"a {kind} is a {suffix} file", place=path, cure=f"name it {path.stem}{suffix}")
+    rule = f"a {kind} is a {suffix} file"
+    require(path.suffix == suffix, rule, place=path, cure=f"name it {path.stem}{suffix}")
     names = _derive_names(kind, path)
     sample_script = path.with_suffix(".py")
     texts = {
@@ -161,15 +161,15 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
         require(kind == "program", "is for a program", place=f"--for {script}", cure="leave it out")
         texts[path], remarks = draft_study(names["name"], script, path.parent)
     elif kind == "program":
-        texts[sample_script] = SCRIPT.format()
+        texts[sample_script] = SCRIPT
     for file in texts:
         require(not file.exists(), "exists and is left as it is", place=file, cure="choose another name")
-    has_folder = path.parent.is_dir()
-    require(has_folder, "there is no such folder", place=path, cure="make it, or choose another one")
+    require(path.parent.is_dir(), "there is no such folder", place=path, cure="make it, or choose another")
     for file, text in texts.items():
         with explaining_errors(file), file.open("x", encoding="utf-8") as stream:
             stream.write(text)
-    written, name = shlex.quote(str(path)), names["name"]
+    name = names["name"]
+    written = shlex.quote(str(path))
     command = f"compare lm6 {name} --plugin {written}"
     if is_study:
         command = f"run {written}"
@@ -185,18 +185,11 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
 def _derive_names(kind: str, path: Path) -> dict[str, str]:
     """What the file's contents are called, from its own name. Raises BadInput where that is taken."""
     words = re.findall(r"[a-z0-9]+", path.stem.lower())
-    if not words or not words[0][0].isalpha():
-        raise BadInput(
-            f"the file's name becomes the {kind}'s", place=path, cure="begin it with a letter, a to z"
-        )
-    special = re.search(r"[][*?'\"{}]", path.name)
-    require(
-        not special,
-        f"{special and special[0]} means something in a study",
-        place=path,
-        cure="choose another name",
-    )
+    rule = f"the file's name becomes the {kind}'s"
+    require(words and words[0][0].isalpha(), rule, place=path, cure="begin it with a letter, a to z")
+    special = "".join(re.findall(r"[][*?'\"{}]", path.name))
+    require(not special, f"{special} means something in a study", place=path, cure="choose another name")
     name = ("_" if kind == "regularizer" else "-").join(words)
-    if name in RESERVED_NAMES[kind]:
-        raise BadInput(f"the name {name!r} is taken", place=path, cure="choose another one")
+    rule = f"the name {name!r} is taken"
+    require(name not in RESERVED_NAMES[kind], rule, place=path, cure="choose another one")
     return {"name": name, "title": " ".join(words), "cls": "".join(word.title() for word in words)}

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from unrolled.ablations.mlflow.study_runs import ArmRun
     from unrolled.reports.comparison import Comparison
 
-    Published = tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]
-    """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:
     """Render the reports of studies from the ledger, and the index."""
@@ -31,8 +28,10 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     return 0
 
 
-def collect_report_parts(page: Path, plan: Plan, comparison: "Comparison") -> "Published":
-    """The parts of a report that are published in MLflow."""
+def collect_report_parts(
+    page: Path, plan: Plan, comparison: "Comparison"
+) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
+    """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
     from unrolled.ablations.commands.summaries import summarise_arms  # scipy
     from unrolled.reports.sentences import write_claims
 

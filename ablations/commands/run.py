@@ -69,7 +69,8 @@ def run_studies(
 ) -> "tuple[int, dict[str, Comparison]]":
     """Run each study. Returns the exit code, and the comparisons by study. `command` is what was typed."""
     comparisons: dict[str, Comparison] = {}
-    failed, interrupted, end = 0, False, time.monotonic() + options.budget
+    code = 0
+    end = time.monotonic() + options.budget
     studies = [*studies]  # a mistake in the last is found before the first is trained
     prepare_folder(options.out)
     if not ((ledger := Ledger(options.results)).root / "plans").exists():
@@ -82,9 +83,11 @@ def run_studies(
                 print(f"{visible(study.name)}: not run: no time was left", flush=True)
                 continue
             comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
-            failed += faults
             if interrupted:
+                code = INTERRUPTED
                 break
+            if faults:
+                code = 1
     finally:
         if comparisons:  # also where a later study is refused
             write_index(options.out)
@@ -93,7 +96,7 @@ def run_studies(
         decided = sum(row.decided for row in contrasts)
         page = options.out / "index.html"
         print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
-    return INTERRUPTED if interrupted else 1 if failed else 0, comparisons
+    return code, comparisons
 
 
 def _run_study(
@@ -129,7 +132,9 @@ def _run_study(
             _announce_replacement(plan, options.out)
             if not interrupted:
                 interrupted = study_run.train_trials(study_run.missing_trials()).interrupted
-            plan, trained, arm_names = study_run.plan, study_run.trained, study_run.plan.arm_names
+            plan = study_run.plan
+            trained = study_run.trained
+            arm_names = plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
             writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
@@ -153,7 +158,9 @@ def _prepare_training(study_run: StudyRun) -> None:
     the plan and open it in MLflow, tell the budget how long the trials so far took, and remove what
     checkpoints they left.
     """
-    todo, plan, ledger = study_run.missing_trials(), study_run.plan, study_run.ledger
+    todo = study_run.missing_trials()
+    plan = study_run.plan
+    ledger = study_run.ledger
     page = find_page(plan.study, study_run.options.out)
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow: a refused one is not to appear there
@@ -231,7 +238,8 @@ def _print_outcome(
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
-    missing, ends = len(scheduler.pending), Counter(result.status for result in results.values())
+    missing = len(scheduler.pending)
+    ends = Counter(result.status for result in results.values())
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
@@ -247,9 +255,8 @@ def _print_outcome(
     attempts = list_earlier_attempts(comparison)
     remainder = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
     remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *remainder)]
-    for line in filter(
-        None, (counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger))
-    ):
+    lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
+    for line in filter(None, lines):
         print(f"{visible(plan.study)}: {line}")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
@@ -264,7 +271,8 @@ def _describe_failure(failed: Result | None, plan: plans.Plan, ledger: Ledger) -
     """A sentence on a failed trial, with the cure if its training failed; "" for none."""
     if failed is None:
         return ""
-    id, reason = failed.trial.id, plain_reason(failed)
+    id = failed.trial.id
+    reason = plain_reason(failed)
     if any(plan.is_replaced(stored, retry=False) for stored in ledger.results([id]).values()):
         reason += "; --retry trains failed trials again"
     return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")

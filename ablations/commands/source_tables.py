@@ -97,7 +97,7 @@ def _find_plan(ledger: Ledger, study: str) -> Plan:
 
 
 def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
-    """The tables with the column `SOURCE`; a column of `_USUAL` that one has, all have."""
+    """The tables with the column `SOURCE`; a column of `_DEFAULT_CELLS` that one has, all have."""
     marked = []
     for source in sources:
         is_free = SOURCE not in source.rows.columns

@@ -13,7 +13,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
-from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import align_columns, join_names, shorten
 from unrolled.reports.summary import read_summary
@@ -66,10 +66,8 @@ def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
 
 def _remove_unplanned(ledger: Ledger) -> None:
     """Remove the results, checkpoints and files set aside that belong to no plan. Raises BadInput."""
-    if not ledger.root.is_dir():
-        raise BadInput(
-            "there is no such folder", place=f"--results {ledger.root}", cure="name that of a ledger"
-        )
+    place = f"--results {ledger.root}"
+    require(ledger.root.is_dir(), "there is no such folder", place=place, cure="name that of a ledger")
     with ledger.lock_all():  # no study that runs loses a result
         stored, unreadable = plan_store.read_plans(ledger)
         if unreadable:

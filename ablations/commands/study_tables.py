@@ -20,7 +20,6 @@ from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.study.study_reader import list_shipped_studies as shipped_studies
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save_file
@@ -179,11 +178,8 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     ledger = Ledger(results)
     written = []
     for plan in plan_store.load_plans(ledger):
-        if (
-            plan.study in shipped_studies()
-            and plan.hash == (study := loading.load_study(plan.study)).plan_hash
-        ):
-            table = tabulate_study(study, plan, ledger.results(plan.ids))
+        if plan_store.is_shipped_plan(plan):
+            table = tabulate_study(loading.load_study(plan.study), plan, ledger.results(plan.ids))
             written.append(folder / f"{plan.study}.csv")
             save_file(written[-1], table.to_csv(index=False).encode())
     return written

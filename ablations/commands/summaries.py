@@ -26,19 +26,17 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     ones. Its `seeds` then gives the median, and the mean given convergence under that name.
     """
     claims_by_arm = _write_claims_by_arm(comparison)
-    words = {row.arm.name: row.verdict.text if row.verdict else row.note for row in comparison.rows}
-    measured = {row.arm.name: row.arm for row in comparison.rows}
     differences = _collect_differences(comparison)
-    rows = {row.arm.name: row for row in comparison.rows} if comparison.sequential else {}
+    rows = {row.arm.name: row for row in comparison.rows}
     summaries = []
     scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
-        summary = _make_arm_run(plan, scale, arm, measured[arm.name], rows.get(arm.name))
+        row = rows[arm.name]
+        summary = _make_arm_run(plan, scale, arm, row.arm, row if comparison.sequential else None)
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: _round_number(x) for name, x in numbers.items()}
-        claim = claims_by_arm.get(arm.name, "")
-        verdict = words[arm.name] or "baseline"
-        summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claim))
+        verdict = row.verdict.text if row.verdict else row.note or "baseline"
+        summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
 
 
@@ -60,10 +58,8 @@ def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
 def _make_arm_run(
     plan: Plan, scale: Scale, arm: PlannedArm, measured: MeasuredArm, row: ComparedArm | None
 ) -> ArmRun:
-    trial, times = (
-        measured.example_trial,
-        [(r.started, r.started + r.seconds) for r in measured.results.values()],
-    )
+    trial = measured.example_trial
+    results = measured.results.values()
     tracking = plan.tracking
     metrics = [metric.name for metric in plan.metrics]
     return ArmRun(
@@ -74,8 +70,8 @@ def _make_arm_run(
         metrics=_collect_means(measured, tracking.table_metrics(metrics), tracking),
         curves=_average_curves(measured, tracking.drawn or metrics),
         seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trials)),
-        started=min((start for start, _ in times), default=0.0),
-        ended=max((end for _, end in times), default=0.0),
+        started=min((result.started for result in results), default=0.0),
+        ended=max((result.started + result.seconds for result in results), default=0.0),
     )
 
 
@@ -164,5 +160,6 @@ def _describe_seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, p
     if not kinds["diverged"]:
         return words
     summary = summarise_arm(arm, arm.collect_metric(metric.name), lower_is_better=metric.lower_is_better)
-    median, mean = format_number(summary.median), format_number(summary.mean)
+    median = format_number(summary.median)
+    mean = format_number(summary.mean)
     return f"{words}: no mean; median {median}, mean given convergence {mean}"

@@ -25,14 +25,15 @@ def sync(studies: Sequence[str], folder: Path) -> int:
             TemporaryDirectory() as pages,
             translate_errors(uri, "written", command="sync"),
         ):
-            results, written = read_page_results(plan, ledger), 0
+            written = 0
+            results = read_page_results(plan, ledger)
             if results:
-                runs, arm_names = StudyRuns(plan, uri), plan.arm_names
+                runs = StudyRuns(plan, uri)
+                arm_names = plan.arm_names
                 trials = ((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
                 written = sum(runs.write_trial(arm, result) for arm, result in trials)
                 comparison = compare_plan(plan, results)
-                runs.publish_report(
-                    *collect_report_parts(render_page(comparison, Path(pages)), plan, comparison)
-                )
+                page = render_page(comparison, Path(pages))
+                runs.publish_report(*collect_report_parts(page, plan, comparison))
         print(f"{visible(plan.study)}: {written} written, {len(results) - written} there already")
     return 0

@@ -130,8 +130,7 @@ def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Col
     require(
         pair or not item, "is for several rows of one pair", place="--item", cure="name the pair: --pair seed"
     )
-    share = _test_share(pair, options)
-    return Columns(arms, pair, tuple(metrics), options.baseline, share, item)
+    return Columns(arms, pair, tuple(metrics), options.baseline, _test_share(pair, options), item)
 
 
 def _test_share(pair: Sequence[str], options: CompareOptions) -> float:
@@ -159,8 +158,7 @@ _METRIC_CURE = "write a column and the difference that does not matter: --metric
 def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
     """The metric with the kind and direction that flags give it, else those that its name tells."""
     kind = dict(map(_parse_kind, options.kind)).get(name, "")
-    flags = [flag for flag in ("lower", "higher") if name in getattr(options, flag)]
-    better = flags[0] if flags else ""
+    better = next((flag for flag in ("lower", "higher") if name in getattr(options, flag)), "")
     try:
         return Metric(name, delta, better, kind=kind)
     except BadInput as error:

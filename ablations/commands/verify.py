@@ -164,7 +164,8 @@ def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]
 
 def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     """Whether a result is no farther from the new one than the noise of its program allows."""
-    stored, new = outcome.result, outcome.new_result
+    stored = outcome.result
+    new = outcome.new_result
     if new is None or not noise or stored.status != new.status:
         return False
     return stored.diverged or all(
@@ -187,20 +188,16 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
 
 def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
     """Train each trial again where today's code and data still make it; results count as in the plan."""
-    today = {result.trial.id: identify_today(result.trial) for result in results}
-    trained, _ = run_in_temporary_ledger([trial for trial, _ in today.values() if trial], conditions)
-    replayed = []
-    for result in results:
-        trial, reason = today[result.trial.id]
-        new_result = trained.get(trial.id) if trial else None
-        replayed.append(
-            _compare_replay(result, new_result, reason, plan) if trial else Replay(result, unplayed=reason)
-        )
-    return replayed
+    today = [identify_today(result.trial) for result in results]
+    trained, _ = run_in_temporary_ledger([trial for trial, _ in today if trial], conditions)
+    return [
+        _compare_replay(result, trained.get(t.id), reason, plan) if t else Replay(result, unplayed=reason)
+        for result, (t, reason) in zip(results, today, strict=True)
+    ]
 
 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
-    """The outcome of a second training; `why` it may differ, "" where it may not."""
+    """The outcome of a second training; `reason` is why it may differ, "" where it may not."""
     if new_result is None:
         return Replay(result, unplayed="interrupted")
     new_result = plan.judge_result(new_result)
