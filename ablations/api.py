@@ -186,10 +186,11 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     if not all:
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
     ids = set(table.trial)
-    rows = []
-    for arm, seed, stored in plan.read_results(ledger):
-        if stored.trial.id not in ids:
-            rows.append({**make_trial_record(arm.name, seed, stored), "counts": False, FIRST_LOOK: False})
+    rows = [
+        {**make_trial_record(arm.name, seed, stored), "counts": False, FIRST_LOOK: False}
+        for arm, seed, stored in plan.read_results(ledger)
+        if stored.trial.id not in ids
+    ]
     return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
 
 

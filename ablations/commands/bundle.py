@@ -83,12 +83,11 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
         save_file(output, _zip_files(root))
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
-    absent_paths = [
+    absent_paths = dict.fromkeys(
         path for trial in trials if isinstance(trial, ProgramTrial) for path in trial.outside_paths
-    ]
+    )
     if absent_paths:
-        paths = ", ".join(dict.fromkeys(absent_paths))
-        print(f"not in it, and needed at the same path to train again: {visible(paths)}")
+        print(f"not in it, and needed at the same path to train again: {visible(', '.join(absent_paths))}")
     return 0
 
 

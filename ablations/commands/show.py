@@ -25,10 +25,12 @@ def show(name: str, options: ShowOptions) -> int:
         return chapter.print_corpus(options) if name == "corpus" else chapter.print_models()
     ledger = Ledger(options.results)
     result = find_result(name, ledger)
-    uses = []
-    for plan in plan_store.load_plans(ledger):
-        if arm_and_seed := plan.arm_and_seed.get(result.trial.id):
-            uses.append(f"{plan.study}: {arm_and_seed[0].name}, seed {arm_and_seed[1]}")
+    uses = [
+        f"{plan.study}: {arm.name}, seed {seed}"
+        for plan in plan_store.load_plans(ledger)
+        for id, (arm, seed) in plan.arm_and_seed.items()
+        if id == result.trial.id
+    ]
     _print_lines(describe_trial(result, uses))
     if options.generate:
         _print_lines(_format_section(*chapter.generate_text(result, options.generate)))
