@@ -84,6 +84,13 @@ def table(folder: Path, name: str = "branch") -> pd.DataFrame:
     return pd.read_csv(folder / "out" / name / "trials.csv")
 
 
+def run_and_require_gain(folder: Path) -> None:
+    """Run the study: each commit has to train its own files, by which `better` is better."""
+    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
+    losses = table(folder).groupby("arm").loss.mean()
+    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+
+
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, str], dict[str, str]]:
     """A study that was run, what that printed, and the repository's state before and after."""
@@ -236,9 +243,7 @@ def test_the_checkout_runs_where_the_package_is_installed_editable_from_the_work
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     (packages,) = (tmp_path / "env").glob("lib/*/site-packages")
     (packages / "package.pth").write_text(f"{folder}/src\n")  # as an editable install does
-    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
-    losses = table(folder).groupby("arm").loss.mean()
-    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+    run_and_require_gain(folder)
     succeed(folder, "bundle", "branch.toml", "-o", "branch.zip")
     moved = tmp_path / "reviewer"
     moved.mkdir()
@@ -265,9 +270,7 @@ def test_a_wrapper_in_the_studys_folder_runs_each_commit_and_bundles_hold_the_fi
     study = study.replace("[program]", '[program]\nrepository = "../project"')
     (mine / "branch.toml").write_text(study + '[design.one_at_a_time]\ncommit = ["better"]\n')
     (mine / "wrap.py").write_text(WRAPPER)
-    succeed(mine, "run", "branch.toml", "--seeds", "0-1")
-    losses = table(mine).groupby("arm").loss.mean()
-    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+    run_and_require_gain(mine)
     assert "4 of 4 bit-identical" in succeed(mine, "verify", "branch.toml")
     succeed(mine, "bundle", "branch.toml", "-o", "branch.zip")
     shutil.rmtree(folder)
@@ -406,9 +409,7 @@ def test_what_searches_upwards_for_the_top_of_a_repository_finds_its_own_commit(
     files = {"sub/train.py": FINDS_ITS_ROOT, "lib/constants.py": "BASE = 1.0\n"}
     study = TWO.replace("train.py {seed} {rate}", "sub/train.py {seed} {rate}")
     folder = make_pair(tmp_path / "project", study, files, {"lib/constants.py": "BASE = 0.5\n"})
-    succeed(folder, "run", "branch.toml", "--seeds", "0-1")
-    losses = table(folder).groupby("arm").loss.mean()
-    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+    run_and_require_gain(folder)
 
 
 @pytest.mark.slow

@@ -60,24 +60,28 @@ def drive(two: str, processes, gate, tmp_path: Path) -> Callable[[int], subproce
     return lambda count: processes.driver(count=count, **words)
 
 
-def test_ctrl_c_lets_the_trials_under_way_finish(drive, processes, gate, wait_for: Callable) -> None:
+@pytest.fixture
+def interrupted(drive, processes, gate, wait_for: Callable) -> subprocess.Popen[str]:
+    """A driver of fifty trials that has had one Ctrl-C, with two under way."""
     driver = drive(50)
     wait_for(lambda: len(gate.begun()) == 2)
     os.killpg(driver.pid, signal.SIGINT)
     processes.read_until("^finishing the running trials")
+    return driver
+
+
+def test_ctrl_c_lets_the_trials_under_way_finish(interrupted, processes, gate) -> None:
     gate.open(*range(50))
-    assert driver.wait(60) == 130
+    assert interrupted.wait(60) == 130
     assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in processes.logs[-1].read_text()
     assert len(gate.begun()) == 2
 
 
-def test_ctrl_c_twice_ends_the_trials_on_the_workers(drive, processes, gate, wait_for: Callable) -> None:
-    driver = drive(50)
-    wait_for(lambda: len(gate.begun()) == 2)
-    os.killpg(driver.pid, signal.SIGINT)
-    processes.read_until("^finishing the running trials")
-    os.killpg(driver.pid, signal.SIGINT)
-    assert driver.wait(60) == 130
+def test_ctrl_c_twice_ends_the_trials_on_the_workers(
+    interrupted, drive, processes, gate, wait_for: Callable
+) -> None:
+    os.killpg(interrupted.pid, signal.SIGINT)
+    assert interrupted.wait(60) == 130
     assert "left=50, interrupted=True" in processes.logs[-1].read_text()
     wait_for(lambda: not any(lives(process) for _, process, _ in gate.begun()))
     gate.open(*range(50))
