@@ -24,6 +24,9 @@ MEASURED: dict[str, Kind] = {
 }
 """The kinds of what Unrolled measures of a trial, by name. It differs from run to run."""
 LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow
+FEWEST_SEEDS = 5  # under this many pairs a contrast is open
+DEFAULT_LOOKS = 10, 15, 20, 30, 40
+"""After how many seeds verdicts are sought, where a study does not say."""
 _BETTER: dict[str, Better] = {"time": "lower", "speed": "higher", "memory": "lower"}
 
 _HIGHER = """

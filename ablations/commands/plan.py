@@ -13,10 +13,11 @@ from unrolled.ablations.options import PlanOptions
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.commits import list_checked_out_commits
-from unrolled.ablations.study.loading import FEWEST_SEEDS, load_studies
+from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device, count_slots
 from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names

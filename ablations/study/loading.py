@@ -29,12 +29,10 @@ from unrolled.ablations.study.study_reader import (
 from unrolled.ablations.study.trainer import Trainer, title_changes
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.repository import WORK_TREE
 
 MAX_TRIALS = 10_000  # without a confirmation
-
-LOOKS = 10, 15, 20, 30, 40  # by default
-FEWEST_SEEDS = 5  # of the earliest look
 MAX_LOOKS = 20  # their distribution is simulated, in seconds
 
 
@@ -233,7 +231,7 @@ def _complete_baseline(file: StudyFile) -> StudyFile:
 def _choose_looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return a study's seeds, and the numbers of them after which verdicts are sought."""
     if file.seeds is None:
-        looks = file.looks or LOOKS
+        looks = file.looks or DEFAULT_LOOKS
         seeds = parse_seeds(looks[-1])
     else:
         seeds = parse_seeds(file.seeds)
@@ -245,7 +243,7 @@ def _choose_looks(file: StudyFile) -> tuple[tuple[int, ...], tuple[int, ...]]:
             cure="change looks or seeds",
         )
         if len(looks) > 1:
-            require(all(a < b for a, b in pairwise(looks)), f"should rise, as in {list(LOOKS)}")
+            require(all(a < b for a, b in pairwise(looks)), f"should rise, as in {list(DEFAULT_LOOKS)}")
             require(
                 looks[0] >= FEWEST_SEEDS,
                 f"a verdict needs {FEWEST_SEEDS} seeds",

@@ -5,9 +5,9 @@ from operator import attrgetter
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.loading import FEWEST_SEEDS
 from unrolled.ablations.study.plan import Attempt, Plan
 from unrolled.ablations.training.comparison import design_of_plan
+from unrolled.bench.metric import FEWEST_SEEDS
 
 
 def find_attempts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Attempt, ...]]:

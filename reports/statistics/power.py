@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
+from unrolled.bench.metric import FEWEST_SEEDS as FEWEST_SEEDS
+
 ALPHA = 0.05  # the error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests
 SELF_CHECK_ALPHA = 0.01
 """The error rate of the A/A check: one study in a hundred is distrusted without a cause."""
 POWER = 0.8  # the probability of detecting a real effect that plans aim at
-FEWEST_SEEDS = 5  # under this many pairs a contrast is open
 CLAIM_SEEDS = 10  # the seeds that a claim should rest on; a verdict from fewer is called provisional
 
 _MANY = 10_000  # seeds from where t and normal quantiles no longer differ by a seed

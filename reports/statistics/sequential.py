@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from unrolled.bench.metric import DEFAULT_LOOKS
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
@@ -93,7 +94,7 @@ class Look:
         return self.weight * self.looks.find_critical_q(alpha, sides)
 
 
-LOOKS = Looks((10, 15, 20, 30, 40))  # the default looks. Their table is stored, from 10⁷ draws.
+LOOKS = Looks(DEFAULT_LOOKS)  # their table is stored, from 10⁷ draws
 FIXED = Look(Looks((CLAIM_SEEDS,)))  # the only look of a design with a fixed number of seeds, whichever it is
 
 
