@@ -20,14 +20,14 @@ def find_attempts(plan: Plan, ledger: Ledger) -> dict[str, tuple[Attempt, ...]]:
     """
     shared = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
     attempts: dict[str, dict[tuple[object, ...], Attempt]] = {}
+    pairs = plan.experiment_pairs
     for earlier in plan_store.load_plans(ledger):
-        pairs = plan.experiment_pairs.values()
-        sides = {name: pair for name, pair in earlier.experiment_pairs.items() if pair in pairs}
+        sides = {name: pair for name, pair in earlier.experiment_pairs.items() if pair in pairs.values()}
         if not sides or plan_store.is_same_plan(earlier, plan):
             continue
         can_decide = len(earlier.seeds) >= FEWEST_SEEDS and not earlier.refusal
         latest = _attempts_of_plan(earlier, sides, shared, ledger) if can_decide else []
-        for arm, pair in plan.experiment_pairs.items():
+        for arm, pair in pairs.items():
             for name in (name for name, earlier_pair in sides.items() if earlier_pair == pair):
                 for attempt in (*earlier.attempts.get(name, ()), *(a for a in latest if a.arm == name)):
                     # the present verdict comes last and replaces an older one
