@@ -390,9 +390,9 @@ def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str
 
     for name in [plugins] if isinstance(plugins, str) else plugins:
         plugin(name)
-    found = retrain_model(result(id, folder))
-    print(found)
-    found.learner.add_cb(ProgressCallback())
-    found.learner.metrics = accuracy
-    found.learner.logger = print
-    return found.learner
+    model = retrain_model(result(id, folder))
+    print(model)
+    model.learner.add_cb(ProgressCallback())
+    model.learner.metrics = accuracy
+    model.learner.logger = print
+    return model.learner

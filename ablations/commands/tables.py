@@ -114,7 +114,7 @@ def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Col
     Raises BadInput.
     """
     check_metric_flags(options)
-    metrics = [make_metric(*parse_metric(given), options) for given in options.metric] or [*planned]
+    metrics = [make_metric(*parse_metric(text), options) for text in options.metric] or [*planned]
     arms, pair, item = (
         tuple(filter(None, (column.strip() for column in names.split(","))))
         for names in (options.arm, options.pair, options.item)
