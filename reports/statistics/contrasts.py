@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import special
@@ -75,15 +75,13 @@ class Contrast:
     skewness_of: int  # the number of values that it is of
     r: float | None  # correlation of the pairs
 
+    paired: ClassVar[bool] = True  # values of the same seed are compared
+    divergence_test: ClassVar[str] = "McNemar"  # of how often both sides diverge; "" where there is none
+
     @property
     def pairs(self) -> int:
         """The number of seeds that both sides have."""
         return len(self.seeds)
-
-    @property
-    def paired(self) -> bool:
-        """True if values of the same seed are compared."""
-        return True
 
     @property
     def given_convergence(self) -> bool:
@@ -141,11 +139,6 @@ class Contrast:
         """True if one side failed more often, by McNemar's plain p of the lost pairs or rows."""
         pairs = self.lost > 0 and _mcnemar_p(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
         return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
-
-    @property
-    def divergence_test(self) -> str:
-        """The name of the test of how often both sides diverge."""
-        return "McNemar"
 
     @property
     def diverges_more(self) -> int:

@@ -44,15 +44,8 @@ class _ByError(Contrast):
     error: float  # the standard error of the difference; NaN where there is no test
     df: float
 
-    @property
-    def by_signs(self) -> bool:
-        """False: see the class."""
-        return False
-
-    @property
-    def divergence_test(self) -> str:
-        """Empty: there is no such test."""
-        return ""
+    by_signs = False  # see above
+    divergence_test = ""
 
     @property
     def _has_test(self) -> bool:
@@ -90,6 +83,10 @@ class Unpaired(_ByError):
     sizes: tuple[int, int]
     samples: tuple[Floats, Floats] = field(compare=False, repr=False)  # the finite values of both sides
 
+    paired = False
+    by_median = False
+    divergence_test = "Fisher"
+
     @property
     def equivalence_p(self) -> float:
         """The p that the difference lies within ±δ; values of a side that all are equal show what ties do."""
@@ -105,21 +102,11 @@ class Unpaired(_ByError):
         return Interval(min(ends.low, -end), max(ends.high, end), ends.level)
 
     @property
-    def divergence_test(self) -> str:
-        """The name of the test: Fisher's exact test of both rates."""
-        return "Fisher"
-
-    @property
     def diverges_more(self) -> int:
         """The sign of the difference of both rates."""
         arm = self.arm_diverged * self.sizes[1]
         baseline = self.baseline_diverged * self.sizes[0]
         return (arm > baseline) - (arm < baseline)
-
-    @property
-    def by_median(self) -> bool:
-        """False: there are no pairs."""
-        return False
 
     @cached_property
     def _constant(self) -> Floats:
@@ -184,11 +171,6 @@ class Unpaired(_ByError):
         return min(self.sizes)
 
     @property
-    def paired(self) -> bool:
-        """False: no two values belong together."""
-        return False
-
-    @property
     def given_convergence(self) -> bool:
         """True if the means leave out infinite values."""
         return bool(self.arm_diverged or self.baseline_diverged)
@@ -197,15 +179,8 @@ class Unpaired(_ByError):
 class FoldContrast(_ByError):
     """An arm minus the baseline over folds. More of the same data would show little: none are asked for."""
 
-    @property
-    def mde(self) -> None:
-        """None: see the class."""
-        return None
-
-    @property
-    def seeds_needed(self) -> None:
-        """None: see the class."""
-        return None
+    mde = None
+    seeds_needed = None
 
 
 def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
