@@ -96,15 +96,19 @@ class GateDecision(Generic[Key]):
     """The state of a gate. It is open while neither a pass nor a fault is there, and asks for more seeds."""
 
     bounds: Mapping[tuple[Key, str], Bound]  # by level of other settings and by metric
-    passed: bool
-    fault: str  # why it fails, such as "seed 3 failed"; "" where it does not
     looks_taken: int
-    seeds_requested: int  # of the planned ones, for the next look; 0: no more
+    fault: str = ""  # why it fails, such as "seed 3 failed"; "" where it does not
+    seeds_requested: int = 0  # of the planned ones, for the next look; 0: no more
 
     @property
     def ended(self) -> bool:
         """True if it has passed or failed."""
-        return self.passed or bool(self.fault)
+        return not self.seeds_requested
+
+    @property
+    def passed(self) -> bool:
+        """True if it ended without a fault."""
+        return self.ended and not self.fault
 
 
 def non_inferiority(
@@ -132,21 +136,23 @@ def non_inferiority(
     for k, n in enumerate(looks.numbers):
         values = {key: _select_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
         if fault := next(_find_faults(values, lost or {}, seeds[:n]), ""):
-            return _end_gate(bounds, k, fault=fault)
+            return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for pair in values.values() for side in pair):
-            return GateDecision(bounds=bounds, passed=False, fault="", looks_taken=k, seeds_requested=n)
+            return GateDecision(bounds=bounds, looks_taken=k, seeds_requested=n)
         if fault := next(_find_copies(values, metrics, equal or {}), ""):
-            return _end_gate(bounds, k, fault=fault)
+            return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         for key, bound in bounds.items():
             if bound.outcome is Outcome.OPEN:
                 bounds[key] = bound.add_look(values[key], Look(looks, k), (equal or {}).get(key[0], ()))
         outcomes = {_format_key(*key): bound.outcome for key, bound in bounds.items()}
         if worse := [name for name, outcome in outcomes.items() if outcome is Outcome.MORE]:
-            return _end_gate(bounds, k + 1, fault=f"{', '.join(worse)}: {Outcome.MORE}")
+            fault = f"{', '.join(worse)}: {Outcome.MORE}"
+            return GateDecision(bounds=bounds, looks_taken=k + 1, fault=fault)
         if {*outcomes.values()} == {Outcome.LESS}:
-            return _end_gate(bounds, k + 1)
+            return GateDecision(bounds=bounds, looks_taken=k + 1)
     still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.OPEN)
-    return _end_gate(bounds, len(looks.numbers), fault=f"{still_open}: not shown to be {Outcome.LESS}")
+    fault = f"{still_open}: not shown to be {Outcome.LESS}"
+    return GateDecision(bounds=bounds, looks_taken=len(looks.numbers), fault=fault)
 
 
 def _select_seeds(pair: Pair, seeds: Sequence[int]) -> Pair:
@@ -199,14 +205,6 @@ def _is_full(side: Mapping[int, float], highest: float) -> bool:
 
 def _format_key(level: Hashable, name: str) -> str:
     return f"{level}: {name}" if level else name
-
-
-def _end_gate(
-    bounds: Mapping[tuple[Key, str], Bound], looks_taken: int, fault: str = ""
-) -> GateDecision[Key]:
-    return GateDecision(
-        bounds=bounds, passed=not fault, fault=fault, looks_taken=looks_taken, seeds_requested=0
-    )
 
 
 class Chance(NamedTuple):
