@@ -144,9 +144,8 @@ class _Walk(Generic[Key]):
 
     def select_sides(self, name: Key, metric: Metric, k: int) -> Pair:
         """Return the values of both sides at the seeds of look k."""
-        arm, baseline = self.pairs[name].get(metric.name, ({}, {}))
-        seeds = self.seeds[: self.looks.numbers[k]]
-        return {s: arm[s] for s in seeds if s in arm}, {s: baseline[s] for s in seeds if s in baseline}
+        pair = self.pairs[name].get(metric.name, ({}, {}))
+        return select_pair(pair, self.seeds[: self.looks.numbers[k]])
 
     def make_contrast(self, name: Key, metric: Metric, k: int) -> Contrast:
         """Return the contrast at look k."""
@@ -221,6 +220,12 @@ class _Walk(Generic[Key]):
         if len(losses) > 2:
             phrase += f" and {len(losses) - 2} more"
         return phrase
+
+
+def select_pair(pair: Pair, seeds: Sequence[int]) -> Pair:
+    """Return the values of both sides at these seeds."""
+    arm, baseline = ({seed: side[seed] for seed in seeds if seed in side} for side in pair)
+    return arm, baseline
 
 
 def _ends_contrast(v: Verdict, rule: str) -> bool:

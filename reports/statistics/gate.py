@@ -17,7 +17,7 @@ import numpy as np
 
 from unrolled.bench.metric import Metric, is_computed
 from unrolled.reports.statistics.contrasts import are_computed_alike, contrast
-from unrolled.reports.statistics.decisions import Pair
+from unrolled.reports.statistics.decisions import Pair, select_pair
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
@@ -64,8 +64,7 @@ class Bound:
         """
         head, base = pair
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
-        head = {seed: head[seed] for seed in seeds}
-        base = {seed: base[seed] for seed in seeds}
+        head, base = select_pair(pair, seeds)
         is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
         c = contrast(
             head,
@@ -134,7 +133,7 @@ def non_inferiority(
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     bounds = {(level, metric.name): Bound(metric=metric) for level in pairs for metric in metrics}
     for k, n in enumerate(looks.numbers):
-        values = {key: _select_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
+        values = {key: select_pair(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
         if fault := next(_find_faults(values, lost or {}, seeds[:n]), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for pair in values.values() for side in pair):
@@ -153,11 +152,6 @@ def non_inferiority(
     still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.OPEN)
     fault = f"{still_open}: not shown to be {Outcome.LESS}"
     return GateDecision(bounds=bounds, looks_taken=len(looks.numbers), fault=fault)
-
-
-def _select_seeds(pair: Pair, seeds: Sequence[int]) -> Pair:
-    head, base = ({seed: side[seed] for seed in seeds if seed in side} for side in pair)
-    return head, base
 
 
 def _find_faults(
