@@ -7,8 +7,9 @@ from itertools import combinations
 
 import numpy as np
 
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import Floats, without_rounding
-from unrolled.reports.statistics.verdicts import Verdict, judge_pairs
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +64,21 @@ def factorial_effects(
     seeds, table, diverged = _select_converged(cells, len(factors))
     signs = np.where(np.array(sorted(cells)), 1, -1)  # (cells, factors)
     chosen = [*combinations(range(len(factors)), 1), *combinations(range(len(factors)), 2)]
-    values = {}
+    zeros = dict.fromkeys(seeds, 0.0)
+    lost = len(set(failed) - set(seeds))
+    contrasts = {}
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
         effect = without_rounding(effect, np.abs(table).max())
-        values[columns] = (dict(zip(seeds, effect.tolist(), strict=True)), dict.fromkeys(seeds, 0.0))
-    lost = dict.fromkeys(values, len(set(failed) - set(seeds)))
-    judged = judge_pairs(values, delta=delta, lower_is_better=lower_is_better, lost=lost)
+        contrasts[columns] = contrast(
+            dict(zip(seeds, effect.tolist(), strict=True)),
+            zeros,
+            delta=delta,
+            lower_is_better=lower_is_better,
+            family=len(chosen),
+            lost=lost,
+        )
+    judged = judge_contrasts(contrasts)
     if diverged:
         judged = {name: v.withdraw_claim() for name, v in judged.items()}
     left_out = tuple(sorted({seed for cell in cells.values() for seed in cell} - set(seeds)))

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 from typing import TypeVar
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
@@ -270,26 +269,12 @@ def _classify_size(ends: Interval, delta: float) -> Size:
     return Size.UNSETTLED
 
 
-def judge_pairs(
-    pairs: Mapping[Name, tuple[Mapping[int, float], Mapping[int, float]]],
-    *,
-    delta: float,
-    lower_is_better: bool = True,
-    lost: Mapping[Name, int] | None = None,
-) -> dict[Name, Verdict]:
-    """Return the verdicts, by name, on pairs of arms at one look; a pair is the values of both by seed.
-
-    A pair that shares no seed has no verdict. The p of differences are corrected as one family (Holm), those
-    of equivalence as another, and those of divergence as a third. `lost` counts the seeds of which a side
-    failed.
-    """
-    compare = partial(contrast, delta=delta, lower_is_better=lower_is_better, family=len(pairs))
-    lost = lost or {}
-    return judge_contrasts({name: compare(*pair, lost=lost.get(name, 0)) for name, pair in pairs.items()})
-
-
 def judge_contrasts(family: Mapping[Name, Contrast]) -> dict[Name, Verdict]:
-    """Return the verdicts on contrasts that are corrected together, as in `judge_pairs`."""
+    """Return the verdicts, by name, on contrasts at one look; one whose sides share no seed has none.
+
+    The p of differences are corrected as one family (Holm), those of equivalence as another, and those of
+    divergence as a third.
+    """
     contrasts = family.values()
     adjusted = zip(
         family,

@@ -7,17 +7,16 @@ others, alone and on average differed; now, where an interaction is shown. A sec
 """
 
 import sys
-from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
 
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.designs import Cells, factorial_effects
-from unrolled.reports.statistics.verdicts import Verdict, judge_pairs
+from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 PARTS, SEEDS = 4, 10
 OFF, ON = (False,) * PARTS, (True,) * PARTS
-Pair = tuple[Mapping[int, float], Mapping[int, float]]
 
 
 def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
@@ -32,13 +31,13 @@ def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
 
 def words_differ(cells: Cells) -> bool:
     """Whether some part has another verdict beside the others than alone or on average."""
-    beside: dict[int, Pair] = {}
-    alone: dict[int, Pair] = {}
+    beside = {}
+    alone = {}
     for part in range(PARTS):
-        beside[part] = cells[ON], cells[_switch(ON, part)]
-        alone[part] = cells[_switch(OFF, part)], cells[OFF]
+        beside[part] = contrast(cells[ON], cells[_switch(ON, part)], delta=1.0)
+        alone[part] = contrast(cells[_switch(OFF, part)], cells[OFF], delta=1.0)
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
-    views = judge_pairs(beside, delta=1.0), judge_pairs(alone, delta=1.0), [e.verdict for e in average]
+    views = judge_contrasts(beside), judge_contrasts(alone), [e.verdict for e in average]
     return any(len({view[part].effect for view in views}) > 1 for part in range(PARTS))
 
 

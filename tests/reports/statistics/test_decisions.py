@@ -7,10 +7,11 @@ import pytest
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.sentences import describe_stage
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import Decisions, Pair, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.verdicts import judge_pairs
+from unrolled.reports.statistics.verdicts import judge_contrasts
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))
@@ -278,8 +279,11 @@ def test_fewer_than_five_pairs_decide_nothing() -> None:
 
 
 def test_one_look_is_the_fixed_design() -> None:
-    sides = {name: by_metric["valid_accuracy"] for name, by_metric in cut_pairs(PAIRS, 10).items()}
-    fixed = judge_pairs(sides, delta=0.02, lower_is_better=False)
+    contrasts = {
+        name: contrast(*by_metric["valid_accuracy"], delta=0.02, lower_is_better=False)
+        for name, by_metric in cut_pairs(PAIRS, 10).items()
+    }
+    fixed = judge_contrasts(contrasts)
     d = run_looks(PAIRS, looks=Looks((10,)))
     for name, v in fixed.items():
         same = d.verdicts[name]["valid_accuracy"]
