@@ -265,8 +265,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
     exclusions = find_exclusions(ended, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
-    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, matches)
     copies = find_copies(ended, values, design)
+    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, copies, matches)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
@@ -285,8 +285,8 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 seeds=seeds[name],
                 needed=needed[name],
                 exclusion=exclusions.get(name),
+                copied=name in copies,
             )
-            row = replace(row, copied=name in copies)
             rows.append(_with_verdict(row, rows[0], metric, decisions) if index else row)
         views.append(
             Comparison(
@@ -326,6 +326,7 @@ def _make_row(
     seeds: Collection[Any],
     needed: int,
     exclusion: Exclusion | None,
+    copied: bool,
 ) -> ComparedArm:
     """Return an arm as its rows that count show it; `_with_verdict` adds the contrast.
 
@@ -354,6 +355,7 @@ def _make_row(
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         exclusion=exclusion,
+        copied=copied,
         exploratory=arm.exploratory or arm.name in design.seen,
         attempt=1 + len(design.attempts.get(arm.name, ())),
         task_differences=tuple(differences),

@@ -8,6 +8,7 @@ would one whose baseline's good runs were left out.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from unrolled.bench.errors import plural
@@ -25,7 +26,6 @@ from unrolled.reports.statistics.gate import non_inferiority
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
-Sides = Mapping[str, Side]
 Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
 
 
@@ -36,7 +36,8 @@ def decide_looks(design: Design) -> Decisions[str]:
     """
     ended = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    return decide_contrasts(compared_arms(find_exclusions(ended, design)), ended, numbers, design)
+    copies = find_copies(ended, numbers, design)
+    return decide_contrasts(compared_arms(find_exclusions(ended, design)), ended, numbers, design, copies)
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
@@ -46,17 +47,21 @@ def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
 
 
 def decide_contrasts(
-    contrasts: Sequence[str], ended: Statuses, values: Values, design: Design, matches: Matches | None = None
+    contrasts: Sequence[str],
+    ended: Statuses,
+    values: Values,
+    design: Design,
+    copies: Mapping[str, Any],
+    matches: Matches = MappingProxyType({}),
 ) -> Decisions[str]:
     """Return the verdicts on these arms, each against the arm that it names, by every metric.
 
-    An arm that ignores its seed is one run: its other seeds are lost. `matches` has the values of arms of
-    which rows were averaged.
+    `copies` are the arms that ignore their seed, of `find_copies`: each is one run, and its other seeds are
+    lost. `matches` has the values of arms of which rows were averaged.
     """
-    copies = find_copies(ended, values, design)
     values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design, copies, matches or {})
+        return _at_once(contrasts, ended, values, design, copies, matches)
     arms = design.arms_by_name
     lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
     declared_arms = [name for name in contrasts if not arms[name].is_aa_arm]
@@ -196,10 +201,7 @@ def _at_once(
 ) -> Decisions[str]:
     """Return verdicts on all rows that there are, corrected within each metric."""
     verdicts: dict[str, dict[str, Verdict]] = {}
-    arms = {arm.name: arm for arm in design.arms}
-    equal = {
-        name: find_equal_seeds(arms[name], arms[design.bases[name]], values, design) for name in contrasts
-    }
+    equal = {name: _find_equal_sides(name, values, design) for name in contrasts}
     for metric in design.metrics:
         by_arm = values[metric.name]
         matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
