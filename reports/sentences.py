@@ -64,26 +64,22 @@ def count_diverged(c: Contrast) -> str:
 
 
 def describe_stage(v: Verdict) -> str:
-    """Return where in its looks a contrast stands; "" in a fixed design that can go on."""
+    """Return where in its looks a contrast stands; "" in a fixed design that can go on.
+
+    One that gets more seeds is open itself, or by its size, or because the gate or the first metric is.
+    """
     if v.blocked_reason:
         return f"open: {v.blocked_reason}"
     looks = v.contrast.look.looks
     if len(looks.numbers) == 1:
         return ""
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
-    if not v.decided:
-        if v.contrast.pairs >= looks.last:
-            return f"open at the last look, {seeds}"
-        return f"{describe_open(v)} after {seeds}"
-    return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
-
-
-def describe_open(v: Verdict) -> str:
-    """What is open of a contrast that gets more seeds: its verdict, its size, or that by another metric."""
-    if not v.claims:
-        return "open"
-    whose = {"": "the first metric", "size": "its size", "gate": "the gate"}
-    return f"{whose[v.rule]} is open"
+    if v.decided:
+        return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
+    if v.contrast.pairs >= looks.last:
+        return f"open at the last look, {seeds}"
+    subjects = {"": "the first metric is ", "size": "its size is ", "gate": "the gate is "}
+    return f"{subjects[v.rule] if v.claims else ''}open after {seeds}"
 
 
 def _describe_effect(v: Verdict, scale: Scale) -> str:
@@ -196,18 +192,22 @@ class Claim:
             if (v := view.rows[self.row.index].verdict)
         )
 
+    @property
+    def sentence(self) -> str:
+        """The claim as a whole sentence, with the other metrics after it."""
+        standing = f" ({', '.join(self.row.standing)})" if self.row.standing else ""
+        sides = f"{self.row.arm.name} against {self.comparison.find_base(self.row).arm.name}{standing}"
+        numbers = "; ".join((self.text, *self.other_metrics))
+        return f"{self.verdict.symbol} {self.verdict.label} — {sides}: {numbers}."
+
 
 def list_claims(c: Comparison) -> tuple[Claim, ...]:
-    """Return one claim a contrast: better arms first, then worse ones.
-
-    Within each the largest effect first.
-    """
+    """Return one claim a contrast: better arms first, then worse ones, each with the largest effect first."""
     order = ("better", "worse", "same", "open")
     claims = [
         Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
     ]
-    claims.sort(key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict), x.row.index))
-    return tuple(claims)
+    return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict))))
 
 
 def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
@@ -226,10 +226,9 @@ def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
             f"{median}{c.scale.describe_difference(k.estimate, row.interval)}",
             c.scale.format_interval(row.interval),
             describe_unbiased(row.verdict, show) if row.verdict else "",
-            f"{c.scale.second_scale.title} {c.scale.second_scale.describe_difference(k.estimate)}"
-            if c.scale.second_scale
-            else "",
         ]
+        if second := c.scale.second_scale:
+            phrases.append(f"{second.title} {second.describe_difference(k.estimate)}")
     phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", describe_state(row)]
     return ", ".join(filter(None, phrases))
 
@@ -242,17 +241,10 @@ def describe_state(row: ComparedArm) -> str:
         return row.note if row.index else "baseline"
     if not v:
         return describe_aa_check(k)
-    progress = ""
-    if v.blocked_reason:
-        progress = f"open: {v.blocked_reason}"
-    elif not v.decided:
-        progress = _describe_progress(row, v)
-    elif not v.claims:
-        progress = f"open: {explain_open(row)}"
     phrases = [
         describe_divergence(v) if k.given_convergence else "",
         count_lost(k) if k.lost else "",
-        progress,
+        _describe_progress(row, v),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
@@ -278,24 +270,19 @@ def explain_open(row: ComparedArm) -> str:
 
 
 def _describe_progress(row: ComparedArm, v: Verdict) -> str:
-    """Return how many pairs a contrast has that is not decided, and whether it may get more."""
+    """Return why a contrast is open, or how many pairs it has that may get more; "" for what it claims."""
     k = v.contrast
-    several_looks = len(k.look.looks.numbers) > 1
-    if several_looks and k.pairs < row.max_seeds:
-        return f"{describe_open(v)} after {k.pairs} of {plural(row.max_seeds, row.noun)}"
+    if v.blocked_reason or (not v.decided and k.pairs < k.look.looks.last and len(k.look.looks.numbers) > 1):
+        return describe_stage(v)
+    if v.decided:
+        return "" if v.claims else f"open: {explain_open(row)}"
     remark = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
     return f"not decided at {plural(k.pairs, row.noun)}{remark}"
 
 
 def write_claims(c: Comparison) -> tuple[str, ...]:
     """Return the claims as whole sentences, each with the other metrics after it."""
-    lines = []
-    for x in list_claims(c):
-        standing = f" ({', '.join(x.row.standing)})" if x.row.standing else ""
-        sides = f"{x.row.arm.name} against {c.find_base(x.row).arm.name}{standing}"
-        numbers = "; ".join((x.text, *x.other_metrics))
-        lines.append(f"{x.verdict.symbol} {x.verdict.label} — {sides}: {numbers}.")
-    return tuple(lines)
+    return tuple(claim.sentence for claim in list_claims(c))
 
 
 def effect_size(v: Verdict) -> float:

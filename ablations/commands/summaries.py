@@ -15,7 +15,7 @@ from unrolled.reports.comparison import ComparedArm, Comparison, summarise_arm
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import list_claims, write_claims
+from unrolled.reports.sentences import list_claims
 from unrolled.reports.statistics.interval import Interval
 
 
@@ -49,10 +49,7 @@ def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """The report's sentence on each arm, by the arm's name."""
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"
-    return notes | {
-        x.row.arm.name: line
-        for x, line in zip(list_claims(comparison), write_claims(comparison), strict=True)
-    }
+    return notes | {claim.row.arm.name: claim.sentence for claim in list_claims(comparison)}
 
 
 def _make_arm_run(
