@@ -9,7 +9,7 @@ from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values,
 from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
 
 NOISE = 4
-"""The distances of two equal trials, of which one is measured, that a third one may be away."""
+"""How many times the distance of two equal trials a third one may be away."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -21,11 +21,9 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     """
     metrics = [metric for metric in design.metrics if metric.is_quality]
     numbers = [(values[m.name][arm.name], values[m.name][base.name]) for m in metrics]
-    equal = (
-        [seed for seed in numbers[0][0] if all(_is_equal(*sides, seed) for sides in numbers)]
-        if numbers
-        else []
-    )
+    if not numbers:
+        return frozenset()
+    equal = [seed for seed in numbers[0][0] if all(_is_equal(*sides, seed) for sides in numbers)]
     if any(result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(
             seed for seed in equal if _read_fingerprints(arm, seed) == _read_fingerprints(base, seed) != {}
@@ -42,7 +40,7 @@ def _is_equal(arm: Side, base: Side, seed: Any) -> bool:
 
 
 def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
-    """Return the fingerprints of a trial; of a program the numbers that it told, but for known costs."""
+    """Return the fingerprints of a trial; of a program its logged numbers, without those of known costs."""
     if seed not in arm.results:
         return {}
     result = arm.results[seed]
@@ -61,12 +59,16 @@ def _differs_by_seed(numbers: Side, design: Design) -> bool:
 def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
-    All that is judged, clocks apart, has one value on all seeds of the first look, five or more, or of the
-    table, and so have the fingerprints. Of a program that is not deterministic one value is a range of at
-    most `NOISE` distances of two equal trials, where another arm's range is as many times as wide: where two
-    trials of one seed differ as two seeds do, no range tells. Where that distance was not measured, an arm
-    counts that would be one run for some distance. A model that declares that no seed changes it is none, nor
-    is an arm with the highest value that there is on every seed. Known costs tell no seeds apart.
+    Such an arm has one value by every metric that is judged on all seeds of a table, or of the first look
+    with five or more; its fingerprints are equal, too. Clocks and known costs do not count.
+
+    Two equal trials of a program may differ. The values of its arm are then one value if they lie within
+    `NOISE` times that distance, and the values of another arm are spread `NOISE` times as widely: where two
+    trials of one seed differ as two seeds do, nothing can be told. If the distance was not measured, it is
+    taken to be the largest one for which another arm would be spread so.
+
+    A model that declares that no seed changes it is not among these arms, nor is one that has the highest
+    value that there is on every seed.
     """
     copies = {}
     of_arms = {arm.name: _first_values(arm, ended, values, design) for arm in design.arms}
@@ -89,13 +91,13 @@ def _first_values(
     arm: MeasuredArm, ended: Statuses, values: Values, design: Design
 ) -> dict[str, dict[Any, float]]:
     """Return the values of an arm by quality and seed, of the seeds of the first look."""
-    seeds = [seed for seed in ended[arm.name] if seed in _first_seeds(design, ended[arm.name])]
+    seeds = _first_seeds(design, ended[arm.name])
     qualities = [m.name for m in design.metrics if m.is_quality and is_computed(m.name)]
     return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
 
 
 def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[str, float]:
-    """Return, by quality, the range that equal trials may have; 0 where they are equal or no range tells."""
+    """Return, by quality, the range that equal trials may have; 0 if they are equal or it cannot be told."""
     noise = {}
     for metric in design.metrics:
         ranges = [_measure_range([*by_metric.get(metric.name, {}).values()]) for by_metric in arms]
@@ -113,7 +115,7 @@ def _measure_range(numbers: Sequence[float]) -> float:
 
 
 def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
-    """Return the values, of arms that ignore their seed those of their one run alone."""
+    """Return the values without those that repeat the one run of an arm that ignores its seed."""
     if not copies:
         return values
     return {
@@ -126,10 +128,7 @@ def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
 
 
 def _first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
-    """Return the seeds of the first look with five or more, once all have ended.
-
-    Of a table all that it has.
-    """
+    """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.looks:
         return ended.keys()
     enough = next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])
