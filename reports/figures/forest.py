@@ -45,24 +45,13 @@ class Axis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One arm: its strip, its mean, and its contrast in words."""
-
-    row: ComparedArm
-    strip: Markup
-    level: str
-    effect: str
-    ends: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Panel:
-    """The figure by one metric, its rows grouped by task."""
+    """The figure by one metric in one of its units; arms are grouped by task, each with its strip."""
 
-    title: str
+    scale: Scale
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
-    groups: tuple[tuple[Row, ...], ...]
+    groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
     marked: bool  # True if an arm has a mark
 
 
@@ -77,11 +66,13 @@ def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
 def _make_panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
     axis = _fit_axis(view, marks)
     groups = [
-        tuple(_make_row(row, view, axis, scale, _draw_mark(axis, marks.get(row.index))) for row in rows)
+        tuple(
+            (row, _draw_arm(row, view, axis, scale, _draw_mark(axis, marks.get(row.index)))) for row in rows
+        )
         for rows in _group_rows(view)
     ]
     return Panel(
-        title=scale.title,
+        scale=scale,
         view=view,
         ticks=_make_ticks(axis, scale),
         groups=tuple(groups),
@@ -150,8 +141,8 @@ def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     return Axis(low - pad, high + pad)
 
 
-def _make_row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Row:
-    """Return the row of an arm; the interval of a contrast is drawn from the mean of its base.
+def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Markup:
+    """Return the strip of an arm; the interval of a contrast is drawn from the mean of its base.
 
     An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
     """
@@ -160,32 +151,20 @@ def _make_row(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, mark
     kind = row.verdict.kind if row.verdict else ""
     origin = view.find_base(row).summary.mean
     mean = s.mean
-    level = scale.format_level(s.mean)
     bars: list[str] = []
     if k and k.baseline_mean is not None and k.estimate is not None:
         origin = k.baseline_mean
         mean = origin + k.estimate
-        level = scale.format_change(origin, k.arm_mean)
         bars = _draw_intervals(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
-    drawn = [
+    drawn = (
         *_draw_zone(axis, None if row.exclusion else origin, view.metric.zone),
         *_draw_seeds(axis, dots, scale.format_level, row.noun),
         *marks,
         *_draw_estimate(axis, mean, bars, kind, scale.format_level),
         *_count_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
-    ]
-    effect, ends = _format_effect(k, row.interval, scale)
-    return Row(row=row, strip=_draw_strip(drawn), level=level, effect=effect, ends=ends)
-
-
-def _format_effect(k: Contrast | None, ends: Interval | None, scale: Scale) -> tuple[str, str]:
-    """Return the effect of a contrast and its interval, as text."""
-    if k is None or k.estimate is None:
-        return "", ""
-    if k.identical:
-        return "identical", ""
-    return scale.describe_difference(k.estimate, ends), scale.format_interval(ends)
+    )
+    return _draw_strip(drawn)
 
 
 def _draw_strip(marks: Sequence[str]) -> Markup:

@@ -26,6 +26,7 @@ from unrolled.reports.chapter.page import find_extras
 from unrolled.reports.factorial import find_factorial
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.presentation import NOTHING
+from unrolled.reports.render import render
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def draw_strips(c, extras=NOTHING):
     """By panel, the strip of each arm by name."""
     by_panel = {}
     for panel in forest.make_panels(c, extras):
-        rows = {r.row.arm.name: r.strip for group in panel.groups for r in group}
-        by_panel[panel.title] = {name: ET.fromstring(strip) for name, strip in rows.items()}
+        strips = {row.arm.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
+        by_panel[panel.scale.title] = strips
     return by_panel
 
 
@@ -140,14 +141,15 @@ def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_se
     assert labels(by_arm["often"]) == ["8 ✕"]
 
 
-def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
+def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_path):
     c = compare(
         study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
     )
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
-    assert [r.row.arm.name for r in rows] == ["LMModel6", "counts", "clip"] and panel.marked
-    assert rows[1].level == f"{c.rows[1].summary.mean:.2f} nats"
+    assert [row.arm.name for row, _ in rows] == ["LMModel6", "counts", "clip"] and panel.marked
+    page = render(c, tmp_path).read_text(encoding="utf-8")
+    assert f">{c.rows[1].summary.mean:.2f} nats</td>" in page
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
     assert [len(find_marks(svg, "band")) for svg in by_arm.values()] == [1, 0, 1]
@@ -156,7 +158,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond():
 
 def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     def list_arms(c):
-        return [r.row.arm.name for rows in forest.make_panels(c)[0].groups for r in rows]
+        return [row.arm.name for rows in forest.make_panels(c)[0].groups for row, _ in rows]
 
     repeated = arm("A/A", 0.0)
     arms = [arm(f"clip {i}", x, settings={"clip": i}) for i, x in ((1.0, 0.1), (2.0, -0.2), (3.0, -0.1))]
