@@ -6,7 +6,7 @@ from elsewhere has no looks: all of its rows count.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -171,9 +171,10 @@ class Comparison:
         """How many rows do not count: their trials are beyond the looks that were taken."""
         return len(self.table) - int(self.table.counts.sum())
 
-    def common_seeds(self, rows: Sequence[ComparedArm]) -> tuple[int, ...]:
-        """Return the seeds that count for all of these arms, failures included."""
-        return tuple(s for s in self.design.seeds if all(s in row.seeds for row in rows))
+    @cached_property
+    def common_seeds(self) -> tuple[int, ...]:
+        """The seeds that count for all arms that were trained, failures included."""
+        return tuple(s for s in self.design.seeds if all(s in row.seeds for row in self.rows if row.seeds))
 
     def has_first_look(self, rows: Iterable[ComparedArm]) -> bool:
         """Return True if the trials of the first look have ended, in whatever way, for all of these arms."""

@@ -173,7 +173,6 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "sweeps": sweeps,
         "columns": _find_columns(c),
         "stopped": tables.STOPPED,
-        "curved": len(panels.find_common_seeds(c)),
         "costs": costs,
         "costs_of": {
             name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names

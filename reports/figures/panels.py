@@ -80,11 +80,10 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     Thin lines are seeds, a thick one is the mean of the converged seeds that all arms have, and a dashed one
     is the mean of the arm's base.
     """
-    common = find_common_seeds(c)
     scale = c.design.presentation.find_scale(metric)
     axes = (c.design.presentation.step, scale.unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
-    counting = {row.index: _counting_values(row, metric, points, common) for row in c.rows}
+    counting = {row.index: _counting_values(row, metric, points, c.common_seeds) for row in c.rows}
     means = {i: values.mean(axis=1) for i, values in counting.items()}
     bases = {i: means[c.find_base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base]
@@ -101,11 +100,6 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
         if len(pictures) % 50 == 0:
             gc.collect()  # what seaborn leaves behind: a tenth of a megabyte an arm
     return pictures
-
-
-def find_common_seeds(c: Comparison) -> tuple[int, ...]:
-    """Return the seeds that count for all arms that were trained."""
-    return c.common_seeds([row for row in c.rows if row.seeds])
 
 
 def _counting_values(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from unrolled.bench.metric import Metric
+from unrolled.reports.formats import join_first
 from unrolled.reports.statistics.contrasts import Contrast, are_computed_alike, contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
@@ -216,10 +217,7 @@ class _Walk(Generic[Key]):
         ):
             return ""
         losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
-        phrase = ", ".join(losses[:2])
-        if len(losses) > 2:
-            phrase += f" and {len(losses) - 2} more"
-        return phrase
+        return join_first(losses, 2)
 
 
 def select_pair(pair: Pair, seeds: Sequence[int]) -> Pair:

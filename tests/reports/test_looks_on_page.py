@@ -156,7 +156,7 @@ def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(tex
 
 
 def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have_and_say_how_many(c, text):
-    assert len(c.common_seeds(c.same_task_rows)) == 10  # of which five finished in every arm
+    assert len(c.common_seeds) == 10  # of which five finished in every arm
     assert "of the 10 seeds that all arms have" in text  # the learning curves
 
 
