@@ -6,7 +6,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.formats import join_names
+from unrolled.reports.formats import join_names, markdown_cell, pipe_table
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.gate import Outcome
 
@@ -83,11 +83,7 @@ def write_gate_lines(c: Comparison) -> list[str]:
 
 def write_gate_markdown(c: Comparison, sides: str) -> str:
     """Return the outcome as a comment on a pull request; `sides` is a sentence on what was compared."""
-    head = "| Metric | Arm | Outcome | On average | At worst | δ | Seeds |\n|---|---|---|---|---|---|---|\n"
-    cells = (
-        (row.metric, row.arm, row.outcome, row.change, row.worst, row.delta, str(row.seeds))
-        for row in list_gate_rows(c)
-    )
-    rows = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |\n" for row in cells)
+    head = ("Metric", "Arm", "Outcome", "On average", "At worst", "δ", "Seeds")
+    table = pipe_table([head, *([markdown_cell(cell) for cell in row] for row in list_gate_rows(c))])
     note = "At worst: the one-sided 95 % bound, which holds at all looks together."
-    return f"**{describe_gate(c)}.**\n\n{sides}\n\n{head}{rows}\n{note}\n"
+    return f"**{describe_gate(c)}.**\n\n{sides}\n\n{table}\n{note}\n"
