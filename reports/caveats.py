@@ -31,10 +31,7 @@ def count_decided(c: Comparison) -> str:
 
 
 def describe_seen_data(c: Comparison) -> str:
-    """Return sentences on contrasts whose results were seen before the plan was declared.
-
-    Return "" where none was.
-    """
+    """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
     exploratory = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
     if not exploratory:
         return ""
@@ -91,7 +88,7 @@ def list_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
 
 
 def list_warnings(c: Comparison) -> tuple[str, ...]:
-    """Dead toggles, missing witnesses, a failed A/A check, skewed pairs, arms without turns, machines."""
+    """Return sentences on whatever makes these results doubtful, from dead toggles to mixed machines."""
     phrases = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.is_dead
     ]
@@ -263,9 +260,8 @@ def describe_turns(c: Comparison) -> str:
 def describe_missing_turns(c: Comparison) -> str:
     """Return a sentence on arms that always, or never, came before the one they are compared with.
 
-    Return "" for none.
-
-    Their results may be of an earlier study, or of a version that trained arms in one order.
+    It is "" for none. Their results may be of an earlier study, or of a version that trained arms in one
+    order.
     """
     arms = [name for name, (first, n) in _count_first(c).items() if n > 1 and first in (0, n)]
     if not arms:

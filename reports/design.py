@@ -101,24 +101,19 @@ class Design:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
-    decide: str = (
-        "direction"  # or "size", or "gate": what has to be known before a contrast gets no more seeds
-    )
+    decide: str = "direction"  # what ends a contrast: its direction, its "size" as well, or the "gate"
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
     seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
-    attempts: Mapping[str, Sequence[str]] = field(
-        default_factory=dict
-    )  # earlier plans of its contrast, by arm
+    attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # earlier plans of a contrast, by arm
     fresh: int = 0  # no plan of its contrasts had this seed, or a higher one
     ships: bool = False  # with Unrolled, unchanged: it was declared before all results
     first: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
-    nondeterminism: Mapping[str, float] | None = field(
-        default_factory=dict
-    )  # distance of two equal trials, by metric; None where it was not measured
+    # the distance of two equal trials, by metric; None where it was not measured
+    nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
     rows: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR

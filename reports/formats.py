@@ -13,7 +13,7 @@ MINUS = "−"
 
 
 def shorten(value: object, limit: int = 28) -> str:
-    """`visible` in at most `most` characters, for labels that cannot wrap."""
+    """Return a value as visible text of at most `limit` characters, for labels that cannot wrap."""
     text = visible(value)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
@@ -45,13 +45,9 @@ def format_number(value: float | None, digits: int = 4, *, sign: bool = False) -
     return text.replace("-", MINUS)
 
 
-def format_interval(ends: Interval | None, digits: int = 4, *, sign: bool = False) -> str:
-    """`[low, high]`, or an en dash where there is none."""
-    return (
-        f"[{format_number(ends.low, digits, sign=sign)}, {format_number(ends.high, digits, sign=sign)}]"
-        if ends
-        else "–"
-    )
+def format_interval(ends: Interval, digits: int = 4) -> str:
+    """Return an interval as `[low, high]`."""
+    return f"[{format_number(ends.low, digits)}, {format_number(ends.high, digits)}]"
 
 
 def format_p(p: float | None) -> str:
@@ -136,7 +132,7 @@ def describe_distances(differences: Mapping[str, float]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """'a', 'a and b', 'a, b and c'; 'none' without any."""
+    """Return names as a sentence lists them: 'a', 'a and b', 'a, b and c'; 'none' without any."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
 
 
@@ -152,7 +148,7 @@ def join_first_names(names: Iterable[object], limit: int) -> str:
 
 
 def phrase_all(number: int, noun: str) -> str:
-    """ "on the one seed", "on both seeds", "on all 10 seeds"."""
+    """Return a phrase for so many: on the one seed, on both seeds, on all 10 seeds."""
     if number == 1:
         return f"on the one {noun}"
     return f"on both {noun}s" if number == 2 else f"on all {plural(number, noun)}"

@@ -7,11 +7,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.trial import Trial
 from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.statistics.contrasts import select_finite
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
@@ -101,7 +100,7 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
     if trial is None or published is None or not has_book_settings(trial, row.arm.model):
         return None
     losses, hits = (list(row.arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy"))
-    predicted = predict_value(losses, published.valid_loss, DIGITS)
+    predicted = predict_value(losses, published.valid_loss)
     if predicted is None:
         return None
     return BookComparison(
@@ -110,11 +109,11 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
         accuracy=row.arm.average_metric("valid_accuracy"),
-        accuracy_prediction=predict_value(hits, published.accuracy, DIGITS),
+        accuracy_prediction=predict_value(hits, published.accuracy),
     )
 
 
-def predict_value(values: Iterable[float], y: float, digits: int = 6) -> Prediction | None:
+def predict_value(values: Iterable[float], y: float, digits: int = DIGITS) -> Prediction | None:
     """Compare a value, published with `digits` decimals, with our seeds; None if fewer than 3 converged.
 
     An infinite value is a diverged seed: it is counted, and left out of the interval. Raises ValueError on
@@ -123,7 +122,7 @@ def predict_value(values: Iterable[float], y: float, digits: int = 6) -> Predict
     numbers = list(values)
     if any(math.isnan(v) for v in numbers):
         raise ValueError("NaN is no value: a diverged seed is an infinite one")
-    x = np.array([v for v in numbers if math.isfinite(v)])
+    x = select_finite(numbers)
     if x.size < 3:
         return None
     half_unit = 0.5 * 10.0**-digits

@@ -133,5 +133,4 @@ def _inline_style(element: ET.Element, name: str) -> None:
         attributes.pop(key, None)
     if element.tag == "svg":
         del attributes["width"], attributes["height"]
-    element.attrib.clear()
-    element.attrib.update(attributes)
+    element.attrib = attributes

@@ -18,10 +18,6 @@ class Interval:
         digits = 3 if self.level < 0.9995 else 5
         return f"{100 * self.level:.{digits}g} %"
 
-    def exp(self) -> "Interval":
-        """Return the interval of the numbers whose logarithms this interval covers."""
-        return Interval(safe_exp(self.low), safe_exp(self.high), self.level)
-
 
 def safe_exp(x: float) -> float:
     """Return eˣ, or infinity where that would overflow."""

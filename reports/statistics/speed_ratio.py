@@ -8,7 +8,7 @@ import numpy as np
 
 from unrolled.bench.machine_kind import machine_difference
 from unrolled.reports.statistics.estimators import t_interval
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.interval import Interval, safe_exp
 from unrolled.reports.statistics.power import ALPHA
 
 FEWEST = 3
@@ -46,7 +46,7 @@ def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
         raise ValueError("speeds are positive and finite")
     logs = np.log(speeds[:, 0] / speeds[:, 1])
     low, high = t_interval(logs)
-    ends = Interval(float(low), float(high), 1 - ALPHA).exp()
+    ends = Interval(safe_exp(float(low)), safe_exp(float(high)), 1 - ALPHA)
     return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends)
 
 

@@ -177,8 +177,7 @@ class Verdict:
     @property
     def symbol(self) -> str:
         """The sign of the verdict, for readers who cannot tell its colours apart."""
-        diverges = self.direction is Direction.NONE and self.diverges is not Direction.NONE
-        if diverges:
+        if self.direction is Direction.NONE and self.diverges is not Direction.NONE:
             return "✕"
         return _SYMBOLS[self.direction, self.size]
 
