@@ -15,7 +15,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.contrast_decisions import count_side_seeds, decide_contrasts
+from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, select_seeds
 from unrolled.reports.exclusions import Exclusion, compared_arms, find_exclusions
 from unrolled.reports.foreign_table import FIRST_LOOK
@@ -199,16 +199,10 @@ class Comparison:
         for name, pair in pairs.items():
             seeds = self.design.first_look if self.has_first_look(pair) else ()
             arm, base = (select_seeds(values[metric.name][row.arm.name], seeds) for row in pair)
-            paired = arm.keys() & base.keys()
-            contrasts[name] = contrast(
-                arm,
-                base,
-                delta=metric.zone,
-                lower_is_better=metric.lower_is_better,
-                family=len(pairs),
-                lost=len(set(seeds) - paired),
-                identical=paired <= find_equal_seeds(pair[0].arm, pair[1].arm, values, self.design),
-                highest=metric.highest,
+            equal = find_equal_seeds(pair[0].arm, pair[1].arm, values, self.design)
+            lost = len(set(seeds) - (arm.keys() & base.keys()))
+            contrasts[name] = compare_sides(
+                arm, base, metric, self.design, family=len(pairs), lost=lost, equal=equal
             )
         return judge_contrasts(contrasts)
 

@@ -8,6 +8,7 @@ would one whose baseline's good runs were left out.
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -208,10 +209,16 @@ def _at_once(
         arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
         sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
         lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
-        of_survivors = judge_sides(sides, metric, design, equal=equal)
+        compare = partial(compare_sides, metric=metric, design=design, family=len(contrasts))
+        of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
         judged = of_survivors
         if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
-            with_losses = judge_sides(sides, metric, design, lost, equal, matched)
+            with_losses = judge_contrasts(
+                {
+                    name: compare(*sides[name], lost=lost[name], equal=equal[name], match=matched.get(name))
+                    for name in contrasts
+                }
+            )
             judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
         for name, v in judged.items():
             copied = next((side for side in (name, design.bases[name]) if side in copies), "")
@@ -250,34 +257,37 @@ def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowM
     return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
 
 
-def judge_sides(
-    sides: Mapping[str, tuple[Side, Side]],
+def compare_sides(
+    arm: Side,
+    base: Side,
     metric: Metric,
     design: Design,
-    lost: Mapping[str, int] | None = None,
-    equal: Mapping[str, Collection[Any]] | None = None,
-    matches: Mapping[str, RowMatch] | None = None,
-) -> dict[str, Verdict]:
-    """Return the verdicts on contrasts that are corrected together.
+    *,
+    family: int,
+    lost: int = 0,
+    equal: Collection[Any] = (),
+    match: RowMatch | None = None,
+) -> Contrast:
+    """Return the contrast of two arms by one metric, as the design pairs them.
 
     `lost` counts the pairs without a number, `equal` has the seeds on which both sides computed the same, and
-    `matches` what is known of rows that were averaged.
+    `match` what is known of rows that were averaged.
     """
-    shared_options: dict[str, Any] = {"delta": metric.zone, "lower_is_better": metric.lower_is_better}
-    shared_options |= {"highest": metric.highest, "family": len(sides)}
-
-    def compare_sides(name: str, arm: Side, base: Side) -> Contrast:
-        identical = arm.keys() & base.keys() <= set((equal or {}).get(name, ()))
-        options = {**shared_options, "lost": (lost or {}).get(name, 0), "identical": identical}
-        if not design.pair:
-            return welch([*arm.values()], [*base.values()], **options)
-        if match := (matches or {}).get(name):
-            options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
-        if design.test_share:
-            return compare_folds(arm, base, test_share=design.test_share, **options)
-        return contrast(arm, base, **options)
-
-    return judge_contrasts({name: compare_sides(name, *pair) for name, pair in sides.items()})
+    options: dict[str, Any] = {
+        "delta": metric.zone,
+        "lower_is_better": metric.lower_is_better,
+        "family": family,
+        "lost": lost,
+        "identical": arm.keys() & base.keys() <= {*equal},
+        "highest": metric.highest,
+    }
+    if not design.pair:
+        return welch([*arm.values()], [*base.values()], **options)
+    if match:
+        options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
+    if design.test_share:
+        return compare_folds(arm, base, test_share=design.test_share, **options)
+    return contrast(arm, base, **options)
 
 
 def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
