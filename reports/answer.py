@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Scalar
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.sentences import Claim, count_diverged, describe_divergence, effect_size, list_claims

@@ -6,7 +6,8 @@ from operator import attrgetter
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
 from unrolled.bench.metric import judges_clock
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
     REPEATED,
     describe_distances,

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from unrolled.bench.trial import Scalar
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import select_seeds
 from unrolled.reports.statistics.designs import Cells, Effect, factorial_effects
 from unrolled.reports.statistics.verdicts import Verdict

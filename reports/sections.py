@@ -7,7 +7,8 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
 from unrolled.bench.metric import kind_of
 from unrolled.bench.trial import canonical_json
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import merge_facts
 from unrolled.reports.statistics.arm_summary import ArmSummary

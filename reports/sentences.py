@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from unrolled.bench.errors import plural
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.contrasts import Contrast

@@ -13,7 +13,8 @@ from unrolled.reports.caveats import (
     list_earlier_attempts,
     list_skewed_contrasts,
 )
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.formats import (
     align_columns,

@@ -11,7 +11,8 @@ from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
 from unrolled.bench.tracking import Tracking
-from unrolled.reports.comparison import ComparedArm, Comparison, summarise_arm
+from unrolled.reports.compared_arm import ComparedArm, summarise_arm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale

@@ -10,7 +10,8 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.presentation import Extras

@@ -13,7 +13,8 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import NOTHING, Extras, Scale

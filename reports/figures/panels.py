@@ -19,7 +19,8 @@ from matplotlib.ticker import EngFormatter
 
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports.comparison import ComparedArm, Comparison
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg, pad_ends
 from unrolled.reports.formats import shorten
 from unrolled.reports.sections import Sweep

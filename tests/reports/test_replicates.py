@@ -10,7 +10,7 @@ from synthetic import BOTH, LOOKS, arm, compare, compare_table, counted, measuri
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.comparison import ComparedArm
+from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.tables import format_screen

@@ -1,0 +1,200 @@
+"""One arm of a comparison by one metric: its rows that count, its contrast and its verdict."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.design import Design, MeasuredArm, select_seeds
+from unrolled.reports.exclusions import Exclusion
+from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
+from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.decisions import Decisions
+from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
+from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.witnesses import Proof, collect_proofs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedArm:
+    """One arm of the comparison, by one metric. The baseline, references and other tasks have no contrast."""
+
+    index: int  # position in the study; 0 is the baseline
+    arm: MeasuredArm  # with the results that count
+    noun: str  # what sentences call a pair of rows, such as "seed" or "fold"
+    seeds: tuple[Any, ...]  # of the rows that count, failures included
+    total: int  # seeds that the looks so far and the next one need
+    done: int
+    diverged: int
+    failed: int  # for another reason than divergence
+    for_next_look: int  # trained for a look that is not complete, and not counted yet
+    max_seeds: int  # the most seeds that its contrasts may need
+    summary: ArmSummary
+    contrast: Contrast | None = None
+    verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
+    exclusion: Exclusion | None = None
+    task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
+    exploratory: bool = False  # marked so by the study, or its results were seen before the plan
+    attempt: int = 1  # one more than there are earlier plans of its contrast
+    has_contrast_to_decide: bool = False  # the A/A check has none
+    copied: bool = False  # it ignores its seed: one run, which every seed repeats
+    decided: bool = False  # by the study's first metric
+    blocked_reason: str = ""  # why its open contrast does not go on, such as "seed 3 failed"
+    proofs: tuple[Proof, ...] = ()  # one for each factor that has a witness
+
+    @property
+    def correction(self) -> str:
+        """The method that adjusts its p."""
+        return "Benjamini–Hochberg" if self.arm.exploratory else "Holm"
+
+    @property
+    def standing(self) -> tuple[str, ...]:
+        """Words on what its contrast had behind it when the study was declared; () for nothing."""
+        exploratory = "exploratory" if self.exploratory else ""
+        attempt = f"attempt {self.attempt}" if self.attempt > 1 else ""
+        return tuple(filter(None, (exploratory, attempt)))
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval of its verdict; of the A/A check, which has none, one at a level of its own."""
+        if self.verdict:
+            return self.verdict.interval
+        return self.contrast.interval(SELF_CHECK_ALPHA) if self.contrast else None
+
+    @property
+    def not_ended(self) -> int:
+        """Trials that have not ended."""
+        return self.total - self.done - self.diverged - self.failed - self.for_next_look
+
+    @property
+    def state(self) -> str:
+        """`decided` or `open`; "" for an arm that has no contrast to decide."""
+        return "" if not self.has_contrast_to_decide else "decided" if self.decided else "open"
+
+    @property
+    def seeds_of_mean(self) -> str:
+        """How many seeds its mean is over, of the most that its contrasts may need: 10/40.
+
+        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
+        that no seed changes has one value, however many seeds it was trained with.
+        """
+        if self.arm.ignores_seed and self.done:
+            return "1"
+        done = self.summary.n - self.summary.diverged
+        return f"{done}/{self.max_seeds if self.state else self.total}"
+
+    @property
+    def shown_proofs(self) -> tuple[Proof, ...]:
+        """The proofs to show: those of the factors that the arm changes, and those that failed."""
+        return tuple(p for p in self.proofs if not p.ok or p.factor in self.arm.changes)
+
+    @property
+    def is_dead(self) -> bool:
+        """True if the change had no effect: the weights equal the baseline's."""
+        return self.exclusion is Exclusion.DEAD
+
+    @property
+    def note(self) -> str:
+        """Why it is not compared, or not to be believed; "" if it is compared."""
+        if self.exclusion is Exclusion.OTHER_TASK:
+            return f"{self.exclusion}: {', '.join(self.task_differences)}"
+        if self.exclusion is Exclusion.BLOCKED:
+            return f"{self.exclusion}: {self.blocked_reason}"
+        return str(self.exclusion or "")
+
+    @property
+    def changed(self) -> str:
+        """The arm's changes as `name = value`, and the arm that it is compared with if not the baseline."""
+        changes = ", ".join(f"{name} = {value}" for name, value in self.arm.changes.items())
+        return f"{changes}, against {self.arm.against}" if self.arm.against else changes
+
+
+def make_compared_arm(
+    index: int,
+    metric: Metric,
+    design: Design,
+    *,
+    ended: Mapping[Any, str],
+    values: Mapping[Any, float],
+    seeds: Collection[Any],
+    needed: int,
+    exclusion: Exclusion | None,
+    copied: bool,
+) -> ComparedArm:
+    """Return an arm as its rows that count show it; `add_contrast` adds the contrast.
+
+    `ended` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
+    """
+    planned_arm = design.arms[index]
+    arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
+    counting = select_seeds(ended, seeds)
+    values = select_seeds(values, seeds)
+    diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
+    failed = sum(status not in ("done", "diverged") for status in counting.values())
+    total = max(len(counting), needed)
+    looks = design.looks or (total,)
+    is_other_task = exclusion is Exclusion.OTHER_TASK
+    differences = planned_arm.find_task_differences(design.find_base(planned_arm)) if is_other_task else ()
+    return ComparedArm(
+        index=index,
+        arm=arm,
+        noun=design.noun,
+        seeds=tuple(counting),
+        total=total,
+        done=len(counting) - diverged - failed,
+        diverged=diverged,
+        failed=failed,
+        for_next_look=len((ended.keys() - counting.keys()) & set(design.seeds[:total])),
+        max_seeds=looks[0 if index and arm.is_aa_arm else -1],
+        summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
+        exclusion=exclusion,
+        copied=copied,
+        exploratory=arm.exploratory or arm.name in design.seen,
+        attempt=1 + len(design.attempts.get(arm.name, ())),
+        task_differences=tuple(differences),
+        proofs=collect_proofs(arm.finished_results),
+    )
+
+
+def add_contrast(
+    row: ComparedArm, baseline: ComparedArm, metric: Metric, decisions: Decisions[str]
+) -> ComparedArm:
+    """Return the row with its contrast and verdict, or the reason why it has none."""
+    name = row.arm.name
+    if row.arm.is_aa_arm:
+        sides = (row.summary.values, baseline.summary.values)
+        lower = metric.lower_is_better
+        return _over_pairs(row, contrast(*sides, delta=metric.zone, lower_is_better=lower), metric)
+    v = decisions.verdicts.get(name, {}).get(metric.name)
+    if v is None:
+        return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)
+    row = replace(row, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
+    if not row.exclusion and v.contrast.pairs:
+        return replace(_over_pairs(row, v.contrast, metric), verdict=v)
+    missing = Exclusion.BLOCKED if v.blocked_reason else Exclusion.NO_SHARED_SEED
+    return replace(row, exclusion=row.exclusion or missing)
+
+
+def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
+    """Return the row with its contrast, and with its summary over the seeds of the contrast alone.
+
+    Its mean is then the arm's side of the difference.
+    """
+    if not k.paired:
+        return replace(row, contrast=k)
+    values = select_seeds(row.summary.values, k.seeds)
+    summary = summarise_arm(row.arm, values, lower_is_better=metric.lower_is_better)
+    return replace(row, contrast=k, summary=summary)
+
+
+def summarise_arm(
+    arm: MeasuredArm, values: Mapping[Any, float], *, lower_is_better: bool = True
+) -> ArmSummary:
+    """Return an arm's summary over its values by seed. One that no seed changes has no SD and no interval.
+
+    The direction decides the median alone, and that only where a seed diverged.
+    """
+    summary = summarise_values(values, lower_is_better=lower_is_better)
+    return replace(summary, sd=None, interval=None) if arm.ignores_seed else summary
