@@ -11,10 +11,10 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.trial import Trial
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.statistics.contrasts import select_finite
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.values import select_finite
 
 DIGITS = 6  # decimals that the book prints
 

@@ -13,20 +13,19 @@ import numpy as np
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.formats import join_first
-from unrolled.reports.statistics.contrasts import Contrast, are_computed_alike, contrast
+from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.values import Pair, are_computed_alike, select_pair
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.gate import GateDecision
 
 Key = TypeVar("Key", bound=Hashable)
-Values = Mapping[int, float]
-Pair = tuple[Values, Values]  # the values of an arm and of its baseline by seed; infinite: diverged
 Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values
 
 
@@ -218,12 +217,6 @@ class _Walk(Generic[Key]):
             return ""
         losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
         return join_first(losses, 2)
-
-
-def select_pair(pair: Pair, seeds: Sequence[int]) -> Pair:
-    """Return the values of both sides at these seeds."""
-    arm, baseline = ({seed: side[seed] for seed in seeds if seed in side} for side in pair)
-    return arm, baseline
 
 
 def _ends_contrast(v: Verdict, rule: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast, highest_of
+from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.estimators import (
     Floats,
     correct_skew,
@@ -31,6 +31,7 @@ from unrolled.reports.statistics.estimators import (
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.values import highest_of, select_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +189,7 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
 
     Fewer than two values, or an infinite one, have no test.
     """
-    a, b = (np.array([x for x in side if math.isfinite(x)]) for side in (arm, baseline))
+    a, b = map(select_finite, (arm, baseline))
     error = math.nan
     df = math.nan
     if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):

@@ -16,11 +16,11 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from unrolled.bench.metric import Metric, is_computed
-from unrolled.reports.statistics.contrasts import are_computed_alike, contrast
-from unrolled.reports.statistics.decisions import Pair, select_pair
+from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
 from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.values import Pair, are_computed_alike, select_pair
 
 Key = TypeVar("Key", bound=Hashable)
 GATES = 4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008

@@ -8,9 +8,10 @@ import pytest
 from unrolled.bench.metric import Metric
 from unrolled.reports.sentences import describe_stage
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.decisions import Decisions, Pair, evaluate_looks
+from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg
 from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.values import Pair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)

@@ -9,7 +9,7 @@ from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.decisions import Pair, evaluate_looks
+from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.gate import (
     GateDecision,
     Outcome,
@@ -18,6 +18,7 @@ from unrolled.reports.statistics.gate import (
     simulate_gates,
 )
 from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.values import Pair
 
 LOSS, ACCURACY = Metric("loss", 1.0), Metric("accuracy", 0.02)
 SEEDS = tuple(range(40))

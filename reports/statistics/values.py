@@ -1,0 +1,61 @@
+"""The values of arms by seed, of which contrasts are made; an infinite one is a seed that diverged."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from unrolled.reports.statistics.estimators import Floats
+from unrolled.reports.statistics.power import FEWEST_SEEDS
+
+Values = Mapping[int, float]
+Pair = tuple[Values, Values]  # of an arm and of its baseline
+
+
+def select_pair(pair: Pair, seeds: Sequence[int]) -> Pair:
+    """Return the values of both sides at these seeds."""
+    arm, baseline = ({seed: side[seed] for seed in seeds if seed in side} for side in pair)
+    return arm, baseline
+
+
+def select_finite(values: Iterable[float]) -> Floats:
+    """Return the finite values."""
+    return np.array([v for v in values if math.isfinite(v)], dtype=float)
+
+
+def median(values: Iterable[float]) -> float | None:
+    """Return the median; halfway to infinity is infinite."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return float(ordered[middle] + ordered[~middle]) / 2 if ordered else None
+
+
+def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
+    """Return the values, with the metric's worst one for a diverged seed. Raises ValueError on NaN."""
+    worst = math.inf if lower_is_better else -math.inf
+    for seed, value in values.items():
+        if math.isnan(value):
+            raise ValueError(f"seed {seed} is NaN: a diverged seed counts as infinite, it is never dropped")
+    return {s: float(values[s]) if math.isfinite(values[s]) else worst for s in sorted(values)}
+
+
+def highest_of(values: Floats, highest: float) -> float:
+    """Return the highest value that a metric from 0 on can have: `highest`, where its values show that unit.
+
+    Infinite where one is beyond it, and where all are 0, which they would be in per cent as well.
+    """
+    if ((values >= 0) & (values <= highest)).all() and (values > 0).any():
+        return highest
+    return math.inf
+
+
+def are_computed_alike(arm: Mapping[int, float], baseline: Mapping[int, float], delta: float) -> bool:
+    """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
+
+    Hardly two are alike, and a change by δ would move them by three steps of their scale or more: as many
+    moves of one step leave all as they were in exp(−3) = .05.
+    """
+    levels = np.unique([*arm.values()])
+    if arm != baseline or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
+        return False
+    return len(arm) * delta >= 3 * float(np.diff(levels).min())
