@@ -164,9 +164,13 @@ def add_contrast(
     """Return the row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
     if row.arm.is_aa_arm:
-        sides = (row.summary.values, baseline.summary.values)
-        lower = metric.lower_is_better
-        return _over_pairs(row, contrast(*sides, delta=metric.zone, lower_is_better=lower), metric)
+        k = contrast(
+            row.summary.values,
+            baseline.summary.values,
+            delta=metric.zone,
+            lower_is_better=metric.lower_is_better,
+        )
+        return _over_pairs(row, k, metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)

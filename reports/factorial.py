@@ -97,11 +97,14 @@ def find_factorial(c: Comparison) -> Factorial | None:
 def _measure_effects(
     c: Comparison, switches: tuple[Switch, ...], table: Cells, failed: Collection[int]
 ) -> Factorial | None:
-    names = [s.name for s in switches]
-    delta = c.metric.zone
-    lower = c.metric.lower_is_better
     try:
-        effects = factorial_effects(table, names, delta=delta, lower_is_better=lower, failed=failed)
+        effects = factorial_effects(
+            table,
+            [switch.name for switch in switches],
+            delta=c.metric.zone,
+            lower_is_better=c.metric.lower_is_better,
+            failed=failed,
+        )
     except ValueError:  # fewer than two seeds converged in every cell: nothing can be said yet
         return None
     return Factorial(switches=switches, effects=effects)

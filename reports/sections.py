@@ -45,7 +45,7 @@ def average_costs(c: Comparison) -> tuple[Spent, ...]:
     Times and speeds are compared only if both arms were trained on one kind of machine.
     """
     scales = c.design.presentation.costs
-    wanted = [name for name in scales if describe_devices(c) or not name.startswith("speed")]
+    wanted = [name for name in scales if not name.startswith("speed") or describe_devices(c)]
     spent = [
         {n: scales[n].factor * x for n in wanted if (x := _average_cost(row.arm, n)) is not None}
         for row in c.rows

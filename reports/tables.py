@@ -72,14 +72,12 @@ def _name_metric(view: Comparison) -> str:
 
 def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
     """Return the head, and the printed digits of every arm, baseline first."""
-    ends = "Δ [interval] level"
-    seeds = f"{view.design.noun}s"
     head = (
         "arm",
         "against",
-        seeds,
+        f"{view.design.noun}s",
         "mean ± SD",
-        ends,
+        "Δ [interval] level",
         UNBIASED,
         "better in",
         "p",

@@ -104,8 +104,7 @@ class Verdict:
     def difference_p(self) -> float | None:
         """The adjusted p of a difference; None where only an earlier look's interval excluded zero."""
         ends = self.interval
-        contradicted = self.difference.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high
-        if contradicted:
+        if self.difference.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high:
             return None
         return self.difference.p
 
