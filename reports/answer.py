@@ -84,7 +84,7 @@ def list_effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
 
 
 def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Markup]:
-    """The pairs of switches whose effects are shown not to add up, largest first, and how many are open."""
+    """Yield the pairs of switches whose effects do not add up, largest first, and how many are open."""
     if grid is None:
         return
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to, {}")
@@ -100,9 +100,9 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
 
 
 def describe_order(c: Comparison) -> tuple[Markup, ...]:
-    """Return whether arms keep their order from task to task.
+    """Return sentences on whether arms keep their order from task to task.
 
-    Return () unless a study has two arms or more on several.
+    There are none unless a study has two arms or more on several tasks.
     """
     tasks = _group_by_task(c)
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
@@ -236,7 +236,7 @@ def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> M
 
 
 def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
-    """Lines on large effects, on equal arms, on all that differ by less than δ, and on what is open."""
+    """Return lines on large effects, on equal arms, on differences of less than δ, and on what is open."""
     lines: list[Markup] = []
     for direction in (Direction.BETTER, Direction.WORSE):
         changed = [x for x in findings if x.verdict.effect == direction]
@@ -301,7 +301,7 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
 
 
 def _count_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
-    """Arms that differ in one direction, counted: those with an effect, and those that only diverge."""
+    """Yield how many arms differ in one direction: those with an effect, and those that only diverge."""
     changed = [x for x in findings if _has_effect(x)]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     if effects:

@@ -178,7 +178,7 @@ def describe_nondeterminism(c: Comparison) -> str:
 
 
 def format_zone(c: Comparison) -> str:
-    """±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
+    """Return ±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
     zone = c.metric.zone
     if c.metric.ratio:
         return f"{format_number(c.scale.convert_difference(-zone), 1)} to +{c.scale.format_delta(zone)}"
@@ -217,7 +217,7 @@ OWN_LEVEL = "Each attempt has its own .05, so that among several one is wrong mo
 
 
 def describe_declaration(c: Comparison) -> str:
-    """A sentence on when the plan was declared, and whether that was before its contrasts had results."""
+    """Return a sentence on when the plan was declared, and whether its contrasts had results by then."""
     design = c.design
     date = f"declared on {format_time(design.planned)}"
     if design.first is not None:
@@ -274,7 +274,7 @@ def describe_missing_turns(c: Comparison) -> str:
 
 
 def _count_first(c: Comparison) -> dict[str, tuple[int, int]]:
-    """By arm, on how many seeds it was trained before the arm that it is compared with, and of how many."""
+    """Return by arm on how many seeds it came before the arm that it is compared with, and of how many."""
     counts: dict[str, tuple[int, int]] = {}
     if not judges_clock(c.design.metrics):
         return counts

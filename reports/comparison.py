@@ -145,11 +145,9 @@ class Comparison:
 
 
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
-    """Return the arms of a table, each against its baseline, by every metric.
+    """Compare the arms of a table, each with its baseline, by every metric.
 
-    `reports.table` has the columns.
-
-    Raises BadInput where there is no arm, or no δ.
+    The columns are those of `reports.table`. Raises BadInput where there is no arm, or no δ.
     """
     place = f"study {design.study!r}"
     if not design.arms:

@@ -245,10 +245,7 @@ def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
 
 
 def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowMatch | None) -> str:
-    """Return why a contrast is open that would not be without its lost runs and rows.
-
-    Return "" for any other one.
-    """
+    """Return why a contrast is open that would not be without its lost runs and rows; "" for others."""
     if judged.claims or not of_survivors.claims:
         return ""
     causes = [f"{plural(lost, 'run')} that failed or lack a partner"] if lost else []
@@ -291,10 +288,7 @@ def compare_sides(
 
 
 def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
-    """Return, by arm, the most seeds that a contrast wants of which it is a side.
-
-    The first look's at least.
-    """
+    """Return by arm the most seeds that a contrast with it wants, at least those of the first look."""
     numbers = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
     for name, number in contrasts.items():
         for side in (name, design.bases[name]):

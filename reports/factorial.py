@@ -166,7 +166,7 @@ def _read_settings(row: ComparedArm) -> dict[str, Scalar]:
 
 
 def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
-    """By setting, the arm that differs from this one in that setting alone, where there is one such level."""
+    """Return by setting the arm that differs from this one in it alone, if there is one such level."""
     settings = _read_settings(row)
     rows_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
     for neighbour in c.same_task_rows:

@@ -80,7 +80,7 @@ class Scale:
         return f"{self.format_level(before).removesuffix(self.level).rstrip()} → {self.format_level(after)}"
 
     def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
-        """A difference without its unit, with two digits of its uncertainty, which its interval tells."""
+        """Return a difference without its unit, with two digits of the uncertainty that `ends` show."""
         if x is None:
             return "–"
         sign &= not self.as_factor
@@ -98,9 +98,7 @@ class Scale:
         return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
 
     def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
-        """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3].
-
-        Return "" where there is none.
+        """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" for None.
 
         With `sizes` its ends have no signs, and the smaller comes first.
         """
@@ -112,7 +110,7 @@ class Scale:
         return f"{ends.percent} CI [{low}, {high}]"
 
     def format_delta(self, delta: float) -> str:
-        """δ, as differences are judged, with its unit: 2 points."""
+        """Return δ, as differences are judged, with its unit: 2 points."""
         return f"{self.scale_difference(delta):g} {self.difference}".rstrip()
 
     def format_measured_delta(self, delta: float) -> str:
@@ -142,7 +140,7 @@ class Scale:
         return f"[{', '.join(self.format_difference_cell(x, sign=True) for x in (ends.low, ends.high))}]"
 
     def _count_decimals(self, x: float, ends: Interval | None) -> int:
-        """Of a difference: two digits of its uncertainty, or of a tenth of its own size.
+        """Return the decimals that show two digits of a difference's uncertainty, or of a tenth of its size.
 
         They are more where an end of the interval would be shown as zero and is not.
         """

@@ -81,7 +81,7 @@ def write_index(out: Path) -> Path:
 
 
 def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[str, Any]:
-    """The studies of the index, of the largest effect first, and its other links: each with its address."""
+    """Return the studies of the index, the largest effect first, and its other links, with addresses."""
     studies = [(path.relative_to(out), summary) for path, summary in summaries.items() if summary]
     links = {path.relative_to(out): path.parent.name for path, summary in summaries.items() if not summary}
     links |= {path.relative_to(out): path.stem for path in out.glob("*.html") if path.name != "index.html"}
@@ -135,7 +135,7 @@ def _make_environment() -> Environment:
 
 
 def _make_visible(value: Any) -> Any:
-    """Every text that a template prints, as text that can be seen; markup is ours and stays."""
+    """Return a text that a template prints as text that can be seen; markup is ours and stays."""
     return value if isinstance(value, Markup) else visible(value)
 
 
@@ -201,10 +201,7 @@ def _find_columns(c: Comparison) -> dict[str, Scale]:
 
 
 def answer_lines(c: Comparison) -> list[str]:
-    """Return the answer by the first metric, as a page begins with it, in plain text.
-
-    Of a gate its outcome.
-    """
+    """Return the answer by the first metric, as a page begins with it, in plain text; a gate's outcome."""
     if c.gate:
         return gate.write_gate_lines(c)
     grid = factorial.find_factorial(c)

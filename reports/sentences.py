@@ -46,10 +46,7 @@ def write_verdict_sentence(
 
 
 def describe_divergence(v: Verdict) -> str:
-    """Return how often each side diverged, with the p of a difference where there is a test.
-
-    Return "" if no seed did.
-    """
+    """Return how often each side diverged, with the p of a test if there is one; "" if no seed did."""
     counts = count_diverged(v.contrast)
     if not counts or not v.contrast.divergence_test:
         return counts
@@ -98,10 +95,7 @@ def _describe_effect(v: Verdict, scale: Scale) -> str:
 
 
 def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
-    """Return the median-unbiased estimate of a contrast that stopped early.
-
-    Return "" where it looks like the mean.
-    """
+    """Return the median-unbiased estimate of a contrast that stopped early; "" if it looks like the mean."""
     look = v.contrast.look
     if not v.decided or look.k + 1 == len(look.looks.numbers):
         return ""

@@ -39,7 +39,7 @@ def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
 
 
 def list_metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
-    """The columns that are metrics, `seconds` among them, and neither facts of a trial nor settings."""
+    """Return the columns that are metrics, `seconds` among them: no fact of a trial and no setting."""
     settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.factors()}
     return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
@@ -66,7 +66,7 @@ def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[
 
 
 def read_numbers(table: pd.DataFrame, metric: str) -> "pd.Series[float]":
-    """The metric of every row: infinite where the trial diverged, NaN where it failed or has no number."""
+    """Return the metric of every row: infinite if it diverged, NaN if it failed or has no number."""
     column = table[metric] if metric in table else pd.Series(math.nan, table.index)
     numbers = pd.to_numeric(column).astype(float)
     numbers = numbers.mask(numbers.abs() > LARGEST, math.inf)

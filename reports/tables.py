@@ -301,9 +301,6 @@ def _name_ends(
 
 
 def _write_csv(table: pd.DataFrame) -> str:
-    """Return a table as CSV that a spreadsheet opens as data and never as code.
-
-    A cell without a value is empty.
-    """
+    """Return a table as CSV that a spreadsheet opens as data and never as code; no value is no text."""
     cells = table.astype(object).where(table.notna(), None).map(csv_cell)
     return cells.rename(columns=csv_cell).to_csv(index=False, lineterminator="\n")

@@ -67,9 +67,9 @@ def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:
 
 
 def _worse_than_counting(c: Comparison) -> list[str]:
-    """Return the trained arms that counting pairs of tokens beats on their task, by verdict.
+    """Return a warning of each trained arm that counting pairs of tokens beats on its task.
 
-    Holm over all.
+    The verdicts are corrected by Holm over all of these arms.
     """
     bigrams = [row for row in c.rows if row.arm.model == BIGRAMS]
     pairs = {}
@@ -95,7 +95,7 @@ def average_roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...
 
 
 def _read_sums(result: Result) -> Mapping[str, Sequence[float]]:
-    """(nats, hits, targets) of each role."""
+    """Return nats, hits and targets of each role."""
     sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
     return sums
 
@@ -114,9 +114,9 @@ def find_passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
 
 
 def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
-    """Mean training speed of every arm in tokens/s, and its ratio to that of the arm it is compared with.
+    """Return every arm's mean training speed in tokens/s, and its ratio to that of its base.
 
-    The ratio is over the seeds that both sides trained on one kind of machine: see `speed_not_compared`.
+    The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """
     lines = []
     for row in c.rows:

@@ -144,11 +144,10 @@ def median_unbiased(
 ) -> float:
     """Return the true difference for which half of all contrasts end with a larger mean.
 
-    They end after `most_looks` looks at the latest.
-
-    Contrasts are ordered by their mean, wherever they end: Emerson and Fleming, "Parameter Estimation
-    Following Group Sequential Hypothesis Testing" (1990), Biometrika 77; Jennison and Turnbull, "Group
-    Sequential Methods" (2000), section 8.4. Pairs are normal with this SD. With one look it is the mean.
+    They end after `most_looks` looks at the latest. Contrasts are ordered by their mean, wherever they end:
+    Emerson and Fleming, "Parameter Estimation Following Group Sequential Hypothesis Testing" (1990),
+    Biometrika 77; Jennison and Turnbull, "Group Sequential Methods" (2000), section 8.4. Pairs are normal
+    with this SD. With one look it is the mean.
     """
     if most_looks == 1 or not sd > 0:
         return mean
