@@ -196,7 +196,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
 
 @dataclass(frozen=True)
 class Compared:
-    """Two arms, seed by seed. As text it is the sentence of a report; `contrast` has the numbers."""
+    """Two arms, seed by seed. As text it is the verdict and its evidence; `contrast` has the numbers."""
 
     arm: str
     against: str

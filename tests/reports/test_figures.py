@@ -84,10 +84,8 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
         (tick,), bars, k = find_marks(strip, "mean"), find_marks(strip, "ends"), row.contrast
         assert len(find_marks(strip, "plain")) == bool(k)
-        positions, origin = (
-            [*list_places(strip), float(tick.get("x1")[:-1])],
-            k.baseline_mean if k else summary.mean,
-        )
+        positions = [*list_places(strip), float(tick.get("x1")[:-1])]
+        origin = k.baseline_mean if k else summary.mean
         loss = [*finite.values(), origin + k.estimate if k else origin]
         assert len(bars) == bool(k)  # an interval is that of a difference
         if bars:
@@ -148,8 +146,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
     assert [row.arm.name for row, _ in rows] == ["LMModel6", "counts", "clip"] and panel.marked
-    page = render(c, tmp_path).read_text(encoding="utf-8")
-    assert f">{c.rows[1].summary.mean:.2f} nats</td>" in page
+    assert f">{c.rows[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
     assert [len(find_marks(svg, "band")) for svg in by_arm.values()] == [1, 0, 1]

@@ -203,10 +203,8 @@ def test_a_study_of_noise_through_decide_itself() -> None:
 
 def _find_decided(study: np.ndarray) -> set[int]:
     """The arms that are decided, by the vectorised functions: frozen p, both families, look by look."""
-    p, e = (
-        compute_difference_p(study),
-        so_far([equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1),
-    )
+    p = compute_difference_p(study)
+    e = so_far([equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1)
     end = np.full(len(study), -1)
     for k in range(len(LOOKS.numbers)):
         look, arms = np.where(end < 0, k, end), np.arange(len(study))

@@ -126,10 +126,8 @@ def test_contrasts_without_results_are_in_the_family() -> None:
     d = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
     assert d.looks_taken == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
-    single, family = (
-        run_looks({"alone": PAIRS["worse"]}),
-        run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost),
-    )
+    single = run_looks({"alone": PAIRS["worse"]})
+    family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost)
     assert family.verdicts["alone"]["valid_accuracy"].contrast.family == 10
     assert get_outcome(family, "alone")[1] > get_outcome(single, "alone")[1]
 
@@ -247,12 +245,7 @@ def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
 
 def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_first() -> None:
     baseline_values = PAIRS["same"]["valid_accuracy"][1]
-    tied = {
-        "x": {
-            "valid_accuracy": (dict(baseline_values), baseline_values),
-            "valid_loss": (dict(baseline_values), baseline_values),
-        }
-    }
+    tied = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (dict(baseline_values), baseline_values))}
     d = run_looks(tied)
     assert get_outcome(d, "x") == ("open", 40)  # .98 to the 40th is .45
     assert d.verdicts["x"]["valid_accuracy"].equivalence.p == pytest.approx(
@@ -265,9 +258,7 @@ def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_fi
 def test_arms_that_lost_seeds_are_not_the_same_whatever_the_others_are() -> None:
     baseline_values = PAIRS["same"]["valid_accuracy"][1]
     arm_values = {s: x for s, x in baseline_values.items() if s not in SEEDS[:4]}
-    sides = {
-        "x": {"valid_accuracy": (arm_values, baseline_values), "valid_loss": (arm_values, baseline_values)}
-    }
+    sides = {"x": dict.fromkeys(("valid_accuracy", "valid_loss"), (arm_values, baseline_values))}
     d = run_looks(sides, lost={"x": dict.fromkeys(SEEDS[:4], "failed")}, looks=Looks((10,)))
     v = d.verdicts["x"]["valid_accuracy"]
     assert (v.kind, v.contrast.pairs, v.contrast.lost, v.contrast.identical) == ("open", 6, 4, False)
