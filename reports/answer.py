@@ -76,7 +76,17 @@ def list_effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
             Finding(_format_name(part.switch.name), "", v) for part in parts if (v := part.views[view])
         ]
     else:
-        findings = [_make_finding(x, c) for x in list_claims(c)]
+        findings = [
+            Finding(
+                name=_format_name(x.row.arm.name),
+                against=x.row.arm.against,
+                verdict=x.verdict,
+                other_task=bool(x.row.arm.find_task_differences(c.rows[0].arm)),
+                disagreement=_describe_disagreement(x, c),
+                standing=x.row.standing,
+            )
+            for x in list_claims(c)
+        ]
     lines = _describe_effects(findings, c)
     if view and lines:
         lines[:0] = [Markup("{}:").format(view.capitalize())]
@@ -160,17 +170,6 @@ def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
         settings = frozenset((key, value) for key, value in factors.items() if key not in keys)
         tasks.setdefault(task, {})[settings] = row
     return tasks
-
-
-def _make_finding(x: Claim, c: Comparison) -> Finding:
-    return Finding(
-        name=_format_name(x.row.arm.name),
-        against=x.row.arm.against,
-        verdict=x.verdict,
-        other_task=bool(x.row.arm.find_task_differences(c.rows[0].arm)),
-        disagreement=_describe_disagreement(x, c),
-        standing=x.row.standing,
-    )
 
 
 def _describe_disagreement(x: Claim, c: Comparison) -> str:

@@ -71,7 +71,9 @@ class ComparedArm:
     @property
     def state(self) -> str:
         """`decided` or `open`; "" for an arm that has no contrast to decide."""
-        return "" if not self.has_contrast_to_decide else "decided" if self.decided else "open"
+        if not self.has_contrast_to_decide:
+            return ""
+        return "decided" if self.decided else "open"
 
     @property
     def seeds_of_mean(self) -> str:

@@ -107,7 +107,8 @@ def predict_contrast(
         right += int((active & stage.find_true_decisions(effect, delta, until_size)).sum())
         active &= ~(different | same)
         if futility and FEWEST_SEEDS <= stage.moments.n < looks.last:
-            m = _shift_moments(stage.moments, active, effect)
+            m = stage.moments
+            m = Moments(m.n, m.mean[active] + effect, m.sd[active], m.skewness[active])
             active[active] = _predict_family(test, m, family, different.mean(), same.mean()) >= futility
     seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
     return Expected(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
@@ -123,11 +124,6 @@ def _predict_family(test: LastLook, m: Moments, family: int, different: float, s
     different += float(chances.difference.sum()) / STUDIES
     same += float(chances.same.sum()) / STUDIES
     return test.advance_holm(other_contrasts * different, other_contrasts * same).predict_chances(m).decided
-
-
-def _shift_moments(m: Moments, chosen: Flags, effect: float) -> Moments:
-    """Return the moments of the chosen samples, shifted by an effect."""
-    return Moments(m.n, m.mean[chosen] + effect, m.sd[chosen], m.skewness[chosen])
 
 
 @lru_cache(maxsize=1024)
