@@ -17,12 +17,9 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.text import data_hash, is_human_numbers, tokens_of
-from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput
+from unrolled.bench.chapter.trial import CUT, TRAIN_SHARE, ChapterTrial
 
 UNKNOWN = "<unk>"
-TRAIN_SHARE = 0.8
-CUT = 4  # rows that read a validation block; one reads a training block, so that a fifth is validation
 
 _ROLES = {
     "separator": ".",
@@ -140,28 +137,19 @@ def make_batches(
     and drops incomplete batches; otherwise the order is the text's and only training drops its last batch.
     Raises BadInput where the text is too short for one batch of each split.
     """
-    w = trial.window
-    b = trial.batch
-    stride = trial.stride or w
-    count = len(range(0, len(data.ids) - w - 1, stride))
-    train = valid = data.ids[:0]
-    if count >= 2 * b:  # a larger batch could be any number, and the tensors below would not fit into memory
-        train, valid = _split_windows(count, trial)
-    if min(len(train), len(valid)) < b:
-        rule = f"{len(data.ids):,} tokens are too few for batch = {b} and window = {w}"
-        needed = (max(b, 2) * stride * 5) + w + 1
-        cure = f"about {needed:,} are needed: give a longer text, or lower batch or window"
-        raise BadInput(rule, place=f"corpus {data.name}", cure=cure)
-    starts = torch.arange(count) * stride
-    offsets = torch.arange(w)
-    inputs = data.ids[starts[:, None] + offsets]
-    positions = starts[:, None] + offsets + 1
+    trial.check_text_length(len(data.ids))  # else the tensors below may not fit into memory
+    starts = torch.arange(0, len(data.ids) - trial.window - 1, trial.stride or trial.window)
+    train, valid = _split_windows(len(starts), trial)
+    places = starts[:, None] + torch.arange(trial.window)
+    inputs = data.ids[places]
+    positions = places + 1
     if trial.target == "last":
         positions = positions[:, -1]
     windows = (inputs, data.ids[positions], positions)
     train_batches = Batches(*windows, rows=_group_rows(train, trial), partial_batch=train[:0])
     if trial.order == "shuffled":
         train_batches.generator = generator
+    b = trial.batch
     partial_batch = valid[:0] if trial.order == "grouped" else valid[len(valid) // b * b :]
     valid_batches = Batches(*windows, rows=_group_rows(valid, trial), partial_batch=partial_batch)
     return train_batches, valid_batches

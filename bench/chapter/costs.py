@@ -7,13 +7,11 @@ from itertools import pairwise
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.text import is_human_numbers, tokens_of
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import require
 from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
 REPLAY, PIECE = 0.75, 0.1  # of a window's time: to read one before it again, and to cut it once more
-TRAIN_SHARE, CUT = 0.8, 4  # of the two splits, as in bench.chapter.corpus, which needs torch
 
 FIXED = 5.0  # µs a token of one core that no size changes
 
@@ -58,22 +56,9 @@ def sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
 
 
 def check_length(trial: ChapterTrial) -> None:
-    """Raise BadInput for a text that is too short for a batch of each split.
-
-    Where `bench.chapter.corpus.make_batches` does, and before torch is loaded.
-    """
-    w, b, stride = trial.window, trial.batch, trial.stride or trial.window
+    """Raise BadInput for a text that is too short for a batch of each split, before torch is loaded."""
     length, _ = _text_size(trial.corpus, trial.tokens)
-    count = len(range(0, length - w - 1, stride))
-    if trial.split == "tail":
-        short = count - int(count * TRAIN_SHARE) < b
-    else:
-        held = -(-b // CUT)
-        short = count // (b + held) < -(-b // held)
-    rule = f"{length:,} tokens are too few for batch = {b} and window = {w}"
-    needed = max(b, 2) * stride * 5 + w + 1
-    cure = f"about {needed:,} are needed: give a longer text, or lower batch or window"
-    require(not short and count >= 2 * b, rule, place=f"corpus {trial.corpus}", cure=cure)
+    trial.check_text_length(length)
 
 
 @cache

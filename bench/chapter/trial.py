@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
+from unrolled.bench.errors import require
 from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
+TRAIN_SHARE = 0.8  # of the windows, where the tail validates
+CUT = 4  # rows that read a validation block; one reads a training block, so that a fifth is validation
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,20 @@ class ChapterTrial(Trial):
 
         return check_as_planned(self)
 
+    def check_text_length(self, tokens: int) -> None:
+        """Raise BadInput for a text that is too short for one batch of each split."""
+        count = len(range(0, tokens - self.window - 1, self.stride or self.window))  # of windows
+        if self.split == "tail":
+            is_short = count - int(count * TRAIN_SHARE) < self.batch
+        else:
+            valid_blocks = -(-self.batch // CUT)
+            is_short = count // (self.batch + valid_blocks) < -(-self.batch // valid_blocks)
+        rule = f"{tokens:,} tokens are too few for batch = {self.batch} and window = {self.window}"
+        needed = max(self.batch, 2) * (self.stride or self.window) * 5 + self.window + 1
+        cure = f"about {needed:,} are needed: give a longer text, or lower batch or window"
+        is_enough = count >= 2 * self.batch and not is_short
+        require(is_enough, rule, place=f"corpus {self.corpus}", cure=cure)
+
     def select_modules(self, loaded: Sequence[str]) -> list[str]:
         """Return those of a study's modules and plug-ins that this trial needs."""
         from unrolled.bench.plugins import select_needed_modules
@@ -167,11 +184,9 @@ class ChapterTrial(Trial):
 
     def relocated_to(self, folder: Path) -> Self:
         """Return the trial with its text below another folder."""
-        return self if self.corpus == HUMAN_NUMBERS else self.reading(folder / self._relative_path)
-
-    def reading(self, data: Path) -> Self:
-        """Return the trial with its text in another file."""
-        return replace(self, corpus=str(data))
+        if self.corpus == HUMAN_NUMBERS:
+            return self
+        return replace(self, corpus=str(folder / self._relative_path))
 
     @property
     def _relative_path(self) -> str:
