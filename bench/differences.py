@@ -28,7 +28,7 @@ def measurements_by_metric(result: Mapping[str, Any]) -> dict[str, dict[str, str
 
 
 def list_measurements(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
-    """Return the curves and final values of the metrics of a result, without those of `leave_out`.
+    """Return the curves and final values of a result, without those of the metrics in `leave_out`.
 
     Raises as `measurements_by_metric` does.
     """
@@ -49,7 +49,7 @@ def fingerprint_result(result: Mapping[str, Any]) -> str:
 def reproducible_values(result: Mapping[str, Any], leave_out: Container[str] = ()) -> dict[str, str]:
     """Return what a second training must reproduce: status, measurements, witnesses, records.
 
-    A program's fingerprint `reproducible_values` is a hash of measurements that are compared one by one.
+    A program's fingerprint `numbers` is left out: it is a hash of measurements that are compared one by one.
     """
     values = {name: _format_value(result.get(name, "")) for name in ("status", "reason")}
     values |= list_measurements(result, leave_out)

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import platform
+import resource
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -50,6 +51,13 @@ def machine_facts(device: str = "cpu") -> dict[str, Any]:
         "torch_build": _torch_build(),
         **(_gpu_facts() if device == "cuda" else {}),
     }
+
+
+def memory_peak(*, of_children: bool = False) -> float:
+    """Return the peak memory of this process in MiB, or of the largest of its children that have ended."""
+    whose = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(whose).ru_maxrss * unit / 2**20
 
 
 @functools.cache

@@ -238,7 +238,7 @@ class Result:
         return replace(self, curves={}, records={}, trace={}, output="")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every fieldfor `canonical_json`."""
+        """Return every field as plain data, for `canonical_json`."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**data, "trainer": self.trial.trainer, "trial": self.trial.to_dict()}
 

@@ -24,7 +24,7 @@ from unrolled.bench.chapter.flops import training_flops
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES
-from unrolled.bench.chapter.throughput import gpu_memory, memory_peak
+from unrolled.bench.chapter.throughput import gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -50,9 +50,7 @@ def run_trial(trial: ChapterTrial) -> Result:
     """
     started, clock = time.time(), time.perf_counter()
     environment.make_deterministic()
-    environment.select_device(
-        trial.device
-    )  # refused here by its name, and not by torch when a GPU's facts are read
+    environment.select_device(trial.device)  # refuses it by name, before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
     with unchanged_machine(trial.device) as machine_facts:
         facts: dict[str, Any] = {"started": started, "environment": machine_facts}
@@ -63,7 +61,7 @@ def run_trial(trial: ChapterTrial) -> Result:
             return failed_result(trial, str(error), status="diverged", seconds=seconds, **facts)
     seconds = time.perf_counter() - clock
     spent = seconds + measured["metrics"].get("seconds", 0.0)
-    measured["metrics"] |= {"seconds": spent, "memory_peak": memory_peak()}
+    measured["metrics"] |= {"seconds": spent, "memory_peak": machine.memory_peak()}
     status = "diverged" if measured.get("reason") else "done"
     return Result(trial=trial, status=status, seconds=seconds, **facts, **measured)
 

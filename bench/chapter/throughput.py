@@ -1,7 +1,5 @@
 """A clock that waits for the device, and what the device used."""
 
-import resource
-import sys
 import time
 from typing import Any
 
@@ -30,12 +28,6 @@ class Clock:
         event.record(torch.cuda.current_stream(self.device))
         event.synchronize()
         return event
-
-
-def memory_peak() -> float:
-    """The peak memory of this process, in MiB."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def gpu_memory(device: torch.device) -> dict[str, float]:

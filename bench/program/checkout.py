@@ -20,6 +20,7 @@ from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save_file
+from unrolled.bench.program.at_start.sitecustomize import WRITTEN
 from unrolled.bench.program.files import match_files
 from unrolled.bench.program.repository import (
     EXECUTABLE,
@@ -35,7 +36,6 @@ from unrolled.bench.trial import canonical_json
 
 MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
 """Suffixes of files that Python would import."""
-WRITTEN = 946_684_800  # unix seconds: the time that every file of a checkout has, until someone edits it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,9 +85,8 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
         if folder.name not in INSTALLED:
             if STANDARD.intersection((folder, *folder.parents)):
                 continue
-            installed = [
-                owner for owner in installed if owner.read_text("WHEEL")
-            ]  # no folder with its .egg-info
+            # no folder with its .egg-info
+            installed = [owner for owner in installed if owner.read_text("WHEEL")]
         for owner in installed:
             packages[owner.metadata["Name"]] = version_with_build(owner)
         if not installed:

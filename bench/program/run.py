@@ -6,7 +6,6 @@ import inspect
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -34,7 +33,7 @@ from unrolled.bench.program.loaded_files import FOLDERS, check_report, find_othe
 from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
 from unrolled.bench.program.patterns import Patterns
 from unrolled.bench.program.template import fill_template, fill_word
-from unrolled.bench.program.trial import ProgramTrial, shorten_names
+from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.table_files import parse_row
 from unrolled.bench.trial import DISK_LIMIT, Result, canonical_json, failed_result
 
@@ -45,7 +44,6 @@ LINE_BYTES = 1 << 20  # a longer line is read as several, and may be no row of n
 CHECK_SECONDS = 1.0  # between two checks of the size of a program's folder
 PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
 MESSAGE_LINES = 5  # of an exception, which the reason of a failure quotes
-REASON_LENGTH = 300  # characters of a program's last line that the reason of its failure quotes
 MLFLOW_FOLDER = "mlruns"  # in {out}: the tracking store that a program gets which logs to MLflow
 
 
@@ -86,7 +84,8 @@ def run_trial(trial: ProgramTrial) -> Result:
         "environment": environment,
         "seconds": seconds,
         "curves": {name: tuple(sorted(curve.items())) for name, curve in reported.curves.items()},
-        "metrics": metrics | {"seconds": seconds, "memory_peak": _memory_peak(trial)},
+        "metrics": metrics
+        | {"seconds": seconds, "memory_peak": machine.memory_peak(of_children=not trial.function)},
     }
     reason = reason or _find_other_setting(trial, reported)
     if reason:
@@ -208,8 +207,8 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
     listener = _Listener(program, reported, matches_lines=not trial.metrics)
     code, ended = listener.wait_for_end()
-    if trial.checkout and trial.checkout.repository and not code:
-        _fail_if(check_report(trial, out))
+    if trial.checkout and trial.checkout.repository and not code and (reason := check_report(trial, out)):
+        raise Failure(reason)
     if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
         with suppress(Failure) if code else nullcontext():
             _read_file(trial, out, values, reported)
@@ -332,7 +331,9 @@ def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) ->
     except FileNotFoundError as error:
         raise Failure(f"FileNotFoundError: {error}") from error
     if trial.checkout and trial.checkout.repository:
-        _fail_if(find_other_files(trial, list_loaded_files(*(os.environ[name] for name in FOLDERS))))
+        files = list_loaded_files(*(os.environ[name] for name in FOLDERS))
+        if reason := find_other_files(trial, files):
+            raise Failure(reason)
     if isinstance(returned, Mapping) or not isinstance(returned, Iterable):
         returned = [returned]
     for row in returned:
@@ -352,12 +353,6 @@ def _import_module(name: str, folder: str) -> ModuleType:
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _fail_if(reason: str) -> None:
-    """Raise Failure for a reason, unless it is empty."""
-    if reason:
-        raise Failure(reason)
 
 
 def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
@@ -384,13 +379,6 @@ def _measure_folder(folder: Path) -> int:
             with suppress(OSError):
                 size += Path(inner, name).lstat().st_size
     return size
-
-
-def _memory_peak(trial: ProgramTrial) -> float:
-    """Return the peak memory of the largest of its processes, in MiB."""
-    whose = resource.RUSAGE_SELF if trial.function else resource.RUSAGE_CHILDREN
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
-    return resource.getrusage(whose).ru_maxrss * unit / 2**20
 
 
 def _find_other_setting(trial: ProgramTrial, reported: ReportedMetrics) -> str:

@@ -19,7 +19,7 @@ from unrolled.bench.program.places import STUDY, Places, absolute_folder
 from unrolled.bench.trial import FileState, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # how many files a message names
-REASON_LENGTH = 300  # characters of a printed line that the reason of a failure quotes
+REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
 SHIPPED = 100_000_000  # bytes of a program's files that are sent to a cluster's workers
 STUDY_FILES = ".study"  # the folder, among files that are sent, of those that lie beside the study's file
 

@@ -37,7 +37,7 @@ UNCOUNTED = {
     "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
     "metric.py": "tells kinds and directions of metrics by their names",
-    "machine.py": "reads the machine's facts",
+    "machine.py": "reads the machine's facts, and the memory that a process took",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "plugin_sources.py": "finds the files of plug-ins",
     "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",

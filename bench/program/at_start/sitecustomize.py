@@ -16,7 +16,7 @@ REPOSITORY, CHECKOUT, STUDY, REPORT = (
     f"UNROLLED_{name}" for name in ("REPOSITORY", "CHECKOUT", "STUDY", "WORK_TREE_FILES")
 )
 """Variables with the folders, and with the file to which the names are written."""
-WRITTEN = 946_684_800  # the time of every file of a checkout: see `unrolled.bench.program.checkout`
+WRITTEN = 946_684_800  # unix seconds: the time that every file of a checkout has, until someone edits it
 
 
 def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, list[str]]:
