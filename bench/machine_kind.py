@@ -82,8 +82,7 @@ def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
         default = "not set" if name in VARIABLES else None
         values = list(dict.fromkeys(v for kind in recorded if (v := kind.get(name, default)) is not None))
         if len(values) > 1:
-            title = FACTS.get(name) or (name if name in VARIABLES else name.replace("_", " "))
-            differences.append(f"{title} {' / '.join(map(_shorten, values[:_VALUES_NAMED]))}")
+            differences.append(f"{FACTS.get(name, name)} {' / '.join(map(_shorten, values[:_VALUES_NAMED]))}")
     return ", ".join(differences)
 
 

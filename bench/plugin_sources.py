@@ -18,14 +18,14 @@ from urllib.parse import unquote
 
 from unrolled.bench.chapter.models.spec import Sources
 from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import ROOT
 from unrolled.bench.imports import UNREADABLE, import_names
 
-BENCH = Path(__file__).parent
-MODELS = BENCH / "chapter" / "models"
-PROJECT = ("unrolled", "bench", "ablations", "reports")
+MODELS = ROOT / "bench" / "chapter" / "models"
 STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-SYSTEM = {Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")}
+SYSTEM = [Path("/", name) for name in ("etc", "lib", "lib64", "proc", "sys", "usr", "System", "Library")]
 """Folders of the operating system, which describe the machine."""
+PROJECT = [ROOT / name for name in ("unrolled", "bench", "ablations", "reports")]
 
 
 def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
@@ -233,5 +233,4 @@ def _is_installed(path: Path) -> bool:
 
 def _belongs_to_machine(path: Path) -> bool:
     """Return True for a file of the operating system, of an installed package or of this project."""
-    project = (BENCH.parent / package for package in PROJECT)
-    return _is_installed(path) or any(path.is_relative_to(folder) for folder in (*SYSTEM, *project))
+    return _is_installed(path) or any(path.is_relative_to(folder) for folder in (*SYSTEM, *PROJECT))

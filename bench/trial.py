@@ -94,7 +94,7 @@ class Trial:
 
     @property
     def ignores_seed(self) -> bool:
-        """Return True if no seed changes its numbers, as of a model that is fitted by counting."""
+        """True if no seed changes its numbers, as of a model that is fitted by counting."""
         return False
 
     @property

@@ -1,14 +1,13 @@
 """Identity of a trial of the chapter: hashes of its code and its text, versions of its packages."""
 
 import functools
-import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, Sources, active_penalties
-from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, is_human_numbers, text_of
+from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, hash_text, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.identity import ROOT, RUNNER, file_state, hash_contents, package_version, source_parts
@@ -81,9 +80,8 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     states = {path: file_state(path) for path in plug_in_files(trial)}
     current = trial.identify()
     cure = "run the study again"
-    text_hash = hashlib.sha256(text_of(trial.corpus).encode()).hexdigest()
     rule = "the text was edited after the study was planned"
-    require(text_hash == trial.data, rule, place=f"corpus {trial.corpus}", cure=cure)
+    require(hash_text(text_of(trial.corpus)) == trial.data, rule, place=f"corpus {trial.corpus}", cure=cure)
     rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
     require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"

@@ -28,13 +28,9 @@ from unrolled.bench.chapter.throughput import gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses import (
-    BatchRecorder,
-    DataWitnessInput,
-    WitnessInput,
-    collect_counting_witnesses,
-    collect_witnesses,
-)
+from unrolled.bench.chapter.witnesses import collect_counting_witnesses, collect_witnesses
+from unrolled.bench.chapter.witnesses.observer import BatchRecorder
+from unrolled.bench.chapter.witnesses.types import DataWitnessInput, WitnessInput
 from unrolled.bench.errors import require
 from unrolled.bench.machine_kind import FACTS
 from unrolled.bench.trial import Result, failed_result

@@ -107,9 +107,10 @@ def data_hash(name: str) -> str:
     """Return the sha256 of a corpus's text."""
     if name == HUMAN_NUMBERS:
         return HUMAN_NUMBERS_SHA256
-    return _hash_text(text_of(name))
+    return hash_text(text_of(name))
 
 
 @functools.cache
-def _hash_text(text: str) -> str:
+def hash_text(text: str) -> str:
+    """Return the sha256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -107,7 +107,7 @@ class ChapterTrial(Trial):
 
     @property
     def ignores_seed(self) -> bool:
-        """Return True for a model that is fitted by counting."""
+        """True for a model that is fitted by counting."""
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
         return self.model in ZOO and ZOO[self.model].is_counting_model

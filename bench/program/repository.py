@@ -6,7 +6,8 @@ elsewhere: an index to a temporary file, the objects of a work tree that is not 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -148,9 +149,7 @@ class Repository:
         for path, entry in entries.items():
             mode, blob = entry or removed
             lines.append(f"{mode} {blob}\t{path}")
-        with TemporaryDirectory() as scratch:
-            index = f"{scratch}/index"
-            self._git("read-tree", tree, index=index)
+        with self._index_of(tree) as index:
             stdin = b"".join(os.fsencode(line) + b"\0" for line in lines)
             self._git("update-index", "-z", "--index-info", index=index, stdin=stdin)
             return self._git("write-tree", index=index).decode().strip()
@@ -166,9 +165,7 @@ class Repository:
         Line ends and filters are those of the repository's settings and of the tree's .gitattributes, so that
         a clean work tree yields the files of HEAD. Raises BadInput where git cannot.
         """
-        with TemporaryDirectory() as scratch:
-            index = f"{scratch}/index"
-            self._git("read-tree", tree, index=index)
+        with self._index_of(tree) as index:
             directory = os.fsdecode(self._git("rev-parse", "--absolute-git-dir").rstrip(b"\n"))
             places = (f"--git-dir={directory}", f"--work-tree={folder.absolute()}")
             words = ("checkout-index", "--all", "--force", "--quiet")
@@ -181,9 +178,7 @@ class Repository:
         """
         head = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").decode().strip()
         tree, date, subject = self._describe(head)
-        with TemporaryDirectory() as scratch:
-            index = f"{scratch}/index"
-            self._git("read-tree", head, index=index)
+        with self._index_of(head) as index:
             committed = self._git("ls-files", "-z", "--cached", index=index)
             staged = self._git("ls-files", "-z", "--cached")
             untracked = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
@@ -204,6 +199,14 @@ class Repository:
         fields = self._git("show", "--no-patch", "--format=%T%x00%aI%x00%s", full).decode(errors="replace")
         tree, date, subject = fields.rstrip("\n").split("\0")
         return tree, date, subject
+
+    @contextmanager
+    def _index_of(self, tree: str) -> Iterator[str]:
+        """Yield the path of an index of a tree, which is removed at the end of the block."""
+        with TemporaryDirectory() as scratch:
+            index = f"{scratch}/index"
+            self._git("read-tree", tree, index=index)
+            yield index
 
     @cached_property
     def _places(self) -> dict[str, str]:

@@ -311,6 +311,5 @@ def shorten_names(names: Collection[str]) -> str:
 
 def _list_edited(before: Mapping[str, FileFacts], after: Mapping[str, FileFacts]) -> list[str]:
     """Return the files whose content differs, or that only one of the two has."""
-    old = {name: facts.sha256 for name, facts in before.items()}
-    new = {name: facts.sha256 for name, facts in after.items()}
-    return sorted(name for name in old | new if old.get(name) != new.get(name))
+    old, new = ({(name, facts.sha256) for name, facts in files.items()} for files in (before, after))
+    return sorted({name for name, _ in old ^ new})

@@ -17,6 +17,7 @@ import processes
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
+from unrolled.bench.chapter.retrain import restoring_torch_state
 
 HERE = Path(__file__).parent
 
@@ -84,12 +85,8 @@ def a_folder_that_workers_share(tmp_path_factory: pytest.TempPathFactory) -> Non
 @pytest.fixture(scope="module")
 def torch_as_it_was() -> Iterator[None]:
     """Trials in this process; torch is left as it was found."""
-    import torch
-
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode(mode)
+    with restoring_torch_state():
+        yield
 
 
 @pytest.fixture

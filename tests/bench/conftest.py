@@ -8,6 +8,7 @@ import torch
 
 from unrolled.bench import plugins
 from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
+from unrolled.bench.chapter.retrain import restoring_torch_state
 from unrolled.bench.chapter.trial import ChapterTrial
 
 sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
@@ -61,12 +62,10 @@ def small(output):
 @pytest.fixture(autouse=True)
 def torch_as_it_was() -> Iterator[None]:
     """A trial sets torch up for its whole process. Here one process has them all."""
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     fill = torch.utils.deterministic.fill_uninitialized_memory
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode(mode)
+    with restoring_torch_state():
+        torch.set_num_threads(1)
+        yield
     torch.utils.deterministic.fill_uninitialized_memory = fill
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)

@@ -14,7 +14,6 @@ from torch import Tensor
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import active_penalties
 from unrolled.bench.chapter.witnesses import data, model, training
-from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 from unrolled.bench.chapter.witnesses.types import (
     DataWitnessInput,
     Witness,
@@ -24,15 +23,6 @@ from unrolled.bench.chapter.witnesses.types import (
     check_equal,
     check_penalty,
 )
-
-__all__ = [
-    "BatchRecorder",
-    "DataWitnessInput",
-    "Witness",
-    "WitnessInput",
-    "collect_counting_witnesses",
-    "collect_witnesses",
-]
 
 DATA_WITNESSES: Mapping[str, Callable[[DataWitnessInput], Witness]] = {
     "tokens": data.check_tokens,

@@ -14,7 +14,8 @@ from unrolled.bench.chapter.regularization import Dropout
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import train
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.chapter.witnesses import WitnessInput, collect_witnesses
+from unrolled.bench.chapter.witnesses import collect_witnesses
+from unrolled.bench.chapter.witnesses.types import WitnessInput
 
 engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 
