@@ -1,5 +1,6 @@
 """A small git repository, as a user has one."""
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -25,3 +26,15 @@ def make_repository(folder: Path) -> None:
     (folder / "src/train.py").write_text("print(2)\n")
     git(folder, "commit", "-qam", "second, with ünïcode")
     (folder / "weights.bin").write_bytes(b"ignored")
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """The sha256 of every file below a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def read_texts(folder: Path) -> dict[str, str]:
+    """The text of every file below a folder, by its path from there."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}

@@ -1,6 +1,5 @@
 """Studies whose arms are commits: what runs, what counts, what is told, and that the repository stays."""
 
-import hashlib
 import json
 import shutil
 import signal
@@ -13,7 +12,7 @@ import pandas as pd
 import pytest
 from as_typed import COMMAND, environment
 from called import call, succeed
-from git_repository import git
+from git_repository import git, hash_files
 
 TRAIN = """
 import json, random, sys
@@ -74,12 +73,6 @@ def told(folder: Path, *words: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def repository_state(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a repository that is git's own."""
-    files = (path for path in (folder / ".git").rglob("*") if path.is_file())
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def table(folder: Path, name: str = "branch") -> pd.DataFrame:
     return pd.read_csv(folder / "out" / name / "trials.csv")
 
@@ -95,10 +88,10 @@ def run_and_require_gain(folder: Path) -> None:
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, str], dict[str, str]]:
     """A study that was run, what that printed, and the repository's state before and after."""
     folder = make_project(tmp_path_factory.mktemp("commits") / "project")
-    before = repository_state(folder)
+    before = hash_files(folder / ".git")
     code, printed, _ = told(folder, "run", "branch.toml")
     assert code == 1, "the commit that is broken failed"
-    return folder, printed, before, repository_state(folder)
+    return folder, printed, before, hash_files(folder / ".git")
 
 
 def test_commits_are_arms_and_the_repository_stays_as_it_was(
@@ -306,7 +299,7 @@ def test_kills_at_any_moment_leave_the_repository_as_it_was_and_the_same_results
     ran: tuple[Path, str, dict[str, str], dict[str, str]], tmp_path: Path
 ) -> None:
     folder = make_project(tmp_path / "project")
-    state = repository_state(folder)
+    state = hash_files(folder / ".git")
     for seconds in (0.4, 0.8, 1.1, 1.4, 2.0):
         driver = subprocess.Popen(
             [COMMAND, "run", "branch.toml"],
@@ -321,7 +314,7 @@ def test_kills_at_any_moment_leave_the_repository_as_it_was_and_the_same_results
         driver.wait()
     final = call(folder, "run", "branch.toml")
     assert final.returncode == 1, final.stdout + final.stderr
-    assert repository_state(folder) == state
+    assert hash_files(folder / ".git") == state
     assert git(folder, "fsck") == "" and git(folder, "worktree", "list").count("\n") == 0
     columns = ["arm", "seed", "status", "loss"]
     mine, theirs = (

@@ -5,27 +5,16 @@ import os
 from pathlib import Path
 
 import pytest
-from git_repository import git, make_repository
+from git_repository import git, read_texts
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.checkout import Checkout, check_out
 from unrolled.bench.program.repository import Repository
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    make_repository(tmp_path / "repository")
-    return tmp_path / "repository"
-
-
 def checked_out(folder: Path, name: str, place: str = "", *data: str) -> Checkout:
     repository = Repository.containing(folder, folder.parent / "objects")
     return check_out(repository, repository.resolve(name), folder.parent / "commits", place, data)
-
-
-def written(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
 
 
 def test_commits_with_the_same_files_share_a_checkout_which_is_written_once(folder: Path) -> None:
@@ -40,12 +29,12 @@ def test_commits_with_the_same_files_share_a_checkout_which_is_written_once(fold
 
 def test_edited_and_missing_files_of_a_checkout_are_restored_and_new_ones_stay(folder: Path) -> None:
     checkout = checked_out(folder, "main").root
-    before = written(checkout)
+    before = read_texts(checkout)
     (checkout / "src/train.py").write_text("print(9)\n")
     (checkout / "run.sh").unlink()
     (checkout / "made.txt").write_text("by the program")
     checked_out(folder, "main")
-    assert written(checkout) == before | {"made.txt": "by the program"}
+    assert read_texts(checkout) == before | {"made.txt": "by the program"}
     assert sorted(checkout.parent.iterdir()) == [checkout, checkout.with_name(f"{checkout.name}.made")]
 
 
@@ -102,14 +91,14 @@ def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp
 
 def test_an_edit_that_puts_the_time_back_is_seen_and_foreign_modules_are_removed(folder: Path) -> None:
     checkout = checked_out(folder, "main").root
-    before = written(checkout)
+    before = read_texts(checkout)
     train = checkout / "src/train.py"
     state = train.stat()
     train.write_text("print(9)\n")
     os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
     (checkout / "random.py").write_text("")
     checked_out(folder, "main")
-    assert written(checkout) == before
+    assert read_texts(checkout) == before
 
 
 def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folder: Path) -> None:

@@ -1,34 +1,28 @@
 """Commits are read from a repository that stays as it was."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
-from git_repository import git, make_repository
+from git_repository import git, hash_files, read_texts
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.repository import GITLINK, Repository, find_pointers
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    make_repository(tmp_path / "repository")
-    return tmp_path / "repository"
 
 
 def repository_of(folder: Path) -> Repository:
     return Repository.containing(folder, folder.parent / "objects")
 
 
-def state(folder: Path) -> dict[str, str]:
-    """sha256 of every file below a folder, those of git among them."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+@pytest.fixture
+def repository(folder: Path) -> Repository:
+    return repository_of(folder)
 
 
-def written(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+def write_commit(repository: Repository, name: str, out: Path) -> Path:
+    """Write the files of a commit or of the work tree into a new folder."""
+    out.mkdir()
+    repository.write_files(repository.resolve(name).tree, out)
+    return out
 
 
 def test_the_files_of_a_commit_and_of_the_work_tree_are_written_elsewhere_and_the_repository_stays_as_it_was(
@@ -39,42 +33,39 @@ def test_the_files_of_a_commit_and_of_the_work_tree_are_written_elsewhere_and_th
     git(folder, "add", "staged.py")
     (folder / "new.py").write_text("")
     (folder / "run.sh").unlink()
-    before = state(folder)
+    before = hash_files(folder)
     repository = Repository.containing(folder / "src", tmp_path / "objects")
     for name, expected in {
         "HEAD~1": {".gitignore": "*.bin\n", "run.sh": "#!/bin/sh\n", "src/train.py": "print(1)\n"},
         "main": {".gitignore": "*.bin\n", "run.sh": "#!/bin/sh\n", "src/train.py": "print(2)\n"},
         "worktree": {".gitignore": "*.bin\n", "src/train.py": "print(3)\n", "staged.py": "", "new.py": ""},
     }.items():
-        out = tmp_path / name
-        out.mkdir()
-        repository.write_files(repository.resolve(name).tree, out)
-        assert written(out) == expected
+        assert read_texts(write_commit(repository, name, tmp_path / name)) == expected
     assert (tmp_path / "main/run.sh").stat().st_mode & 0o111
-    assert state(folder) == before
+    assert hash_files(folder) == before
 
 
-def test_a_clean_work_tree_has_the_tree_of_head_whatever_its_line_ends_and_modes(folder: Path) -> None:
+def test_a_clean_work_tree_has_the_tree_of_head_whatever_its_line_ends_and_modes(
+    folder: Path, repository: Repository
+) -> None:
     (folder / ".gitattributes").write_text("*.py text eol=crlf\n")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "attributes")
     (folder / "src/train.py").write_bytes(b"print(2)\r\n")  # as a checkout under these attributes has it
     git(folder, "config", "core.fileMode", "false")
     (folder / "run.sh").chmod(0o644)
-    repository = repository_of(folder)
     head, work_tree = repository.resolve("HEAD"), repository.resolve("worktree")
     assert work_tree.tree == head.tree and work_tree.subject == head.subject == "attributes"
 
 
-def test_line_ends_are_those_of_the_commits_own_attributes(folder: Path, tmp_path: Path) -> None:
+def test_line_ends_are_those_of_the_commits_own_attributes(
+    folder: Path, repository: Repository, tmp_path: Path
+) -> None:
     (folder / ".gitattributes").write_text("*.py text eol=crlf\n")
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "attributes")
-    repository = repository_of(folder)
     for name, expected in {"HEAD": b"print(2)\r\n", "HEAD~1": b"print(2)\n"}.items():
-        out = tmp_path / name
-        out.mkdir()
-        repository.write_files(repository.resolve(name).tree, out)
+        out = write_commit(repository, name, tmp_path / name)
         assert (out / "src/train.py").read_bytes() == expected
 
 
@@ -84,9 +75,10 @@ def test_a_commit_tells_hash_subject_and_date(folder: Path) -> None:
     assert commit.author_date == git(folder, "show", "-s", "--format=%aI")
 
 
-def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(folder: Path) -> None:
+def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(
+    folder: Path, repository: Repository
+) -> None:
     git(folder, "branch", "feature/rope")
-    repository = repository_of(folder)
     with pytest.raises(BadInput) as refused:
         repository.resolve("feature/rpoe")
     assert "feature/rope" in refused.value.cure and "feature/rpoe" in refused.value.key
@@ -98,10 +90,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(fo
 def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder_2 = tmp_path / "other"
-    folder_2.mkdir()
-    git(folder_2, "init", "-q")
-    monkeypatch.setenv("GIT_DIR", str(folder_2 / ".git"))
+    unrelated = tmp_path / "other"
+    unrelated.mkdir()
+    git(unrelated, "init", "-q")
+    monkeypatch.setenv("GIT_DIR", str(unrelated / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
     assert repository_of(folder).root == folder
 
@@ -120,10 +112,11 @@ def test_no_repository_and_one_of_another_user_are_refused_with_the_cure(
         repository_of(folder)
 
 
-def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(folder: Path, tmp_path: Path) -> None:
+def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(
+    folder: Path, repository: Repository, tmp_path: Path
+) -> None:
     git(folder, "checkout", "-qb", "feature", "HEAD~1")
     git(folder, "commit", "-q", "--allow-empty", "-m", "feature")
-    repository = repository_of(folder)
     assert repository.find_merge_base("main", "feature") == git(folder, "rev-parse", "main~1")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{folder}", str(clone))
@@ -132,32 +125,28 @@ def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(folder: Path, t
     assert "--unshallow" in refused.value.cure
 
 
-def test_submodules_and_pointers_of_lfs_are_seen(folder: Path, tmp_path: Path) -> None:
-    folder_2 = tmp_path / "other"
-    git(tmp_path, "clone", "-q", str(folder), str(folder_2))
-    git(folder, "submodule", "--quiet", "add", str(folder_2), "library")
+def test_submodules_and_pointers_of_lfs_are_seen(
+    folder: Path, repository: Repository, tmp_path: Path
+) -> None:
+    library = tmp_path / "other"
+    git(tmp_path, "clone", "-q", str(folder), str(library))
+    git(folder, "submodule", "--quiet", "add", str(library), "library")
     (folder / ".gitattributes").write_text("*.pt filter=lfs\n")
     (folder / "model.pt").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n")
     git(folder, "-c", "filter.lfs.required=false", "add", "-A")
     git(folder, "commit", "-qm", "stored elsewhere")
-    repository = repository_of(folder)
-    head = repository.resolve("HEAD")
-    files = repository.list_files(head.tree)
+    files = repository.list_files(repository.resolve("HEAD").tree)
     assert files["library"].mode == GITLINK and "src/train.py" in files
-    out = tmp_path / "out"
-    out.mkdir()
-    repository.write_files(head.tree, out)
-    assert find_pointers(out, list(files)) == ["model.pt"]
+    assert find_pointers(write_commit(repository, "HEAD", tmp_path / "out"), list(files)) == ["model.pt"]
 
 
 def test_a_linked_work_tree_and_a_bare_repository_are_read(folder: Path, tmp_path: Path) -> None:
     git(folder, "worktree", "add", "-q", str(tmp_path / "linked"), "-b", "linked")
     (tmp_path / "linked/src/train.py").write_text("print(4)\n")
     git(tmp_path, "clone", "-q", "--bare", str(folder), str(tmp_path / "bare.git"))
-    linked = repository_of(tmp_path / "linked/src")
-    bare = repository_of(tmp_path / "bare.git")
-    for repository, name, expected in ((linked, "worktree", "print(4)\n"), (bare, "main", "print(2)\n")):
-        out = tmp_path / f"out-{name}"
-        out.mkdir()
-        repository.write_files(repository.resolve(name).tree, out)
+    for place, name, expected in (
+        ("linked/src", "worktree", "print(4)\n"),
+        ("bare.git", "main", "print(2)\n"),
+    ):
+        out = write_commit(repository_of(tmp_path / place), name, tmp_path / f"out-{name}")
         assert (out / "src/train.py").read_text() == expected
