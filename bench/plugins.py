@@ -141,7 +141,7 @@ def is_plug_in(name: str) -> bool:
 def counted_files(trial: Trial) -> set[str]:
     """Return the files that count in the identity of a trial with plug-ins: theirs and its text."""
     assert isinstance(trial, ChapterTrial)
-    return {trial.corpus, *map(str, plug_in_files(trial))}
+    return {trial.corpus, *map(str, plug_in_files(trial.model, active_penalties(trial.options)))}
 
 
 def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:

@@ -77,7 +77,8 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     """
     if not trial.source:
         return {}
-    states = {path: file_state(path) for path in plug_in_files(trial)}
+    files = plug_in_files(trial.model, active_penalties(trial.options))
+    states = {path: file_state(path) for path in files}
     current = trial.identify()
     cure = "run the study again"
     rule = "the text was edited after the study was planned"
@@ -91,10 +92,9 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     return states
 
 
-def plug_in_files(trial: ChapterTrial) -> set[Path]:
-    """Return the files of a trial's plug-ins, which count in its identity."""
-    sources = plug_in_sources(trial.model, active_penalties(trial.options))
-    return {Path(file) for part in sources for file in part.files}
+def plug_in_files(model: str, penalties: Iterable[str]) -> set[Path]:
+    """Return the files of the plug-ins of a model and its penalties, which count in a trial's identity."""
+    return {Path(file) for sources in plug_in_sources(model, penalties) for file in sources.files}
 
 
 def list_versions(trial: ChapterTrial) -> list[str]:
@@ -118,10 +118,8 @@ def source_hash(model: str, engine: str, penalties: tuple[str, ...]) -> str:
     The files of plug-ins have a second hash, after a "-". Raises BadInput for an unknown model.
     """
     hash_of_package = package_hash(model, engine, BENCH, penalties)
-    files = {Path(file) for part in plug_in_sources(model, penalties) for file in part.files}
-    if not files:
-        return hash_of_package
-    return f"{hash_of_package}-{hash_contents(sorted(files, key=lambda path: (path.name, path)))}"
+    files = sorted(plug_in_files(model, penalties), key=lambda path: (path.name, path))
+    return f"{hash_of_package}-{hash_contents(files)}" if files else hash_of_package
 
 
 def package_hash(model: str, engine: str, folder: Path, penalties: tuple[str, ...] = ()) -> str:

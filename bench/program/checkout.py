@@ -11,7 +11,6 @@ names in `data`, so that no program reads what its study does not name.
 import hashlib
 import os
 import shutil
-import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import PARTIAL, explaining_errors, make_folder, save_file
+from unrolled.bench.files import draft_path, explaining_errors, make_folder, save_file
 from unrolled.bench.program.at_start.sitecustomize import WRITTEN
 from unrolled.bench.program.files import match_files
 from unrolled.bench.program.repository import (
@@ -215,7 +214,7 @@ def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Map
     _remove_foreign_modules(checkout, paths)
     if moment and all(_is_intact(checkout / path, moment) for path in paths):
         return
-    draft = checkout.with_name(f".{checkout.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
+    draft = draft_path(checkout)
     try:
         with explaining_errors(checkout):
             make_folder(draft / ".git")
@@ -246,7 +245,7 @@ def _link_files(root: Path, links: Mapping[str, Path]) -> None:
         with explaining_errors(link):
             make_folder(link.parent)
             if not link.is_symlink() or link.readlink() != target:
-                draft = link.with_name(f".{link.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
+                draft = draft_path(link)
                 draft.symlink_to(target)
                 draft.replace(link)
 

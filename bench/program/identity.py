@@ -46,13 +46,18 @@ class Snapshot:
     command: CommandLine = CommandLine("")  # noqa: RUF009 (frozen)
 
     @property
+    def facts(self) -> tuple[FileFacts, ...]:
+        """What was read of every file that counts."""
+        return (*self.code.values(), *self.data.values())
+
+    @property
     def states(self) -> dict[Path, FileState]:
         """The state of every file that counts, by its path."""
-        return {facts.path: facts.state for facts in (*self.code.values(), *self.data.values())}
+        return {facts.path: facts.state for facts in self.facts}
 
     def remember(self) -> None:
         """Let this process know what was read."""
-        remember_facts((*self.code.values(), *self.data.values()))
+        remember_facts(self.facts)
         remember_answers(self.answers)
 
 

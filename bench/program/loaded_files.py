@@ -61,8 +61,7 @@ def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) ->
     assert trial.checkout is not None
     if foreign := sorted({*files["foreign"]}):
         return f"it ran {shorten_names(foreign)} of the work tree, and not of the commit"
-    facts_of_files = (*trial.snapshot.code.values(), *trial.snapshot.data.values())
-    paths = {os.path.realpath(facts.path) for facts in facts_of_files}
+    paths = {os.path.realpath(facts.path) for facts in trial.snapshot.facts}
     root = Path(os.path.realpath(trial.checkout.root))
     uncounted = sorted(name for name in {*files["own"]} if paths and str(root / name) not in paths)
     if uncounted:

@@ -89,9 +89,9 @@ class ProgramTrial(Trial):
     def to_dict(self) -> dict[str, Any]:
         """Return every field by its name, but for folders, one of which may be a home, and their content."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
-        fields_ = {name: value for name, value in super().to_dict().items() if name not in left_out}
+        values = {name: value for name, value in super().to_dict().items() if name not in left_out}
         defaults = {"occasion": "", "gpus": 1}  # which older results do not have
-        return {k: value for k, value in fields_.items() if k not in defaults or value != defaults[k]}
+        return {k: value for k, value in values.items() if k not in defaults or value != defaults[k]}
 
     def factors(self) -> dict[str, Scalar]:
         """Return every setting by its name, the commit first."""
@@ -254,11 +254,10 @@ class ProgramTrial(Trial):
         if snapshot.data:
             parts.append(f"data: {shorten_names(snapshot.data)}")
         parts.append(identity.versions)
-        paths = [facts.path for facts in (*snapshot.code.values(), *snapshot.data.values())]
         folders = [
             name
             for name in snapshot.command.folders
-            if not any(path.is_relative_to(self._root / name) for path in paths)
+            if not any(facts.path.is_relative_to(self._root / name) for facts in snapshot.facts)
         ]
         if folders:
             parts.append(f"not the files in {', '.join(folders)}: `data` in [program] names them")
