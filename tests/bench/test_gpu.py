@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 import torch
+from zoo import NEURAL, engines
 
 from unrolled.bench import environment
-from unrolled.bench.chapter.models.registry import ZOO, spec_of
+from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
 
 DEVICE = "cuda"
 UPDATES = 5
-TRAINED = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 ALONE = """
 import json, sys
 from unrolled.bench.chapter.run import run_trial
@@ -55,8 +55,8 @@ def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
     return wait
 
 
-@pytest.mark.parametrize("engine", ["loop", "learner"])
-@pytest.mark.parametrize("name", TRAINED)
+@engines
+@pytest.mark.parametrize("name", NEURAL)
 def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name: str, engine: str) -> None:
     settings = chapter(name, engine=engine)
     first, second = (wait() for wait in [results(settings), results(settings)])
@@ -104,7 +104,7 @@ def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[
 
 
 CASES: list[tuple[str, dict[str, Any]]] = [
-    *((name, {}) for name in TRAINED),
+    *((name, {}) for name in NEURAL),
     ("awd-scratch", {"detach_every": 4}),
     ("lm6", {"detach_every": 48}),
     ("awd", {"clip": 0.25}),

@@ -59,7 +59,6 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=no_cache)
     monkeypatch.setattr(identity, "BENCH", folder)
     monkeypatch.setattr(unrolled.bench.identity, "_CONTENTS", {})
-    identity.source_hash.cache_clear()
     yield folder
     identity.source_hash.cache_clear()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from zoo import NEURAL, engines
 
 from unrolled.bench import plugins
 from unrolled.bench.chapter import costs
@@ -53,7 +54,7 @@ def again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["cell", "model"])
-@pytest.mark.parametrize("engine", ["learner", "loop"])
+@engines
 def test_ten_lines_are_a_model_that_learns(
     small: Callable[..., ChapterTrial], plug: Callable[..., Path], kind: str, engine: str
 ) -> None:
@@ -281,7 +282,7 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     assert compute_penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
     assert compute_penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
     having = {name for name in ZOO if "small" in spec_of(name).options}
-    assert having == {name for name, spec in ZOO.items() if not spec.is_counting_model}
+    assert having == {*NEURAL}
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(

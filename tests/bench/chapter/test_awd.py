@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder
 from torch import Tensor, nn
+from zoo import engines
 
 from unrolled.bench.chapter.models.awd import AwdLM
 from unrolled.bench.chapter.models.registry import ZOO
@@ -105,7 +106,7 @@ def test_the_twins_agree_bit_for_bit_under_one_seed(
     assert [name for name in fastai if not torch.equal(fastai[name], scratch[name])] == []
 
 
-@pytest.mark.parametrize("engine", ["learner", "loop"])
+@engines
 def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from zoo import engines
 
 from unrolled.bench.chapter.diagnostics import gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel, detach_state
@@ -114,7 +115,7 @@ def test_evaluation_and_a_reset_end_a_replay(name: str, by: str) -> None:
     assert model.i_h.weight.grad.any(dim=1).nonzero().flatten().tolist() == second.flatten().tolist()
 
 
-@pytest.mark.parametrize("engine", ["learner", "loop"])
+@engines
 def test_trials_differ_in_the_gradient_of_the_first_step_that_can_and_not_in_batches_or_updates(
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:

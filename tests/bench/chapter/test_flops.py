@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from zoo import NEURAL
 
 from unrolled.bench.chapter.flops import forward_flops, training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
@@ -18,7 +19,6 @@ VOCAB = 9
 ROWS = 8
 WINDOW = 4
 HIDDEN = 8
-TRAINED = sorted(name for name, spec in ZOO.items() if not spec.is_counting_model)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def count_by_torch(trial: ChapterTrial, model: LanguageModel, windows: int = 1) 
 
 @pytest.mark.parametrize("tying", [False, True])
 @pytest.mark.parametrize("target", ["every", "last"])
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", NEURAL)
 def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
     name: str, target: str, tying: bool
 ) -> None:
@@ -64,7 +64,7 @@ def test_the_forward_count_of_every_model_is_torchs_to_the_last_operation(
     assert forward_flops(model, ROWS * trial.window, targets) == count_by_torch(trial, model)[0]
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", NEURAL)
 def test_an_update_is_three_forward_passes_less_the_gradient_of_the_first_state(name: str) -> None:
     trial = make_trial(name)
     model = build_model(trial, VOCAB)

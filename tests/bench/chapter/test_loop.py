@@ -9,6 +9,7 @@ from fastai.callback.schedule import combined_cos
 from fastai.learner import AvgSmoothLoss
 from fastai.torch_core import norm_bias_params
 from torch import nn
+from zoo import NEURAL
 
 from unrolled.bench import environment
 from unrolled.bench.chapter import corpus
@@ -22,7 +23,6 @@ from unrolled.bench.chapter.training.train import build_model
 from unrolled.bench.chapter.trial import ChapterTrial
 
 CPU = torch.device("cpu")
-NEURAL = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 TWINS = ("lm2", "lstm-gates", "lstm-chunk", "gru-before")  # like LMModel1 and gru-after to an engine
 TOLERANCE = 1e-5  # of losses and of weights over the first 20 steps, where rounding has not yet grown
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from zoo import engines
 
 from unrolled.bench.chapter.corpus import Batches, load_corpus, make_batches
 from unrolled.bench.chapter.models.recurrent import LanguageModel
@@ -23,7 +24,6 @@ from unrolled.bench.environment import derive_seed
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
-engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 TrainedTrial = tuple[Result, LanguageModel, Batches, TrainingRecord]
 
 

@@ -3,13 +3,13 @@
 import pytest
 import torch
 from torch import Tensor
+from zoo import NEURAL
 
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 
 VOCAB = 11
 ROWS = 3
-NEURAL = [name for name, spec in ZOO.items() if not spec.is_counting_model]
 STATEFUL = [name for name in NEURAL if name != "lm1"]  # lm1 is three words and no state
 TIED = [name for name in NEURAL if "tying" in ZOO[name].options]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from zoo import engines
 
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.record import Trace, find_first_difference
@@ -12,7 +13,6 @@ from unrolled.bench.chapter.training.train import build_model, load_data, train_
 from unrolled.bench.chapter.trial import ChapterTrial
 
 # The small trial has 299 windows: 239 // 8 = 29 batches to train on and 60 // 8 = 7 to validate.
-engines = pytest.mark.parametrize("engine", ["learner", "loop"])
 CPU = torch.device("cpu")
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from zoo import NEURAL, engines
 
 from unrolled.bench.chapter import run
 from unrolled.bench.chapter.diagnostics import fingerprint_tensors
@@ -17,8 +18,6 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses import collect_witnesses
 from unrolled.bench.chapter.witnesses.types import WitnessInput
 
-engines = pytest.mark.parametrize("engine", ["learner", "loop"])
-
 
 def make_lm7_trial(small: Callable[..., ChapterTrial]) -> ChapterTrial:
     options = {"hidden": 8, "dropout": 0.4, "tying": True}
@@ -26,7 +25,7 @@ def make_lm7_trial(small: Callable[..., ChapterTrial]) -> ChapterTrial:
 
 
 @engines
-@pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.is_counting_model])
+@pytest.mark.parametrize("name", NEURAL)
 def test_a_good_trial_has_witnesses_for_its_factors_and_all_say_yes(
     small: Callable[..., ChapterTrial], name: str, engine: str
 ) -> None:
