@@ -97,15 +97,13 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)
-    weights = dict(model.named_parameters())
-    untrained_model = training.build_model(trial, len(data.vocab))
     case = WitnessInput(
         trial=trial,
         data=data,
         train=train,
         valid=valid,
         model=model,
-        untrained_model=untrained_model,
+        untrained_model=training.build_model(trial, len(data.vocab)),
         record=record,
         recorder=recorder.close(),
     )
@@ -113,7 +111,10 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "reason": training.explain_divergence(record, len(data.vocab)),
         "curves": record.curves,
         "metrics": {name: float(value) for name, value in metrics.items()},
-        "fingerprints": {"weights": fingerprint_tensors(weights), "metrics": fingerprint_metrics(record)},
+        "fingerprints": {
+            "weights": fingerprint_tensors(dict(model.named_parameters())),
+            "metrics": fingerprint_metrics(record),
+        },
         "trace": record.trace.to_dict(),
         "witnesses": collect_witnesses(case),
         **_error_analysis(trial, data, valid, record.validation),

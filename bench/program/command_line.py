@@ -71,7 +71,8 @@ def read_command(template: str, settings: Mapping[str, Scalar], places: Places) 
     modules = tuple(_modules_of(command))
     if modules or not search:
         search = (*search, folder)
-    launcher = next((name for name in _list_programs(command) if name in LOCK_FILES), "")
+    programs = [Path(word).name for before, word in pairwise((_SEPARATOR, *command)) if before == _SEPARATOR]
+    launcher = next((name for name in programs if name in LOCK_FILES), "")
     if launcher:
         interpreter = ""
         files |= _find_lock_files(launcher, folder, scripts)
@@ -155,13 +156,6 @@ def _words_for_a_shell(words: Sequence[str]) -> list[str]:
             with suppress(ValueError):  # an open quote
                 inner += [_SEPARATOR, *shlex.split(re.sub(r"(&&|\|\||[;&|])", rf" {_SEPARATOR} ", text))]
     return inner
-
-
-def _list_programs(command: Sequence[str]) -> Iterator[str]:
-    """Yield the names of the programs that a command starts: the first, and those that a shell runs."""
-    for before, word in pairwise((_SEPARATOR, *command)):
-        if before == _SEPARATOR:
-            yield Path(word).name
 
 
 def _split_words(words: Sequence[str]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.bench import environment
-from unrolled.bench.chapter.models.recurrent import Output, ScratchLM, StackedCells, flatten_state
+from unrolled.bench.chapter.models.recurrent import ScratchLM, StackedCells, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.witnesses.types import (
     Witness,
@@ -27,10 +27,13 @@ MIN_DRAWS = 2**14
 """Numbers, at least, from which a dropout's share is estimated."""
 
 
+@torch.no_grad()
 def check_hidden(case: WitnessInput) -> Witness:
     """Check the widths of state and output; AWD-LSTM's last layer is as wide as its embedding."""
-    raw, state = _run_first_window(case)
-    widths = {tensor.shape[-1] for tensor in [raw, *state]}
+    model = case.untrained_model
+    model.eval().reset()
+    output = model(case.train.inputs[case.train.order[:1]])
+    widths = {tensor.shape[-1] for tensor in [output.raw, *flatten_state(model.state)]}
     declared = int(case.trial.options["hidden"])
     return check_equal(declared, declared if declared in widths else sorted(widths))
 
@@ -156,14 +159,6 @@ def _find_used_parts(case: WitnessInput) -> set[str]:
     for hook in hooks:
         hook.remove()
     return parts
-
-
-@torch.no_grad()
-def _run_first_window(case: WitnessInput) -> tuple[Tensor, list[Tensor]]:
-    """Return the hidden states of the first window, and the tensors of the state after it."""
-    case.untrained_model.eval().reset()
-    output: Output = case.untrained_model(case.train.inputs[case.train.order[:1]])
-    return output.raw, flatten_state(case.untrained_model.state)
 
 
 def find_cells(model: nn.Module) -> list[nn.Module]:
