@@ -60,10 +60,8 @@ def read_rows(path: Path, rows_key: str = "") -> list[Row]:
     except RecursionError as error:
         raise BadInput("is nested too deeply", place=path, cure="write rows of numbers") from error
     except (ValueError, csv.Error, NotImplementedError, OSError) as error:  # pyarrow's own derive from them
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(
-            f"cannot be read ({reason})", place=path, cure="write it as its suffix says"
-        ) from error
+        rule = f"cannot be read ({' '.join(str(error).split())[:200]})"
+        raise BadInput(rule, place=path, cure="write it as its suffix says") from error
 
 
 def parse_row(line: str) -> Row | None:

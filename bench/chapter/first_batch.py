@@ -217,10 +217,8 @@ def _check_second_batch(model: LanguageModel, tokens: Tensor) -> None:
     except RuntimeError as error:
         if "backward through the graph a second time" not in str(error):
             raise
-        hint = "(a state that is a tensor, or a tuple or list of them, is detached for you)"
-        raise BadInput(
-            "keeps something of its last batch with its history", cure=f"detach it {hint}"
-        ) from error
+        cure = "detach it (a state that is a tensor, or a tuple or list of them, is detached for you)"
+        raise BadInput("keeps something of its last batch with its history", cure=cure) from error
 
 
 def _check_penalty(trial: ChapterTrial, name: str, output: Output) -> None:

@@ -50,9 +50,8 @@ class Apart(TorchDispatchMode):
         tensors = [x for x in tree_leaves((args, arguments)) if isinstance(x, Tensor)]
         on_meta = any(x.is_meta for x in tensors)
         copies = operation in (aten._to_copy.default, aten.copy_.default)
-        if (
-            on_meta and not copies and any(x.dim() for x in tensors if not x.is_meta)
-        ):  # a number may be sent along
+        is_mixed = any(x.dim() for x in tensors if not x.is_meta)  # a number may be sent along
+        if on_meta and not copies and is_mixed:
             raise RuntimeError(f"{operation}: tensors on more than one device")
         if on_meta and operation is aten._local_scalar_dense.default:
             return self._read(torch.zeros((), dtype=tensors[0].dtype)).item()

@@ -241,10 +241,8 @@ def test_an_installed_package_that_a_plug_in_imports_counts_by_its_version(
     plug: Callable[..., Path], small: Callable[..., ChapterTrial]
 ) -> None:
     plug("cell", "import torch\n", "import torch, numpy, json\n")
-    assert (
-        small("mine").identify().versions
-        == f"torch {package_version('torch')}, numpy {package_version('numpy')}"
-    )
+    versions = f"torch {package_version('torch')}, numpy {package_version('numpy')}"
+    assert small("mine").identify().versions == versions
 
 
 def test_a_trial_whose_plug_in_is_not_loaded_says_so(small: Callable[..., ChapterTrial]) -> None:

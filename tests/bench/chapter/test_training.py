@@ -58,7 +58,5 @@ def test_first_difference_names_the_step_and_the_tensor() -> None:
     assert find_first_difference(trace, trace) == ""
     assert find_first_difference(trace, make_trace((1.0, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 2, tensor b"
     assert find_first_difference(trace, make_trace((1.5, 2.0, 3.0), (1.0, 2.0, 4.0))) == "step 1, tensor loss"
-    assert (
-        find_first_difference(trace, make_trace((1.0, 2.0, 3.0))) == "step 2, tensor loss"
-    )  # one has stopped
+    assert find_first_difference(trace, make_trace((1.0, 2.0, 3.0))) == "step 2, tensor loss", "it stopped"
     assert "different tensors" in find_first_difference(trace, {"tensors": ["loss"], "sums": ""})
