@@ -3,13 +3,13 @@
 import sys
 from statistics import fmean
 
-from unrolled.ablations.commands.plan import SPREAD, measure_spreads
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line, run_studies
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse_flags
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.gate import Gate, make_gate
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.bench.errors import escape_markdown, visible
 from unrolled.bench.files import save_file
 from unrolled.reports.formats import format_duration

@@ -16,7 +16,8 @@ from called import call, facts, succeed
 from unlogged import Unlogged
 
 from unrolled.ablations.cli import app, main
-from unrolled.ablations.commands import plan, run
+from unrolled.ablations.commands import run
+from unrolled.ablations.training import estimates
 from unrolled.bench.devices import count_cores
 from unrolled.bench.errors import plural
 from unrolled.reports.statistics.futility import BOUND
@@ -195,7 +196,7 @@ def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder,
 def test_the_plan_of_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end(
     folder, command, monkeypatch
 ):
-    monkeypatch.setattr(plan, "SPREAD", 3.0)
+    monkeypatch.setattr(estimates, "SPREAD", 3.0)
     write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     trials = [
         float(

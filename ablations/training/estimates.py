@@ -1,0 +1,171 @@
+"""What it takes to decide a study: seeds, trials and time, expected before they are trained.
+
+The expected seeds follow from the spread of the pairs' differences: that of the results so far, or `SPREAD`.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.plan import Plan, is_repeated, list_first_trials
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.device import Device, count_slots
+from unrolled.bench.errors import plural
+from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
+from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names
+
+if TYPE_CHECKING:
+    from unrolled.reports.statistics.stopping import Expected
+
+TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
+"""The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
+SPREAD = 1.5
+"""SD of the pairs' differences, in δ, where no results are there yet: as between most arms of `toggles`."""
+ARMS_NAMED = 8  # how many arms of a program are named before it is said how many more there are
+
+
+def read_measurements(
+    study: Study, ledger: Ledger, plan: Plan | None, device: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the SDs of contrasts and the seconds of trials on a device that the ledger has, by arm.
+
+    They are of the trials of today's `plan`, whichever study trained them, and where there are none of those
+    of its stored plan, of earlier code or other seeds. The SD is of a contrast by the first metric, of five
+    pairs or more; the seconds are the mean of the trials with the arm's present settings.
+    """
+    spreads: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
+    settings = {arm.name: arm.make_trial(device=device).factors() for arm in study.arms}
+    for source in filter(None, (*stored, plan)):  # what comes last counts
+        results = ledger.results(source.ids)
+        by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
+        spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
+        times = defaultdict(list)
+        names = source.arm_names
+        for id, result in results.items() if source.device == device else ():
+            if result.done and result.trial.factors() == settings.get(names[id]):
+                times[names[id]].append(result.spent)
+        seconds |= {name: fmean(durations) for name, durations in times.items()}
+    return spreads, seconds
+
+
+def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str, str], float]:
+    """Return the SD of the pairs' differences by arm and metric, where there are five pairs or more."""
+    if not results:
+        return {}
+    from unrolled.ablations.training.comparison import design_of_plan
+    from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
+
+    verdicts = decide_looks(design_of_plan(plan, results)).verdicts
+    return {
+        (arm, metric): verdict.contrast.sd
+        for arm, by_metric in verdicts.items()
+        for metric, verdict in by_metric.items()
+        if verdict.contrast.sd and verdict.contrast.pairs >= FEWEST_SEEDS
+    }
+
+
+def find_spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
+    """Return the SD of the pairs' differences of an arm's contrast, in δ: measured, or `SPREAD`."""
+    return spreads[arm] / study.metrics[0].zone if arm in spreads else SPREAD
+
+
+def estimate_chances(
+    study: Study, spreads: Mapping[str, float], until_size: bool
+) -> "list[dict[str, Expected]]":
+    """Return, for each of `TRUTHS`, what every contrast is expected to take, by arm; {} for one seed."""
+    from unrolled.reports.statistics.futility import BOUND
+    from unrolled.reports.statistics.sequential import Looks
+    from unrolled.reports.statistics.stopping import predict_contrast
+
+    if study.looks[0] < 2:
+        return [{} for _ in TRUTHS]
+    goes_on = {arm.name for arm in study.arms if study.to_the_end or arm.exploratory}
+    return [
+        {
+            name: predict_contrast(
+                Looks(study.looks),
+                sd=find_spread(study, spreads, name),
+                delta=1.0,
+                effect=float(effect),
+                family=len(study.contrasts),
+                until_size=until_size,
+                futility=0.0 if name in goes_on else BOUND,
+            )
+            for name in study.contrasts
+        }
+        for effect in range(len(TRUTHS))
+    ]
+
+
+def estimate_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str, float]:
+    """Return the expected seeds of every arm, which gets those of a look if one of its contrasts does.
+
+    Contrasts are taken to be independent.
+    """
+    miss_chances = {arm.name: [1.0] * len(study.looks) for arm in study.arms}
+    for name, base in study.contrasts.items() if chances else ():
+        for side in (name, base):
+            pairs = zip(miss_chances[side], chances[name].reach, strict=True)
+            miss_chances[side] = [miss * (1 - reach) for miss, reach in pairs]
+    first, *steps = (n - before for before, n in pairwise((0, *study.looks)))
+    return {
+        name: first + sum(step * (1 - miss) for step, miss in zip(steps, later, strict=True))
+        for name, (_, *later) in miss_chances.items()
+    }
+
+
+def count_missing_trials(need: Mapping[str, float], result_counts: Mapping[str, int]) -> dict[str, float]:
+    """Return the expected trials of each arm that are still to be trained, where so many have results."""
+    return {name: max(0.0, number - result_counts.get(name, 0)) for name, number in need.items()}
+
+
+def describe_costs(
+    plan: Plan, program: ProgramTrial, ended: int, seconds: float | None, device: Device
+) -> list[str]:
+    """Return lines on what a study of a program takes, what counts in its identity and what is checked first.
+
+    So many of its trials have `ended`; `seconds` is what one takes on average, None before that is known.
+    """
+    first = len(list_first_trials(plan))
+    repeats = int(is_repeated(plan))
+    numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
+    cost = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
+    checks = f"{first} of them{' and the one that repeats' if repeats else ''}"
+    if seconds is not None:
+        workers, places = count_workers(device, program.gpu_count)
+        times = [format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
+        cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
+        checks += f", {(first + repeats) * seconds:.0f} s of training"
+    checks += ": that none fails"
+    if plan.qualities:
+        checks += f", that the seed and each setting change {join_names(plan.qualities)}"
+    is_unchecked = not plan.repeat and plan.nondeterminism is None
+    checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f", {REPEATED}"
+    repetition = ", and 1 that repeats the baseline's first" if repeats else ""
+    return [
+        f"arms: {join_first_names([arm.name for arm in plan.arms], ARMS_NAMED)}",
+        f"trainings: {' to '.join(map(str, numbers))}{repetition}; {ended} have ended",
+        f"seconds of one: {cost}",
+        f"counts in the identity: {program.describe_identity()}",
+        f"checked first, on {checks}",
+    ]
+
+
+def count_workers(device: Device, gpu_count: int) -> tuple[int, str]:
+    """Return how many trials of so many GPUs are trained at a time, and on what, in words."""
+    workers = min(device.slots, count_slots(gpu_count, device.gpus))
+    return workers, plural(workers * gpu_count, "GPU") if gpu_count else plural(workers, "core")
+
+
+def format_estimate(seconds: float) -> str:
+    """Return a duration in words, without seconds."""
+    return "under a minute" if seconds < 60 else format_duration(seconds)
