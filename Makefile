@@ -56,7 +56,7 @@ check: .venv/installed-for-tests
 
 # The tables that come with Unrolled, ablations/studies/*.csv, from a ledger: RESULTS=FOLDER.
 shipped-results: .venv/installed
-	@$(BIN)/python -m unrolled.ablations.commands.study_tables $(RESULTS)
+	@$(BIN)/python -m unrolled.ablations.tables.study_tables $(RESULTS)
 
 # The reference pages docs/study-file.md and docs/api.md, from the code, and the outputs of docs/chapter12.ipynb.
 docs: .venv/installed-for-chapter

@@ -24,8 +24,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from unrolled.ablations.commands import study_tables
-from unrolled.ablations.commands.study_tables import shipped as shipped
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
 from unrolled.ablations.study import chapter, study
@@ -34,6 +32,8 @@ from unrolled.ablations.study.loading import declare_study, load_plugins, load_s
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
+from unrolled.ablations.tables import study_tables
+from unrolled.ablations.tables.study_tables import shipped as shipped
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial

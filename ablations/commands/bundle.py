@@ -1,55 +1,19 @@
-"""`unrolled bundle`: a study with everything that a reviewer needs, in one file.
+"""`unrolled bundle`: write a study with everything that a reviewer needs in one file."""
 
-The file is a zip with an RO-Crate 1.1 description (https://w3id.org/ro/crate/1.1), which has the sha256 of
-every other file. `unrolled verify FILE.zip` checks it.
-"""
-
-import hashlib
-import io
-import os
-import re
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from importlib import metadata, resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.ledger import Ledger, read_required
+from unrolled.ablations.bundles.bundle_file import check_parts, write_bundle
+from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import StoredOptions
-from unrolled.ablations.runner.worker import distinct_trials, trial_files
-from unrolled.ablations.study import plan_store
+from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
-from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.study.retraining import attach_files, identify_today, load_program
+from unrolled.ablations.study.retraining import attach_files, load_program
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.comparison import read_page_results
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, plural, require, visible
-from unrolled.bench.files import save_file
-from unrolled.bench.plugins import companion_files
+from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import Trial
-
-DESCRIPTION = "ro-crate-metadata.json"
-SOURCES = {".py", ".toml", ".json", ".npy", ".html", ".css", ".js"}
-PARTS = {
-    "ledger": "the plan, with its date and hash, and every result, as the ledger has them",
-    "plugins": "the study's own models, cells and regularisers, and what they read",
-    "files": "the texts, programs and commits that were studied, by the hashes that every trial has",
-    "source": "the source that trained it",
-    "environment.txt": "the installed packages",
-}
-PACKAGES = "bench", "ablations", "reports"
-_USERS = r"(/(?!\.\.?(/|$))[^/\\\x00-\x1f]+)+"  # any names but those that lead elsewhere
-NAMES = re.compile(
-    r"ledger/plans/[0-9a-f]{16}\.json|ledger/trials/[0-9a-f]{2}/[0-9a-f]{12,64}\.json"
-    r"|ledger/details/[0-9a-f]{2}/[0-9a-f]{12,64}\.[0-9a-f]{16}\.json"
-    rf"|(plugins|files/[0-9a-f]{{64}}){_USERS}|source/({'|'.join(PACKAGES)})(/\w[\w.-]*)+"
-    r"|environment\.txt|" + re.escape(DESCRIPTION)
-)
-"""The names that files of a bundle have."""
 
 
 @run_folder.use_run_folder()
@@ -67,20 +31,9 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     results = {id: attach_files(result, program) for id, result in read_page_results(plan, ledger).items()}
     require(results, f"study {plan.study!r} has no result", cure=f"`unrolled run {plan.study}` trains it")
     trials = distinct_trials(result.trial for result in results.values())
-    _check_parts(trials, plan.study)
+    check_parts(trials, plan.study)
     included_trials = [trial for trial in trials if not (no_text and isinstance(trial, ChapterTrial))]
-    with TemporaryDirectory() as folder:
-        root = Path(folder)
-        for name, data in _collect_files(plan, results, ledger, options.plugin, included_trials):
-            require(
-                NAMES.fullmatch(name),
-                "no bundle can have a file of this name",
-                place=name.split("/", 2)[-1],
-                cure="rename it, or keep it beside the others",
-            )
-            save_file(root / name, data)
-        _write_description(root, plan)
-        save_file(output, _zip_files(root))
+    write_bundle(output, plan, results, ledger, options.plugin, included_trials)
     trust = " --trust" if plan.of_program or options.plugin else ""
     print(f"{output}: {plural(len(results), 'result')}; `unrolled verify {output}{trust}` checks it")
     absent_paths = dict.fromkeys(
@@ -89,87 +42,3 @@ def bundle(study: str | Study, output: Path, options: StoredOptions, *, no_text:
     if absent_paths:
         print(f"not in it, and needed at the same path to train again: {visible(', '.join(absent_paths))}")
     return 0
-
-
-def _check_parts(trials: Iterable[Trial], study: str) -> None:
-    """Raise BadInput if `verify` could not train a trial again: for want of a plug-in, or after an edit."""
-    for trial in trials:
-        today, reason = identify_today(trial)
-        require(
-            today,
-            f"no one could train it again: {reason}",
-            place=f"study {study!r}",
-            cure="restore that, or run the study again",
-        )
-
-
-def _collect_files(
-    plan: Plan, ids: Iterable[str], ledger: Ledger, plugins: Sequence[str], trials: Sequence[Trial]
-) -> Iterator[tuple[str, bytes]]:
-    """Every file but the description, by its name in the bundle."""
-    paths = [path for id in ids for path in ledger.paths(id)]
-    for path in (plan_store.plan_path(ledger, plan.study), *paths):
-        yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
-    for name in plugins:
-        yield f"plugins/{Path(name).name}", read_required(Path(name))
-        for file in companion_files(name):
-            yield f"plugins/{os.path.relpath(file, Path(name).resolve().parent)}", read_required(Path(file))
-    for name, data in trial_files(trials).items():
-        yield f"files/{name}", data
-    for package in PACKAGES:
-        yield from _read_package(package)
-    packages = sorted({f"{package.name}=={package.version}\n" for package in metadata.distributions()})
-    yield "environment.txt", "".join(packages).encode()
-
-
-def _read_package(name: str) -> Iterator[tuple[str, bytes]]:
-    root = Path(str(resources.files(f"unrolled.{name}")))
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        if path.is_file() and path.suffix in SOURCES:
-            yield f"source/{name}/{relative.as_posix()}", path.read_bytes()
-
-
-def _write_description(root: Path, plan: Plan) -> None:
-    """Write the description of the files below `root` beside them."""
-    try:
-        from rocrate.rocrate import ROCrate  # an extra
-    except ImportError as error:
-        raise BadInput(
-            f"rocrate is missing ({error})", cure=".venv/bin/pip install -e '.[bundle]'"
-        ) from error
-    crate = ROCrate(version="1.1")
-    for key, value in crate_facts(plan).items():
-        crate.root_dataset[key] = value
-    crate.license = "The code is under Apache-2.0; texts and plug-ins keep their own licences."
-    crate.datePublished = datetime.now(UTC)
-    for path in list_files(root):
-        name = path.relative_to(root).as_posix()
-        data = path.read_bytes()
-        properties = {"sha256": hashlib.sha256(data).hexdigest(), "contentSize": str(len(data))}
-        crate.add_file(path, name, properties={**properties, "description": PARTS[name.partition("/")[0]]})
-    crate.metadata.write(root)
-
-
-def crate_facts(plan: Plan) -> dict[str, str]:
-    """What the description of a bundle says of its study."""
-    return {
-        "name": f"unrolled: {plan.study}",
-        "description": plan.question,
-        "studyHash": plan.hash,
-        "planned": datetime.fromtimestamp(plan.planned, UTC).isoformat(),
-    }
-
-
-def list_files(root: Path) -> list[Path]:
-    """Every file below a folder."""
-    return sorted(path for path in root.rglob("*") if path.is_file())
-
-
-def _zip_files(root: Path) -> bytes:
-    """The files below `root` as a zip."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in list_files(root):
-            archive.write(path, path.relative_to(root).as_posix())
-    return buffer.getvalue()

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from unrolled.ablations.commands import source_tables, study_tables, tables
+from unrolled.ablations.commands.compare_columns import list_metric_names, make_columns
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.run import format_command_line, run_studies
-from unrolled.ablations.commands.source_tables import (
+from unrolled.ablations.mlflow.database import hide_credentials
+from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
+from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
+from unrolled.ablations.tables import study_tables
+from unrolled.ablations.tables.reader import is_trials_table
+from unrolled.ablations.tables.sources import (
     SOURCE,
     SourceTable,
     is_results_folder,
     is_results_source,
+    read_sources,
+    require_one_machine,
 )
-from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
-from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
 from unrolled.ablations.training.comparison import render_page, write_index
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
@@ -76,16 +80,21 @@ def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
 
 def _compare_table(sources: Sequence[str], options: CompareOptions) -> int:
     """The verdicts on the arms of a table, a study's as its file says; of any other a page, too."""
-    inputs = source_tables.read_sources(sources, options)
+    inputs = read_sources(
+        sources,
+        experiment=options.experiment,
+        study=options.study,
+        metrics=list_metric_names(options),
+    )
     if len(inputs) > 1:
         return _report_comparison(inputs, _columns_of_several(inputs, options), options)
     (source,) = inputs
     if study_tables.is_study_table(source.rows) and not (options.arm or options.metric):
         refuse_flags(options, _TABLE_FLAGS, "a study's table is judged as its file says", _COLUMNS_CURE)
         return _print_verdicts(study_tables.compare_study_table(source.rows))
-    if tables.is_trials_table(source.rows, source.name):
+    if is_trials_table(source.rows, source.name):
         options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
-    columns = tables.make_columns(options)
+    columns = make_columns(options)
     if study_tables.is_study_table(source.rows):
         if answer := study_tables.answer_own_question(source.rows, columns):
             return _print_verdicts(answer)
@@ -105,13 +114,13 @@ def _columns_of_several(sources: Sequence[SourceTable], options: CompareOptions)
             cure = f"--arm arm,{SOURCE} compares each arm of each source"
             require(not several, "has several arms", place=source.name, cure=cure)
         options = replace(options, arm=SOURCE)
-    if not options.pair and all(tables.is_trials_table(source.rows, source.name) for source in sources):
+    if not options.pair and all(is_trials_table(source.rows, source.name) for source in sources):
         options = replace(options, pair="seed")
     if not all(source.metrics for source in sources):
-        return tables.make_columns(options)
-    columns = tables.make_columns(options, sources[0].metrics)
+        return make_columns(options)
+    columns = make_columns(options, sources[0].metrics)
     if judges_clock(columns.metrics):
-        source_tables.require_one_machine(sources)
+        require_one_machine(sources)
     return columns
 
 

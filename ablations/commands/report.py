@@ -3,18 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import PARTIAL, make_output_folder, remove_abandoned_drafts
-
-if TYPE_CHECKING:
-    from unrolled.ablations.mlflow.study_runs import ArmRun
-    from unrolled.reports.comparison import Comparison
 
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:
@@ -26,16 +20,6 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     index = write_index(out)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {index}")
     return 0
-
-
-def collect_report_parts(
-    page: Path, plan: Plan, comparison: "Comparison"
-) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
-    """What MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
-    from unrolled.ablations.commands.summaries import summarise_arms  # scipy
-    from unrolled.reports.sentences import write_claims
-
-    return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 
 
 def prepare_folder(out: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plans
-from unrolled.ablations.commands.report import collect_report_parts, prepare_folder
+from unrolled.ablations.commands.report import prepare_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri
 from unrolled.ablations.mlflow.writer import Writer
@@ -26,7 +26,13 @@ from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.attempts import find_attempts
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
+from unrolled.ablations.training.comparison import (
+    collect_report_parts,
+    compare_plan,
+    read_page_results,
+    render_page,
+    write_index,
+)
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures

@@ -5,12 +5,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
-from unrolled.ablations.commands.report import collect_report_parts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
 from unrolled.ablations.mlflow.study_runs import StudyRuns
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
+from unrolled.ablations.training.comparison import (
+    collect_report_parts,
+    compare_plan,
+    read_page_results,
+    render_page,
+)
 from unrolled.bench.errors import visible
 
 

@@ -18,6 +18,7 @@ from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import PLAIN
 
 if TYPE_CHECKING:
+    from unrolled.ablations.mlflow.study_runs import ArmRun
     from unrolled.reports.comparison import Comparison
 
 
@@ -33,6 +34,16 @@ def write_index(out: Path) -> Path:
     from unrolled.reports.render import write_index  # as above
 
     return write_index(out)
+
+
+def collect_report_parts(
+    page: Path, plan: Plan, comparison: "Comparison"
+) -> "tuple[Path, tuple[str, ...], tuple[ArmRun, ...]]":
+    """Return what MLflow shows of a report: its folder, one sentence for each contrast, the arms' means."""
+    from unrolled.ablations.training.arm_runs import summarise_arms  # scipy
+    from unrolled.reports.sentences import write_claims
+
+    return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 
 
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":

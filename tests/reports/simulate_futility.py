@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from simulations import LAWS
 
-from unrolled.ablations.commands.study_tables import shipped
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.tables.study_tables import shipped
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.sequential import LOOKS, Looks

@@ -7,8 +7,8 @@ import pytest
 from recompute import NUMBERS, recompute
 
 from unrolled import shipped
-from unrolled.ablations.commands import study_tables
 from unrolled.ablations.study import loading
+from unrolled.ablations.tables import study_tables
 from unrolled.reports.tables import comparison_csv
 
 

@@ -17,8 +17,8 @@ from as_typed import write
 from called import call, succeed
 from rocrate.rocrate import ROCrate
 
-from unrolled.ablations.commands import bundle_check
-from unrolled.ablations.commands.bundle import DESCRIPTION
+from unrolled.ablations.bundles import bundle_check
+from unrolled.ablations.bundles.bundle_file import DESCRIPTION
 from unrolled.ablations.ledger import seal, unseal
 
 CELL = "my-cell.py"

@@ -14,18 +14,19 @@ from called import call, succeed
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands import verify as verifying
-from unrolled.ablations.commands.verify import (
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner import process
+from unrolled.ablations.runner.parallel import TrialConditions
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.training import replay
+from unrolled.ablations.training.replay import (
     Replay,
     allow_for_noise,
     describe_difference,
     draw_sample,
     replay_trials,
 )
-from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.runner import process
-from unrolled.ablations.runner.parallel import TrialConditions
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.plan import Plan
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
@@ -166,7 +167,7 @@ def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_
     first, *more = [of_program(accuracy, **next(clicks)) for accuracy in [*new, *new[-1:] * 3]]
     asked = iter(more)
     monkeypatch.setattr(
-        verifying, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(asked)}, False)
+        replay, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(asked)}, False)
     )
     plan: Any = SimpleNamespace(
         qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result

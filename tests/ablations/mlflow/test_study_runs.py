@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from stub_plans import planned, sync
 
-from unrolled.ablations.commands import tables
 from unrolled.ablations.mlflow import fields, study_runs
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
 from unrolled.ablations.mlflow.study_runs import ArmRun
+from unrolled.ablations.tables import reader
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign_table import Columns, arrange_table
@@ -85,17 +85,17 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(clien
     arms = {name: [result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
     plan = planned(arms, looks=(2, 3))
     sync(plan, arms, store)
-    frame = tables.read_table(f"mlflow:{store}", "s")
+    frame = reader.read_table(f"mlflow:{store}", "s")
     columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
     assert sorted(arrange_table(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
     for run in client.search_runs([client.get_experiment_by_name("unrolled/s").experiment_id]):
         client.delete_tag(run.info.run_id, "unrolled.first_look")
     with pytest.raises(BadInput, match="unrolled sync"):
-        arrange_table(tables.read_table(f"mlflow:{store}", "s"), columns, "runs")
+        arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(ArmRun(name=name, trials=tuple(r.trial.id for r in made)) for name, made in arms.items())
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
         study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(out, (), runs)
-        assert len(arrange_table(tables.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
+        assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
 # the study's own run

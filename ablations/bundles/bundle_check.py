@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
-from unrolled.ablations.commands.bundle import DESCRIPTION, NAMES, crate_facts, list_files
+from unrolled.ablations.bundles.bundle_file import DESCRIPTION, NAMES, crate_facts, list_files
 from unrolled.ablations.ledger import MISREAD, Ledger, explaining_misread
 from unrolled.ablations.runner.worker import distinct_trials
 from unrolled.ablations.study import plan_store
@@ -107,7 +107,7 @@ def _print_verdicts(comparison: "Comparison", page: Path) -> None:
 
 
 def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
-    """The same result whose trial reads the files of the bundle, as far as it has them.
+    """Return the same result whose trial reads the files of the bundle, as far as it has them.
 
     A program's are those that it runs, which has to be trusted.
     """
@@ -118,7 +118,7 @@ def _relocate_result(files: Path, trust: bool, result: Result) -> Result:
 
 
 def _find_text_file(trial: Trial, files: Path) -> Path | None:
-    """The file of the bundle that a trial's text is read from, if it has one."""
+    """Return the file of the bundle that a trial's text is read from, if it has one."""
     path = Path(trial.corpus) if isinstance(trial, ChapterTrial) else None
     return path if path in list_files(files) else None
 
@@ -138,7 +138,7 @@ def _extract_files(path: Path, root: Path) -> None:
 
 
 def _find_hazard(files: list[zipfile.ZipInfo]) -> str:
-    """Why an archive is not to be unpacked, or nothing."""
+    """Return why an archive is not to be unpacked, or nothing."""
     if len(files) > MAX_FILES or sum(info.file_size for info in files) > MAX_BYTES:
         return f"would be more than {MAX_BYTES >> 20:,} MiB or {MAX_FILES:,} files"
     names = [info.filename for info in files]
@@ -149,7 +149,7 @@ def _find_hazard(files: list[zipfile.ZipInfo]) -> str:
 
 
 def _read_plan(ledger: Ledger, bundle: Path) -> Plan:
-    """The plan of a bundle. Raises BadInput where there is not one, and for one that contradicts itself."""
+    """Return the plan of a bundle. Raises BadInput unless there is one, which does not contradict itself."""
     plans, unreadable = plan_store.read_plans(ledger)
     rule = "; ".join(line.replace(str(ledger.root.parent), bundle.name) for line in unreadable)
     is_single = len(plans) == 1 and not unreadable
@@ -169,7 +169,7 @@ def _find_faults(
 
 
 def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
-    """What the description describes, by name; nothing where it is missing or malformed."""
+    """Return what the description describes, by name; nothing where it is missing or malformed."""
     with suppress(OSError, *MISREAD):
         graph = json.loads((root / DESCRIPTION).read_bytes())["@graph"]
         return {unquote(entity["@id"]): dict(entity) for entity in graph}
@@ -177,7 +177,7 @@ def _read_entities(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _find_file_faults(root: Path) -> Iterator[str]:
-    """Files that are not as the description says, or not in it."""
+    """Yield files that are not as the description says, or not in it."""
     entities = _read_entities(root)
     if not entities:
         yield f"{DESCRIPTION}: is missing, or describes no bundle"
@@ -192,7 +192,7 @@ def _find_file_faults(root: Path) -> Iterator[str]:
 
 
 def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
-    """What the description says of the study, where the plan says otherwise."""
+    """Yield what the description says of the study, where the plan says otherwise."""
     dataset = _read_entities(root).get("./", {})
     for key, value in crate_facts(plan).items():
         if dataset.get(key) != value:
@@ -200,7 +200,7 @@ def _find_description_faults(root: Path, plan: Plan) -> Iterator[str]:
 
 
 def _find_ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterator[str]:
-    """Files of the ledger that the plan does not lead to."""
+    """Yield files of the ledger that the plan does not lead to."""
     planned = {plan_store.plan_path(ledger, plan.study)}
     planned |= {path for id in results for path in ledger.paths(id)}
     for path in list_files(ledger.root):
@@ -210,12 +210,12 @@ def _find_ledger_faults(ledger: Ledger, plan: Plan, results: Results) -> Iterato
 
 
 def _select_trials_without_plugins(trials: Iterable[Trial]) -> list[ChapterTrial]:
-    """The trials without plug-ins, whose source is the package's alone."""
+    """Return the trials without plug-ins, whose source is the package's alone."""
     return [trial for trial in trials if isinstance(trial, ChapterTrial) and "-" not in trial.source]
 
 
 def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
-    """Source files that are not those that trained the results, by the hash that every trial has."""
+    """Yield source files that are not those that trained the results, by the hash that every trial has."""
     for trial in _select_trials_without_plugins(trials):
         try:
             source = package_hash(trial.model, trial.engine, root / "source" / "bench")
@@ -230,7 +230,7 @@ def _find_source_faults(trials: Iterable[Trial], root: Path) -> Iterator[str]:
 
 
 def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
-    """Texts and programs that are not those of the results, by the hashes that every trial has."""
+    """Yield texts and programs that are not those of the results, by the hashes that every trial has."""
     files = root / "files"
     unused = set(list_files(files))
     for trial in trials:
@@ -249,14 +249,14 @@ def _find_trial_file_faults(trials: Iterable[Trial], root: Path, trust: bool) ->
 
 
 def _hash_text(path: Path) -> str:
-    """The hash by which trials know a text; "" for a file that is no text."""
+    """Return the hash by which trials know a text; "" for a file that is no text."""
     with suppress(BadInput):
         return data_hash(str(path))
     return ""
 
 
 def _list_program_files(trial: ProgramTrial) -> set[Path]:
-    """The files that count in a program's identity; all of its folder where that cannot be told."""
+    """Return the files that count in a program's identity; all of its folder where that cannot be told."""
     try:
         return set(trial.counted_files().values())
     except BadInput:
@@ -264,13 +264,13 @@ def _list_program_files(trial: ProgramTrial) -> set[Path]:
 
 
 def _reads_elsewhere(program: ProgramTrial) -> bool:
-    """Whether a program names files outside of its folder, which are not read unless it is trusted."""
+    """Return True if a program names files outside of its folder, which are not read unless it is trusted."""
     patterns = [Path(pattern) for pattern in (*program.code, *program.data_files)]
     return any(pattern.is_absolute() or ".." in pattern.parts for pattern in patterns)
 
 
 def _list_unchecked_parts(trials: Iterable[Trial], root: Path, trust: bool) -> Iterator[str]:
-    """What of a bundle was compared with nothing but the hashes in its description."""
+    """Yield what of a bundle was compared with nothing but the hashes in its description."""
     yield "environment.txt"
     uncompared = "source/ but for the files that trained the results"
     yield uncompared if _select_trials_without_plugins(trials) else "source/"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from unrolled.ablations.commands import tables
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save_file
@@ -36,7 +36,7 @@ DIGITS = 6
 
 
 def shipped(study: str) -> pd.DataFrame:
-    """The results that come with Unrolled for one of its studies, one row for each trial.
+    """Return the results that come with Unrolled for one of its studies, one row for each trial.
 
     The columns are study, design, arm, baseline (the arm that it is compared with), seed, status, counts, the
     settings in which arms differ and the study's metrics. `counts` tells whether the trial enters its arm's
@@ -52,7 +52,7 @@ def shipped(study: str) -> pd.DataFrame:
         cure=f"`unrolled run {study}` makes some",
     )
     with resources.as_file(file) as path:
-        table = tables.read_table(str(path), "")
+        table = read_table(str(path), "")
     load_study_of(table)
     return table
 
@@ -80,7 +80,7 @@ def load_study_of(table: pd.DataFrame) -> Study:
 
 
 def compare_study_table(table: pd.DataFrame) -> "Comparison":
-    """The arms of a study's table side by side, by the looks, metrics and δ of the study's file.
+    """Return the comparison of the arms of a study's table, by the looks, metrics and δ of the study's file.
 
     Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
     and for a value that is no number.
@@ -122,7 +122,7 @@ def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], stud
 
 
 def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison | None":
-    """The study's own comparison by the metrics of these columns, where they ask what the study asks.
+    """Return the study's own comparison by the metrics of these columns, where they ask what the study asks.
 
     That is: its arms against its baseline, by seed, with its δ. None for any other question.
     """
@@ -138,7 +138,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of a study with a column that tells which trials are of its first look."""
+    """Return the table of a study with a column that tells which trials are of its first look."""
     from unrolled.reports.foreign_table import FIRST_LOOK
 
     study = load_study_of(table)
@@ -146,7 +146,7 @@ def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
-    """The table of a study's results, given by the identities of their trials."""
+    """Return the table of a study's results, given by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
         row.arm.name: comparison.find_base(row).arm.name
@@ -167,7 +167,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> p
 
 
 def hash_design(study: Study) -> str:
-    """Twelve hex digits of what a study's file sets: all of it but its texts."""
+    """Return twelve hex digits of what a study's file sets: all of it but its texts."""
     texts: Any = {"question": True, "about": True, "arm": {"__all__": {"question", "note"}}}
     sets = study.file.model_dump(exclude=texts, exclude_defaults=True)
     return hashlib.sha256(canonical_json(sets)).hexdigest()[:12]

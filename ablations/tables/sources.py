@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from unrolled.ablations.commands import study_tables, tables
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.options import CompareOptions
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.tables import study_tables
+from unrolled.ablations.tables.reader import is_trials_table, read_table
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
@@ -39,36 +39,41 @@ class SourceTable:
 
 
 def is_results_source(source: str) -> bool:
-    """Whether a source is results, and not the name of a model."""
+    """Return True if a source is results, and not the name of a model."""
     return source.startswith("mlflow:") or Path(source).exists()
 
 
 def is_results_folder(source: str | Path) -> bool:
-    """Whether a folder holds results of studies; one that may not be read holds none."""
+    """Return True if a folder holds results of studies; one that may not be read holds none."""
     with suppress(OSError):
         return (Path(source) / "plans").is_dir()
     return False
 
 
-def read_sources(sources: Sequence[str], options: CompareOptions) -> list[SourceTable]:
-    """The rows of each source. Of several each row has the column `SOURCE`. Raises BadInput."""
-    inputs = [_read_source(source, options) for source in sources]
+def read_sources(
+    sources: Sequence[str], *, experiment: str, study: str, metrics: Sequence[str]
+) -> list[SourceTable]:
+    """Return the rows of each source. Of several, each row has the column `SOURCE`. Raises BadInput.
+
+    `experiment` chooses one of MLflow's, `study` one of a results folder; `metrics` are judged.
+    """
+    inputs = [_read_source(source, experiment, study, metrics) for source in sources]
     return inputs if len(inputs) == 1 else _mark_sources(inputs)
 
 
-def _read_source(source: str, options: CompareOptions) -> SourceTable:
+def _read_source(source: str, experiment: str, study: str, metrics: Sequence[str]) -> SourceTable:
     if is_results_folder(source):
-        return _read_results(source, options.study)
+        return _read_results(source, study)
     inner = Path(source, "results")
     require(not is_results_folder(inner), "is no results folder", place=source, cure=f"name {inner}")
-    rows = tables.read_table(source, options.experiment, tables.list_metric_names(options))
-    if tables.is_trials_table(rows, source):
+    rows = read_table(source, experiment, metrics)
+    if is_trials_table(rows, source):
         rows["arm"] = rows.arm.replace(r"^'(?=[=+@-])", "", regex=True)  # see reports.formats.csv_cell
     return SourceTable(name=hide_credentials(source), rows=rows)
 
 
 def _read_results(folder: str, study: str) -> SourceTable:
-    """A row for each trial of a study."""
+    """Return a row for each trial of a study."""
     ledger = Ledger(Path(folder))
     plan = _find_plan(ledger, study)
     results = ledger.results(plan.ids)
@@ -83,7 +88,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
 
 
 def _find_plan(ledger: Ledger, study: str) -> Plan:
-    """The plan of a study, or for "" the only one. Raises BadInput."""
+    """Return the plan of a study, or for "" the only one. Raises BadInput."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     names = ", ".join(plans)
     cure = f"`unrolled run STUDY --results {ledger.root}` runs one"
@@ -97,7 +102,7 @@ def _find_plan(ledger: Ledger, study: str) -> Plan:
 
 
 def _mark_sources(sources: Sequence[SourceTable]) -> list[SourceTable]:
-    """The tables with the column `SOURCE`; a column of `_DEFAULT_CELLS` that one has, all have."""
+    """Return the tables with the column `SOURCE`; a column of `_DEFAULT_CELLS` that one has, all have."""
     marked = []
     for source in sources:
         is_free = SOURCE not in source.rows.columns

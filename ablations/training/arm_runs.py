@@ -21,7 +21,7 @@ from unrolled.reports.statistics.interval import Interval
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
-    """Every arm of a plan over its seeds.
+    """Return every arm of a plan, as MLflow shows it, over its seeds.
 
     An arm with a diverged seed has no mean, since the mean of its other seeds would be listed beside complete
     ones. Its `seeds` then gives the median, and the mean given convergence under that name.
@@ -42,12 +42,12 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 
 
 def _round_number(x: float) -> float:
-    """The number with five digits, as it is read in a table; a count keeps all of its own."""
+    """Return the number with five digits, as it is read in a table; a count keeps all of its own."""
     return x if x.is_integer() else float(f"{x:.5g}")
 
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
-    """The report's sentence on each arm, by the arm's name."""
+    """Return the report's sentence on each arm, by the arm's name."""
     notes = {row.arm.name: row.note for row in comparison.rows}
     notes[comparison.rows[0].arm.name] = "the baseline"
     return notes | {claim.row.arm.name: claim.sentence for claim in list_claims(comparison)}
@@ -74,7 +74,7 @@ def _make_arm_run(
 
 
 def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
-    """By arm, the difference from its baseline over the pairs by each metric, in the unit of the page."""
+    """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
         for row in view.rows_to_decide:
@@ -90,7 +90,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
 
 
 def _collect_means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, float]:
-    """Means with SD and interval of metrics that every finished seed has."""
+    """Return means with SD and interval of metrics that every finished seed has."""
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
     for name in metrics:
@@ -106,7 +106,7 @@ def _collect_means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking)
 
 
 def _format_title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
-    """The arm's name with the mean of a metric and its interval, by which MLflow's charts tell arms apart."""
+    """Return the arm's name with the mean of a metric and its interval, as MLflow's charts show it."""
     summary = summarise_arm(arm, arm.collect_metric(metric))
     if summary.mean is None or summary.diverged:
         return arm.name
@@ -126,7 +126,10 @@ def _name_numbers(name: str, mean: float | None, sd: float | None, ends: Interva
 
 
 def _average_curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[int, float]]:
-    """Means by epoch or step of which every finished seed has a finite number; none where one diverged."""
+    """Return means by epoch or step over all finished seeds, where each has a finite number.
+
+    There is none where a seed diverged.
+    """
     done = arm.finished_results
     if not done or any(result.diverged for result in arm.results.values()):
         return {}
@@ -142,7 +145,7 @@ def _average_curves(arm: MeasuredArm, metrics: Iterable[str]) -> dict[str, dict[
 
 
 def _describe_seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, planned: int) -> str:
-    """How many seeds the means cover, and what became of the others; `row` where seeds follow looks.
+    """Return how many seeds the means cover, and what became of the others; `row` where seeds follow looks.
 
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """

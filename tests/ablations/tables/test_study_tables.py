@@ -10,10 +10,11 @@ from called import call
 from stub_plans import recorded
 
 import unrolled
-from unrolled.ablations.commands import report, study_tables
+from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study.study import Study
+from unrolled.ablations.tables import study_tables
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput

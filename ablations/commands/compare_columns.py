@@ -1,0 +1,111 @@
+"""How `unrolled compare` reads the columns of a table: its metrics, arms, pairs and items, by the flags."""
+
+from collections.abc import Sequence
+from math import inf
+
+from unrolled.ablations.options import CompareOptions
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.metric import BETTER_CURE, Metric
+from unrolled.bench.trial import TABLE_COLUMNS
+from unrolled.reports.foreign_table import Columns
+
+
+def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:
+    """Return how the rows of a table are read, by the flags.
+
+    They are judged by the `planned` metrics where no metric is given. Raises BadInput.
+    """
+    check_metric_flags(options)
+    metrics = [make_metric(*parse_metric(text), options) for text in options.metric] or [*planned]
+    arms, pair, item = (
+        tuple(filter(None, (column.strip() for column in names.split(","))))
+        for names in (options.arm, options.pair, options.item)
+    )
+    require(metrics, "is missing", place="--metric", cure=_METRIC_CURE)
+    require(arms, "is missing", place="--arm", cure="name a column")
+    names = [metric.name for metric in metrics]
+    for metric in metrics:
+        place = f"--metric {metric.name}"
+        require(names.count(metric.name) == 1, "is given twice", place=place, cure="keep one of them")
+        is_free = metric.name not in TABLE_COLUMNS
+        require(is_free, "no metric can have this name", place=place, cure="rename the column")
+    require(
+        pair or not item, "is for several rows of one pair", place="--item", cure="name the pair: --pair seed"
+    )
+    return Columns(arms, pair, tuple(metrics), options.baseline, _find_test_share(pair, options), item)
+
+
+def _find_test_share(pair: Sequence[str], options: CompareOptions) -> float:
+    """Return the share of the data that tests, where pairs are folds or splits; else 0. Raises BadInput."""
+    share = options.test_share or 0.0
+    require(pair or not share, "is missing", place="--pair", cure="name the column of the fold")
+    require(
+        share or not {"fold", "folds"} & {*pair},
+        "folds are not independent",
+        place=f"--pair {options.pair}",
+        cure="add --test-share 0.1, for ten of them",
+    )
+    require(
+        share or len(pair) < 2,
+        "names several columns",
+        place=f"--pair {options.pair}",
+        cure="name the one whose values are independent, and the others with --item",
+    )
+    return share
+
+
+_METRIC_CURE = "write a column and the difference that does not matter: --metric accuracy=0.02"
+
+
+def make_metric(name: str, delta: float, options: CompareOptions) -> Metric:
+    """Return the metric with the kind and direction that flags give it, else those that its name tells."""
+    kind = dict(map(_parse_kind, options.kind)).get(name, "")
+    better = next((flag for flag in ("lower", "higher") if name in getattr(options, flag)), "")
+    try:
+        return Metric(name, delta, better, kind=kind)
+    except BadInput as error:
+        error.cure = error.cure.replace(BETTER_CURE, f"add --higher {name} or --lower {name}")
+        raise
+
+
+def _parse_kind(text: str) -> tuple[str, str]:
+    """Return the two sides of "epoch_seconds=time"."""
+    name, _, kind = text.rpartition("=")
+    return name, kind
+
+
+def list_metric_names(options: CompareOptions) -> list[str]:
+    """Return the names that --metric gives, with or without δ."""
+    return [text.rpartition("=")[0] or text for text in options.metric]
+
+
+def check_metric_flags(options: CompareOptions) -> None:
+    """Raise BadInput for --lower, --higher and --kind of something that is no --metric, or given twice."""
+    names = list_metric_names(options)
+    kinds = [_parse_kind(text)[0] for text in options.kind]
+    for name, text in zip(kinds, options.kind, strict=True):
+        is_unique = name in names and kinds.count(name) == 1
+        cure = "give a column of --metric, and once: --kind epoch_seconds=time"
+        require(is_unique, "names no metric, or one twice", place=f"--kind {text}", cure=cure)
+    for flag, names_of_flag, opposite in (
+        ("lower", options.lower, options.higher),
+        ("higher", options.higher, options.lower),
+    ):
+        for column in names_of_flag:
+            require(
+                column in {*names} - {*opposite},
+                "names no metric, or one of both directions",
+                place=f"--{flag} {column}",
+                cure="give a column of --metric, and once",
+            )
+
+
+def parse_metric(text: str) -> tuple[str, float]:
+    """Return the two sides of "accuracy=0.02". Raises BadInput for a δ that is no number above 0."""
+    name, _, delta = text.rpartition("=")
+    try:
+        number = float(delta)
+    except ValueError:
+        number = 0.0
+    require(name and 0 < number < inf, "has no δ above 0", place=f"--metric {text}", cure=_METRIC_CURE)
+    return name, number

@@ -1,0 +1,1 @@
+"""Tables of results: read from files, MLflow, results folders, and those that come with Unrolled."""

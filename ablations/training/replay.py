@@ -1,0 +1,160 @@
+"""Training ended trials again, in fresh processes, and comparing every number."""
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from math import inf
+from typing import NamedTuple
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
+from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.retraining import identify_today
+from unrolled.bench.differences import list_differences, reproducible_values
+from unrolled.bench.errors import plural, require
+from unrolled.bench.machine_kind import find_machine_kind, machine_difference
+from unrolled.bench.metric import kind_of
+from unrolled.bench.trial import Result
+
+REPEATS = 4
+"""How many times the distance of equal trials a stored result may be away from a new one."""
+MOST_TRAININGS = 4
+"""How often one trial is trained, at most, for that distance: that of two may be small by chance."""
+
+
+class Replay(NamedTuple):
+    """The outcome of training a trial again: both texts are empty if every number is the same."""
+
+    result: Result
+    differs: str = ""  # what differs first, and the kinds of machine where they do
+    unplayed: str = ""  # why it could not be trained again
+    new_result: Result | None = None  # what the second training gave
+
+
+def allow_for_noise(
+    outcomes: Sequence[Replay], plan: Plan, conditions: TrialConditions
+) -> tuple[list[Replay], dict[str, float]]:
+    """Return the outcomes without the differences that a program's noise explains, and that noise by metric.
+
+    One of the trials that differ is trained again, until its trainings are far enough apart to explain every
+    difference in the metrics by which arms are judged, or `MOST_TRAININGS` times. The distance that a plan
+    has does not count, as its author may have written any. Raises KeyboardInterrupt after Ctrl-C.
+    """
+    differing = [outcome for outcome in outcomes if outcome.differs and outcome.new_result]
+    trainings = [outcome.new_result for outcome in differing[:1] if outcome.new_result]
+    noise: dict[str, float] = {}
+    explained: list[Replay] = []
+    for _ in range(MOST_TRAININGS - 1 if differing else 0):
+        new_result, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
+        if interrupted:
+            raise KeyboardInterrupt
+        trainings += map(plan.judge_result, new_result.values())
+        noise = _measure_spread(trainings, plan)
+        explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
+        if not noise or len(explained) == len(differing):
+            break
+    return [outcome._replace(differs="") if outcome in explained else outcome for outcome in outcomes], noise
+
+
+def _measure_spread(trainings: Sequence[Result], plan: Plan) -> dict[str, float]:
+    """Return how far the results of one trial are apart, by quality; {} where all their numbers are equal.
+
+    The qualities are those that the plan judges or, where it judges none, all.
+    """
+    if not any(describe_difference(trainings[0], training, plan) for training in trainings[1:]):
+        return {}
+    names = plan.qualities or [name for name in trainings[0].metrics if kind_of(name) == "quality"]
+    values = {
+        name: [result.metrics[name] for result in trainings if result.done and name in result.metrics]
+        for name in names
+    }
+    return {name: max(numbers) - min(numbers) for name, numbers in values.items() if numbers}
+
+
+def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
+    """Return True if a result is no farther from the new one than the noise of its program allows."""
+    stored = outcome.result
+    new = outcome.new_result
+    if new is None or not noise or stored.status != new.status:
+        return False
+    return stored.diverged or all(
+        abs(stored.metrics.get(name, inf) - new.metrics.get(name, inf)) <= REPEATS * distance
+        for name, distance in noise.items()
+    )
+
+
+def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
+    """Return at most `number` ended results, drawn anew each time: no author can know which.
+
+    Raises BadInput if there are none.
+    """
+    ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
+    random.SystemRandom().shuffle(ended)
+    results = filter(None, (ledger.read(result.trial.id) for result in ended))
+    drawn = list(islice(map(plan.judge_result, results), number))
+    require(
+        drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
+    )
+    return drawn
+
+
+def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: Plan) -> list[Replay]:
+    """Train each trial again where today's code and data still make it; results count as in the plan."""
+    today = [identify_today(result.trial) for result in results]
+    trained, _ = run_in_temporary_ledger([trial for trial, _ in today if trial], conditions)
+    return [
+        _compare_replay(result, trained.get(t.id), reason, plan) if t else Replay(result, unplayed=reason)
+        for result, (t, reason) in zip(results, today, strict=True)
+    ]
+
+
+def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
+    """Return the outcome of a second training; `reason` is why it may differ, "" where it may not."""
+    if new_result is None:
+        return Replay(result, unplayed="interrupted")
+    new_result = plan.judge_result(new_result)
+    if not (new_result.done or new_result.diverged):
+        return Replay(result, unplayed=plain_reason(new_result))
+    if reason:
+        return Replay(result, unplayed=f"{reason}, {_describe_distance(result, new_result, plan)}")
+    return Replay(result, describe_difference(result, new_result, plan), new_result=new_result)
+
+
+def _describe_distance(result: Result, new_result: Result, plan: Plan) -> str:
+    """Return how far two trainings are apart by the trial's own main metric, or else by the plan's."""
+    if result.diverged or new_result.diverged:
+        return "of which one diverged" if result.diverged != new_result.diverged else "and both diverged"
+    name = (*result.trial.main_metrics, plan.metrics[0].name)[0]
+    return f"by which {name} is {abs(result.metrics[name] - new_result.metrics[name]):.2g} apart"
+
+
+def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
+    """Return the first step and tensor, and the first number, that differ; "" for the same numbers.
+
+    What varies by the plan is not compared.
+    """
+    left_out = plan.irreproducible
+    differences = list(
+        list_differences(
+            reproducible_values(result.to_dict(), left_out),
+            reproducible_values(new_result.to_dict(), left_out),
+        )
+    )
+    if not differences:
+        return ""
+    name, old, new = differences[0]
+    text = f"{name} {old} in the ledger, {new} in the replay"
+    if len(differences) > 1:
+        text += f", and {plural(len(differences) - 1, 'more number')}"
+    if result.trace and new_result.trace:
+        from unrolled.bench.chapter.training.record import find_first_difference  # torch: not for a program
+
+        if step := find_first_difference(result.trace, new_result.trace):
+            text = f"differs from {step}: {text}"
+    if machines := machine_difference(
+        [find_machine_kind(result.environment), find_machine_kind(new_result.environment)]
+    ):
+        distance = _describe_distance(result, new_result, plan)
+        text += f"; trained on another kind of machine, then / now: {machines}, {distance}"
+    return text
