@@ -1,0 +1,162 @@
+"""Changes that CONTRIBUTING describes, made in a copy of the project and seen on pages and in MLflow.
+
+Each is a list of edits: a file, a text in it, and what stands there afterwards.
+"""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from as_typed import environment, write
+
+ROOT = Path(__file__).parents[2]
+
+METRIC = [
+    (
+        "bench/chapter/metrics.py",
+        '            "valid_accuracy": self.accuracy,\n',
+        '            "valid_accuracy": self.accuracy,\n            "valid_errors": 1 - self.accuracy,\n',
+    ),
+    (
+        "ablations/study/chapter.py",
+        '"valid_bits", "train_loss",',
+        '"valid_bits", "train_loss", "valid_errors",',
+    ),
+    ("bench/metric.py", "error err error_rate", "error err valid_errors error_rate"),
+    (
+        "reports/chapter/__init__.py",
+        '        "valid_bits": Scale(',
+        '        "valid_errors": Scale(title="wrong guesses", difference="points", factor=100.0),\n'
+        '        "valid_bits": Scale(',
+    ),
+]
+OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
+    (
+        "bench/chapter/models/registry.py",
+        '{**_DEEP, "dropout": 0.4, "tying": True}',
+        '{**_DEEP, "dropout": 0.4, "tying": True, "bias": True}',
+    ),
+    (
+        "ablations/study/chapter.py",
+        '    "nonlinearity": Setting(',
+        '    "bias": Setting("whether the cells have biases", title="bias"),\n    "nonlinearity": Setting(',
+    ),
+    (
+        "bench/chapter/witnesses/__init__.py",
+        '    "layers": model.check_layers,\n',
+        '    "layers": model.check_layers,\n'
+        '    "bias": lambda case: check_equal(\n'
+        '        case.trial.options["bias"], "rnn.bias_hh_l0" in dict(case.model.named_parameters())\n'
+        "    ),\n",
+    ),
+]
+FORMAT = [
+    (
+        "bench/table_files.py",
+        "FORMATS = {\n",
+        "def read_pairs(path: Path) -> list[Row]:\n"
+        '    """Return one row, of lines such as loss=0.5."""\n'
+        '    pairs = (line.split("=") for line in path.read_text().splitlines())\n'
+        "    return [{name: _parse_cell(cell) for name, cell in pairs}]\n\n\n"
+        "FORMATS = {\n",
+    ),
+    (
+        "bench/table_files.py",
+        '    ".parquet": Format(',
+        '    ".pairs": Format(read_pairs),\n    ".parquet": Format(',
+    ),
+]
+FIGURE = [
+    (
+        "reports/figures/panels.py",
+        "def _sample_points(",
+        "def draw_means(c: Comparison) -> Markup:\n"
+        '    """Return the means of all arms, a bar each."""\n'
+        '    return draw_svg("means", "Means of all arms", "A bar an arm.", partial(_draw_means, c))\n\n\n'
+        "def _draw_means(c: Comparison) -> Figure:\n"
+        "    figure = Figure(figsize=(4, 2))\n"
+        "    means = [row.summary.mean or 0.0 for row in c.rows]\n"
+        "    figure.subplots().bar(range(len(means)), means)\n"
+        "    return figure\n\n\n"
+        "def _sample_points(",
+    ),
+    (
+        "reports/render.py",
+        '        "pictures": {',
+        '        "pictures": {"means": panels.draw_means(c), ',
+    ),
+    (
+        "reports/templates/report.html",
+        "{% if pictures.curves %}",
+        '{% call section("means", "Means of all arms", true) %}{{ pictures.means }}{% endcall %}\n'
+        "{% if pictures.curves %}",
+    ),
+]
+PROGRAM = """import random, sys
+rate, seed, out = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+open(out, "w").write(f"loss={1 - rate + random.Random(seed).random() / 10}")
+"""
+STUDY = """name = "pairs"
+question = "Is a higher rate better?"
+metrics = [{ name = "loss", delta = 0.05 }]
+seeds = 2
+[program]
+run = "python train.py {rate} {seed} {out}/numbers.pairs"
+metrics = "{out}/numbers.pairs"
+[baseline]
+rate = 0.1
+[design.one_at_a_time]
+rate = [0.3]
+"""
+
+
+@pytest.fixture(scope="module")
+def changed_project(tmp_path_factory) -> Path:
+    """A copy of the project in which every change of this file is made."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("bench", "ablations", "reports", "unrolled"):
+        shutil.copytree(ROOT / name, copy / name, symlinks=True)
+    for file, text, replacement in (*METRIC, *OPTION, *FORMAT, *FIGURE):
+        path = copy / file
+        assert path.read_text().count(text) == 1, f"{file}: {text}"
+        path.write_text(path.read_text().replace(text, replacement))
+    return copy
+
+
+def run(project: Path, folder: Path, study: str) -> str:
+    """Run a study by the code of a project; its page."""
+    code = "import sys; from unrolled.ablations.cli import main; sys.exit(main())"
+    variables = environment(folder, PYTHONPATH=os.fspath(project))
+    words = [sys.executable, "-c", code, "run", f"{study}.toml"]
+    done = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (folder / "out" / study / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "change", [METRIC, OPTION, FORMAT, FIGURE], ids=["metric", "option", "format", "figure"]
+)
+def test_a_change_that_must_be_easy_has_at_most_four_places(change):
+    assert len({file for file, *_ in change}) <= 4
+
+
+def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflow(changed_project, tmp_path):
+    metric = 'metrics = [{ name = "valid_errors", delta = 0.02 }]\nseeds = 2'
+    arms = "[design.one_at_a_time]\nbias = [false]\n"
+    write(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, window=8)
+    page = run(changed_project, tmp_path, "small")
+    assert "wrong guesses" in page.lower() and "no bias" in page and "Means of all arms" in page
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
+        options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
+    assert number >= 4 and {value for (value,) in options} == {"True", "False"}
+
+
+def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
+    (tmp_path / "train.py").write_text(PROGRAM)
+    (tmp_path / "pairs.toml").write_text(STUDY)
+    assert "rate 0.3" in run(changed_project, tmp_path, "pairs")
