@@ -43,7 +43,7 @@ LM6 = ZOO["lm6"]
 """The settings and options that a plug-in has unless it sets its own: those of LMModel6."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-LARGEST = 10_000_000
+MAX_BYTES = 10_000_000
 """Bytes that a plug-in may have."""
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -70,7 +70,7 @@ def load_plug_in(name: str) -> ModuleType:
     if module_name in sys.modules:
         return sys.modules[module_name]
     try:
-        content = read_regular_file(name, LARGEST)
+        content = read_regular_file(name, MAX_BYTES)
     except OSError as error:
         raise BadInput(error.strerror, place=place, cure="give the path of a Python file") from error
     spec = importlib.util.spec_from_file_location(module_name, path)

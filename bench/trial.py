@@ -41,7 +41,7 @@ class Trial:
     """The name of what trains it, one of TRAINERS."""
     tracking: ClassVar[str]
     """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
-    work: ClassVar[str]
+    run_function: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""
     """A function that checks an arm quickly before its study starts, by its import name; "" for none."""
@@ -64,7 +64,7 @@ class Trial:
         return {k: value for k, value in self.to_dict().items() if k not in (*self.uncounted, *DERIVED)}
 
     @property
-    def experiment(self) -> dict[str, Any]:
+    def settings_key(self) -> dict[str, Any]:
         """What is trained, with which settings, on which data: all but the seed, and the code that does it.
 
         By it a contrast is found again in the plans of other studies, of other seeds and of earlier code.
@@ -113,7 +113,7 @@ class Trial:
         return 3600.0
 
     @property
-    def seconds(self) -> float:
+    def expected_seconds(self) -> float:
         """Expected seconds on a core, before any such trial was measured."""
         return 60.0
 

@@ -33,13 +33,13 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.tables import format_screen
 
-FAILED = 3  # the exit code if an arm is worse
+WORSE = 3  # the exit code if an arm is worse
 
 
 def compare(sources: Sequence[str], options: CompareOptions) -> int:
     """Print verdicts on the arms of the table that the sources make, or on models, which are trained.
 
-    Returns 0, or `FAILED` if an arm is worse by the first metric. Raises BadInput.
+    Returns 0, or `WORSE` if an arm is worse by the first metric. Raises BadInput.
     """
     for source in sources:
         if Path(source).suffix.lower() in FORMATS and not is_results_source(source):
@@ -153,9 +153,9 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
 
 
 def _print_verdicts(compared: Comparison) -> int:
-    """Print the verdicts. Returns 0, or `FAILED` if an arm is worse by the first metric."""
+    """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
     print(format_screen(compared), end="")
-    return FAILED if any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide) else 0
+    return WORSE if any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide) else 0
 
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")

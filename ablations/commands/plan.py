@@ -52,7 +52,7 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     results = ledger.results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     metric = study.metrics[0]
-    usual = {arm.name: arm.make_trial().seconds for arm in study.arms}  # on a core
+    usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}

@@ -25,7 +25,6 @@ from unrolled.ablations.study import plan_store, retraining
 from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import (
     collect_report_parts,
     compare_plan,
@@ -34,6 +33,7 @@ from unrolled.ablations.training.comparison import (
     write_index,
 )
 from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
@@ -182,7 +182,7 @@ def _prepare_training(study_run: StudyRun) -> None:
         study_run.budget.has_refused = True
         tried = f"{len(untried) - len(unchecked)} of {plural(len(untried), 'arm')}"
         print(f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left")
-    plan = replace(plan, attempts=find_attempts(plan, ledger))
+    plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
     study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):

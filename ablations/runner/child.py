@@ -54,7 +54,7 @@ class Limits:
 class TaskSpec:
     """What the process of a trial loads and calls, and its limits."""
 
-    work: str = ""  # the function that it calls, by its import name; "" for the trial's own
+    run_function: str = ""  # the function that it calls, by its import name; "" for the trial's own
     preload: Sequence[str] = ()  # modules by name, plug-ins by path
     limits: Limits = Limits()
     resumes: bool = True  # goes on from what a killed attempt left
@@ -63,7 +63,7 @@ class TaskSpec:
     def for_trial(self, trial: Trial) -> "TaskSpec":
         """Return the same for one trial: its work, and the modules that it needs."""
         return TaskSpec(
-            work=self.work or trial.work,
+            run_function=self.run_function or trial.run_function,
             preload=tuple(trial.select_modules(self.preload)),
             limits=self.limits,
             resumes=self.resumes,
@@ -139,7 +139,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
     memory_bytes = task.limits.memory_bytes
     states: Mapping[Path, FileState] = {}
     try:
-        work: Callable[[Trial], Result] = pkgutil.resolve_name(task.work)
+        work: Callable[[Trial], Result] = pkgutil.resolve_name(task.run_function)
         plug_ins = list(filter(plugins.is_plug_in, task.preload))
         for module in task.preload:
             if module not in plug_ins:
@@ -156,7 +156,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
         with _only_counted_files(trial, reads, plug_ins):
             result = work(trial)
         if not isinstance(result, Result):
-            raise TypeError(f"{task.work} returned {type(result).__name__}, not a Result")
+            raise TypeError(f"{task.run_function} returned {type(result).__name__}, not a Result")
         answer = canonical_json(result.to_dict())
     except BaseException as error:
         resource.setrlimit(resource.RLIMIT_DATA, limit)  # room to report the failure

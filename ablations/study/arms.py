@@ -77,7 +77,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
         note=table.note,
         exploratory=table.exploratory,
         against=table.against,
-        identical=table.identical,
+        may_be_identical=table.identical,
     )
 
 
@@ -119,7 +119,7 @@ def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[A
                 question=first.question or arm.question,
                 note=first.note or arm.note,
                 exploratory=first.exploratory and arm.exploratory,
-                identical=first.identical or arm.identical,
+                may_be_identical=first.may_be_identical or arm.may_be_identical,
                 against=first.against or against,
             )
     for name, count in Counter(arm.name for arm in merged.values()).items():

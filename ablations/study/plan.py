@@ -32,20 +32,18 @@ FIRST_SEEDS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedArm(ArmDescription):
-    """One arm, and the identity of its trial for each seed of the study.
-
-    `trials` are in the order of seeds as numbers: JSON has them as text, by which 10 comes before 2.
-    `trial_fields` are the fields of each of its trials that enter the identity, but seed and device: see
-    `Plan.make_trial`. `experiment` is a hash of what its trials train with which settings, whatever the seed
-    and the code (see `Trial.experiment`). `commit` is the code of a program that the study names so.
-    """
+    """One arm, and the identity of its trial for each seed of the study."""
 
     model: str
     title: str
     trials: Mapping[int, Id]
+    """Identities in the order of seeds as numbers: JSON has these as text, by which 10 comes before 2."""
     trial_fields: Mapping[str, Any]
-    experiment: str = ""
+    """The fields of its trials that enter their identity, but seed and device: see `Plan.make_trial`."""
+    settings_hash: str = ""
+    """Hash of what its trials train with which settings, whatever seed and code: see `Trial.settings_key`."""
     commit: Commit | None = None
+    """The code of a program that the study names so."""
 
     __pydantic_config__ = _STRICT  # how a stored one is read
 
@@ -71,7 +69,7 @@ class Declaration:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class EarlierVerdict:
     """An earlier plan of a contrast: its study, the seeds with results of both sides, its verdict by then."""
 
     study: str
@@ -87,7 +85,7 @@ class Attempt:
     __pydantic_config__ = _STRICT
 
     def describe(self, template: str) -> str:
-        """Return the attempt in a line, with its command line where that has another template."""
+        """Return it in a line, with its command line where that has another template."""
         sides = f"{self.arm} against {self.baseline} in study {self.study}"
         judged = f"{self.verdict} ({self.metric}, δ {self.delta})"
         command = f", run as `{self.template}`" if self.template != template else ""
@@ -96,21 +94,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A study as it was declared, and when.
-
-    `hash` is the sha256 of the resolved study, `command` what was typed, "" from Python. `seen` counts, by
-    arm, the pairs that had results already when the plan was declared (see `seen_results`). It is empty for a
-    study that `ships` and was not changed: that was declared before there were results. `alike` has, by
-    trial, the fingerprints of earlier results of the same program, settings and seed that were made with
-    another `template` of the command line: with the same numbers they are the same. `attempts` are, by arm,
-    the earlier plans of its contrast in the ledger, `earlier` the study's other plans of which there are
-    results. `device`, cpu or cuda, is the same for every trial, so that no contrast mixes the two.
-    `nondeterminism` is by how much two runs of one trial of a program's baseline differ, by each judged
-    quality: {} if in none, None before this was measured. `refusal` is why its first trials stopped it, ""
-    if they did not. `varying` are the other metrics in which they differ. `to_the_end` may be set later, and
-    is no part of `hash`: it makes no claim that the plan would not make without it. Nor is `repeat`, which
-    says whether `nondeterminism` is measured: where it is not, the plan makes fewer claims.
-    """
+    """A study as it was declared, and when."""
 
     study: str
     question: str
@@ -120,22 +104,47 @@ class Plan:
     looks: tuple[int, ...]
     arms: tuple[PlannedArm, ...]
     hash: str
+    """sha256 of the resolved study."""
     command: str
-    trainer: str  # see bench.trial.TRAINERS
-    planned: float = field(default_factory=time.time)  # unix seconds
+    """What was typed; "" from Python."""
+    trainer: str
+    """One of `bench.trial.TRAINERS`."""
+    planned: float = field(default_factory=time.time)
+    """Unix seconds."""
     template: str = ""
+    """The command line of a program, with its settings in braces."""
     seen: Mapping[str, int] = field(default_factory=dict)
+    """By arm, the pairs that had results when the plan was declared: see `seen_results`.
+
+    It is empty for a study that `ships`.
+    """
     alike: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
+    """By trial, fingerprints of earlier results of its program, settings and seed under another `template`.
+
+    With the same numbers they are the same program.
+    """
     ships: bool = False
-    attempts: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
+    """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
+    earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
+    """By arm, the earlier plans of its contrast in the ledger."""
     earlier: tuple[Declaration, ...] = ()
+    """The study's other plans of which there are results."""
     device: str = "cpu"
+    """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
     decide: str = "direction"
     to_the_end: bool = False
+    """No part of `hash`, as it may be set later: with it, the plan makes no claim that it would not make."""
     repeat: bool = True
+    """Whether `nondeterminism` is measured. No part of `hash`: without it the plan makes fewer claims."""
     refusal: str = ""
+    """Why the first trials stopped the study; "" if they did not."""
     nondeterminism: Mapping[str, float] | None = None
+    """By how much two runs of one trial of a program's baseline differ, by each judged quality.
+
+    It is {} if they differ in none, and None before this was measured.
+    """
     varying: tuple[str, ...] = ()
+    """The other metrics in which they differ."""
 
     __pydantic_config__ = _STRICT
 
@@ -225,9 +234,9 @@ class Plan:
         return [(arm, by_name.get(arm.against, self.arms[0])) for arm in self.arms[1:]]
 
     @property
-    def experiment_pairs(self) -> dict[str, frozenset[str]]:
-        """By arm, the experiments of it and of the arm that it is compared with, where these differ."""
-        pairs = {arm.name: frozenset((arm.experiment, base.experiment)) for arm, base in self.pairs}
+    def contrast_keys(self) -> dict[str, frozenset[str]]:
+        """By arm, the hashes of its settings and of those that it is compared with, where these differ."""
+        pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
     def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
@@ -275,7 +284,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         title=trial.title,
         trials=ids,
         trial_fields=shared_fields(trial),
-        experiment=hashlib.sha256(canonical_json(trial.experiment)).hexdigest()[:16],
+        settings_hash=hashlib.sha256(canonical_json(trial.settings_key)).hexdigest()[:16],
         commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
     )
 

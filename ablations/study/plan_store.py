@@ -34,7 +34,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
     If the same plan is stored already, the fields that were recorded at its declaration are kept (`planned`,
-    `seen`, `alike`, `ships`, `attempts` and `earlier`); so are `nondeterminism` and `varying` (see
+    `seen`, `alike`, `ships`, `earlier_verdicts` and `earlier`); so are `nondeterminism` and `varying` (see
     `copy_nondeterminism`). A plan that cannot be read is set aside.
     """
     before = read_or_set_aside(plan.study, ledger)
@@ -47,7 +47,7 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
             seen=before.seen,
             alike=before.alike,
             ships=before.ships,
-            attempts=before.attempts,
+            earlier_verdicts=before.earlier_verdicts,
             earlier=before.earlier,
         )
     else:
@@ -80,7 +80,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     """Return the plan, which differs from the stored one `before`, with what is recorded at its declaration.
 
     A plan that the study had at an earlier time gets the `planned` and `seen` of that time, and those of its
-    `attempts` that came before it.
+    `earlier_verdicts` that came before it.
     """
     earlier: list[Declaration] = []
     if before:
@@ -95,11 +95,11 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     plan = replace(plan, ships=is_shipped_plan(plan), earlier=tuple(earlier))
     if first:
         until_then = {
-            arm: tuple(attempt for attempt in attempts if attempt.planned < first.planned)
-            for arm, attempts in plan.attempts.items()
+            arm: tuple(verdict for verdict in verdicts if verdict.planned < first.planned)
+            for arm, verdicts in plan.earlier_verdicts.items()
         }
-        attempts = {arm: of_arm for arm, of_arm in until_then.items() if of_arm}
-        return replace(plan, planned=first.planned, seen=first.seen, attempts=attempts)
+        verdicts = {arm: of_arm for arm, of_arm in until_then.items() if of_arm}
+        return replace(plan, planned=first.planned, seen=first.seen, earlier_verdicts=verdicts)
     if plan.ships:
         return plan
     shown = find_shown_trials(read_plans(ledger)[0], ledger)

@@ -38,14 +38,14 @@ def find_seen_contrasts(pairs: Sequence[Pair], shown: Sequence[Trial], trials: S
 
     `trials` are those of the arms; without them only results of the same code are recognised.
     """
-    experiments = {trial.id: canonical_json(trial.experiment) for trial in (*trials, *shown)}
+    keys = {trial.id: canonical_json(trial.settings_key) for trial in (*trials, *shown)}
     seeds = defaultdict(set)
     for trial in shown:
-        seeds[experiments[trial.id]].add(trial.seed)
+        seeds[keys[trial.id]].add(trial.seed)
 
     def shown_seeds(arm: PlannedArm) -> set[int]:
-        experiment = next((experiments[id] for id in arm.trials.values() if id in experiments), b"")
-        return {seed - arm.seed_offset for seed in seeds[experiment]}
+        key = next((keys[id] for id in arm.trials.values() if id in keys), b"")
+        return {seed - arm.seed_offset for seed in seeds[key]}
 
     return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= SEEN_PAIRS]
 
@@ -82,10 +82,10 @@ def find_equal_results(
     A flag that changes no number makes no seen trial fresh: the new results show whether it changed one.
     """
     templated = [trial for trial in trials if trial.template]
-    by_experiment = {(canonical_json(trial.experiment), trial.seed): trial for trial in templated}
+    by_settings = {(canonical_json(trial.settings_key), trial.seed): trial for trial in templated}
     fingerprints: dict[str, tuple[str, ...]] = {}
     for earlier in shown:
-        trial = by_experiment.get((canonical_json(earlier.experiment), earlier.seed))
+        trial = by_settings.get((canonical_json(earlier.settings_key), earlier.seed))
         if trial and trial.template != earlier.template:
             for result in ledger.results([earlier.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))

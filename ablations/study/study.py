@@ -12,25 +12,28 @@ from unrolled.bench.trial import Scalar, Trial, canonical_json
 
 @dataclass(frozen=True, kw_only=True)
 class ArmDescription:
-    """The fields that a study's arms and a plan's arms share.
-
-    `changes` are the settings that differ from the baseline's, by their flat names; a change of the model
-    includes that model's chapter settings. `against` names the arm that this one is compared with, from which
-    `changes` then differ; "" is the baseline. An arm that others name has a contrast only where it names one
-    itself. An arm of a program that is `identical` may tell the same numbers as its baseline. A trial is
-    trained with a seed of the study, by which it is paired, plus `seed_offset`. `also` are further names
-    under which the design declares an arm of the same settings.
-    """
+    """The fields that a study's arms and a plan's arms share."""
 
     name: str
     changes: Mapping[str, Scalar] = field(default_factory=dict)
+    """Settings that differ from those of its baseline, by their flat names.
+
+    A change of the model includes that model's chapter settings.
+    """
     question: str = ""
     note: str = ""
     exploratory: bool = False
     against: str = ""
-    identical: bool = False
+    """The arm that this one is compared with, in place of the baseline.
+
+    An arm that others name has a contrast only where it names one itself.
+    """
+    may_be_identical: bool = False
+    """True for an arm of a program that may tell the same numbers as its baseline."""
     seed_offset: int = 0
+    """What is added to a seed of the study, by which trials are paired, for the seed of a trial."""
     also: tuple[str, ...] = ()
+    """Further names under which the design declares an arm of the same settings."""
 
     @property
     def is_other_commit(self) -> bool:

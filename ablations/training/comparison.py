@@ -88,8 +88,12 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     """Return the design of a plan's report: its arms, each with its results."""
     results = {id: plan.judge_result(result) for id, result in results.items()}
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    attempts = {arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.attempts.items()}
-    tried = [seed for of_arm in plan.attempts.values() for attempt in of_arm for seed in attempt.seeds]
+    attempts = {
+        arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.earlier_verdicts.items()
+    }
+    tried = [
+        seed for of_arm in plan.earlier_verdicts.values() for verdict in of_arm for seed in verdict.seeds
+    ]
     return Design(
         study=plan.study,
         question=plan.question,

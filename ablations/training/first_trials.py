@@ -169,7 +169,7 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, Result]) -> str:
         return f"nothing is judged that two equal trainings repeat ({names}): {effects}"
     if plan.nondeterminism == {}:
         return ""
-    changed = {name for arm in plan.arms if not arm.identical for name in arm.changes} - {"commit"}
+    changed = {name for arm in plan.arms if not arm.may_be_identical for name in arm.changes} - {"commit"}
     unproven = sorted(changed.difference(*(result.witnesses for result in results.values())))
     proof = ""
     if unproven:
@@ -212,7 +212,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
 
 def _pairs_to_differ(plan: Plan) -> list[Pair]:
     """Return the pairs that should differ: each arm and its base, and the baseline twice, for its seeds."""
-    changed = [(a, b) for a, b in plan.pairs if a.changes and not (a.identical or a.is_other_commit)]
+    changed = [(a, b) for a, b in plan.pairs if a.changes and not (a.may_be_identical or a.is_other_commit)]
     return [(plan.arms[0], plan.arms[0]), *changed]
 
 

@@ -63,7 +63,7 @@ class SeedScheduler:
             arm = min(arms, key=lambda name: arms[name])
             if take_turns:
                 return arms[arm], _place_of_turn(names.index(arm), arms[arm], len(names))
-            return arms[arm], -trial.seconds
+            return arms[arm], -trial.expected_seconds
 
         return sorted(trials, key=sort_key)
 

@@ -60,7 +60,7 @@ class Budget:
     def measure_trial(self, result: Result) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
-            self._expected_seconds += result.trial.seconds
+            self._expected_seconds += result.trial.expected_seconds
             self._measured_seconds += result.spent
 
     def allows_trial(self, expected_seconds: float) -> bool:
@@ -150,7 +150,7 @@ class StudyRun:
         """Return True if a trial is expected to end in time, or is of a program that was not measured yet."""
         if self.plan.of_program and not self.budget.has_measurement:
             return self.budget.allows_trial(0.0)
-        return self.budget.allows_trial(trial.seconds)
+        return self.budget.allows_trial(trial.expected_seconds)
 
     def _may_start(self, trial: Trial) -> bool:
         """Return True if a trial is wanted and expected to end in time.
@@ -219,7 +219,7 @@ def try_first_batches(
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.seconds)
     conditions = replace(
         conditions,
-        work=next(iter(arms.values())).rehearsal,
+        run_function=next(iter(arms.values())).rehearsal,
         limits=replace(conditions.limits, seconds=seconds),
     )
     with show_first_batches(len(arms)) as on_result:

@@ -17,12 +17,11 @@ FIXED = 5.0  # µs a token of one core that no size changes
 
 
 def expected_seconds(trial: ChapterTrial) -> float:
-    """Estimated seconds of a trial on one core, from the measured cost of the chapter's set-up.
+    """Return the estimated seconds of a trial on one core.
 
-    seconds × tokens read/the chapter's × (½ + ½ · chapter's window·batch/window·batch) × `work` a token/the
-    chapter's. Half of a trial's time goes to its tokens, which no window changes, and half to its updates, of
-    which a longer window or a larger batch needs fewer. A window that is read again for a longer
-    `detach_every` counts as `REPLAY`, each cut by a shorter one as `PIECE`.
+    They are those of the chapter's set-up, as the registry has them, times three ratios: of the tokens read,
+    of the updates, which take half of a trial's time, and of the cost of a token. A window that is read again
+    for a longer `detach_every` counts as `REPLAY`, each cut by a shorter one as `PIECE`.
     """
     spec = spec_of(trial.model)
     chapter = spec.make_trial()
@@ -32,27 +31,28 @@ def expected_seconds(trial: ChapterTrial) -> float:
     tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + again)
     passes = tokens / (chapter.epochs * HUMAN_NUMBERS_SIZE[0])
     updates = chapter.batch * chapter.window / (trial.batch * trial.window)
-    more = work(trial.options, min(words, trial.vocab or words)) / work(spec.options, HUMAN_NUMBERS_SIZE[1])
-    return spec.seconds * passes * (1 + updates) / 2 * more
+    token_cost = microseconds_per_token(trial.options, min(words, trial.vocab or words))
+    chapter_cost = microseconds_per_token(spec.options, HUMAN_NUMBERS_SIZE[1])
+    return spec.seconds * passes * (1 + updates) / 2 * token_cost / chapter_cost
 
 
-def work(options: Mapping[str, Scalar], words: int) -> float:
-    """Estimated cost of training on one token, in µs of one core: a constant, the network, the vocabulary.
+def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
+    """Return the estimated cost of training on one token, in µs of one core.
 
     Measured of AWD-LSTM at 48 to 1,150 units (11 to 1,600 µs) and 30 to 10,000 words (11 to 219 µs).
     """
-    known = sizes(options)
-    hidden = known.get("hidden", 0)
-    width = known.get("embedding", hidden)
-    widths = [width, *[hidden] * (known.get("layers", 1) - 1), width]
+    sizes = list_sizes(options)
+    hidden = sizes.get("hidden", 0)
+    width = sizes.get("embedding", hidden)
+    widths = [width, *[hidden] * (sizes.get("layers", 1) - 1), width]
     weights = sum(4 * n * (m + n) for m, n in pairwise(widths))
     return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
 
 
-def sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
-    """The sizes of a network among its options. A plug-in may call by these names what is no count."""
-    known = {name: options.get(name) for name in ("hidden", "embedding", "layers")}
-    return {name: value for name, value in known.items() if type(value) is int and value > 0}
+def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
+    """Return the sizes of a network among its options. A plug-in may call by these names what is no count."""
+    sizes = {name: options.get(name) for name in ("hidden", "embedding", "layers")}
+    return {name: value for name, value in sizes.items() if type(value) is int and value > 0}
 
 
 def check_length(trial: ChapterTrial) -> None:

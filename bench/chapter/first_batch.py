@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unrolled.bench import environment
 from unrolled.bench.chapter import corpus, run
 from unrolled.bench.chapter.corpus import Batches, Corpus
-from unrolled.bench.chapter.costs import sizes
+from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
@@ -123,7 +123,7 @@ def _check_memory(trial: ChapterTrial, vocab: int) -> None:
     A lower bound: 2·hidden² weights a layer (input and recurrent matrix; gated cells have more), of which
     each takes WEIGHT_BYTES.
     """
-    network_sizes = sizes(trial.options)
+    network_sizes = list_sizes(trial.options)
     hidden = network_sizes.get("hidden", 0)
     layers = network_sizes.get("layers", 1)
     weights = vocab * network_sizes.get("embedding", hidden) + layers * 2 * hidden**2

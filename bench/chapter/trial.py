@@ -42,7 +42,7 @@ class ChapterTrial(Trial):
 
     trainer: ClassVar[str] = "chapter"
     tracking: ClassVar[str] = "unrolled.bench.chapter.tracking:CHAPTER"
-    work: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
+    run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
     uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
@@ -128,7 +128,7 @@ class ChapterTrial(Trial):
         return (WARM_UP, f"{WARM_UP}_fastai") if "fastai " in self.versions else (WARM_UP,)
 
     @property
-    def seconds(self) -> float:
+    def expected_seconds(self) -> float:
         """Expected seconds on a core: see `bench.chapter.costs`."""
         from unrolled.bench.chapter import costs  # which imports this module
 

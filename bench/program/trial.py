@@ -38,7 +38,7 @@ class ProgramTrial(Trial):
 
     trainer: ClassVar[str] = "program"
     tracking: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
-    work: ClassVar[str] = "unrolled.bench.program.run:run_trial"
+    run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",
@@ -113,7 +113,7 @@ class ProgramTrial(Trial):
         return self.time_limit or math.inf
 
     @property
-    def experiment(self) -> dict[str, Any]:
+    def settings_key(self) -> dict[str, Any]:
         """The program, its settings and its data; not the words of the command line that are no settings."""
         code = {"source": self.source} if self.commit else {}
         return {"program": self.title, "settings": dict(self.settings), "data": self.data, **code}

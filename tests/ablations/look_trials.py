@@ -94,7 +94,7 @@ def replaced() -> Iterator[None]:
     from unrolled.ablations.training import study_run
 
     def conditions(*args: Any) -> TrialConditions:
-        return replace(honest(*args), work="look_trials:act", preload=())
+        return replace(honest(*args), run_function="look_trials:act", preload=())
 
     honest, nothing = study_run.trial_conditions, lambda *_: ()
     with ExitStack() as stack:
@@ -156,7 +156,9 @@ class Study:
         from unrolled.reports.tables import comparison_csv
 
         plan = plan_store.load_plan("looks", self.ledger)
-        found = compare_plan(replace(plan, seen={}, attempts={}), read_page_results(plan, self.ledger))
+        found = compare_plan(
+            replace(plan, seen={}, earlier_verdicts={}), read_page_results(plan, self.ledger)
+        )
         views = (found, *found.other_views)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
 

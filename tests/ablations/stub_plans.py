@@ -41,7 +41,7 @@ def planned(
             name=arm,
             model=getattr(made[0].trial, "model", "") if made else "lm1",
             title=made[0].trial.title if made else "",
-            experiment=canonical_json(made[0].trial.experiment).decode() if made else "",
+            settings_hash=canonical_json(made[0].trial.settings_key).decode() if made else "",
             changes=(changes or {}).get(arm, {}),
             trials={r.trial.seed: r.trial.id for r in made},
             trial_fields=plans.shared_fields(made[0].trial) if made else {},

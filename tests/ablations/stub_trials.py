@@ -67,12 +67,12 @@ def steady(trial: ChapterTrial) -> Result:
     )
 
 
-def alone(trial: ChapterTrial, work: str = WORK, **spec) -> Result:
+def alone(trial: ChapterTrial, run_function: str = WORK, **spec) -> Result:
     """The result of a trial in a process of its own."""
     from unrolled.ablations.runner.child import TaskSpec
     from unrolled.ablations.runner.process import run_alone
 
-    result = run_alone(trial, TaskSpec(work=work, **spec), checkpoints=Path("checkpoints"))
+    result = run_alone(trial, TaskSpec(run_function=run_function, **spec), checkpoints=Path("checkpoints"))
     assert result is not None
     return result
 
@@ -304,7 +304,10 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
             [trial(seed, **options) for seed in range(count)],
             ledger,
             TrialConditions(
-                work=WORK, workers=workers, cluster=cluster, limits=Limits(attempts=attempts, seconds=600)
+                run_function=WORK,
+                workers=workers,
+                cluster=cluster,
+                limits=Limits(attempts=attempts, seconds=600),
             ),
             is_wanted=lambda trial: not print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),

@@ -30,7 +30,9 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
         trials = [ChapterTrial(model="none", seed=seed) for seed in range(first, first + count)]
         began = time.perf_counter()
         run_trials(
-            trials, Ledger(tmp_path), TrialConditions(work="idle_trials:nothing", workers=PLACES, **where)
+            trials,
+            Ledger(tmp_path),
+            TrialConditions(run_function="idle_trials:nothing", workers=PLACES, **where),
         )
         seconds[arm].append((time.perf_counter() - began) * PLACES / count)
 

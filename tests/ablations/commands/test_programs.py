@@ -163,7 +163,7 @@ def test_a_plan_knows_the_trials_that_another_study_has_trained(trained: Path) -
     assert "30 trials expected, 15 left to train, " in told
     assert "measured where there are results" in told
     succeed(trained, "run", "second.toml")
-    attempt = plan_store.load_plan("second", Ledger(trained / "results")).attempts["deep"][0]
+    attempt = plan_store.load_plan("second", Ledger(trained / "results")).earlier_verdicts["deep"][0]
     assert (attempt.study, attempt.delta) == ("mine", "0.01")
     assert Metric("seconds", 5.0, ratio=True).shown_delta == "5 %"
 

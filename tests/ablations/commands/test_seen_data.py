@@ -10,8 +10,8 @@ from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store
 from unrolled.ablations.study import plan as plans
-from unrolled.ablations.training.attempts import find_attempts
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan, read_page_results
+from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result
@@ -43,7 +43,7 @@ def declared(ledger, seeds, code="v1", **facts):
 
 def stored(results, ledger, **facts):
     plan = planned(results, {"b": {"lr": 0.1}}, **facts)
-    plan = replace(plan, attempts=find_attempts(plan, ledger))
+    plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
     return plan_store.store_plan(plan, ledger, [r.trial for of in results.values() for r in of])
 
 
@@ -135,10 +135,14 @@ def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_v
 def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
     others = made(range(10, 20))
     others["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in others["b"]]
-    assert stored(others, ledger, study="another rate").attempts == {}
-    assert [a.study for a in declared(ledger, range(30, 40), study="no result yet").attempts["b"]] == ["s"]
-    assert [a.study for a in declared(ledger, range(40, 50), study="last").attempts["b"]] == ["s"]
-    assert declared(ledger, range(10), planned=1e9).attempts == {}, "the first plan had none before it"
+    assert stored(others, ledger, study="another rate").earlier_verdicts == {}
+    assert [
+        a.study for a in declared(ledger, range(30, 40), study="no result yet").earlier_verdicts["b"]
+    ] == ["s"]
+    assert [a.study for a in declared(ledger, range(40, 50), study="last").earlier_verdicts["b"]] == ["s"]
+    assert declared(ledger, range(10), planned=1e9).earlier_verdicts == {}, (
+        "the first plan had none before it"
+    )
 
 
 @pytest.mark.parametrize(("numbers", "seen"), [("", {"b": 5}), ("others", {})])
@@ -175,7 +179,7 @@ def test_a_short_run_makes_no_later_plan_exploratory_nor_is_it_an_attempt(tmp_pa
     declared(ledger, range(first))
     train(ledger, range(second))  # by that plan, and maybe by others
     plan = declared(ledger, range(5), study="whole")
-    assert (plan.seen, plan.attempts) == (seen, {})
+    assert (plan.seen, plan.earlier_verdicts) == (seen, {})
     if seen:
         assert declared(ledger, range(9, 14), study="overlaps").seen == ({"b": 1} if second > 9 else {})
 
@@ -186,9 +190,9 @@ def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     train(ledger, range(5))
     plan_store.store_plan(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
     fixed = declared(ledger, range(5), study="finer")
-    assert (fixed.seen, fixed.attempts) == ({}, {})
+    assert (fixed.seen, fixed.earlier_verdicts) == ({}, {})
     plan_store.store_plan(replace(plan, refusal=""), ledger)
-    assert declared(ledger, range(5), study="last").attempts
+    assert declared(ledger, range(5), study="last").earlier_verdicts
 
 
 def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
@@ -209,8 +213,8 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
         for result in (*results["base"], *results["b"]):
             ledger.record(result)
         if name != "finer":
-            assert (plan.seen, plan.attempts) == ({}, {})
-    assert plan.seen == {"b": 5} and [attempt.study for attempt in plan.attempts["b"]] == ["loss"]
+            assert (plan.seen, plan.earlier_verdicts) == ({}, {})
+    assert plan.seen == {"b": 5} and [attempt.study for attempt in plan.earlier_verdicts["b"]] == ["loss"]
 
 
 def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger):

@@ -56,7 +56,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
         tally = run_trials(
             [each for pair in some for each in pair],
             ledger,
-            TrialConditions(work=WORK, workers=4, limits=limits),
+            TrialConditions(run_function=WORK, workers=4, limits=limits),
         )
         diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in some)  # which is a result
         assert tally == Counts(done=len(some) + diverged, failed=len(some) - diverged)
@@ -66,9 +66,9 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     (diverged,) = (result for result in kept.values() if result.diverged)
     assert str(diverged.metrics["valid_loss"]) == "nan", "it keeps its numbers"
     assert [bits(kept[each.id]) for each in healthy] == [bits(steady(each)) for each in healthy]
-    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2 * len(FAULTS)), (
-        "nothing is tried for ever"
-    )
+    assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(
+        skipped=2 * len(FAULTS)
+    ), "nothing is tried for ever"
 
 
 def test_an_exception_is_not_tried_again_and_keeps_its_traceback_and_a_done_trial_keeps_no_output() -> None:

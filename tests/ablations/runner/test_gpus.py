@@ -32,7 +32,9 @@ print('{"loss": 1}')
 
 def ran(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
     """The results by seed, of trials on the GPUs that there are."""
-    run_trials(trials, ledger, TrialConditions(work=WORK, workers=workers, gpus=visible_gpus(), **words))
+    run_trials(
+        trials, ledger, TrialConditions(run_function=WORK, workers=workers, gpus=visible_gpus(), **words)
+    )
     return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
 
 

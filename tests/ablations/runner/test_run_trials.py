@@ -28,7 +28,9 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     started: list[ChapterTrial] = []
     told: list[Result] = []
     words = {"is_wanted": lambda trial: not started.append(trial), "on_result": told.append}
-    assert run_trials(trials, ledger, TrialConditions(work=WORK, workers=3), **words) == Counts(done=6)
+    assert run_trials(trials, ledger, TrialConditions(run_function=WORK, workers=3), **words) == Counts(
+        done=6
+    )
     assert started == trials
     kept = whole(ledger, trials)
     assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
@@ -38,8 +40,10 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
 def test_a_cell_that_two_designs_share_is_trained_once_and_no_trials_are_a_finished_study(
     ledger: Ledger,
 ) -> None:
-    assert run_trials([], ledger, TrialConditions(work=WORK)) == Counts()
-    assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(work=WORK)) == Counts(done=2)
+    assert run_trials([], ledger, TrialConditions(run_function=WORK)) == Counts()
+    assert run_trials([trial(), trial(), trial(1)], ledger, TrialConditions(run_function=WORK)) == Counts(
+        done=2
+    )
 
 
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
@@ -52,25 +56,30 @@ def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None
         return True
 
     trials = [trial(seed) for seed in range(8)]
-    tally = run_trials(trials, ledger, TrialConditions(work=WORK, workers=4), is_wanted=slow, on_result=slow)
+    tally = run_trials(
+        trials, ledger, TrialConditions(run_function=WORK, workers=4), is_wanted=slow, on_result=slow
+    )
     assert tally == Counts(done=8)
 
 
 def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> None:
     trials = [trial(0, "raises"), trial(1)]
-    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(done=1, failed=1)
-    assert run_trials(trials, ledger, TrialConditions(work=WORK)) == Counts(skipped=2)
+    assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(done=1, failed=1)
+    assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(skipped=2)
     ledger.record(failed_result(trial(2), "diverged", status="diverged"))  # a result, as command.md says
     trials.append(trial(2))
     again = run_trials(
-        trials, ledger, TrialConditions(work=WORK), is_replaced=lambda stored: stored.status == "failed"
+        trials,
+        ledger,
+        TrialConditions(run_function=WORK),
+        is_replaced=lambda stored: stored.status == "failed",
     )
     assert again == Counts(failed=1, skipped=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
     trials = [trial(0), trial(1, "raises"), trial(2), trial(3)]
-    assert run_trials(trials, ledger, TrialConditions(work=WORK), fail_fast=True) == Counts(
+    assert run_trials(trials, ledger, TrialConditions(run_function=WORK), fail_fast=True) == Counts(
         done=1, failed=1, left=2
     )
 
@@ -85,8 +94,10 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
     # One place is taken by the long trial, so that the other three follow one another in the other place.
     trials = [trial(3, sleep=3600), *(trial(seed) for seed in range(3)), trial(4)]
     with pytest.raises(BadInput, match="no room"):  # within the test's own limit: the long trial was stopped
-        run_trials(trials, Full(ledger.root), TrialConditions(work=WORK, workers=2))
-    assert run_trials(trials[1:4], ledger, TrialConditions(work=WORK)) == Counts(done=1, skipped=2), "resumed"
+        run_trials(trials, Full(ledger.root), TrialConditions(run_function=WORK, workers=2))
+    assert run_trials(trials[1:4], ledger, TrialConditions(run_function=WORK)) == Counts(done=1, skipped=2), (
+        "resumed"
+    )
 
 
 def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
@@ -97,7 +108,10 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     told: list[Result] = []
     for one, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
         run_trials(
-            [one], ledger, TrialConditions(work=WORK, limits=Limits(seconds=seconds)), on_result=told.append
+            [one],
+            ledger,
+            TrialConditions(run_function=WORK, limits=Limits(seconds=seconds)),
+            on_result=told.append,
         )
     assert [result.trial.seed for result in told] == [0, 1]
     assert told[0].started > told[1].started, "the clock did jump"
@@ -133,14 +147,14 @@ def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
     before = state()
-    run_trials([trial()], ledger, TrialConditions(work=WORK))
+    run_trials([trial()], ledger, TrialConditions(run_function=WORK))
     assert state() == before
 
 
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
     before = looks_from_a_fresh_process()
     random.seed(0)
-    assert run_trials([trial(0, "leaks")], ledger, TrialConditions(work=WORK)) == Counts(done=1)
+    assert run_trials([trial(0, "leaks")], ledger, TrialConditions(run_function=WORK)) == Counts(done=1)
     after = looks_from_a_fresh_process()
     assert after.pop("pid") != before.pop("pid")
     assert after == before
@@ -182,7 +196,7 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:
     tallies: list[Counts] = []
     thread = threading.Thread(
-        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(work=WORK)))
+        target=lambda: tallies.append(run_trials([trial()], ledger, TrialConditions(run_function=WORK)))
     )
     thread.start()
     thread.join()
@@ -195,5 +209,5 @@ def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> 
 
     trials = [trial(0), trial(1, sleep=600), trial(2)]
     with pytest.raises(BrokenPipeError):
-        run_trials(trials, ledger, TrialConditions(work=WORK, workers=2), on_result=fail)
+        run_trials(trials, ledger, TrialConditions(run_function=WORK, workers=2), on_result=fail)
     assert list(ledger.results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"

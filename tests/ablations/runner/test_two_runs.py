@@ -29,7 +29,7 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_runs_have_their_re
 ) -> None:
     trials = [trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
     log, taken = tmp_path / "log", list[Result]()
-    conditions = TrialConditions(work=WORK, workers=2)
+    conditions = TrialConditions(run_function=WORK, workers=2)
 
     def run() -> Counts:
         return run_trials(trials, ledger, conditions, on_result_of_another_run=taken.append)
@@ -52,7 +52,9 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_runs_have_their_re
 
 def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, locked_elsewhere: Path) -> None:
     asked = count()
-    tally = run_trials([trial()], ledger, TrialConditions(work=WORK), is_wanted=lambda _: next(asked) < 2)
+    tally = run_trials(
+        [trial()], ledger, TrialConditions(run_function=WORK), is_wanted=lambda _: next(asked) < 2
+    )
     assert tally == Counts(left=1)
 
 

@@ -16,7 +16,7 @@ from unrolled.ablations.study.loading import load_study, override_study
 from unrolled.ablations.study.plan import make_plan
 from unrolled.ablations.study.study_reader import list_shipped_studies
 from unrolled.bench.chapter import corpus, text
-from unrolled.bench.chapter.costs import expected_seconds, work
+from unrolled.bench.chapter.costs import expected_seconds, microseconds_per_token
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
@@ -146,7 +146,7 @@ def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
     measured = [((48, 96, 2), 30, 11.4), ((48, 96, 2), 10_000, 219), ((400, 1150, 3), 30, 1_600)]
     for (embedding, hidden, layers), words, took in measured:
         options = {"embedding": embedding, "hidden": hidden, "layers": layers}
-        assert work(options, words) == pytest.approx(took, rel=0.3)
+        assert microseconds_per_token(options, words) == pytest.approx(took, rel=0.3)
 
 
 def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_slow_packages() -> None:
@@ -156,7 +156,7 @@ def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_sl
         "from unrolled.ablations.study.loading import list_shipped_studies, load_study\n"
         "for study in map(load_study, list_shipped_studies()):\n"
         "    study.contrasts\n"
-        "    sum(arm.make_trial(seed).seconds for arm in study.arms for seed in arm.seeds)\n"
+        "    sum(arm.make_trial(seed).expected_seconds for arm in study.arms for seed in arm.seeds)\n"
         "slow = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
         "print(sorted(slow & {*sys.modules}))\n"
     )

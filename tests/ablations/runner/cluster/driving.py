@@ -28,7 +28,11 @@ def running(trials: list[ChapterTrial], ledger: Ledger, address: str, **words) -
     def drive() -> None:
         try:
             told.tally = run_trials(
-                trials, ledger, TrialConditions(work=WORK, cluster=address), on_result=told.append, **words
+                trials,
+                ledger,
+                TrialConditions(run_function=WORK, cluster=address),
+                on_result=told.append,
+                **words,
             )
         except BaseException as error:
             told.error = error

@@ -41,14 +41,14 @@ def test_a_cluster_yields_the_local_runners_results_and_bits(two: str, ledger: L
     trials = [trial(seed) for seed in range(8)] + [trial(8, "raises")]
     started: list[ChapterTrial] = []
     wanted = lambda trial: not started.append(trial)  # noqa: E731
-    tally = run_trials(trials, ledger, TrialConditions(work=WORK, cluster=two), is_wanted=wanted)
+    tally = run_trials(trials, ledger, TrialConditions(run_function=WORK, cluster=two), is_wanted=wanted)
     assert tally == Counts(done=8, failed=1)
     assert started == trials
     kept = whole(ledger, trials)
     assert [bits(kept[each.id]) for each in trials[:8]] == [bits(steady(each)) for each in trials[:8]]
     assert kept[trials[8].id].reason == "ValueError: two lines"
     assert "about to fail" in kept[trials[8].id].output
-    assert run_trials(trials, ledger, TrialConditions(work=WORK, cluster="tcp://nobody:1")) == Counts(
+    assert run_trials(trials, ledger, TrialConditions(run_function=WORK, cluster="tcp://nobody:1")) == Counts(
         skipped=9
     )
 
@@ -109,7 +109,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
     processes.worker()
     odd = processes.worker(code=str(other_code(tmp_path)))
     with pytest.raises(BadInput, match=f"^worker {odd} has another bench/chapter/metrics.py than the driver"):
-        run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+        run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
     assert not ledger.files()
 
 
@@ -128,7 +128,7 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
 def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, ledger: Ledger) -> None:
     processes.cluster(1, DASK_DISTRIBUTED__WORKER__DAEMON="True")
     with pytest.raises(BadInput, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"):
-        run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+        run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
 
 
 def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
@@ -145,7 +145,7 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         replace(trial(seed, act), **words)
         for seed, act in enumerate(("reads_its_corpus", "names_its_corpus", "names_its_penalties"))
     ]
-    run_trials(trials, ledger, TrialConditions(work=WORK, preload=[str(plug_in)], cluster=two))
+    run_trials(trials, ledger, TrialConditions(run_function=WORK, preload=[str(plug_in)], cluster=two))
     read, named, penalties = (whole(ledger, trials)[each.id] for each in trials)
     assert read.environment == {"text": "één two\nthree", "beside": "my.txt"}
     assert read.trial == trials[0], "with the driver's path"
@@ -159,7 +159,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(two: str, ledger: Led
     text = str(tmp_path / "my.txt")
     mine = trial(0, "kills_its_worker_at_first", count=str(tmp_path / "count"))
     mine = replace(mine, corpus=text, data=data_hash(text))
-    assert run_trials([mine], ledger, TrialConditions(work=WORK, cluster=two)) == Counts(done=1)
+    assert run_trials([mine], ledger, TrialConditions(run_function=WORK, cluster=two)) == Counts(done=1)
     result = ledger.read(mine.id)
     assert result is not None and result.environment["text"] == "one two"
 
@@ -196,11 +196,11 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     for address in ("tcp://127.0.0.1:1", "carrier-pigeon://1"):
         with pytest.raises(BadInput, match=f"^--cluster {address}: no scheduler answers"):
-            run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=address))
+            run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=address))
     monkeypatch.setattr(cluster, "NO_WORKER_SECONDS", 1.0)
     processes.scheduler()
     with pytest.raises(BadInput, match=r"no worker for 1 s; start some, then run the same command"):
-        run_trials([trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+        run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
 
 
 # Trials of device cuda, on GPUs that are a stand-in.
@@ -228,7 +228,9 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(with_gpus, processes, ledger: L
     for index in ("0", "1"):
         with_gpus("--resources", "GPU=1", visible=index)
     trials = [gpu_trial(seed, sleep=0.3) for seed in range(4)]
-    assert run_trials(trials, ledger, TrialConditions(work=WORK, cluster=processes.address)) == Counts(done=4)
+    assert run_trials(
+        trials, ledger, TrialConditions(run_function=WORK, cluster=processes.address)
+    ) == Counts(done=4)
     results = ledger.results(each.id for each in trials).values()
     assert {r.environment["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
@@ -240,11 +242,11 @@ def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(
 ) -> None:
     with_gpus(visible="")
     with pytest.raises(BadInput, match="no worker declares 1 GPU; start workers"):
-        run_trials([gpu_trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+        run_trials([gpu_trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
     address = with_gpus("--resources", "GPU=1", visible="")
     refused = rf"^worker {address} cannot train on its GPUs: device cuda: no GPU is visible; see `nvidia-smi"
     with pytest.raises(BadInput, match=refused):
-        run_trials([gpu_trial()], ledger, TrialConditions(work=WORK, cluster=processes.address))
+        run_trials([gpu_trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
     assert run_trials(
-        [gpu_trial(device="cpu")], ledger, TrialConditions(work=WORK, cluster=processes.address)
+        [gpu_trial(device="cpu")], ledger, TrialConditions(run_function=WORK, cluster=processes.address)
     ) == Counts(done=1)

@@ -23,7 +23,7 @@ def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> 
     kept = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
     kept.parent.mkdir(parents=True)
     kept.touch()
-    answer = worker.run_trial(trial(), TaskSpec(work=WORK), "0123", tmp_path / "files", lambda: False)
+    answer = worker.run_trial(trial(), TaskSpec(run_function=WORK), "0123", tmp_path / "files", lambda: False)
     assert not kept.exists(), "the trial has ended"
     assert bits(Result.from_dict(answer["result"])) == bits(steady(trial()))
 
