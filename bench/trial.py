@@ -131,7 +131,7 @@ class Trial:
         raise NotImplementedError
 
     def judge_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
-        """Return its result as a study counts it that judges these metrics."""
+        """Return the result as it counts in a study that judges these metrics."""
         return result
 
     def identify(self) -> Self:

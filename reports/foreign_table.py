@@ -45,7 +45,7 @@ ENDS = {
 
 
 def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.DataFrame:
-    """The table of these columns: arm, seed, status, one for each metric, and how many rows were averaged.
+    """Return the table of these columns: arm, seed, status, metrics, and how many rows were averaged.
 
     Rows of one arm and pair are averaged: see `row_means`. Of a study's trials those of its first look are
     taken, whose number no result has chosen; the table then has the column `FIRST_LOOK`. Raises BadInput for
@@ -239,7 +239,7 @@ def _check_filled(column: pd.Series, source: str) -> None:
 
 
 def _read_numbers(column: pd.Series, is_needed: "pd.Series[bool]", source: str) -> "pd.Series[float]":
-    """A metric's column as numbers: infinity is a divergence, an empty cell of a needed row an error."""
+    """Return a metric's column as numbers: infinity is a divergence; an empty cell of a needed row, an error."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if (bad := numbers.isna() & is_needed).any():
         value = column[bad].iloc[0]

@@ -64,7 +64,7 @@ def generate_text(result: Result, count: int) -> tuple[str, list[str]]:
 
 
 def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
-    """Lines of words with spaces between, or of characters, of which a space is ␣ and the end of a line ⏎."""
+    """Return lines of words, or of characters, of which a space is ␣ and the end of a line ⏎."""
     if trial.task.get("tokens") == "char":
         text = "".join(tokens).replace("\n", "⏎").replace(" ", "␣")
         return [text[start : start + WIDTH] for start in range(0, len(text), WIDTH)]

@@ -72,14 +72,14 @@ def compare(sources: Sequence[str], options: CompareOptions) -> int:
 
 
 def _suggest_source(source: str, models: Iterable[str] = ()) -> str:
-    """The nearest of these models and of this folder's files and folders that can be compared."""
+    """Return the nearest of these models and of this folder's files and folders that can be compared."""
     paths = [path for path in Path().iterdir() if path.suffix.lower() in FORMATS or is_results_folder(path)]
     names = [*models, *sorted(map(str, paths))]
     return suggestion(source, names) if names else "give the path of one"
 
 
 def _compare_table(sources: Sequence[str], options: CompareOptions) -> int:
-    """The verdicts on the arms of a table, a study's as its file says; of any other a page, too."""
+    """Print the verdicts on the arms of a table; write a page, unless it is a study's own."""
     inputs = read_sources(
         sources,
         experiment=options.experiment,
@@ -103,7 +103,7 @@ def _compare_table(sources: Sequence[str], options: CompareOptions) -> int:
 
 
 def _columns_of_several(sources: Sequence[SourceTable], options: CompareOptions) -> Columns:
-    """The columns of the table that several sources make.
+    """Return the columns of the table that several sources make.
 
     Arms are the sources, unless --arm names columns. Trials are paired by seed, and those of results folders
     judged as the first one's plan says, unless --pair and --metric say otherwise.
@@ -144,7 +144,7 @@ def _report_comparison(sources: Sequence[SourceTable], columns: Columns, options
 
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
-    """The rows without the failed runs that tell no arm, which a line on stderr counts."""
+    """Return the rows without failed runs that tell no arm; a line on stderr counts these."""
     unnamed = foreign_table.find_unnamed_failures(source.rows, columns, source.name)
     if unnamed.any():
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
@@ -164,7 +164,7 @@ _COLUMNS_CURE = "leave it out, or name columns with --arm, --pair and --metric"
 
 
 def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
-    """The verdicts on models against the first, from the ledger; what it lacks is trained."""
+    """Print the verdicts on models against the first; train what the ledger lacks."""
     refuse_flags(options, _TABLE_FLAGS, "is for results from elsewhere", "leave it out, or name one file")
     load_plugins(options.plugin)
     if not ZOO.keys() & {*sources}:

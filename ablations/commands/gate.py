@@ -58,7 +58,7 @@ def gate(study: str, options: GateOptions) -> int:
 
 
 def _describe_sides(change: Gate) -> str:
-    """What is compared, and which files are the base's."""
+    """Return what is compared, and which files are the base's."""
     sides = f"Base: {change.base.description}. Head: {change.head.description}."
     return " ".join([sides, *(f"{remark}." for remark in change.remarks)])
 
@@ -96,7 +96,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
 
 
 def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, str], float], float]:
-    """The SD of the pairs' differences by arm and metric, and the mean seconds of a trial, by the last gate.
+    """Return, by the last gate, the SD of pairs' differences by arm and metric, and a trial's mean seconds.
 
     Both are empty, or 0, where there was none.
     """

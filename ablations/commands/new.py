@@ -183,7 +183,7 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
 
 
 def _derive_names(kind: str, path: Path) -> dict[str, str]:
-    """What the file's contents are called, from its own name. Raises BadInput where that is taken."""
+    """Return the names of the file's contents, from its own. Raises BadInput where that is taken."""
     words = re.findall(r"[a-z0-9]+", path.stem.lower())
     rule = f"the file's name becomes the {kind}'s"
     require(words and words[0][0].isalpha(), rule, place=path, cure="begin it with a letter, a to z")

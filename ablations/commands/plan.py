@@ -111,7 +111,7 @@ def _make_rows(
     spreads: Mapping[str, float],
     chances: "Sequence[Mapping[str, Expected]]",
 ) -> list[list[str]]:
-    """The table: a heading, and a row for each arm."""
+    """Return the table: a heading, and a row for each arm."""
     rows = [["arm", "SD", "0", "δ", "2 δ", "seconds", "what it changes"]]
     for arm in study.arms:
         cells = ["–"] * (1 + len(TRUTHS))

@@ -42,7 +42,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 
 def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
-    """The stored facts of a trial; `uses` lists its studies, arms and seeds."""
+    """Yield the stored facts of a trial; `uses` lists its studies, arms and seeds."""
     trial = result.trial
     end = f"{result.status} in {format_duration(result.spent)}"
     yield f"trial {trial.id}: {trial.title}, seed {trial.seed}: {end}"
@@ -68,6 +68,6 @@ def _format_section(title: str, body: Sequence[str]) -> Iterator[str]:
 
 
 def _wrap_parts(parts: Sequence[str]) -> list[str]:
-    """Parts side by side, in lines; a part stays whole where it can."""
+    """Return parts side by side, in lines; a part stays whole where it can."""
     text = " · ".join(part.replace(" ", "\xa0") for part in parts)
     return [line.replace("\xa0", " ") for line in textwrap.wrap(text, chapter.WIDTH, break_on_hyphens=False)]

@@ -52,7 +52,7 @@ def _print_list(ledger: Ledger, out: Path) -> None:
 
 
 def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
-    """The line of a study that was run: its results, and what its page says if that is of this plan."""
+    """Return the line of a study that was run: its results, and what the page of this plan says."""
     if plan.refusal:
         reason = f"stopped by its first trials: {shorten(plan.refusal, REFUSAL_LENGTH)}"
         return (plan.study, f"{results:,}", "–", "–", "–", reason)
@@ -95,7 +95,7 @@ def _remove_unplanned(ledger: Ledger) -> None:
 
 
 def _planned_ids(plans: Iterable[Plan]) -> set[str]:
-    """The identities of all trials of plans, with which the names of their files begin."""
+    """Return the identities of all trials of plans, with which the names of their files begin."""
     return {id for plan in plans for id in plan.ids}
 
 

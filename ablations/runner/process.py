@@ -2,8 +2,8 @@
 
 The process comes from a fork server, which for models has torch loaded (28 ms; 0.9 s in a new interpreter).
 It leads a process group of its own, which is killed when it ends, however it ends. A process that left the
-group (setsid) is known by its environment: one of a program is killed before another attempt and when the
-trial ends, any other one by `run_folder`, when this program ends or, if that was killed, when the next one
+group (setsid) is found by its environment: that of a program is killed before each new attempt and at the
+trial's end. All others are killed by `run_folder` when this run ends or, if it was killed, when the next one
 starts. `child` is what the process itself runs.
 """
 

@@ -101,8 +101,8 @@ def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[A
     """Return the arms, of which those of equal `content` are one, with the first's name.
 
     The names of the others are in its `also`, and where an arm names one of them in `against`, it names the
-    first there. To name the baseline there or no arm is the same, so two such arms become one. The baseline's
-    cell of a factorial has no name. Raises BadInput for two arms of one name.
+    first there. `against` the baseline means the same as no `against`. The baseline's cell of a factorial has
+    no name. Raises BadInput for two arms of one name.
     """
     merged: dict[bytes, Arm] = {}
     names: dict[str, str] = {}  # of the arm that each became

@@ -121,7 +121,7 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
 
 
 def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterator[Study]:
-    """Studies, by name, file or declared, changed by --plugin, --seeds and --set.
+    """Yield studies, by name, file or declared, changed by --plugin, --seeds and --set.
 
     Raises BadInput.
     """

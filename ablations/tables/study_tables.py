@@ -58,12 +58,12 @@ def shipped(study: str) -> pd.DataFrame:
 
 
 def is_study_table(table: pd.DataFrame) -> bool:
-    """Whether a table has the columns of a study's."""
+    """Return True if a table has the columns of a study's."""
     return set(MARKS) <= set(table.columns)
 
 
 def load_study_of(table: pd.DataFrame) -> Study:
-    """The shipped study that a table is of. Raises BadInput where today's design of it is another."""
+    """Return the shipped study that a table is of. Raises BadInput where today's design of it is another."""
     is_one_study = is_study_table(table) and table.study.nunique(dropna=False) == 1
     require(
         is_one_study,

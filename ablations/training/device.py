@@ -19,7 +19,7 @@ class Device(NamedTuple):
     hides_gpus: bool = True  # from trials on the CPU
 
     def __str__(self) -> str:
-        """The device, the reason and the visible GPUs, in a line."""
+        """Return the device, the reason and the visible GPUs, in a line."""
         unused = "" if self.kind == "cuda" else ", not used without --device cuda"
         gpus = f"; {plural(len(self.gpus), 'GPU')} visible{unused}" if self.gpus else ""
         return f"device {self.kind}: {self.reason}{gpus}"

@@ -63,7 +63,7 @@ def check_length(trial: ChapterTrial) -> None:
 
 @cache
 def _text_size(corpus: str, kind: str) -> tuple[int, int]:
-    """Tokens of a text and how many there are of them, different ones."""
+    """Return the tokens of a text, and how many different ones there are."""
     if kind == "word" and is_human_numbers(corpus):
         return HUMAN_NUMBERS_SIZE
     tokens = tokens_of(corpus, kind)

@@ -106,14 +106,14 @@ def play() -> Iterator[Epoch]:
 
 
 def loaders(trial: ChapterTrial) -> DataLoaders:
-    """fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
+    """Return fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     parts = corpus.make_batches(trial, corpus.load_corpus(trial))
     sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
 
 
 def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
-    """The trial's model, with weights drawn from torch's global generator in its present state."""
+    """Return the trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load_corpus(trial).vocab)
     make: Callable[..., LanguageModel] = (
         LMModel4 if trial.model == "lm4" else spec_of(trial.model).build_model
@@ -124,7 +124,7 @@ def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
 
 
 def learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
-    """The notebook's Learner: a TextLearner for LMModel7, which adds AR and TAR and its own momentum."""
+    """Return the notebook's Learner: for LMModel7 a TextLearner, which adds AR, TAR and its own momentum."""
     same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
     if trial.model == "lm7":
         return TextLearner(dls, build(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **same)
@@ -133,7 +133,7 @@ def learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
 
 
 def decimals(printed: str, ours: float) -> int:
-    """How many decimals of a printed number agree with ours, rounded to as many as were printed.
+    """Return how many decimals of a printed number agree with ours, rounded to as many as were printed.
 
     n decimals agree when the two are at most half a unit of the n-th apart.
     """
@@ -145,12 +145,12 @@ def decimals(printed: str, ours: float) -> int:
 
 
 def count_wrong_decimals(printed: Digits, ours: Numbers) -> int:
-    """The most decimals of one number that do not agree: 0 if all agree, 1 if only last digits differ."""
+    """Return the most decimals of one number that do not agree: 1 if only last digits differ."""
     return max(_places(text) - decimals(text, number) for text, number in zip(printed, ours, strict=True))
 
 
 def describe_machine_differences() -> list[str]:
-    """The differences of this machine from the reference."""
+    """Return the differences of this machine from the reference."""
     environment.make_deterministic()
     here = machine.machine_facts()
     seen = {**here["packages"], "cpu": here["cpu"], "cpu_capability": here["cpu_capability"]}
@@ -162,7 +162,7 @@ def describe_machine_differences() -> list[str]:
 
 
 def tabulate(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
-    """The printed rows beside ours, each as it is played, and sentences on how far they are reproduced."""
+    """Yield the printed rows beside ours, each as it is played, and sentences on how far they agree."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
     wrong = {}
@@ -176,7 +176,7 @@ def tabulate(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
 
 
 def _cells(printed: Digits, ours: Numbers) -> Iterator[str]:
-    """Each printed number, ours, and how many decimals agree."""
+    """Return each printed number, ours, and how many decimals agree."""
     for text, number in zip(printed, ours, strict=True):
         places = _places(text)
         agree = decimals(text, number)
@@ -184,7 +184,7 @@ def _cells(printed: Digits, ours: Numbers) -> Iterator[str]:
 
 
 def _summarise(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
-    """Sentences on the printed rows, of which so many decimals are wrong."""
+    """Return sentences on the printed rows, of which so many decimals are wrong."""
     counts = Counter(wrong.values())
     exact = f"{counts[0]} of {len(wrong)} printed rows come out in every digit"
     yield f"{exact}, {counts[1]} more in all but a last digit."

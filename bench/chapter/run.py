@@ -64,7 +64,7 @@ def run_trial(trial: ChapterTrial) -> Result:
 
 @contextmanager
 def unchanged_machine(device: str) -> Iterator[dict[str, Any]]:
-    """The machine's facts. Raises BadInput where the block changes one, such as the number of threads."""
+    """Yield the machine's facts. Raises BadInput if the block changes one, such as the number of threads."""
     before = machine.machine_facts(device)
     yield before
     after = machine.machine_facts(device)
@@ -122,7 +122,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 
 
 def _speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
-    """Tokens a second: see above."""
+    """Return tokens a second: see the module."""
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
     timed = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
@@ -147,7 +147,7 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
 def _error_analysis(
     trial: ChapterTrial, data: Corpus, valid: Batches, evaluation: Evaluation
 ) -> dict[str, Any]:
-    """Where it goes wrong: sums by token role, and the guesses along the first row's stretch of text."""
+    """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
     return {"records": {"roles": sums, "passage": _passage(trial, data, evaluation)}}

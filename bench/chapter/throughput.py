@@ -14,14 +14,14 @@ class Clock:
         self.last = self._mark()
 
     def lap(self) -> float:
-        """Seconds since the last lap. On a GPU, waits for the queued work first."""
+        """Return the seconds since the last lap. On a GPU, wait for the queued work first."""
         last, self.last = self.last, self._mark()
         if self.device.type == "cuda":
             return float(last.elapsed_time(self.last)) / 1000
         return float(self.last - last)
 
     def _mark(self) -> Any:
-        """Now: seconds, or an event that has happened."""
+        """Return the time: seconds, or an event that has happened."""
         if self.device.type != "cuda":
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
@@ -31,7 +31,7 @@ class Clock:
 
 
 def gpu_memory(device: torch.device) -> dict[str, float]:
-    """The peak memory of torch's tensors on a GPU since the last call, in MiB; {} on the CPU."""
+    """Return the peak memory of torch's tensors on a GPU since the last call, in MiB; {} on the CPU."""
     if device.type != "cuda":
         return {}
     peak = torch.cuda.max_memory_allocated(device) / 2**20

@@ -8,7 +8,7 @@ from unrolled.bench.trial import Result
 
 
 def perplexity(loss: float) -> float:
-    """Exp of a mean loss in nats."""
+    """Return exp of a mean loss in nats."""
     return math.exp(loss) if loss < 700 else math.inf
 
 
@@ -22,7 +22,7 @@ class ChapterTracking(Tracking):
     derived = {"valid_perplexity": ("valid_loss", perplexity)}  # noqa: RUF012 (declared by Tracking)
 
     def final_numbers(self, result: Result) -> dict[str, float]:
-        """The metrics, and the loss (nats a token) and accuracy of each role of token."""
+        """Return the metrics, and the loss (nats a token) and accuracy of each role of token."""
         numbers = dict(result.metrics)
         for role, (nats, hits, targets) in result.records.get("roles", {}).items():
             if targets:
@@ -33,7 +33,7 @@ class ChapterTracking(Tracking):
         return numbers
 
     def curve_points(self, result: Result) -> Iterator[CurvePoint]:
-        """The points of every epoch, at the epoch's end; other time is taken to come before the first."""
+        """Yield the points of each epoch, at its end; other time is taken to come before the first."""
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
         clock, ends = max(0.0, result.seconds - sum(seconds for _, seconds in spent)), {}

@@ -38,8 +38,8 @@ from unrolled.reports.statistics.values import highest_of, select_finite
 class _ByError(Contrast):
     """A contrast that is judged by t with an error and degrees of freedom of its own, and never by signs.
 
-    The signs of dependent differences prove nothing, and neither do ties: with a value that is infinite or
-    lost, or with one difference on all folds, nothing is claimed, but that identical arms are the same.
+    The signs of dependent differences prove nothing, and neither do ties. With a value that is infinite or
+    lost, or with one difference on all folds, the only possible claim is that identical arms are the same.
     """
 
     error: float  # the standard error of the difference; NaN where there is no test

@@ -40,9 +40,9 @@ def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dic
 
 
 def highest_of(values: Floats, highest: float) -> float:
-    """Return the highest value that a metric from 0 on can have: `highest`, where its values show that unit.
+    """Return the upper bound of a share: `highest` if all values lie between 0 and it, else infinity.
 
-    Infinite where one is beyond it, and where all are 0, which they would be in per cent as well.
+    It is infinite, too, where all are 0, as they would be in per cent as well.
     """
     if ((values >= 0) & (values <= highest)).all() and (values > 0).any():
         return highest
