@@ -239,7 +239,7 @@ def _check_filled(column: pd.Series, source: str) -> None:
 
 
 def _read_numbers(column: pd.Series, is_needed: "pd.Series[bool]", source: str) -> "pd.Series[float]":
-    """Return a metric's column as numbers: infinity is a divergence; an empty cell of a needed row, an error."""
+    """Return a column as numbers: infinity is a divergence; an empty cell of a needed row, an error."""
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if (bad := numbers.isna() & is_needed).any():
         value = column[bad].iloc[0]
