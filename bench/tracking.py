@@ -5,10 +5,9 @@ chapter's.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pkgutil import resolve_name
 from typing import ClassVar, NamedTuple
 
-from unrolled.bench.trial import Result, trial_type
+from unrolled.bench.trial import Result
 
 
 class CurvePoint(NamedTuple):
@@ -49,9 +48,3 @@ class Tracking:
 
 
 PROGRAM = Tracking()
-
-
-def tracking_of(trainer: str) -> Tracking:
-    """Return what MLflow shows of a trainer's trials."""
-    tracking: Tracking = resolve_name(trial_type(trainer).tracking)
-    return tracking

@@ -41,6 +41,8 @@ class Trial:
     """The name of what trains it, one of TRAINERS."""
     tracking: ClassVar[str]
     """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
+    presentation: ClassVar[str]
+    """How pages show it, a `reports.presentation.Presentation` by its import name."""
     run_function: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
     rehearsal: ClassVar[str] = ""

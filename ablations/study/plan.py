@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
@@ -20,7 +21,7 @@ from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.metric import Metric, judges_clock
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.tracking import Tracking, tracking_of
+from unrolled.bench.tracking import Tracking
 from unrolled.bench.trial import Result, Trial, canonical_json, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
@@ -156,7 +157,8 @@ class Plan:
     @property
     def tracking(self) -> Tracking:
         """The names and curves by which its trials are shown."""
-        return tracking_of(self.trainer)
+        tracking: Tracking = resolve_name(trial_type(self.trainer).tracking)
+        return tracking
 
     def judge_result(self, result: Result) -> Result:
         """Return the result as this study counts it, by the metrics that it judges.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,10 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
-from unrolled.bench.trial import Result
-from unrolled.reports.chapter import CHAPTER
+from unrolled.bench.trial import Result, trial_type
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
-from unrolled.reports.presentation import PLAIN
+from unrolled.reports.presentation import Presentation
 
 if TYPE_CHECKING:
     from unrolled.ablations.mlflow.study_runs import ArmRun
@@ -63,7 +63,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     only are those of the first finished trial, baseline first.
     """
     drawn_curves = plan.tracking.drawn
-    single_records = PRESENTATIONS[plan.trainer].sample_records
+    single_records = _find_presentation(plan).sample_records
     has_single_records = False
     results: dict[str, Result] = {}
     for id in dict.fromkeys(id for arm in plan.arms for id in arm.trials.values()):
@@ -113,7 +113,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         attempts=attempts,
         fresh=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer, {}),
-        presentation=PRESENTATIONS[plan.trainer],
+        presentation=_find_presentation(plan),
         nondeterminism=plan.nondeterminism if plan.of_program else {},
     )
 
@@ -130,8 +130,12 @@ def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> di
     return count_pairs(plan.pairs, equivalents)
 
 
-PRESENTATIONS = {"chapter": CHAPTER, "program": PLAIN}
-"""By trainer."""
+def _find_presentation(plan: Plan) -> Presentation:
+    """Return how pages show the plan's trials."""
+    presentation: Presentation = resolve_name(trial_type(plan.trainer).presentation)
+    return presentation
+
+
 _TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
 
 

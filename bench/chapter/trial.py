@@ -42,6 +42,7 @@ class ChapterTrial(Trial):
 
     trainer: ClassVar[str] = "chapter"
     tracking: ClassVar[str] = "unrolled.bench.chapter.tracking:CHAPTER"
+    presentation: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
     run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True

@@ -38,6 +38,7 @@ class ProgramTrial(Trial):
 
     trainer: ClassVar[str] = "program"
     tracking: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
+    presentation: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
     run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",
