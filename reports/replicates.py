@@ -6,33 +6,39 @@ from typing import Any
 
 from unrolled.bench.metric import is_computed
 from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
-from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS
+from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.reports.statistics.values import are_computed_alike
 
 NOISE = 4
 """How many times the distance of two equal trials a third one may be away."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
-    """Return the seeds on which two arms are known to have computed the same, bit for bit.
+    """Return the seeds on which two arms are known to have computed the same.
 
-    All numbers that are judged are equal, clocks apart, and so are the fingerprints of both trials. Where
-    there are none, as in a table, one of the numbers has to differ between the seeds of the first look, ten
-    or more: equal accuracies of a few items may be chance.
+    All numbers that are judged are equal, clocks apart, and so are the weights of both trials. Of a program
+    and of a table the weights are not known. Then all that is logged is equal, and on the seeds of the first
+    look one of the judged numbers is too fine to be equal by chance: see `are_computed_alike`.
     """
     metrics = [metric for metric in design.metrics if metric.is_quality]
     numbers = [(values[m.name][arm.name], values[m.name][base.name]) for m in metrics]
     if not numbers:
         return frozenset()
-    equal = [seed for seed in numbers[0][0] if all(_is_equal(*sides, seed) for sides in numbers)]
-    if any(result.fingerprints for side in (arm, base) for result in side.results.values()):
-        return frozenset(
-            seed for seed in equal if _read_fingerprints(arm, seed) == _read_fingerprints(base, seed) != {}
-        )
-    tells_seeds_apart = any(
-        metric.highest == math.inf and _differs_by_seed(side, design)
-        for metric, (side, _) in zip(metrics, numbers, strict=True)
+    equal = [
+        seed
+        for seed in numbers[0][0]
+        if all(_is_equal(*sides, seed) for sides in numbers)
+        and _read_fingerprints(arm, seed) == _read_fingerprints(base, seed)
+    ]
+    if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
+        return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
+    first = [seed for seed in equal if not design.looks or seed in design.first_look]
+    family = 1 if design.decide == "gate" else max(1, len(design.arms) - 1)
+    is_fine = any(
+        are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family)
+        for metric, (side, other) in zip(metrics, numbers, strict=True)
     )
-    return frozenset(equal if tells_seeds_apart else ())
+    return frozenset(equal if is_fine else ())
 
 
 def _is_equal(arm: Side, base: Side, seed: Any) -> bool:
@@ -48,12 +54,6 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
         return dict(result.fingerprints)
     computed = {name: x for name, x in sorted(result.metrics.items()) if is_computed(name)}
     return {"numbers": repr(computed)}
-
-
-def _differs_by_seed(numbers: Side, design: Design) -> bool:
-    """Return True if an arm has another number on every seed of the first look."""
-    first = [x for seed, x in numbers.items() if not design.looks or seed in design.first_look]
-    return len(set(first)) == len(first) >= CLAIM_SEEDS
 
 
 def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from unrolled.reports.statistics.estimators import Floats
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
 
 Values = Mapping[int, float]
 Pair = tuple[Values, Values]  # of an arm and of its baseline
@@ -49,13 +50,15 @@ def highest_of(values: Floats, highest: float) -> float:
     return math.inf
 
 
-def are_computed_alike(arm: Mapping[int, float], baseline: Mapping[int, float], delta: float) -> bool:
+def are_computed_alike(
+    arm: Mapping[Any, float], baseline: Mapping[Any, float], delta: float, family: int = 1
+) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
-    Hardly two are alike, and a change by δ would move them by three steps of their scale or more: as many
-    moves of one step leave all as they were in exp(−3) = .05.
+    Hardly two are alike, and a change by δ would move them by so many steps of their scale, in all, that none
+    moves in .05 of cases, over `family` contrasts together: three steps for one of them, as exp(−3) = .05.
     """
     levels = np.unique([*arm.values()])
     if arm != baseline or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
         return False
-    return len(arm) * delta >= 3 * float(np.diff(levels).min())
+    return len(arm) * delta >= -math.log(ALPHA / family) * float(np.diff(levels).min())

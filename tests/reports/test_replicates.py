@@ -47,13 +47,13 @@ def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(val
     assert [c.equivalence_p for c in found] == pytest.approx([p, 1.0])
 
 
-def test_equal_numbers_that_tell_ten_seeds_apart_are_of_arms_that_computed_the_same() -> None:
+def test_equal_numbers_that_are_too_fine_for_chance_are_of_arms_that_computed_the_same() -> None:
     items = np.random.default_rng(0).binomial(25, 0.9, 10) / 25
     fine = 1.3 + np.random.default_rng(1).random(10)
     loss = Metric("loss", 0.1)
     assert kind(table(items, loss=fine), loss) == "same"
-    assert kind(table(items[:9], loss=fine[:9]), loss) == "open"
-    assert kind(table(items, loss=fine.round(1)), loss) == "open", "it is the same for several seeds"
+    assert kind(table(items, loss=fine.round(2)), Metric("loss", 0.001)) == "open", "δ moves a tenth of a step"
+    assert kind(table(items, loss=np.repeat(fine[:5], 2)), loss) == "open", "seeds share it"
     clock = Metric("seconds", 0.1)
     assert kind(table(items, seconds=fine), clock) == "open", "a clock is no number that is computed"
 
@@ -69,6 +69,21 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
     row = compare(study((base, twin), metrics=BOTH, **LOOKS)).rows[1]
     assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
     assert row.contrast.tied
+
+
+@pytest.mark.parametrize(("items", "kind"), [(25, "open"), (10_000, "same")])
+def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: int, kind: str) -> None:
+    """Of a program nothing else is known: it may have got other items right."""
+    scores = dict(enumerate(np.random.default_rng(0).binomial(items, 0.8, 40) / items))
+    base = measuring(arm("base", 0.0, seeds=40), accuracy=scores)
+    programs = [
+        replace(side, results={s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()})
+        for side in (base, replace(base, name="head", changes={"lr": 0.1}))
+    ]
+    design = study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
+    assert compare(design).rows[1].verdict.kind == kind
+    gate = compare(replace(design, decide="gate")).gate
+    assert gate is not None and gate.passed is (kind == "same")
 
 
 # one run, copied for every seed
