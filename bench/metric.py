@@ -113,6 +113,10 @@ class Metric:
             return value
         return 100 * math.log(value) if value > 0 else math.nan
 
+    def measured(self, judged: float) -> float:
+        """Return the value of which `judged` makes this number."""
+        return math.exp(judged / 100) if self.ratio and math.isfinite(judged) else judged
+
     @property
     def zone(self) -> float:
         """δ as differences of `judged` have it: they count as none from −zone to zone.

@@ -21,7 +21,7 @@ from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
-from unrolled.reports.row_means import read_row_matches
+from unrolled.reports.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gate import GateDecision
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -160,6 +160,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     exclusions = find_exclusions(ended, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
     copies = find_copies(ended, values, design)
+    if ONE_RUN in table:
+        first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
+        copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
     decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, copies, matches)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]

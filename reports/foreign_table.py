@@ -33,8 +33,10 @@ class Columns:
     item: tuple[str, ...] = ()  # what tells rows of one arm and pair apart; (SAMPLES,): nothing has to
 
 
+_RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
+_STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
-STATUS = "status"  # the column that tells how a run ended, of a table that has it
+STATUS = "status"  # the column that tells how a run ended, of a table that has it, in any case; or "State"
 SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
     **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
@@ -108,7 +110,14 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
                 cure="leave it out, or name all columns that tell rows apart: document,sample",
             )
     baseline = columns.baseline if columns.baseline in {*table.arm} else table.arm.iloc[0]
-    return average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
+    ratios = [metric for metric in columns.metrics if metric.ratio]
+    for metric in ratios:  # averaged as they are judged: the mean of ratios is a geometric one
+        table[metric.name] = table[metric.name].map(metric.judged)
+        table["status"] = table.status.mask((table.status == "done") & table[metric.name].isna(), "failed")
+    means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
+    for metric in ratios:
+        means[metric.name] = means[metric.name].map(metric.measured)
+    return means
 
 
 def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
@@ -180,17 +189,29 @@ def find_unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) ->
 
 def _read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
     """Return how each run ended: done, diverged or failed; done where no column tells."""
-    if STATUS not in frame.columns or STATUS in (*columns.arm, *columns.pair):
+    name = _find_status_column(frame)
+    if not name or name in (*columns.arm, *columns.pair, *columns.item):
         return pd.Series("done", frame.index)
-    ends = frame[STATUS].astype(str).str.lower().map(ENDS)
+    ends = frame[name].astype(str).str.lower().map(ENDS)
     if (unknown := ends.isna()).any():
         raise BadInput(
-            f"row {_find_row(unknown)}: {frame[STATUS][unknown].iloc[0]!r} is not known",
+            f"row {_find_row(unknown)}: {frame[name][unknown].iloc[0]!r} is not known",
             place=source,
-            key=STATUS,
+            key=name,
             cure="write done, failed or diverged",
         )
     return ends
+
+
+def _find_status_column(frame: pd.DataFrame) -> str:
+    """Return the column that tells how runs ended: `STATUS`, or "state" if it has words of `ENDS` alone."""
+    for column in map(str, frame.columns):
+        if column.lower() == STATUS:
+            return column
+    for column in map(str, frame.columns):
+        if column.lower() == "state" and {*frame[column].astype(str).str.lower()} <= ENDS.keys():
+            return column
+    return ""
 
 
 def _read_pairs(frame: pd.DataFrame, columns: Columns, ends: pd.Series, source: str) -> pd.Series:
@@ -269,9 +290,16 @@ def _find_row(where: "pd.Series[bool]") -> int:
 def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Return sentences on seeds that are items, rows that were written twice, and a chosen baseline."""
     metrics = [metric.name for metric in columns.metrics]
-    if seeds := [name for name in columns.item if name.lower() == "seed"]:
+    if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
+    elif steps := [name for name in columns.pair if name.lower() in _STEPS]:
+        yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
+    for metric in columns.metrics:
+        perfect = (table[metric.name] == np.inf) & (table.status == "done")
+        if perfect.any() and not metric.lower_is_better:
+            rows = plural(int(perfect.sum()), "row")
+            yield f"inf of {metric.name} in {rows} counts as diverged: if it is perfect, write a number"
     if repeated := [*_find_repeated(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which are then not independent runs: {names}"

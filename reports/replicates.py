@@ -11,6 +11,8 @@ from unrolled.reports.statistics.values import are_computed_alike
 
 NOISE = 4
 """How many times the distance of two equal trials a third one may be away."""
+TABLE_NOISE = 100
+"""How many times as widely as one run's last digits the numbers of a table's seeds are spread, at least."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -65,7 +67,8 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     Two equal trials of a program may differ. The values of its arm are then one value if they lie within
     `NOISE` times that distance, and the values of another arm are spread `NOISE` times as widely: where two
     trials of one seed differ as two seeds do, nothing can be told. If the distance was not measured, it is
-    taken to be the largest one for which another arm would be spread so.
+    taken to be the largest one for which another arm would be spread so. In a table from elsewhere the last
+    digits of one run may differ, as they do on a GPU: see `TABLE_NOISE`.
 
     A model that declares that no seed changes it is not among these arms, nor is one that has the highest
     value that there is on every seed.
@@ -104,6 +107,9 @@ def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[s
         widest = max(filter(math.isfinite, ranges), default=0.0)
         if design.nondeterminism is None:
             noise[metric.name] = widest / NOISE
+            continue
+        if not design.plan_hash:
+            noise[metric.name] = widest / TABLE_NOISE
             continue
         bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
         noise[metric.name] = bound if widest > NOISE * bound else 0.0

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from unrolled.reports.statistics.power import FEWEST_SEEDS
+
 ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
+ONE_RUN = "one run"  # the column that tells whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]
 _MOST_LACKING = 0.5  # of the rows of a pair
 _ARM_LACKS = "rows that the arm lacks"
@@ -39,6 +42,7 @@ def average_rows(
     ended = table[table.status != "failed"]
     means = ended.groupby(PAIR, sort=False)[[*metrics]].mean().reindex(by_pair.size().index)
     means["status"] = by_pair.status.agg(_summarise_ends)
+    is_one_run = means.index.get_level_values("arm").isin(_find_copied_arms(ended, metrics, items))
     means[ROWS] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
     rows = table if items is None else table.assign(item=items)
     pair_rows = _count_samples if items is None else _match_items
@@ -50,7 +54,28 @@ def average_rows(
             matched = _bound_values(pairs, means[metric].loc[arm], means[metric].loc[baseline])
             lacking = pairs[["arm_lacks", "base_lacks"]].set_axis([_ARM_LACKS, _BASE_LACKS], axis=1)
             matches.setdefault(str(arm), lacking)[_name_columns(metric)] = matched
-    return means.join(pd.concat(matches, names=PAIR)).reset_index() if matches else means.reset_index()
+    means = means.join(pd.concat(matches, names=PAIR)) if matches else means
+    return means.assign(**{ONE_RUN: is_one_run}).reset_index()
+
+
+def _find_copied_arms(
+    ended: pd.DataFrame, metrics: Sequence[str], items: "pd.Series[str] | None"
+) -> list[str]:
+    """Return the arms of which every item has one value on all pairs, five or more.
+
+    The mean of such an arm may differ from pair to pair where rows failed. An arm with one value for all
+    items is none of them: it may be right on each.
+    """
+    if items is None:
+        return []
+    copied = []
+    for arm, rows in ended.assign(item=items).groupby("arm", sort=False):
+        by_item = rows.groupby("item", sort=False)[[*metrics]]
+        is_constant = (by_item.nunique() == 1).all(axis=None)
+        varies_by_item = (rows[[*metrics]].nunique() > 1).any()
+        if is_constant and varies_by_item and rows.seed.nunique() >= FEWEST_SEEDS:
+            copied.append(str(arm))
+    return copied
 
 
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:

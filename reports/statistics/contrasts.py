@@ -335,7 +335,9 @@ def contrast(
     a = np.array([arm[s] for s in seeds])
     b = np.array([baseline[s] for s in seeds])
     sign = 1 if lower_is_better else -1
-    tied = bool(a.size and not lost and not bounds and np.isfinite(a).all() and (a == b).all())
+    described = _describe_pairs(seeds, a, b, delta)
+    is_whole = bool(a.size and not lost and not bounds and np.isfinite(a).all() and np.isfinite(b).all())
+    tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
         unpaired=tuple(sorted(set(arm) ^ set(baseline))),
@@ -356,7 +358,7 @@ def contrast(
         tied=tied,
         identical=tied and identical,
         highest=highest_of(select_finite([*a, *b]), highest),
-        **_describe_pairs(seeds, a, b),
+        **described,
     )
 
 
@@ -365,12 +367,12 @@ def _mcnemar_p(fewer: int, more: int) -> float:
     return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
 
 
-def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats) -> dict[str, Any]:
+def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, delta: float) -> dict[str, Any]:
     """Return the fields of a Contrast that rest on converged pairs and their differences."""
     both = np.isfinite(a) & np.isfinite(b)
     a = a[both]
     b = b[both]
-    d = without_rounding(a - b, np.abs([a, b]).max(initial=0))
+    d = without_rounding(a - b, np.abs([a, b]).max(initial=0), delta)
     constant = bool(d.size > 1 and np.ptp(d) == 0)
     fields: dict[str, Any] = dict.fromkeys(("arm_mean", "baseline_mean", "mean", "sd", "skewness", "r"))
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))

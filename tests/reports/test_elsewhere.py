@@ -234,6 +234,30 @@ def test_a_copied_run_that_lacks_a_document_is_one_run_and_a_third_arm_changes_n
     assert both.rows[2].verdict is None, "no document in common"
 
 
+def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
+    """A greedy model of which one answer a seed timed out: equal arms are called different in .43."""
+    rng = np.random.default_rng(3)
+    frame = documents(rng, 10).assign(status="done")
+    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(once))
+    for seed in range(10):
+        row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
+        frame.loc[row.index, "status"] = "failed"
+    row = compare_table(frame, BY_SEED).rows[1]
+    assert row.copied and not row.verdict.claims
+
+
+@pytest.mark.parametrize("item", ["document", "none"])
+def test_rows_that_are_judged_by_their_ratio_have_a_geometric_mean(item: str) -> None:
+    frame = documents(np.random.default_rng(3), 10).assign(extra=lambda f: 1000 * np.exp(f.extra))
+    ratio = replace(BY_SEED, metrics=(Metric("extra", 5.0, "lower", ratio=True),), item=(item,))
+    found = compare_table(frame, ratio).rows[1].contrast
+    logs = compare_table(frame.assign(extra=lambda f: 100 * np.log(f.extra)), replace(BY_SEED, item=(item,)))
+    assert found.mean == pytest.approx(logs.rows[1].contrast.mean)
+    frame.loc[3, "extra"] = 0.0
+    assert compare_table(frame, ratio).rows[1].contrast.rows_lacking == (0, 1), "zero has no ratio"
+
+
 def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
     frame = documents(np.random.default_rng(3), 10).assign(status="done")
     with pytest.raises(BadInput, match="row 401 repeats an item"):
@@ -359,6 +383,14 @@ def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> No
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
     diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
     assert sleep("ID", diverged).rows[1].diverged == 2
+
+
+@pytest.mark.parametrize("column", ["Status", "State", "state"])
+def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
+    """W&B exports `State`: four crashed runs of ten are no evidence."""
+    assert sleep("ID", failing(4).rename(columns={"status": column})).rows[1].contrast.lost == 4
+    states = RUNS.drop(columns="status").assign(State=["Ohio", "Utah"] * 16)
+    assert sleep("ID", states).rows[1].contrast.lost == 0, "those of a country are no ends"
 
 
 def test_an_infinite_value_is_compared_given_convergence() -> None:

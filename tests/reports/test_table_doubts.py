@@ -33,6 +33,29 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, told: in
     assert doubts(pd.concat([runs()] * times), "seed", item=("none",)) == (), "rows of one pair are averaged"
 
 
+@pytest.mark.parametrize(
+    ("columns", "word"),
+    [
+        ({"item": ("run_id",)}, "--pair run_id"),
+        ({"pair": ("step",), "item": ("seed",)}, "--pair seed"),
+        ({}, ""),
+    ],
+)
+def test_runs_that_are_items_and_steps_that_are_pairs_are_warned_of(columns: dict, word: str) -> None:
+    """Equal runs are called different in .62 by `--item run_id`, and by `--pair step` in .69."""
+    frame = runs(documents=2).assign(run_id=lambda f: f.seed, step=lambda f: f.document)
+    pair = columns.pop("pair", ("document",) if columns else ("seed",))
+    sentences = doubts(frame, *pair, **{"item": ("document",), **columns})
+    assert any(word in sentence for sentence in sentences) if word else sentences == ()
+
+
+def test_an_infinite_value_of_which_higher_is_better_is_warned_of() -> None:
+    """The PSNR of an equal image is infinite, and no divergence."""
+    frame = runs().assign(psnr=lambda f: f.loss.mask(f.index == 12, np.inf))
+    found = compare_table(frame, Columns(("arm",), ("seed",), (Metric("psnr", 1.0),)))
+    assert any("inf of psnr in 1 row" in sentence for sentence in found.design.doubts)
+
+
 def test_two_runs_each_under_five_seeds_are_warned_of_beside_an_arm_of_ten() -> None:
     frame = runs()
     two = frame.loss.where(frame.arm == "a", 0.1 + frame.seed % 2)
