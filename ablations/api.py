@@ -8,9 +8,9 @@
     verdicts("toggles")
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
-`folder` is the folder of the results, "results" by default. A study is given by its name, its file's path or
-as `Study` made it. `compare` and `verdicts` take a table, too: `verdicts(shipped("toggles"))`. The number of
-torch's threads is not changed; the chapter's models train fastest with one (`torch.set_num_threads(1)`).
+`folder` is the folder of the results. A study is its name, the path of its file, or what `Study` returns.
+`compare` and `verdicts` also take a table: `verdicts(shipped("toggles"))`. The chapter's models train fastest
+with one thread: call `torch.set_num_threads(1)`.
 """
 
 import math
@@ -66,7 +66,7 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
 def train(trial: ChapterTrial) -> Result:
     """Train a trial here and now, on one thread, as `unrolled run` does; nothing is stored.
 
-    A divergence is a result too: its `diverged` is true.
+    A training that diverges returns a result, too, with the status "diverged".
     """
     from unrolled.bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
 
@@ -80,7 +80,7 @@ Study = declare_study
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A study that was run. A notebook shows its figure and table; as text it is a sentence a contrast."""
+    """A study that was run. A notebook shows its figure and table; as text it has a sentence a contrast."""
 
     study: str
     folder: Path  # of the results
@@ -109,9 +109,8 @@ class Outcome:
 def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
-    `study` is the name of a shipped one, the path of a .toml, or one made by `Study`. Limits of time and a
-    budget are in seconds. Failed trials are results: the outcome's text names the seeds. Raises BadInput, and
-    KeyboardInterrupt after Ctrl-C.
+    Limits of time and a budget are in seconds. A trial that fails raises nothing: the outcome's text names
+    its seed. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
     options = check_fields(options)
@@ -135,8 +134,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
     """Train a sample of a study's ended trials again, in fresh processes, as `unrolled verify` does.
 
-    Returns True if every number is the same, and prints those that differ. A bundle with code of its own has
-    to be trusted for that. Raises BadInput where nothing ended.
+    Returns True if every number is the same, and prints those that differ. Raises BadInput if no trial ended.
     """
     _refuse_in_trials("verify")
     from unrolled.ablations.commands.verify import verify as verify_sample
@@ -145,7 +143,7 @@ def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -
 
 
 def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
-    """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput where it cannot be."""
+    """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput if it cannot."""
     from unrolled.ablations.commands.bundle import bundle as write_bundle
 
     write_bundle(study, Path(output), check_fields(options))
@@ -173,12 +171,11 @@ def result(id: str, folder: str | Path = "results") -> Result:
 def results(study: str | study.Study, folder: str | Path = "results", *, all: bool = False) -> pd.DataFrame:
     """Return the results of a study that count, one row for each trial.
 
-    A trial counts if its arm's own contrast uses it; one of a baseline, if any contrast does. The columns are
-    trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics and `first_look`, which
-    tells whether the trial is of the first look, whose number no result has chosen. With `all` there are
-    rows for the other trials too, those beyond the looks that were taken, and a column
-    `counts` that tells which count. A setting or metric that a trial does not have is missing (NaN), as is
-    every metric of one that failed or diverged. Raises BadInput for an unknown study.
+    A trial counts if its arm's contrast uses it, a trial of a baseline if any contrast does. The columns are
+    trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics, and `first_look`: whether
+    the trial belongs to the first look. With `all` there are also rows for trials beyond the looks that were
+    taken, and a column `counts`. Missing settings and metrics, and all metrics of a trial that failed or
+    diverged, are NaN. Raises BadInput for an unknown study.
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
@@ -226,13 +223,12 @@ def compare(
     better: str = "",
     folder: str | Path = "results",
 ) -> Compared:
-    """Compare two arms of a study that was run, paired by seed; by default with the arm's own baseline.
+    """Compare two arms of a study that was run, seed by seed. `against` is the arm's baseline by default.
 
-    The metric defaults to the plan's first, δ (`delta`, in the metric's unit) to the plan's. A contrast that
-    the study declares, by one of its metrics and with its δ, has the verdict of its report, corrected for all
-    looks and contrasts. Any other one is judged on the seeds of the first look, whose number does not depend
-    on results; it is corrected for nothing, and exploratory. `better`, "higher" or "lower", is needed for a
-    metric that the study does not declare and whose name is not known.
+    The metric is the plan's first by default, and `delta`, in the metric's unit, the plan's δ. A contrast
+    that the study declares has the verdict of its report, corrected for all looks and contrasts. Any other
+    one is judged on the seeds of the first look, without correction, and is exploratory. `better` is
+    "higher" or "lower"; give it for a metric that the study does not declare and whose name is not known.
     Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
     arms share no seed or their first look has not ended.
     """
@@ -292,25 +288,22 @@ def verdicts(
 
     - `arm`, `baseline` (the arm that it is compared with) and `pairs`, the number of seeds that both have
     - `arm_mean` and `baseline_mean` over these pairs, and their `difference`
-    - `unbiased`: the difference, allowing for when the contrast stopped; missing for a metric that does not
-      decide when
+    - `unbiased`: the difference, corrected for the look at which the contrast stopped; missing for a metric
+      that does not stop it
     - `low`, `high` and `level` of the difference's interval
     - `better`: the number of pairs in which the arm is better
     - `p` of a difference, and `p_same` of equality within ±δ
     - `direction`, `size` and, in words, `verdict`
-    - `exploratory`: whether the study marks the arm so, or results of both sides had been seen before the
-      plan was declared
-    - `attempt`: one more than there are earlier plans of the same contrast in the ledger, each of which had
-      its own .05
+    - `exploratory`: whether the study marks the arm so, or results of both sides existed before the plan
+    - `attempt`: 1, plus the number of earlier plans of the same contrast in the ledger
     - `provisional`: whether it claims anything on fewer than ten pairs
     - `open_because`: why it is open; "" where it is not
     - `diverged` and `baseline_diverged`: in how many pairs each side diverged
 
-    p and interval allow for all looks and contrasts of the study, so that interval and verdict agree. For a
-    metric that is judged by its ratio the means are geometric and the differences in per cent. If a side of
-    any pair diverged, that pair does not enter the means, which are missing where no pair is left, and the
-    difference is the median of all pairs. The metric defaults to the plan's first. Raises BadInput for an
-    unknown study, or a metric without δ.
+    p and interval are corrected for all looks and contrasts of the study. For a metric that is judged by its
+    ratio the means are geometric and the differences in per cent. A pair with a diverged side does not enter
+    the means, and the difference is then the median of all pairs. The metric is the plan's first by default.
+    Raises BadInput for an unknown study, or a metric without δ.
     """
     return _tabulate_verdicts(_choose_metric(_load_comparison(study, folder), metric))
 
@@ -381,9 +374,9 @@ def _choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> C
 def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str] = ()) -> Any:
     """Return the trained fastai Learner of a trial, by the first digits of its identity.
 
-    Trains the trial again (seconds) and prints whether the weights equal the stored result's bit for bit.
-    The Learner shows fastai's progress and the accuracy. `plugins` are the trial's plug-in files, if any.
-    Raises BadInput if there is no such trial, or if its code or text have changed since.
+    Trains the trial again and prints whether the weights equal the stored result's bit for bit. `plugins` are
+    the trial's plug-in files, if any. Raises BadInput if there is no such trial, or if its code or text
+    changed.
     """
     from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
     from fastai.metrics import accuracy

@@ -7,58 +7,82 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import unrolled
 from unrolled.ablations import api
+from unrolled.ablations.api import Compared, Outcome
 from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve_settings
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import KNOWN, MEASURED
+from unrolled.bench.trial import Result
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.verdicts import Verdict
 
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
-        "# Python API: reference\n\n`make docs` writes this page from the code. The functions are "
-        "imported from `unrolled`."
+        "# Python API: reference\n\n`make docs` writes this page from the code. Import the functions from "
+        "`unrolled`. The options of `run`, `verify` and `bundle` are those of the commands "
+        "([command.md](command.md#flags)); import their classes from `unrolled.ablations.options`."
     ),
     "study-file.md": (
-        "# Study file: reference\n\n`make docs` writes this page from the code.\n\nA study is a TOML file. "
-        "`unrolled new study my.toml` writes one; [studies.md](studies.md) explains it with examples."
-        " An unknown key, a value of another type or one out of range is refused in one line that "
-        "names the key."
+        "# Study file: reference\n\n`make docs` writes this page from the code.\n\n"
+        "Every key of a study's file, which is TOML. `unrolled new study my.toml` writes one, and "
+        "[studies.md](studies.md) explains it with examples. An unknown key or a wrong value is refused in "
+        "one line that names the key."
     ),
     "Metrics": (
-        "Metrics whose direction is known by the whole name, in any case, also behind `train_`, `valid_`, "
-        "`val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Of any other one it is "
-        'declared: `better = "higher"` or `"lower"` in a study, `--higher NAME` or `--lower NAME` on the '
-        'command line. So is a kind, `kind = "time"` or `--kind NAME=time`: of a time and of memory lower is '
-        "better, of a speed higher. Known are the kinds of what Unrolled measures itself: "
+        "The direction of these metrics is known by the whole name, in any case, also behind `train_`, "
+        "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Declare any "
+        'other: `better = "higher"` in a study, `--higher NAME` on the command line. Declare the kind of a '
+        'cost, too: `kind = "time"`, `--kind NAME=time`. Lower is better for a time and memory, higher for a speed. '
+        "Unrolled knows the kinds of what it measures itself: "
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
-        "`--set KEY=VALUE`. A setting that is not written takes the model's value "
-        "([Models](#models)), and then the default here."
+        "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings that belong to some models only. Their defaults are in [Models](#models). A plug-in"
-        " adds its own: `unrolled show models --plugin FILE.py` lists them."
+        "Settings that belong to some models only; [Models](#models) has which, and their defaults. "
+        "`unrolled show models --plugin FILE.py` lists those of a plug-in."
     ),
     "Models": (
-        '`unrolled show models` prints this list. "settings" are those in which a model\'s training in the '
-        "chapter differs from the defaults."
+        '`unrolled show models` prints this list. The column "settings" has those in which a model differs '
+        "from the defaults."
     ),
     "Factors": (
         "Names for `leave_one_out`, `add_one` and `factorial`: a setting, and what it is where the "
         "factor is off and on. In a factorial, on is the baseline's own level unless that is off."
     ),
+    "ChapterTrial": (
+        "A model trained on a text. Every [setting](study-file.md#settings) is a field, too; `options` are "
+        "the settings that belong to the model alone."
+    ),
+    "Result": (
+        "The outcome of one trial. `metrics` are numbers by name, `curves` points (step, value) by metric. "
+        '`witnesses` maps a setting to the proof that it took effect: `{"ok": …, "declared": …, "seen": …}`. '
+        "A trial that diverged or failed has a `reason`."
+    ),
 }
+HIGHEST_INTEGER = ", at most 1,000,000,000"  # no reader needs it
 WRONG = ({}, -1, 10**12)  # each is refused with the rule that it breaks
 ESCAPED = str.maketrans({"|": r"\|", "<": r"\<", "\n": " "})
 MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
+OPTIONS_IN_FULL = re.compile(r"(\w+Options)\((?:[^()]|\([^()]*\))*\)")
+PUBLIC_ATTRIBUTES = {
+    ChapterTrial: ("model", "options", "seed", "device", "id", "title"),
+    Result: ("trial", "status", "reason", "seconds", "metrics", "curves", "records", "witnesses", "output"),
+    Outcome: ("study", "folder", "page", "results", "verdicts"),
+    Compared: ("arm", "against", "metric", "exploratory", "verdict", "contrast"),
+    Verdict: ("text", "direction", "size", "interval", "difference_p", "equivalence_p", "unbiased"),
+    Contrast: ("pairs", "estimate", "arm_mean", "baseline_mean", "sd", "wins", "losses"),
+}
+"""What a notebook reads of the classes that the public functions return."""
 
 
 def study_file() -> Iterator[str]:
@@ -80,8 +104,8 @@ def study_file() -> Iterator[str]:
     settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
     yield _section("Settings", "setting, default, values, meaning", settings)
     having = {k: [n for n in ZOO if k in models[n]["options"]] for m in models.values() for k in m["options"]}
-    options = [(k, ", ".join(n), _rules(k, n), OPTIONS[k].description) for k, n in having.items()]
-    yield _section("Options", "option, models, values, meaning", options)
+    options = [(k, _rules(k, n), OPTIONS[k].description) for k, n in having.items()]
+    yield _section("Options", "option, values, meaning", options)
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
     zoo = [
@@ -93,25 +117,28 @@ def study_file() -> Iterator[str]:
 
 
 def public_api() -> Iterator[str]:
-    """The page of the API: its functions, the classes that they return, and those of their fields."""
+    """The page of the API: its functions, and the classes that they return."""
     yield f"{inspect.getdoc(api)}\n"
-    found: list[Any] = []
     for name in [name for name in vars(api) if name in unrolled.__all__]:
         function = getattr(api, name)
-        called = f"{name}{MODULES.sub('', str(inspect.signature(function)))}"
-        yield f"## {name}\n\n```python\n{called}\n```\n\n{inspect.getdoc(function)}\n"
-        found += filter(dataclasses.is_dataclass, [get_type_hints(function)["return"]])
-    for one in list(found):
-        found += filter(dataclasses.is_dataclass, get_type_hints(one).values())
-    for one in dict.fromkeys(found):
-        rows = [
-            (f.name, f"`{MODULES.sub('', inspect.formatannotation(f.type))}`", _about(one, f))
-            for f in dataclasses.fields(one)
-        ]
-        properties = inspect.getmembers(one, lambda member: isinstance(member, property))
-        shown = [(name, member) for name, member in properties if not name.startswith("_")]
-        rows += [(name, "property", str(inspect.getdoc(member))) for name, member in shown]
-        yield _section(one.__name__, "name, type, meaning", rows, f"{inspect.getdoc(one)}")
+        signature = MODULES.sub("", str(inspect.signature(function)))
+        signature = OPTIONS_IN_FULL.sub(r"\1()", signature)
+        yield f"## {name}\n\n```python\n{name}{signature}\n```\n\n{inspect.getdoc(function)}\n"
+    for cls, names in PUBLIC_ATTRIBUTES.items():
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        rows = []
+        for name in names:
+            member = getattr(cls, name, None)
+            if isinstance(member, property):
+                annotation = inspect.signature(member.fget).return_annotation  # type: ignore[arg-type]
+                meaning = _summary(member)
+            else:
+                annotation = fields[name].type
+                meaning = _comments(cls)[name]
+            rows.append((name, f"`{MODULES.sub('', inspect.formatannotation(annotation))}`", meaning))
+        yield _section(
+            cls.__name__, "name, type, meaning", rows, INTRODUCTIONS.get(cls.__name__, _summary(cls))
+        )
 
 
 def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -134,12 +161,11 @@ def _rules(key: str, models: Iterable[str]) -> str:
             resolve_settings(settings)
         except BadInput as error:
             found += re.findall(r": should (?:be )?(.*)", str(error))
-    return ", ".join(dict.fromkeys(found))
+    return ", ".join(dict.fromkeys(found)).replace(HIGHEST_INTEGER, "")
 
 
-def _about(cls: type, field: dataclasses.Field[Any]) -> str:
-    declared = field.metadata.get("setting")
-    return declared.description if declared else _comments(cls)[field.name]
+def _summary(documented: object) -> str:
+    return str(inspect.getdoc(documented)).partition("\n\n")[0]
 
 
 def _comments(cls: type) -> dict[str, str]:

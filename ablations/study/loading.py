@@ -53,11 +53,9 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
         Study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
         Study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=[{"name": "accuracy", "delta": 0.01}])
 
-    A function is called with a seed and the settings, of which the baseline's are its defaults, and returns
-    its metrics by name. It is imported by processes of its own.
-
-    The question is the name unless it is given. Raises BadInput for every mistake, naming the key, and for
-    more than 10,000 trials.
+    `function` takes a seed and the settings, whose defaults are the baseline, and returns its metrics by
+    name. Other processes import it. `question` is the name by default. Raises BadInput for every mistake,
+    naming the key, and for more than 10,000 trials.
     """
     design = dict(keys.pop("design", {}))
     for key in keys.keys() & DesignTable.model_fields.keys():

@@ -56,7 +56,7 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """settings of the grid; an arm is compared with the one that has the same levels of these and otherwise \
+    """settings of the grid; an arm is compared with the arm that has the same levels of these and otherwise \
 the baseline's"""
 
     @field_validator("add_one", mode="before")
@@ -89,12 +89,12 @@ class ArmTable(Table):
     note: str = ""
     """a remark, which the report lists beside it"""
     exploratory: bool = False
-    """reported without a part in the correction for several contrasts"""
+    """reported, and left out of the correction for several contrasts"""
     identical: bool = False
-    """of a program: this arm may tell the very numbers of its baseline"""
+    """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """the name of an arm before this one, to compare with in place of the baseline; an arm that others name \
-has a contrast of its own only where it names one itself, which may be the baseline"""
+    """the arm before this one to compare with, in place of the baseline; an arm that others name has a \
+contrast of its own only if it names one itself, which may be the baseline"""
 
 
 def _check_delta(value: Any) -> float | str:
@@ -123,14 +123,14 @@ class MetricTable(Table):
 `seconds`, `speed_train` or `memory_peak`; of a program one that it tells, `seconds` or `memory_peak`"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
-from 1/1.05 to 1.05, which is meant for times"""
+from 1/1.05 to 1.05, and is meant for times"""
     kind: Kind | None = None
-    """`"time"`, `"speed"` or `"memory"` of a metric that differs from run to run, as the cost of training \
-does: trials are then trained one at a time; by default `"quality"`, but for what Unrolled measures itself"""
+    """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run: trials are then trained \
+one at a time; the default is `"quality"`, but for what Unrolled measures itself"""
     better: Literal["higher", "lower"] | None = None
     """whether higher or lower is better, where kind and name do not tell it ([Metrics](#metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
-    """what counts of a program's curve: its last value, its best one, or the mean of so many last ones"""
+    """what counts of a program's curve: its `"last"` value, its `"best"`, or the mean of the last `5`"""
 
     @property
     def reduction(self) -> str:
@@ -151,14 +151,13 @@ class ProgramTable(Table):
     """The [program] table: a program of one's own, which is trained in place of the chapter's models."""
 
     run: str = ""
-    """the command line: `{seed}`, `{out}` (a folder of the trial's own) and every setting of [baseline] in \
-braces; a boolean as `{tying?--tie:--no-tie}`; `python` is the interpreter that runs Unrolled"""
+    """the command line, with `{seed}` and every setting of [baseline] in braces, a boolean as \
+`{tying?--tie:--no-tie}`; `{out}` is a folder for the trial; `python` is the interpreter that runs Unrolled"""
     function: str = ""
     """in place of `run`, a function as `module:name`, which returns its metrics by name"""
     metrics: str = ""
-    """the file in `{out}` with its metrics, such as `{out}/metrics.csv`: .csv, .tsv, .json (an object, or a \
-list of them), .jsonl, .ndjson, .parquet or TensorBoard's events; `"mlflow"` for what it logs there; by \
-default the lines of its output that are JSON objects"""
+    """the file with its metrics, such as `{out}/metrics.csv`, or `"mlflow"`; by default the lines of its \
+output that are JSON objects ([formats](programs.md#metrics))"""
     rows: str = ""
     """the key of the list that has the rows in a .json, such as `"log_history"`"""
     patterns: dict[str, str] = {}
@@ -169,13 +168,13 @@ or of the file that `metrics` names"""
     folder: str = "."
     """where it runs and finds its files, from `repository`"""
     code: Patterns = ()
-    """patterns of the files whose content counts in the identity; by default code, and configuration beside \
-it. Files that they import, and those that `run` names, count as well ([programs.md](programs.md))"""
+    """patterns of the files that count in the identity, by default code and the configuration beside it \
+([what counts](programs.md#what-counts-in-the-identity-of-a-trial))"""
     data: Patterns = ()
-    """patterns of the files that it reads besides; their content counts, too"""
+    """patterns of other files that it reads; their content counts, too"""
     frozen: Patterns = ()
-    """patterns of files that a gate takes from the base, so that no change weakens its own test, as it does
-    with `data`"""
+    """patterns of files that a gate takes from the base, as those of `data`, so that no change weakens its \
+own test"""
     packages: Patterns = ()
     """packages whose versions count; by default those that the code imports"""
     keep: Patterns = ()
@@ -189,8 +188,8 @@ it. Files that they import, and those that `run` names, count as well ([programs
     time_limit: Annotated[float, Field(ge=0)] = 0.0
     """seconds that an attempt of a trial may take; 0 is no limit"""
     repeat: bool = True
-    """`false` spares the second training of the baseline's first trial, by which the first checks see whether
-    equal trainings give equal numbers ([programs.md](programs.md#what-is-checked-first))"""
+    """`false` leaves out the second training of the baseline's first trial, which shows whether equal \
+trainings give equal numbers ([programs.md](programs.md#what-is-checked-first))"""
     _study_folder: str = PrivateAttr("")  # the folder of the study's file
 
     @property
@@ -219,21 +218,21 @@ class StudyFile(Table):
     program: ProgramTable | None = None
     """a program of your own, which is trained in place of the chapter's models"""
     metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = ()
-    """what arms are judged by, the most important first: its verdicts decide how many seeds are trained; by
-    default, without [program], the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
+    """what arms are judged by; the first decides how many seeds are trained; by default, without [program], \
+the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
     seeds: Any = None
     """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
     `looks` all of them are trained; by default as many as the last look needs"""
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
-    """after how many seeds verdicts are sought: a contrast that is decided needs no more; by default
-    [10, 15, 20, 30, 40] where there are no `seeds`, and otherwise once, after all seeds"""
+    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40] without `seeds`, and \
+otherwise once, after all seeds"""
     decide: Literal["direction", "size"] = "direction"
-    """what has to be known before a contrast gets no more seeds: whether the arm is better, worse or the
-    same within δ (`"direction"`), or also whether a difference is more or less than δ (`"size"`)"""
+    """when a contrast stops: once the arm is better, worse or the same within δ (`"direction"`), or once \
+the difference is also shown to be more or less than δ (`"size"`)"""
     to_the_end: bool = False
-    """gives seeds up to the last look also to a contrast that is unlikely to be decided by then"""
+    """gives seeds also to contrasts that are unlikely to be decided by the last look"""
     aa: bool = False
-    """adds the baseline once more under other seeds (1000 higher), where no difference should be found"""
+    """adds the baseline again with seeds 1000 higher, where no difference should be found"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""
     """the baseline's name in the report, if not that of its model or, of a program, `baseline`"""
     baseline: dict[str, Any]

@@ -39,9 +39,8 @@ def shipped(study: str) -> pd.DataFrame:
     """Return the results that come with Unrolled for one of its studies, one row for each trial.
 
     The columns are study, design, arm, baseline (the arm that it is compared with), seed, status, counts, the
-    settings in which arms differ and the study's metrics. `counts` tells whether the trial enters its arm's
-    contrast; a baseline's, any contrast. `compare` and `verdicts` take the table in place of a study's name.
-    Raises BadInput for a study that has no such table, or one of another design.
+    settings in which arms differ and the study's metrics. `counts` says whether the trial enters its arm's
+    contrast or, for a baseline, any contrast. Raises BadInput for a study without such a table.
     """
     loading.load_study(study)
     file = FOLDER / f"{study}.csv"
