@@ -39,8 +39,8 @@ INTRODUCTIONS = {
         "The direction of these metrics is known by the whole name, in any case, also behind `train_`, "
         "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Declare any "
         'other: `better = "higher"` in a study, `--higher NAME` on the command line. Declare the kind of a '
-        'cost, too: `kind = "time"`, `--kind NAME=time`. Lower is better for a time and memory, higher for a speed. '
-        "Unrolled knows the kinds of what it measures itself: "
+        'cost, too: `kind = "time"`, `--kind NAME=time`. Lower is better for a time and memory, higher for a '
+        "speed. Unrolled knows the kinds of what it measures itself: "
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
