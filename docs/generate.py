@@ -48,7 +48,7 @@ INTRODUCTIONS = {
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings that belong to some models only; [Models](#models) has which, and their defaults. "
+        "Settings that belong to some models only. "
         "`unrolled show models --plugin FILE.py` lists those of a plug-in."
     ),
     "Models": (
@@ -104,14 +104,15 @@ def study_file() -> Iterator[str]:
     settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
     yield _section("Settings", "setting, default, values, meaning", settings)
     having = {k: [n for n in ZOO if k in models[n]["options"]] for m in models.values() for k in m["options"]}
-    options = [(k, _rules(k, n), OPTIONS[k].description) for k, n in having.items()]
-    yield _section("Options", "option, values, meaning", options)
+    options = [
+        (k, _defaults({n: models[n]["options"][k] for n in names}), _rules(k, names), OPTIONS[k].description)
+        for k, names in having.items()
+    ]
+    yield _section("Options", "option, default and its models, values, meaning", options)
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
-    zoo = [
-        (n, f"{s.title}: {s.description}", _toml(models[n]["options"]), _toml(own[n])) for n, s in ZOO.items()
-    ]
-    yield _section("Models", "model, description, options, settings", zoo)
+    zoo = [(name, f"{spec.title}: {spec.description}", _toml(own[name])) for name, spec in ZOO.items()]
+    yield _section("Models", "model, description, settings", zoo)
     factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
     yield _section("Factors", "factor, off, on", factors)
 
@@ -166,6 +167,14 @@ def _rules(key: str, models: Iterable[str]) -> str:
 
 def _summary(documented: object) -> str:
     return str(inspect.getdoc(documented)).partition("\n\n")[0]
+
+
+def _defaults(values: Mapping[str, Any]) -> str:
+    """Return each default, and the models that have it."""
+    models: dict[str, list[str]] = {}
+    for model, value in values.items():
+        models.setdefault(_toml(value), []).append(model)
+    return "; ".join(f"{value}: {', '.join(names)}" for value, names in models.items())
 
 
 def _comments(cls: type) -> dict[str, str]:
