@@ -69,7 +69,15 @@ INTRODUCTIONS = {
         "A trial that diverged or failed has a `reason`."
     ),
 }
-HIGHEST_INTEGER = ", at most 1,000,000,000"  # no reader needs it
+SHORTER_RULES = {
+    ", at most 1,000,000,000": "",
+    ", at least": " ≥",
+    ", more than": " >",
+    ", below": ", <",
+    "a boolean, true or false": "true or false",
+    "an integer": "integer",
+    "a number": "number",
+}
 WRONG = ({}, -1, 10**12)  # each is refused with the rule that it breaks
 ESCAPED = str.maketrans({"|": r"\|", "<": r"\<", "\n": " "})
 MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
@@ -162,7 +170,10 @@ def _rules(key: str, models: Iterable[str]) -> str:
             resolve_settings(settings)
         except BadInput as error:
             found += re.findall(r": should (?:be )?(.*)", str(error))
-    return ", ".join(dict.fromkeys(found)).replace(HIGHEST_INTEGER, "")
+    rules = ", ".join(dict.fromkeys(found))
+    for words, symbols in SHORTER_RULES.items():
+        rules = rules.replace(words, symbols)
+    return rules
 
 
 def _summary(documented: object) -> str:
