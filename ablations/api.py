@@ -109,8 +109,8 @@ class Outcome:
 def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
-    Limits of time and a budget are in seconds. Failed trials are results: the outcome's text names their seeds.
-    Raises BadInput, and KeyboardInterrupt after Ctrl-C.
+    Limits of time and a budget are in seconds. Failed trials are results: the outcome's text names their
+    seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
     options = check_fields(options)
