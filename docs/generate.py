@@ -56,8 +56,8 @@ INTRODUCTIONS = {
         "from the defaults."
     ),
     "Factors": (
-        "Names for `leave_one_out`, `add_one` and `factorial`: a setting, and what it is where the "
-        "factor is off and on. In a factorial, on is the baseline's own level unless that is off."
+        "Names for `leave_one_out`, `add_one` and `factorial`: a setting with its levels off and on. In a "
+        "factorial, on is the baseline's own level unless that is off."
     ),
     "ChapterTrial": (
         "A model trained on a text. Every [setting](study-file.md#settings) is a field, too; `options` are "

@@ -212,7 +212,7 @@ class StudyFile(Table):
     name: Text
     """the study's name: that of its folder in reports and of its experiment in MLflow"""
     question: Text
-    """what the study asks, the title of its report"""
+    """the study's question, the title of its report"""
     about: str = ""
     """a paragraph below the title"""
     program: ProgramTable | None = None
