@@ -14,7 +14,14 @@ from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
-from unrolled.reports.sentences import Claim, count_diverged, describe_divergence, effect_size, list_claims
+from unrolled.reports.sentences import (
+    Claim,
+    count_diverged,
+    describe_divergence,
+    describe_too_few_pairs,
+    effect_size,
+    list_claims,
+)
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
@@ -61,8 +68,10 @@ def write_answer(
     First the arms that are better, best first; then those that are worse, worst first; what differs by less
     than δ; what is open. `parts` are the switches of a study that asks for the effect of each, and `grid`
     their factorial; without them every contrast has its own line. A study with the same arms on several
-    tasks asks for their order.
+    tasks asks for their order. Where nothing is decided, as there are too few seeds, all arms are ranked.
     """
+    if few := describe_too_few_pairs(c):
+        return Markup(visible(few)), *_rank_all_arms(c)
     return describe_order(c) or tuple(
         filter(None, [_describe_levels(c), *list_effects(c, parts), *_describe_interactions(grid, c)])
     )
@@ -185,6 +194,15 @@ def _describe_disagreement(x: Claim, c: Comparison) -> str:
 
 def _format_name(name: str) -> Markup:
     return Markup("<b>{}</b>").format(visible(name))
+
+
+def _rank_all_arms(c: Comparison) -> Iterator[Markup]:
+    """Yield the arms of each task by their means, the best first; the A/A check is left out."""
+    for rows in c.rows_by_task:
+        arms = [row for row in rows if row.index == 0 or not row.arm.is_aa_arm]
+        if ranked := _rank_arms([(_format_name(row.arm.name), row) for row in arms], c):
+            other_task = "" if rows[0].index == 0 else "On another task "
+            yield Markup("{}{}").format(other_task, _list_levels(ranked, c))
 
 
 def _describe_levels(c: Comparison) -> Markup:

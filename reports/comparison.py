@@ -24,6 +24,7 @@ from unrolled.reports.replicates import drop_copies, find_copies, find_equal_see
 from unrolled.reports.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.gate import GateDecision
+from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 from unrolled.reports.table import collect_statuses, collect_values
 
@@ -51,6 +52,23 @@ class Comparison:
     def rows_with_contrast(self) -> tuple[ComparedArm, ...]:
         """The rows that have a contrast."""
         return tuple(row for row in self.rows if row.contrast is not None)
+
+    @property
+    def has_too_few_pairs(self) -> bool:
+        """True if no contrast has enough pairs for a verdict, so that nothing is decided."""
+        contrasts = [row.contrast for row in self.rows_to_decide if row.contrast]
+        return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
+
+    @property
+    def rows_by_task(self) -> tuple[tuple[ComparedArm, ...], ...]:
+        """The rows of each task, those of the baseline's task first."""
+        groups = []
+        left = list(self.rows)
+        while left:
+            group = [row for row in left if not row.arm.find_task_differences(left[0].arm)]
+            left = [row for row in left if row not in group]
+            groups.append(tuple(group))
+        return tuple(groups)
 
     @property
     def per_metric(self) -> tuple["Comparison", ...]:

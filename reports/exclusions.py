@@ -9,8 +9,8 @@ from unrolled.reports.design import Design, MeasuredArm, Statuses
 class Exclusion(StrEnum):
     """Why an arm is not compared, or not to be believed; the values are what is shown."""
 
-    COUNTED = "a reference: no seed changes it"
-    REFERENCE = "a reference: others are compared with it"
+    COUNTED = "reference: the same on every seed"
+    REFERENCE = "reference for other arms"
     NO_RESULTS = "no results yet"
     OTHER_TASK = "another task"
     DEAD = "dead toggle: the weights equal the baseline's"

@@ -224,22 +224,37 @@ def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
         ]
         if second := c.scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(k.estimate)}")
-    phrases += [f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "", describe_state(row)]
+    phrases += [
+        f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "",
+        describe_state(row, c),
+    ]
     return ", ".join(filter(None, phrases))
 
 
-def describe_state(row: ComparedArm) -> str:
-    """Return the state of the arm's contrast, or why it has none; "" where it is decided like any other."""
+def describe_too_few_pairs(c: Comparison) -> str:
+    """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
+    if not c.has_too_few_pairs:
+        return ""
+    most = max(row.contrast.pairs for row in c.rows_to_decide if row.contrast)
+    pairs = f"One {c.design.noun}" if most == 1 else plural(most, c.design.noun)
+    return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
+
+
+def describe_state(row: ComparedArm, c: Comparison) -> str:
+    """Return the state of the arm's contrast, or why it has none; "" where it is decided like any other.
+
+    It is "" too where `describe_too_few_pairs` says the same of all arms.
+    """
     v = row.verdict
     k = row.contrast
     if not k:
         return row.note if row.index else "baseline"
     if not v:
-        return describe_aa_check(k)
+        return "A/A check" if c.has_too_few_pairs else describe_aa_check(k)
     phrases = [
         describe_divergence(v) if k.given_convergence else "",
         count_lost(k) if k.lost else "",
-        _describe_progress(row, v),
+        "" if c.has_too_few_pairs and not v.blocked_reason else _describe_progress(row, v),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
@@ -277,7 +292,8 @@ def _describe_progress(row: ComparedArm, v: Verdict) -> str:
 
 def write_claims(c: Comparison) -> tuple[str, ...]:
     """Return the claims as whole sentences, each with the other metrics after it."""
-    return tuple(claim.sentence for claim in list_claims(c))
+    few = describe_too_few_pairs(c)
+    return (*([f"{few}."] if few else []), *(claim.sentence for claim in list_claims(c)))
 
 
 def effect_size(v: Verdict) -> float:

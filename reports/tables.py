@@ -25,7 +25,12 @@ from unrolled.reports.formats import (
     pipe_table,
     shorten,
 )
-from unrolled.reports.sentences import describe_aa_check, describe_state, explain_open
+from unrolled.reports.sentences import (
+    describe_aa_check,
+    describe_state,
+    describe_too_few_pairs,
+    explain_open,
+)
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 
@@ -40,7 +45,8 @@ def make_tables(c: Comparison) -> dict[str, str]:
 
 def format_screen(c: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
-    lines = [shorten(c.design.question or c.design.study, 200)]
+    few = describe_too_few_pairs(c)
+    lines = [shorten(c.design.question or c.design.study, 200), *([f"{few}."] if few else [])]
     for view in c.per_metric:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _print_rows(view)])]
     return "\n".join([*lines, "", *map(visible, list_notes(c))]) + "\n"
@@ -55,7 +61,8 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
 
 def comparison_markdown(c: Comparison) -> str:
     """Return the same as pipe tables."""
-    parts = [markdown_cell(write_caption(c))]
+    few = describe_too_few_pairs(c)
+    parts = [markdown_cell(sentence) for sentence in (write_caption(c), f"{few}." if few else "") if sentence]
     for view in c.per_metric:
         rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.other_views else []
@@ -115,7 +122,7 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
         format_p(v.difference_p),
         format_p(v.equivalence_p),
         f"{v.symbol} {v.label}",
-        "; ".join(filter(None, (*row.standing, describe_state(row)))) or "–",
+        "; ".join(filter(None, (*row.standing, describe_state(row, view)))) or "–",
     )
 
 
@@ -127,9 +134,10 @@ def list_notes(c: Comparison) -> list[str]:
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
     has_few_pairs = any(row.contrast.pairs < FEWEST_SEEDS for row in c.rows if row.contrast)
     copied = [f"WARNING: {describe_copied_arms(c)}."] if any(row.copied for row in c.rows) else []
-    doubtful = [*([FEW] if has_few_pairs else []), *copied]
+    doubtful = [*([FEW] if has_few_pairs and not c.has_too_few_pairs else []), *copied]
     if c.design.plan_hash:
-        checks = [f"{describe_aa_check(row.contrast)}." for row in c.rows if row.contrast and not row.verdict]
+        self_checks = [row.contrast for row in c.rows if row.contrast and not row.verdict]
+        checks = [f"{describe_aa_check(k)}." for k in self_checks if not c.has_too_few_pairs]
         return [test, *doubtful, *([STOPPED] if c.sequential else []), *checks]
     pairs = f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     diverged = DIVERGED if c.design.pair and not c.design.test_share else DIVERGED_DEPENDENT

@@ -4,7 +4,7 @@ A strip is an SVG whose places are percentages of its width: one drawing fits ev
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -68,9 +68,10 @@ def _make_panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> P
     axis = _fit_axis(view, marks)
     groups = [
         tuple(
-            (row, _draw_arm(row, view, axis, scale, _draw_mark(axis, marks.get(row.index)))) for row in rows
+            (row, _draw_arm(row, view, axis, scale, _draw_mark(axis, marks.get(row.index))))
+            for row in _sort_rows(rows, view)
         )
-        for rows in _group_rows(view)
+        for rows in view.rows_by_task
     ]
     return Panel(
         scale=scale,
@@ -99,17 +100,22 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _group_rows(c: Comparison) -> Iterator[list[ComparedArm]]:
-    """Yield the arms of each task, those of the baseline's task first.
+def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
+    """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
 
-    Arms are sorted by effect, largest gain first, unless they form a ladder; the A/A check is last.
+    The baseline is first and the A/A check last. Where nothing is decided, all are ranked by their mean.
     """
+    if c.has_too_few_pairs:
+        return sorted(rows, key=partial(_make_rank_key, lower_is_better=c.metric.lower_is_better))
     ladder = any(row.arm.against for row in c.rows_with_contrast)
-    left = list(c.rows)
-    while left:
-        group = [row for row in left if not row.arm.find_task_differences(left[0].arm)]
-        left = [row for row in left if row not in group]
-        yield sorted(group, key=lambda row: _make_sort_key(row, c, ladder))
+    return sorted(rows, key=lambda row: _make_sort_key(row, c, ladder))
+
+
+def _make_rank_key(row: ComparedArm, *, lower_is_better: bool) -> tuple[bool, float]:
+    mean = row.summary.mean
+    if mean is None:
+        return True, 0.0
+    return False, mean if lower_is_better else -mean
 
 
 def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:

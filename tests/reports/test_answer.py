@@ -1,5 +1,6 @@
 """The answer in words: each number is the ledger's, each verb the verdict's."""
 
+import re
 from dataclasses import replace
 from statistics import fmean
 
@@ -17,10 +18,12 @@ from synthetic import (
     measuring,
     realistic,
     study,
+    text_of,
 )
 
 from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
+from unrolled.reports.render import render
 from unrolled.reports.sentences import write_claims
 from unrolled.reports.tables import comparison_markdown, format_screen
 
@@ -130,7 +133,6 @@ def test_the_same_arms_on_two_tasks_are_said_to_keep_their_order_or_to_change_pl
             [broken(arm("gone", 0.0, settings={"clip": 1.0}), diverged=tuple(range(10)))],
             "gone diverged 10 of 10 against 0 of 10 (McNemar, adjusted p .002)",
         ),
-        ([arm("one", 0.2, seeds=1, settings={"clip": 1.0})], "Open: one"),
         ([broken(arm("few", 0.0, 0.0, model="lm6b"), failed=(0, 1, 2, 3))], "Open: few"),
     ],
 )
@@ -142,10 +144,35 @@ def test_what_has_no_effect_to_quote_is_said_in_words(arms, words):
 @pytest.mark.parametrize(("seeds", "words"), [(1, "the one seed"), (2, "both seeds"), (4, "all 4 seeds")])
 def test_an_arm_that_equals_its_base_on_too_few_seeds_is_open_as_in_the_table(seeds, words):
     twin = arm("twin", 0.0, 0.0, seeds=seeds, model="lm6b")
-    assert said(study((arm("base", 0.0, 0.0), twin)))[1:] == [
+    other = arm("other", 0.9, settings={"clip": 1.0})
+    assert said(study((arm("base", 0.0, 0.0), other, twin)))[1:] == [
         f"twin equals base in validation loss on {words}",
-        "Open: twin",
+        "Open: other and twin",
     ]
+
+
+@pytest.mark.parametrize(("seeds", "told"), [(1, "One seed"), (4, "4 seeds")])
+def test_too_few_seeds_rank_all_arms_and_say_once_that_nothing_is_decided(seeds, told, tmp_path):
+    arms = [
+        arm(name, effect, 0.0, seeds=seeds, settings={"clip": effect})
+        for name, effect in (("base", 0.0), ("bad", 0.9), ("good", -0.5), ("middling", 0.4))
+    ]
+    split = arm("elsewhere", -0.9, 0.0, seeds=seeds, settings={"split": "blocks"})
+    c = compare(study((*arms, split), seeds=tuple(range(seeds)), metrics=BOTH[::-1]))
+    nothing = f"{told}: nothing is decided, as a verdict needs at least 5"
+    levels = {row.arm.name: f"{row.summary.mean:.2f} nats" for row in c.rows}
+    ranked = f"base {levels['base']}, middling {levels['middling']}, bad {levels['bad']}"
+    other = f"On another task elsewhere has a validation loss of {levels['elsewhere']}"
+    assert lines(c) == [nothing, f"good has a validation loss of {levels['good']}, {ranked}", other]
+    page = render(c, tmp_path)
+    figure = page.read_text(encoding="utf-8").partition('<table class="arms')[2]
+    rows = re.findall(r'<tr data-arm="(\d)"', figure.partition("</table>")[0])
+    assert rows == ["2", "0", "3", "1", "4"]
+    texts = (text_of(page).partition("Learning curves")[0], format_screen(c), comparison_markdown(c))
+    for text in (*texts, "\n".join(write_claims(c))):
+        assert text.count("nothing is decided") == text.count(f"{told}: ") > 0
+    assert all(text.count("nothing is decided") == 1 for text in texts[1:])
+    assert all(text.count("at least") == text.count("nothing is decided") for text in texts)
 
 
 def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():

@@ -93,7 +93,7 @@ def test_a_row_that_skewed_pairs_alone_leave_open_says_so():
     losses = {s: base.results[s].metrics["valid_loss"] - gain for s, gain in enumerate(gains)}
     rare = measuring(arm("rare", 0.0, settings={"clip": 1.0}), valid_loss=losses)
     c = compare(study((base, rare, arm("wide", 0.0, 0.3, settings={"clip": 2.0}))))
-    told = {row.arm.name: describe_state(row) for row in c.rows if row.verdict}
+    told = {row.arm.name: describe_state(row, c) for row in c.rows if row.verdict}
     assert [row.verdict.kind for row in c.rows[1:]] == ["open", "open"]
     assert ["skewed" in told[name] for name in ("rare", "wide")] == [True, False]
 

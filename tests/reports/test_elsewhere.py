@@ -17,7 +17,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign_table import Columns, find_unnamed_failures
 from unrolled.reports.render import render
-from unrolled.reports.sentences import describe_state
+from unrolled.reports.sentences import describe_state, describe_too_few_pairs
 from unrolled.reports.tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 HOURS = Metric("extra", 1.0, "higher")
@@ -91,9 +91,10 @@ def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(t
 @pytest.mark.parametrize("pairs", [3, 6])
 def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: int) -> None:
     unlike = SLEEP.assign(extra=[*range(10), *(i + 3 * (-1) ** i for i in range(10))])
-    row = sleep("ID", unlike[pairs >= SLEEP.ID]).rows[1]
-    few = ": under 5 nothing is decided" if pairs < 5 else ""
-    assert describe_state(row) == f"not decided at {pairs} IDs{few}"
+    c = sleep("ID", unlike[pairs >= SLEEP.ID])
+    few = f"{pairs} IDs: nothing is decided, as a verdict needs at least 5" if pairs < 5 else ""
+    assert describe_too_few_pairs(c) == few
+    assert describe_state(c.rows[1], c) == ("" if few else f"not decided at {pairs} IDs")
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:

@@ -178,7 +178,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 def test_counts_that_others_are_held_against_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
     assert "counts" not in [row.arm.name for row in c.rows_to_decide]
-    assert "a reference: others are compared with it" in text_of(page)
+    assert "reference for other arms" in text_of(page)
     (panel,) = (svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1")
     assert [path for path in panel.iter("path") if path.get("stroke-dasharray")]
 

@@ -169,7 +169,7 @@ SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in
         ),
         pytest.param(
             study(tuple(SHORT), seeds=(0, 1, 2)),
-            "not decided at 3 seeds: under 5 nothing is decided",
+            "3 seeds: nothing is decided, as a verdict needs at least 5.",
             id="of too few seeds",
         ),
         pytest.param(

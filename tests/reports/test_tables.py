@@ -106,9 +106,10 @@ def test_every_form_says_what_is_exploratory_what_is_provisional_and_why_a_contr
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
-    row = compare(looked(measuring(wide, valid_accuracy=0.99))).other_views[0].rows[-1]
+    view = compare(looked(measuring(wide, valid_accuracy=0.99))).other_views[0]
+    row = view.rows[-1]
     assert row.decided and row.verdict.kind == "open"
-    assert describe_state(row).endswith("is shown at 10 seeds, where the first metric was decided")
+    assert describe_state(row, view).endswith("is shown at 10 seeds, where the first metric was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
@@ -293,7 +294,7 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, held, _ = c.rows
-    assert reference.contrast is None and "others are compared with it" in reference.note
+    assert reference.contrast is None and "reference for other arms" in reference.note
     assert held.summary.mean > c.rows[0].summary.mean and held.verdict.kind == "better"
     assert held.changed.endswith("against other")
     assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
