@@ -1,4 +1,4 @@
-"""How far gradients flow, and fingerprints of tensors and metrics."""
+"""How far gradients flow, what a model writes, and fingerprints of tensors and metrics."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -47,6 +47,23 @@ def collecting_embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
         yield embeddings
     finally:
         del model.embed
+
+
+@torch.no_grad()
+def continue_text(model: LanguageModel, prompt: Tensor, length: int) -> Tensor:
+    """Return the tokens (length,) that a model writes after `prompt` (window,): each time the likeliest one.
+
+    For each token it reads the last `window` tokens, its own among them, from an empty state and in
+    evaluation mode. No random number is drawn.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    text = prompt.to(device)
+    for _ in range(length):
+        model.reset()
+        logits = model(text[None, -len(prompt) :]).logits.flatten(0, -2)  # (t, vocab), or (1, vocab)
+        text = torch.cat([text, logits[-1:].argmax(-1)])
+    return text[len(prompt) :].cpu()
 
 
 def fingerprint_tensors(tensors: Mapping[str, Tensor]) -> str:

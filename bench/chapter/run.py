@@ -6,7 +6,7 @@ bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), spee
 epochs after the first, which is slowed by warming up; absent where there is one); model_parameters;
 gpu_memory_peak is of torch's tensors. Its records are, of the validation set, `roles` (nats, hits and targets
 of each role of a token) and `passage`, a decoded stretch: {"token": …, "guess": …, "p": probability of the
-token}.
+token}; of a trained model also `continuation`, the words that it writes after that stretch.
 """
 
 import time
@@ -19,9 +19,10 @@ from torch import Tensor
 
 from unrolled.bench import environment, machine
 from unrolled.bench.chapter.corpus import Batches, Corpus
-from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors
+from unrolled.bench.chapter.diagnostics import continue_text, fingerprint_metrics, fingerprint_tensors
 from unrolled.bench.chapter.flops import training_flops
 from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES
 from unrolled.bench.chapter.throughput import gpu_memory
@@ -36,6 +37,7 @@ from unrolled.bench.machine_kind import FACTS
 from unrolled.bench.trial import Result, failed_result
 
 PASSAGE = 60  # tokens of the validation set that a result shows with the model's guesses
+CONTINUATION = 30  # tokens that the model writes after them
 
 
 def run_trial(trial: ChapterTrial) -> Result:
@@ -107,6 +109,10 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         record=record,
         recorder=recorder.close(),
     )
+    witnesses = collect_witnesses(case)
+    records = _error_analysis(trial, data, valid, record.validation)
+    # last, since it changes the state that the model carries
+    records["continuation"] = _continue_passage(trial, data, valid, model)
     return {
         "reason": training.explain_divergence(record, len(data.vocab)),
         "curves": record.curves,
@@ -116,8 +122,8 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
             "metrics": fingerprint_metrics(record),
         },
         "trace": record.trace.to_dict(),
-        "witnesses": collect_witnesses(case),
-        **_error_analysis(trial, data, valid, record.validation),
+        "witnesses": witnesses,
+        "records": records,
     }
 
 
@@ -140,7 +146,7 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
             DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
         ),
         "fingerprints": {name: fingerprint_tensors(tensors) for name, tensors in marks.items()},
-        **_error_analysis(trial, data, valid, evaluation),
+        "records": _error_analysis(trial, data, valid, evaluation),
     }
 
 
@@ -150,21 +156,28 @@ def _error_analysis(
     """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
-    return {"records": {"roles": sums, "passage": _passage(trial, data, evaluation)}}
+    return {"roles": sums, "passage": _passage(trial, data, evaluation)}
 
 
 def _passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
-    shape = (-1, trial.window) if trial.target == "every" else (-1, 1)
-
-    def first_row(parts: list[Tensor]) -> Tensor:
-        windows = torch.cat(parts).view(shape)  # (windows in the order of the pass, targets of one)
-        step = trial.batch if trial.order == "grouped" else 1
-        return windows[::step].flatten()[:PASSAGE].cpu()
-
     rows = zip(
-        data.decode(first_row(evaluation.targets)),
-        data.decode(first_row(evaluation.guesses)),
-        (-first_row(evaluation.nats)).exp().tolist(),
+        data.decode(_first_row(trial, torch.cat(evaluation.targets))),
+        data.decode(_first_row(trial, torch.cat(evaluation.guesses))),
+        (-_first_row(trial, torch.cat(evaluation.nats))).exp().tolist(),
         strict=True,
     )
     return [{"token": token, "guess": guess, "p": round(p, 4)} for token, guess, p in rows]
+
+
+def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: LanguageModel) -> list[str]:
+    """Return the words that the model writes after the passage, of which it reads the last `window`."""
+    end = int(_first_row(trial, valid.positions[valid.order])[-1]) + 1
+    prompt = data.ids[max(0, end - trial.window) : end]
+    return data.decode(continue_text(model, prompt, CONTINUATION))
+
+
+def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
+    """Return what the first row of the batches has of a pass, one value a target: (at most PASSAGE,)."""
+    windows = targets.view((-1, trial.window) if trial.target == "every" else (-1, 1))
+    step = trial.batch if trial.order == "grouped" else 1
+    return windows[::step].flatten()[:PASSAGE].cpu()

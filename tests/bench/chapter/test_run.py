@@ -165,6 +165,37 @@ def test_the_passage_is_one_stretch_of_the_text(
 
 
 @engines
+@pytest.mark.parametrize("target", ["every", "last"])
+def test_the_continuation_has_the_likeliest_word_after_each_window_and_changes_no_fingerprint(
+    small: Callable[..., ChapterTrial],
+    run_and_record: Callable[[ChapterTrial], TrainedTrial],
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+    target: str,
+) -> None:
+    trial = small(engine=engine, target=target, options={"hidden": 8, "dropout": 0.5})
+    result, model, valid, _ = run_and_record(trial)
+    data = load_corpus(trial)
+    first = int(valid.positions[valid.order[0]].flatten()[0])
+    step = 1 if target == "every" else trial.window
+    end_of_passage = first + step * (len(result.records["passage"]) - 1) + 1
+    text = data.ids[:end_of_passage].tolist()
+    model.eval()
+    for word in result.records["continuation"]:
+        model.reset()
+        with torch.no_grad():
+            logits = model(torch.tensor([text[-trial.window :]])).logits
+        text.append(int(logits.reshape(-1, 9)[-1].argmax()))
+        assert data.vocab[text[-1]] == word
+    assert len(text) == end_of_passage + 30
+    random = torch.get_rng_state()
+    monkeypatch.setattr("unrolled.bench.chapter.run._continue_passage", lambda *_: [])
+    without = run_trial(trial)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert (without.fingerprints, without.trace) == (result.fingerprints, result.trace)
+
+
+@engines
 def test_penalties_stand_apart_and_the_training_loss_is_without_them(
     small: Callable[..., ChapterTrial], run_and_record: Callable[[ChapterTrial], TrainedTrial], engine: str
 ) -> None:
