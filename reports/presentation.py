@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
+from markupsafe import Markup
+
 from unrolled.bench.metric import Metric
 from unrolled.reports.formats import MINUS, count_decimals, format_number
 from unrolled.reports.statistics.interval import Interval, safe_exp
@@ -183,6 +185,7 @@ class Extras(NamedTuple):
     warnings: tuple[str, ...] = ()
     marked: str = ""  # what the marks in the figure are
     marks: Mapping[str, Mapping[int, float]] = {}  # by metric and the arm's index
+    reasons: Mapping[int, Markup] = {}  # where the difference of an arm lies, by the arm's index
     context: Mapping[str, Any] = {}  # of its template
 
 

@@ -10,16 +10,14 @@ from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
+from unrolled.reports.chapter.roles import average_roles, explain_differences
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.presentation import Extras
 from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, speed_ratio
 
 BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
-
-Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
 
 
 def find_extras(c: Comparison) -> Extras:
@@ -33,6 +31,7 @@ def find_extras(c: Comparison) -> Extras:
             "valid_loss": {fit.row.index: fit.published.valid_loss for fit in fits},
             "valid_accuracy": {fit.row.index: fit.published.accuracy for fit in fits},
         },
+        reasons=explain_differences(c),
         context={
             "held": fits,
             "roles": average_roles(c),
@@ -79,31 +78,6 @@ def _worse_than_counting(c: Comparison) -> list[str]:
             pairs[row.arm.name] = row, counts
     judged = c.judge_undeclared(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
-
-
-def average_roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
-    """Return names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
-    names = tuple(
-        dict.fromkeys(name for row in c.rows for r in row.arm.finished_results for name in _read_sums(r))
-    )
-    lines = [
-        (row, tuple(_average_accuracy(row.arm, name) for name in names))
-        for row in c.rows
-        if row.arm.finished_results
-    ]
-    return (names, tuple(lines)) if names else None
-
-
-def _read_sums(result: Result) -> Mapping[str, Sequence[float]]:
-    """Return nats, hits and targets of each role."""
-    sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
-    return sums
-
-
-def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
-    pooled = [sums[role] for r in arm.finished_results if role in (sums := _read_sums(r))]
-    targets = sum(n for _, _, n in pooled)
-    return sum(hits for _, hits, _ in pooled) / targets if targets else None
 
 
 def find_passage(c: Comparison) -> tuple[ComparedArm, Result] | None:

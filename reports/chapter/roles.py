@@ -1,0 +1,161 @@
+"""Accuracy by token role, and the roles in which the difference of two arms lies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from unrolled.bench.trial import Result
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.design import MeasuredArm
+from unrolled.reports.presentation import Scale
+from unrolled.reports.statistics.estimators import t_interval
+from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.verdicts import Direction
+
+SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # the place of a metric's sums in [nats, hits, targets]
+PHRASES = {
+    "separator": "the stop after a number",
+    "lead digit": "the first digit of a number",
+    "digit": "later digits",
+    "tens": "twenty to ninety",
+    "teen": "ten to nineteen",
+    "hundred": "the word hundred",
+    "thousand": "the word thousand",
+}
+"""The roles of Human Numbers in sentences."""
+NAMED = 3  # roles that a sentence names
+LEAST_SHARE = 0.1  # of the difference, in a role that a sentence names
+
+Accuracies = tuple[ComparedArm, tuple[float | None, ...]]  # an arm, and its accuracy on each token role
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolePart:
+    """A token role's part in the difference of two arms: its share of the tokens times its own difference."""
+
+    role: str
+    before: float  # the level of the arm that is compared with, on this role
+    after: float
+    part: float  # the parts of all roles add up to the difference
+    is_consistent: bool  # over seeds
+
+
+def average_roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
+    """Return names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
+    names = tuple(
+        dict.fromkeys(name for row in c.rows for r in row.arm.finished_results for name in _read_sums(r))
+    )
+    lines = [
+        (row, tuple(_average_accuracy(row.arm, name) for name in names))
+        for row in c.rows
+        if row.arm.finished_results
+    ]
+    return (names, tuple(lines)) if names else None
+
+
+def _read_sums(result: Result) -> Mapping[str, Sequence[float]]:
+    """Return nats, hits and targets of each role."""
+    sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
+    return sums
+
+
+def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
+    pooled = [sums[role] for r in arm.finished_results if role in (sums := _read_sums(r))]
+    targets = sum(n for _, _, n in pooled)
+    return sum(hits for _, hits, _ in pooled) / targets if targets else None
+
+
+def explain_differences(c: Comparison) -> dict[int, Markup]:
+    """Return where each decided difference lies, by the arm's index: a strip of roles and a sentence.
+
+    It is of the metric that decides, if that is the loss or the accuracy.
+    """
+    if c.metric.name not in SUMS:
+        return {}
+    explanations = {}
+    for row in c.rows_with_contrast:
+        if row.verdict and row.verdict.direction is not Direction.NONE:
+            parts = split_difference(row, c)
+            if sentence := describe_parts(parts, c.scale):
+                strip = _draw_parts(parts, c)
+                explanations[row.index] = Markup("{} Where: {}").format(strip, sentence)
+    return explanations
+
+
+def split_difference(row: ComparedArm, c: Comparison) -> tuple[RolePart, ...]:
+    """Return the parts of an arm's difference by token role; () unless both sides finished on all seeds.
+
+    A part is consistent if its 95 % t interval over the seeds, corrected for the number of roles, leaves out
+    0.
+    """
+    seeds = row.contrast.seeds if row.contrast else ()
+    sides = [
+        [_read_sums(side.results[seed]) for seed in seeds if side.results[seed].done]
+        for side in (c.find_base(row).arm, row.arm)
+    ]
+    names = list(dict.fromkeys(name for side in sides for sums in side for name in sums))
+    if not names or len(seeds) < FEWEST_SEEDS or any(len(side) < len(seeds) for side in sides):
+        return ()
+    nothing = (0.0, 0.0, 0.0)
+    table = np.array([[[sums.get(name, nothing) for name in names] for sums in side] for side in sides])
+    values = table[..., SUMS[c.metric.name]]  # (sides, seeds, roles)
+    targets = table[..., 2]
+    shares = values / targets.sum(axis=-1, keepdims=True)
+    differences = shares[1] - shares[0]
+    low, high = t_interval(differences.T, 1 - ALPHA / len(names))
+    levels = values.sum(axis=1) / targets.sum(axis=1)
+    return tuple(
+        RolePart(
+            role=name,
+            before=float(levels[0, k]),
+            after=float(levels[1, k]),
+            part=float(differences[:, k].mean()),
+            is_consistent=bool(low[k] > 0 or high[k] < 0),
+        )
+        for k, name in enumerate(names)
+    )
+
+
+def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
+    """Return the roles in which a difference consistently lies, largest first; "" where there is none.
+
+    The first one has its levels.
+    """
+    total = sum(part.part for part in parts)
+    shares = {part.role: part.part / total for part in parts if total}
+    named = [part for part in parts if part.is_consistent and abs(shares.get(part.role, 0.0)) >= LEAST_SHARE]
+    named.sort(key=lambda part: -abs(part.part))
+    if not named or shares[named[0].role] < 0:
+        return ""
+    phrases = [f"{_format_share(shares[part.role])} {PHRASES.get(part.role, part.role)}" for part in named]
+    phrases[0] += f" ({scale.format_change(named[0].before, named[0].after)})"
+    return ", ".join(phrases[:NAMED])
+
+
+def _format_share(share: float) -> str:
+    if share < 0:
+        return "against it"
+    if share < 0.95:
+        return f"{100 * share:.0f} % on"
+    return "all on" if share <= 1.05 else "more than all on"
+
+
+def _draw_parts(parts: Sequence[RolePart], c: Comparison) -> Markup:
+    """Return a bar for each role: up where the arm is better, and grey where seeds do not agree."""
+    largest = max(abs(part.part) for part in parts)
+    width = 100 / len(parts)
+    bars = []
+    for k, part in enumerate(parts):
+        is_better = (part.part < 0) is c.metric.lower_is_better
+        height = 9 * abs(part.part) / largest
+        end = 10 - height if is_better else 10 + height
+        kind = ("better" if is_better else "worse") if part.is_consistent else ""
+        x = f"{(k + 0.5) * width:.4g}%"
+        place = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
+        title = escape(f"{part.role}: {c.scale.format_change(part.before, part.after)}")
+        bars.append(f'<line class="part {kind}" {place}><title>{title}</title></line>')
+    bars.append('<line x2="100%" y1="10" y2="10"/>')
+    return Markup(f'<svg class="strip roles" height="20" aria-hidden="true">{"".join(bars)}</svg>')
