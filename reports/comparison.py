@@ -137,6 +137,15 @@ class Comparison:
     def _rows_by_name(self) -> dict[str, ComparedArm]:
         return {row.arm.name: row for row in self.rows}
 
+    def rank_rows(self, rows: Iterable[ComparedArm]) -> list[ComparedArm]:
+        """Return rows by their mean, the best first; those that have none are last."""
+        sign = 1 if self.metric.lower_is_better else -1
+
+        def sort_key(row: ComparedArm) -> tuple[bool, float]:
+            return row.summary.mean is None, sign * (row.summary.mean or 0.0)
+
+        return sorted(rows, key=sort_key)
+
     @property
     def same_task_rows(self) -> tuple[ComparedArm, ...]:
         """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""

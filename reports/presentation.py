@@ -210,7 +210,7 @@ class Presentation:
     curves: str = ""
     step: str = "step or epoch"  # what curves are drawn against
     condition: str = ""  # ", given this validation set" where all trials have one
-    sample_records: tuple[str, ...] = ()  # records of which a page shows those of one trial
+    sample_records: tuple[str, ...] = ()  # records of which a page shows one trial an arm
 
     def find_scale(self, metric: str) -> Scale:
         """Return how a metric is read; one that is not known, by its name in words."""

@@ -60,14 +60,14 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
 
     These are the records, and the curves that are drawn (of a program all curves), as arrays of shape
     (points, 2): thousands of results are in memory at once. Records that the presentation shows of one trial
-    only are those of the first finished trial, baseline first.
+    an arm only are those of its first finished trial.
     """
     drawn_curves = plan.tracking.drawn
     single_records = _find_presentation(plan).sample_records
-    has_single_records = False
+    sampled_arms: set[str] = set()
     results: dict[str, Result] = {}
-    for id in dict.fromkeys(id for arm in plan.arms for id in arm.trials.values()):
-        stored = ledger.read(id)
+    for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trials.values()]:
+        stored = ledger.read(id) if id not in results else None
         if stored is None:
             continue
         result = plan.judge_result(stored)
@@ -76,10 +76,10 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
             for name, curve in result.curves.items()
             if not drawn_curves or name in drawn_curves
         }
-        records = {name: record for name, record in result.records.items() if name not in single_records}
-        if result.done and not has_single_records and len(records) < len(result.records):
+        records = {key: record for key, record in result.records.items() if key not in single_records}
+        if result.done and name not in sampled_arms and len(records) < len(result.records):
             records = dict(result.records)
-            has_single_records = True
+            sampled_arms.add(name)
         results[id] = replace(result, records=records, curves=curves, trace={})
     return {id: results[id] for id in plan.ids if id in results}
 

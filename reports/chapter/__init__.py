@@ -38,6 +38,6 @@ CHAPTER = Presentation(
     extras="unrolled.reports.chapter.page:find_extras",
     curves="unrolled.reports.chapter.page:read_curves",
     step="epoch",
-    sample_records=("passage",),
+    sample_records=("passage", "continuation"),
 )  # fmt: skip
 """What the pages of the chapter's studies have."""

@@ -1,7 +1,8 @@
-"""What a page of the chapter's models has of its own: the book's values, token roles, a passage, speeds."""
+"""What a page of the chapter's models has of its own: the book's values, token roles, predictions, speeds."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,30 @@ from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_
 BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 
 
+class Sample(NamedTuple):
+    """A trial's predictions for a stretch of the validation set."""
+
+    row: ComparedArm
+    result: Result
+
+    @property
+    def words(self) -> Sequence[Mapping[str, Any]]:
+        """The words of the stretch, each with the trial's guess."""
+        words: Sequence[Mapping[str, Any]] = self.result.records["passage"]
+        return words
+
+    @property
+    def hits(self) -> int:
+        """How many of its guesses are right."""
+        return sum(word["token"] == word["guess"] for word in self.words)
+
+    @property
+    def continuation(self) -> Sequence[str]:
+        """The words that it writes next; () if it is fitted by counting."""
+        words: Sequence[str] = self.result.records.get("continuation", ())
+        return words
+
+
 def find_extras(c: Comparison) -> Extras:
     """Return the parts of a comparison's page."""
     fits = compare_with_book(c)
@@ -35,7 +60,7 @@ def find_extras(c: Comparison) -> Extras:
         context={
             "held": fits,
             "roles": average_roles(c),
-            "passage": find_passage(c),
+            "samples": choose_samples(c),
             "throughput": measure_throughput(c),
             "speed_not_compared": describe_unlike_speeds(c),
         },
@@ -80,11 +105,29 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 
 
-def find_passage(c: Comparison) -> tuple[ComparedArm, Result] | None:
-    """Return the first finished trial, baseline first, that decoded a stretch of the validation set."""
-    return next(
-        ((row, r) for row in c.rows for r in row.arm.finished_results if r.records.get("passage")), None
-    )
+def choose_samples(c: Comparison) -> list[Sample]:
+    """Return what the best arm, the baseline and one other predict on one stretch of text, the best first.
+
+    The other is the worst arm that was trained, or the second best where the baseline is the best or the
+    worst. The A/A check is left out.
+    """
+    samples = {
+        row.index: Sample(row, r)
+        for row in c.rows
+        for r in row.arm.finished_results[::-1]  # so that the first seed is kept
+        if r.records.get("passage") and (row.index == 0 or not row.arm.is_aa_arm)
+    }
+    text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
+    ranked = [
+        samples[row.index]
+        for row in c.rank_rows(c.rows)
+        if row.index in samples and [word["token"] for word in samples[row.index].words] == text
+    ]
+    baseline = [sample for sample in ranked if sample.row.index == 0]
+    trained = [sample for sample in ranked if sample.continuation and sample.row.index]
+    candidates = [*ranked[:1], *baseline, *trained[-1:], *trained]
+    chosen = list(dict.fromkeys(sample.row.index for sample in candidates))[:3]
+    return [sample for sample in ranked if sample.row.index in chosen]
 
 
 def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:

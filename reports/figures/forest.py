@@ -106,16 +106,9 @@ def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
     The baseline is first and the A/A check last. Where nothing is decided, all are ranked by their mean.
     """
     if c.has_too_few_pairs:
-        return sorted(rows, key=partial(_make_rank_key, lower_is_better=c.metric.lower_is_better))
+        return c.rank_rows(rows)
     ladder = any(row.arm.against for row in c.rows_with_contrast)
     return sorted(rows, key=lambda row: _make_sort_key(row, c, ladder))
-
-
-def _make_rank_key(row: ComparedArm, *, lower_is_better: bool) -> tuple[bool, float]:
-    mean = row.summary.mean
-    if mean is None:
-        return True, 0.0
-    return False, mean if lower_is_better else -mean
 
 
 def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:

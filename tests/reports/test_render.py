@@ -17,6 +17,7 @@ from synthetic import (
     arm,
     broken,
     compare,
+    counted,
     hostile,
     is_self_contained,
     pair,
@@ -118,12 +119,12 @@ def headings(html):
 def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
     assert headings(html) == [
         "Answer", "Learning curves", "Interactions", "The book's values", "Errors by token role",
-        "Learning-rate sweep", "All numbers", "Throughput",
+        "Predictions", "Learning-rate sweep", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
     alone = render(compare(study((arm("base", 0.0, seeds=2),))), tmp_path)
     assert headings(alone.read_text(encoding="utf-8")) == [
-        "Answer", "Learning curves", "Errors by token role", "All numbers", "Throughput",
+        "Answer", "Learning curves", "Errors by token role", "Predictions", "All numbers", "Throughput",
         "Costs of each arm", "All trials", "Limits", "Provenance",
     ]  # fmt: skip
     said = text_of(alone)
@@ -264,6 +265,32 @@ def test_roles_are_pooled_over_finished_seeds():
         results = next(a for a in realistic().arms if a.name == name).results.values()
         hits = [r.records["roles"]["separator"][1] for r in results if r.done]
         assert accuracy[name] == sum(hits) / (1000 * seeds)
+
+
+@pytest.mark.parametrize(
+    ("effects", "names"),
+    [
+        pytest.param((0.0, -0.5, 0.3, 0.1), ["arm 1", "arm 0", "arm 2"], id="best, baseline, worst"),
+        pytest.param((0.0, 0.5, 0.3, 0.1), ["arm 0", "arm 3", "arm 1"], id="where the baseline is best"),
+        pytest.param((0.9, 0.5, 0.3, 0.1), ["arm 3", "arm 1", "arm 0"], id="where the baseline is worst"),
+        pytest.param((0.0, 0.5), ["arm 0", "arm 1"], id="of two arms"),
+    ],
+)
+def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effects, names, tmp_path):
+    arms = [arm(f"arm {i}", effect, settings={"clip": 1.0 + i}) for i, effect in enumerate(effects)]
+    counts = counted("counts", 0.8)
+    texts = {s: {**r.records, "continuation": ()} for s, r in counts.results.items()}
+    counts = replace(counts, results={s: replace(r, records=texts[s]) for s, r in counts.results.items()})
+    other_text = arm("elsewhere", -0.9, settings={"split": "blocks"})
+    passage = [{"token": "one", "guess": "one", "p": 0.9}]
+    read = {s: replace(r, records={"passage": passage}) for s, r in other_text.results.items()}
+    c = compare(study((*arms, counts, replace(other_text, results=read), arm("again", -0.9, changes={}))))
+    samples = chapter.choose_samples(c)
+    assert [sample.row.arm.name for sample in samples] == names
+    assert {sample.result.trial.seed for sample in samples} == {0}
+    said = text_of(render(c, tmp_path)).partition(" Predictions ")[2].partition(" All numbers ")[0]
+    assert said.count("It writes: eight thousand eighty four . eight") == len(names)
+    assert said.count("11 of 15 right") == said.count("eight ✕ nine") == len(names)
 
 
 def test_hostile_names_are_shown_and_do_nothing(rendered):
