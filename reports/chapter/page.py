@@ -68,8 +68,11 @@ def find_extras(c: Comparison) -> Extras:
 
 
 def read_curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
-    """Return the learning curve of a trial: its validation loss by epoch, from 1."""
-    return {"valid_loss": np.reshape(result.curves.get("valid_loss", ()), (-1, 2)) + np.array([1, 0])}
+    """Return the learning curves of a trial: its validation accuracy and loss by epoch, from 1."""
+    return {
+        name: np.reshape(result.curves.get(name, ()), (-1, 2)) + np.array([1, 0])
+        for name in ("valid_accuracy", "valid_loss")
+    }
 
 
 def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:

@@ -22,7 +22,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg, pad_ends
-from unrolled.reports.formats import shorten
+from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.sections import Sweep
 from unrolled.reports.statistics.estimators import t_interval
 
@@ -82,7 +82,7 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     is the mean of the arm's base.
     """
     scale = c.design.presentation.find_scale(metric)
-    axes = (c.design.presentation.step, scale.unit or scale.title)
+    axes = (c.design.presentation.step, scale.level or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     counting = {row.index: _counting_values(row, metric, points, c.common_seeds) for row in c.rows}
     means = {i: values.mean(axis=1) for i, values in counting.items()}
@@ -93,6 +93,7 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     description = f"{title}; dashed is the mean of the arm it is compared with, ✕ a diverged seed."
     # one panel for all arms: making axes takes as long as drawing
     panel = _make_panel(axes, pad_ends(levels or [0.0]))
+    panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.factor * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
         name = c.rows[i].arm.name
@@ -142,6 +143,7 @@ def _draw_arm_curves(
     sns.lineplot(x=counting.index, y=counting.mean(axis=1), errorbar=None, ax=ax, **_MEAN)
     if len(counting.columns) > 2:  # all steps at once: seaborn would take them one by one
         ax.fill_between(counting.index, *t_interval(counting), lw=0, facecolor=_MUTED, alpha=0.35)
+    ax.set_xlim(pad_ends([float(step.min()), float(step.max())]))  # its base may have been trained longer
     ax.locator_params(nbins=5, integer=True, axis="x")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k
     return figure

@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 from synthetic import (
+    BOTH,
     SEEN,
     arm,
     broken,
@@ -66,6 +67,8 @@ def test_the_axes_of_a_picture_have_their_units(drawn):
     assert {"step or epoch", "error"} <= set(labels(ET.fromstring(by_step[0])))
     assert {"learning rate", "nats"} <= set(labels(drawn["Learning rates of lm6"]))
     assert {"epoch", "nats"} <= set(labels(drawn["Learning curves of LMModel6"]))
+    accuracy = panels.draw_curves(compare(study((arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
+    assert {"epoch", "%", "20"} <= set(labels(ET.fromstring(accuracy[0])))
 
 
 def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(drawn):
@@ -213,6 +216,13 @@ def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
     assert paths_and_texts(base, long, short) == paths_and_texts(base, short, long)
+
+
+def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():
+    arms = (arm("base", 0.0, settings={"epochs": 40}), arm("short", 0.1, settings={"epochs": 5}))
+    pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
+    epochs = [[int(text) for text in labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)]
+    assert max(epochs[0]) == 40 and max(epochs[1]) == 5
 
 
 def test_trials_without_a_finite_point_have_no_curve():

@@ -193,6 +193,16 @@ def test_the_figure_begins_at_the_top_beneath_the_question_and_its_explanations_
     assert browser.ask("return document.querySelector('.legend').checkVisibility()") is False
 
 
+def test_the_learning_curves_are_those_of_the_metric_that_is_shown(browser, pages):
+    browser.open(pages["ladder"])
+    shown = """return [...document.querySelectorAll('.multiples')].filter((e) => e.checkVisibility())
+        .map((e) => e.dataset.metric)"""
+    assert browser.ask(shown) == ["valid_accuracy"]
+    for radio, metric in ((2, "valid_loss"), (3, "valid_loss"), (1, "valid_accuracy")):
+        browser.ask(f"document.querySelector('.r{radio}').click()")
+        assert browser.ask(shown) == [metric]
+
+
 def test_what_each_part_brings_is_told_for_all_parts(browser, pages):
     browser.open(pages["switched"])
     read = "return [...document.querySelectorAll('.parts tbody th')].map((e) => e.firstChild.textContent)"
