@@ -204,6 +204,7 @@ class Presentation:
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED)
     costs: Mapping[str, Scale] = field(default_factory=lambda: COSTS)
     columns: tuple[str, ...] = ()  # metrics that the table of all trials has beside those that are judged
+    figure_columns: Mapping[str, str] = field(default_factory=dict)  # metrics beside the figure → their heads
     task: tuple[str, ...] = ()  # the settings that define the task
     template: str = "report.html"
     extras: str = ""

@@ -172,6 +172,11 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "limits": caveats.list_limits(c, environments) if c.design.plan_hash else tables.list_notes(c),
         "sweeps": sweeps,
         "columns": _find_columns(c),
+        "figure_columns": {
+            name: head
+            for name, head in c.design.presentation.figure_columns.items()
+            if any(row.arm.average_metric(name) for row in c.rows)
+        },
         "stopped": tables.STOPPED,
         "costs": costs,
         "costs_of": {

@@ -33,6 +33,7 @@ CHAPTER = Presentation(
     | COSTS
     | {"gpu_memory_peak": Scale(title="peak GPU memory (MiB)", digits=0)},
     columns=("valid_accuracy", "valid_perplexity"),
+    figure_columns={"speed_train": "Tokens/s", "model_parameters": "Parameters"},
     task=("corpus", "split", "target"),
     template="chapter.html",
     extras="unrolled.reports.chapter.page:find_extras",

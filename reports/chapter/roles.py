@@ -131,7 +131,8 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     if not named or shares[named[0].role] < 0:
         return ""
     phrases = [f"{_format_share(shares[part.role])} {PHRASES.get(part.role, part.role)}" for part in named]
-    phrases[0] += f" ({scale.format_change(named[0].before, named[0].after)})"
+    levels = scale.format_change(named[0].before, named[0].after).replace(" ", "\u00a0")
+    phrases[0] += f" ({levels})"
     return ", ".join(phrases[:NAMED])
 
 

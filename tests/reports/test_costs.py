@@ -1,10 +1,12 @@
 """What each arm cost: parameters, operations, tokens, seconds, and a GPU where there was one."""
 
+import re
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, broken, compare, measuring, pair, realistic, study, text_of
+from synthetic import arm, broken, compare, counted, measuring, pair, program, realistic, study, text_of
 
+from unrolled.bench.metric import Metric
 from unrolled.reports import sections
 from unrolled.reports.render import render
 
@@ -45,6 +47,18 @@ def test_costs_are_shown_where_every_trial_of_the_baseline_failed(tmp_path):
     gone = study((broken(base, failed=tuple(range(10))), other))
     section = text_of(render(compare(gone), tmp_path)).rpartition("Costs of each arm")[2]
     assert "parameters" in section and "37 598" in section
+
+
+def test_the_main_figure_has_the_speed_and_the_parameters_of_each_arm_where_trials_have_them(tmp_path):
+    counts = measuring(counted("counts", 0.4), speed_train=None, model_parameters=None)
+    page = render(compare(study((*pair().arms, counts))), tmp_path).read_text(encoding="utf-8")
+    table = page.partition('<table class="arms')[2].partition("</table>")[0]
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
+    assert heads[-3:] == ["Tokens/s", "Parameters", "Verdict"]
+    cells = re.findall(r'<td class="num cost"[^>]*data-value="([^"]*)">([^<]*)</td>', table)
+    assert sorted(cells) == [("", "")] * 2 + [("37598.0", "37.6k")] * 2 + [("9000.0", "9.0k")] * 2
+    figure = render(compare(program(Metric("error", 0.01))), tmp_path).read_text(encoding="utf-8")
+    assert "Tokens/s" not in figure
 
 
 def test_a_resumed_trial_costs_what_all_its_attempts_took():

@@ -220,10 +220,10 @@ def test_without_the_script_all_can_be_read_and_another_metric_chosen_for_figure
         browser.driver.find_element("css selector", ".r2").click()
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    # accuracy and loss in headline and findings; with perplexity in the figure; both in the numbers
-    headline = findings = numbers = ["none", "block"]
+    # accuracy and loss in headline, findings, curves and numbers; with perplexity in the figure
+    headline = findings = curves = numbers = ["none", "block"]
     figure = ["none", "block", "none"]
-    assert browser.ask(SEEN) == [*headline, *figure, *findings, *numbers]
+    assert browser.ask(SEEN) == [*headline, *figure, *findings, *curves, *numbers]
 
     assert all(text in shown for text in ("better by more than δ", "10 of 10", "Provenance"))
 

@@ -135,11 +135,11 @@ def test_each_section_with_data_is_there_and_none_without(html, tmp_path):
 def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
     answer = text.partition("Learning curves")[0]
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in answer
-    effect = "0.490 nats lower 99.4 % CI [−0.579, −0.439] 10 of 10 ▲ better by more than δ"
+    effect = "0.490 nats lower 99.4 % CI [−0.579, −0.439] 10 of 10 9.0k 33.5k ▲ better by more than δ"
     where = "LMModel7 Where: 40 % on the first digit of a number (2.49 → 1.56 nats), "
     assert where in answer and f" on later digits 1.31 → 0.82 nats {effect}" in answer
     assert "tying 1.31 → 1.27 nats 0.043 nats lower 98.3 % CI [−0.1" in answer
-    assert " 7 of 10 ? open not decided" in answer
+    assert " 7 of 10 9.0k 37.6k ? open not decided" in answer
     assert (
         "Of the book's validation losses, 1.37 nats (LMModel6) lies within our 95 % prediction interval; "
         "0.46 nats (LMModel7) lies outside our 95 % prediction interval." in answer

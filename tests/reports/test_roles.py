@@ -70,7 +70,7 @@ def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():
         return RolePart(role=role, before=0.5, after=0.6, part=size, is_consistent=is_consistent)
 
     scale = compare(study((BASELINE,), metrics=ACCURACY)).scale
-    level = "(50.0 → 60.0 %)"
+    level = "(50.0 → 60.0 %)".replace(" ", "\u00a0")
     parts = [part("tens", 0.02), part("rank 1–10", 0.07), part("digit", 0.01, is_consistent=False)]
     assert describe_parts(parts, scale) == f"70 % on rank 1–10 {level}, 20 % on twenty to ninety"
     parts = [part("teen", 0.13), part("hundred", -0.03)]
