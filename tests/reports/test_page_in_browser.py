@@ -203,6 +203,15 @@ def test_the_learning_curves_are_those_of_the_metric_that_is_shown(browser, page
         assert browser.ask(shown) == [metric]
 
 
+def test_every_token_role_of_an_arm_is_seen_at_any_width_with_its_name(browser, pages):
+    ends = "return [...document.querySelectorAll('.heat td')].map((e) => e.getBoundingClientRect().right)"
+    for width in (320, 390, 1280):
+        browser.open(pages["report"], width=width)
+        assert 0 < max(browser.ask(ends)) <= width
+        label = "return getComputedStyle(document.querySelector('.heat td'), '::before').content"
+        assert browser.ask(label) == ('"separator"' if width < 768 else "none")
+
+
 def test_what_each_part_brings_is_told_for_all_parts(browser, pages):
     browser.open(pages["switched"])
     read = "return [...document.querySelectorAll('.parts tbody th')].map((e) => e.firstChild.textContent)"
