@@ -114,16 +114,17 @@ def choose_samples(c: Comparison) -> list[Sample]:
     The other is the worst arm that was trained, or the second best where the baseline is the best or the
     worst. The A/A check is left out.
     """
+    rows = c.rows_by_task[0]
     samples = {
         row.index: Sample(row, r)
-        for row in c.rows
+        for row in rows
         for r in row.arm.finished_results[::-1]  # so that the first seed is kept
         if r.records.get("passage") and (row.index == 0 or not row.arm.is_aa_arm)
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
     ranked = [
         samples[row.index]
-        for row in c.rank_rows(c.rows)
+        for row in c.rank_rows(rows)
         if row.index in samples and [word["token"] for word in samples[row.index].words] == text
     ]
     baseline = [sample for sample in ranked if sample.row.index == 0]

@@ -92,19 +92,18 @@ def split_difference(row: ComparedArm, c: Comparison) -> tuple[RolePart, ...]:
     0.
     """
     seeds = row.contrast.seeds if row.contrast else ()
-    sides = [
-        [_read_sums(side.results[seed]) for seed in seeds if side.results[seed].done]
-        for side in (c.find_base(row).arm, row.arm)
-    ]
-    names = list(dict.fromkeys(name for side in sides for sums in side for name in sums))
-    if not names or len(seeds) < FEWEST_SEEDS or any(len(side) < len(seeds) for side in sides):
+    arms = (c.find_base(row).arm, row.arm)
+    finished = [{seed: _read_sums(r) for seed, r in arm.trials.items() if r.done} for arm in arms]
+    sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
+    names = {name: None for side in sides for sums in side for name in sums}
+    is_whole = all(sums.keys() == names.keys() for side in sides for sums in side)
+    if len(seeds) < FEWEST_SEEDS or not names or not is_whole:
         return ()
-    nothing = (0.0, 0.0, 0.0)
-    table = np.array([[[sums.get(name, nothing) for name in names] for sums in side] for side in sides])
+    table = np.array([[[sums[name] for name in names] for sums in side] for side in sides])
     values = table[..., SUMS[c.metric.name]]  # (sides, seeds, roles)
     targets = table[..., 2]
     shares = values / targets.sum(axis=-1, keepdims=True)
-    differences = shares[1] - shares[0]
+    differences = shares[1] - shares[0]  # (seeds, roles)
     low, high = t_interval(differences.T, 1 - ALPHA / len(names))
     levels = values.sum(axis=1) / targets.sum(axis=1)
     return tuple(

@@ -281,10 +281,12 @@ def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effect
     counts = counted("counts", 0.8)
     texts = {s: {**r.records, "continuation": ()} for s, r in counts.results.items()}
     counts = replace(counts, results={s: replace(r, records=texts[s]) for s, r in counts.results.items()})
-    other_text = arm("elsewhere", -0.9, settings={"split": "blocks"})
+    other_task = arm("elsewhere", -0.9, settings={"split": "blocks"})
+    other_text = arm("other text", -0.9, settings={"clip": 9.0})
     passage = [{"token": "one", "guess": "one", "p": 0.9}]
     read = {s: replace(r, records={"passage": passage}) for s, r in other_text.results.items()}
-    c = compare(study((*arms, counts, replace(other_text, results=read), arm("again", -0.9, changes={}))))
+    other_text = replace(other_text, results=read)
+    c = compare(study((*arms, counts, other_task, other_text, arm("again", -0.9, changes={}))))
     samples = chapter.choose_samples(c)
     assert [sample.row.arm.name for sample in samples] == names
     assert {sample.result.trial.seed for sample in samples} == {0}
