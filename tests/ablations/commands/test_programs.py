@@ -470,7 +470,7 @@ def test_a_run_ends_with_the_answer_and_with_the_cure_of_a_failed_trial(tmp_path
     for done in (first, again):
         assert done.returncode == 1
         assert "deep, seed 2: exit code 1: AssertionError; --retry" in done.stdout
-        assert "\n  Open: dropout 0.5 and deep\n" in done.stdout
+        assert "\n  3 seeds: nothing is decided, as a verdict needs at least 5\n" in done.stdout
 
 
 @pytest.mark.parametrize("design", ["", "[design]\none_at_a_time = { dropout = [0.5] }\n"])
