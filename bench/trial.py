@@ -91,7 +91,7 @@ class Trial:
 
     @property
     def main_metrics(self) -> tuple[str, ...]:
-        """The metrics that a line on its result shows; () for those that its study judges."""
+        """The metrics that a line on its result shows beside those that its study judges."""
         return ()
 
     @property
@@ -231,9 +231,10 @@ class Result:
         return self.reason if self.diverged else f"FAILED: {self.reason}"
 
     def main_numbers(self, judged: Sequence[str]) -> list[str]:
-        """Return its main metrics, or those that its study judges, as "loss 0.4213"."""
-        names = [name for name in self.trial.main_metrics or judged if name in self.metrics]
-        return [f"{name.removeprefix('valid_')} {self.metrics[name]:.4f}" for name in names]
+        """Return the metrics that its study judges, then its other main ones, as "loss 0.4213"."""
+        names = dict.fromkeys([*judged, *self.trial.main_metrics])
+        numbers = {name: self.metrics[name] for name in names if name in self.metrics}
+        return [f"{name.removeprefix('valid_')} {number:.4f}" for name, number in numbers.items()]
 
     def without_details(self) -> Self:
         """Return the same result with every field of DETAILS empty."""

@@ -78,6 +78,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def format_durations(low: float, high: float) -> str:
+    """Return a range of durations as text, with one unit where both ends have it: 2 to 30 min."""
+    shortest = format_duration(low)
+    longest = format_duration(high)
+    number, _, unit = shortest.partition(" ")
+    return f"{number if longest.endswith(f' {unit}') else shortest} to {longest}"
+
+
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the rows in aligned columns, without those that have no value below their head."""
     rows = drop_empty_columns(rows)

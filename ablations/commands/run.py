@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.commands.report import prepare_folder
@@ -234,6 +236,7 @@ def _print_outcome(
 
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
+    from unrolled.ablations.training.arm_table import print_arms  # pandas
     from unrolled.reports.caveats import (
         count_attempts,
         describe_futile_contrasts,
@@ -265,6 +268,11 @@ def _print_outcome(
     lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
     for line in filter(None, lines):
         print(f"{visible(plan.study)}: {line}")
+    if any(result.done for result in results.values()):
+        console = Console(highlight=False)
+        with console.capture() as table:  # rich would end the process where the reader of the output has gone
+            print_arms(comparison, console)
+        print(table.get(), end="")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
     if missing:

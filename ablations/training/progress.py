@@ -1,62 +1,104 @@
-"""The progress of running trials: a bar on a terminal, otherwise one line for each trial."""
+"""The progress of running trials: on a terminal a bar and the latest trial, otherwise a line for each."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
+from rich.text import Text
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.trial import Result
-from unrolled.reports.formats import format_duration
+from unrolled.reports.formats import format_duration, format_durations, shorten
+
+
+class Remaining(NamedTuple):
+    """The trials that a study still needs. Seconds are expected ones, of one trial at a time."""
+
+    trials: int  # that the next look needs
+    seconds: float  # of these
+    most_seconds: float  # of all trials that may be needed by the last look
+    status_line: str  # on the looks; "" for none
+
+    def describe_time(self, pace: float) -> str:
+        """Return the time left of the look, and from what to what of the study where several may follow.
+
+        `pace` is the time that an expected second takes.
+        """
+        if not self.trials:
+            return ""
+        look = pace * self.seconds
+        if self.most_seconds <= self.seconds:
+            return f"{format_duration(look)} left"
+        return f"{format_duration(look)} left, study {format_durations(look, pace * self.most_seconds)}"
+
+
+class _TrialProgress(Progress):
+    """A bar, and below it the latest trial, which is wrapped and never cut."""
+
+    latest = Text()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        if self.latest:
+            yield Padding.indent(self.latest, 2)
 
 
 @contextmanager
 def show_progress(
+    console: Console,
     title: str,
     names: Mapping[str, str],
     judged: Sequence[str],
-    remaining_trials: Callable[[], tuple[int, str]],
+    remaining_trials: Callable[[], Remaining],
     ended_trials: int = 0,
 ) -> Iterator[Callable[[Result], None]]:
     """Show the progress of trials; yields a function to be called with each result.
 
-    `names` are the trials' names by id, `judged` the study's metrics. `remaining_trials` is called after each
-    trial: it returns how many the next look needs, and a line on the looks, which may be "".
+    `names` are the trials' names by id, `judged` the study's metrics, of which the first decides.
+    `remaining_trials` is called after each trial.
     """
-    console = Console(highlight=False)
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(20),  # it stays where 80 columns cut the latest trial
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(None, table_column=Column(ratio=1)),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}", markup=False),
-        TextColumn("{task.fields[latest]}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
     )
     start = time.monotonic()
-    remaining, printed_status = remaining_trials()
-    with Progress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
-        total = ended_trials + remaining
-        task = bar.add_task(visible(title), completed=ended_trials, total=total, left="", latest="")
-        ended_results = 0
+    remaining = remaining_trials()
+    printed_status = remaining.status_line
+    with _TrialProgress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(
+            shorten(title, 20), completed=ended_trials, total=ended_trials + remaining.trials, left=""
+        )
+        ended = ended_trials
+        expected_seconds = 0.0  # of those that have ended here
 
         def show_result(result: Result) -> None:
-            nonlocal ended_results, printed_status
-            ended_results += 1
-            remaining, status_line = remaining_trials()
-            ended = ended_trials + ended_results
-            total = ended + remaining
+            nonlocal ended, expected_seconds, printed_status
+            ended += 1
+            expected_seconds += result.trial.seconds
+            remaining = remaining_trials()
+            total = ended + remaining.trials
             latest = describe_result(names[result.trial.id], result, judged)
-            left = f"{format_duration((time.monotonic() - start) / ended_results * remaining)} left"
-            lines = [] if console.is_terminal else [f"[{ended}/{total}] {latest}, {left}"]
-            if status_line not in ("", printed_status):
-                lines.append(f"{visible(title)}: {status_line}")
-            printed_status = status_line
+            left = remaining.describe_time((time.monotonic() - start) / expected_seconds)
+            lines = (
+                []
+                if console.is_terminal
+                else ["; ".join(filter(None, [f"[{ended}/{total}] {latest}", left]))]
+            )
+            if remaining.status_line not in ("", printed_status):
+                lines.append(f"{visible(title)}: {remaining.status_line}")
+            printed_status = remaining.status_line
             if lines:
                 console.print("\n".join(lines), markup=False, soft_wrap=True)
-            bar.update(task, advance=1, total=total, latest=latest, left=left)
+            bar.latest = Text(latest, "" if result.done else "red")
+            bar.update(task, advance=1, total=total, left=left)
 
         yield show_result
 
@@ -75,7 +117,7 @@ def show_first_batches(arms: int) -> Iterator[Callable[[Result], None]]:
 
 
 def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
-    """Return a line on a trial that ended: its name, main metrics and time, or the reason of its failure."""
+    """Return a line on a trial that ended: its main metrics, name and time, or the reason of its failure."""
     facts = result.environment
     place = ""
     if facts.get("gpu_index"):
@@ -85,4 +127,4 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
     if not result.done:
         return visible(f"{name}: {result.trouble}{place}")
     numbers = ", ".join(result.main_numbers(judged))
-    return visible(f"{name}: {numbers}, {result.seconds:.1f} s{place}")
+    return visible(f"{numbers}: {name}, {result.seconds:.1f} s{place}")

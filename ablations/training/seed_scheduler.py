@@ -67,6 +67,11 @@ class SeedScheduler:
 
         return sorted(trials, key=sort_key)
 
+    @property
+    def possible(self) -> set[str]:
+        """The missing trials that some look may need, those of `pending` among them."""
+        return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
+
     def add_result(self, result: Result) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
+
+from rich.console import Console
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.writer import Writer
@@ -19,9 +21,14 @@ from unrolled.ablations.runner.parallel import (
 )
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
+from unrolled.ablations.training.comparison import (
+    compare_plan,
+    read_page_results,
+    render_page,
+    write_index,
+)
 from unrolled.ablations.training.device import Device
-from unrolled.ablations.training.progress import show_first_batches, show_progress
+from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import judges_clock
@@ -107,8 +114,11 @@ class StudyRun:
         labels = {id: f"{arm.name}/seed={seed}" for id, (arm, seed) in plan.arm_and_seed.items()}
         judged = [metric.name for metric in plan.metrics]
         has_commits = any(arm.is_other_commit for arm in plan.arms)
-        progress = show_progress(plan.study, labels, judged, self._remaining_trials, self.ended_trials)
-        with progress as show_result, self._page_thread() as queue_page:
+        console = Console(highlight=False)
+        progress = show_progress(
+            console, plan.study, labels, judged, self._remaining_trials, self.ended_trials
+        )
+        with progress as show_result, self._page_thread(console) as queue_page:
 
             def on_result(result: Result) -> None:
                 self.trained.add(result.trial.id)
@@ -160,27 +170,39 @@ class StudyRun:
         due = trial.id in self.scheduler.pending or not self.budget.has_refused
         return due and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
-    def _remaining_trials(self) -> tuple[int, str]:
-        """Return how many trials the next look still needs, and the status line if there are several looks.
+    def _remaining_trials(self) -> Remaining:
+        """Return the trials that the study still needs, and the status line if there are several looks.
 
         After the last of them it is "": the outcome has it.
         """
-        count = len(self.scheduler.pending)
-        if count == 0 or len(self.plan.looks) == 1:
-            return count, ""
-        return count, self.scheduler.status_line
+        scheduler = self.scheduler
+        has_later_line = scheduler.pending and len(self.plan.looks) > 1
+        return Remaining(
+            len(scheduler.pending),
+            sum(self._expected_seconds[id] for id in scheduler.pending),
+            sum(self._expected_seconds[id] for id in scheduler.possible),
+            scheduler.status_line if has_later_line else "",
+        )
+
+    @cached_property
+    def _expected_seconds(self) -> dict[str, float]:
+        return {trial.id: trial.seconds for trial in self.trials}
 
     @contextmanager
-    def _page_thread(self) -> Iterator[Callable[[], object]]:
-        """Yield a function that renders the page from the results so far, on a thread of its own."""
+    def _page_thread(self, console: Console) -> Iterator[Callable[[], object]]:
+        """Yield a function that renders and prints the results so far, on a thread of its own."""
 
-        def render_results() -> None:
-            results = read_page_results(self.plan, self.ledger)
-            render_page(compare_plan(self.plan, results), self.options.out)
+        def show_results() -> None:
+            from unrolled.ablations.training.arm_table import print_arms  # pandas
+
+            comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
+            render_page(comparison, self.options.out)
+            write_index(self.options.out)
+            print_arms(comparison, console)
 
         with ThreadPoolExecutor(1, "page") as pool:
             pages = []
-            yield lambda: pages.append(pool.submit(render_results))
+            yield lambda: pages.append(pool.submit(show_results))
         for page in pages:
             page.result()  # raises where the disk is full
 

@@ -1,35 +1,164 @@
-"""What is shown while trials run, on a terminal."""
+"""What is shown while trials run, and the arms after each look, on a terminal and elsewhere."""
 
+import fcntl
+import io
+import os
+import pty
 import re
+import signal
+import struct
+import termios
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Thread
 
-from unrolled.ablations.training.progress import show_progress
+import pytest
+from as_typed import COMMAND, environment, write
+from processes import Marked, wait_for
+from result_sets import trained
+from rich.console import Console
+from stub_plans import planned
+
+from unrolled.ablations.training.arm_table import print_arms
+from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.progress import Remaining, show_progress
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.trial import failed_result
+from unrolled.bench.trial import Result, failed_result
+
+TRIAL = ChapterTrial(model="lm4", seed=0)
+LONGEST = "LMModel6, 1 layer, lr 0.003, split blocks"  # of the arms that ship
+AGAINST = "reset before, one layer, nn.GRU's weights"
 
 
-def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal(monkeypatch, capsys):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
-    monkeypatch.setenv("COLUMNS", "200")
-    trial = ChapterTrial(model="lm4", seed=0)
-    with show_progress("a[/b]\x1b]0;owned", {trial.id: "arm\x1b]0;too"}, [], lambda: (0, "")) as show:
-        show(failed_result(trial, "no\x1b]0;reason"))
-    shown = capsys.readouterr().out
+def terminal() -> Console:
+    return Console(highlight=False, force_terminal=True, width=80, file=io.StringIO())
+
+
+def without_codes(text: str) -> str:
+    return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal() -> None:
+    console = terminal()
+    names = {TRIAL.id: "arm\x1b]0;too"}
+    with show_progress(console, "a[/b]\x1b]0;owned", names, [], lambda: Remaining(0, 0, 0, "")) as show:
+        show(failed_result(TRIAL, "no\x1b]0;reason"))
+    shown = console.file.getvalue()
     assert "a[/b]␛]0;owned" in shown
     assert "arm␛]0;too: FAILED: no␛]0;reason" in shown
     assert "\x1b]0;" not in shown
 
 
-def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decided(monkeypatch, capsys):
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "80")
-    trial, standing = (
-        ChapterTrial(model="lm4", seed=0),
-        ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"],
-    )
-    names = {trial.id: "an arm with quite a long name/seed=0"}
-    with show_progress("toggles", names, [], lambda: (101, standing[0])) as show:
+def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_what_was_decided() -> None:
+    console = terminal()
+    standing = ["look 1 of 5, 0 of 4 contrasts decided; open: all of them"]
+    names = {TRIAL.id: f"{LONGEST}/seed=0"}
+    judged = ["valid_accuracy", "valid_loss"]
+    metrics = {"valid_loss": 1.5, "valid_accuracy": 0.25}
+
+    def remaining() -> Remaining:
+        return Remaining(101, 9.0, 90.0, standing[0])
+
+    with show_progress(console, "regularization", names, judged, remaining) as show:
         standing[0] = "look 2 of 5, 3 of 4 contrasts decided; open: one"
-        show(failed_result(trial, "no memory"))
-    shown = re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
-    assert f"toggles: {standing[0]}\n" in shown
-    assert re.search("(?m)toggles +━.* 1/102 .* [0-9]+ s left an arm", shown)
+        show(Result(trial=TRIAL, status="done", metrics=metrics, seconds=1.25))
+    shown = without_codes(console.file.getvalue())
+    assert f"regularization: {standing[0]}\n" in shown
+    assert re.search(
+        r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9]+ s left, study [0-9]+ to [0-9]+ s *$", shown
+    )
+    latest = " ".join(shown[shown.rindex("accuracy") :].split())
+    assert latest == f"accuracy 0.2500, loss 1.5000: {LONGEST}/seed=0, 1.2 s"
+
+
+@pytest.mark.parametrize(
+    ("remaining", "text"),
+    [
+        (Remaining(3, 30.0, 30.0, ""), "60 s left"),
+        (Remaining(3, 60.0, 900.0, ""), "2 min left, study 2 to 30 min"),
+        (Remaining(3, 30.0, 9000.0, ""), "60 s left, study 60 s to 5.0 h"),
+        (Remaining(0, 0.0, 0.0, ""), ""),
+    ],
+)
+def test_the_time_left_is_that_of_the_look_and_from_what_to_what_of_the_study(
+    remaining: Remaining, text: str
+) -> None:
+    assert remaining.describe_time(pace=2.0) == text
+
+
+def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    results = {
+        name: [replace(trained(s, worse, name), trial=replace(trained(s).trial, lr=lr)) for s in range(10)]
+        for name, worse, lr in (("base", 0.0, 0.1), (LONGEST, 0.5, 0.2), (AGAINST, 0.2, 0.3))
+    }
+    plan = planned(results, {LONGEST: {"lr": 0.2}, AGAINST: {"lr": 0.3}})
+    arms = *plan.arms[:2], replace(plan.arms[2], against=LONGEST)
+    by_id = {result.trial.id: result for of_arm in results.values() for result in of_arm}
+    comparison = compare_plan(replace(plan, arms=arms), by_id)
+    shown = {}
+    for no_color in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", no_color)
+        console = terminal()
+        print_arms(comparison, console)
+        shown[no_color] = console.file.getvalue()
+    assert "\x1b[31m▼" not in shown["1"] and "\x1b[32m▲ better > δ" in shown[""]
+    assert without_codes(shown[""]) == without_codes(shown["1"])
+    lines = [line.rstrip() for line in without_codes(shown[""]).splitlines()]
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    assert lines[0] == "s: validation loss, 1 of 1 contrast decided"
+    assert re.search(r"1\.\d\d nats +– +10/10 +baseline", "\n".join(lines))
+    assert re.search(r"−0\.30\d? +10/10 +▲ better > δ", "\n".join(lines))
+    words = " ".join(" ".join(lines).split())
+    assert "a reference" in words
+
+
+@pytest.fixture
+def marked() -> Iterator[Marked]:
+    processes = Marked()
+    yield processes
+    processes.end()
+
+
+def test_on_a_terminal_nothing_is_cut_and_arms_and_index_are_there_after_a_look_and_after_ctrl_c(
+    tmp_path: Path, marked: Marked
+) -> None:
+    arms = f'[[arm]]\nname = "{LONGEST}"\nset = {{ hidden = 62 }}\n'
+    arms += f'[[arm]]\nname = "{AGAINST}"\nset = {{ hidden = 63 }}\nagainst = "{LONGEST}"\n'
+    write(tmp_path, seeds="looks = [5, 100]\nto_the_end = true", widths=(), arms=arms)
+    controller, terminal_end = pty.openpty()
+    fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    variables = {**environment(tmp_path), "TERM": "xterm-256color"}
+    variables.pop("COLUMNS", None)
+    program = marked.start(
+        *(COMMAND, "run", "small.toml"), cwd=tmp_path, env=variables, stdout=terminal_end, stderr=terminal_end
+    )
+    os.close(terminal_end)
+    shown = bytearray()
+    reader = Thread(target=_read_all, args=(controller, shown))
+    reader.start()
+    index = tmp_path / "out" / "index.html"
+    wait_for(lambda: b"verdict" in shown or program.poll() is not None)
+    assert index.exists(), shown.decode()
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.wait(120) == 130
+    reader.join(10)
+    text = without_codes(shown.decode())
+    bars = [line for line in re.split(r"[\r\n]+", text) if re.search("[━╸╺]|s left|accuracy 0|/seed=", line)]
+    assert any("left, study" in line for line in bars)
+    assert max(map(len, bars)) <= 80 and not any("…" in line for line in bars)
+    assert f"{LONGEST}/seed=" in " ".join(text.split())
+    outcome = text[text.rindex("Ctrl-C again stops them") :]
+    assert re.search(r"against +mean +\(points\) +seeds +verdict", outcome)
+    assert "\x1b[" in shown.decode()[-2000:] or "better" not in outcome
+
+
+def _read_all(descriptor: int, shown: bytearray) -> None:
+    """Read what a terminal shows until the last process closes it."""
+    with suppress(OSError):
+        while data := os.read(descriptor, 65536):
+            shown.extend(data)
+    os.close(descriptor)

@@ -95,6 +95,20 @@ def test_the_page_is_rendered_after_each_look_while_the_next_one_is_trained(stud
     assert "page" in words[: len(words) - words[::-1].index("start")], "before the last trial"
 
 
+def test_what_a_study_may_still_need_only_gets_less_and_holds_what_it_comes_to_need(whole: Study) -> None:
+    plan = plan_store.load_plan("looks", whole.ledger)
+    results = whole.ledger.results(plan.ids)
+    scheduler = SeedScheduler(plan, {})
+    ranges = [(len(scheduler.pending), len(scheduler.possible))]
+    for result in sorted(results.values(), key=lambda result: result.trial.seed % 1000):
+        scheduler.add_result(result)
+        ended = len(scheduler.results)
+        ranges.append((ended + len(scheduler.pending), ended + len(scheduler.possible)))
+    fewest, most = zip(*ranges, strict=True)
+    assert list(fewest) == sorted(fewest) and list(most) == sorted(most, reverse=True)
+    assert fewest[0] == 6 * LOOKS[0] and fewest[-1] == most[-1] == len(results) == 37
+
+
 def test_trials_are_in_the_order_of_looks_and_what_has_no_contrast_gets_the_first_look(whole: Study) -> None:
     order = [bisect_right(LOOKS, seed % 1000) for _, seed in whole.logged("start")]
     assert order == sorted(order)

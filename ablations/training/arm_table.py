@@ -1,0 +1,54 @@
+"""The arms of a comparison as a table of at most 80 columns, which a terminal shows in colours."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from unrolled.bench.errors import visible
+from unrolled.reports.caveats import count_decided
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.formats import shorten
+from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
+
+WIDTH = 80
+_STYLES = {"better": "green", "worse": "red", "same": "cyan", "open": "yellow"}
+_SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
+
+
+def print_arms(c: Comparison, console: Console) -> None:
+    """Print each arm's mean by the first metric, its difference, its seeds and its verdict."""
+    has_other_base = c.bases_phrase != c.rows[0].arm.name
+    unit = f"\n({c.scale.difference})" if c.scale.difference else ""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("arm")
+    if has_other_base:
+        table.add_column("against")
+    for heading in ("mean", f"difference{unit}", "seeds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for row in c.rows:
+        base = [Text(visible(row.arm.against))] if has_other_base else []
+        estimate = row.contrast.estimate if row.contrast else None
+        difference = c.scale.format_difference(estimate, row.interval, sign=True)
+        numbers = c.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
+        table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
+    title = ", ".join(filter(None, [c.title, count_decided(c)]))
+    console.print(f"{visible(c.design.study)}: {title}", markup=False, soft_wrap=True)
+    console.print(table, width=min(console.width, WIDTH))
+
+
+def _describe_verdict(row: ComparedArm) -> Text:
+    """Return the verdict of an arm in two words, or what the arm is instead."""
+    if row.verdict:
+        return Text(f"{row.verdict.symbol} {_shorten_verdict(row.verdict)}", _STYLES[row.verdict.kind])
+    if not row.index:
+        return Text("baseline")
+    return Text("A/A check" if row.contrast else shorten(row.note.partition(":")[0], 14))
+
+
+def _shorten_verdict(v: Verdict) -> str:
+    """Return a verdict in two words: better > δ, worse, same, open, diverges more."""
+    if v.direction is not Direction.NONE:
+        return f"{v.direction}{_SIZES[v.size]}"
+    return v.kind if v.settled or not v.claims else v.text.removesuffix(" often")
