@@ -186,8 +186,8 @@ class Result:
 
     `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
     are `seconds` (see `spent`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
-    `records` and `trace` are plain data, of a form that each trainer chooses. `witnesses` maps a factor to
-    {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
+    one. `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     """
 
     trial: Trial
@@ -229,6 +229,11 @@ class Result:
     def trouble(self) -> str:
         """The reason of a trial that is not done; a divergence is a result, anything else a failure."""
         return self.reason if self.diverged else f"FAILED: {self.reason}"
+
+    @property
+    def warning(self) -> str:
+        """Why a finished trial has learnt nothing, such as "always predicts “the”"; "" for most."""
+        return str(self.records.get("warning", ""))
 
     def main_numbers(self, judged: Sequence[str]) -> list[str]:
         """Return the metrics that its study judges, then its other main ones, as "loss 0.4213"."""

@@ -1,5 +1,6 @@
 """What a page says of a comparison as a whole: progress, declaration, warnings and limits."""
 
+from collections import Counter
 from itertools import groupby
 from operator import attrgetter
 
@@ -102,9 +103,26 @@ def list_warnings(c: Comparison) -> tuple[str, ...]:
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{in_seeds}")
     self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
     phrases += [describe_aa_check(k) for k in self_checks if fails_aa_check(k)]
-    phrases += [describe_copied_arms(c), *c.design.doubts, *list_skewed_contrasts(c)]
+    phrases += [
+        describe_warned_trials(c),
+        describe_copied_arms(c),
+        *c.design.doubts,
+        *list_skewed_contrasts(c),
+    ]
     phrases += [describe_missing_turns(c), describe_mixed_machines(c)]
     return tuple(filter(None, phrases))
+
+
+def describe_warned_trials(c: Comparison) -> str:
+    """Return a phrase on the trials that have learnt nothing, by arm; "" if there are none."""
+    warned = Counter(
+        (row.arm.name, r.warning) for row in c.rows for r in row.arm.finished_results if r.warning
+    )
+    phrases = [
+        f"{shorten(name)} {warning} on {plural(number, c.design.noun)}"
+        for (name, warning), number in warned.items()
+    ]
+    return join_first(phrases, LISTED)
 
 
 def describe_copied_arms(c: Comparison) -> str:

@@ -243,6 +243,7 @@ def _print_outcome(
         describe_mixed_machines,
         describe_nondeterminism,
         describe_seen_data,
+        describe_warned_trials,
         list_earlier_attempts,
     )
     from unrolled.reports.render import answer_lines
@@ -255,6 +256,7 @@ def _print_outcome(
     counts += f", {ends['diverged']} diverged, {missing} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
     writers = (
+        describe_warned_trials,
         describe_futile_contrasts,
         describe_mixed_machines,
         describe_nondeterminism,

@@ -97,7 +97,7 @@ def show_progress(
             printed_status = remaining.status_line
             if lines:
                 console.print("\n".join(lines), markup=False, soft_wrap=True)
-            bar.latest = Text(latest, "" if result.done else "red")
+            bar.latest = Text(latest, "yellow" if result.warning else "" if result.done else "red")
             bar.update(task, advance=1, total=total, left=left)
 
         yield show_result
@@ -127,4 +127,5 @@ def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
     if not result.done:
         return visible(f"{name}: {result.trouble}{place}")
     numbers = ", ".join(result.main_numbers(judged))
-    return visible(f"{numbers}: {name}, {result.seconds:.1f} s{place}")
+    warning = f", {result.warning}" if result.warning else ""
+    return visible(f"{numbers}: {name}, {result.seconds:.1f} s{place}{warning}")

@@ -31,6 +31,7 @@ from unrolled.bench.trial import Result
 
 WEIGHT_BYTES = 16  # a weight, its gradient and AdamW's two moments, four bytes each
 LAYER_BYTES = 2000  # the least that a layer takes beside its weights, in Python's objects
+WEIGHT_DRAWS = 5  # of weights under which an output may change, before it is said never to change
 
 Origin = tuple[str, str]
 """Where a mistake was made: the plug-in's file ("" in the zoo), and "model 'mine'"."""
@@ -67,6 +68,7 @@ def _check_model(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batch
             _check_cell(trial, cell)
     _check_update(trial, model, train_batch, vocab)
     _check_evaluation(trial, model, valid_tokens, vocab)
+    _check_dependence(trial, valid_tokens, vocab)
     _check_random_numbers(trial, train_batch[0], vocab)
     with _reporting_errors(trial, "fails on its first batch"):
         _check_whole_trial(replace(trial, epochs=1))
@@ -260,6 +262,35 @@ def _check_evaluation(trial: ChapterTrial, model: LanguageModel, tokens: Tensor,
         "looks ahead: its answer to a word changes with the words after it",
         cure="let it see the word and those before it",
     )
+
+
+def _check_dependence(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:
+    """Check that the output changes with the input, and with the batch before it if a state is kept.
+
+    While nothing changes, noise is added to the weights: a last layer that begins at zero, or a ReLU that is
+    dead, hides an effect that training would show.
+    """
+    changes_with_input = vocab == 1
+    changes_with_state = vocab == 1
+    changed_tokens = (tokens + 1) % vocab
+    for draw in range(WEIGHT_DRAWS):
+        model = training.build_model(trial, vocab).eval()
+        generator = torch.Generator().manual_seed(draw)
+        with torch.no_grad(), _reporting_errors(trial, "fails in evaluation"):
+            for weight in filter(torch.is_floating_point, model.parameters()):
+                weight.add_(torch.randn(weight.shape, generator=generator), alpha=draw / WEIGHT_DRAWS)
+            first = model(tokens).logits
+            keeps_state = bool(flatten_state(model.state))
+            later = model(tokens).logits
+            model.reset()
+            changes_with_input |= not torch.equal(first, model(changed_tokens).logits)
+            changes_with_state |= not (keeps_state and torch.equal(later, model(tokens).logits))
+        if changes_with_input and changes_with_state:
+            return
+    cure = "use it: it may be overwritten, or multiplied by 0"
+    require(changes_with_input, "gives the same output whatever it reads", cure=cure)
+    cure = "start from the state that it gets, or return None for it"
+    require(changes_with_state, "keeps a state that changes no output", cure=cure)
 
 
 def _check_random_numbers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> None:

@@ -6,7 +6,8 @@ bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), spee
 epochs after the first, which is slowed by warming up; absent where there is one); model_parameters;
 gpu_memory_peak is of torch's tensors. Its records are, of the validation set, `roles` (nats, hits and targets
 of each role of a token) and `passage`, a decoded stretch: {"token": …, "guess": …, "p": probability of the
-token}; of a trained model also `continuation`, the words that it writes after that stretch.
+token}; of a trained model also `continuation`, the words that it writes after that stretch, and `warning` where
+all its predictions are the same token.
 """
 
 import time
@@ -156,7 +157,11 @@ def _error_analysis(
     """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
-    return {"roles": sums, "passage": _passage(trial, data, evaluation)}
+    records: dict[str, Any] = {"roles": sums, "passage": _passage(trial, data, evaluation)}
+    guesses = torch.cat(evaluation.guesses).cpu()
+    if bool((guesses == guesses[0]).all()) and not spec_of(trial.model).is_counting_model:
+        records["warning"] = f"always predicts “{data.decode(guesses[:1])[0]}”"
+    return records
 
 
 def _passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ class LMModel1(LMModel2):
     """The same network written out for three words. Every batch starts from zeros."""
 
     def unroll(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        """See LanguageModel.unroll; `tokens` is (b, 3), and `state` is ignored. Raises BadInput."""
+        """See LanguageModel.unroll; `tokens` is (b, 3). It keeps no state. Raises BadInput."""
         rule = f"reads three tokens at a time and got {tokens.shape[1]}"
         cure = "set window = 3 and leave detach_every out, or take lm2"
         require(tokens.shape[1] == 3, rule, place="model 'lm1'", cure=cure)
@@ -52,7 +52,7 @@ class LMModel1(LMModel2):
         h1 = F.relu(self.h_h(self.embed(first)))
         h2 = F.relu(self.h_h(h1 + self.embed(second)))
         h3 = F.relu(self.h_h(h2 + self.embed(third)))
-        return torch.stack([h1, h2, h3], dim=1), h3
+        return torch.stack([h1, h2, h3], dim=1), None
 
 
 class BuiltinRNN(BuiltinLM):

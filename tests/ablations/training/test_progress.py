@@ -23,9 +23,10 @@ from stub_plans import planned
 
 from unrolled.ablations.training.arm_table import print_arms
 from unrolled.ablations.training.comparison import compare_plan
-from unrolled.ablations.training.progress import Remaining, show_progress
+from unrolled.ablations.training.progress import Remaining, describe_result, show_progress
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result, failed_result
+from unrolled.reports.caveats import list_warnings
 
 TRIAL = ChapterTrial(model="lm4", seed=0)
 LONGEST = "LMModel6, 1 layer, lr 0.003, split blocks"  # of the arms that ship
@@ -114,6 +115,16 @@ def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
     assert re.search(r"−0\.30\d? +10/10 +▲ better > δ", "\n".join(lines))
     words = " ".join(" ".join(lines).split())
     assert "a reference" in words
+
+
+def test_a_trial_that_has_learnt_nothing_has_a_warning_on_its_line_and_on_the_page() -> None:
+    warning = "always predicts “the”"
+    results = {name: [trained(s, 0.1, name) for s in range(3)] for name in ("base", "broken")}
+    results["broken"][1:] = [replace(r, records={"warning": warning}) for r in results["broken"][1:]]
+    plan = planned(results, {"broken": {"lr": 0.2}})
+    by_id = {result.trial.id: result for of_arm in results.values() for result in of_arm}
+    assert describe_result("broken/seed=2", results["broken"][2], ["valid_loss"]).endswith(f", {warning}")
+    assert f"broken {warning} on 2 seeds" in list_warnings(compare_plan(plan, by_id))
 
 
 @pytest.fixture

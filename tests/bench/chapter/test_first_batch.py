@@ -132,6 +132,15 @@ CELLS = [
         ": .* gets no gradient for its parameter .*spare",
     ),
     ("h = h.detach()", ": .* gets no gradient for its parameter"),
+    (
+        "h = torch.tanh(self.mix(torch.cat([x * 0, x * 0], 1)))",
+        ": .* gives the same output whatever it reads; use it",
+    ),
+    (
+        "h = torch.tanh(self.mix(torch.cat([x, 0 * h], 1)))",
+        ": .* keeps a state that changes no output; start",
+    ),
+    ("return h, h * 0", ": .* keeps a state that changes no output; start from .*, or return None for it"),
     ("h += 1; h.mul_(h)", ": .* has no gradient: .*modified by an inplace operation"),
 ]
 MEAN = "output.dropped.abs().mean()"
@@ -166,3 +175,28 @@ def test_a_mistake_is_one_line_with_its_place_or_name(
     with pytest.raises(BadInput, match=rf"^my\.py{message}") as refused:
         train_first_batch(trial)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_no_model_of_the_zoo_is_refused(small: Callable[..., ChapterTrial], name: str) -> None:
+    spec = ZOO[name]
+    sizes = {key: 1 for key in ("hidden", "embedding") if key in spec.options}
+    window = {"window": 3} if spec.settings.get("window") == 3 else {}
+    for options in ({}, sizes):
+        torch.manual_seed(1)
+        train_first_batch(small(name, options={**spec.options, **options}, **window))
+
+
+def test_a_cell_that_keeps_no_state_is_not_refused(
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+) -> None:
+    plug("cell", RETURN, "        return torch.tanh(self.mix(torch.cat([x, x], 1))), None\n")
+    train_first_batch(small("mine"))
+
+
+def test_a_last_layer_that_begins_at_zero_hides_no_effect(
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+) -> None:
+    zeros = "        nn.init.zeros_(self.h_o.weight)\n"
+    plug("model", UNROLL, f"{zeros}{UNROLL}")
+    train_first_batch(small("mine"))

@@ -290,3 +290,14 @@ def test_a_model_that_learnt_its_text_and_errs_confidently_on_another_did_not_di
 def test_a_users_mistake_is_raised_and_not_recorded(small: Callable[..., ChapterTrial]) -> None:
     with pytest.raises(BadInput, match="tokens are too few"):
         run_trial(small(batch=5000))
+
+
+def test_only_a_trained_model_that_predicts_one_token_everywhere_has_a_warning(
+    plug: Callable[..., Path], small: Callable[..., ChapterTrial]
+) -> None:
+    plug("model", "self.h_o(hidden)", "self.h_o(hidden * 0)")
+    dead = run_trial(small("mine", epochs=3, lr=0.1))
+    constant = run_trial(small("most-common"))
+    assert dead.warning.startswith("always predicts “")
+    assert dead.metrics["valid_accuracy"] <= constant.metrics["valid_accuracy"]
+    assert constant.warning == run_trial(small("lm4", epochs=3)).warning == ""
