@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import Result, describe_witness
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,8 @@ class Proof:
         return f"{without} of {trials} seeds" if 0 < without < trials else ""
 
     def __str__(self) -> str:
-        witness = (self.failed or self.witnesses)[0]
-        declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
-        if self.ok:
-            return f"✓ {self.factor}: {observed}"
-        seeds = f" ({self.where})" if self.where else ""
-        return f"✕ {self.factor}: {observed}, not {declared}{seeds}"
+        description = describe_witness(self.factor, (self.failed or self.witnesses)[0])
+        return f"{description} ({self.where})" if self.where else description
 
 
 def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
@@ -47,12 +43,3 @@ def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
         for factor, witness in result.witnesses.items():
             by_factor.setdefault(factor, []).append(witness)
     return tuple(Proof(factor, witnesses) for factor, witnesses in by_factor.items())
-
-
-def _format_value(value: object) -> str:
-    """Return a witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_format_value, value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)

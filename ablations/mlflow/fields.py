@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.tracking import CurvePoint
-from unrolled.bench.trial import Result, Scalar, Trial
+from unrolled.bench.trial import Result, Scalar, Trial, describe_witness
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
 TAG_LENGTH = 8000
@@ -21,6 +21,8 @@ NAME_LENGTH = 250  # of runs and of keys
 DIGEST_LENGTH = 8  # as MLflow makes them: more do not fit into the column
 
 MACHINE = "machine."  # prefix of the tags that describe the kind of machine
+
+_HELD_OUT = re.compile("^(valid|validation|val|dev|test|eval)_")
 
 Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 
@@ -30,7 +32,8 @@ def metric_points(
 ) -> list[Point]:
     """Return learning curves, then the final metrics, each in place of its curve's last point. Unix seconds.
 
-    A value that is measured once has step 0, which MLflow draws as a bar.
+    Those of held-out data come first, as MLflow lists metrics in the order of their points. A value that is
+    measured once has step 0, which MLflow draws as a bar.
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:
@@ -40,7 +43,8 @@ def metric_points(
     for name, value in numbers.items():
         key = metric_key(name)
         values[key, last_steps.get(key, 0)] = value, to_milliseconds(ended)
-    return [(name, value, time, step) for (name, step), (value, time) in values.items()]
+    points = [(name, value, time, step) for (name, step), (value, time) in values.items()]
+    return sorted(points, key=lambda point: "/" not in point[0])
 
 
 def trial_dataset(trial: Trial) -> dict[str, str]:
@@ -75,16 +79,22 @@ def trial_tags(result: Result) -> dict[str, str]:
     }
     tags |= {f"{MACHINE}{name}": value for name, value in find_machine_kind(result.environment).items()}
     tags |= {f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()}
-    for factor, proof in result.witnesses.items():
-        verdict = "ok" if proof.get("ok") else "NOT ok"
-        tags[f"witness.{factor}"] = f"{verdict}: declared {proof.get('declared')}, seen {proof.get('seen')}"
+    tags |= {f"witness.{factor}": describe_witness(factor, w) for factor, w in result.witnesses.items()}
     return tags
 
 
 @functools.lru_cache(4096)  # the same few names for every epoch of every trial
 def metric_key(name: str) -> str:
-    """Return a metric's key, its section before a slash, as the UI groups them: valid_loss → valid/loss."""
-    return to_key(name.replace("_", "/", 1))
+    """Return a metric's key: valid_loss → valid/loss.
+
+    Held-out data has a section, before the slash, which MLflow's pages show before the metrics without one.
+    """
+    return to_key(_HELD_OUT.sub(r"\1/", name))
+
+
+def round_number(x: float) -> float:
+    """Return the number with five digits, as it is read in a table; a count keeps all of its own."""
+    return x if not math.isfinite(x) or x.is_integer() else float(f"{x:.5g}")
 
 
 def to_key(name: str) -> str:

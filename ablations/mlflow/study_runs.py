@@ -12,6 +12,7 @@ from unrolled.ablations.mlflow.fields import (
     fit_text,
     hash_text,
     metric_points,
+    round_number,
     to_milliseconds,
     trial_dataset,
     trial_params,
@@ -119,6 +120,11 @@ class StudyRuns:
                 return False
             self._client.delete_run(stored.run_id)
         tracking = self._plan.tracking
+        judged = {metric.name for metric in self._plan.metrics}  # which `compare` may read from here
+        numbers = {
+            name: x if name in judged else round_number(x)
+            for name, x in tracking.final_numbers(result).items()
+        }
         ended = result.started + result.seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._first_look_tag(key)}
         run_id = self._experiment.write_run(
@@ -127,9 +133,7 @@ class StudyRuns:
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
-            points=metric_points(
-                tracking.curve_points(result), tracking.final_numbers(result), result.started, ended
-            ),
+            points=metric_points(tracking.curve_points(result), numbers, result.started, ended),
             params=trial_params(arm, result),
             dataset=trial_dataset(result.trial),
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from statistics import fmean
 
+from unrolled.ablations.mlflow.fields import round_number
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
@@ -35,15 +36,10 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
         row = rows[arm.name]
         summary = _make_arm_run(plan, scale, arm, row.arm, row if comparison.sequential else None)
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
-        metrics = {name: _round_number(x) for name, x in numbers.items()}
+        metrics = {name: round_number(x) for name, x in numbers.items()}
         verdict = row.verdict.text if row.verdict else row.note or "baseline"
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
-
-
-def _round_number(x: float) -> float:
-    """Return the number with five digits, as it is read in a table; a count keeps all of its own."""
-    return x if x.is_integer() else float(f"{x:.5g}")
 
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:

@@ -42,8 +42,12 @@ TRAINING_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness | None]] = {
     "moms": training.check_moms,
     "wd": lambda case: check_close(case.trial.wd, case.record.wd, 0.0),
     "clip": training.check_clip,
-    "alpha": lambda case: check_penalty(case.trial.alpha, sum(epoch.ar for epoch in case.record.epochs)),
-    "beta": lambda case: check_penalty(case.trial.beta, sum(epoch.tar for epoch in case.record.epochs)),
+    "alpha": lambda case: check_penalty(
+        "AR", case.trial.alpha, sum(epoch.ar for epoch in case.record.epochs)
+    ),
+    "beta": lambda case: check_penalty(
+        "TAR", case.trial.beta, sum(epoch.tar for epoch in case.record.epochs)
+    ),
     "detach_every": training.check_detach_every,
 }
 
@@ -84,7 +88,7 @@ def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:
         torch.manual_seed(0)
         of_model = {name: MODEL_WITNESSES[name](case) for name in witnessed_options if name in options}
         of_penalties = {
-            name: check_penalty(strength, case.record.penalties.get(name, 0.0) / steps)
+            name: check_penalty(name, strength, case.record.penalties.get(name, 0.0) / steps)
             for name, strength in active_penalties(options).items()
         }
         of_data = {name: check(case) for name, check in DATA_WITNESSES.items()}

@@ -12,7 +12,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.chapter.witnesses.observer import BatchRecorder
 
 Witness = dict[str, Any]
-"""{"ok": bool, "declared": …, "seen": …}"""
+"""{"ok": bool, "declared": …, "seen": …}, of a penalty also {"penalty": its title}"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,10 @@ def check_close(declared: float, observed: float, tolerance: float) -> Witness:
     return {"ok": is_close, "declared": declared, "seen": observed}
 
 
-def check_penalty(declared: float, observed: float) -> Witness:
-    """Return a witness that is ok if a penalty is observed exactly where one is declared."""
-    return {"ok": (observed > 0) == (declared > 0), "declared": declared, "seen": observed}
+def check_penalty(title: str, declared: float, observed: float) -> Witness:
+    """Return a witness that is ok if a penalty is observed exactly where one is declared.
+
+    It has the penalty's title, as `seen` is a penalty and `declared` its strength.
+    """
+    is_as_declared = (observed > 0) == (declared > 0)
+    return {"ok": is_as_declared, "declared": declared, "seen": observed, "penalty": title}

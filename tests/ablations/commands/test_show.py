@@ -64,7 +64,7 @@ def test_a_trial_is_shown_with_its_settings_numbers_witnesses_and_fingerprints(u
     assert f"trial {result.trial.id}: LMModel4, seed 0: done" in out
     assert "hidden 8" in out and "window 8" in out and "\n\nresult\n" in out
     assert f"valid_loss {result.metrics['valid_loss']:,.6g}" in out
-    assert "✓ detach_every: 8" in out
+    assert "✓ detach_every seen: 8" in out
     assert all(value in out for value in result.fingerprints.values())
 
 
@@ -101,9 +101,9 @@ def test_show_corpus_is_still_a_corpus(unrolled, folder: Path) -> None:
 
 
 def test_a_witness_that_says_no_stands_out(results) -> None:
-    dead = {"alpha": {"ok": False, "declared": 2.0, "seen": 0.0}}
+    dead = {"alpha": {"ok": False, "declared": 2.0, "seen": 0.0, "penalty": "AR"}}
     text = "\n".join(show.describe_trial(replace(results["loop"], witnesses=dead), ()))
-    assert "✕ alpha: 0, not 2" in text
+    assert "✕ AR penalty seen: 0, not > 0" in text
 
 
 # The trained model

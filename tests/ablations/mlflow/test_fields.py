@@ -46,11 +46,11 @@ def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(shown):
     curves = shown().curves
     ends = [1_700_000_004_250, 1_700_000_007_250, 1_700_000_010_250]
     assert curves["valid/loss"] == list(zip([0, 1, 2], [3.0, 2.0, 1.5], ends, strict=True))
-    assert [step for step, _, _ in curves["train/loss"]] == [0, 1, 2]
-    assert {"train/ar", "train/tar"} <= set(curves)
+    assert [step for step, _, _ in curves["train_loss"]] == [0, 1, 2]
+    assert {"train_ar", "train_tar"} <= set(curves)
     # A value that is measured once has step 0, which MLflow draws as a bar.
     once = {name: [step for step, _, _ in points] for name, points in curves.items() if len(points) == 1}
-    assert once == {"valid/perplexity": [0], "speed/train": [0], "memory/peak": [0]}
+    assert once == {"valid/perplexity": [0], "speed_train": [0], "memory_peak": [0]}
 
 
 def test_the_final_metric_is_the_latest_point_of_its_curve(result):
@@ -62,10 +62,12 @@ def test_witnesses_commit_and_attempts_are_tags(shown):
     proof = {
         "dropout": {"ok": True, "declared": 0.4, "seen": 0.41},
         "tying": {"ok": False, "declared": True, "seen": False},
+        "alpha": {"ok": True, "declared": 2.0, "seen": 0.9145725, "penalty": "AR"},
     }
     tags = shown(witnesses=proof, environment={"commit": "abc123"}, attempts=2).tags
-    assert tags["witness.dropout"] == "ok: declared 0.4, seen 0.41"
-    assert tags["witness.tying"] == "NOT ok: declared True, seen False"
+    assert tags["witness.dropout"] == "✓ dropout seen: 0.41"
+    assert tags["witness.tying"] == "✕ tying seen: false, not true"
+    assert tags["witness.alpha"] == "✓ AR penalty seen: 0.91 > 0"
     assert (tags["unrolled.commit"], tags["unrolled.attempts"]) == ("abc123", "2")
 
 
@@ -102,7 +104,7 @@ def test_more_metrics_and_parameters_than_one_call_takes_all_arrive(shown):
     metrics = {f"many_{i}": float(i) for i in range(1100)}  # and 1000 metrics
     run = shown(options=options, metrics=metrics)
     assert {run.params[f"option{i}"] for i in range(130)} == {str(i) for i in range(130)}
-    assert [run.curves[f"many/{i}"][0][1] for i in range(1100)] == [float(i) for i in range(1100)]
+    assert [run.curves[f"many_{i}"][0][1] for i in range(1100)] == [float(i) for i in range(1100)]
 
 
 HOSTILE = [

@@ -44,7 +44,7 @@ def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_the_runs_that_it_h
 
 def test_a_gpus_columns_are_there_where_a_study_has_one():
     columns = state(plan(device="cuda"))["selectedColumns"]
-    named = ["metrics.`speed/steady`", "metrics.`gpu/memory_peak`"]
+    named = ["metrics.`speed_steady`", "metrics.`gpu_memory_peak`"]
     machine = ["tags.`machine.gpu`", "tags.`machine.driver`", "tags.`machine.cuda`"]
     assert {*named, *machine} <= {*columns}
     assert not {*named, *machine} & {*state(plan())["selectedColumns"]}

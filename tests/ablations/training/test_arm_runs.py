@@ -80,7 +80,7 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlf
     assert "seed" not in other.params
     for arm, of_arm in results.items():
         shown = mlflow.runs()[arm].data.metrics
-        for key in ("valid/loss", "valid/accuracy", "speed/train"):
+        for key in ("valid/loss", "valid/accuracy", "speed_train"):
             x = [r.metrics[key.replace("/", "_")] for r in of_arm]
             ends = stats.t.interval(0.95, 5, fmean(x), stats.sem(x))
             numbers = [shown[f"{key}{end}"] for end in ("", " sd", " low", " high")]
@@ -163,7 +163,7 @@ def test_a_metric_that_one_seed_lacks_has_no_mean_and_the_memory_of_a_gpu_has_on
     mlflow.sync({BASE: [replace(of_arm[0], metrics=few), *of_arm[1:]]})
     shown = mlflow.runs()[BASE].data.metrics
     assert "valid/loss" in shown and not [name for name in shown if name.startswith("speed")]
-    assert shown["gpu/memory_peak"] == pytest.approx(51.0)
+    assert shown["gpu_memory_peak"] == pytest.approx(51.0)
 
 
 def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlflow):

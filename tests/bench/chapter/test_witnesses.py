@@ -60,7 +60,7 @@ def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_an
     assert run_trial(small(engine=engine, batch=1, window=8, beta=1.0)).witnesses["beta"]["ok"]
     result = run_trial(small(engine=engine, batch=64, window=1, beta=1.0))
     assert result.metrics["train_tar"] == 0.0
-    assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0}
+    assert result.witnesses["beta"] == {"ok": False, "declared": 1.0, "seen": 0.0, "penalty": "TAR"}
 
 
 class DropoutInEvaluation(Dropout):
