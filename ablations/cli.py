@@ -30,7 +30,7 @@ from unrolled.ablations.options import (
     StoredOptions,
     VerifyOptions,
 )
-from unrolled.bench.errors import BadInput, suggestion, visible
+from unrolled.bench.errors import BadInput, nearest, suggestion, visible
 
 app = App(
     name="unrolled",
@@ -296,17 +296,28 @@ def _explain_usage(error: CycloptsError) -> BadInput:
     if isinstance(error, UnknownCommandError):
         name = error.unused_tokens[0] if error.unused_tokens else ""
         return BadInput(f"unknown command {name!r}", cure=_suggest_command(name))
-    if isinstance(error, UnknownOptionError) and chain.split()[-1] in ("plan", "run", "compare"):
-        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
-
-        option = (error.token.keyword or error.token.value).partition("=")[0]
-        key = option.lstrip("-").replace("-", "_")
-        if key in ("model", *SETTINGS):
-            return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
+    if isinstance(error, UnknownOptionError):
+        return _explain_unknown_option(error, cure)
     argument = error.argument
     if isinstance(error, MissingArgumentError) and argument and "--output" in argument.names:
         return BadInput("is missing", place="-o", cure="name the .zip to write, as in -o my.zip")
     return BadInput(text, cure=cure)
+
+
+def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
+    """Return the error with the option that was likely meant; `cure` where none is near."""
+    option = (error.token.keyword or error.token.value).partition("=")[0]
+    name = option.lstrip("-")
+    if error.command_chain and error.command_chain[-1] in ("plan", "run", "compare"):
+        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
+
+        key = name.replace("-", "_")
+        if key in ("model", *SETTINGS):
+            return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
+    # without their dashes, which every option has
+    flags = {flag.lstrip("-"): flag for argument in error.argument_collection for flag in argument.names}
+    likely = nearest(name, flags)
+    return BadInput(f"unknown option {option}", cure=f"did you mean {flags[likely[0]]}?" if likely else cure)
 
 
 def _suggest_command(name: str) -> str:
