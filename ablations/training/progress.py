@@ -82,7 +82,7 @@ def show_progress(
         def show_result(result: Result) -> None:
             nonlocal ended, expected_seconds, printed_status
             ended += 1
-            expected_seconds += result.trial.seconds
+            expected_seconds += result.trial.expected_seconds
             remaining = remaining_trials()
             total = ended + remaining.trials
             latest = describe_result(names[result.trial.id], result, judged)

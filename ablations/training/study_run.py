@@ -186,7 +186,7 @@ class StudyRun:
 
     @cached_property
     def _expected_seconds(self) -> dict[str, float]:
-        return {trial.id: trial.seconds for trial in self.trials}
+        return {trial.id: trial.expected_seconds for trial in self.trials}
 
     @contextmanager
     def _page_thread(self, console: Console) -> Iterator[Callable[[], object]]:
