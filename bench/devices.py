@@ -43,6 +43,7 @@ class Gpu:
 
     index: str  # as nvidia-smi counts, by PCI bus
     uuid: str  # as CUDA_VISIBLE_DEVICES takes it
+    name: str  # of the card, such as "NVIDIA H100 80GB HBM3"
 
 
 def visible_gpus() -> tuple[Gpu, ...]:
@@ -56,7 +57,8 @@ def visible_gpus() -> tuple[Gpu, ...]:
         pynvml.nvmlInit()
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            gpus.append(Gpu(index=str(index), uuid=pynvml.nvmlDeviceGetUUID(handle)))
+            uuid = pynvml.nvmlDeviceGetUUID(handle)
+            gpus.append(Gpu(index=str(index), uuid=uuid, name=pynvml.nvmlDeviceGetName(handle)))
     except pynvml.NVMLError:
         return ()
     names = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -74,7 +74,8 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     if options.cluster or not study.of_program:
         return "cpu", "the default"
     if gpus or wants_several:
-        return "cuda", "a program gets the visible GPUs unless --device cpu is given"
+        unused = "one that uses none trains more trials at a time with --device cpu"
+        return "cuda", f"a program gets the visible GPUs; {unused}"
     return "cpu", "no GPU is visible"
 
 

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import IO, Any
 
 from unrolled.bench import machine
+from unrolled.bench.devices import visible_gpus
 from unrolled.bench.differences import fingerprint_result
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import save_file
@@ -104,6 +105,8 @@ def _describe_environment(trial: ProgramTrial) -> dict[str, Any]:
     """Return the facts of this machine, and of the code and the packages of a program."""
     environment = machine.basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
     environment["threads"] = trial.threads
+    if trial.device == "cuda":  # a machine has cards of one kind, but for the rare one with two
+        environment["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
     environment["packages"] = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     if trial.checkout and trial.checkout.commit:
         environment |= {"commit": trial.checkout.commit.hash, "dirty": False, "diff": ""}

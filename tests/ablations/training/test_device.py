@@ -18,6 +18,7 @@ from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training import device
 from unrolled.bench.errors import BadInput
+from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
@@ -254,7 +255,9 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     succeed_as_typed(folder, "run", "mine.toml", **stand_ins)
     assert {*(folder / "seen").read_text().split()} == {f"{uuid(0)},{uuid(1)}"}
     ledger = Ledger(folder / "results")
-    assert {result.trial.device for result in ledger.results(ledger.files()).values()} == {"cuda"}
+    results = ledger.results(ledger.files()).values()
+    assert {result.trial.device for result in results} == {"cuda"}
+    assert {find_machine_kind(result.environment)["gpu"] for result in results} == {"NVIDIA Stand-in"}
     succeed_as_typed(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
     nvml.has(0)
     more = call(folder, "run", "mine.toml", "--seeds", "0-3")
