@@ -75,7 +75,8 @@ SHARES = frozenset(_SHARES.split())
 
 BETTER_CURE = 'give better = "higher" or "lower"'
 """What helps where a metric's direction is not known, in a study and in Python."""
-_SPLIT = re.compile("^(train|training|valid|validation|val|dev|test|eval)_")
+_SPLITS = "(train|training|valid|validation|val|dev|test|eval)"
+_SPLIT = re.compile(f"^{_SPLITS}_|_{_SPLITS}$")
 
 
 @dataclass(frozen=True)
@@ -169,15 +170,15 @@ def find_direction(name: str) -> Better:
     """Return whether higher or lower values of a metric are better, by its whole name.
 
     Case does not count, `/`, `-`, `.` and a space are as good as `_`, and the name of a split may stand in
-    front: `val/F1` is f1. Raises BadInput for a name that is not known.
+    front or behind: `val/F1` is f1, `Loss/test` a loss. Raises BadInput for a name that is not known.
     """
     full_name, base_name = _known_names(name)
     better = KNOWN.get(full_name) or KNOWN.get(base_name)
     if better is None:
         rule = "whether higher or lower is better is not known of this name"
         similar = get_close_matches(base_name, KNOWN, n=1, cutoff=0.8)
-        split = full_name.removesuffix(base_name)
-        question = f"did you mean {split + similar[0]!r}? If not, " if similar else ""
+        names = [full_name.replace(base_name, name) for name in similar]
+        question = f"did you mean {names[0]!r}? If not, " if names else ""
         raise BadInput(rule, key=name, cure=question + BETTER_CURE)
     return better
 
@@ -185,7 +186,7 @@ def find_direction(name: str) -> Better:
 def _known_names(name: str) -> tuple[str, str]:
     """Return a name as known names are written, and the same without the name of a split."""
     full_name = re.sub("[/. -]", "_", name.lower())
-    return full_name, _SPLIT.sub("", full_name)
+    return full_name, _SPLIT.sub("", full_name, count=1)
 
 
 def judges_clock(metrics: Iterable[Metric]) -> bool:

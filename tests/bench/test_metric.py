@@ -8,8 +8,8 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import KNOWN, MEASURED, SHARES, Metric, find_direction
 
 HIGHER = """accuracy valid_accuracy val_acc test/F1 eval-auc BLEU reward dev_r2 top1 neg_log_loss
-    training_accuracy_score speed_train"""
-LOWER = "loss valid_loss val/loss brier_score perplexity test_mae RMSE seconds memory_peak"
+    training_accuracy_score speed_train accuracy/val"""
+LOWER = "loss valid_loss val/loss Loss/test brier_score perplexity test_mae RMSE seconds memory_peak"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["extra", "loss_score", "my_accuracy", "accuracy_loss", "val_", "train_val_acc"]
+    "name", ["extra", "loss_score", "my_accuracy", "accuracy_loss", "val_", "train_val_acc", "val", "train/loss/val"]
 )
 def test_a_name_that_only_holds_a_known_word_is_refused_with_the_cure(name: str) -> None:
     with pytest.raises(BadInput) as refused:
