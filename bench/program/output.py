@@ -124,13 +124,14 @@ def read_files(
 def read_mlflow(folder: Path) -> list[Row]:
     """Return the metrics in MLflow's file store by their names, a row for each value, oldest first.
 
-    Each has a file with a line for each value: time, value and step. Raises BadInput where there is none.
+    Each has a file with a line for each value: time, value and step, and of one on a data set, such as autolog's
+    of scikit-learn, its name and digest. Raises BadInput where there is none.
     """
     values: list[tuple[int, Row]] = []
     for metrics in folder.glob("*/*/metrics"):
         for path in filter(Path.is_file, metrics.rglob("*")):
             for line in path.read_text("utf-8").splitlines():
-                moment, value, step = line.split(" ")
+                moment, value, step = line.split(" ")[:3]
                 row = {"step": int(step), path.relative_to(metrics).as_posix(): float(value)}
                 values.append((int(moment), row))
     require(values, "it logged no metric to MLflow", cure="log one, or let autolog do it")

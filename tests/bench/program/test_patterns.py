@@ -83,4 +83,6 @@ def test_what_is_logged_to_mlflow_is_read_by_its_name_and_nothing_logged_is_refu
     metrics = tmp_path / "0" / "run" / "metrics" / "val"
     metrics.mkdir(parents=True)
     (metrics / "loss").write_text("1700000000002 0.5 1\n1700000000001 1.0 0\n")
-    assert read_mlflow(tmp_path) == [{"step": 0, "val/loss": 1.0}, {"step": 1, "val/loss": 0.5}]
+    (metrics / "of_data").write_text("1700000000003 0.9 0 digits a1b2\n")
+    rows = [{"step": 0, "val/loss": 1.0}, {"step": 1, "val/loss": 0.5}, {"step": 0, "val/of_data": 0.9}]
+    assert read_mlflow(tmp_path) == rows
