@@ -11,6 +11,7 @@ from unrolled.ablations.study import plan as plans
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.commits import list_checked_out_commits
 from unrolled.ablations.study.loading import load_studies
+from unrolled.ablations.study.retraining import explain_retraining
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.device import Device, choose_device
 from unrolled.ablations.training.estimates import (
@@ -48,7 +49,7 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
     has_plan = study.of_program or ledger.files()
-    plan = plans.make_plan(study, "", device.kind)[0] if has_plan else None
+    plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     metric = study.metrics[0]
@@ -72,9 +73,13 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     print(f"seconds: {explanation}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
+    with suppress(BadInput):  # of a study that was never run, or whose plan is damaged
+        stored = plan_store.load_plan(study.name, ledger)
+        plan = plan_store.copy_nondeterminism(plan, stored) if plan else None
+        todo = [trial for trial in planned_trials if trial.id not in results]
+        for reason in explain_retraining(stored, plan, todo, ledger) if plan else ():
+            print(visible(reason))
     if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
-        with suppress(BadInput):  # of one that was never run, or whose plan is damaged
-            plan = plan_store.copy_nondeterminism(plan, plan_store.load_plan(study.name, ledger))
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
             print(visible(line))

@@ -118,9 +118,11 @@ def test_what_is_there_is_not_trained_again_until_the_program_is_edited(trained:
     named, by_file = (call(trained, "report", name).stdout for name in ("mine", "mine.toml"))
     assert named == by_file == "report: out/mine/index.html\n"
     (trained / "train.py").write_text(PROGRAM + "# edited\n")
+    planned = succeed(trained, "plan", "mine.toml", "--seeds", "0-1")
     done = call(trained, "run", "mine.toml", "--seeds", "0-1")
-    assert "the code was edited: 6 trials to train" in done.stdout
-    assert "its newest file is train.py" in done.stdout
+    for printed in (planned, done.stdout):
+        assert "the code was edited: 6 trials to train" in printed
+        assert "its newest file is train.py" in printed
     assert "index.html: is of other seeds or settings and is replaced" in done.stdout
 
 
