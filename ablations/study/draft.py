@@ -13,9 +13,8 @@ from typing import Any
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
 from unrolled.bench.program.command_line import is_python
-from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.script_flags import Flag, find_seed, read_flags
-from unrolled.bench.program.script_metrics import is_judged, read_metrics
+from unrolled.bench.program.script_metrics import LOGGERS, is_judged, read_metrics
 
 STUDY = """\
 name = "{name}"
@@ -60,7 +59,8 @@ _WRITERS = {
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }
 """Keys that read the metrics of a script that imports these modules, where its source does not show them."""
-_SPLITS = ("val|dev|eval", "test", "(?!val|dev|eval|test|train)", "train")  # those that decide come first
+_SPLITS = ("val", "valid", "validation", "dev", "eval"), ("test",), (), ("train", "training")
+"""Words for a split in the name of a metric: those that decide come first, and those of no split third."""
 
 
 def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
@@ -84,14 +84,20 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     flags = [_fill_flag(flag, seed) for flag in flags]
     settings = {key: value for flag in flags for key, value in flag.defaults.items()}
     metrics = {key: reading for key, reading in read_metrics(tree).items() if key not in settings}
-    judged = [key for split in _SPLITS for key in metrics if re.match(split, key.lower()) and is_judged(key)]
+    # of two that are as good, the one that is printed: it takes no package to be read
+    judged = sorted(
+        filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
+    )
     metric = f"metrics = [{{ name = {_format_toml([*judged, *metrics, 'valid_loss'][0])}, delta = 0.01 }}]"
     readings = [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
     if judged:
         patterns = [
             f"patterns.{key} = {_format_pattern(metrics[key])}" for key in judged if "(?P<" in metrics[key]
         ]
-        readings = [_WRITERS[MLFLOW]] if metrics[judged[0]] == MLFLOW else patterns
+        writer = metrics[judged[0]]
+        if writer == "CSVLogger" and writer not in imports:
+            writer = "SummaryWriter"  # which Lightning has by default
+        readings = [_WRITERS[writer]] if writer in LOGGERS.values() else patterns
     remarks = defaultdict(list)
     for flag in flags:
         remarks[flag.remark].append(flag.option)
@@ -110,6 +116,12 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         design=_propose_levels(flags),
     )
     return text, lines
+
+
+def _rank_split(metric: str) -> int:
+    """Return the place in _SPLITS of the split that the name of a metric has, as `loss/val` does."""
+    words = {*re.split("[^a-z]+", metric.lower())}
+    return next((rank for rank, split in enumerate(_SPLITS) if words.intersection(split)), _SPLITS.index(()))
 
 
 def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:

@@ -124,8 +124,8 @@ def read_files(
 def read_mlflow(folder: Path) -> list[Row]:
     """Return the metrics in MLflow's file store by their names, a row for each value, oldest first.
 
-    Each has a file with a line for each value: time, value and step, and of one on a data set, such as autolog's
-    of scikit-learn, its name and digest. Raises BadInput where there is none.
+    Each has a file with a line for each value: time, value and step, and of one on a data set, as those that
+    autolog logs of scikit-learn, its name and digest. Raises BadInput where there is none.
     """
     values: list[tuple[int, Row]] = []
     for metrics in folder.glob("*/*/metrics"):

@@ -10,6 +10,14 @@ from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.script_flags import name_of
 from unrolled.bench.trial import STUDY_COLUMNS
 
+LOGGERS = {
+    "mlflow.log_metric": MLFLOW,
+    "mlflow.log_metrics": MLFLOW,
+    "self.log": "CSVLogger",  # of a module of Lightning, whatever its logger is
+    "self.log_dict": "CSVLogger",
+    "add_scalar": "SummaryWriter",  # of any object
+}
+"""Functions that log metrics under names, and what writes these."""
 _VALUE = "\0"  # in place of a value in a line that is printed
 _SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 
@@ -17,7 +25,7 @@ _SPLITS = "train(?:ing)?|val(?:id(?:ation)?)?|dev|test|eval"
 def read_metrics(tree: ast.Module) -> dict[str, str]:
     """Return the metrics that a script prints or logs under literal names, and how each is read.
 
-    That is a pattern for a printed text, MLFLOW, or "" for a printed line of JSON.
+    That is a pattern for a printed text, a value of LOGGERS, or "" for a printed line of JSON.
     """
     metrics: dict[str, str] = {}
     for call in ast.walk(tree):
@@ -38,11 +46,11 @@ def is_judged(name: str) -> bool:
 def _read_call(call: ast.Call) -> Iterator[tuple[str, str]]:
     """Yield what a call tells.
 
-    Read are `print(json.dumps({…}))`, `mlflow.log_metric`, `mlflow.log_metrics`, and in a printed text the
-    values that stand behind names which are known.
+    Read are `print(json.dumps({…}))`, the functions in LOGGERS, and in a printed text the values that stand
+    behind names which are known.
     """
-    if name_of(call) in ("log_metric", "log_metrics") and ast.unparse(call.func).startswith("mlflow."):
-        yield from ((name, MLFLOW) for name in _literal_texts(call))
+    if logger := LOGGERS.get(ast.unparse(call.func)) or LOGGERS.get(name_of(call)):
+        yield from ((name, logger) for name in _literal_texts(call))
     if name_of(call) == "print" and "file" not in [key.arg for key in call.keywords]:
         for arg in call.args:
             if isinstance(arg, ast.Call) and name_of(arg) == "dumps" and not arg.keywords:  # in one line

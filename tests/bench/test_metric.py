@@ -21,7 +21,8 @@ def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["extra", "loss_score", "my_accuracy", "accuracy_loss", "val_", "train_val_acc", "val", "train/loss/val"]
+    "name",
+    ["extra", "loss_score", "my_accuracy", "accuracy_loss", "val_", "train_val_acc", "val", "train/loss/val"],
 )
 def test_a_name_that_only_holds_a_known_word_is_refused_with_the_cure(name: str) -> None:
     with pytest.raises(BadInput) as refused:

@@ -226,11 +226,14 @@ def test_the_seed_is_the_flag_of_a_known_name_or_the_only_one_with_seed_in_it(
         ("print(f'test/bleu={x}')", "test_bleu"),
         ("mlflow.log_metric('eval_loss', x)", "eval_loss"),
         ("mlflow.log_metrics({'eval_loss': x, 'epoch': 1})", "eval_loss"),
+        ("writer.add_scalar('loss/val', x, step)", "loss/val"),
+        ("self.log('val_acc', x)", "val_acc"),
         ("print(f'val error: {x}')", "val_error"),
         ("print(f'error: {x}')", ""),
         ("print(f'elapsed time {x}')", ""),
         ("print(f'parameters: {x}')", ""),
         ("print(f'val loss {x}', file=log)", ""),
+        ("logger.log('val_acc', x)", ""),
         ("print(json.dumps({'score': x}))", ""),
         ("print(json.dumps({'val_loss': x}, indent=2))", ""),
     ],
@@ -239,6 +242,29 @@ def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: s
     text, lines = draft(tmp_path, f"import json, mlflow\n{line}\n")
     assert f"{metric}: decides" in lines if metric else "no metric was found" in lines
     assert ('\nmetrics = "mlflow"\n' in text) is line.startswith("mlflow")
+
+
+@pytest.mark.parametrize(
+    ("source", "key", "files"),
+    [
+        (
+            "from lightning.pytorch.loggers import CSVLogger\nself.log('val_loss', x)",
+            "val_loss",
+            "metrics.csv",
+        ),
+        ("import lightning\nself.log_dict({'val_loss': x})", "val_loss", "events.out.tfevents.*"),
+        ("w.add_scalar('Loss/train', x)\nw.add_scalar('Loss/test', x)", "Loss/test", "events.out.tfevents.*"),
+        ("w.add_scalar('Loss/test', x)\nprint(f'test loss: {x}')", "test_loss", ""),
+        ("w.add_scalar('Loss/val', x)\nprint(f'train loss: {x}')", "Loss/val", "events.out.tfevents.*"),
+    ],
+)
+def test_what_a_logger_gets_is_read_where_that_writes_it_and_validation_decides(
+    tmp_path: Path, source: str, key: str, files: str
+) -> None:
+    draft(tmp_path, f"{flag(repr('--seed'))}{source}\n")
+    study = load_study(tmp_path / "mine.toml")
+    assert study.metrics[0].name == key
+    assert study.file.program.metrics == (files and f"{{out}}/**/{files}")
 
 
 @pytest.mark.parametrize(
