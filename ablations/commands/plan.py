@@ -73,12 +73,13 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     print(f"seconds: {explanation}.")
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
-    with suppress(BadInput):  # of a study that was never run, or whose plan is damaged
-        stored = plan_store.load_plan(study.name, ledger)
-        plan = plan_store.copy_nondeterminism(plan, stored) if plan else None
-        todo = [trial for trial in planned_trials if trial.id not in results]
-        for reason in explain_retraining(stored, plan, todo, ledger) if plan else ():
-            print(visible(reason))
+    if plan:
+        with suppress(BadInput):  # of a study that was never run, or whose plan is damaged
+            earlier = plan_store.load_plan(study.name, ledger)
+            plan = plan_store.copy_nondeterminism(plan, earlier)
+            todo = [trial for trial in planned_trials if trial.id not in results]
+            for reason in explain_retraining(earlier, plan, todo, ledger):
+                print(visible(reason))
     if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
