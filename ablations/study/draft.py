@@ -150,7 +150,7 @@ def _propose_levels(flags: Sequence[Flag]) -> str:
         choices = flag.choices if isinstance(flag.choices, list | tuple) else ()
         for key, value in flag.defaults.items():
             levels: list[Any] = [x for x in choices if type(x) is type(value) and x != value]
-            if not levels and not isinstance(value, str):
+            if not levels and not isinstance(value, str | list):
                 levels = [not value if isinstance(value, bool) else 2 * value]
             if levels not in ([], [value]):
                 return f"{_format_key(key)} = {_format_toml(levels)}"

@@ -36,17 +36,13 @@ class ProgramSettings:
     study_place: str | None = None  # {study} in each checkout; None: it is the folder of the study's file
 
     def check_baseline(self) -> None:
-        """Raise BadInput for a setting that is neither a number nor a string nor a boolean."""
+        """Raise BadInput for a setting that is no number, string, boolean or, of a command line, a list."""
         for name, value in self.baseline.items():
             cure = ""
             if isinstance(value, Mapping):
                 cure = f'a name with a dot stands in quotes: "{name}.{next(iter(value), "")}" = …'
-            if isinstance(value, list):
-                cure = (
-                    f"write a setting for each of its values, and name them in `run`: {{{name}1}} {{{name}2}}"
-                )
             require(
-                isinstance(value, Scalar),
+                isinstance(value, Scalar) or (isinstance(value, list) and not self.table.function),
                 "should be a number, a string or a boolean",
                 key=f"{name} = {format_value(value)}",
                 cure=cure,
@@ -97,7 +93,7 @@ class ProgramSettings:
                 key="run",
                 cure=f"write {{{name}}} where the program is to get it, or take it out of [baseline]",
             )
-        for name, switch in template_fields:
+        for name, switch, is_list in template_fields:
             boolean = isinstance(self.baseline.get(name), bool)
             require(
                 switch or not boolean,
@@ -111,6 +107,18 @@ class ProgramSettings:
                 key="run",
                 cure=f"write {{{name}}}",
             )
+            require(
+                is_list or not isinstance(self.baseline.get(name), list),
+                f"{{{name}}} is a list",
+                key="run",
+                cure=f"write {{{name}*}}, which gives each of its values as a word",
+            )
+
+    @property
+    def _list_names(self) -> set[str]:
+        """The settings that become a word for each of their values."""
+        words = split_template(self.table.run) if self.table.run else []
+        return {field.name for field in list_fields("run", words) if field.list}
 
     def check_scripts(self, folder: Path) -> None:
         """Raise BadInput for a Python script that the command line names and that is not in the folder."""
@@ -232,6 +240,8 @@ class ProgramSettings:
         title = key.replace("_", " ")
         if isinstance(value, bool):
             return title if value else f"no {title}"
+        if isinstance(value, list):
+            return f"{title} {' '.join(map(str, value)) or 'none'}"
         if key in ("layers", "epochs"):
             return plural(value, key.removesuffix("s"))
         return f"{title} {value}"
@@ -273,9 +283,20 @@ class ProgramSettings:
         return {}
 
     def _convert_value(self, key: str, value: Any) -> Scalar:
-        """Return a setting with the type that it has in [baseline]. Raises BadInput for another type."""
+        """Return a setting with the type that it has in [baseline], or the text of a list's words.
+
+        Raises BadInput for another type.
+        """
         default = self.baseline[key]
         place = f"{key} = {format_value(value)}"
+        if key in self._list_names:
+            items = value if isinstance(value, list) else [value]
+            is_list = all(isinstance(item, Scalar) for item in items)
+            require(is_list, "should be a list of numbers or strings", key=place)
+            words = [str(item) for item in items]
+            has_space = isinstance(value, list) and any(len(word.split()) != 1 for word in words)
+            require(not has_space, "has a value that is not one word", key=place)
+            return " ".join(words)
         if isinstance(default, bool) or isinstance(value, bool):
             same = type(value) is type(default)
             require(same, "should be a boolean as in [baseline], or none there", key=place)

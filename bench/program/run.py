@@ -387,7 +387,8 @@ def _measure_folder(folder: Path) -> int:
 def _find_other_setting(trial: ProgramTrial, reported: ReportedMetrics) -> str:
     """Return how the settings that a program says it used differ from the trial's; or ""."""
     for name, value in reported.settings.items():
-        if name in trial.settings and value != trial.settings[name]:
+        words = " ".join(map(str, value)) if isinstance(value, list) else value  # as a trial has a list
+        if name in trial.settings and words != trial.settings[name]:
             return f"it used {name} = {value!r}, and not {trial.settings[name]!r}"
     return ""
 

@@ -25,7 +25,7 @@ class Flag(NamedTuple):
 
     option: str  # as it is typed, such as --learning-rate
     words: str  # of the command line, such as "--learning-rate={learning_rate}"; "" where it is left out
-    defaults: Mapping[str, Scalar]  # of its settings: one, or one for each of several values
+    defaults: Mapping[str, Scalar | list[Scalar]]  # of its setting; none where it is left out
     remark: str = ""  # why it is left out, or has no default
     choices: Any = None
 
@@ -100,13 +100,13 @@ def _read_value(option: str, default: Any, kind: str, takes_list: bool = False) 
         return flag._replace(remark="left out, without a default")
     if isinstance(default, bool) and kind not in ("bool", "str"):  # which take every text for true
         return _read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
-    values = dict(enumerate(default, 1)) if isinstance(default, list | tuple) else {"": default}
-    settings = {f"{flag.name}{number}": value for number, value in values.items()}
-    is_odd = takes_list == ("" in values) or (kind == "int" and isinstance(default, float))
-    if is_odd or not all(map(_is_plain, values.values())):
+    is_list = isinstance(default, list | tuple)
+    is_odd = is_list != takes_list or (kind == "int" and isinstance(default, float))
+    if is_odd or not all(map(_is_plain, default if is_list else [default])):
         return flag
-    places = " ".join(f"{{{setting}}}" for setting in settings)
-    return Flag(option, f"{option} {places}" if takes_list else flag.set_to(places), settings)
+    if is_list:
+        return Flag(option, f"{option} {{{flag.name}*}}", {flag.name: [*default]})
+    return Flag(option, flag.set_to(f"{{{flag.name}}}"), {flag.name: default})
 
 
 def _read_globals(tree: ast.Module) -> list[Flag]:

@@ -10,14 +10,15 @@ from unrolled.bench.trial import Scalar
 
 BUILT_IN_FIELDS = "seed", "out", "study"  # names that every template may use beside those of the settings
 
-_FIELD = re.compile(r"\{([\w.-]+)(?:\?([^{}:]*):([^{}]*))?\}|\{\{|\}\}|[{}]")
+_FIELD = re.compile(r"\{(?P<name>[\w.-]+)((?P<star>\*)|\?(?P<on>[^{}:]*):(?P<off>[^{}]*))?\}|\{\{|\}\}|[{}]")
 
 
 class Field(NamedTuple):
-    """A name in braces. A switch has two texts, of which a boolean chooses one."""
+    """A name in braces."""
 
     name: str
-    switch: bool
+    switch: bool = False  # it has two texts, of which a boolean chooses one
+    list: bool = False  # it becomes a word for each of its values
 
 
 def list_fields(key: str, words: Iterable[str]) -> list[Field]:
@@ -29,20 +30,25 @@ def list_fields(key: str, words: Iterable[str]) -> list[Field]:
                 rule = f"a brace in {word!r} has no name of a setting: letters, digits, `_`, `-` and `.`"
                 cure = "write {name} for a setting's value, and {{ or }} for a brace"
                 raise BadInput(rule, key=key, cure=cure)
-            if match[1]:
-                fields.append(Field(match[1], match[2] is not None))
+            if match["star"] and match[0] != word:
+                raise BadInput(f"{match[0]} is part of {word!r}", key=key, cure="let it be a word of its own")
+            if match["name"]:
+                fields.append(Field(match["name"], match["on"] is not None, bool(match["star"])))
     return fields
 
 
 def fill_template(template: str, values: Mapping[str, Scalar]) -> list[str]:
     """Return the words of a command line, without a switch that chooses the empty text.
 
-    The template is split as a shell would before it is filled in: no value becomes two words.
+    The template is split as a shell would before it is filled in: no value becomes two words, but for a list.
     """
     words = []
     for word in split_template(template):
         filled = fill_word(word, values)
-        if filled or not (match := _FIELD.fullmatch(word)) or match[2] is None:
+        match = _FIELD.fullmatch(word)
+        if match and match["star"]:
+            words += filled.split()
+        elif filled or not match or match["on"] is None:
             words.append(filled)
     return words
 
@@ -53,12 +59,12 @@ def fill_word(word: str, values: Mapping[str, Scalar]) -> str:
 
 
 def _fill_field(match: re.Match[str], values: Mapping[str, Scalar]) -> str:
-    name, on, off = match.groups()
+    name = match["name"]
     if name is None:
         return match[0][0]  # a doubled brace
-    if on is None:
+    if match["on"] is None:
         return str(values[name])
-    return on if values[name] else off
+    return match["on"] if values[name] else match["off"]
 
 
 def split_template(template: str) -> list[str]:

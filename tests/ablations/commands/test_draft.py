@@ -170,7 +170,7 @@ def flag(words: str) -> str:
     [
         ("'--cut', dest='keep', action='store_false'", "{keep?:--cut}"),
         ("'--tie', action=argparse.BooleanOptionalAction, default=True", "{tie?--tie:--no-tie}"),
-        ("'--betas', nargs=2, type=float, default=(0.9, 0.99)", "--betas {betas1} {betas2}"),
+        ("'--betas', nargs=2, type=float, default=(0.9, 0.99)", "--betas {betas*}"),
         ("'--on', type=lambda text: text == 'True', default=False", "{on?--on=True:--on=False}"),
         ("'--optim.lr', type=float, default=1e-5", "--optim.lr={optim.lr}"),
         ("'-b', type=int, default=-3", "-b={b}"),

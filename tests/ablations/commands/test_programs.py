@@ -320,7 +320,9 @@ def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_p
         (("[program]", "[program]\nfunction = 'train:main'"), "[program]: run"),
         (("[program]\nrun = ", "[program]\nfunction = 'train'\n# "), "[program]: function"),
         (("{dropout}", "{drop out}"), "[program]: run"),
-        (("dropout = 0.0", "dropout = [0.0, 0.1]"), "[baseline]: dropout = [0.0, 0.1]"),
+        (("dropout = 0.0", "dropout = [0.0, 0.1]"), "[program]: run: {dropout} is a list"),
+        (("{deep?--deep:--no-deep}", "{deep*}"), "[program]: run: {deep} is a boolean"),
+        (("{dropout}", "x={dropout*}"), "[program]: run: {dropout*} is part of"),
         (("dropout = 0.0", "dropout.low = 0.0"), '[baseline]: dropout = {"low": 0.0}'),
         (("dropout = 0.0", "dropout = 1979-05-27"), "[baseline]: dropout = 1979-05-27"),
         (("dropout = 0.0", f"dropout = {'9' * 400}"), "[baseline]: dropout = 999"),
@@ -571,6 +573,41 @@ def test_an_arm_whose_seeds_are_drowned_in_noise_makes_no_claim_without_a_repeat
     folder = project(tmp_path / "project", noise, STUDY.replace("[program]", "[program]\nrepeat = false"))
     told = succeed(folder, "run", "mine.toml")
     assert "Open: deep (seed 1 may repeat seed 0" in told and "dropout 0.5 gains" in told
+
+
+LISTS = """
+import argparse, json, random
+parser = argparse.ArgumentParser()
+parser.add_argument("--model.widths", nargs="*", type=int)
+parser.add_argument("--seed", type=int)
+given = vars(parser.parse_args())
+print(json.dumps({"settings": {"model.widths": given["model.widths"]}}))
+print(json.dumps({"accuracy": random.Random(given["seed"]).random() / 9 + sum(given["model.widths"]) / 99}))
+"""
+OF_LISTS = """
+name = "mine"
+question = "How deep?"
+metrics = [{ name = "accuracy", delta = 0.01 }]
+seeds = 2
+program.run = "python train.py --model.widths {model.widths*} --seed {seed}"
+baseline."model.widths" = [8, 4]
+design.one_at_a_time."model.widths" = [[16], []]
+"""
+
+
+def test_a_setting_may_be_a_list_whose_name_has_a_dot(tmp_path: Path) -> None:
+    folder = project(tmp_path / "project", LISTS, OF_LISTS)
+    succeed(folder, "run", "mine.toml")
+    table = verdicts("mine", folder=folder / "results").set_index("arm")
+    assert table.difference.to_dict() == pytest.approx(
+        {"model.widths 16": 4 / 99, "model.widths none": -12 / 99}
+    )
+    planned = succeed(folder, "plan", "mine.toml", "--set", "model.widths=9,9 9")
+    assert "\nmodel.widths 9  " in planned and "\nmodel.widths 9 9" in planned
+    for level in ('["a b"]', "[[8]]", "[8, { x = 1 }]"):
+        (folder / "mine.toml").write_text(OF_LISTS.replace("[[16], []]", f"[{level}]"))
+        refused = call(folder, "plan", "mine.toml")
+        assert refused.returncode == 2 and ": model.widths = " in refused.stderr, refused.stderr
 
 
 def test_before_the_first_trial_a_run_says_what_it_takes_as_its_plan_does(tmp_path: Path) -> None:

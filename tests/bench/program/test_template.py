@@ -32,9 +32,14 @@ def test_an_empty_string_is_a_word() -> None:
     assert fill_template("run {name}", {"name": ""}) == ["run", ""]
 
 
+def test_a_list_becomes_a_word_for_each_of_its_values_and_none_if_it_is_empty() -> None:
+    assert fill_template("run -w {w*} -x", {"w": "64 32"}) == ["run", "-w", "64", "32", "-x"]
+    assert fill_template("run {w*}", {"w": ""}) == ["run"]
+
+
 def test_the_names_of_a_template_are_known_with_their_kind() -> None:
-    fields = list_fields("run", split_template("run --lr {learning-rate} {model.tie?--tie:} --{{x}}"))
-    assert fields == [Field("learning-rate", False), Field("model.tie", True)]
+    fields = list_fields("run", split_template("run --lr {learning-rate} {model.tie?--tie:} {w*} --{{x}}"))
+    assert fields == [Field("learning-rate"), Field("model.tie", switch=True), Field("w", list=True)]
 
 
 def test_a_path_is_filled_in_as_a_whole() -> None:
@@ -42,7 +47,8 @@ def test_a_path_is_filled_in_as_a_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "template", ["run {lr", "run lr}", "run {l r}", "run {}", "run {l[0]}", "run 'a", "", "run {tie?yes}"]
+    "template",
+    ["run {lr", "run lr}", "run {l r}", "run {}", "run {l[0]}", "run x={l*}", "run 'a", "", "run {tie?yes}"],
 )
 def test_a_template_that_cannot_be_read_is_refused(template: str) -> None:
     with pytest.raises(BadInput) as refusal:
