@@ -152,7 +152,8 @@ class ProgramTable(Table):
 
     run: str = ""
     """the command line, with `{seed}` and every setting of [baseline] in braces, a boolean as \
-`{tying?--tie:--no-tie}`, a list as `{widths*}`; `{out}` is a folder for the trial; `python` is the interpreter that runs Unrolled"""
+`{tying?--tie:--no-tie}`, a list as `{widths*}`; `{out}` is a folder for the trial; `python` is the \
+interpreter that runs Unrolled"""
     function: str = ""
     """in place of `run`, a function as `module:name`, which returns its metrics by name"""
     metrics: str = ""

@@ -6,8 +6,8 @@ bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), spee
 epochs after the first, which is slowed by warming up; absent where there is one); model_parameters;
 gpu_memory_peak is of torch's tensors. Its records are, of the validation set, `roles` (nats, hits and targets
 of each role of a token) and `passage`, a decoded stretch: {"token": …, "guess": …, "p": probability of the
-token}; of a trained model also `continuation`, the words that it writes after that stretch, and `warning` where
-all its predictions are the same token.
+token}; of a trained model also `continuation`, the words that it writes after that stretch, and `warning`
+where all its predictions are the same token.
 """
 
 import time

@@ -251,7 +251,9 @@ class ProgramTrial(Trial):
         """Return a line on what identifies it beside its settings. Raises BadInput for missing files."""
         identity = self._identity()
         snapshot = identity.snapshot
-        parts = [shorten_names(snapshot.code)]
+        # the program itself comes first, whatever else lies beside it
+        names = sorted(snapshot.code, key=lambda name: name not in snapshot.command.files)
+        parts = [shorten_names(names)]
         if snapshot.data:
             parts.append(f"data: {shorten_names(snapshot.data)}")
         parts.append(identity.versions)
