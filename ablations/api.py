@@ -48,7 +48,7 @@ from unrolled.reports.sentences import write_claims, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
 from unrolled.reports.table import list_metric_columns, make_trial_record
-from unrolled.reports.tables import cells_by_metric
+from unrolled.reports.tables import list_number_cells
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
@@ -327,7 +327,7 @@ def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
     records = []
     for row in comparison.rows_to_decide:
         if row.verdict and row.contrast:
-            cells = cells_by_metric(row, comparison)
+            cells = list_number_cells(row, comparison)
             record = {
                 "arm": row.arm.name,
                 "baseline": comparison.find_base(row).arm.name,

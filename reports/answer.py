@@ -16,7 +16,7 @@ from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
 from unrolled.reports.sentences import (
     Claim,
-    count_diverged,
+    describe_diverged,
     describe_divergence,
     describe_too_few_pairs,
     effect_size,
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
     @property
     def diverged(self) -> str:
         """How often each side diverged; "" if no seed did."""
-        return count_diverged(self.verdict.contrast)
+        return describe_diverged(self.verdict.contrast)
 
     @property
     def state(self) -> str:
@@ -112,7 +112,7 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
         first, second = map(_format_name, effect.factors)
         size = c.scale.format_size(effect.mean, v.interval)
         ends = c.scale.format_interval(v.interval, sizes=True)
-        yield together.format(first, second, size, c.scale.difference, v.direction, ends)
+        yield together.format(first, second, size, c.scale.difference_unit, v.direction, ends)
     if undecided := sum(not e.verdict.claims for e in grid.interactions):
         pairs = plural(len(grid.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
@@ -282,10 +282,10 @@ def _list_findings(findings: Sequence[Finding]) -> Markup:
     for x in findings:
         against = f" against {quote_name(visible(x.against))}" if x.against else ""
         names.append(Markup("{}{}{}").format(x.name, against, x.remarks))
-    return Markup(join_names(_list_first(names))) + _count_diverged(findings[_count_listed(findings) :])
+    return Markup(join_names(_list_first(names))) + _describe_diverged(findings[_count_listed(findings) :])
 
 
-def _count_diverged(others: Sequence[Finding]) -> str:
+def _describe_diverged(others: Sequence[Finding]) -> str:
     """Return how many of those that are only counted have diverged seeds, in brackets; "" for none."""
     diverged = sum(bool(x.diverged) for x in others)
     return f" (seeds of {diverged} diverged)" if diverged else ""
@@ -305,7 +305,7 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
         against = f" {over} {quote_name(visible(x.against))}" if x.against else ""
         if _has_effect(x):
             change = c.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
-            effect = f"{verb} {change} {c.scale.difference}".rstrip()
+            effect = f"{verb} {change} {c.scale.difference_unit}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
             interval = c.scale.format_interval(x.verdict.interval, sizes=True)
             line = Markup("{} {}{}, {}{}").format(x.name, effect, against, interval, x.remarks)
@@ -313,19 +313,19 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
             remarks = _bracket(x.state, x.disagreement)
             line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
         lines.append(line)
-    lines += _count_changes(findings[listed:], c)
+    lines += _summarise_changes(findings[listed:], c)
     return lines
 
 
-def _count_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
+def _summarise_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:
     """Yield how many arms differ in one direction: those with an effect, and those that only diverge."""
     changed = [x for x in findings if _has_effect(x)]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     if effects:
         verb = _choose_verb(findings[0].verdict, False, c)[0]
         ends = dict.fromkeys((c.scale.format_size(effects[0]), c.scale.format_size(effects[-1])))
-        line = f"{_format_count(len(effects), verb)} {' to '.join(ends)} {c.scale.difference}".rstrip()
-        yield Markup(f"{line}{_count_diverged(changed)}")
+        line = f"{_format_count(len(effects), verb)} {' to '.join(ends)} {c.scale.difference_unit}".rstrip()
+        yield Markup(f"{line}{_describe_diverged(changed)}")
     if diverged := len(findings) - len(effects):
         yield Markup(f"{_format_count(diverged, 'differs')} by how often seeds diverge")
 

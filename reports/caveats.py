@@ -26,7 +26,7 @@ from unrolled.reports.statistics.power import CLAIM_SEEDS
 LISTED = 5  # arms that a sentence lists before it counts the others
 
 
-def count_decided(c: Comparison) -> str:
+def describe_decided(c: Comparison) -> str:
     """Return a phrase that counts the contrasts that are decided; "" where there is none to decide."""
     decided = sum(row.decided for row in c.rows_to_decide)
     return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
@@ -59,7 +59,7 @@ def describe_futile_contrasts(c: Comparison) -> str:
     )
 
 
-def count_trials(c: Comparison) -> str:
+def describe_trials(c: Comparison) -> str:
     """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
     total = sum(row.total for row in c.rows)
     ends = {
@@ -255,7 +255,7 @@ def list_earlier_attempts(c: Comparison) -> list[str]:
     return [line for row in c.rows_to_decide for line in c.design.attempts.get(row.arm.name, ())]
 
 
-def count_attempts(c: Comparison) -> str:
+def describe_attempts(c: Comparison) -> str:
     """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
     repeated = [row for row in c.rows_to_decide if c.design.attempts.get(row.arm.name)]
     if not repeated:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unrolled.bench.metric import Metric
+from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.design import Design, MeasuredArm, select_seeds
-from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions
@@ -34,7 +34,7 @@ class ComparedArm:
     summary: ArmSummary
     contrast: Contrast | None = None
     verdict: Verdict | None = None  # with p adjusted by Holm, of an exploratory arm by Benjamini–Hochberg
-    exclusion: Exclusion | None = None
+    remark: ArmRemark | None = None
     task_differences: tuple[str, ...] = ()  # the fields of its trials that make its task another one
     exploratory: bool = False  # marked so by the study, or its results were seen before the plan
     attempt: int = 1  # one more than there are earlier plans of its contrast
@@ -95,16 +95,16 @@ class ComparedArm:
     @property
     def is_dead(self) -> bool:
         """True if the change had no effect: the weights equal the baseline's."""
-        return self.exclusion is Exclusion.DEAD
+        return self.remark is ArmRemark.DEAD
 
     @property
     def note(self) -> str:
         """Why it is not compared, or not to be believed; "" if it is compared."""
-        if self.exclusion is Exclusion.OTHER_TASK:
-            return f"{self.exclusion}: {', '.join(self.task_differences)}"
-        if self.exclusion is Exclusion.BLOCKED:
-            return f"{self.exclusion}: {self.blocked_reason}"
-        return str(self.exclusion or "")
+        if self.remark is ArmRemark.OTHER_TASK:
+            return f"{self.remark}: {', '.join(self.task_differences)}"
+        if self.remark is ArmRemark.BLOCKED:
+            return f"{self.remark}: {self.blocked_reason}"
+        return str(self.remark or "")
 
     @property
     def changed(self) -> str:
@@ -122,7 +122,7 @@ def make_compared_arm(
     values: Mapping[Any, float],
     seeds: Collection[Any],
     needed: int,
-    exclusion: Exclusion | None,
+    remark: ArmRemark | None,
     copied: bool,
 ) -> ComparedArm:
     """Return an arm as its rows that count show it; `add_contrast` adds the contrast.
@@ -137,7 +137,7 @@ def make_compared_arm(
     failed = sum(status not in ("done", "diverged") for status in counting.values())
     total = max(len(counting), needed)
     looks = design.looks or (total,)
-    is_other_task = exclusion is Exclusion.OTHER_TASK
+    is_other_task = remark is ArmRemark.OTHER_TASK
     differences = planned_arm.find_task_differences(design.find_base(planned_arm)) if is_other_task else ()
     return ComparedArm(
         index=index,
@@ -151,7 +151,7 @@ def make_compared_arm(
         for_next_look=len((ended.keys() - counting.keys()) & set(design.seeds[:total])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
-        exclusion=exclusion,
+        remark=remark,
         copied=copied,
         exploratory=arm.exploratory or arm.name in design.seen,
         attempt=1 + len(design.attempts.get(arm.name, ())),
@@ -175,12 +175,12 @@ def add_contrast(
         return _over_pairs(row, k, metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
-        return replace(row, exclusion=row.exclusion or Exclusion.NO_SHARED_SEED)
+        return replace(row, remark=row.remark or ArmRemark.NO_SHARED_SEED)
     row = replace(row, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
-    if not row.exclusion and v.contrast.pairs:
+    if not row.remark and v.contrast.pairs:
         return replace(_over_pairs(row, v.contrast, metric), verdict=v)
-    missing = Exclusion.BLOCKED if v.blocked_reason else Exclusion.NO_SHARED_SEED
-    return replace(row, exclusion=row.exclusion or missing)
+    missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED
+    return replace(row, remark=row.remark or missing)
 
 
 def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:

@@ -14,10 +14,10 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
+from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, Statuses, Values, select_seeds
-from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
@@ -184,13 +184,13 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
     ended = collect_statuses(table, design)
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
-    exclusions = find_exclusions(ended, design)
+    remarks = find_arm_remarks(ended, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
     copies = find_copies(ended, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    decisions = decide_contrasts(compared_arms(exclusions), ended, values, design, copies, matches)
+    decisions = decide_contrasts(arms_to_compare(remarks), ended, values, design, copies, matches)
     seeds, needed = _seeds_that_count(decisions, ended, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
@@ -208,7 +208,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 values=values[metric.name][name],
                 seeds=seeds[name],
                 needed=needed[name],
-                exclusion=exclusions.get(name),
+                remark=remarks.get(name),
                 copied=name in copies,
             )
             rows.append(add_contrast(row, rows[0], metric, decisions) if index else row)

@@ -14,8 +14,8 @@ from typing import Any
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
+from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
 from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
-from unrolled.reports.exclusions import compared_arms, find_exclusions
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast, contrast
@@ -38,7 +38,7 @@ def decide_looks(design: Design) -> Decisions[str]:
     ended = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
     copies = find_copies(ended, numbers, design)
-    return decide_contrasts(compared_arms(find_exclusions(ended, design)), ended, numbers, design, copies)
+    return decide_contrasts(arms_to_compare(find_arm_remarks(ended, design)), ended, numbers, design, copies)
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:

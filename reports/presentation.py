@@ -21,8 +21,8 @@ class Scale:
     """
 
     title: str = ""
-    level: str = ""  # the unit of its levels
-    difference: str = ""  # the unit of its differences
+    level_unit: str = ""  # the unit of its levels
+    difference_unit: str = ""  # the unit of its differences
     factor: float = 1.0  # from what is measured to the unit
     digits: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
@@ -35,7 +35,7 @@ class Scale:
         """Return the same for a metric with a δ, and for one that is judged by its ratio."""
         places = count_decimals(metric.delta)
         if metric.ratio:
-            return replace(self, difference="%", log=100.0, finest=3, places=places, second_scale=None)
+            return replace(self, difference_unit="%", log=100.0, finest=3, places=places, second_scale=None)
         by_delta = max(0, count_decimals(self.factor * metric.delta) - 1)
         digits, finest = (
             by_delta if decimals is None else decimals for decimals in (self.digits, self.finest)
@@ -45,12 +45,12 @@ class Scale:
     @property
     def unit(self) -> str:
         """The unit of what is measured, where it is known."""
-        return self.level if self.factor == 1 else ""
+        return self.level_unit if self.factor == 1 else ""
 
     @property
     def as_factor(self) -> bool:
         """True if differences are written as factors."""
-        return bool(self.log) and not self.difference
+        return bool(self.log) and not self.difference_unit
 
     def convert_level(self, x: float) -> float:
         """Return a level as it is measured."""
@@ -75,11 +75,13 @@ class Scale:
         digits = self.digits if digits is None else digits
         if digits is None:
             digits = _count_significant(level, 3)
-        return f"{format_number(level, digits)} {self.level}".rstrip()
+        return f"{format_number(level, digits)} {self.level_unit}".rstrip()
 
     def format_change(self, before: float | None, after: float | None) -> str:
         """Return two levels with their unit: 88.4 → 90.0 %."""
-        return f"{self.format_level(before).removesuffix(self.level).rstrip()} → {self.format_level(after)}"
+        return (
+            f"{self.format_level(before).removesuffix(self.level_unit).rstrip()} → {self.format_level(after)}"
+        )
 
     def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
         """Return a difference without its unit, with two digits of the uncertainty that `ends` show."""
@@ -96,7 +98,7 @@ class Scale:
         """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, × 1.13."""
         if self.as_factor:
             return f"× {self.format_difference(x)}"
-        size = f"{self.format_size(x, ends)} {self.difference}".rstrip()
+        size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
         return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
 
     def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
@@ -113,11 +115,13 @@ class Scale:
 
     def format_delta(self, delta: float) -> str:
         """Return δ, as differences are judged, with its unit: 2 points."""
-        return f"{self.scale_difference(delta):g} {self.difference}".rstrip()
+        return f"{self.scale_difference(delta):g} {self.difference_unit}".rstrip()
 
     def format_measured_delta(self, delta: float) -> str:
         """Return the same as tables measure it: 0.02, 0.05 nats, 5 %."""
-        return f"{self.convert_difference(delta):g} {self.difference if self.log else self.unit}".rstrip()
+        return (
+            f"{self.convert_difference(delta):g} {self.difference_unit if self.log else self.unit}".rstrip()
+        )
 
     def format_cell(self, x: float | None) -> str:
         """Return a level in a table."""
@@ -129,7 +133,7 @@ class Scale:
         """Return a difference in a table."""
         if x is None or not self.log:
             return format_number(x, self.places, sign=sign)
-        return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference}"
+        return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
 
     def format_measured(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference as a table has it, with its unit."""
@@ -166,8 +170,8 @@ def _count_significant(x: float, digits: int) -> int:
 
 
 MEASURED = {
-    "seconds": Scale(title="duration", level="s", difference="s"),
-    "memory_peak": Scale(title="peak memory", level="MiB", difference="MiB"),
+    "seconds": Scale(title="duration", level_unit="s", difference_unit="s"),
+    "memory_peak": Scale(title="peak memory", level_unit="MiB", difference_unit="MiB"),
 }
 """Metrics that are measured of every program."""
 

@@ -74,7 +74,7 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     value that there is on every seed.
     """
     copies = {}
-    of_arms = {arm.name: _first_values(arm, ended, values, design) for arm in design.arms}
+    of_arms = {arm.name: _select_first_values(arm, ended, values, design) for arm in design.arms}
     noise = _measure_noise(of_arms.values(), design)
     highest = {metric.name: metric.highest for metric in design.metrics}
     for arm in design.arms:
@@ -90,11 +90,11 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     return copies
 
 
-def _first_values(
+def _select_first_values(
     arm: MeasuredArm, ended: Statuses, values: Values, design: Design
 ) -> dict[str, dict[Any, float]]:
     """Return the values of an arm by quality and seed, of the seeds of the first look."""
-    seeds = _first_seeds(design, ended[arm.name])
+    seeds = _find_first_seeds(design, ended[arm.name])
     qualities = [m.name for m in design.metrics if m.is_quality and is_computed(m.name)]
     return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
 
@@ -133,7 +133,7 @@ def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
     }
 
 
-def _first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
+def _find_first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.looks:
         return ended.keys()

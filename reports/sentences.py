@@ -47,13 +47,13 @@ def write_verdict_sentence(
 
 def describe_divergence(v: Verdict) -> str:
     """Return how often each side diverged, with the p of a test if there is one; "" if no seed did."""
-    counts = count_diverged(v.contrast)
+    counts = describe_diverged(v.contrast)
     if not counts or not v.contrast.divergence_test:
         return counts
     return f"{counts} ({v.contrast.divergence_test}, adjusted p {format_p(v.divergence.p)})"
 
 
-def count_diverged(c: Contrast) -> str:
+def describe_diverged(c: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
     if not (c.arm_diverged or c.baseline_diverged):
         return ""
@@ -106,14 +106,14 @@ def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
     return f"{show(unbiased)} allowing for the early stop"
 
 
-def count_lost(c: Contrast) -> str:
+def describe_lost(c: Contrast) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost (the arm's 3, its baseline's 0)"."""
     whose = f" (the arm's {c.arm_lacks}, its baseline's {c.baseline_lacks})"
     return f"{plural(c.lost, 'pair')} lost{whose if c.arm_lacks or c.baseline_lacks else ''}"
 
 
 def _describe_losses(c: Contrast) -> str:
-    parts = [f"{count_lost(c)}, counted as the worst for the claim"] if c.lost else []
+    parts = [f"{describe_lost(c)}, counted as the worst for the claim"] if c.lost else []
     if c.unpaired:
         parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
     return ", ".join(parts)
@@ -137,7 +137,7 @@ def describe_aa_check(c: Contrast) -> str:
     It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01. One that
     passed says what difference it would have noticed, as it cannot rule out a smaller one.
     """
-    on = ", ".join(filter(None, (f"on {plural(c.pairs, 'seed')}", count_diverged(c))))
+    on = ", ".join(filter(None, (f"on {plural(c.pairs, 'seed')}", describe_diverged(c))))
     if c.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
     if fails_aa_check(c):
@@ -253,7 +253,7 @@ def describe_state(row: ComparedArm, c: Comparison) -> str:
         return "A/A check" if c.has_too_few_pairs else describe_aa_check(k)
     phrases = [
         describe_divergence(v) if k.given_convergence else "",
-        count_lost(k) if k.lost else "",
+        describe_lost(k) if k.lost else "",
         "" if c.has_too_few_pairs and not v.blocked_reason else _describe_progress(row, v),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",

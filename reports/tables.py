@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.reports.caveats import (
-    count_attempts,
+    describe_attempts,
     describe_copied_arms,
     describe_seen_data,
     list_earlier_attempts,
@@ -48,7 +48,7 @@ def format_screen(c: Comparison) -> str:
     few = describe_too_few_pairs(c)
     lines = [shorten(c.design.question or c.design.study, 200), *([f"{few}."] if few else [])]
     for view in c.per_metric:
-        lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _print_rows(view)])]
+        lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
     return "\n".join([*lines, "", *map(visible, list_notes(c))]) + "\n"
 
 
@@ -64,10 +64,10 @@ def comparison_markdown(c: Comparison) -> str:
     few = describe_too_few_pairs(c)
     parts = [markdown_cell(sentence) for sentence in (write_caption(c), f"{few}." if few else "") if sentence]
     for view in c.per_metric:
-        rows = [[markdown_cell(cell) for cell in row] for row in _print_rows(view)]
+        rows = [[markdown_cell(cell) for cell in row] for row in _format_rows(view)]
         parts += [markdown_cell(_name_metric(view))] if c.other_views else []
         parts.append(pipe_table(rows).rstrip())
-    behind = [f"{sentence}." for sentence in (describe_seen_data(c), count_attempts(c)) if sentence]
+    behind = [f"{sentence}." for sentence in (describe_seen_data(c), describe_attempts(c)) if sentence]
     sentences = [*list_notes(c), *behind, *list_earlier_attempts(c)]
     return "\n\n".join([*parts, *map(markdown_cell, sentences)]) + "\n"
 
@@ -77,7 +77,7 @@ def _name_metric(view: Comparison) -> str:
     return f"{view.title} ({way} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
 
 
-def _print_rows(view: Comparison) -> list[tuple[str, ...]]:
+def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
     """Return the head, and the printed digits of every arm, baseline first."""
     head = (
         "arm",
@@ -256,12 +256,12 @@ def _make_record(row: ComparedArm, c: Comparison) -> dict[str, object]:
         "most_seeds": row.max_seeds if c.design.looks else None,
     }
     for view in c.per_metric:
-        cells = cells_by_metric(view.rows[row.index], view)
+        cells = list_number_cells(view.rows[row.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown_proofs))}
 
 
-def cells_by_metric(row: ComparedArm, view: Comparison) -> dict[str, Any]:
+def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
     """Return an arm's numbers by one metric, as that is measured.
 
     Differences of a metric that is judged by its ratio are in per cent.

@@ -238,7 +238,7 @@ def _print_outcome(
     """
     from unrolled.ablations.training.arm_table import print_arms  # pandas
     from unrolled.reports.caveats import (
-        count_attempts,
+        describe_attempts,
         describe_futile_contrasts,
         describe_mixed_machines,
         describe_nondeterminism,
@@ -261,7 +261,7 @@ def _print_outcome(
         describe_mixed_machines,
         describe_nondeterminism,
         describe_seen_data,
-        count_attempts,
+        describe_attempts,
     )
     sentences = [write(comparison) for write in writers]
     attempts = list_earlier_attempts(comparison)

@@ -109,7 +109,7 @@ def _format_title(arm: MeasuredArm, metric: str, unit: Scale) -> str:
     title = f"{arm.name} · {unit.format_level(summary.mean)}"
     if ends := summary.interval:
         low, high = (
-            unit.format_level(end).removesuffix(unit.level).rstrip() for end in (ends.low, ends.high)
+            unit.format_level(end).removesuffix(unit.level_unit).rstrip() for end in (ends.low, ends.high)
         )
         title += f", {ends.percent} CI [{low}, {high}]"
     return title

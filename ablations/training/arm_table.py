@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.bench.errors import visible
-from unrolled.reports.caveats import count_decided
+from unrolled.reports.caveats import describe_decided
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
@@ -19,7 +19,7 @@ _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 def print_arms(c: Comparison, console: Console) -> None:
     """Print each arm's mean by the first metric, its difference, its seeds and its verdict."""
     has_other_base = c.bases_phrase != c.rows[0].arm.name
-    unit = f"\n({c.scale.difference})" if c.scale.difference else ""
+    unit = f"\n({c.scale.difference_unit})" if c.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
     if has_other_base:
@@ -33,7 +33,7 @@ def print_arms(c: Comparison, console: Console) -> None:
         difference = c.scale.format_difference(estimate, row.interval, sign=True)
         numbers = c.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
-    title = ", ".join(filter(None, [c.title, count_decided(c)]))
+    title = ", ".join(filter(None, [c.title, describe_decided(c)]))
     console.print(f"{visible(c.design.study)}: {title}", markup=False, soft_wrap=True)
     console.print(table, width=min(console.width, WIDTH))
 

@@ -10,18 +10,20 @@ CHAPTER = Presentation(
     scales=MEASURED
     | {
         "valid_loss": Scale(
-            title="validation loss", level="nats", difference="nats", digits=2, finest=3,
+            title="validation loss", level_unit="nats", difference_unit="nats", digits=2, finest=3,
             second_scale=PERPLEXITY,
         ),
-        "train_loss": Scale(title="training loss", level="nats", difference="nats", digits=2, finest=3),
+        "train_loss": Scale(
+            title="training loss", level_unit="nats", difference_unit="nats", digits=2, finest=3,
+        ),
         "valid_accuracy": Scale(
-            title="validation accuracy", level="%", difference="points", factor=100.0, digits=1, finest=1,
-            reaches="predicts {} of the words",
+            title="validation accuracy", level_unit="%", difference_unit="points", factor=100.0, digits=1,
+            finest=1, reaches="predicts {} of the words",
         ),
         "valid_perplexity": Scale(title="validation perplexity"),
-        "valid_bits": Scale(title="validation bits a token", level="bits", difference="bits"),
-        "speed_train": Scale(title="training speed", level="tokens/s", difference="tokens/s"),
-        "gpu_memory_peak": Scale(title="peak GPU memory", level="MiB", difference="MiB"),
+        "valid_bits": Scale(title="validation bits a token", level_unit="bits", difference_unit="bits"),
+        "speed_train": Scale(title="training speed", level_unit="tokens/s", difference_unit="tokens/s"),
+        "gpu_memory_peak": Scale(title="peak GPU memory", level_unit="MiB", difference_unit="MiB"),
     },
     costs={
         "model_parameters": Scale(title="parameters", digits=0),

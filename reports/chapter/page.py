@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
+from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.chapter.roles import average_roles, explain_differences
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.presentation import Extras
 from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, speed_ratio
 
@@ -102,7 +102,7 @@ def _worse_than_counting(c: Comparison) -> list[str]:
     pairs = {}
     for row in c.rows:
         counts = next((rival for rival in bigrams if not rival.arm.find_task_differences(row.arm)), None)
-        if counts and row.exclusion in (None, Exclusion.REFERENCE) and row not in bigrams:
+        if counts and row.remark in (None, ArmRemark.REFERENCE) and row not in bigrams:
             pairs[row.arm.name] = row, counts
     judged = c.judge_undeclared(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]

@@ -84,8 +84,8 @@ def _make_panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> P
 
 def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     """Return positions and labels of round levels, for a logarithmic axis in the unit that readers know."""
-    has_unit = scale.log or scale.level == "%"
-    unit = f" {scale.level}".rstrip() if has_unit else ""
+    has_unit = scale.log or scale.level_unit == "%"
+    unit = f" {scale.level_unit}".rstrip() if has_unit else ""
     factor = scale.factor
     low, high = (factor * scale.convert_level(x) for x in (axis.low, axis.high))
     if scale.log and high > 8 * low:
@@ -158,11 +158,11 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, mark
         bars = _draw_intervals(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
     drawn = (
-        *_draw_zone(axis, None if row.exclusion else origin, view.metric.zone),
+        *_draw_zone(axis, None if row.remark else origin, view.metric.zone),
         *_draw_seeds(axis, dots, scale.format_level, row.noun),
         *marks,
         *_draw_estimate(axis, mean, bars, kind, scale.format_level),
-        *_count_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
+        *_describe_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
 
@@ -206,7 +206,7 @@ def _draw_seeds(
     return dots
 
 
-def _count_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
+def _describe_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
     """Return the number of seeds beyond each end of the axis; the worse end also has those that diverged."""
     values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
     diverged = f" {summary.diverged} ✕" if summary.diverged else ""
@@ -255,7 +255,7 @@ def draw_effects(grid: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str],
     high = max([*differences, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of per cent are points
-    ticks = _make_ticks(axis, Scale(level="%") if c.scale.log else replace(c.scale, level=""))
+    ticks = _make_ticks(axis, Scale(level_unit="%") if c.scale.log else replace(c.scale, level_unit=""))
     zero = _draw_zone(axis, 0.0, delta)
     write = partial(c.scale.format_difference, sign=True)
     strips = []

@@ -39,6 +39,6 @@ def _draw_figure(rows: list[ComparedArm], c: Comparison) -> Figure:
     labels = [f"{shorten(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
     ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    unit = f" ({c.scale.difference})" if c.scale.difference else ""
+    unit = f" ({c.scale.difference_unit})" if c.scale.difference_unit else ""
     ax.set_xlabel(f"difference in {c.title}{unit}, and the zone that is too small to matter")
     return figure

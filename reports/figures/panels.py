@@ -82,7 +82,7 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     is the mean of the arm's base.
     """
     scale = c.design.presentation.find_scale(metric)
-    axes = (c.design.presentation.step, scale.level or scale.title)
+    axes = (c.design.presentation.step, scale.level_unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     counting = {row.index: _counting_values(row, metric, points, c.common_seeds) for row in c.rows}
     means = {i: values.mean(axis=1) for i, values in counting.items()}

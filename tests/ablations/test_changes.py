@@ -30,7 +30,7 @@ METRIC = [
     (
         "reports/chapter/__init__.py",
         '        "valid_bits": Scale(',
-        '        "valid_errors": Scale(title="wrong guesses", difference="points", factor=100.0),\n'
+        '        "valid_errors": Scale(title="wrong guesses", difference_unit="points", factor=100.0),\n'
         '        "valid_bits": Scale(',
     ),
 ]

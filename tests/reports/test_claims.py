@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from synthetic import arm, compare, measuring, pair, realistic, study
 
-from unrolled.reports.caveats import count_trials, list_limits, list_warnings
+from unrolled.reports.caveats import describe_trials, list_limits, list_warnings
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import describe_state, list_claims
 
@@ -108,7 +108,7 @@ def test_a_warning_of_skewed_pairs_has_every_arm_with_its_skewness_whole():
 
 def test_trials_that_are_still_to_come_are_counted():
     c = compare(study((arm("base", 0.0, seeds=4), arm("b", 0.1, settings={"clip": 1.0}))))
-    assert count_trials(c) == "14 of 20 trials finished, 6 not trained yet"
+    assert describe_trials(c) == "14 of 20 trials finished, 6 not trained yet"
 
 
 def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number():

@@ -12,7 +12,7 @@ from synthetic import compare, compare_table, looked, text_of
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.caveats import count_trials, list_skewed_contrasts
+from unrolled.reports.caveats import describe_trials, list_skewed_contrasts
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign_table import Columns, find_unnamed_failures
@@ -100,7 +100,7 @@ def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: in
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
     diverged = (RUNS.group == "2") & (RUNS.ID == 0)
     rows = failing(2, "1").assign(extra=failing(2, "1").extra.mask(diverged, float("inf")))
-    assert count_trials(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
+    assert describe_trials(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
 
 
 def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_says_so() -> None:

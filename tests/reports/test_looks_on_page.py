@@ -9,10 +9,10 @@ import pytest
 from synthetic import BOTH, LOOKS, arm, broken, compare, laddered, looked, study, svgs, text_of
 
 from unrolled.reports.caveats import (
-    count_decided,
-    count_trials,
+    describe_decided,
     describe_futile_contrasts,
     describe_seen_data,
+    describe_trials,
     list_limits,
 )
 from unrolled.reports.formats import format_number
@@ -37,9 +37,9 @@ def differences(design, name, metric, seeds, against="base"):
 
 
 def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
-    assert count_decided(c) == "1 of 3 contrasts decided"
+    assert describe_decided(c) == "1 of 3 contrasts decided"
     assert "1 of 3 contrasts decided by validation accuracy; 45 of 60 trials finished, 5 failed" in text
-    assert count_decided(compare(study((arm("base", 0.0),)))) == ""
+    assert describe_decided(compare(study((arm("base", 0.0),)))) == ""
 
 
 def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text):
@@ -139,7 +139,9 @@ def test_a_trial_beyond_the_looks_that_were_taken_is_told_and_enters_no_mean(c, 
     assert sorted(uncounted) == sorted([*early, ("base", 15), ("weak", 15), ("weak", 16)])
     listed = {(r["arm"], int(r["seed"])) for r in csv.DictReader(io.StringIO(trials_csv(c)))}
     assert listed and not listed.intersection(uncounted)
-    assert count_trials(c).endswith(", 3 trained for a look that is not complete")  # one of base, two of weak
+    assert describe_trials(c).endswith(
+        ", 3 trained for a look that is not complete"
+    )  # one of base, two of weak
 
 
 def test_what_is_true_of_looks_is_said_once_and_only_where_there_are_several(text, tmp_path):
@@ -170,7 +172,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
     gained = differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
-    assert count_decided(c) == "4 of 6 contrasts decided"
+    assert describe_decided(c) == "4 of 6 contrasts decided"
     assert "rung 3 against rung 2" in text_of(page)
     assert "rung 3 gains 7.4 points over rung 2, 9" in text_of(write_index(page.parents[1]))
 

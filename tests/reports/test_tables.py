@@ -27,10 +27,10 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
 from unrolled.reports.answer import write_answer
-from unrolled.reports.caveats import count_trials, list_limits
+from unrolled.reports.arm_remarks import ArmRemark
+from unrolled.reports.caveats import describe_trials, list_limits
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.contrast_decisions import decide_looks
-from unrolled.reports.exclusions import Exclusion
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
 from unrolled.reports.render import render
@@ -305,10 +305,10 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     named = replace(counted("named", 0.5), against="baseline")
     c = compare(study((arm("baseline", 0.0), counted("bigrams", 0.5), held, named)))
     _, counts, ours, own = c.rows
-    assert counts.contrast is None and counts.exclusion is Exclusion.COUNTED
+    assert counts.contrast is None and counts.remark is ArmRemark.COUNTED
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
     assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family == 2
     assert ours.contrast.sd == pytest.approx(ours.summary.sd)
-    assert count_trials(c) == "40 of 40 trials finished, none failed"
+    assert describe_trials(c) == "40 of 40 trials finished, none failed"
     listed = [row["arm"] for row in rows(trials_csv(c))]
     assert listed.count("bigrams") == 10 and len(listed) == 40

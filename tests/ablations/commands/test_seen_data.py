@@ -16,7 +16,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, failed_result
 from unrolled.reports.caveats import (
-    count_attempts,
+    describe_attempts,
     describe_declaration,
     describe_seen_data,
     list_earlier_attempts,
@@ -117,7 +117,9 @@ def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_v
     plan = declared(ledger, range(10, 20), study="confirms")
     train(ledger, range(10, 20))
     c = compare_plan(plan, read_page_results(plan, ledger))
-    assert count_attempts(c).startswith("1 of 1 contrast was planned before in this ledger. Each attempt has")
+    assert describe_attempts(c).startswith(
+        "1 of 1 contrast was planned before in this ledger. Each attempt has"
+    )
     (line,) = list_earlier_attempts(c)
     assert line == "b against base in study s, seeds 0-9: worse by more than δ (valid_loss, δ 0.02)"
     assert "before any of its contrasts had results of both sides" in describe_declaration(c)

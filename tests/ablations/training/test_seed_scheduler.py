@@ -28,7 +28,7 @@ from unrolled.ablations.training.study_run import Budget
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.caveats import count_trials
+from unrolled.reports.caveats import describe_trials
 from unrolled.reports.tables import trials_csv
 
 LOOKS = 5, 6, 8
@@ -199,7 +199,7 @@ def _check_numbers_of_trials(study: Study, whole: Study) -> None:
         row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by_metric("valid_loss").rows
     )
     assert len(trials_csv(page).splitlines()) == 1 + len(table)
-    assert f"{len(table)} of {len(table)} trials finished" in count_trials(page)
+    assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import count_lost, describe_aa_check, write_verdict_sentence
+from unrolled.reports.sentences import describe_aa_check, describe_lost, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.families import Adjusted
 from unrolled.reports.statistics.power import ALPHA
@@ -21,7 +21,7 @@ from unrolled.reports.statistics.verdicts import (
     judge_contrasts,
 )
 
-NATS = Scale(level="nats", difference="nats")
+NATS = Scale(level_unit="nats", difference_unit="nats")
 
 SPREAD = (-1.3, 0.4, 1.1, -0.2, 0.7, -0.9, 1.5, -0.5, 0.1, -0.9)  # sums to zero
 
@@ -191,7 +191,7 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind:
         for pair in ((left, sides[1]), (sides[1], left)):
             v = judge_alone(contrast(*pair, delta=0.02, lost=failed))
             assert v.kind == kind and v.contrast.fails_unequally is (kind == "open")
-    assert "(the arm's 0, its baseline's 6)" in count_lost(v.contrast) or failed < 6
+    assert "(the arm's 0, its baseline's 6)" in describe_lost(v.contrast) or failed < 6
 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from unrolled.reports.design import Design, MeasuredArm, Statuses
 
 
-class Exclusion(StrEnum):
+class ArmRemark(StrEnum):
     """Why an arm is not compared, or not to be believed; the values are what is shown."""
 
     COUNTED = "reference: the same on every seed"
@@ -18,28 +18,28 @@ class Exclusion(StrEnum):
     BLOCKED = "open"
 
 
-def find_exclusions(ended: Statuses, design: Design) -> dict[str, Exclusion | None]:
+def find_arm_remarks(ended: Statuses, design: Design) -> dict[str, ArmRemark | None]:
     """Return why each arm but the baseline is not compared; None where it is."""
-    return {arm.name: _find_exclusion(arm, ended, design) for arm in design.arms[1:]}
+    return {arm.name: _find_remark(arm, ended, design) for arm in design.arms[1:]}
 
 
-def compared_arms(exclusions: Mapping[str, Exclusion | None]) -> list[str]:
+def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
     """Return the arms that are compared, or will be."""
-    compared = (None, Exclusion.NO_RESULTS, Exclusion.DEAD)
-    return [name for name, exclusion in exclusions.items() if exclusion in compared]
+    compared = (None, ArmRemark.NO_RESULTS, ArmRemark.DEAD)
+    return [name for name, remark in remarks.items() if remark in compared]
 
 
-def _find_exclusion(arm: MeasuredArm, ended: Statuses, design: Design) -> Exclusion | None:
+def _find_remark(arm: MeasuredArm, ended: Statuses, design: Design) -> ArmRemark | None:
     baseline = design.find_base(arm)
     if arm.ignores_seed and not arm.against:
-        return Exclusion.COUNTED
+        return ArmRemark.COUNTED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):
-        return Exclusion.REFERENCE
+        return ArmRemark.REFERENCE
     if not (ended[arm.name] and ended[baseline.name]):
-        return Exclusion.NO_RESULTS
+        return ArmRemark.NO_RESULTS
     if arm.find_task_differences(baseline):
-        return Exclusion.OTHER_TASK
-    return Exclusion.DEAD if _has_same_weights(baseline, arm) else None
+        return ArmRemark.OTHER_TASK
+    return ArmRemark.DEAD if _has_same_weights(baseline, arm) else None
 
 
 def _has_same_weights(baseline: MeasuredArm, arm: MeasuredArm) -> bool:
