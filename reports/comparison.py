@@ -121,7 +121,7 @@ class Comparison:
             equal = find_equal_seeds(pair[0].arm, pair[1].arm, values, self.design)
             lost = len(set(seeds) - (arm.keys() & base.keys()))
             contrasts[name] = compare_sides(
-                arm, base, metric, self.design, family=len(pairs), lost=lost, equal=equal
+                arm, base, metric, self.design, family_size=len(pairs), lost=lost, equal=equal
             )
         return judge_contrasts(contrasts)
 

@@ -159,7 +159,7 @@ def _explain_lost(
 
 
 def _look_by_look(
-    family: Sequence[str],
+    names: Sequence[str],
     lost: Mapping[str, dict[Any, str]],
     values: Values,
     design: Design,
@@ -168,12 +168,12 @@ def _look_by_look(
 ) -> Decisions[str]:
     """Return the contrasts that are corrected together: those of the plan, or the exploratory ones."""
     return evaluate_looks(
-        {name: _select_sides(name, values, design) for name in family},
+        {name: _select_sides(name, values, design) for name in names},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost={name: lost[name] for name in family},
-        equal={name: _find_equal_sides(name, values, design) for name in family},
+        lost={name: lost[name] for name in names},
+        equal={name: _find_equal_sides(name, values, design) for name in names},
         adjust=adjust,
         rule=design.decide,
         futility=futility,
@@ -209,7 +209,7 @@ def _at_once(
         arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
         sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
         lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
-        compare = partial(compare_sides, metric=metric, design=design, family=len(contrasts))
+        compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
         of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
         judged = of_survivors
         if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
@@ -260,7 +260,7 @@ def compare_sides(
     metric: Metric,
     design: Design,
     *,
-    family: int,
+    family_size: int,
     lost: int = 0,
     equal: Collection[Any] = (),
     match: RowMatch | None = None,
@@ -273,7 +273,7 @@ def compare_sides(
     options: dict[str, Any] = {
         "delta": metric.zone,
         "lower_is_better": metric.lower_is_better,
-        "family": family,
+        "family_size": family_size,
         "lost": lost,
         "identical": arm.keys() & base.keys() <= {*equal},
         "highest": metric.highest,

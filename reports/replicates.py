@@ -35,9 +35,9 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
     first = [seed for seed in equal if not design.looks or seed in design.first_look]
-    family = 1 if design.decide == "gate" else max(1, len(design.arms) - 1)
+    family_size = 1 if design.decide == "gate" else max(1, len(design.arms) - 1)
     is_fine = any(
-        are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family)
+        are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family_size)
         for metric, (side, other) in zip(metrics, numbers, strict=True)
     )
     return frozenset(equal if is_fine else ())

@@ -96,7 +96,7 @@ def estimate_chances(
                 sd=find_spread(study, spreads, name),
                 delta=1.0,
                 effect=float(effect),
-                family=len(study.contrasts),
+                family_size=len(study.contrasts),
                 until_size=until_size,
                 futility=0.0 if name in goes_on else BOUND,
             )

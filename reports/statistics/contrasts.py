@@ -56,7 +56,7 @@ class Contrast:
     bounds: Mapping[int, tuple[float, float]]  # of differences that are not known exactly, by seed
     rows_lacking: tuple[int, int]  # rows of pairs that the arm lacks, and its baseline
     delta: float
-    family: int
+    family_size: int
     look: Look
     lower_is_better: bool
     wins: int  # pairs in which the arm is better
@@ -289,7 +289,7 @@ class Contrast:
         """The mean difference that this look detects with 80 % power at .05/family."""
         if self.sd is None:
             return None
-        level = self.look.compute_level(ALPHA / self.family)
+        level = self.look.compute_level(ALPHA / self.family_size)
         return self.sd * power.minimum_detectable_effect(len(self.differences), level)
 
     @property
@@ -299,7 +299,7 @@ class Contrast:
             return None
         if self.sd == 0:
             return FEWEST_SEEDS
-        level = self.look.looks.find_critical_q(ALPHA / self.family)
+        level = self.look.looks.find_critical_q(ALPHA / self.family_size)
         return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
 
 
@@ -309,7 +309,7 @@ def contrast(
     *,
     delta: float,
     lower_is_better: bool = True,
-    family: int = 1,
+    family_size: int = 1,
     look: Look = FIXED,
     lost: int = 0,
     identical: bool = False,
@@ -319,7 +319,7 @@ def contrast(
 ) -> Contrast:
     """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
 
-    `delta` is the half width of the zone of equivalence, in units of the metric; `family` counts the
+    `delta` is the half width of the zone of equivalence, in units of the metric; `family_size` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
     both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. `bounds` are the
@@ -327,8 +327,8 @@ def contrast(
 
     Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
-    if not delta > 0 or family < 1:
-        raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family}")
+    if not delta > 0 or family_size < 1:
+        raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family_size}")
     arm = diverged_as_worst(arm, lower_is_better)
     baseline = diverged_as_worst(baseline, lower_is_better)
     seeds = tuple(s for s in arm if s in baseline)
@@ -347,7 +347,7 @@ def contrast(
         bounds={s: (bounds[s][0] - baseline[s], bounds[s][1] - baseline[s]) for s in seeds if s in bounds},
         rows_lacking=rows_lacking,
         delta=delta,
-        family=family,
+        family_size=family_size,
         look=look,
         lower_is_better=lower_is_better,
         wins=int((sign * a < sign * b).sum()),

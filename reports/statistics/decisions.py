@@ -156,7 +156,7 @@ class _Walk(Generic[Key]):
             baseline,
             delta=metric.zone,
             lower_is_better=metric.lower_is_better,
-            family=len(self.pairs),
+            family_size=len(self.pairs),
             look=Look(self.looks, k),
             lost=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))

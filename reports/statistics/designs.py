@@ -75,7 +75,7 @@ def factorial_effects(
             zeros,
             delta=delta,
             lower_is_better=lower_is_better,
-            family=len(chosen),
+            family_size=len(chosen),
             lost=lost,
         )
     judged = judge_contrasts(contrasts)

@@ -75,7 +75,7 @@ def predict_contrast(
     sd: float,
     delta: float,
     effect: float,
-    family: int = 1,
+    family_size: int = 1,
     until_size: bool = False,
     futility: float = 0.0,
 ) -> Expected:
@@ -88,11 +88,11 @@ def predict_contrast(
     no more seeds at a look after which its chance to be decided is below `futility`, if the other contrasts
     of the family are as it is. Raises ValueError unless sd, δ and the family are positive.
     """
-    if not (sd > 0 and delta > 0 and family > 0):
-        raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family}")
+    if not (sd > 0 and delta > 0 and family_size > 0):
+        raise ValueError(f"SD, δ and the family must be positive, not {sd}, {delta} and {family_size}")
     effect /= sd
     delta /= sd
-    alpha = ALPHA / family
+    alpha = ALPHA / family_size
     test = LastLook(looks=looks, delta=delta, alpha=alpha, alpha_same=alpha, until_size=until_size)
     active = np.ones(STUDIES, bool)
     different = np.zeros(STUDIES, bool)
@@ -109,17 +109,17 @@ def predict_contrast(
         if futility and FEWEST_SEEDS <= stage.moments.n < looks.last:
             m = stage.moments
             m = Moments(m.n, m.mean[active] + effect, m.sd[active], m.skewness[active])
-            active[active] = _predict_family(test, m, family, different.mean(), same.mean()) >= futility
+            active[active] = _predict_family(test, m, family_size, different.mean(), same.mean()) >= futility
     seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
     return Expected(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
 
 
-def _predict_family(test: LastLook, m: Moments, family: int, different: float, same: float) -> Floats:
+def _predict_family(test: LastLook, m: Moments, family_size: int, different: float, same: float) -> Floats:
     """Return the chances of contrasts to be decided, each in a family whose other contrasts are like all.
 
     `different` and `same` are the shares of all simulated contrasts that are decided so.
     """
-    other_contrasts = family - 1
+    other_contrasts = family_size - 1
     chances = test.advance_holm(other_contrasts, other_contrasts).predict_chances(m)
     different += float(chances.difference.sum()) / STUDIES
     same += float(chances.same.sum()) / STUDIES

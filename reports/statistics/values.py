@@ -51,14 +51,14 @@ def highest_of(values: Floats, highest: float) -> float:
 
 
 def are_computed_alike(
-    arm: Mapping[Any, float], baseline: Mapping[Any, float], delta: float, family: int = 1
+    arm: Mapping[Any, float], baseline: Mapping[Any, float], delta: float, family_size: int = 1
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
     Hardly two are alike, and a change by δ would move them by so many steps of their scale, in all, that none
-    moves in .05 of cases, over `family` contrasts together: three steps for one of them, as exp(−3) = .05.
+    moves in .05 of cases, over `family_size` contrasts: three steps for one of them, as exp(−3) = .05.
     """
     levels = np.unique([*arm.values()])
     if arm != baseline or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
         return False
-    return len(arm) * delta >= -math.log(ALPHA / family) * float(np.diff(levels).min())
+    return len(arm) * delta >= -math.log(ALPHA / family_size) * float(np.diff(levels).min())

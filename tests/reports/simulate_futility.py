@@ -132,12 +132,14 @@ def print_noise(studies: int) -> None:
 
 def print_expected() -> None:
     print("\nwhat `unrolled plan` expects of a contrast with an SD of 3 δ and no difference, in a family of")
-    for family in (1, 5, 9, 15):
+    for family_size in (1, 5, 9, 15):
         seeds = [
-            predict_contrast(LOOKS, sd=3.0, delta=1.0, effect=0.0, family=family, futility=bound).seeds
+            predict_contrast(
+                LOOKS, sd=3.0, delta=1.0, effect=0.0, family_size=family_size, futility=bound
+            ).seeds
             for bound in (0.0, 0.1)
         ]
-        print(f"{family:3}: {seeds[0]:.1f} seeds, and {seeds[1]:.1f} with a bound of .10")
+        print(f"{family_size:3}: {seeds[0]:.1f} seeds, and {seeds[1]:.1f} with a bound of .10")
 
 
 if __name__ == "__main__":

@@ -115,8 +115,8 @@ def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
         now = np.where(x[:, 0] == 0, ties_p(n, 0.0, delta, 1.0), 1.0)
         q = np.minimum(q, np.where(equal, [of_zeros, now], p) / weight)
     before, today = (LOOKS.compute_p(np.minimum(each, 1.0), 1) for each in q)
-    one, family = ((np.mean(before <= a), np.mean(today <= a)) for a in (ALPHA, ALPHA / 15))
-    some = tuple(float(1 - (1 - rate) ** 15) for rate in family)
+    one, family_size = ((np.mean(before <= a), np.mean(today <= a)) for a in (ALPHA, ALPHA / 15))
+    some = tuple(float(1 - (1 - rate) ** 15) for rate in family_size)
     return (float(one[0]), float(one[1])), (some[0], some[1])
 
 
@@ -157,11 +157,11 @@ def warned_of(law: str, studies: int, seed: int) -> Rates:
     return float(warned[0] / wrong), float(warned[1] / wrong)
 
 
-def power_of_detectable(n: int, family: int, studies: int, seed: int) -> Rates:
+def power_of_detectable(n: int, family_size: int, studies: int, seed: int) -> Rates:
     """The power at the effect that is called detectable with .80."""
     draws = np.random.default_rng(seed).standard_normal((studies, n))
-    low, _ = mean_interval(moments(draws), ALPHA / family)
-    effects = t_detectable_effect(n, ALPHA / family), minimum_detectable_effect(n, ALPHA / family)
+    low, _ = mean_interval(moments(draws), ALPHA / family_size)
+    effects = t_detectable_effect(n, ALPHA / family_size), minimum_detectable_effect(n, ALPHA / family_size)
     before, now = (float(np.mean(low + effect > 0)) for effect in effects)
     return before, now
 

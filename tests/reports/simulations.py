@@ -35,7 +35,7 @@ class Ends:
     sd: np.ndarray
 
 
-def end(d: np.ndarray, delta: float, tails: Tails, family: int = 1, looks: Looks = LOOKS) -> Ends:
+def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: Looks = LOOKS) -> Ends:
     """Look at differences (studies, N) until a difference or the equivalence within ±δ is significant."""
     studies = len(d)
     look = np.full(studies, len(looks.numbers) - 1)
@@ -45,8 +45,8 @@ def end(d: np.ndarray, delta: float, tails: Tails, family: int = 1, looks: Looks
         x = d[:, :n]
         q = np.minimum(q, tails_to_p(*tails(x, 0.0)) / weight)
         q_same = np.minimum(q_same, np.maximum(tails(x, -delta)[0], tails(x, delta)[1]) / weight)
-        different |= going & (looks.compute_p(q) <= ALPHA / family)
-        same |= going & (looks.compute_p(q_same, 1) <= ALPHA / family)
+        different |= going & (looks.compute_p(q) <= ALPHA / family_size)
+        same |= going & (looks.compute_p(q_same, 1) <= ALPHA / family_size)
         ended = going & (different | same)
         look[ended] = k
         going &= ~ended
@@ -141,11 +141,11 @@ def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, 
     return float(better.mean()), float((better & (mcnemar > ALPHA)).mean())
 
 
-def exaggeration(effect: float, sd: float, family: int, studies: int, seed: int = 0) -> dict[str, float]:
+def exaggeration(effect: float, sd: float, family_size: int, studies: int, seed: int = 0) -> dict[str, float]:
     """Mean and corrected estimate: how large on average where a difference is claimed, how often above."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ended = end(d, 1.0, both_tails, family)
-    level = ALPHA / family
+    ended = end(d, 1.0, both_tails, family_size)
+    level = ALPHA / family_size
     corrected = np.array(
         [
             median_unbiased(LOOKS, len(LOOKS.numbers), m, s, delta=1.0, alpha=level, alpha_same=level)
@@ -167,8 +167,8 @@ def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
     for law in LAWS:
         before, now = (skewed_errors(law, studies, tails, seed) for tails in (t_tails, both_tails))
         rows += [
-            (f"a difference where there is none: {law}, {family}", f"{old:.3f}", f"{new:.3f}")
-            for family, old, new in zip(("one", "fifteen"), before, now, strict=True)
+            (f"a difference where there is none: {law}, {number}", f"{old:.3f}", f"{new:.3f}")
+            for number, old, new in zip(("one", "fifteen"), before, now, strict=True)
         ]
     for law in ("normal", "exponential", "a collapse in 5 %"):
         old, new = (same_at_delta(law, studies, tails, seed) for tails in (t_tails, both_tails))
@@ -210,10 +210,10 @@ def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rat
     for law in rules.SAMPLES:
         label = f"different without pairs, 5 against 50: {law}"
         yield label, rules.without_pairs(law, studies // 20, seed)
-    for family in (1, 15):
+    for family_size in (1, 15):
         for n in (5, 10, 20):
-            label = f"power at what {n} pairs detect, of {family}"
-            yield label, rules.power_of_detectable(n, family, studies, seed)
+            label = f"power at what {n} pairs detect, of {family_size}"
+            yield label, rules.power_of_detectable(n, family_size, studies, seed)
     yield (
         "wrong claims on five lognormal pairs that are warned of",
         rules.warned_of("lognormal", studies // 10, seed),

@@ -225,4 +225,4 @@ def test_a_contrast_that_is_not_declared_is_not_judged_before_the_first_look_has
     rows = {row.arm.name: row for row in c.rows}
     found = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in found) is judged
-    assert found["whole"].difference.alpha == 0.025 or judged, "both are in the family"
+    assert found["whole"].difference.alpha == 0.025 or judged, "both are in the family_size"

@@ -143,7 +143,7 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     by_name = {row.arm.name: row for row in compare(realistic()).rows}
     assert by_name["random blocks"].contrast is None
     assert by_name["random blocks"].note == "another task: split"
-    assert by_name["LMModel7"].contrast.family == 9  # ten arms against the baseline, less one
+    assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
 def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet_and_names_them():
@@ -152,7 +152,7 @@ def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet_an
     alone, whole = compare(study(arms)).rows[1], compare(study(arms + later))
     interim, waiting = whole.rows[1], whole.rows[2]
     assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
-    assert (alone.contrast.family, interim.contrast.family) == (1, 3)
+    assert (alone.contrast.family_size, interim.contrast.family_size) == (1, 3)
     assert (alone.decided, interim.decided, interim.verdict.difference.p) == (
         True,
         False,
@@ -169,7 +169,7 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
     c = compare(study(arms))
-    assert [row.contrast.family for row in c.rows_with_contrast] == [2, 2, 3, 3, 3]
+    assert [row.contrast.family_size for row in c.rows_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
     assert list_limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
     assert "Benjamini" not in comparison_markdown(compare(study(arms[:3])))
@@ -291,7 +291,7 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     c = compare(study((arm("baseline", 0.0), base, second, named)))
     pairs = {"second": "other", "named": "baseline"}
     assert {row.arm.name: c.find_base(row).arm.name for row in c.rows_with_contrast} == pairs
-    assert {row.contrast.family for row in c.rows_with_contrast} == {len(pairs)}
+    assert {row.contrast.family_size for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, held, _ = c.rows
     assert reference.contrast is None and "reference for other arms" in reference.note
@@ -307,7 +307,7 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     _, counts, ours, own = c.rows
     assert counts.contrast is None and counts.remark is ArmRemark.COUNTED
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
-    assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family == 2
+    assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family_size == 2
     assert ours.contrast.sd == pytest.approx(ours.summary.sd)
     assert describe_trials(c) == "40 of 40 trials finished, none failed"
     listed = [row["arm"] for row in rows(trials_csv(c))]

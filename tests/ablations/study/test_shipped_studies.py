@@ -57,7 +57,9 @@ def test_a_shipped_study_is_expected_to_be_decided_in_about_half_an_hour(name: s
     study = load_study(name)
     compared, seeds = study.contrasts, 0.0
     for effect in (0.0, 2.0):
-        seen = predict_contrast(Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family=len(compared))
+        seen = predict_contrast(
+            Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family_size=len(compared)
+        )
         assert seen.decided > 0.85
         seeds += seen.seeds / 2
     sides = {*compared, *compared.values()}

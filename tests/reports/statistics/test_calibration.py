@@ -97,15 +97,15 @@ def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
 def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
     studies = 40_000
     d = draw_nulls(1, shared=False, studies=studies)[:, 0]
-    for family in (1, 15):
-        alpha, inside, above = ALPHA / family, np.ones(studies, bool), np.ones(studies, bool)
+    for family_size in (1, 15):
+        alpha, inside, above = ALPHA / family_size, np.ones(studies, bool), np.ones(studies, bool)
         for k, (x, _) in enumerate(iterate_looks(d, looks)):
             m, look = moments(x), Look(looks, k)
             low, high = mean_interval(m, look.compute_level(alpha))
             inside &= (low <= 0) & (high >= 0)
             above &= mean_interval(m, 2 * look.compute_level(alpha, sides=1))[1] >= 0
         rates = f"{inside.mean():.4f}, one-sided {above.mean():.4f}"
-        print(f"{looks}, coverage over all looks at 1 − .05/{family}: {rates}")
+        print(f"{looks}, coverage over all looks at 1 − .05/{family_size}: {rates}")
         for covered in (inside.mean(), above.mean()):  # beyond 1 − alpha, as they allow for skewness
             assert 1 - alpha - four_errors(alpha, studies) <= covered <= 1 - alpha / 2
 

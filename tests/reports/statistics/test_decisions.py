@@ -128,7 +128,7 @@ def test_contrasts_without_results_are_in_the_family() -> None:
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     single = run_looks({"alone": PAIRS["worse"]})
     family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost)
-    assert family.verdicts["alone"]["valid_accuracy"].contrast.family == 10
+    assert family.verdicts["alone"]["valid_accuracy"].contrast.family_size == 10
     assert get_outcome(family, "alone")[1] > get_outcome(single, "alone")[1]
 
 

@@ -95,7 +95,7 @@ def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_de
     seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert fewest < seeds < 1.05 * most_seeds
     assert given_up["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
-    assert given_up["clear"].decided and given_up["clear"].contrast.family == 3
+    assert given_up["clear"].decided and given_up["clear"].contrast.family_size == 3
 
 
 def test_nothing_is_given_up_before_the_first_look_nor_by_signs_nor_on_fewer_than_five_pairs() -> None:
@@ -148,6 +148,6 @@ def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> Non
 
 def test_without_a_difference_and_an_sd_of_three_delta_a_plan_expects_less_than_half_of_the_seeds() -> None:
     """A referee's figure by conditional power: 39.9 and 13.3 seeds."""
-    wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family": 9}
+    wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family_size": 9}
     assert predict_contrast(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
     assert predict_contrast(LOOKS, **wide, futility=BOUND).seeds == pytest.approx(16.9, abs=0.3)

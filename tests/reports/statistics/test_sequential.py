@@ -121,7 +121,7 @@ def test_looks_that_do_not_rise_from_two_are_refused(numbers: tuple[int, ...]) -
 def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     d = np.random.default_rng(3).normal(0.01, 0.03, 15)
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
-    c = contrast(*sides, delta=0.02, family=4, look=Look(LOOKS, 1))
+    c = contrast(*sides, delta=0.02, family_size=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
     for sides_, tail in (
         (2, w * LOOKS.find_critical_q(0.01) / 2),
@@ -130,7 +130,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         ends, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
         assert (ends.low, ends.high) == pytest.approx(expected)
     assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
-    plain = contrast(*sides, delta=0.02, family=4)
+    plain = contrast(*sides, delta=0.02, family_size=4)
     assert plain.look is FIXED
     assert (c.p, c.equivalence_p, c.mean) == (plain.p, plain.equivalence_p, plain.mean)
     assert c.mde > plain.mde and c.seeds_needed > plain.seeds_needed

@@ -124,9 +124,9 @@ def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
 
 
 def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
-    for delta, family in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
+    for delta, family_size in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
         with pytest.raises(ValueError, match="δ must be positive"):
-            contrast(A, B, delta=delta, family=family)
+            contrast(A, B, delta=delta, family_size=family_size)
 
 
 def test_differences_whose_powers_underflow_are_none() -> None:

@@ -27,12 +27,14 @@ def test_seeds_needed_are_the_fewest(dz: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "family", "by_t"),
+    ("n", "family_size", "by_t"),
     [(5, 1, 0.65), (10, 1, 0.73), (20, 1, 0.78), (5, 15, 0.54), (10, 15, 0.64), (20, 15, 0.73)],
 )
-def test_a_detectable_effect_is_detected_in_four_of_five_studies(n: int, family: int, by_t: float) -> None:
+def test_a_detectable_effect_is_detected_in_four_of_five_studies(
+    n: int, family_size: int, by_t: float
+) -> None:
     """And not in the fewer in which an independent simulation found the effect that t alone would detect."""
-    alpha, studies = 0.05 / family, 20_000
+    alpha, studies = 0.05 / family_size, 20_000
     low, _ = mean_interval(moments(np.random.default_rng(n).standard_normal((studies, n))), alpha)
     for effect, expected in (
         (power.minimum_detectable_effect(n, alpha), 0.8),
@@ -80,7 +82,7 @@ def test_no_effect_needs_no_end_of_seeds() -> None:
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
-    single, dozen = (contrast(arm, baseline, delta=0.05, family=k) for k in (1, 12))
+    single, dozen = (contrast(arm, baseline, delta=0.05, family_size=k) for k in (1, 12))
     assert single.sd is not None and single.mde is not None and dozen.mde is not None
     assert single.mde == pytest.approx(single.sd * power.minimum_detectable_effect(5))
     assert dozen.mde > single.mde

@@ -73,8 +73,8 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
     rng = np.random.default_rng(5)
     texts = set()
     for _ in range(100):
-        family = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
-        for v in judge_contrasts(family).values():
+        family_size = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
+        for v in judge_contrasts(family_size).values():
             low, high, delta = v.interval.low, v.interval.high, v.contrast.delta
             assert (v.direction is not Direction.NONE) == (low > 0 or high < 0)
             assert (v.size is Size.LESS) == (-delta < low and high < delta) or v.kind == "open"
@@ -110,12 +110,12 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
 
 
 def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
-    family = {
+    family_size = {
         "sure": make_contrast(-0.05, 0.02),
         "open": make_contrast(0.02, 0.05),
         "wide": make_contrast(0.01, 0.05),
     }
-    v = judge_contrasts(family)
+    v = judge_contrasts(family_size)
     levels = {name: 1 - x.interval.level for name, x in v.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
     same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]

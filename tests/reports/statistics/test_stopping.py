@@ -8,11 +8,13 @@ from unrolled.reports.statistics.stopping import median_unbiased, predict_contra
 
 
 def test_one_look_has_the_power_of_its_test() -> None:
-    plan = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family=5)  # nothing is equivalent
+    plan = predict_contrast(
+        Looks((10,)), sd=1.0, delta=0.02, effect=1.0, family_size=5
+    )  # nothing is equivalent
     assert plan.seeds == 10
     assert plan.decided < power.t_power(1.0, 10, 0.05 / 5)  # the test allows for skewness
     for effect in (1.0, 1.3, 1.6):  # of powers far from .80 the factor is about right
-        plan = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=effect, family=5)
+        plan = predict_contrast(Looks((10,)), sd=1.0, delta=0.02, effect=effect, family_size=5)
         assert plan.decided == pytest.approx(power.power(effect, 10, 0.05 / 5), abs=0.05)
 
 
@@ -31,8 +33,8 @@ def test_large_effects_and_small_spreads_take_the_first_look() -> None:
 
 
 def test_a_larger_family_and_a_larger_spread_take_longer() -> None:
-    small, large = (predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=0.04, family=k) for k in (1, 15))
-    wide = predict_contrast(LOOKS, sd=0.06, delta=0.02, effect=0.04, family=15)
+    small, large = (predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=0.04, family_size=k) for k in (1, 15))
+    wide = predict_contrast(LOOKS, sd=0.06, delta=0.02, effect=0.04, family_size=15)
     assert small.seeds < large.seeds < wide.seeds <= 40
     assert small.decided >= large.decided > wide.decided
 
@@ -47,7 +49,7 @@ def test_a_chance_counts_right_decisions_alone() -> None:
     assert size.decided > 0 and size.right == 0, "nor is the size more or less than δ"
 
 
-@pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"delta": -0.1}, {"family": 0}])
+@pytest.mark.parametrize("wrong", [{"sd": 0.0}, {"delta": -0.1}, {"family_size": 0}])
 def test_what_is_not_positive_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         predict_contrast(LOOKS, **({"sd": 0.03, "delta": 0.02, "effect": 0.0} | wrong))
