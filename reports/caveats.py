@@ -225,7 +225,7 @@ def list_limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     if c.sequential:
         phrases += _CAVEATS_OF_LOOKS
     if any(row.diverged for row in c.rows):
-        phrases.append("A mean beside a diverged seed is given convergence: it describes the others alone.")
+        phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")
     if any(row.arm.exploratory for row in c.rows):
         phrases.append("Arms marked exploratory suggest and do not confirm.")
     return tuple(filter(None, phrases))

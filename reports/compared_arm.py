@@ -183,16 +183,16 @@ def add_contrast(
     return replace(row, remark=row.remark or missing)
 
 
-def _over_pairs(row: ComparedArm, k: Contrast, metric: Metric) -> ComparedArm:
+def _over_pairs(row: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
     """Return the row with its contrast, and with its summary over the seeds of the contrast alone.
 
     Its mean is then the arm's side of the difference.
     """
-    if not k.paired:
-        return replace(row, contrast=k)
-    values = select_seeds(row.summary.values, k.seeds)
+    if not contrast.paired:
+        return replace(row, contrast=contrast)
+    values = select_seeds(row.summary.values, contrast.seeds)
     summary = summarise_arm(row.arm, values, lower_is_better=metric.lower_is_better)
-    return replace(row, contrast=k, summary=summary)
+    return replace(row, contrast=contrast, summary=summary)
 
 
 def summarise_arm(

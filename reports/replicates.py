@@ -70,8 +70,8 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     taken to be the largest one for which another arm would be spread so. In a table from elsewhere the last
     digits of one run may differ, as they do on a GPU: see `TABLE_NOISE`.
 
-    A model that declares that no seed changes it is not among these arms, nor is one that has the highest
-    value that there is on every seed.
+    Left out are models that declare that no seed changes them, and arms with the highest possible value on
+    every seed.
     """
     copies = {}
     of_arms = {arm.name: _select_first_values(arm, ended, values, design) for arm in design.arms}

@@ -53,12 +53,12 @@ def describe_divergence(v: Verdict) -> str:
     return f"{counts} ({v.contrast.divergence_test}, adjusted p {format_p(v.divergence.p)})"
 
 
-def describe_diverged(c: Contrast) -> str:
+def describe_diverged(contrast: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
-    if not (c.arm_diverged or c.baseline_diverged):
+    if not (contrast.arm_diverged or contrast.baseline_diverged):
         return ""
-    n = c.sizes if isinstance(c, Unpaired) else (c.pairs, c.pairs)
-    return f"diverged {c.arm_diverged} of {n[0]} against {c.baseline_diverged} of {n[1]}"
+    n = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
+    return f"diverged {contrast.arm_diverged} of {n[0]} against {contrast.baseline_diverged} of {n[1]}"
 
 
 def describe_stage(v: Verdict) -> str:
@@ -106,53 +106,54 @@ def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
     return f"{show(unbiased)} allowing for the early stop"
 
 
-def describe_lost(c: Contrast) -> str:
+def describe_lost(contrast: Contrast) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost (the arm's 3, its baseline's 0)"."""
-    whose = f" (the arm's {c.arm_lacks}, its baseline's {c.baseline_lacks})"
-    return f"{plural(c.lost, 'pair')} lost{whose if c.arm_lacks or c.baseline_lacks else ''}"
+    lacks = f" (the arm's {contrast.arm_lacks}, its baseline's {contrast.baseline_lacks})"
+    is_known = contrast.arm_lacks or contrast.baseline_lacks
+    return f"{plural(contrast.lost, 'pair')} lost{lacks if is_known else ''}"
 
 
-def _describe_losses(c: Contrast) -> str:
-    parts = [f"{describe_lost(c)}, counted as the worst for the claim"] if c.lost else []
-    if c.unpaired:
-        parts.append(f"without a partner: seed {', '.join(map(str, c.unpaired))}")
+def _describe_losses(contrast: Contrast) -> str:
+    parts = [f"{describe_lost(contrast)}, counted as the worst for the claim"] if contrast.lost else []
+    if contrast.unpaired:
+        parts.append(f"without a partner: seed {', '.join(map(str, contrast.unpaired))}")
     return ", ".join(parts)
 
 
-def _describe_power(c: Contrast, scale: Scale) -> str:
+def _describe_power(contrast: Contrast, scale: Scale) -> str:
     """Return the effect that these seeds can detect, and the number of seeds that would detect δ."""
-    if c.pairs < FEWEST_SEEDS:
+    if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
-    if c.mde is None or c.by_signs:
+    if contrast.mde is None or contrast.by_signs:
         return ""
     return (
-        f"{c.pairs} seeds detect {scale.format_measured(c.mde)} with 80 % power; "
-        f"{format_count(c.seeds_needed)} would detect {scale.format_measured_delta(c.delta)}"
+        f"{contrast.pairs} seeds detect {scale.format_measured(contrast.mde)} with 80 % power; "
+        f"{format_count(contrast.seeds_needed)} would detect {scale.format_measured_delta(contrast.delta)}"
     )
 
 
-def describe_aa_check(c: Contrast) -> str:
+def describe_aa_check(contrast: Contrast) -> str:
     """Return a sentence on the A/A check: the baseline against itself under other seeds.
 
     It belongs to no family of contrasts. It is judged alone, over its pairs, by its plain p at .01. One that
     passed says what difference it would have noticed, as it cannot rule out a smaller one.
     """
-    on = ", ".join(filter(None, (f"on {plural(c.pairs, 'seed')}", describe_diverged(c))))
-    if c.pairs < FEWEST_SEEDS:
+    on = ", ".join(filter(None, (f"on {plural(contrast.pairs, 'seed')}", describe_diverged(contrast))))
+    if contrast.pairs < FEWEST_SEEDS:
         return f"A/A check undecided {on}: it needs {FEWEST_SEEDS}"
-    if fails_aa_check(c):
+    if fails_aa_check(contrast):
         return f"A/A check failed {on}: the baseline differs from itself; distrust this study"
-    judged = f"p {format_p(c.p)}, judged at {format_p(SELF_CHECK_ALPHA)}"
+    judged = f"p {format_p(contrast.p)}, judged at {format_p(SELF_CHECK_ALPHA)}"
     passed = f"A/A check passed {on}: the baseline under other seeds is not shown to differ ({judged})"
-    if c.by_signs or c.sd is None:
+    if contrast.by_signs or contrast.sd is None:
         return passed
-    noticed = c.sd * minimum_detectable_effect(c.pairs, SELF_CHECK_ALPHA) / c.delta
+    noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.delta
     return f"{passed}; with 80 % power it would notice a difference of {format_number(noticed, 1)} δ"
 
 
-def fails_aa_check(c: Contrast) -> bool:
+def fails_aa_check(contrast: Contrast) -> bool:
     """Return True if the baseline differs from itself."""
-    return c.pairs >= FEWEST_SEEDS and c.p <= SELF_CHECK_ALPHA
+    return contrast.pairs >= FEWEST_SEEDS and contrast.p <= SELF_CHECK_ALPHA
 
 
 def describe_interaction(v: Verdict) -> str:
@@ -207,25 +208,25 @@ def list_claims(c: Comparison) -> tuple[Claim, ...]:
 
 def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
     """Return level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
-    k = row.contrast
-    if k is None:
+    contrast = row.contrast
+    if contrast is None:
         return row.note
-    if k.tied:
-        return f"the same {phrase_all(k.pairs, row.noun)}"
+    if contrast.tied:
+        return f"the same {phrase_all(contrast.pairs, row.noun)}"
     phrases = []
     show = partial(c.scale.format_difference, ends=row.interval, sign=True)
-    if k.estimate is not None:
-        median = "median " if k.by_median else ""
+    if contrast.estimate is not None:
+        median = "median " if contrast.by_median else ""
         phrases = [
-            "" if median else c.scale.format_change(k.baseline_mean, k.arm_mean),
-            f"{median}{c.scale.describe_difference(k.estimate, row.interval)}",
+            "" if median else c.scale.format_change(contrast.baseline_mean, contrast.arm_mean),
+            f"{median}{c.scale.describe_difference(contrast.estimate, row.interval)}",
             c.scale.format_interval(row.interval),
             describe_unbiased(row.verdict, show) if row.verdict else "",
         ]
         if second := c.scale.second_scale:
-            phrases.append(f"{second.title} {second.describe_difference(k.estimate)}")
+            phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
-        f"better on {k.wins} of {plural(k.pairs, row.noun)}" if k.paired else "",
+        f"better on {contrast.wins} of {plural(contrast.pairs, row.noun)}" if contrast.paired else "",
         describe_state(row, c),
     ]
     return ", ".join(filter(None, phrases))
@@ -246,14 +247,14 @@ def describe_state(row: ComparedArm, c: Comparison) -> str:
     It is "" too where `describe_too_few_pairs` says the same of all arms.
     """
     v = row.verdict
-    k = row.contrast
-    if not k:
+    contrast = row.contrast
+    if not contrast:
         return row.note if row.index else "baseline"
     if not v:
-        return "A/A check" if c.has_too_few_pairs else describe_aa_check(k)
+        return "A/A check" if c.has_too_few_pairs else describe_aa_check(contrast)
     phrases = [
-        describe_divergence(v) if k.given_convergence else "",
-        describe_lost(k) if k.lost else "",
+        describe_divergence(v) if contrast.given_convergence else "",
+        describe_lost(contrast) if contrast.lost else "",
         "" if c.has_too_few_pairs and not v.blocked_reason else _describe_progress(row, v),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
@@ -264,30 +265,32 @@ def describe_state(row: ComparedArm, c: Comparison) -> str:
 def explain_open(row: ComparedArm) -> str:
     """Return why the arm's contrast is open; "" where it claims anything, or is none."""
     v = row.verdict
-    k = row.contrast
-    if v is None or k is None or v.claims:
+    contrast = row.contrast
+    if v is None or contrast is None or v.claims:
         return ""
     if v.blocked_reason:
         return v.blocked_reason
-    if k.pairs < FEWEST_SEEDS:
+    if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
     if v.open_by_skewness:
         return "the pairs are skewed"
-    if k.fails_unequally:
+    if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
-    reason = f"neither a difference nor equality within ±δ is shown at {plural(k.pairs, row.noun)}"
+    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, row.noun)}"
     return f"{reason}, where the first metric was decided" if v.decided else reason
 
 
 def _describe_progress(row: ComparedArm, v: Verdict) -> str:
     """Return why a contrast is open, or how many pairs it has that may get more; "" for what it claims."""
-    k = v.contrast
-    if v.blocked_reason or (not v.decided and k.pairs < k.look.looks.last and len(k.look.looks.numbers) > 1):
+    contrast = v.contrast
+    looks = contrast.look.looks
+    has_more_looks = len(looks.numbers) > 1 and contrast.pairs < looks.last
+    if v.blocked_reason or (has_more_looks and not v.decided):
         return describe_stage(v)
     if v.decided:
         return "" if v.claims else f"open: {explain_open(row)}"
-    remark = f": under {FEWEST_SEEDS} nothing is decided" if k.pairs < FEWEST_SEEDS else ""
-    return f"not decided at {plural(k.pairs, row.noun)}{remark}"
+    remark = f": under {FEWEST_SEEDS} nothing is decided" if contrast.pairs < FEWEST_SEEDS else ""
+    return f"not decided at {plural(contrast.pairs, row.noun)}{remark}"
 
 
 def write_claims(c: Comparison) -> tuple[str, ...]:

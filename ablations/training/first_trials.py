@@ -1,9 +1,9 @@
 """The first trials of a program: whether its seed and its settings have an effect, before the others.
 
 They have one if the judged qualities change: what else a program reports (its settings, a time, a path)
-counts for nothing. Of an arm that is another commit it is a result if they do not, and if it fails. The first
-two seeds of every arm are trained, and the baseline's first one twice; three more seeds where the judged
-numbers are the same.
+counts for nothing. If an arm is another commit, unchanged metrics or a failure are results, and no error. The
+first two seeds of every arm are trained, and the baseline's first one twice; three more seeds where the
+judged numbers are the same.
 """
 
 import math
@@ -191,7 +191,7 @@ def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
         any(result.done for result in results.values()),
         f"each of its first trials {results[list_first_trials(plan)[0]].reason}",
         place=f"study {plan.study!r}",
-        cure="see that what it tells is meant",
+        cure="check that the program reports the metric that you mean",
     )
     ties = [pair for pair in _pairs_to_differ(plan) if _is_tie(pair, results, study_run)]
     if len(plan.qualities) < len(plan.metrics):  # a setting may change the time alone

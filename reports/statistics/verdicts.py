@@ -261,10 +261,10 @@ def judge_contrast(
     )
 
 
-def _shows_size(c: Contrast, size: Size, alpha: float) -> bool:
+def _shows_size(contrast: Contrast, size: Size, alpha: float) -> bool:
     """Return True if pairs that all have one difference show its size, of which no seed had another one."""
-    ends = c.interval(alpha, sides=1)
-    return ends is not None and _classify_size(ends, c.delta) is size
+    ends = contrast.interval(alpha, sides=1)
+    return ends is not None and _classify_size(ends, contrast.delta) is size
 
 
 def _classify_size(ends: Interval, delta: float) -> Size:
