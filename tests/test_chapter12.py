@@ -4,14 +4,18 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "chapter12.ipynb"
-QUESTIONS = [*map(str, range(1, 40)), "R1", "R2", "R3", "R4"]
-ANSWER = re.compile(r"\*\*Answer (\w+)\.\*\*(.*)", re.DOTALL)
+QUESTIONS = [*map(str, range(1, 40)), "R1", "R2", "R3", "R4", "B1", "B2"]
+HIDDEN = "remove-cell"
+"""The tag of the cells that only tests need."""
+HEADING = re.compile(r"^## (\w+)\. ", re.MULTILINE)
+ANSWER = re.compile(r"^\*\*Answer (\w+)\. (.*?)\*\*$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]*`")
 NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-−]?\d+)?")
 ELSEWHERE = 0.2
@@ -20,7 +24,7 @@ ELSEWHERE = 0.2
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer's text, and what the cell below it printed, or the error that it ended with."""
+    """An answer's text, and what its hidden cell printed, or the error that it ended with."""
 
     name: str
     text: str
@@ -52,14 +56,21 @@ def half_a_digit(number: str) -> float:
     return 0.5000001 * 10.0 ** (int(exponent or 0) - len(digits.partition(".")[2]))
 
 
+def is_hidden(cell: nbformat.NotebookNode) -> bool:
+    return HIDDEN in cell.metadata.get("tags", [])
+
+
 def answers(notebook: nbformat.NotebookNode) -> dict[str, Answer]:
-    found = {}
-    for cell, below in zip(notebook.cells, notebook.cells[1:], strict=False):
-        if cell.cell_type == "markdown" and (match := ANSWER.search(cell.source)):
-            name, text = match.groups()
+    """The bold sentence of each section, with the text between its evidence and its hidden cell."""
+    found: dict[str, Answer] = {}
+    for above, cell in pairwise(notebook.cells):
+        if match := ANSWER.search(above.source):
+            name, sentence = match.groups()
+        if is_hidden(cell):
             assert name not in found, name
-            outputs = [o.get("text") or f"{o.get('ename')}: {o.get('evalue')}" for o in below.outputs]
-            found[name] = Answer(name, text, "".join(outputs).strip())
+            below = above.source if above.cell_type == "markdown" else ""
+            outputs = [o.get("text") or f"{o.get('ename')}: {o.get('evalue')}" for o in cell.outputs]
+            found[name] = Answer(name, f"{sentence}\n\n{below}", "".join(outputs).strip())
     return found
 
 
@@ -78,13 +89,19 @@ def executed(tmp_path_factory) -> dict[str, Answer]:
 
 
 def test_every_question_of_the_book_is_answered_in_its_order() -> None:
-    assert [name for name in ANSWERS if name in QUESTIONS] == QUESTIONS
+    assert list(ANSWERS) == QUESTIONS
+
+
+def test_a_bold_sentence_below_the_heading_answers_the_question() -> None:
+    cells = [cell.source for cell in WRITTEN.cells if HEADING.search(cell.source)]
+    for pattern in (HEADING, ANSWER):
+        assert [match and match[1] for match in map(pattern.search, cells)] == QUESTIONS
 
 
 def test_an_assert_stands_below_every_answer() -> None:
-    pairs = zip(WRITTEN.cells, WRITTEN.cells[1:], strict=False)
-    below = {match[1]: code.source for cell, code in pairs if (match := ANSWER.search(cell.source))}
-    assert [name for name, code in below.items() if "assert " not in code] == []
+    hidden = [cell.source for cell in WRITTEN.cells if is_hidden(cell)]
+    assert len(hidden) == len(ANSWERS)
+    assert [code for code in hidden if "assert " not in code] == []
 
 
 @pytest.mark.parametrize("name", ANSWERS)
