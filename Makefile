@@ -7,7 +7,8 @@ CLUSTER ?=
 RESULTS ?= results
 BIN     := .venv/bin
 PIP     := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-EXECUTE := $(BIN)/python -m nbconvert --log-level ERROR --execute --ExecutePreprocessor.record_timing=False
+CONVERT := $(BIN)/python -m nbconvert --log-level ERROR
+EXECUTE := $(CONVERT) --execute --ExecutePreprocessor.record_timing=False --to notebook
 
 # A .venv that was copied or moved with its folder still runs the code of the other place: install it here.
 ifeq ($(wildcard $(BIN)/unrolled)$(shell grep -sF '$(CURDIR)/$(BIN)/' $(BIN)/unrolled),$(BIN)/unrolled)
@@ -35,9 +36,12 @@ install: .venv/installed
 golden: .venv/installed
 	@$(BIN)/unrolled run golden
 
-# The notebook, executed in a minute, as a page.
+# The notebook, executed in a minute, as a page without the cells that only tests need. In one step nbconvert
+# would leave these out before it executes the others.
 chapter: .venv/installed-for-chapter
-	@$(EXECUTE) --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= --output-dir out docs/chapter12.ipynb
+	@$(EXECUTE) --output-dir out docs/chapter12.ipynb
+	@$(CONVERT) --to html --no-prompt --template-file docs/chapter12.html.j2 \
+	  --TagRemovePreprocessor.remove_cell_tags remove-cell out/chapter12.ipynb
 	@echo "page: out/chapter12.html"
 
 test: .venv/installed-for-tests
@@ -61,7 +65,7 @@ shipped-results: .venv/installed
 # The reference pages docs/study-file.md and docs/api.md, from the code, and the outputs of docs/chapter12.ipynb.
 docs: .venv/installed-for-chapter
 	@$(BIN)/python docs/generate.py
-	@$(EXECUTE) --to notebook --inplace docs/chapter12.ipynb
+	@$(EXECUTE) --inplace docs/chapter12.ipynb
 
 # docs/report.png: the first screen of the report of `models`, which must have been run. Needs Chromium.
 pictures:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert.exporters import HTMLExporter
+from nbconvert.preprocessors import TagRemovePreprocessor
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "chapter12.ipynb"
+TEMPLATE = NOTEBOOK.with_suffix(".html.j2")
 QUESTIONS = [*map(str, range(1, 40)), "R1", "R2", "R3", "R4", "B1", "B2"]
 HIDDEN = "remove-cell"
-"""The tag of the cells that only tests need."""
+"""The tag of the cells that only tests need: `make chapter` leaves them out of the page."""
 HEADING = re.compile(r"^## (\w+)\. ", re.MULTILINE)
 ANSWER = re.compile(r"^\*\*Answer (\w+)\. (.*?)\*\*$", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]*`")
@@ -102,6 +105,15 @@ def test_an_assert_stands_below_every_answer() -> None:
     hidden = [cell.source for cell in WRITTEN.cells if is_hidden(cell)]
     assert len(hidden) == len(ANSWERS)
     assert [code for code in hidden if "assert " not in code] == []
+
+
+def test_the_page_has_links_to_all_headings_and_no_cell_that_only_tests_need() -> None:
+    hide = TagRemovePreprocessor(remove_cell_tags={HIDDEN}, enabled=True)
+    page, _ = HTMLExporter(template_file=str(TEMPLATE), preprocessors=[hide]).from_notebook_node(WRITTEN)
+    assert "answer 1:" not in page and "<script" not in page
+    contents = WRITTEN.cells[1].source
+    _title, _contents, _how_to_read, *headings = re.findall(r'<h[12] id="([^"]*)"', page)
+    assert re.findall(r"\]\(#(.*)\)$", contents, re.MULTILINE) == headings
 
 
 @pytest.mark.parametrize("name", ANSWERS)
