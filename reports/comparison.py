@@ -105,8 +105,8 @@ class Comparison:
         """Return the verdicts on pairs of arms that the study does not compare, corrected together.
 
         They are of the seeds of the first look that count for both arms: their number was fixed beforehand,
-        and does not depend on results. Those that failed on a side are lost. There is no verdict before all of
-        these seeds have ended: judging earlier would be an extra look.
+        and does not depend on results. Those that failed on a side are lost. There is no verdict before all
+        of these seeds have ended: judging earlier would be an extra look.
         """
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
