@@ -151,6 +151,15 @@ class Metric:
         return 1.0 if share else math.inf
 
     @property
+    def best(self) -> float | None:
+        """The best value of a known share, also in per cent; None of any other metric."""
+        if not SHARES & {*_known_names(self.name)} or self.ratio:
+            return None
+        if self.lower_is_better:
+            return 0.0
+        return 1.0 if self.delta < 1 else 100.0
+
+    @property
     def lower_is_better(self) -> bool:
         """True if a lower value is better."""
         return self.better == "lower"

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.metric import LARGEST, Metric
+from unrolled.bench.metric import LARGEST, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_first_names, shorten
-from unrolled.reports.row_means import PAIR, ROWS, average_rows, read_row_matches
+from unrolled.reports.row_means import ONE_RUN, PAIR, ROWS, average_rows, find_copied_arms, read_row_matches
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 
 LONGEST_NAME = 200
@@ -40,7 +40,8 @@ STATUS = "status"  # the column that tells how a run ended, of a table that has 
 SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
     **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
-    **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),
+    **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout", "preempted"), "failed"),
+    **dict.fromkeys(("running", "pending", "queued", "scheduled"), "failed"),  # it has no number yet
     "diverged": "diverged",
 }
 """Words of the status column, in lower case, and the ends that they stand for."""
@@ -117,7 +118,8 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
     for metric in ratios:
         means[metric.name] = means[metric.name].map(metric.measured)
-    return means
+    qualities = [m.name for m in columns.metrics if m.is_quality and is_computed(m.name)]
+    return means.assign(**{ONE_RUN: means.arm.isin(find_copied_arms(table, qualities, items))})
 
 
 def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
@@ -204,12 +206,13 @@ def _read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series
 
 
 def _find_status_column(frame: pd.DataFrame) -> str:
-    """Return the column that tells how runs ended: `STATUS`, or "state" if it has words of `ENDS` alone."""
+    """Return the column that tells how runs ended: `STATUS`, or "state" if half of its words are known."""
     for column in map(str, frame.columns):
         if column.lower() == STATUS:
             return column
     for column in map(str, frame.columns):
-        if column.lower() == "state" and {*frame[column].astype(str).str.lower()} <= ENDS.keys():
+        is_state = column.lower() == "state"
+        if is_state and frame[column].astype(str).str.lower().isin(ENDS.keys()).mean() >= 0.5:
             return column
     return ""
 

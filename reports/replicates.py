@@ -4,15 +4,15 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from unrolled.bench.metric import is_computed
+from unrolled.bench.metric import Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.values import are_computed_alike
 
 NOISE = 4
 """How many times the distance of two equal trials a third one may be away."""
-TABLE_NOISE = 100
-"""How many times as widely as one run's last digits the numbers of a table's seeds are spread, at least."""
+LAST_DIGITS = 1e-5
+"""How far the numbers of one run in a table may be apart, as those of a GPU are, in shares of their size."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -22,7 +22,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     and of a table the weights are not known. Then all that is logged is equal, and on the seeds of the first
     look one of the judged numbers is too fine to be equal by chance: see `are_computed_alike`.
     """
-    metrics = [metric for metric in design.metrics if metric.is_quality]
+    metrics = [metric for metric in design.metrics if metric.is_quality and is_computed(metric.name)]
     numbers = [(values[m.name][arm.name], values[m.name][base.name]) for m in metrics]
     if not numbers:
         return frozenset()
@@ -37,7 +37,9 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     first = [seed for seed in equal if not design.looks or seed in design.first_look]
     family_size = 1 if design.decide == "gate" else max(1, len(design.arms) - 1)
     is_fine = any(
-        are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family_size)
+        are_computed_alike(
+            select_seeds(side, first), select_seeds(other, first), metric.zone, metric.highest, family_size
+        )
         for metric, (side, other) in zip(metrics, numbers, strict=True)
     )
     return frozenset(equal if is_fine else ())
@@ -68,24 +70,31 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     `NOISE` times that distance, and the values of another arm are spread `NOISE` times as widely: where two
     trials of one seed differ as two seeds do, nothing can be told. If the distance was not measured, it is
     taken to be the largest one for which another arm would be spread so. In a table from elsewhere the last
-    digits of one run may differ, as they do on a GPU: see `TABLE_NOISE`.
+    digits of one run may differ: by `LAST_DIGITS`, or ten times that where another arm is spread a hundred
+    times as widely.
 
-    Left out are models that declare that no seed changes them, and arms with the highest possible value on
+    Left out are models that declare that no seed changes them, and arms with the best possible value on
     every seed.
     """
     copies = {}
     of_arms = {arm.name: _select_first_values(arm, ended, values, design) for arm in design.arms}
-    noise = _measure_noise(of_arms.values(), design)
-    highest = {metric.name: metric.highest for metric in design.metrics}
+    metrics = {metric.name: metric for metric in design.metrics}
+    widest = {
+        name: _measure_widest([by_metric.get(name, {}) for by_metric in of_arms.values()]) for name in metrics
+    }
     for arm in design.arms:
         numbers = of_arms[arm.name]
         seeds = [seed for by_seed in numbers.values() for seed in by_seed]
         fingerprints = {tuple(sorted(_read_fingerprints(arm, seed).items())) for seed in seeds}
+        noise = {
+            name: _find_noise(metrics[name], [*xs.values()], widest[name], design)
+            for name, xs in numbers.items()
+        }
         if arm.ignores_seed or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
-        is_full = all({*xs.values()} == {highest[name]} for name, xs in numbers.items())
-        if is_one_run and not is_full:
+        is_perfect = all({*xs.values()} == {metrics[name].best} for name, xs in numbers.items())
+        if is_one_run and not is_perfect:
             copies[arm.name] = seeds[0]
     return copies
 
@@ -99,21 +108,22 @@ def _select_first_values(
     return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
 
 
-def _measure_noise(arms: Iterable[Mapping[str, Side]], design: Design) -> dict[str, float]:
-    """Return, by quality, the range that equal trials may have; 0 if they are equal or it cannot be told."""
-    noise = {}
-    for metric in design.metrics:
-        ranges = [_measure_range([*by_metric.get(metric.name, {}).values()]) for by_metric in arms]
-        widest = max(filter(math.isfinite, ranges), default=0.0)
-        if design.nondeterminism is None:
-            noise[metric.name] = widest / NOISE
-            continue
-        if not design.plan_hash:
-            noise[metric.name] = widest / TABLE_NOISE
-            continue
-        bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
-        noise[metric.name] = bound if widest > NOISE * bound else 0.0
-    return noise
+def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
+    """Return the range that equal trials of an arm may have; 0 if they are equal or it cannot be told.
+
+    `widest` is the widest range of any arm.
+    """
+    if not design.plan_hash:
+        size = 100.0 if metric.ratio else max(map(abs, numbers), default=0.0)
+        return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, 10 * LAST_DIGITS * size))
+    if design.nondeterminism is None:
+        return widest / NOISE
+    bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
+    return bound if widest > NOISE * bound else 0.0
+
+
+def _measure_widest(arms: Iterable[Side]) -> float:
+    return max(filter(math.isfinite, (_measure_range([*by_seed.values()]) for by_seed in arms)), default=0.0)
 
 
 def _measure_range(numbers: Sequence[float]) -> float:

@@ -42,7 +42,6 @@ def average_rows(
     ended = table[table.status != "failed"]
     means = ended.groupby(PAIR, sort=False)[[*metrics]].mean().reindex(by_pair.size().index)
     means["status"] = by_pair.status.agg(_summarise_ends)
-    is_one_run = means.index.get_level_values("arm").isin(_find_copied_arms(ended, metrics, items))
     means[ROWS] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
     rows = table if items is None else table.assign(item=items)
     pair_rows = _count_samples if items is None else _match_items
@@ -54,26 +53,27 @@ def average_rows(
             matched = _bound_values(pairs, means[metric].loc[arm], means[metric].loc[baseline])
             lacking = pairs[["arm_lacks", "base_lacks"]].set_axis([_ARM_LACKS, _BASE_LACKS], axis=1)
             matches.setdefault(str(arm), lacking)[_name_columns(metric)] = matched
-    means = means.join(pd.concat(matches, names=PAIR)) if matches else means
-    return means.assign(**{ONE_RUN: is_one_run}).reset_index()
+    return means.join(pd.concat(matches, names=PAIR)).reset_index() if matches else means.reset_index()
 
 
-def _find_copied_arms(
-    ended: pd.DataFrame, metrics: Sequence[str], items: "pd.Series[str] | None"
+def find_copied_arms(
+    table: pd.DataFrame, metrics: Sequence[str], items: "pd.Series[str] | None"
 ) -> list[str]:
     """Return the arms of which every item has one value on all pairs, five or more.
 
     The mean of such an arm may differ from pair to pair where rows failed. An arm with one value for all
     items is none of them: it may be right on each.
     """
-    if items is None:
+    if items is None or not metrics:
         return []
     copied = []
-    for arm, rows in ended.assign(item=items).groupby("arm", sort=False):
+    rows_with_items = table.assign(item=items)
+    for arm, rows in rows_with_items[table.status != "failed"].groupby("arm", sort=False):
         by_item = rows.groupby("item", sort=False)[[*metrics]]
-        is_constant = (by_item.nunique() == 1).all(axis=None)
+        is_repeated = rows.groupby("item", sort=False).seed.nunique().median() >= FEWEST_SEEDS
+        is_constant = is_repeated and (by_item.nunique() == 1).all(axis=None)
         varies_by_item = (rows[[*metrics]].nunique() > 1).any()
-        if is_constant and varies_by_item and rows.seed.nunique() >= FEWEST_SEEDS:
+        if is_constant and varies_by_item:
             copied.append(str(arm))
     return copied
 

@@ -16,6 +16,7 @@ from scipy import special
 
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import (
+    SINGLE_ROUNDING,
     Floats,
     Moments,
     mean_interval,
@@ -335,7 +336,7 @@ def contrast(
     a = np.array([arm[s] for s in seeds])
     b = np.array([baseline[s] for s in seeds])
     sign = 1 if lower_is_better else -1
-    described = _describe_pairs(seeds, a, b, delta)
+    described = _describe_pairs(seeds, a, b, _printing_noise(a, b, delta) if highest < math.inf else 0.0)
     is_whole = bool(a.size and not lost and not bounds and np.isfinite(a).all() and np.isfinite(b).all())
     tied = is_whole and not any(described["differences"].values())
     return Contrast(
@@ -367,12 +368,31 @@ def _mcnemar_p(fewer: int, more: int) -> float:
     return min(1.0, 2 * float(special.bdtr(fewer, fewer + more, 0.5)))
 
 
-def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, delta: float) -> dict[str, Any]:
-    """Return the fields of a Contrast that rest on converged pairs and their differences."""
+def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
+    """Return by how much equal shares may differ as one side was stored or printed with fewer digits.
+
+    That is rounding of single precision, if under δ/1000, or half a unit of a side with three to six decimals
+    where the other one has all.
+    """
+    single = min(SINGLE_ROUNDING * float(np.abs([a, b]).max(initial=0)), delta / 1000)
+    fewer, more = sorted(_count_decimals(side) for side in (a, b))
+    is_printed = 3 <= fewer <= 6 and more >= 8
+    return max(single, 0.51 * 10.0**-fewer if is_printed else 0.0)
+
+
+def _count_decimals(values: Floats) -> int:
+    return max((len(f"{x:.15g}".partition(".")[2]) for x in values.tolist()), default=0)
+
+
+def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:
+    """Return the fields of a Contrast that rest on converged pairs and their differences.
+
+    Differences of at most `noise` are none.
+    """
     both = np.isfinite(a) & np.isfinite(b)
     a = a[both]
     b = b[both]
-    d = without_rounding(a - b, np.abs([a, b]).max(initial=0), delta)
+    d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
     constant = bool(d.size > 1 and np.ptp(d) == 0)
     fields: dict[str, Any] = dict.fromkeys(("arm_mean", "baseline_mean", "mean", "sd", "skewness", "r"))
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))

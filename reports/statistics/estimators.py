@@ -17,17 +17,17 @@ from unrolled.reports.statistics.power import ALPHA
 Floats = NDArray[np.float64]
 
 _ROUNDING = 1e-13  # differences that rounding alone explains, relative to what was subtracted
-_SINGLE_ROUNDING = 2e-7  # the same, where one side was stored in single precision
+SINGLE_ROUNDING = 2e-7  # the same, where one side was stored in single precision
 _SMALLEST = 1e-100  # differences whose cubes underflow
 
 
-def without_rounding(differences: Floats, scale: float, delta: float = 0.0) -> Floats:
+def without_rounding(differences: Floats, scale: float, noise: float = 0.0) -> Floats:
     """Return differences (S,) of values up to `scale`, with noise of rounding set to 0, or to their median.
 
-    Two arms that differ by .01 on every seed have no spread, though their floats do. Noise of single
-    precision is noise where it is under a thousandth of δ.
+    Two arms that differ by .01 on every seed have no spread, though their floats do. `noise` is that of the
+    form in which values were stored.
     """
-    noise = max(_ROUNDING * scale, _SMALLEST, min(_SINGLE_ROUNDING * scale, delta / 1000))
+    noise = max(_ROUNDING * scale, _SMALLEST, noise)
     d = np.where(np.abs(differences) <= noise, 0.0, differences)
     if d.size and np.ptp(d) <= noise:
         return np.full_like(d, np.median(d))

@@ -72,7 +72,8 @@ class Bound:
             delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
-            identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
+            identical=set(seeds) <= set(equal)
+            or are_computed_alike(head, base, self.metric.zone, self.metric.highest),
             highest=self.metric.highest,
         )
         ends = c.interval(ALPHA, sides=1)
@@ -173,13 +174,13 @@ def _find_copies(
 ) -> Iterator[str]:
     """Yield the sides that are one run under all seeds, unless both sides computed the same."""
     qualities = [m.name for m in metrics if m.is_quality and is_computed(m.name)]
-    highest = [m.highest for m in metrics if m.name in qualities]
+    best = [m.best for m in metrics if m.name in qualities]
     for level in dict.fromkeys(level for level, _ in pairs) if qualities else ():
         of_level = [pairs[level, name] for name in qualities]
         copies = [
             name
             for name, side in zip(("head", "base"), zip(*of_level, strict=True), strict=True)
-            if all(map(_is_one_value, side)) and not all(map(_is_full, side, highest))
+            if all(map(_is_one_value, side)) and not all(map(_is_perfect, side, best))
         ]
         seeds = {seed for head, base in of_level for seed in head.keys() | base.keys()}
         if copies and not (len(copies) == 2 and seeds <= set(equal.get(level, ()))):
@@ -193,8 +194,8 @@ def _is_one_value(side: Mapping[int, float]) -> bool:
     return len(finite) >= FEWEST_SEEDS and len({*finite}) == 1
 
 
-def _is_full(side: Mapping[int, float], highest: float) -> bool:
-    return {*side.values()} == {highest}
+def _is_perfect(side: Mapping[int, float], best: float | None) -> bool:
+    return {*side.values()} == {best}
 
 
 def _format_key(level: Hashable, name: str) -> str:

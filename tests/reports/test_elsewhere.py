@@ -202,7 +202,7 @@ def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_are_no_e
 
 def test_arms_are_not_the_same_where_half_of_the_rows_are_lacking_or_one_side_lacks_more() -> None:
     frame = documents(np.random.default_rng(3), 10)
-    hard = frame.assign(extra=10.0 * frame.document.isin(HALF) + 0.001 * frame.extra)
+    hard = frame.assign(extra=10.0 * frame.document.isin(HALF) + 0.1 * frame.extra)
     lacks = (hard.group == "2") & hard.document.isin(HALF)
     for left in (hard[~lacks], hard.assign(status=np.where(lacks, "failed", "done"))):
         assert (row := compare_table(left, BY_SEED).rows[1]).verdict is None and row.contrast is None
@@ -246,6 +246,26 @@ def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
         frame.loc[row.index, "status"] = "failed"
     row = compare_table(frame, BY_SEED).rows[1]
     assert row.copied and not row.verdict.claims
+
+
+def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
+    rng = np.random.default_rng(3)
+    rows = [(g, d % 10, d, rng.random() < p) for g, p in (("1", 0.6), ("2", 0.9)) for d in range(200)]
+    frame = pd.DataFrame(rows, columns=["group", "seed", "document", "extra"]).astype({"extra": float})
+    metric = Metric("extra", 0.02, "higher")
+    row = compare_table(frame, replace(BY_SEED, metrics=(metric,), test_share=0.1)).rows[1]
+    assert not row.copied
+    assert row.verdict.kind == "better"
+
+
+def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
+    rng = np.random.default_rng(3)
+    frame = documents(rng, 10).assign(status="done", seconds=lambda f: rng.random(len(f)))
+    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(once))
+    frame.loc[frame[frame.group == "2"].sample(5, random_state=0).index, "status"] = "failed"
+    columns = replace(BY_SEED, metrics=(METRIC, Metric("seconds", 1.0)))
+    assert compare_table(frame, columns).rows[1].copied
 
 
 @pytest.mark.parametrize("item", ["document", "none"])
@@ -390,6 +410,8 @@ def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -
 def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     """W&B exports `State`: four crashed runs of ten are no evidence."""
     assert sleep("ID", failing(4).rename(columns={"status": column})).rows[1].contrast.lost == 4
+    running = failing(4).replace({"status": {"failed": "running"}})
+    assert sleep("ID", running.rename(columns={"status": column})).rows[1].contrast.lost == 4
     states = RUNS.drop(columns="status").assign(State=["Ohio", "Utah"] * 16)
     assert sleep("ID", states).rows[1].contrast.lost == 0, "those of a country are no ends"
 

@@ -88,6 +88,63 @@ def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: 
     assert gate is not None and gate.passed is (kind == "same")
 
 
+@pytest.mark.parametrize("spread", [1e-6, 0.0])
+def test_seeds_of_small_spread_beside_an_arm_that_collapsed_once_are_no_copies(spread: float) -> None:
+    """Six arms of which seeds collapse in .05: some honest one was called one run in .96 of tables."""
+    rng = np.random.default_rng(0)
+    rows = {"seed": np.arange(10), "accuracy": 0.985 + 0.0008 * rng.standard_normal(10)}
+    collapsed = {**rows, "accuracy": np.where(rows["seed"] == 3, 0.1, rows["accuracy"] - 0.01)}
+    found = compare_table(
+        pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **collapsed})]), COLUMNS
+    )
+    assert not any(row.copied for row in found.rows)
+    single = {**rows, "accuracy": 0.985 + spread * rng.standard_normal(10)}
+    found = compare_table(
+        pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
+    )
+    assert found.rows[1].copied, "one run whose last digits differ"
+
+
+def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
+    metric = Metric("error_rate", 0.01)
+    rates = np.random.default_rng(0).random(10)
+    for value, is_copy in ((0.0, False), (1.0, True)):
+        frame = pd.concat(
+            [
+                pd.DataFrame({"arm": a, "seed": range(10), "error_rate": x})
+                for a, x in (("a", rates), ("b", value))
+            ]
+        )
+        assert compare_table(frame, replace(COLUMNS, metrics=(metric,))).rows[1].copied is is_copy
+
+
+def test_equal_means_of_coarse_shares_are_no_equality() -> None:
+    """A balanced accuracy of 15 + 35 items: worse by δ = .003 passed a gate in .21."""
+    rng = np.random.default_rng(0)
+    score = Metric("balanced_accuracy", 0.003)
+    values = (rng.binomial(15, 0.8, 10) / 15 + rng.binomial(35, 0.8, 10) / 35) / 2
+    frame = pd.concat(
+        [pd.DataFrame({"arm": a, "seed": range(10), "balanced_accuracy": values}) for a in "ab"]
+    )
+    assert compare_table(frame, replace(COLUMNS, metrics=(score,))).rows[1].verdict.kind == "open"
+
+
+def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
+    items = np.random.default_rng(0).integers(20, 30, 10) / 30
+    frame = table(items)
+    frame.loc[frame.arm == "b", "accuracy"] = items.round(4)
+    assert compare_table(frame, COLUMNS).rows[1].contrast.tied
+
+
+def test_losses_that_differ_by_rounding_are_the_same() -> None:
+    rng = np.random.default_rng(1)
+    losses = 2.5 + 0.1 * rng.standard_normal(10)
+    others = losses * (1 + 1e-7 * rng.standard_normal(10))
+    rows = [pd.DataFrame({"arm": a, "seed": range(10), "loss": x}) for a, x in (("a", losses), ("b", others))]
+    found = compare_table(pd.concat(rows), replace(COLUMNS, metrics=(Metric("loss", 0.02),)))
+    assert found.rows[1].verdict.kind == "same"
+
+
 @pytest.mark.parametrize(("n", "text"), [(10, "worse, size not settled"), (600, "worse by less than δ")])
 def test_equal_differences_show_a_direction_and_a_size_only_as_far_as_their_number_does(n, text) -> None:
     """One item of fifty, won in .95 of seeds, is a gain of .018: ten equal ones were called more in .56."""
