@@ -234,9 +234,9 @@ def _find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedA
 
 def _rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
     """Return the arms that have a mean, the best first."""
-    ranked = [(mean, name, row) for name, row in rows if (mean := row.summary.mean) is not None]
-    ranked.sort(key=lambda x: x[0], reverse=not c.metric.lower_is_better)
-    return [(name, row) for _, name, row in ranked]
+    names = {row.index: name for name, row in rows}
+    ranked = c.rank_rows(row for _, row in rows if row.summary.mean is not None)
+    return [(names[row.index], row) for row in ranked]
 
 
 def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
