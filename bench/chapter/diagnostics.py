@@ -50,7 +50,7 @@ def collecting_embeddings(model: LanguageModel) -> Iterator[list[Tensor]]:
 
 
 @torch.no_grad()
-def continue_text(model: LanguageModel, prompt: Tensor, length: int) -> Tensor:
+def generate_tokens(model: LanguageModel, prompt: Tensor, length: int) -> Tensor:
     """Return the tokens (length,) that a model writes after `prompt` (window,): each time the likeliest one.
 
     For each token it reads the last `window` tokens, its own among them, from an empty state and in

@@ -88,20 +88,13 @@ def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], lis
 
     Each is the most probable one after the last `window` tokens, which are read afresh every time.
     """
-    import torch
+    from unrolled.bench.chapter.diagnostics import generate_tokens
 
-    model = retrained.learner.model.eval()
-    window = retrained.trial.window
-    first_window = retrained.valid.inputs[retrained.valid.order[:1]]  # (1, window)
-    ids = first_window.to(next(model.parameters()).device)
-    with torch.no_grad():
-        for _ in range(count):
-            model.reset()
-            logits = model(ids[:, -window:]).logits.view(-1, len(retrained.corpus.vocab))
-            ids = torch.cat([ids, logits[-1:].argmax(-1, keepdim=True)], dim=1)
+    model = retrained.learner.model
+    prompt = retrained.valid.inputs[retrained.valid.order[0]]  # (window,)
+    tokens = generate_tokens(model, prompt, count)
     model.reset()
-    tokens = retrained.corpus.decode(ids[0].cpu())
-    return tokens[:window], tokens[window:]
+    return retrained.corpus.decode(prompt), retrained.corpus.decode(tokens)
 
 
 @contextmanager

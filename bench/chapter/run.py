@@ -20,7 +20,7 @@ from torch import Tensor
 
 from unrolled.bench import environment, machine
 from unrolled.bench.chapter.corpus import Batches, Corpus
-from unrolled.bench.chapter.diagnostics import continue_text, fingerprint_metrics, fingerprint_tensors
+from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors, generate_tokens
 from unrolled.bench.chapter.flops import training_flops
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
@@ -178,7 +178,7 @@ def _continue_passage(trial: ChapterTrial, data: Corpus, valid: Batches, model: 
     """Return the words that the model writes after the passage, of which it reads the last `window`."""
     end = int(_first_row(trial, valid.positions[valid.order])[-1]) + 1
     prompt = data.ids[max(0, end - trial.window) : end]
-    return data.decode(continue_text(model, prompt, CONTINUATION))
+    return data.decode(generate_tokens(model, prompt, CONTINUATION))
 
 
 def _first_row(trial: ChapterTrial, targets: Tensor) -> Tensor:
