@@ -33,7 +33,10 @@ run = \"""{words}\"""
 {design}
 """
 NO_SEED = "no flag for a seed was found: let the script take one for every random draw, and add --seed={seed}"
-NO_METRIC = "no metric was found that is sure: write its name, and how it is read"
+NO_METRIC = (
+    "no metric was found that is sure: write its name, and how it is read. "
+    "Where the name is wrong, the first trial says which there are"
+)
 _FOLDER_FLAG = re.compile(
     "(out|output|work|save|log|run|results?|checkpoints?|ckpt|exp)_?(dir|folder)|out|output"
 )
@@ -54,7 +57,7 @@ _READERS = (
 _WRITERS = {
     "SummaryWriter": 'metrics = "{out}/**/events.out.tfevents.*"',
     "CSVLogger": 'metrics = "{out}/**/metrics.csv"',
-    "TrainingArguments": 'metrics = "{out}/trainer_state.json"\n# rows = "log_history"',
+    "TrainingArguments": 'metrics = "{out}/**/trainer_state.json"\n# rows = "log_history"',
     "mlflow": 'metrics = "mlflow"',
     "": "patterns.valid_loss = 'loss (?P<value>\\S+)'",
 }

@@ -157,7 +157,7 @@ def test_flags_that_another_library_reads_are_told_and_metrics_are_a_choice(tmp_
     assert (
         "HfArgumentParser: the flags that it reads were not read" in lines and "no metric was found" in lines
     )
-    assert '\n# metrics = "{out}/trainer_state.json"\n# rows = "log_history"\n' in text
+    assert '\n# metrics = "{out}/**/trainer_state.json"\n# rows = "log_history"\n' in text
     assert "metrics: is missing" in call(tmp_path, "plan", "mine.toml").stderr
 
 
