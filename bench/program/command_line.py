@@ -47,6 +47,7 @@ class CommandLine:
     """What decides a program's numbers, as far as its command line tells."""
 
     interpreter: str  # the Python that runs it; "" where another program chooses that
+    is_assumed: bool = False  # nothing names a Python, so that the one of Unrolled is taken
     files: Mapping[str, Path] = field(default_factory=dict)  # that its words name, and lock files
     folders: tuple[str, ...] = ()  # that its words name: their files do not count
     search: tuple[Path, ...] = ()  # folders in which that Python first looks for modules
@@ -76,18 +77,19 @@ def read_command(template: str, settings: Mapping[str, Scalar], places: Places) 
     if launcher:
         interpreter = ""
         files |= _find_lock_files(launcher, folder, scripts)
+    elif words[0] in ("python", "python3"):
+        interpreter = sys.executable
     else:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         activated = [str(path.parent) for path in files.values() if path.name == "activate"]
         path = os.pathsep.join((*activated, variables.get("PATH", path)))
-        if words[0] in ("python", "python3"):
-            interpreter = sys.executable
-        else:
-            interpreter, script = _find_interpreter(command, folder, path)
-            modules += tuple(_imports_of(script))
+        interpreter, script = _find_interpreter(command, folder, path)
+        modules += tuple(_imports_of(script))
+    is_assumed = not (launcher or interpreter)
     folders = tuple(_folders_among(words, folder))
     return CommandLine(
-        interpreter=interpreter,
+        interpreter=sys.executable if is_assumed else interpreter,
+        is_assumed=is_assumed,
         files=files,
         folders=folders,
         search=search,
@@ -210,8 +212,8 @@ def _imports_of(script: Path | None) -> Iterator[str]:
 def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[str, Path | None]:
     """Return the Python that runs a command, and the installed script that its first word names, if any.
 
-    It is the first word that names a Python, or that of the script's first line, or else the one that runs
-    Unrolled. Raises BadInput where the command begins with a Python that does not exist.
+    It is the first word that names a Python, or that of the script's first line, or "" where none does.
+    Raises BadInput where the command begins with a Python that does not exist.
     """
     first = command[0] if command else ""
     for word in command:
@@ -224,7 +226,7 @@ def _find_interpreter(command: Sequence[str], folder: Path, path: str) -> tuple[
     located = _locate_program(first, folder, path) if first else ""
     script = Path(located) if located and is_python(Path(located)) else None
     if script is None:
-        return sys.executable, None
+        return "", None
     word = next(iter(_read_first_lines(script)), "python")
     interpreter = _prefer_this_python(_locate_program(word, folder, path) or sys.executable)
     return interpreter, None if "/" in first else script  # a file that `run` names counts by itself

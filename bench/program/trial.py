@@ -256,7 +256,9 @@ class ProgramTrial(Trial):
         parts = [shorten_names(names)]
         if snapshot.data:
             parts.append(f"data: {shorten_names(snapshot.data)}")
-        parts.append(identity.versions)
+        starter = self.run.split()[0] if snapshot.command.is_assumed else ""
+        assumption = f" (of the Python that runs Unrolled: {starter} may start another)" if starter else ""
+        parts.append(identity.versions + assumption)
         folders = [
             name
             for name in snapshot.command.folders

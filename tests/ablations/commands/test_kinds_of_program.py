@@ -36,7 +36,7 @@ decay = 0.0
 [design.one_at_a_time]
 decay = [0.5]
 """
-KINDS = {  # what tells the losses, the metric, and the keys that read it
+KINDS = {  # the code that reports the losses, the metric, and the keys that read it
     "a line as makemore prints it": (
         """
 print(vars(args))
@@ -108,9 +108,9 @@ metrics.mkdir(parents=True)
 
 
 def write_project(folder: Path, kind: str, old: str = "", new: str = "") -> None:
-    tells, metric, keys = KINDS[kind]
+    reporting, metric, keys = KINDS[kind]
     assert old in TRAIN
-    (folder / "train.py").write_text(TRAIN.replace(old, new) + tells)
+    (folder / "train.py").write_text(TRAIN.replace(old, new) + reporting)
     (folder / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
 
 
@@ -126,7 +126,7 @@ def test_a_program_is_judged_as_it_is_and_its_faults_are_told_in_a_line_that_nam
     for result in Ledger(tmp_path / "results").all_results():
         levels["decay 0.5" if result.trial.factors()["decay"] else "baseline"].append(result.metrics[metric])
     assert sum(levels["decay 0.5"]) - sum(levels["baseline"]) == pytest.approx(0.1, abs=1e-5)
-    for fault, told in (
+    for fault, message in (
         (("args.decay / 10", "0"), "arm 'decay 0.5': decay = 0.5: no effect seen"),
         (
             ("(args.seed)", "(0)"),
@@ -136,7 +136,7 @@ def test_a_program_is_judged_as_it_is_and_its_faults_are_told_in_a_line_that_nam
         write_project(tmp_path, kind, *fault)
         refused = call(tmp_path, "run", "mine.toml")
         (line,) = refused.stderr.splitlines()
-        assert refused.returncode == 2 and told in line
+        assert refused.returncode == 2 and message in line
 
 
 IN_TWO_PYTHONS = """

@@ -95,6 +95,7 @@ def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
     command = read(run, {"env": str(study.parent / "env/bin")}, study)
     expected = INTERPRETERS[run]
     assert command.interpreter == (expected and str(study.parent / expected))
+    assert command.is_assumed == (run == "bash run.sh {seed}"), "what the script starts is not known"
     if "torchrun" in run:
         assert "torch.distributed.run" in command.modules or "../env/bin/torchrun" in command.files
 
