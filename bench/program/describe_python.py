@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import sys
 import sysconfig
+from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 INSTALLED = ("site-packages", "dist-packages")
+COMPILED = re.compile(r"\.(so|pyd|dll|dylib)(\.|$)")
 STANDARD = {Path(sysconfig.get_paths()[name]).resolve() for name in ("stdlib", "platstdlib")}
 
 
@@ -88,10 +91,35 @@ def describe_module(name: str, owners: list[metadata.Distribution]) -> dict[str,
             # no folder with its .egg-info
             installed = [owner for owner in installed if owner.read_text("WHEEL")]
         for owner in installed:
+            packages.update(list_required(owner))
             packages[owner.metadata["Name"]] = version_with_build(owner)
         if not installed:
             sources.append(str(place.resolve()))
     return {"packages": packages, "sources": sources}
+
+
+def list_required(owner: metadata.Distribution) -> dict[str, str]:
+    """Return the versions of the packages with compiled code that an installed one requires.
+
+    They do its arithmetic, as NumPy does that of scikit-learn; those of plain Python are too many to count.
+    """
+    versions: dict[str, str] = {}
+    for requirement in owner.requires or ():
+        name, _, marker = requirement.partition(";")
+        if "extra" not in marker:
+            versions.update(version_if_compiled(re.split(r"[^\w.-]", name.strip())[0]))
+    return versions
+
+
+@lru_cache(maxsize=None)  # noqa: UP033 (Python 3.8 has no cache)
+def version_if_compiled(name: str) -> dict[str, str]:
+    """Return the version of a package by its name, or {} if it is not installed or has no compiled code."""
+    try:
+        distribution = metadata.distribution(name)
+    except (metadata.PackageNotFoundError, ValueError):  # of another platform, say
+        return {}
+    is_compiled = any(COMPILED.search(path.name) for path in distribution.files or ())
+    return {distribution.metadata["Name"]: version_with_build(distribution)} if is_compiled else {}
 
 
 def version_of_package(name: str) -> str | None:

@@ -90,6 +90,25 @@ def test_the_packages_of_another_python_count_and_a_missing_one_until_it_is_ther
     assert refusal.value.key == "'third'"
 
 
+def test_a_required_package_counts_if_it_has_compiled_code(environment: Path, tmp_path: Path) -> None:
+    site = site_of(environment)
+    with (site / "first-1.0.dist-info" / "METADATA").open("a") as metadata:
+        for requirement in ("arrays>=1", "words", "plots; extra == 'all'", "absent ; sys_platform == 'x'"):
+            print(f"Requires-Dist: {requirement}", file=metadata)
+    write(tmp_path / "study/train.py", "import first\n")
+    run = f"{environment}/bin/python train.py {{seed}}"
+    counted = []
+    for version in ("1.0", "1.1"):
+        for name in ("arrays", "words", "plots"):
+            install(site, name, version)
+            if name != "words":
+                with (site / f"{name}-{version}.dist-info" / "RECORD").open("a") as record:
+                    print(f"{name}/core.cpython-311-x86_64-linux-gnu.so,,", file=record)
+        counted.append(versions(program(tmp_path / "study", run)))
+    assert [each["arrays"] for each in counted] == ["1.0", "1.1"]
+    assert {*counted[1]} == {"unrolled", "python", "first", "arrays"}
+
+
 def test_the_sources_of_an_editable_package_count_and_what_it_imports(
     environment: Path, tmp_path: Path
 ) -> None:
