@@ -23,7 +23,7 @@ from unrolled.ablations.tables.sources import (
     read_sources,
     require_one_machine,
 )
-from unrolled.ablations.training.comparison import render_page, write_index
+from unrolled.ablations.training.comparison import render_page
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import judges_clock
@@ -137,7 +137,6 @@ def _report_comparison(sources: Sequence[SourceTable], columns: Columns, options
     compared = comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
     code = _print_verdicts(compared)
     folder = render_page(compared, options.out).parent
-    write_index(options.out)
     for file in ("index.html", "comparison.csv", "comparison.md"):
         print(folder / file)
     return code

@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page, write_index
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import PARTIAL, make_output_folder, remove_abandoned_drafts
 
@@ -17,8 +17,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     prepare_folder(out)
     chosen = plan_store.require_plans(studies, ledger)
     pages = [render_page(compare_plan(plan, read_page_results(plan, ledger)), out) for plan in chosen]
-    index = write_index(out)
-    print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {index}")
+    print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0
 
 

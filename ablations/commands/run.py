@@ -32,7 +32,6 @@ from unrolled.ablations.training.comparison import (
     compare_plan,
     read_page_results,
     render_page,
-    write_index,
 )
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
@@ -85,21 +84,17 @@ def run_studies(
     if not ((ledger := Ledger(options.results)).root / "plans").exists():
         lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])
         print(visible("; ".join(lines)), flush=True)
-    try:
-        for study in studies:
-            budget = Budget(end)
-            if budget.is_over:
-                print(f"{visible(study.name)}: not run: no time was left", flush=True)
-                continue
-            comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
-            if interrupted:
-                code = INTERRUPTED
-                break
-            if faults:
-                code = 1
-    finally:
-        if comparisons:  # also where a later study is refused
-            write_index(options.out)
+    for study in studies:
+        budget = Budget(end)
+        if budget.is_over:
+            print(f"{visible(study.name)}: not run: no time was left", flush=True)
+            continue
+        comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
+        if interrupted:
+            code = INTERRUPTED
+            break
+        if faults:
+            code = 1
     if len(comparisons) > 1:
         contrasts = [row for comparison in comparisons.values() for row in comparison.rows_to_decide]
         decided = sum(row.decided for row in contrasts)

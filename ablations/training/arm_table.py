@@ -5,7 +5,6 @@ from rich.table import Table
 from rich.text import Text
 
 from unrolled.bench.errors import visible
-from unrolled.reports.caveats import describe_decided
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
@@ -24,8 +23,9 @@ def print_arms(c: Comparison, console: Console) -> None:
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    for heading in ("mean", f"difference{unit}", "seeds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    mean = "\n".join(["mean", *visible(c.title).split()])
+    for heading in (mean, f"difference{unit}", "seeds"):
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for row in c.rows:
         base = [Text(visible(row.arm.against))] if has_other_base else []
@@ -33,8 +33,6 @@ def print_arms(c: Comparison, console: Console) -> None:
         difference = c.scale.format_difference(estimate, row.interval, sign=True)
         numbers = c.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
-    title = ", ".join(filter(None, [c.title, describe_decided(c)]))
-    console.print(f"{visible(c.design.study)}: {title}", markup=False, soft_wrap=True)
     console.print(table, width=min(console.width, WIDTH))
 
 

@@ -23,17 +23,13 @@ if TYPE_CHECKING:
 
 
 def render_page(comparison: "Comparison", out: Path) -> Path:
-    """Render a study's page. Returns its path."""
-    from unrolled.reports.render import render  # matplotlib and pandas: two seconds, and not before training
+    """Render a study's page, and the index over the pages of its folder. Returns the page's path."""
+    # matplotlib and pandas: two seconds, and not before training
+    from unrolled.reports.render import render, write_index
 
-    return render(comparison, out)
-
-
-def write_index(out: Path) -> Path:
-    """Write the index over the pages of a folder. Returns its path."""
-    from unrolled.reports.render import write_index  # as above
-
-    return write_index(out)
+    page = render(comparison, out)
+    write_index(out)
+    return page
 
 
 def collect_report_parts(

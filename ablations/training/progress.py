@@ -22,7 +22,6 @@ class Remaining(NamedTuple):
     trials: int  # that the next look needs
     seconds: float  # of these
     most_seconds: float  # of all trials that may be needed by the last look
-    status_line: str  # on the looks; "" for none
 
     def describe_time(self, pace: float) -> str:
         """Return the time left of the look, and from what to what of the study where several may follow.
@@ -70,33 +69,23 @@ def show_progress(
         TextColumn("{task.fields[left]}", markup=False, table_column=Column(no_wrap=True)),
     )
     start = time.monotonic()
-    remaining = remaining_trials()
-    printed_status = remaining.status_line
     with _TrialProgress(*columns, console=console, expand=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(
-            shorten(title, 20), completed=ended_trials, total=ended_trials + remaining.trials, left=""
-        )
         ended = ended_trials
+        total = ended_trials + remaining_trials().trials
+        task = bar.add_task(shorten(title, 20), completed=ended_trials, total=total, left="")
         expected_seconds = 0.0  # of those that have ended here
 
         def show_result(result: Result) -> None:
-            nonlocal ended, expected_seconds, printed_status
+            nonlocal ended, expected_seconds
             ended += 1
             expected_seconds += result.trial.expected_seconds
             remaining = remaining_trials()
             total = ended + remaining.trials
             latest = describe_result(names[result.trial.id], result, judged)
             left = remaining.describe_time((time.monotonic() - start) / expected_seconds)
-            lines = (
-                []
-                if console.is_terminal
-                else ["; ".join(filter(None, [f"[{ended}/{total}] {latest}", left]))]
-            )
-            if remaining.status_line not in ("", printed_status):
-                lines.append(f"{visible(title)}: {remaining.status_line}")
-            printed_status = remaining.status_line
-            if lines:
-                console.print("\n".join(lines), markup=False, soft_wrap=True)
+            if not console.is_terminal:
+                line = "; ".join(filter(None, [f"[{ended}/{total}] {latest}", left]))
+                console.print(line, markup=False, soft_wrap=True)
             bar.latest = Text(latest, "yellow" if result.warning else "" if result.done else "red")
             bar.update(task, advance=1, total=total, left=left)
 

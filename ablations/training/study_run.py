@@ -21,16 +21,11 @@ from unrolled.ablations.runner.parallel import (
 )
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
-from unrolled.ablations.training.comparison import (
-    compare_plan,
-    read_page_results,
-    render_page,
-    write_index,
-)
+from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
 from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.progress import Remaining, show_first_batches, show_progress
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
-from unrolled.bench.errors import BadInput
+from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import judges_clock
 from unrolled.bench.trial import TIME_LIMIT, Result, Trial
 
@@ -171,18 +166,12 @@ class StudyRun:
         return due and self.scheduler.is_wanted(trial.id) and self.has_time_for(trial)
 
     def _remaining_trials(self) -> Remaining:
-        """Return the trials that the study still needs, and the status line if there are several looks.
-
-        After the last of them it is "": the outcome has it.
-        """
-        scheduler = self.scheduler
-        has_later_line = scheduler.pending and len(self.plan.looks) > 1
-        return Remaining(
-            len(scheduler.pending),
-            sum(self._expected_seconds[id] for id in scheduler.pending),
-            sum(self._expected_seconds[id] for id in scheduler.possible),
-            scheduler.status_line if has_later_line else "",
+        """Return the trials that the study still needs."""
+        pending = self.scheduler.pending
+        look, study = (
+            sum(self._expected_seconds[id] for id in ids) for ids in (pending, self.scheduler.possible)
         )
+        return Remaining(len(pending), look, study)
 
     @cached_property
     def _expected_seconds(self) -> dict[str, float]:
@@ -192,17 +181,17 @@ class StudyRun:
     def _page_thread(self, console: Console) -> Iterator[Callable[[], object]]:
         """Yield a function that renders and prints the results so far, on a thread of its own."""
 
-        def show_results() -> None:
+        def show_results(status_line: str) -> None:
             from unrolled.ablations.training.arm_table import print_arms  # pandas
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
-            write_index(self.options.out)
+            console.print(f"{visible(self.plan.study)}: {status_line}", markup=False, soft_wrap=True)
             print_arms(comparison, console)
 
         with ThreadPoolExecutor(1, "page") as pool:
             pages = []
-            yield lambda: pages.append(pool.submit(show_results))
+            yield lambda: pages.append(pool.submit(show_results, self.scheduler.status_line))
         for page in pages:
             page.result()  # raises where the disk is full
 

@@ -101,10 +101,9 @@ def replaced() -> Iterator[None]:
         for module, name, stand_in in (
             (study_run, "trial_conditions", conditions),
             (study_run, "render_page", logged_page),
-            (study_run, "write_index", nothing),
             (run, "render_page", logged_page),
             (run, "Writer", Unlogged),
-            *((run, name, nothing) for name in ("collect_report_parts", "try_first_batches", "write_index")),
+            *((run, name, nothing) for name in ("collect_report_parts", "try_first_batches")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield
