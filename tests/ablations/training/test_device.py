@@ -198,7 +198,7 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
     words = ["run", "tiny.toml", "-j", "2", "--seeds", "0-1", "--device", "cuda"]
     printed = succeed_as_typed(folder, *words, **on_stand_ins(folder, nvml))
     assert "tiny: device cuda: as --device says; " in printed
-    told = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\), ", printed, re.MULTILINE)
+    told = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\)(?:;|$)", printed, re.MULTILINE)
     assert sorted(told) == [(str(i), uuid(i)) for i in range(2)], printed
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
