@@ -143,21 +143,23 @@ class Metric:
 
     @property
     def highest(self) -> float:
-        """The highest value of a metric whose lowest one is 0: 1 of a known share, infinite of any other.
+        """The highest value of a known share, 1, or 100 where a δ of 1 or more shows that it is in per cent.
 
-        A δ of 1 or more shows that a share is in per cent.
+        It is infinite for any other metric.
         """
-        share = SHARES & {*_known_names(self.name)} and not self.ratio and self.delta < 1
-        return 1.0 if share else math.inf
-
-    @property
-    def best(self) -> float | None:
-        """The best value of a known share, also in per cent; None of any other metric."""
-        if not SHARES & {*_known_names(self.name)} or self.ratio:
-            return None
-        if self.lower_is_better:
-            return 0.0
+        if self.ratio or not SHARES & {*_known_names(self.name)}:
+            return math.inf
         return 1.0 if self.delta < 1 else 100.0
+
+    def are_best(self, values: Iterable[float]) -> bool:
+        """Return True if all values are the best that there is: 0 of a loss or error, 1 or 100 of a share."""
+        levels = {*values}
+        if self.ratio:
+            return False
+        if self.lower_is_better:
+            return levels == {0.0}
+        names = {*_known_names(self.name)}
+        return bool((SHARES | {"r2", "r2_score"}) & names) and levels in ({1.0}, {100.0})
 
     @property
     def lower_is_better(self) -> bool:

@@ -39,9 +39,11 @@ FIRST_LOOK = "first_look"  # the column that tells which trials of a study are o
 STATUS = "status"  # the column that tells how a run ended, of a table that has it, in any case; or "State"
 SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
-    **dict.fromkeys(("done", "finished", "completed", "success", "succeeded", "ok"), "done"),
-    **dict.fromkeys(("failed", "failure", "error", "crashed", "killed", "timeout", "preempted"), "failed"),
-    **dict.fromkeys(("running", "pending", "queued", "scheduled"), "failed"),  # it has no number yet
+    **dict.fromkeys(("done", "finished", "complete", "completed", "success", "succeeded", "ok"), "done"),
+    "terminated": "done",
+    **dict.fromkeys(("fail", "failed", "failure", "error", "crashed", "killed", "timeout"), "failed"),
+    **dict.fromkeys(("preempted", "pruned", "cancelled", "canceled", "out_of_memory"), "failed"),
+    **dict.fromkeys(("running", "pending", "queued", "scheduled", "waiting"), "failed"),  # no number yet
     "diverged": "diverged",
 }
 """Words of the status column, in lower case, and the ends that they stand for."""
@@ -194,7 +196,7 @@ def _read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series
     name = _find_status_column(frame)
     if not name or name in (*columns.arm, *columns.pair, *columns.item):
         return pd.Series("done", frame.index)
-    ends = frame[name].astype(str).str.lower().map(ENDS)
+    ends = _read_words(frame[name]).map(ENDS)
     if (unknown := ends.isna()).any():
         raise BadInput(
             f"row {_find_row(unknown)}: {frame[name][unknown].iloc[0]!r} is not known",
@@ -205,14 +207,20 @@ def _read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series
     return ends
 
 
+def _read_words(column: pd.Series) -> "pd.Series[str]":
+    return column.astype(str).str.strip().str.lower()
+
+
 def _find_status_column(frame: pd.DataFrame) -> str:
-    """Return the column that tells how runs ended: `STATUS`, or "state" if half of its words are known."""
+    """Return the column that tells how runs ended: `STATUS`, or "state" if it has a word of `ENDS`.
+
+    OK is a state of a country, too.
+    """
     for column in map(str, frame.columns):
         if column.lower() == STATUS:
             return column
     for column in map(str, frame.columns):
-        is_state = column.lower() == "state"
-        if is_state and frame[column].astype(str).str.lower().isin(ENDS.keys()).mean() >= 0.5:
+        if column.lower() == "state" and {*_read_words(frame[column])} & (ENDS.keys() - {"ok"}):
             return column
     return ""
 

@@ -4,10 +4,12 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from unrolled.bench.metric import Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
 from unrolled.reports.statistics.power import FEWEST_SEEDS
-from unrolled.reports.statistics.values import are_computed_alike
+from unrolled.reports.statistics.values import are_computed_alike, select_finite
 
 NOISE = 4
 """How many times the distance of two equal trials a third one may be away."""
@@ -37,9 +39,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     first = [seed for seed in equal if not design.looks or seed in design.first_look]
     family_size = 1 if design.decide == "gate" else max(1, len(design.arms) - 1)
     is_fine = any(
-        are_computed_alike(
-            select_seeds(side, first), select_seeds(other, first), metric.zone, metric.highest, family_size
-        )
+        are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family_size)
         for metric, (side, other) in zip(metrics, numbers, strict=True)
     )
     return frozenset(equal if is_fine else ())
@@ -93,7 +93,7 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
         if arm.ignores_seed or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
-        is_perfect = all({*xs.values()} == {metrics[name].best} for name, xs in numbers.items())
+        is_perfect = all(metrics[name].are_best(xs.values()) for name, xs in numbers.items())
         if is_one_run and not is_perfect:
             copies[arm.name] = seeds[0]
     return copies
@@ -111,7 +111,7 @@ def _select_first_values(
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
     """Return the range that equal trials of an arm may have; 0 if they are equal or it cannot be told.
 
-    `widest` is the widest range of any arm.
+    `widest` is the widest spread of any arm.
     """
     if not design.plan_hash:
         size = 100.0 if metric.ratio else max(map(abs, numbers), default=0.0)
@@ -123,7 +123,14 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
 
 
 def _measure_widest(arms: Iterable[Side]) -> float:
-    return max(filter(math.isfinite, (_measure_range([*by_seed.values()]) for by_seed in arms)), default=0.0)
+    """Return the widest spread of an arm: twice the range of its middle half, whatever few seeds collapse."""
+    spreads = [0.0]
+    for by_seed in arms:
+        numbers = select_finite(by_seed.values())
+        if numbers.size >= FEWEST_SEEDS:
+            low, high = np.percentile(numbers, (25, 75))
+            spreads.append(2 * float(high - low))
+    return max(spreads)
 
 
 def _measure_range(numbers: Sequence[float]) -> float:

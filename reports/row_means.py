@@ -59,23 +59,22 @@ def average_rows(
 def find_copied_arms(
     table: pd.DataFrame, metrics: Sequence[str], items: "pd.Series[str] | None"
 ) -> list[str]:
-    """Return the arms of which every item has one value on all pairs, five or more.
+    """Return the arms of which every item that several pairs have has one value on all of them.
 
-    The mean of such an arm may differ from pair to pair where rows failed. An arm with one value for all
-    items is none of them: it may be right on each.
+    The mean of such an arm may differ from pair to pair where rows failed. The items of another arm differ
+    from pair to pair, or half of them are in five pairs or more. An arm with one value for all items is none
+    of them: it may be right on each.
     """
     if items is None or not metrics:
         return []
-    copied = []
-    rows_with_items = table.assign(item=items)
-    for arm, rows in rows_with_items[table.status != "failed"].groupby("arm", sort=False):
-        by_item = rows.groupby("item", sort=False)[[*metrics]]
-        is_repeated = rows.groupby("item", sort=False).seed.nunique().median() >= FEWEST_SEEDS
-        is_constant = is_repeated and (by_item.nunique() == 1).all(axis=None)
-        varies_by_item = (rows[[*metrics]].nunique() > 1).any()
-        if is_constant and varies_by_item:
-            copied.append(str(arm))
-    return copied
+    rows = table.assign(item=items)[table.status != "failed"]
+    by_item = rows.groupby(["arm", "item"], sort=False)
+    is_shared = by_item.seed.nunique() > 1
+    varies = (by_item[[*metrics]].nunique() > 1).any(axis=1)[is_shared].groupby(level="arm").any()
+    is_repeated = by_item.seed.nunique().groupby(level="arm").median() >= FEWEST_SEEDS
+    is_one_level = (rows.groupby("arm")[[*metrics]].nunique() == 1).all(axis=1)
+    constant = [str(arm) for arm in varies.index if not varies[arm] and not is_one_level[arm]]
+    return [arm for arm in constant if varies.any() or is_repeated[arm]]
 
 
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:

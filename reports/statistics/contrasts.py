@@ -369,15 +369,17 @@ def _mcnemar_p(fewer: int, more: int) -> float:
 
 
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
-    """Return by how much equal shares may differ as one side was stored or printed with fewer digits.
+    """Return by how much equal shares differ where one side was stored or printed with fewer digits.
 
-    That is rounding of single precision, if under δ/1000, or half a unit of a side with three to six decimals
-    where the other one has all.
+    That is rounding of single precision, if under δ/1000, or a unit of the side with fewer decimals, up to
+    2 δ, if no difference is larger: then no pair is known to differ.
     """
-    single = min(SINGLE_ROUNDING * float(np.abs([a, b]).max(initial=0)), delta / 1000)
+    size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(_count_decimals(side) for side in (a, b))
-    is_printed = 3 <= fewer <= 6 and more >= 8
-    return max(single, 0.51 * 10.0**-fewer if is_printed else 0.0)
+    unit = 1.001 * 10.0**-fewer
+    if fewer < more and np.abs(a - b).max(initial=0) <= unit <= 2 * delta:
+        return unit
+    return min(SINGLE_ROUNDING * size, delta / 1000)
 
 
 def _count_decimals(values: Floats) -> int:

@@ -160,7 +160,7 @@ class _Walk(Generic[Key]):
             look=Look(self.looks, k),
             lost=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
-            or (self.is_gate and are_computed_alike(arm, baseline, metric.zone, metric.highest)),
+            or (self.is_gate and are_computed_alike(arm, baseline, metric.zone)),
             highest=metric.highest,
         )
 

@@ -72,8 +72,7 @@ class Bound:
             delta=self.metric.zone,
             lower_is_better=self.metric.lower_is_better,
             look=look,
-            identical=set(seeds) <= set(equal)
-            or are_computed_alike(head, base, self.metric.zone, self.metric.highest),
+            identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
             highest=self.metric.highest,
         )
         ends = c.interval(ALPHA, sides=1)
@@ -174,13 +173,14 @@ def _find_copies(
 ) -> Iterator[str]:
     """Yield the sides that are one run under all seeds, unless both sides computed the same."""
     qualities = [m.name for m in metrics if m.is_quality and is_computed(m.name)]
-    best = [m.best for m in metrics if m.name in qualities]
+    judged = [m for m in metrics if m.name in qualities]
     for level in dict.fromkeys(level for level, _ in pairs) if qualities else ():
         of_level = [pairs[level, name] for name in qualities]
         copies = [
             name
             for name, side in zip(("head", "base"), zip(*of_level, strict=True), strict=True)
-            if all(map(_is_one_value, side)) and not all(map(_is_perfect, side, best))
+            if all(map(_is_one_value, side))
+            and not all(m.are_best(by_seed.values()) for m, by_seed in zip(judged, side, strict=True))
         ]
         seeds = {seed for head, base in of_level for seed in head.keys() | base.keys()}
         if copies and not (len(copies) == 2 and seeds <= set(equal.get(level, ()))):
@@ -192,10 +192,6 @@ def _find_copies(
 def _is_one_value(side: Mapping[int, float]) -> bool:
     finite = [x for x in side.values() if math.isfinite(x)]
     return len(finite) >= FEWEST_SEEDS and len({*finite}) == 1
-
-
-def _is_perfect(side: Mapping[int, float], best: float | None) -> bool:
-    return {*side.values()} == {best}
 
 
 def _format_key(level: Hashable, name: str) -> str:

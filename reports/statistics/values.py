@@ -54,20 +54,17 @@ def are_computed_alike(
     arm: Mapping[Any, float],
     baseline: Mapping[Any, float],
     delta: float,
-    highest: float = math.inf,
     family_size: int = 1,
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
     Hardly two are alike, and a change by δ would move them by so many steps of their scale, in all, that none
     moves in .05 of cases, over `family_size` contrasts: three steps for one of them, as exp(−3) = .05. The
-    step is the smallest one seen. A share, of which `highest` is known, may be a mean of shares of few items
-    each, whose values are finer than their steps: its step is taken to be an eighth of its range at least.
+    step is the smallest one seen, or an eighth of the range: the mean of scores of few items each has values
+    that are finer than its steps. A change that acts in few seeds, or on few items, can still move none.
     """
     levels = np.unique([*arm.values()])
     if arm != baseline or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
         return False
-    step = float(np.diff(levels).min())
-    if highest < math.inf:
-        step = max(step, float(np.ptp(levels)) / 8)
+    step = max(float(np.diff(levels).min()), float(np.ptp(levels)) / 8)
     return len(arm) * delta >= -math.log(ALPHA / family_size) * step

@@ -258,6 +258,17 @@ def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
     assert row.verdict.kind == "better"
 
 
+def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> None:
+    rng = np.random.default_rng(3)
+    frame = documents(rng, 10, number=200)
+    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(once)))
+    drawn = {(seed, f"d{d}") for seed in range(10) for d in rng.choice(200, 80, replace=False)}
+    is_drawn = [pair in drawn for pair in zip(frame.seed, frame.document, strict=True)]
+    assert compare_table(copied[is_drawn], BY_SEED).rows[1].copied
+    assert not compare_table(frame[is_drawn], BY_SEED).rows[1].copied
+
+
 def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
     rng = np.random.default_rng(3)
     frame = documents(rng, 10).assign(status="done", seconds=lambda f: rng.random(len(f)))
@@ -412,7 +423,7 @@ def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     assert sleep("ID", failing(4).rename(columns={"status": column})).rows[1].contrast.lost == 4
     running = failing(4).replace({"status": {"failed": "running"}})
     assert sleep("ID", running.rename(columns={"status": column})).rows[1].contrast.lost == 4
-    states = RUNS.drop(columns="status").assign(State=["Ohio", "Utah"] * 16)
+    states = RUNS.drop(columns="status").assign(State=["OK", "UT"] * 16)
     assert sleep("ID", states).rows[1].contrast.lost == 0, "those of a country are no ends"
 
 

@@ -44,7 +44,7 @@ def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(val
     equal = dict.fromkeys(range(299), value)
     share, points = Metric("error_rate", 0.01), Metric("error_rate", 1.0)
     found = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
-    assert [c.equivalence_p for c in found] == pytest.approx([p, 1.0])
+    assert [c.equivalence_p for c in found] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
 
 def test_equal_numbers_that_are_too_fine_for_chance_are_of_arms_that_computed_the_same() -> None:
@@ -103,6 +103,21 @@ def test_seeds_of_small_spread_beside_an_arm_that_collapsed_once_are_no_copies(s
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
     )
     assert found.rows[1].copied, "one run whose last digits differ"
+
+
+def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None:
+    """Of sums of log-likelihoods, whose spread is small beside their size, all were called one run."""
+    rng = np.random.default_rng(0)
+    sums = {
+        name: -34567 + gain + 0.6 * rng.standard_normal(10) for name, gain in (("a", 0), ("b", 7), ("c", 0))
+    }
+    sums["c"][3] -= 800
+    frame = pd.concat(
+        [pd.DataFrame({"arm": name, "seed": range(10), "score": x}) for name, x in sums.items()]
+    )
+    found = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
+    assert not any(row.copied for row in found.rows)
+    assert found.rows[1].verdict.kind == "better"
 
 
 def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
