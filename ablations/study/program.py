@@ -115,7 +115,7 @@ class ProgramSettings:
             )
 
     @property
-    def _list_names(self) -> set[str]:
+    def _names_of_lists(self) -> set[str]:
         """The settings that become a word for each of their values."""
         words = split_template(self.table.run) if self.table.run else []
         return {field.name for field in list_fields("run", words) if field.list}
@@ -289,7 +289,7 @@ class ProgramSettings:
         """
         default = self.baseline[key]
         place = f"{key} = {format_value(value)}"
-        if key in self._list_names:
+        if key in self._names_of_lists:
             items = value if isinstance(value, list) else [value]
             is_list = all(isinstance(item, Scalar) for item in items)
             require(is_list, "should be a list of numbers or strings", key=place)
