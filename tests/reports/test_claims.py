@@ -123,7 +123,7 @@ def test_a_factor_that_took_effect_in_some_seeds_alone_is_told_with_their_number
 
 def test_the_limits_name_the_machine_and_what_a_diverged_seed_does_to_a_mean():
     said = " ".join(list_limits(compare(realistic()), {"cpu": "Xeon"}))
-    assert "given convergence" in said and "this hardware: Xeon." in said
+    assert "of the converged seeds" in said and "this hardware: Xeon." in said
     assert "this hardware: H100." in " ".join(
         list_limits(compare(realistic()), {"cpu": "Xeon", "gpu": "H100"})
     )
