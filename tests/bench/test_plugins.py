@@ -266,7 +266,12 @@ def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
         assert without.fingerprints["weights"] != with_it.fingerprints["weights"]
         assert "small" not in without.witnesses and "train_penalty_small" not in without.metrics
         means.append(with_it.metrics["train_penalty_small"])
-        assert with_it.witnesses["small"] == {"ok": True, "declared": 2.0, "seen": means[-1]}
+        assert with_it.witnesses["small"] == {
+            "ok": True,
+            "declared": 2.0,
+            "seen": means[-1],
+            "penalty": "small",
+        }
         # The first step's loss is the raw one: the penalty is no part of it.
         assert without.trace["sums"][:5] == with_it.trace["sums"][:5]
     assert means[0] > 0 and means[0] == pytest.approx(means[1], rel=1e-3)
@@ -289,7 +294,7 @@ def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
     plug("regularizer")
     monkeypatch.setattr(learner.Regularizer, "after_loss", lambda self: None)
     result = run_trial(small(engine="learner", options={"hidden": 8, "small": 2.0}))
-    assert result.witnesses["small"] == {"ok": False, "declared": 2.0, "seen": 0.0}
+    assert result.witnesses["small"] == {"ok": False, "declared": 2.0, "seen": 0.0, "penalty": "small"}
 
 
 def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
