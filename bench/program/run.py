@@ -108,6 +108,8 @@ def _describe_environment(trial: ProgramTrial) -> dict[str, Any]:
     if trial.device == "cuda":  # a machine has cards of one kind, but for the rare one with two
         environment["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
     environment["packages"] = dict(line.split(" ") for line in trial.versions.split(", ") if line)
+    if assumption := trial.describe_assumption():
+        environment["packages are"] = assumption
     if trial.checkout and trial.checkout.commit:
         environment |= {"commit": trial.checkout.commit.hash, "dirty": False, "diff": ""}
     return environment

@@ -256,9 +256,8 @@ class ProgramTrial(Trial):
         parts = [shorten_names(names)]
         if snapshot.data:
             parts.append(f"data: {shorten_names(snapshot.data)}")
-        starter = self.run.split()[0] if snapshot.command.is_assumed else ""
-        assumption = f" (of the Python that runs Unrolled: {starter} may start another)" if starter else ""
-        parts.append(identity.versions + assumption)
+        assumption = self.describe_assumption()
+        parts.append(f"{identity.versions} ({assumption})" if assumption else identity.versions)
         folders = [
             name
             for name in snapshot.command.folders
@@ -267,6 +266,12 @@ class ProgramTrial(Trial):
         if folders:
             parts.append(f"not the files in {', '.join(folders)}: `data` in [program] names them")
         return "; ".join(parts)
+
+    def describe_assumption(self) -> str:
+        """Return whose packages are taken to be the program's, where no word of it names a Python; or ""."""
+        if not self._identity().snapshot.command.is_assumed:
+            return ""
+        return f"of the Python that runs Unrolled: {self.run.split()[0]} may start another"
 
     @property
     def newest_code(self) -> str:
