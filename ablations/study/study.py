@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trainer import Settings, Trainer
@@ -125,14 +126,24 @@ class Study:
     @property
     def plan_hash(self) -> str:
         """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings."""
-        decided = {
-            **{key: getattr(self, key) for key in ("name", "question", "seeds", "looks")},
+        arms = []
+        for arm in self.arms:
+            settings: dict[str, Any] = {
+                "name": arm.name,
+                "settings": arm.settings,
+                "exploratory": arm.exploratory,
+            }
+            settings["seed_offset"] = arm.seed_offset
+            if arm.against:
+                settings["against"] = arm.against
+            arms.append(settings)
+        decided: dict[str, Any] = {
+            "name": self.name,
+            "question": self.question,
+            "seeds": self.seeds,
+            "looks": self.looks,
             "metrics": [asdict(metric) for metric in self.metrics],
-            "arms": [
-                {key: getattr(arm, key) for key in ("name", "settings", "exploratory", "seed_offset")}
-                | ({"against": arm.against} if arm.against else {})
-                for arm in self.arms
-            ],
+            "arms": arms,
         }
         if self.decide != "direction":
             decided["decide"] = self.decide
