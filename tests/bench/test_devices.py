@@ -105,7 +105,8 @@ def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
     text.write_text("the cat sat on a mat and slept . " * 5 + "the")
 
     def make(name: str, **changes: Any) -> ChapterTrial:
-        spec, options = spec_of(name), changes.pop("options", {})
+        spec = spec_of(name)
+        options = changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": 1}
         return spec.make_trial(options={**narrow, **options}, **{**size, **changes})
@@ -120,7 +121,8 @@ def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Re
     def run(name: str, **changes: Any) -> Result:
         trial = tiny(name, **changes)
         first = train_first_batch(trial)
-        assert not first.metrics and not first.curves
+        assert not first.metrics
+        assert not first.curves
         checked = apart.reads
         result = run_trial(trial)
         assert result.done, result.reason
@@ -180,7 +182,8 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
     environment.make_deterministic()
     data, *splits = train.load_data(trial)
     record = train.train_model(trial, train.build_model(trial, len(data.vocab)), *splits)
-    assert apart.reads == 2 * len(record.epochs) == 4 and len(record.losses) == 8
+    assert apart.reads == 2 * len(record.epochs) == 4
+    assert len(record.losses) == 8
 
 
 @pytest.mark.parametrize(("kind", "engine"), [("cell", "learner"), ("model", "loop")])

@@ -12,7 +12,8 @@ from unrolled.bench.files import make_output_folder, remove_abandoned_drafts, sa
 
 def test_where_the_disk_is_full_no_file_of_several_is_replaced(tmp_path: Path, small_disk) -> None:
     with small_disk(tmp_path / "disk", "64k"):
-        first, second = tmp_path / "disk" / "one", tmp_path / "disk" / "two"
+        first = tmp_path / "disk" / "one"
+        second = tmp_path / "disk" / "two"
         save_files({first: b"1", second: b"2"})
         with pytest.raises(BadInput, match=rf"^{second}: cannot be written \(No space left on device\)"):
             save_files({first: b"new", second: bytes(1 << 17)})

@@ -62,7 +62,8 @@ def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name:
     first, second = (wait() for wait in [results(settings), results(settings)])
     assert first.fingerprints == second.fingerprints
     assert {key: w for key, w in first.witnesses.items() if not w["ok"]} == {}
-    assert first.metrics["gpu_memory_peak"] > 0 and first.environment["gpu_uuid"]
+    assert first.metrics["gpu_memory_peak"] > 0
+    assert first.environment["gpu_uuid"]
 
 
 @pytest.mark.parametrize(
@@ -84,14 +85,14 @@ def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
 def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
     """Five updates of a trial, and a validation, which can be repeated and were made once before."""
     environment.make_deterministic()
-    trial, device = ChapterTrial(**settings), torch.device(DEVICE)
+    trial = ChapterTrial(**settings)
+    device = torch.device(DEVICE)
     data, taught, asked = train.load_data(trial)
     model = train.build_model(trial, len(data.vocab)).to(device)
-    taught, asked = replace(taught, rows=taught.rows[:UPDATES], device=device), asked.to(device)
-    adam, cycle = (
-        optimizer.build_adam(model, trial.wd),
-        list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms)),
-    )
+    taught = replace(taught, rows=taught.rows[:UPDATES], device=device)
+    asked = asked.to(device)
+    adam = optimizer.build_adam(model, trial.wd)
+    cycle = list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms))
 
     def update() -> None:
         list(loop._take_steps(trial, model, taught, adam, cycle))

@@ -54,7 +54,8 @@ FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package, which identities are taken of, and of the runner beside it."""
-    folder, no_cache = tmp_path / "bench", shutil.ignore_patterns("__pycache__")
+    folder = tmp_path / "bench"
+    no_cache = shutil.ignore_patterns("__pycache__")
     for package in ("bench", "ablations"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=no_cache)
     monkeypatch.setattr(identity, "BENCH", folder)
@@ -108,7 +109,8 @@ def test_another_class_in_the_registry_makes_other_trials(monkeypatch: pytest.Mo
 
 def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
     before = ids()
-    one, two = copy / "chapter/metrics.py", copy / "chapter/regularization.py"  # neighbours in the digest
+    one = copy / "chapter/metrics.py"
+    two = copy / "chapter/regularization.py"  # neighbours in the digest
     text = one.read_text()
     one.write_text(text[:-10])
     two.write_text(text[-10:] + two.read_text())

@@ -29,7 +29,8 @@ def test_what_is_in_force_in_a_process_is_of_the_kind_whatever_the_shell_says_of
     """And the build of torch, whose text names the capability of the CPU, is not its echo."""
     environment.make_deterministic()
     kind = find_machine_kind(machine.machine_facts())
-    assert kind["torch"] and kind["threads"] == "1"
+    assert kind["torch"]
+    assert kind["threads"] == "1"
     differences = ["ONEDNN_MAX_CPU_ISA not set / SSE41"]
     if kind["mkldnn"] != "off":  # else this torch has no oneDNN
         differences.insert(0, "oneDNN on / off")
@@ -46,7 +47,8 @@ NAMES = ("CUBLAS_WORKSPACE_CONFIG", "CUBLASLT_WORKSPACE_SIZE", "TORCH_CUBLASLT_U
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_alone(name: str) -> None:
-    set_, unset = {"variables": {name: "1"}}, {"variables": {}}
+    set_ = {"variables": {name: "1"}}
+    unset = {"variables": {}}
     on_gpu, on_cpu = (
         [find_machine_kind({"device": device, **left}) for left in (unset, set_)]
         for device in ("cuda", "cpu")
@@ -71,7 +73,8 @@ def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
 
 def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
-    left, right = {"device": "cpu"}, {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
+    left = {"device": "cpu"}
+    right = {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
     assert machine_difference([find_machine_kind(left), find_machine_kind(right)]) == "device cpu / cuda"
 
 
@@ -82,7 +85,8 @@ def test_what_is_not_known_is_not_claimed_to_differ() -> None:
 
 
 def test_pairs_of_two_kinds_are_counted_and_named() -> None:
-    a, b = {"threads": "1"}, {"threads": "2"}
+    a = {"threads": "1"}
+    b = {"threads": "2"}
     assert describe_mixed_pairs([(a, a), (b, b), ({}, a)]) == describe_mixed_pairs([]) == ""
     assert describe_mixed_pairs([(a, b), (a, a)]) == (
         "1 of 2 pairs compares results of two kinds of machine (threads 1 / 2): "

@@ -17,7 +17,8 @@ LOWER = "loss valid_loss val/loss Loss/test brier_score perplexity test_mae RMSE
     [*((name, "higher") for name in HIGHER.split()), *((name, "lower") for name in LOWER.split())],
 )
 def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
-    assert find_direction(name) == better and Metric(name, 0.02).lower_is_better == (better == "lower")
+    assert find_direction(name) == better
+    assert Metric(name, 0.02).lower_is_better == (better == "lower")
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,8 @@ def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
 def test_a_name_that_only_holds_a_known_word_is_refused_with_the_cure(name: str) -> None:
     with pytest.raises(BadInput) as refused:
         Metric(name, 0.02)
-    assert refused.value.key == name and "better = " in refused.value.cure
+    assert refused.value.key == name
+    assert "better = " in refused.value.cure
     assert "--" not in refused.value.cure, "flags are of a command, which names its own"
 
 

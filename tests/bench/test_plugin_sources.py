@@ -75,7 +75,8 @@ def test_a_program_or_a_library_that_reads_unseen_is_refused_however_it_is_start
     caught = suppress(BadInput) if is_caught else nullcontext()
     with pytest.raises(BadInput) as refusal, ReadAudit().refuse_other_files([], "my.py"), caught:
         STARTS[way]()
-    assert refusal.value.place == "my.py" and refusal.value.cure
+    assert refusal.value.place == "my.py"
+    assert refusal.value.cure
 
 
 def test_a_program_that_was_started_before_is_refused_at_the_start() -> None:
@@ -87,7 +88,8 @@ def test_a_program_that_was_started_before_is_refused_at_the_start() -> None:
 
 def test_what_an_installed_package_starts_and_a_database_in_memory_are_none_of_the_plug_ins() -> None:
     with ReadAudit().refuse_other_files([], "my.py"):
-        assert platform.libc_ver() and psutil.Popen(["true"]).wait() == 0
+        assert platform.libc_ver()
+        assert psutil.Popen(["true"]).wait() == 0
         sqlite3.connect(":memory:").close()
 
 

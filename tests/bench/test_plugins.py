@@ -62,7 +62,8 @@ def test_ten_lines_are_a_model_that_learns(
     trial = small("mine", engine=engine, epochs=3, options={"hidden": 8})
     train_first_batch(trial)
     result = run_trial(trial)
-    assert result.done and all(w["ok"] for w in result.witnesses.values())
+    assert result.done
+    assert all(w["ok"] for w in result.witnesses.values())
     assert result.curves["valid_loss"][-1][1] < result.curves["valid_loss"][0][1]
 
 
@@ -94,7 +95,8 @@ def test_a_cells_own_keywords_are_options_and_reach_every_layer(
 
 HEAD = '@cell("mine", "my cell", epochs=1)'
 ARGUMENTS = "inputs, hidden)"
-RETURN, MEAN = "        return h, h\n", ".abs().mean()\n"
+RETURN = "        return h, h\n"
+MEAN = ".abs().mean()\n"
 LATER = "import torch\ndef rarely():\n    import later\n"
 MISTAKES = {
     "an import of a function": ("cell", "import torch\n", LATER, r"later\.py.*correct it"),
@@ -215,7 +217,8 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
         return [small(name).identify().id for name in ("mine", "lm6")]
 
     path = plug("cell", "import torch\n", f"import torch\n{more}")
-    before, trial = ids(), small("mine").identify()
+    before = ids()
+    trial = small("mine").identify()
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
     again(path)
     assert ids() == before
@@ -223,7 +226,8 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
     (tmp_path / file).write_text(f"{(tmp_path / file).read_text()}# edited\n")
     again(path)  # in the process of a trial
     after = ids()
-    assert before[0] != after[0] and before[1] == after[1]
+    assert before[0] != after[0]
+    assert before[1] == after[1]
     with pytest.raises(BadInput, match=r"its plug-in was edited after .* run the study again"):
         check_as_planned(trial)
 
@@ -264,7 +268,8 @@ def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
         trials = [small(engine=engine, options={"hidden": 8, "small": strength}) for strength in (0.0, 2.0)]
         without, with_it = map(run_trial, trials)
         assert without.fingerprints["weights"] != with_it.fingerprints["weights"]
-        assert "small" not in without.witnesses and "train_penalty_small" not in without.metrics
+        assert "small" not in without.witnesses
+        assert "train_penalty_small" not in without.metrics
         means.append(with_it.metrics["train_penalty_small"])
         assert with_it.witnesses["small"] == {
             "ok": True,
@@ -274,7 +279,8 @@ def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
         }
         # The first step's loss is the raw one: the penalty is no part of it.
         assert without.trace["sums"][:5] == with_it.trace["sums"][:5]
-    assert means[0] > 0 and means[0] == pytest.approx(means[1], rel=1e-3)
+    assert means[0] > 0
+    assert means[0] == pytest.approx(means[1], rel=1e-3)
 
 
 def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callable[..., Path]) -> None:

@@ -71,14 +71,16 @@ def test_a_file_that_is_no_table_is_refused_by_its_name_in_one_line(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput) as refusal:
         read_rows(tmp_path / name)
-    assert refusal.value.place == str(tmp_path / name) and "\n" not in str(refusal.value)
+    assert refusal.value.place == str(tmp_path / name)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("name", ["training.log", "m.yaml", "m.*", "m", "csv"])
 def test_a_suffix_that_no_reader_has_is_refused_with_those_that_have_one(name: str) -> None:
     with pytest.raises(BadInput) as refusal:
         find_format(name, key="metrics")
-    assert refusal.value.key == "metrics" and all(suffix in refusal.value.cure for suffix in FORMATS)
+    assert refusal.value.key == "metrics"
+    assert all(suffix in refusal.value.cure for suffix in FORMATS)
 
 
 def test_a_format_whose_package_is_not_installed_is_refused_with_its_name(monkeypatch) -> None:

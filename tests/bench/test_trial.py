@@ -50,7 +50,8 @@ def result(**changes: object) -> Result:
 def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> None:
     names = [f.name for f in fields(ChapterTrial) if f.name != "corpus"]
     ids = {replace(TRIAL, **{name: other(getattr(TRIAL, name))}).id for name in names}
-    assert len(ids) == len(names) and TRIAL.id not in ids
+    assert len(ids) == len(names)
+    assert TRIAL.id not in ids
     assert replace(TRIAL, corpus="/elsewhere/text.txt").id == TRIAL.id
 
 
@@ -60,7 +61,8 @@ def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> Non
 def test_settings_that_mean_the_same_are_one_trial(same: dict[str, object]) -> None:
     """The order of options does not count, a detach_every of 0 is the window, momenta may be a list."""
     two = replace(TRIAL, **same)
-    assert two == replace(TRIAL, detach_every=0) == TRIAL and two.id == TRIAL.id
+    assert two == replace(TRIAL, detach_every=0) == TRIAL
+    assert two.id == TRIAL.id
     assert canonical_json(asdict(two)) == canonical_json(asdict(TRIAL))
 
 
@@ -73,7 +75,9 @@ def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytes
 
 def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
     flat = TRIAL.factors()
-    assert flat["moms"] == "0.95,0.85,0.95" and flat["hidden"] == 64 and flat["model"] == "lm6"
+    assert flat["moms"] == "0.95,0.85,0.95"
+    assert flat["hidden"] == 64
+    assert flat["model"] == "lm6"
     assert not {"seed", "options", "source", "data"} & set(flat)
     assert all(isinstance(value, bool | int | float | str) for value in flat.values())
     assert replace(TRIAL, seed=5).factors() == flat
@@ -90,7 +94,8 @@ def test_a_result_reads_back_equal(kind: str) -> None:
 def test_not_a_number_survives_the_file() -> None:
     one = result(metrics={"valid_loss": math.nan}, curves={"loss": ((0.0, math.nan),)})
     copy = Result.from_dict(json.loads(canonical_json(one.to_dict())))
-    assert math.isnan(copy.metrics["valid_loss"]) and math.isnan(copy.curves["loss"][0][1])
+    assert math.isnan(copy.metrics["valid_loss"])
+    assert math.isnan(copy.curves["loss"][0][1])
 
 
 def test_canonical_json_is_sorted_ascii_and_strict() -> None:
@@ -102,5 +107,7 @@ def test_canonical_json_is_sorted_ascii_and_strict() -> None:
 def test_a_failure_has_a_reason_of_one_line() -> None:
     failed = failed_result(TRIAL, "ValueError:\n  too\tmany\n")
     assert failed.reason == "ValueError: too many"
-    assert not failed.done and not failed.diverged
-    assert failed_result(TRIAL, "diverged: nan", status="diverged").diverged and result().done
+    assert not failed.done
+    assert not failed.diverged
+    assert failed_result(TRIAL, "diverged: nan", status="diverged").diverged
+    assert result().done

@@ -50,7 +50,8 @@ def test_without_a_driver_no_gpu_is_visible(nvml: Machine) -> None:
     assert visible_gpus() == ()
     with pytest.raises(BadInput) as refused:
         check_gpus(visible_gpus(), 1)
-    assert refused.value.place == "device cuda" and "--device cpu" in refused.value.cure
+    assert refused.value.place == "device cuda"
+    assert "--device cpu" in refused.value.cure
 
 
 def test_trials_on_the_cpu_need_no_gpu() -> None:

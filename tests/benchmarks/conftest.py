@@ -99,7 +99,8 @@ class Process:
 
     def ask(self, do: str, **words: Any) -> dict[str, Any]:
         """One measurement, by the name of its function. Raises if the process ends over it."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         print(json.dumps({"do": do, **words}), file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:

@@ -53,7 +53,8 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
 
     The first epoch warms up and is not counted.
     """
-    device, size = here(), {"batch": batch, "window": window}
+    device = here()
+    size = {"batch": batch, "window": window}
     plan = spec_of(model).make_trial(options=options, epochs=2, detach_every=0, **size)
     net = build_model(plan, VOCAB)
     data = _random(updates, batch, window)
@@ -61,7 +62,8 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
 
     record = loop.train_model(plan, net, data, data, device)
     used = throughput.gpu_memory(device)
-    last, operations = record.epochs[-1], flops.training_flops(replace(plan, epochs=1), net, updates)
+    last = record.epochs[-1]
+    operations = flops.training_flops(replace(plan, epochs=1), net, updates)
     return {
         "train": data.token_count / last.train_seconds,
         "evaluate": data.token_count / last.valid_seconds,
@@ -75,7 +77,8 @@ def _random(updates: int, batch: int, window: int) -> Batches:
     generator = torch.Generator().manual_seed(0)
     text = torch.randint(VOCAB, (updates * batch, window + 1), generator=generator)
     rows = torch.arange(updates * batch).view(updates, batch)
-    inputs, targets = text[:, :-1].contiguous(), text[:, 1:].contiguous()
+    inputs = text[:, :-1].contiguous()
+    targets = text[:, 1:].contiguous()
     return Batches(inputs, targets, positions=targets, rows=rows, partial_batch=rows.flatten()[:0])
 
 
@@ -87,7 +90,8 @@ def peak(times: int, size: int = 0) -> dict[str, float]:
     device = here()
     size = size or (8192 if device.type == "cuda" else 1024)
     a, b = torch.randn(2, size, size, device=device)
-    clock, best = throughput.Clock(device), 0.0
+    clock = throughput.Clock(device)
+    best = 0.0
     for factors in _kept_by_library(a, b):
         for _ in range(times):
             clock.lap()

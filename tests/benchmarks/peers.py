@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, text_of
 
-BATCH, HIDDEN = 64, 64
+BATCH = 64
+HIDDEN = 64
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,16 @@ class Elman(nn.Module):
         self.i_h = nn.Embedding(vocab, HIDDEN)
         self.h_h = nn.Linear(HIDDEN, HIDDEN)
         self.h_o = nn.Linear(HIDDEN, vocab)
-        self.carries, self.every = carries, every
+        self.carries = carries
+        self.every = every
         self.reset()
 
     def reset(self) -> None:
         self.h: Tensor | float = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
-        h, outputs = self.h if self.carries else 0.0, []
+        h = self.h if self.carries else 0.0
+        outputs = []
         for t in range(x.shape[1]):
             h = F.relu(self.h_h(h + self.i_h(x[:, t])))
             if self.every:
@@ -130,10 +133,12 @@ def notebook(model: str, epochs: int = 0, workers: int | None = None) -> Cost:
 
     They name no device, and fastai then leaves the network on the CPU, also where there is a GPU.
     """
-    begun, recipe = time.perf_counter(), RECIPES[model]
+    begun = time.perf_counter()
+    recipe = RECIPES[model]
     vocab, dls = _loaders(recipe, workers)
     learn = _learner(recipe, dls, recipe.build(vocab))
-    ready, epochs = time.perf_counter(), epochs or recipe.epochs
+    ready = time.perf_counter()
+    epochs = epochs or recipe.epochs
     loss = _fit(recipe, learn, epochs)[-1][1]
     return Cost(ready - begun, (time.perf_counter() - ready) / epochs, loss)
 
@@ -154,11 +159,13 @@ def replay(seed: int) -> Iterator[tuple[tuple[str, int], tuple[float, ...]]]:
 
 def script(model: str, epochs: int = 0) -> Cost:
     """Train as a plain PyTorch script does: tensors made once, torch's own optimizer and schedule."""
-    begun, recipe = time.perf_counter(), RECIPES[model]
+    begun = time.perf_counter()
+    recipe = RECIPES[model]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vocab, *sets = _windows(recipe)
     train, valid = ([torch.stack(part).to(device) for part in zip(*pairs, strict=True)] for pairs in sets)
-    net, epochs = recipe.build(vocab).to(device), epochs or recipe.epochs
+    net = recipe.build(vocab).to(device)
+    epochs = epochs or recipe.epochs
     first, least, _ = recipe.moms
     optimizer = torch.optim.AdamW(net.parameters(), recipe.lr, (first, 0.99), 1e-5, recipe.wd)
     steps = epochs * (len(train[0]) // BATCH)
@@ -189,7 +196,8 @@ def _windows(recipe: Recipe) -> tuple[int, list[tuple[Tensor, Tensor]], list[tup
     """The size of the vocabulary, and (words, the words after them) of training and validation."""
     words = " . ".join(line.strip() for line in text_of(HUMAN_NUMBERS).splitlines()).split(" ")
     vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    ids, n = torch.tensor([vocab[word] for word in words]), recipe.window
+    ids = torch.tensor([vocab[word] for word in words])
+    n = recipe.window
     last = len(ids) - n - 1
     pairs = [
         (ids[i : i + n], ids[i + 1 : i + n + 1] if recipe.every else ids[i + n]) for i in range(0, last, n)
@@ -251,13 +259,15 @@ def _evaluate(net: nn.Module, valid: list[Tensor]) -> float:
     for x, y in _batches(*valid):
         output = net(x)
         logits = output[0] if isinstance(output, tuple) else output
-        logits, y = logits.flatten(0, -2), y.flatten()
+        logits = logits.flatten(0, -2)
+        y = y.flatten()
         nats += F.cross_entropy(logits, y, reduction="sum").item()
         seen += len(y)
     return nats / seen
 
 
 if __name__ == "__main__":
-    models, most = sys.argv[1:-1] or RECIPES, int(sys.argv[-1]) if sys.argv[1:] else 0
+    models = sys.argv[1:-1] or RECIPES
+    most = int(sys.argv[-1]) if sys.argv[1:] else 0
     for name in models:
         notebook(name, most)

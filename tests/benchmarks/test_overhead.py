@@ -83,7 +83,8 @@ def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile,
     (tmp_path / "finished.toml").write_text(
         FINISHED.format(seeds=seeds, lrs=[0.01 + i / 1e4 for i in range(1, arms)])
     )
-    took, peak = {}, 0.0
+    took = {}
+    peak = 0.0
 
     def everything() -> None:
         nonlocal peak
@@ -108,7 +109,8 @@ def _fill(folder: Path, like: Result) -> int:
     ledger = Ledger(folder / "results")
     for trial in trials:
         loss = random.Random(trial.id).gauss(0.4, 0.02)
-        metrics, prints = {**like.metrics, "valid_loss": loss}, {"weights": trial.id, "metrics": trial.id}
+        metrics = {**like.metrics, "valid_loss": loss}
+        prints = {"weights": trial.id, "metrics": trial.id}
         ledger.record(replace(like, trial=trial, metrics=metrics, fingerprints=prints))
     return len(trials)
 

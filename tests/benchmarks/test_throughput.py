@@ -8,7 +8,8 @@ import pytest
 from unrolled.bench.devices import count_cores
 
 OPERATIONS = 3e10  # of a measurement, about: large networks make fewer updates
-FEWEST, MOST = 2, 40
+FEWEST = 2
+MOST = 40
 DOUBLED = ("hidden", "layers", "window")
 
 

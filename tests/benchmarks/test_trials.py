@@ -19,7 +19,8 @@ def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
     if benchmark.disabled and model != "lm7":
         pytest.skip("not measured: one will do")
     peers = ("notebook", "script") if model in CHAPTER else ()
-    spec, seconds = spec_of(model), {arm: [] for arm in ("loop", "learner", *peers)}
+    spec = spec_of(model)
+    seconds = {arm: [] for arm in ("loop", "learner", *peers)}
     epochs = spec.settings["epochs"]
 
     def measure(arm: str) -> None:

@@ -26,9 +26,13 @@ SEEDS = range(TOGGLES.looks[-1])
 def studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str, tuple[dict, dict]]]]:
     """Pairs of `decide` for studies like `toggles`: its seeds are drawn whole, and smoothed."""
     table = pd.read_csv(DIFFERENCES).pivot(index=["metric", "arm"], columns="seed", values="difference")
-    table, rng = table.dropna(axis=1), np.random.default_rng(5)
-    d, zero, found = table.to_numpy(), dict.fromkeys(SEEDS, 0.0), []
-    mean, spread = d.mean(1, keepdims=True), d.std(1, ddof=1, keepdims=True)
+    table = table.dropna(axis=1)
+    rng = np.random.default_rng(5)
+    d = table.to_numpy()
+    zero = dict.fromkeys(SEEDS, 0.0)
+    found = []
+    mean = d.mean(1, keepdims=True)
+    spread = d.std(1, ddof=1, keepdims=True)
     width = 0.9 * len(d.T) ** -0.2  # Silverman's; the SD stays what it was
     for _ in range(number):
         drawn = d[:, rng.integers(len(d.T), size=len(SEEDS))] - mean

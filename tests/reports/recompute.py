@@ -42,8 +42,10 @@ class Looks:
 
 def statistics(d, mu):
     """Student's t and Hall's T (1992) of the mean's distance from mu."""
-    apart, n = d - d.mean(), len(d)
-    w, skew = (d.mean() - mu) / d.std(ddof=1), (apart**3).mean() / (apart**2).mean() ** 1.5
+    apart = d - d.mean()
+    n = len(d)
+    w = (d.mean() - mu) / d.std(ddof=1)
+    skew = (apart**3).mean() / (apart**2).mean() ** 1.5
     return math.sqrt(n) * w, math.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / 6 / n)
 
 
@@ -55,7 +57,8 @@ def tails(d, mu):
 
 def interval(d, alpha):
     """The means that neither tail rejects at alpha/2."""
-    critical, reach = stats.t.isf(alpha / 2, len(d) - 1), 20 * d.std(ddof=1)
+    critical = stats.t.isf(alpha / 2, len(d) - 1)
+    reach = 20 * d.std(ddof=1)
     ends = d.mean() - reach, d.mean() + reach
     low = optimize.brentq(lambda mu: min(statistics(d, mu)) - critical, *ends, xtol=1e-14)
     return low, optimize.brentq(lambda mu: max(statistics(d, mu)) + critical, *ends, xtol=1e-14)
@@ -63,7 +66,10 @@ def interval(d, alpha):
 
 def holm(ps):
     """Adjusted p by name, and the level of each one's own step."""
-    adjusted, levels, largest, failed = {}, {}, 0.0, 0.0
+    adjusted = {}
+    levels = {}
+    largest = 0.0
+    failed = 0.0
     for step, name in enumerate(sorted(ps, key=ps.get)):
         largest = max(largest, min(1.0, ps[name] * (len(ps) - step)))
         adjusted[name] = largest
@@ -77,8 +83,12 @@ class Judge:
 
     def __init__(self, table, looks, metric, delta, lower_is_better):
         self.values = table.pivot(index="seed", columns="arm", values=metric)
-        self.looks, self.delta, self.lower_is_better = looks, delta, lower_is_better
-        self.p, self.p_same, self.pairs = {}, {}, {}
+        self.looks = looks
+        self.delta = delta
+        self.lower_is_better = lower_is_better
+        self.p = {}
+        self.p_same = {}
+        self.pairs = {}
 
     def look(self, arm, base, n):
         """Evaluate a contrast at its first n pairs."""
@@ -102,7 +112,8 @@ class Judge:
             elif same[arm] <= 0.05:
                 inner = interval(d, 2 * self.looks.level(same_levels[arm], len(d), "one"))
                 if max(-inner[0], inner[1]) < self.delta:
-                    words, (low, high) = "the same within δ", inner
+                    words = "the same within δ"
+                    (low, high) = inner
             p = self.p[arm][len(d)]
             row = dict(
                 zip(NUMBERS, (mean, base, d.mean(), low, high, p, differs[arm], same[arm]), strict=True)
@@ -123,7 +134,8 @@ def recompute(table, numbers, metrics):
     bases = table.dropna(subset=["baseline"]).groupby("arm").baseline.first()
     looks = Looks(numbers)
     judges = {name: Judge(table, looks, name, delta, lower) for name, delta, lower in metrics}
-    first, done = metrics[0][0], {}
+    first = metrics[0][0]
+    done = {}
     for n in numbers:
         waiting = [arm for arm in bases.index if arm not in done]
         if not waiting:

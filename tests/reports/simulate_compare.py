@@ -18,7 +18,9 @@ from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.elsewhere import compare_folds
 
-ROWS, FEATURES, STUDIES = 200, 10, 2000
+ROWS = 200
+FEATURES = 10
+STUDIES = 2000
 
 
 def fold_differences(rng: np.random.Generator, folds: int, repeats: int) -> np.ndarray:
@@ -40,17 +42,20 @@ def fold_differences(rng: np.random.Generator, folds: int, repeats: int) -> np.n
 
 def fold_rates(rng: np.random.Generator, repeats: int, studies: int) -> np.ndarray:
     """How often equal learners are called different at .05: as independent pairs, and as folds."""
-    wrong, zeros = np.zeros(2), dict.fromkeys(range(10 * repeats), 0.0)
+    wrong = np.zeros(2)
+    zeros = dict.fromkeys(range(10 * repeats), 0.0)
     for _ in range(studies):
         d = dict(enumerate(fold_differences(rng, 10, repeats)))
-        plain, corrected = contrast(d, zeros, delta=1.0), compare_folds(d, zeros, delta=1.0, test_share=0.1)
+        plain = contrast(d, zeros, delta=1.0)
+        corrected = compare_folds(d, zeros, delta=1.0, test_share=0.1)
         wrong += plain.p <= 0.05, corrected.p <= 0.05
     return wrong / studies
 
 
 def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.ndarray:
     """How often an arm whose worst runs crash is called better than its equal: by survivors, and by all."""
-    columns, better = Columns(("arm",), ("seed",), (Metric("loss", 0.5),)), np.zeros(2)
+    columns = Columns(("arm",), ("seed",), (Metric("loss", 0.5),))
+    better = np.zeros(2)
     for _ in range(studies):
         losses = pd.DataFrame(rng.normal(size=(2, 16)).T, columns=["a", "b"])
         frame = losses.rename_axis("seed").melt(var_name="arm", value_name="loss", ignore_index=False)
@@ -65,7 +70,8 @@ def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.nd
 
 def row_rates(rng: np.random.Generator, lacking: tuple[range, range], studies: int) -> np.ndarray:
     """How often equal arms are called different that lack these documents: unmatched, and matched."""
-    columns, different = Columns(("arm",), ("seed",), (Metric("loss", 0.02),)), np.zeros(2)
+    columns = Columns(("arm",), ("seed",), (Metric("loss", 0.02),))
+    different = np.zeros(2)
     for _ in range(studies):
         difficulty = np.sort(rng.normal(0, 0.1, 20))
         losses = difficulty + rng.normal(0, 0.02, size=(2, 10, 20))

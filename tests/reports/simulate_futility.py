@@ -47,7 +47,8 @@ def judge(d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: floa
 
 def stored_differences(study: Study) -> dict[str, np.ndarray]:
     """The differences of the study's contrasts in the table that ships, by arm, of whole pairs."""
-    metric, table = study.metrics[0].name, shipped(study.name)
+    metric = study.metrics[0].name
+    table = shipped(study.name)
     values = table.pivot(index="seed", columns="arm", values=metric)
     d = {arm: (values[arm] - values[base]).dropna().to_numpy() for arm, base in study.contrasts.items()}
     return {arm: x for arm, x in d.items() if np.ptp(x) > 0}
@@ -72,8 +73,10 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
 
 def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:
     """Studies like a shipped one, judged with each bound."""
-    study, rng = load_study(name), np.random.default_rng(5)
-    stored, looks = stored_differences(study), Looks(study.looks)
+    study = load_study(name)
+    rng = np.random.default_rng(5)
+    stored = stored_differences(study)
+    looks = Looks(study.looks)
     counts = {bound: np.zeros(2) for bound in bounds}
     for _ in range(studies):
         d = {arm: draw(x, looks.last, rng) for arm, x in stored.items()}

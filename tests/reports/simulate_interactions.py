@@ -15,8 +15,10 @@ from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.designs import Cells, factorial_effects
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
-PARTS, SEEDS = 4, 10
-OFF, ON = (False,) * PARTS, (True,) * PARTS
+PARTS = 4
+SEEDS = 10
+OFF = (False,) * PARTS
+ON = (True,) * PARTS
 
 
 def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:

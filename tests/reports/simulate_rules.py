@@ -85,8 +85,11 @@ def asked_by_columns(studies: int, seed: int) -> Rates:
     """
     delta = 0.4
     d = np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    going, q, q_same = np.ones(studies, bool), np.ones(studies), np.ones(studies)
-    wrong, plain = np.zeros(studies, bool), np.ones(studies)
+    going = np.ones(studies, bool)
+    q = np.ones(studies)
+    q_same = np.ones(studies)
+    wrong = np.zeros(studies, bool)
+    plain = np.ones(studies)
     for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
         x = d[:, :n]
         p = tails_to_p(*both_tails(x, 0.0))
@@ -124,7 +127,9 @@ def copied_run(studies: int, seed: int) -> Rates:
     """How often an arm that is one run, copied ten times, differs from its equal."""
     rng = np.random.default_rng(seed)
     d = rng.standard_normal((studies, 1)) - rng.standard_normal((studies, 10))
-    columns, claims, tables = Columns(("arm",), ("seed",), (Metric("loss", 0.1),)), 0, 20
+    columns = Columns(("arm",), ("seed",), (Metric("loss", 0.1),))
+    claims = 0
+    tables = 20
     for draws in d[:tables]:
         runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": draws})
         table = pd.concat([runs, runs.assign(arm="b", loss=0.0)])
@@ -137,18 +142,21 @@ SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "
 
 def without_pairs(law: str, studies: int, seed: int) -> Rates:
     """How often five values differ from fifty of the same law."""
-    rng, wrong = np.random.default_rng(seed), np.zeros(2)
+    rng = np.random.default_rng(seed)
+    wrong = np.zeros(2)
     for _ in range(studies):
         a, b = (getattr(rng, SAMPLES[law])(n) for n in (5, 50))
         if law == "lognormal":
-            a, b = np.exp(a), np.exp(b)
+            a = np.exp(a)
+            b = np.exp(b)
         wrong += stats.ttest_ind(a, b, equal_var=False).pvalue <= ALPHA, welch(a, b, delta=1.0).p <= ALPHA
     return float(wrong[0] / studies), float(wrong[1] / studies)
 
 
 def warned_of(law: str, studies: int, seed: int) -> Rates:
     """The share of wrong claims on five pairs that come with a warning of skewness."""
-    wrong, warned = 0, np.zeros(2)
+    wrong = 0
+    warned = np.zeros(2)
     for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
         c = contrast(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), delta=1.0)
         if c.p <= ALPHA:
@@ -204,5 +212,6 @@ def unbiased_tails(x: np.ndarray, mu: float = 0.0) -> Both:
     a = m.skewness * math.sqrt(n - 1) / (n - 2)  # the skewness G1 over √n
     near = np.clip(t, -8, 8)
     corrected = t + a * near**2 / 3 + a**2 * near**3 / 27 + a / 6
-    above, below = np.minimum(t, corrected), np.maximum(t, corrected)
+    above = np.minimum(t, corrected)
+    below = np.maximum(t, corrected)
     return special.stdtr(n - 1, -above), special.stdtr(n - 1, below)

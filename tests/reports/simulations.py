@@ -39,8 +39,11 @@ def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: 
     """Look at differences (studies, N) until a difference or the equivalence within ±δ is significant."""
     studies = len(d)
     look = np.full(studies, len(looks.numbers) - 1)
-    going, different, same = np.ones(studies, bool), np.zeros(studies, bool), np.zeros(studies, bool)
-    q, q_same = np.ones(studies), np.ones(studies)
+    going = np.ones(studies, bool)
+    different = np.zeros(studies, bool)
+    same = np.zeros(studies, bool)
+    q = np.ones(studies)
+    q_same = np.ones(studies)
     for k, (n, weight) in enumerate(zip(looks.numbers, looks.weights, strict=True)):
         x = d[:, :n]
         q = np.minimum(q, tails_to_p(*tails(x, 0.0)) / weight)
@@ -57,7 +60,8 @@ def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: 
 
 def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
     """How often a difference is claimed where there is none: of one contrast, and of fifteen."""
-    d, q = LAWS[law](np.random.default_rng(seed), studies), np.ones(studies)
+    d = LAWS[law](np.random.default_rng(seed), studies)
+    q = np.ones(studies)
     for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
         q = np.minimum(q, tails_to_p(*tails(d[:, :n], 0.0)) / weight)
     p = LOOKS.compute_p(q)
@@ -89,11 +93,13 @@ def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, flo
 def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Shares of directions and sizes, read off the interval, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ended, shares = end(d, 1.0, both_tails), dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
+    ended = end(d, 1.0, both_tails)
+    shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.numbers):
         here = ended.different & (ended.look == k)
         low, high = mean_interval(moments(d[here, :n]), Look(LOOKS, k).compute_level(ALPHA))
-        more, less = (low > 1) | (high < -1), (low > -1) & (high < 1)
+        more = (low > 1) | (high < -1)
+        less = (low > -1) & (high < 1)
         shown = (low > 0) | (high < 0)
         shares["wrong"] += int(((high < 0) if effect > 0 else shown).sum())
         shares["more"] += int((shown & more).sum())
@@ -108,7 +114,8 @@ def any_wrong_size(contrasts: int, studies: int, seed: int = 0) -> float:
     d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last))
     m = moments(d)
     p = tails_to_p(*mean_tails(m))
-    rejected, rank = step_down(p) <= ALPHA, p.argsort(-1).argsort(-1)
+    rejected = step_down(p) <= ALPHA
+    rank = p.argsort(-1).argsort(-1)
     wrong = np.zeros(studies, bool)
     for k in range(contrasts):
         low, high = mean_interval(m, ALPHA / (contrasts - k))
@@ -123,7 +130,8 @@ def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
     The decision is on a contrast that is nearly the same: its baseline is the other arm but for a little.
     """
     arm, other, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last))
-    look, wrong = end(arm - other, 0.6, t_tails).look, np.zeros(studies, bool)
+    look = end(arm - other, 0.6, t_tails).look
+    wrong = np.zeros(studies, bool)
     d = arm - other - 0.3 * little
     for k, n in enumerate(LOOKS.numbers):
         wrong[look == k] = tails_to_p(*t_tails(d[look == k, :n])) <= ALPHA
@@ -133,7 +141,8 @@ def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
 
 def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, float]:
     """How often an arm of which a share diverges is called better by signs: before, and now. Thirty seeds."""
-    n, rng = 30, np.random.default_rng(seed)
+    n = 30
+    rng = np.random.default_rng(seed)
     diverged = (rng.random((studies, n)) < rate).sum(1)
     p = 2 * special.bdtr(np.minimum(diverged, n - diverged), n, 0.5)
     better = (p <= ALPHA) & (diverged < n / 2)
@@ -188,7 +197,8 @@ def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
     rows.append(("better, though 8 of 30 seeds diverge on average", f"{old:.3f}", f"{new:.3f}"))
     for effect in (0.5, 1.0):
         by = exaggeration(effect, 1.5, 15, studies // 20, seed)
-        claims, ends = ("mean of claims", "corrected, of claims"), ("mean too large", "corrected too large")
+        claims = ("mean of claims", "corrected, of claims")
+        ends = ("mean too large", "corrected too large")
         of = f"{effect:g} δ, SD 1.5 δ, fifteen"
         rows.append((f"size of what is claimed, of {of}", *(f"× {by[x]:.2f}" for x in claims)))
         rows.append((f"estimates above {of}", *(f"{by[x]:.3f}" for x in ends)))

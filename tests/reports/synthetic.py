@@ -138,7 +138,8 @@ def arm(
     """An arm whose losses lie `effect` above 1.30; each seed's own luck is shared with the other arms."""
     results = {}
     for seed in range(seeds):
-        luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{name}{seed}").gauss(0, spread)
+        luck = random.Random(seed).gauss(0, 0.06)
+        own = random.Random(f"{name}{seed}").gauss(0, spread)
         trial = ChapterTrial(
             model=model,
             seed=seed,

@@ -49,17 +49,24 @@ def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_say
     c = found.rows[1].contrast
     assert (round(c.mean / c.error, 4), round(c.df, 3)) == (1.8608, 17.776)
     ends = c.interval()
-    assert c.p == pytest.approx(0.08145, abs=0.01) and c.p >= 0.07939  # of all 184,756 permutations
-    assert -0.3 < ends.low < -0.2054832 and 3.3654832 <= ends.high < 3.46
+    assert c.p == pytest.approx(0.08145, abs=0.01)
+    assert c.p >= 0.07939  # of all 184,756 permutations
+    assert -0.3 < ends.low < -0.2054832
+    assert 3.3654832 <= ends.high < 3.46
     page = text_of(render(found, tmp_path))
     for text in (format_screen(found), comparison_markdown(found), page):
-        assert "open (unpaired)" in text and "better in" not in text and "rows better" not in text
+        assert "open (unpaired)" in text
+        assert "better in" not in text
+        assert "rows better" not in text
 
 
 def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(tmp_path) -> None:
     page = text_of(render(sleep("ID"), tmp_path))
-    assert "9 of 10" in page and "better on 9 of 10 IDs" not in page and "2 gains 1.6 over 1" not in page
-    assert "IDs better" in page and "ID, 300 of an arm at most" in page
+    assert "9 of 10" in page
+    assert "better on 9 of 10 IDs" not in page
+    assert "2 gains 1.6 over 1" not in page
+    assert "IDs better" in page
+    assert "ID, 300 of an arm at most" in page
     assert not any(word in page for word in ("seed", "trial", "Provenance", "Costs", "validation set"))
     assert "Holm over all contrasts" in page and "declared" not in page, "a table declares nothing"
     assert "model" not in comparison_csv(sleep("ID")).splitlines()[0].split(",")
@@ -107,8 +114,10 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_sa
     trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     found = compare_table(trials, columns)
-    assert found.rows[2].arm.name == "weak" and found.rows[2].contrast.pairs == 10
-    assert len(trials[trials.arm == "weak"]) == 15 and "first look" in format_screen(found)
+    assert found.rows[2].arm.name == "weak"
+    assert found.rows[2].contrast.pairs == 10
+    assert len(trials[trials.arm == "weak"]) == 15
+    assert "first look" in format_screen(found)
     with pytest.raises(BadInput, match="no trial of a study's first look"):
         compare_table(trials.assign(first_look=False), columns)
 
@@ -119,8 +128,10 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_sa
 def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     documents = pd.concat([SLEEP.assign(extra=SLEEP.extra + shift) for shift in (-1.0, 0.0, 1.0)])
     found = sleep("ID", documents, item=("none",))
-    k, once = found.rows[1].contrast, sleep("ID").rows[1].contrast
-    assert k.pairs == 10 and (k.mean, k.p) == pytest.approx((once.mean, once.p))
+    k = found.rows[1].contrast
+    once = sleep("ID").rows[1].contrast
+    assert k.pairs == 10
+    assert (k.mean, k.p) == pytest.approx((once.mean, once.p))
     for text in (format_screen(found), text_of(render(found, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text
     assert "mean of 1 to 2 rows" in format_screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",)))
@@ -167,7 +178,8 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
         gone = lacking(frame)
         left = frame[~gone] if by == "missing" else frame.assign(status=np.where(gone, "failed", "done"))
         row = compare_table(left, BY_SEED).rows[1]
-        assert abs(row.contrast.mean) < 0.02 and row.contrast.lost == 0
+        assert abs(row.contrast.mean) < 0.02
+        assert row.contrast.lost == 0
         different += row.verdict.kind in ("better", "worse")
     assert different <= 2
 
@@ -195,9 +207,8 @@ def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_are_no_e
     equal = documents(np.random.default_rng(3), 10, 30)
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
     left = equal.drop(index=worst.index[worst])
-    assert not differs(left) and "rows lacking or failed: 2 120" in format_screen(
-        compare_table(left, BY_SEED)
-    )
+    assert not differs(left)
+    assert "rows lacking or failed: 2 120" in format_screen(compare_table(left, BY_SEED))
 
 
 def test_arms_are_not_the_same_where_half_of_the_rows_are_lacking_or_one_side_lacks_more() -> None:
@@ -205,7 +216,8 @@ def test_arms_are_not_the_same_where_half_of_the_rows_are_lacking_or_one_side_la
     hard = frame.assign(extra=10.0 * frame.document.isin(HALF) + 0.1 * frame.extra)
     lacks = (hard.group == "2") & hard.document.isin(HALF)
     for left in (hard[~lacks], hard.assign(status=np.where(lacks, "failed", "done"))):
-        assert (row := compare_table(left, BY_SEED).rows[1]).verdict is None and row.contrast is None
+        assert (row := compare_table(left, BY_SEED).rows[1]).verdict is None
+        assert row.contrast is None
     one = (hard.group == "2") & hard.document.eq("d9")
     assert compare_table(hard, BY_SEED).rows[1].verdict.kind == "same"
     assert compare_table(hard[~one], BY_SEED).rows[1].verdict.kind == "open"
@@ -219,7 +231,8 @@ def test_lacking_rows_never_turn_an_open_contrast_into_a_claim() -> None:
     shift = frame.seed.map({seed: 4.0 if seed == 3 else 0.3 for seed in range(10)})
     frame["extra"] += shift.where(frame.group == "2", 0.0)
     gone = (frame.group == "2") & (frame.seed == 3) & frame.document.isin(HALF[1:])
-    assert not differs(frame) and not differs(frame[~gone])
+    assert not differs(frame)
+    assert not differs(frame[~gone])
 
 
 def test_a_copied_run_that_lacks_a_document_is_one_run_and_a_third_arm_changes_no_contrast() -> None:
@@ -228,7 +241,8 @@ def test_a_copied_run_that_lacks_a_document_is_one_run_and_a_third_arm_changes_n
     once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(once)))
     found = compare_table(copied[(copied.group == "1") | copied.document.ne("d3")], BY_SEED)
-    assert found.rows[1].copied and not found.rows[1].verdict.claims
+    assert found.rows[1].copied
+    assert not found.rows[1].verdict.claims
     third = frame[frame.group == "2"].assign(group="3", document=lambda f: "other " + f.document)
     both = compare_table(pd.concat([frame, third]), BY_SEED)
     assert both.rows[1].verdict.contrast.mean == compare_table(frame, BY_SEED).rows[1].contrast.mean
@@ -245,7 +259,8 @@ def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
         row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
         frame.loc[row.index, "status"] = "failed"
     row = compare_table(frame, BY_SEED).rows[1]
-    assert row.copied and not row.verdict.claims
+    assert row.copied
+    assert not row.verdict.claims
 
 
 def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
@@ -314,7 +329,8 @@ def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again
     frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
     found = compare_table(frame, BY_SEED)
     contrast = found.rows[1].contrast
-    assert (contrast.lost, contrast.rows_lacking) == (1, (0, 0)) and "mean of 20 rows" in format_screen(found)
+    assert (contrast.lost, contrast.rows_lacking) == (1, (0, 0))
+    assert "mean of 20 rows" in format_screen(found)
 
 
 def test_a_pair_that_shares_no_row_is_lost_and_one_with_a_diverged_row_diverged() -> None:
@@ -369,7 +385,8 @@ def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int,
 
 def test_an_equal_arm_whose_worst_runs_crash_is_called_better_by_survivors_and_not_by_all_its_runs() -> None:
     survivors, every = failure_rates(np.random.default_rng(0), 6, 60)
-    assert survivors > 0.1 and every < 0.05
+    assert survivors > 0.1
+    assert every < 0.05
 
 
 INFINITE = SLEEP.replace({"extra": {5.5: float("inf")}})
@@ -397,9 +414,12 @@ def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, f
 
 def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> None:
     few = sleep("ID", RUNS[RUNS.ID < 7])
-    assert few.rows[1].verdict.kind == "better" and not few.rows[1].contrast.skewed
+    assert few.rows[1].verdict.kind == "better"
+    assert not few.rows[1].contrast.skewed
     (told,) = list_skewed_contrasts(few)
-    assert "cannot show" in told and "2 (7 IDs)" in told and told in format_screen(few)
+    assert "cannot show" in told
+    assert "2 (7 IDs)" in told
+    assert told in format_screen(few)
     assert (
         list_skewed_contrasts(sleep("ID", RUNS))
         == list_skewed_contrasts(sleep("ID", RUNS[RUNS.ID < 4]))
@@ -458,7 +478,9 @@ def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
     bites = bites.assign(ID=[f"<img src=x>{i}" for i in bites.ID])
     found = sleep("ID", bites)
     page = render(found, tmp_path).read_text()
-    assert "<img" not in page and "<script>alert" not in page and "&lt;img src=x&gt;3" in page
+    assert "<img" not in page
+    assert "<script>alert" not in page
+    assert "&lt;img src=x&gt;3" in page
     assert "'=1+1" in comparison_csv(found)
 
 
@@ -512,4 +534,5 @@ def test_a_table_that_cannot_be_judged_is_refused_in_a_line(
 ) -> None:
     with pytest.raises(BadInput) as refused:
         compare_table(frame, columns)
-    assert said in str(refused.value) and refused.value.place == "elsewhere.csv"
+    assert said in str(refused.value)
+    assert refused.value.place == "elsewhere.csv"

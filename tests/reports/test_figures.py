@@ -58,7 +58,9 @@ def test_every_picture_is_one_svg_with_a_title_and_a_description(drawn):
     curves = [f"Learning curves of {arm.name}" for arm in realistic().arms]
     assert list(drawn) == [*curves, "Learning rates of lm6"]
     for title, description, svg in ((svg[0], svg[1], svg) for svg in drawn.values()):
-        assert (title.tag, description.tag) == ("title", "desc") and title.text and description.text
+        assert (title.tag, description.tag) == ("title", "desc")
+        assert title.text
+        assert description.text
         assert svg.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
 
 
@@ -82,10 +84,13 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
     by_panel = draw_strips(c)
     converged = [row for row in c.rows[:-1] if not row.summary.diverged]
     for row in converged:  # the last is of another task, and beyond the scale
-        strip, summary = by_panel["validation loss"][row.arm.name], row.summary
+        strip = by_panel["validation loss"][row.arm.name]
+        summary = row.summary
         finite = {s: x for s, x in summary.values.items() if math.isfinite(x)}
         assert [int(dot.get("data-seed")) for dot in strip.iter("circle")] == list(finite)
-        (tick,), bars, k = find_marks(strip, "mean"), find_marks(strip, "ends"), row.contrast
+        (tick,) = find_marks(strip, "mean")
+        bars = find_marks(strip, "ends")
+        k = row.contrast
         assert len(find_marks(strip, "plain")) == bool(k)
         positions = [*list_places(strip), float(tick.get("x1")[:-1])]
         origin = k.baseline_mean if k else summary.mean
@@ -104,7 +109,8 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
             assert row.verdict.kind in bars[0].get("class").split()
         if not row.note:
             (band,) = find_marks(strip, "band")
-            middle, width = slope * origin + zero, 2 * c.metric.delta * slope
+            middle = slope * origin + zero
+            width = 2 * c.metric.delta * slope
             assert float(band.get("width")[:-1]) == pytest.approx(width, abs=0.05)
             assert float(band.get("x")[:-1]) + width / 2 == pytest.approx(middle, abs=0.05)
 
@@ -129,10 +135,10 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_v
     lone = measuring(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
     c = compare(study((arm("base", 0.0), *near, far, lone)))
     by_arm = draw_strips(c)["validation loss"]
-    assert labels(by_arm["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"] and not list_places(
-        by_arm["far"]
-    )
-    assert labels(by_arm["lone"]) == ["1 ▸"] and len(list_places(by_arm["lone"])) == 9
+    assert labels(by_arm["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"]
+    assert not list_places(by_arm["far"])
+    assert labels(by_arm["lone"]) == ["1 ▸"]
+    assert len(list_places(by_arm["lone"])) == 9
     assert float(find_marks(by_arm["base"], "band")[0].get("width")[:-1]) > 5
 
 
@@ -148,7 +154,8 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
     )
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
-    assert [row.arm.name for row, _ in rows] == ["LMModel6", "counts", "clip"] and panel.marked
+    assert [row.arm.name for row, _ in rows] == ["LMModel6", "counts", "clip"]
+    assert panel.marked
     assert f">{c.rows[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
@@ -177,7 +184,8 @@ def test_effects_of_a_factorial_are_strips_around_zero():
     c = compare(switched())
     grid = find_factorial(c)
     ticks, drawn = forest.draw_effects(grid, c)
-    assert "0" in [label for _, label in ticks] and len(drawn) == len(grid.effects)
+    assert "0" in [label for _, label in ticks]
+    assert len(drawn) == len(grid.effects)
     zero = next(place for place, label in ticks if label == "0")
     for effect, strip in zip(grid.effects, map(ET.fromstring, drawn), strict=True):
         assert find_marks(strip, "origin")[0].get("x1") == zero
@@ -198,13 +206,15 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
 
 
 def test_curves_are_those_of_the_seeds_of_pairs_also_where_trials_have_others_as_in_the_a_a_arm():
-    base, repeated = arm("base", 0.0), arm("A/A", 0.0)
+    base = arm("base", 0.0)
+    repeated = arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
     pictures = [
         panels.draw_curves(compare(study((base, second))))
         for second in (repeated, replace(repeated, results=other_seeds))
     ]
-    assert pictures[0] == pictures[1] and "data-seed" in pictures[0]["valid_loss"][1]
+    assert pictures[0] == pictures[1]
+    assert "data-seed" in pictures[0]["valid_loss"][1]
 
 
 def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
@@ -222,11 +232,13 @@ def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():
     arms = (arm("base", 0.0, settings={"epochs": 40}), arm("short", 0.1, settings={"epochs": 5}))
     pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
     epochs = [[int(text) for text in labels(ET.fromstring(pictures[i])) if text.isdigit()] for i in (0, 1)]
-    assert max(epochs[0]) == 40 and max(epochs[1]) == 5
+    assert max(epochs[0]) == 40
+    assert max(epochs[1]) == 5
 
 
 def test_trials_without_a_finite_point_have_no_curve():
-    base, second = arm("base", 0.0, seeds=3), arm("other", 0.1, seeds=3)
+    base = arm("base", 0.0, seeds=3)
+    second = arm("other", 0.1, seeds=3)
     infinite = {"valid_loss": ((0.0, math.inf), (1.0, math.inf))}
     lost = [
         replace(a, results={s: replace(r, status="diverged", curves=infinite) for s, r in a.results.items()})

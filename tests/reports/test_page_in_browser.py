@@ -160,7 +160,8 @@ def test_a_verdict_of_the_figure_stands_in_one_line(browser, pages):
         browser.open(pages["report"], width=width)
         heights = "[...document.querySelectorAll('.p1 .arms .verdict')].map((v) => v.offsetHeight)"
         words = browser.ask("return document.querySelector('.p1 .arms').textContent")
-        assert "size not settled" in words and max(browser.ask(f"return {heights}")) < 30
+        assert "size not settled" in words
+        assert max(browser.ask(f"return {heights}")) < 30
 
 
 def test_the_identity_of_a_trial_stands_in_one_line(browser, pages):
@@ -189,7 +190,8 @@ def test_the_figure_begins_at_the_top_beneath_the_question_and_its_explanations_
     browser.open(pages[name], width=width)
     top = "return document.querySelector('{}').getBoundingClientRect().top"
     question, first, arm = (browser.ask(top.format(it)) for it in (".lead", ".arms", ".arms tbody tr + tr"))
-    assert question < first < 300 and arm < 450
+    assert question < first < 300
+    assert arm < 450
     assert browser.ask("return document.querySelector('.legend').checkVisibility()") is False
 
 
@@ -296,7 +298,10 @@ def test_numbers_sort_by_p_with_arms_that_have_none_last(browser, pages):
         table + "return [...t.tBodies[0].rows].map((r) => r.cells[5]?.textContent ?? '')"
     )
     numbers = [float(text.replace("<", "")) for text in shown]
-    assert numbers == sorted(numbers) and len(numbers) == 9 and shown[0] == "<.001" and last == ""
+    assert numbers == sorted(numbers)
+    assert len(numbers) == 9
+    assert shown[0] == "<.001"
+    assert last == ""
 
 
 def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages):
@@ -308,5 +313,7 @@ def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages)
         browser.ask(press)
         base, *rest = browser.ask(read)
         numbers = [float(value) * order for value in rest]
-        assert base == "" and numbers == sorted(numbers) and len(numbers) == 9
+        assert base == ""
+        assert numbers == sorted(numbers)
+        assert len(numbers) == 9
     assert browser.ask(column + "return t.tHead.rows[0].cells[i].ariaSort") == "descending"

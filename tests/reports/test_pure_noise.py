@@ -15,7 +15,9 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
 from unrolled.reports.design import Design, MeasuredArm
 
-STUDIES, ARMS, SEEDS = int(os.environ.get("STUDIES", 40)), 12, tuple(range(10, 50))
+STUDIES = int(os.environ.get("STUDIES", 40))
+ARMS = 12
+SEEDS = tuple(range(10, 50))
 METRICS = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 CLAIMS = ("better", "worse", "same")
 
@@ -41,7 +43,8 @@ def noise(rng: np.random.Generator) -> Design:
 
 @pytest.mark.slow
 def test_a_difference_is_claimed_in_one_study_of_noise_in_twenty_at_most():
-    rng, wrong = np.random.default_rng(1), dict.fromkeys((metric.name for metric in METRICS), 0)
+    rng = np.random.default_rng(1)
+    wrong = dict.fromkeys((metric.name for metric in METRICS), 0)
     for _ in range(STUDIES):
         for view in compare(noise(rng)).per_metric:
             words = [row.verdict.kind for row in view.rows_to_decide if row.verdict]

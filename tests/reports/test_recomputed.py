@@ -14,7 +14,8 @@ from unrolled.reports.tables import comparison_csv
 
 @pytest.mark.parametrize("study", ["order", "gru"])
 def test_comparison_csv_is_what_pandas_and_scipy_make_of_the_table_of_trials(study: str) -> None:
-    table, design = shipped(study), loading.load_study(study).file
+    table = shipped(study)
+    design = loading.load_study(study).file
     stated = pd.read_csv(StringIO(comparison_csv(study_tables.compare_study_table(table)))).set_index("arm")
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in design.metrics]
     again = recompute(table, tuple(design.looks), metrics)

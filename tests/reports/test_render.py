@@ -44,7 +44,9 @@ class Tags(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
-        self.all, self.inline, self._inside = [], {}, None
+        self.all = []
+        self.inline = {}
+        self._inside = None
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
@@ -95,7 +97,8 @@ def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(rendere
 def test_the_policy_allows_the_inline_style_and_script_and_the_page_needs_nothing_else(html):
     tags = Tags(html)
     policy = next(a["content"] for _, a in tags.all if a.get("http-equiv") == "Content-Security-Policy")
-    assert policy.startswith("default-src 'none'; ") and "unsafe" not in policy
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
     assert is_self_contained(html)
     assert not {tag for tag, _ in tags.all} & {"link", "img", "iframe", "object", "image", "base"}
     assert not [name for _, attributes in tags.all for name in attributes if name.startswith("on")]
@@ -109,7 +112,8 @@ def test_no_id_is_given_twice_and_every_reference_within_the_page_arrives(html):
     assert len(ids) == len(set(ids))
     targets = {a["href"][1:] for tag, a in Tags(html).all if tag == "a" and a["href"].startswith("#")}
     targets |= set(re.findall(r'<use [^>]*href="#([^"]+)"', html)) | set(re.findall(r"url\(#([^)]+)\)", html))
-    assert len(targets) > 10 and targets <= set(ids)
+    assert len(targets) > 10
+    assert targets <= set(ids)
 
 
 def headings(html):
@@ -137,7 +141,8 @@ def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in answer
     effect = "0.490 nats lower 99.4 % CI [−0.579, −0.439] 10 of 10 9.0k 33.5k ▲ better by more than δ"
     where = "LMModel7 Where: 40 % on the first digit of a number (2.49 → 1.56 nats), "
-    assert where in answer and f" on later digits 1.31 → 0.82 nats {effect}" in answer
+    assert where in answer
+    assert f" on later digits 1.31 → 0.82 nats {effect}" in answer
     assert "tying 1.31 → 1.27 nats 0.043 nats lower 98.3 % CI [−0.1" in answer
     assert " 7 of 10 9.0k 37.6k ? open not decided" in answer
     assert (
@@ -151,10 +156,8 @@ def test_a_claim_on_fewer_than_ten_seeds_is_called_provisional(seeds, told, tmp_
     arms = (arm("base", 0.0, seeds=seeds), arm("b", 0.1, seeds=seeds, settings={"clip": 1.0}))
     few = study(arms, seeds=tuple(range(seeds)))
     said = text_of(render(compare(few), tmp_path))
-    assert (
-        "▼ worse by more than δ" in said
-        and ("▼ worse by more than δ provisional: under 10 seeds" in said) is told
-    )
+    assert "▼ worse by more than δ" in said
+    assert ("▼ worse by more than δ provisional: under 10 seeds" in said) is told
     assert ("provisional" in " ".join(write_claims(compare(few)))) is told
 
 
@@ -211,8 +214,10 @@ def test_a_page_of_one_seed_has_no_words_on_intervals_and_on_corrections(tmp_pat
 
 
 def test_a_failed_trial_never_shows_as_a_result(html, text):
-    assert "0.123456" not in html and "0.1235" not in html
-    assert "killed by signal 9" in text and "diverged at step 312" in text
+    assert "0.123456" not in html
+    assert "0.1235" not in html
+    assert "killed by signal 9" in text
+    assert "diverged at step 312" in text
 
 
 def test_means_beside_a_median_say_which_pairs_they_are_of(text):
@@ -231,7 +236,8 @@ def test_the_legend_has_the_sign_of_divergence_where_a_seed_diverged(text, tmp_p
 
 
 def test_warnings_name_dead_toggles_missing_witnesses_and_arms_worse_than_counting():
-    base, twin = arm("base", 0.0, 0.0), arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
+    base = arm("base", 0.0, 0.0)
+    twin = arm("twin", 0.0, 0.0, settings={"alpha": 2.0})
     counts = arm("bigrams", -0.4, model="ngram-2")
     blind = arm("blind", 0.1, settings={"beta": 1.0})
     unseen = {"tar": {"ok": False, "declared": 1.0, "seen": 0.0}}
@@ -249,7 +255,8 @@ def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
     counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
     for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
         c = compare(study((base, counts)))
-        assert c.rows[0].summary.mean > c.rows[1].summary.mean and chapter.find_extras(c).warnings == ()
+        assert c.rows[0].summary.mean > c.rows[1].summary.mean
+        assert chapter.find_extras(c).warnings == ()
 
 
 def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
@@ -297,10 +304,12 @@ def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effect
 
 def test_hostile_names_are_shown_and_do_nothing(rendered):
     page = rendered("hostile")
-    html, text = page.read_text(encoding="utf-8"), text_of(page)
+    html = page.read_text(encoding="utf-8")
+    text = text_of(page)
     assert [tag for tag, _ in Tags(html).all if tag in ("script", "img")] == ["script"]
     assert all(name in text for name in SEEN)
-    assert "\0" not in html and "a\ufffdb" in text
+    assert "\0" not in html
+    assert "a\ufffdb" in text
 
 
 def folder_of(name):
@@ -376,7 +385,8 @@ def test_a_page_whose_summary_is_missing_broken_or_older_has_a_link_and_no_answe
     folder, (first, *ranked) = three_pages
     page = folder / ranked[0]
     spoil(page.with_name("summary.json"))
-    assert read_summary(page) is None and read_summary(folder / first)
+    assert read_summary(page) is None
+    assert read_summary(folder / first)
     index = write_index(folder)
     assert links(index) == [ranked[0], first, ranked[1]]
     assert "108 of 110 trials finished" not in text_of(index)
@@ -389,7 +399,8 @@ def test_the_index_says_what_failed(rendered, tmp_path):
 
 
 def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_path, monkeypatch):
-    fill, later = render_module._fill_template, [compare(pair(study="later"))]
+    fill = render_module._fill_template
+    later = [compare(pair(study="later"))]
 
     def fill_while_another_run_ends(template, context):
         filled = fill(template, context)
@@ -409,7 +420,8 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
         (0.3, 0.02, failed, True),
     ):
         c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
-        assert told in text_of(render(c, tmp_path)) and bool(list_warnings(c)) is warned
+        assert told in text_of(render(c, tmp_path))
+        assert bool(list_warnings(c)) is warned
         index = write_index(tmp_path)
         ends = c.rows[1].interval
         assert warned is not (ends.low <= 0 <= ends.high)

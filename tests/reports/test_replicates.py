@@ -42,7 +42,8 @@ def test_five_equal_zeros_show_nothing_and_percents_have_another_end() -> None:
 @pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.5, 0.99**299), (1.0, 0.99**299), (50.0, 1.0)])
 def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(value: float, p: float) -> None:
     equal = dict.fromkeys(range(299), value)
-    share, points = Metric("error_rate", 0.01), Metric("error_rate", 1.0)
+    share = Metric("error_rate", 0.01)
+    points = Metric("error_rate", 1.0)
     found = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
     assert [c.equivalence_p for c in found] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
@@ -85,7 +86,8 @@ def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: 
     design = study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).rows[1].verdict.kind == kind
     gate = compare(replace(design, decide="gate")).gate
-    assert gate is not None and gate.passed is (kind == "same")
+    assert gate is not None
+    assert gate.passed is (kind == "same")
 
 
 @pytest.mark.parametrize("spread", [1e-6, 0.0])
@@ -177,7 +179,8 @@ def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: boo
     if single:
         frame.loc[frame.arm == "b", "accuracy"] = scores.astype(np.float32).astype(float)
     contrast = compare_table(frame, COLUMNS).rows[1].contrast
-    assert contrast.tied and contrast.equivalence_p > 0.05
+    assert contrast.tied
+    assert contrast.equivalence_p > 0.05
 
 
 # one run, copied for every seed
@@ -200,8 +203,10 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     found = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
     row = found.rows[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
-    assert "one run" in row.blocked_reason and [r.arm.name for r in found.rows if r.copied] == ["b"]
-    assert "one run" in format_screen(found) and any("one run" in text for text in list_warnings(found))
+    assert "one run" in row.blocked_reason
+    assert [r.arm.name for r in found.rows if r.copied] == ["b"]
+    assert "one run" in format_screen(found)
+    assert any("one run" in text for text in list_warnings(found))
 
 
 def test_an_arm_that_declares_that_no_seed_changes_it_is_compared_and_shown_as_one_value() -> None:
@@ -209,11 +214,14 @@ def test_an_arm_that_declares_that_no_seed_changes_it_is_compared_and_shown_as_o
     stuck = measuring(counted("counts", 0.0), valid_loss=0.5)
     row = compare(study((base, replace(stuck, against="base")))).rows[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
-    assert row.verdict.kind == "better" and row.contrast.pairs == 10 and not row.copied
+    assert row.verdict.kind == "better"
+    assert row.contrast.pairs == 10
+    assert not row.copied
     assert row.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
     assert (row.done, row.seeds_of_mean, row.summary.mean, row.summary.sd) == (10, "1", 0.5, None)
     undeclared = compare(study((base, replace(stuck, against="base", ignores_seed=False)))).rows[1]
-    assert undeclared.copied and undeclared.verdict.kind == "open"
+    assert undeclared.copied
+    assert undeclared.verdict.kind == "open"
 
 
 def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
@@ -222,11 +230,13 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     solved = rows.assign(arm="b", accuracy=1.0, loss=DRAWN[::-1])
     both = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
     row = compare_table(pd.concat([rows, solved]), both).rows[1]
-    assert not row.copied and row.verdict.kind == "better"
+    assert not row.copied
+    assert row.verdict.kind == "better"
     alone = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).rows[1]
     assert not alone.copied and alone.verdict.kind == "better", "there is no higher value than 1"
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
-    assert stuck.rows[1].copied and stuck.rows[1].verdict.kind == "open"
+    assert stuck.rows[1].copied
+    assert stuck.rows[1].verdict.kind == "open"
 
 
 def test_known_costs_tell_no_seeds_apart() -> None:
@@ -270,13 +280,13 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
     varied = {"valid_loss": distance} if distance else {}
     design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
     row = compare(design).rows[1]
-    assert row.copied is copied and (row.verdict.kind == "open") is copied
+    assert row.copied is copied
+    assert (row.verdict.kind == "open") is copied
     unmeasured = compare(replace(design, nondeterminism=None))
     row = unmeasured.rows[1]
     assert row.copied and row.verdict.kind == "open", "some distance would make it one run"
-    assert "may repeat seed 0" in row.blocked_reason and any(
-        "maybe one run" in w for w in list_warnings(unmeasured)
-    )
+    assert "may repeat seed 0" in row.blocked_reason
+    assert any("maybe one run" in w for w in list_warnings(unmeasured))
 
 
 @pytest.mark.parametrize("distance", [None, {}, {"valid_loss": 1e-4}])
@@ -285,4 +295,5 @@ def test_seeds_that_differ_about_as_much_as_those_of_other_arms_make_claims_what
         (arm("base", 0.0, 0.1), arm("other", 0.4, 0.05, settings={"clip": 1.0})), nondeterminism=distance
     )
     row = compare(design).rows[1]
-    assert not row.copied and row.verdict.claims
+    assert not row.copied
+    assert row.verdict.claims

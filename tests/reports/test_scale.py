@@ -47,13 +47,16 @@ def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
 
 def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
     metric = Metric("seconds", 5.0, ratio=True)
-    assert metric.judged(math.e) == pytest.approx(100) and metric.judged(math.inf) == math.inf
-    assert math.isnan(metric.judged(0.0)) and Metric("seconds", 5.0).judged(2.0) == 2.0
+    assert metric.judged(math.e) == pytest.approx(100)
+    assert metric.judged(math.inf) == math.inf
+    assert math.isnan(metric.judged(0.0))
+    assert Metric("seconds", 5.0).judged(2.0) == 2.0
 
 
 def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> None:
     half_more = Metric("seconds", 50.0, ratio=True)
-    assert half_more.zone == pytest.approx(100 * math.log(1.5)) and Metric("seconds", 5.0).zone == 5.0
+    assert half_more.zone == pytest.approx(100 * math.log(1.5))
+    assert Metric("seconds", 5.0).zone == 5.0
     columns = Columns(("arm",), ("seed",), (half_more,))
     noise = np.exp(0.001 * np.random.default_rng(0).standard_normal(20))
     for ratio, text in (
@@ -65,29 +68,25 @@ def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> Non
         frame["seconds"] = [*(10 * noise), *[10 * ratio] * 20] * np.tile(noise, 2)
         found = compare_table(frame, columns)
         assert text in found.rows[1].verdict.text
-    assert format_zone(found) == f"{MINUS}33.3 to +50 %" and "δ 50 %" in format_screen(found)
+    assert format_zone(found) == f"{MINUS}33.3 to +50 %"
+    assert "δ 50 %" in format_screen(found)
 
 
 def test_levels_are_as_measured_and_differences_in_per_cent() -> None:
-    half, ends = 100 * math.log(0.5), Interval(100 * math.log(0.4), 100 * math.log(0.8), 0.95)
+    half = 100 * math.log(0.5)
+    ends = Interval(100 * math.log(0.4), 100 * math.log(0.8), 0.95)
     assert SECONDS.format_change(100 * math.log(4.0), 100 * math.log(2.0)) == "4.00 → 2.00 s"
-    assert (
-        SECONDS.describe_difference(half, ends) == "50 % lower"
-        and SECONDS.describe_difference(-half) == "100 % higher"
-    )
+    assert SECONDS.describe_difference(half, ends) == "50 % lower"
+    assert SECONDS.describe_difference(-half) == "100 % higher"
     assert SECONDS.format_interval(ends) == "95 % CI [−60, −20]"
     share = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 5.0, ratio=True))
-    assert (
-        share.format_level(100 * math.log(0.876)) == "87.6 %"
-        and share.describe_difference(half, ends) == "50 % lower"
-    )
+    assert share.format_level(100 * math.log(0.876)) == "87.6 %"
+    assert share.describe_difference(half, ends) == "50 % lower"
 
 
 def test_tables_have_what_was_measured_and_per_cent() -> None:
-    assert (
-        SECONDS.format_cell(100 * math.log(0.0804)) == "0.08040"
-        and SECONDS.format_difference_cell(-5.0) == "−4.9 %"
-    )
+    assert SECONDS.format_cell(100 * math.log(0.0804)) == "0.08040"
+    assert SECONDS.format_difference_cell(-5.0) == "−4.9 %"
     ends = Interval(100 * math.log(0.8), 100 * math.log(1.1), 0.95)
     assert SECONDS.format_interval_cell(ends) == "[−20.0 %, +10.0 %]"
 

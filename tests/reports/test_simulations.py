@@ -39,19 +39,24 @@ def test_sameness_at_a_difference_of_delta_allows_for_skewness(law, alone, now):
 
 
 def test_a_difference_below_delta_is_never_called_larger_and_one_of_delta_rarely_either():
-    below, at = sizes(0.6, 0.5, CONTRASTS), sizes(1.0, 1.0, CONTRASTS)
-    assert below["wrong"] == 0 and below["more"] < 0.002 and sum(below.values()) > 0.99
+    below = sizes(0.6, 0.5, CONTRASTS)
+    at = sizes(1.0, 1.0, CONTRASTS)
+    assert below["wrong"] == 0
+    assert below["more"] < 0.002
+    assert sum(below.values()) > 0.99
     assert at["more"] + at["less"] + at["same"] <= 0.05 + four_errors(0.05, CONTRASTS)
 
 
 def test_the_first_looks_seeds_keep_the_level_where_those_that_a_decision_chose_do_not():
     chosen, first = undeclared_errors(CONTRASTS)
-    assert first == pytest.approx(0.05, abs=four_errors(0.05, CONTRASTS)) and chosen > 0.06
+    assert first == pytest.approx(0.05, abs=four_errors(0.05, CONTRASTS))
+    assert chosen > 0.06
 
 
 def test_an_arm_that_often_diverges_is_no_longer_called_better_by_signs():
     before, now = divergence_claims(8 / 30, CONTRASTS)
-    assert before > 0.7 and now < 0.2
+    assert before > 0.7
+    assert now < 0.2
 
 
 def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
@@ -63,13 +68,15 @@ def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
 
 def test_effects_that_add_up_are_rarely_said_to_depend_on_each_other_whatever_their_words():
     before, now = interaction_rates(1.0, 1.5, 40)
-    assert before > 0.9 and now <= 0.05 + four_errors(0.05, 40)
+    assert before > 0.9
+    assert now <= 0.05 + four_errors(0.05, 40)
 
 
 def test_one_lost_pair_makes_no_claim_that_all_pairs_would_not_make():
     for law, whole in (("exponential", 0.059), ("lognormal", 0.106)):
         before, now = rules.lost_pair(law, CONTRASTS, 0)
-        assert now < whole - four_errors(whole, CONTRASTS) and before > 3 * whole
+        assert now < whole - four_errors(whole, CONTRASTS)
+        assert before > 3 * whole
 
 
 def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
@@ -82,20 +89,24 @@ def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
 
 def test_an_arm_whose_baselines_best_runs_are_missing_is_not_better():
     before, now = rules.missing_runs(6, CONTRASTS, 0)
-    assert before > 0.2 and now < 0.002
+    assert before > 0.2
+    assert now < 0.002
 
 
 def test_a_studys_table_by_columns_errs_no_more_often_than_the_study():
     before, now = rules.asked_by_columns(CONTRASTS, 0)
-    assert before > 0.055 and now <= 0.05 + four_errors(0.05, CONTRASTS)
+    assert before > 0.055
+    assert now <= 0.05 + four_errors(0.05, CONTRASTS)
 
 
 def test_ties_of_a_few_items_are_hardly_ever_the_same_at_a_difference_of_delta():
     (before, now), (_, fifteen) = rules.ties(CONTRASTS, 0)
-    assert before == pytest.approx(0.082, abs=four_errors(0.082, CONTRASTS)) and now < 0.005 > fifteen - 0.02
+    assert before == pytest.approx(0.082, abs=four_errors(0.082, CONTRASTS))
+    assert now < 0.005 > fifteen - 0.02
 
 
 def test_a_copied_run_shows_no_difference_and_every_wrong_claim_on_five_skewed_pairs_is_warned_of():
     before, now = rules.copied_run(CONTRASTS, 0)
-    assert before == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS)) and now == 0
+    assert before == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS))
+    assert now == 0
     assert rules.warned_of("lognormal", 400, 0) == (0.0, 1.0)

@@ -96,11 +96,13 @@ def test_every_form_says_what_is_exploratory_what_is_provisional_and_why_a_contr
     c = compare(study(arms, seeds=tuple(range(9)), seen={"strong": 9}))
     _, seen, undecided = rows(comparison_csv(c))
     told = [(row["exploratory"], row["valid_loss_provisional"]) for row in (seen, undecided)]
-    assert told == [("True", "True"), ("False", "False")] and seen["valid_loss_open_because"] == ""
+    assert told == [("True", "True"), ("False", "False")]
+    assert seen["valid_loss_open_because"] == ""
     reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
     assert undecided["valid_loss_open_because"] == reason
     for text in (format_screen(c), comparison_markdown(c)):
-        assert "exploratory; provisional: under 10 seeds" in text and "not decided at 9 seeds" in text
+        assert "exploratory; provisional: under 10 seeds" in text
+        assert "not decided at 9 seeds" in text
     assert write_answer(c)[1].striptags().endswith(" (exploratory, provisional)")
 
 
@@ -108,13 +110,15 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
     view = compare(looked(measuring(wide, valid_accuracy=0.99))).other_views[0]
     row = view.rows[-1]
-    assert row.decided and row.verdict.kind == "open"
+    assert row.decided
+    assert row.verdict.kind == "open"
     assert describe_state(row, view).endswith("is shown at 10 seeds, where the first metric was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
     by_name = {row.arm.name: row for row in compare(realistic()).rows}
-    reset, swift = by_name["no reset"], by_name["lr 3e-2"]
+    reset = by_name["no reset"]
+    swift = by_name["lr 3e-2"]
     assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
     assert 7 not in reset.summary.values  # although the killed trial left a number behind
     assert (swift.done, swift.failed, swift.diverged) == (9, 0, 1)
@@ -149,8 +153,10 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
 def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet_and_names_them():
     arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    alone, whole = compare(study(arms)).rows[1], compare(study(arms + later))
-    interim, waiting = whole.rows[1], whole.rows[2]
+    alone = compare(study(arms)).rows[1]
+    whole = compare(study(arms + later))
+    interim = whole.rows[1]
+    waiting = whole.rows[2]
     assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
     assert (alone.contrast.family_size, interim.contrast.family_size) == (1, 3)
     assert (alone.decided, interim.decided, interim.verdict.difference.p) == (
@@ -194,12 +200,14 @@ def test_a_spreadsheet_gets_text_and_never_a_formula():
 def test_each_of_many_metrics_can_be_chosen(tmp_path):
     metrics = tuple(Metric(f"loss {i}", 0.1, "lower") for i in range(9))
     page = render(compare(pair(metrics=metrics)), tmp_path).read_text()
-    assert all(f".r{n}:checked) .p{n} " in page for n in range(2, 10)) and ".r10:checked" not in page
+    assert all(f".r{n}:checked) .p{n} " in page for n in range(2, 10))
+    assert ".r10:checked" not in page
 
 
 def test_hostile_names_stay_text_in_markdown():
     markdown = comparison_markdown(compare(hostile()))
-    assert "&lt;script&gt;" in markdown and "<script>" not in markdown
+    assert "&lt;script&gt;" in markdown
+    assert "<script>" not in markdown
     assert len(markdown.splitlines()) == 2 + 2 + 7 + 2  # caption, blank, head, rule, seven arms, blank, note
     assert "\0" not in markdown
 
@@ -249,9 +257,11 @@ def test_the_books_row_stands_beside_trials_of_all_its_settings_and_of_any_engin
     alike = {setting for setting, trial in setting_moved(name) if has_book_settings(trial, name)}
     chapter = spec_of(name).make_trial()
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
-    assert alike == {"engine"} and has_book_settings(off, name)
+    assert alike == {"engine"}
+    assert has_book_settings(off, name)
     shipped = [arm.make_trial() for arm in load_study("models").arms if arm.settings["model"] == name]
-    assert shipped and all(has_book_settings(trial, name) for trial in shipped)
+    assert shipped
+    assert all(has_book_settings(trial, name) for trial in shipped)
 
 
 def test_the_book_is_compared_with_arms_of_its_own_settings_whether_baseline_or_rung_of_a_ladder():
@@ -294,8 +304,10 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert {row.contrast.family_size for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, held, _ = c.rows
-    assert reference.contrast is None and "reference for other arms" in reference.note
-    assert held.summary.mean > c.rows[0].summary.mean and held.verdict.kind == "better"
+    assert reference.contrast is None
+    assert "reference for other arms" in reference.note
+    assert held.summary.mean > c.rows[0].summary.mean
+    assert held.verdict.kind == "better"
     assert held.changed.endswith("against other")
     assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
 
@@ -305,10 +317,13 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     named = replace(counted("named", 0.5), against="baseline")
     c = compare(study((arm("baseline", 0.0), counted("bigrams", 0.5), held, named)))
     _, counts, ours, own = c.rows
-    assert counts.contrast is None and counts.remark is ArmRemark.COUNTED
+    assert counts.contrast is None
+    assert counts.remark is ArmRemark.COUNTED
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
-    assert ours.contrast.pairs == own.contrast.pairs == 10 and ours.contrast.family_size == 2
+    assert ours.contrast.pairs == own.contrast.pairs == 10
+    assert ours.contrast.family_size == 2
     assert ours.contrast.sd == pytest.approx(ours.summary.sd)
     assert describe_trials(c) == "40 of 40 trials finished, none failed"
     listed = [row["arm"] for row in rows(trials_csv(c))]
-    assert listed.count("bigrams") == 10 and len(listed) == 40
+    assert listed.count("bigrams") == 10
+    assert len(listed) == 40

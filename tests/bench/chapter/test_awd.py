@@ -77,7 +77,8 @@ def test_outputs_and_gradients_over_carried_windows_are_fastais(kind: str, train
             loss.backward()
     expected = {**weights_by_name(core), "h_o.bias": decoder.decoder.bias}
     for name, p in weights_by_name(awd).items():
-        assert p.grad is not None and p.grad.any()
+        assert p.grad is not None
+        assert p.grad.any()
         torch.testing.assert_close(p.grad, expected[name].grad, rtol=1e-5, atol=1e-7)
 
 
@@ -113,7 +114,8 @@ def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
     settings = {"engine": engine, "alpha": 2.0, "beta": 1.0, "batch": 16, "lr": 3e-2}
     options = {"embedding": 24, "hidden": 32, **dict.fromkeys(QUIET, 0.1)}
     fastai, scratch = (run_trial(small(m, options=options, **settings)) for m in ("awd", "awd-scratch"))
-    assert fastai.done and scratch.done
+    assert fastai.done
+    assert scratch.done
     assert fastai.fingerprints["metrics"] == scratch.fingerprints["metrics"]
     assert all(w["ok"] for w in scratch.witnesses.values()), scratch.witnesses
 
@@ -122,10 +124,12 @@ def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
 def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str) -> None:
     awd = build_awd(kind, **QUIET, tying=False).train()
     output = awd(torch.arange(VOCAB)[None])  # each real token once, with 1, fastai's default pad token
-    assert output.logits.shape[-1] == VOCAB and awd.i_h.weight.shape[0] == VOCAB + 1
+    assert output.logits.shape[-1] == VOCAB
+    assert awd.i_h.weight.shape[0] == VOCAB + 1
     output.logits.sum().backward()
     assert awd.i_h.weight.grad.any(dim=1).tolist() == [True] * VOCAB + [False]
-    assert awd.h_o.weight.grad is not None and not awd.h_o.weight.grad[VOCAB].any()
+    assert awd.h_o.weight.grad is not None
+    assert not awd.h_o.weight.grad[VOCAB].any()
 
 
 @both
@@ -165,6 +169,7 @@ def test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_re
     torch.manual_seed(4)
     output = awd(draw_text())
     dropped = output.dropped == 0  # (rows, steps, hidden)
-    assert dropped.any() and not dropped.all()
+    assert dropped.any()
+    assert not dropped.all()
     assert torch.equal(dropped, dropped[:, :1].expand_as(dropped))
     assert not (output.raw == 0).any()

@@ -51,7 +51,8 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     train, valid = make_batches(trial, numbers)
     blocks = batch + -(-batch // 4)
     size = len(train.inputs) // blocks
-    assert len(train) == size and (valid.rows // size == valid.rows[0] // size).all()
+    assert len(train) == size
+    assert (valid.rows // size == valid.rows[0] // size).all()
     row = train.rows[0]
     assert torch.equal(train.rows, row + torch.arange(size)[:, None])  # whole blocks, window by window
     assert torch.equal(valid.rows, valid.rows[0] + torch.arange(len(valid))[:, None])
@@ -118,6 +119,7 @@ def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
 ) -> None:
     trial = small(order="sequential")
     train, valid = make_batches(trial, load_corpus(trial))
-    assert len(valid.order) == 60 and len(train.partial_batch) == 0  # 299 windows: 239 and 60
+    assert len(valid.order) == 60
+    assert len(train.partial_batch) == 0  # 299 windows: 239 and 60
     assert [len(x) for x, _ in valid] == [8] * 7 + [4]
     assert train.rows.shape == (29, 8)

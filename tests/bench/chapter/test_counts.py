@@ -36,7 +36,8 @@ def test_every_row_sums_to_one_and_leaves_nothing_impossible(numbers: Corpus, co
     train, valid = make_batches(ChapterTrial(model="ngram-2", seed=0), numbers)
     positions = [split.positions[split.order].flatten()[:3000] for split in (train, valid)]
     p = NGram(30, context).predict(numbers.ids, *positions).exp()
-    assert p.shape == (3000, 30) and (p > 0).all()
+    assert p.shape == (3000, 30)
+    assert (p > 0).all()
     torch.testing.assert_close(p.sum(1), torch.ones(3000, dtype=torch.float64), rtol=0, atol=1e-12)
 
 
@@ -76,5 +77,6 @@ def test_a_seed_changes_no_count(
     results = [
         run_trial(small(model, seed=seed, split=split, order=order, options=options)) for seed in (0, 1)
     ]
-    assert results[0].done and results[0].fingerprints == results[1].fingerprints
+    assert results[0].done
+    assert results[0].fingerprints == results[1].fingerprints
     assert numbers_of(results[0].to_dict()) == numbers_of(results[1].to_dict())

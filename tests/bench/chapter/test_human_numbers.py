@@ -28,8 +28,10 @@ def test_human_numbers_from_a_file_are_the_built_in_ones(tmp_path: Path, numbers
     path = tmp_path / "hn.txt"
     path.write_bytes("".join(generate_human_numbers()).replace("\n", end).encode())
     from_file = tokenize_corpus(str(path))
-    assert torch.equal(from_file.ids, numbers.ids) and from_file.vocab == numbers.vocab
-    assert torch.equal(from_file.roles, numbers.roles) and from_file.role_names == numbers.role_names
+    assert torch.equal(from_file.ids, numbers.ids)
+    assert from_file.vocab == numbers.vocab
+    assert torch.equal(from_file.roles, numbers.roles)
+    assert from_file.role_names == numbers.role_names
     built_in = ChapterTrial(model="lm4", seed=0).identify()
     other_trial = ChapterTrial(model="lm4", seed=0, corpus=str(path)).identify()
     assert other_trial == built_in, "what reads a result by its corpus finds the chapter's"
@@ -38,7 +40,8 @@ def test_human_numbers_from_a_file_are_the_built_in_ones(tmp_path: Path, numbers
 def test_there_are_63095_tokens_and_30_words_in_order_of_first_appearance(numbers: Corpus) -> None:
     assert len(numbers.ids) == 63_095
     assert len(numbers.vocab) == 30
-    assert numbers.vocab[:3] == ("one", ".", "two") and numbers.vocab[29] == "thousand"
+    assert numbers.vocab[:3] == ("one", ".", "two")
+    assert numbers.vocab[29] == "thousand"
     first = [numbers.ids.tolist().index(i) for i in range(30)]
     assert first == sorted(first)
     assert numbers.decode(numbers.ids[:6]) == ["one", ".", "two", ".", "three", "."]
@@ -53,7 +56,8 @@ def test_three_words_make_21031_pairs_of_which_the_last_4207_validate(
     assert len(valid.order) == 4_207
     assert valid.order.tolist() == list(range(16_824, 21_031))  # int(21031 × .8) = 16824
     assert train.rows.shape == (262, 64)  # 16824 // 64: the chapter drops the last batch in training only
-    assert len(valid) == 66 and len(valid.partial_batch) == 4_207 - 65 * 64
+    assert len(valid) == 66
+    assert len(valid.partial_batch) == 4_207 - 65 * 64
     pair = numbers.decode(train.inputs[1]), numbers.vocab[train.targets[1]]
     assert pair == ([".", "three", "."], "four")  # the chapter's second pair: tensor([1, 3, 1]), 4
 
@@ -68,7 +72,8 @@ def test_stateful_models_have_as_many_validation_targets_as_in_the_chapter(
 ) -> None:
     train, valid = make_batches(ChapterTrial(model="lm4", seed=0, **settings), numbers)
     assert sum(y.numel() for _, y in valid) == targets
-    assert not len(valid.partial_batch) and len(train) == len(train.inputs) * 4 // 5 // 64
+    assert not len(valid.partial_batch)
+    assert len(train) == len(train.inputs) * 4 // 5 // 64
 
 
 def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus) -> None:
@@ -78,10 +83,13 @@ def test_every_role_of_a_token_is_told_by_its_word_and_its_place(numbers: Corpus
         words[role].add(word)
     digits = {"one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
     assert words["separator"] == {"."}
-    assert words["hundred"] == {"hundred"} and words["thousand"] == {"thousand"}
+    assert words["hundred"] == {"hundred"}
+    assert words["thousand"] == {"thousand"}
     assert words["lead digit"] == words["digit"] == digits
-    assert len(words["teen"]) == 10 and {"ten", "twelve", "nineteen"} <= words["teen"]
-    assert len(words["tens"]) == 8 and {"twenty", "forty", "ninety"} <= words["tens"]
+    assert len(words["teen"]) == 10
+    assert {"ten", "twelve", "nineteen"} <= words["teen"]
+    assert len(words["tens"]) == 8
+    assert {"twenty", "forty", "ninety"} <= words["tens"]
     # 1 … 9, 100 … 999, and 1000 … 9999 without 8000 begin with a digit's word.
     assert roles.count("lead digit") == 9 + 900 + 8_999
     assert roles.count("separator") == 9_997

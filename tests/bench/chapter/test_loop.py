@@ -68,7 +68,8 @@ def assert_agree(trial: ChapterTrial, steps: int = 20) -> None:
     assert len(fast.losses) == steps
     assert fast.losses == pytest.approx(slow.losses, abs=TOLERANCE)
     assert largest_distance(fast_model, slow_model) < TOLERANCE
-    assert fast.wd == slow.wd and len(fast.validation.targets) == len(slow.validation.targets)
+    assert fast.wd == slow.wd
+    assert len(fast.validation.targets) == len(slow.validation.targets)
     (fast_epoch,) = fast.epochs
     (slow_epoch,) = slow.epochs
     for column in ("epoch", "train_loss", "ar", "tar", "valid_loss"):
@@ -199,10 +200,12 @@ def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_call
 
     monkeypatch.setattr(torch.optim.AdamW, "step", count_and_step)
     direct, model = train_small(loop.train_model, trial, 25)
-    assert len(calls) == 1 and min(len({*direct.lrs}), len({*direct.moms})) > 15
+    assert len(calls) == 1
+    assert min(len({*direct.lrs}), len({*direct.moms})) > 15
     monkeypatch.setattr(optimizer, "FusedAdamW", torch.optim.AdamW)
     expected, reference = train_small(loop.train_model, trial, 25)
-    assert len(calls) == 26 and direct.trace.to_dict() == expected.trace.to_dict()
+    assert len(calls) == 26
+    assert direct.trace.to_dict() == expected.trace.to_dict()
     assert largest_distance(model, reference) == 0.0
 
 
@@ -233,7 +236,8 @@ def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> No
 def test_a_trained_model_has_ordinary_parameters(name: str) -> None:
     _, model = train_small(loop.train_model, make_trial(name), 3)
     for parameter in model.parameters():
-        assert parameter.is_leaf and parameter.requires_grad
+        assert parameter.is_leaf
+        assert parameter.requires_grad
         assert parameter.untyped_storage().nbytes() == parameter.numel() * 4  # bytes of a float32
 
 

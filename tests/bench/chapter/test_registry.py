@@ -16,9 +16,10 @@ CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6",
 @pytest.mark.parametrize("name", ZOO)
 def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
     spec = ZOO[name]
-    assert (
-        spec.name == spec.make_trial().model == name and spec.seconds > 0 and spec.title and spec.description
-    )
+    assert spec.name == spec.make_trial().model == name
+    assert spec.seconds > 0
+    assert spec.title
+    assert spec.description
     model = spec.build_model(30)
     if not spec.is_counting_model:  # no parameters without a use
         assert sum(p.numel() for p in model.parameters()) > 2 * 30 * 64 * 0.9

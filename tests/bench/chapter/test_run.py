@@ -69,7 +69,8 @@ def test_a_trial_gives_the_same_bits_whatever_ran_before(
     second = run_trial(small(model, **changes))
     assert first.done, first.reason
     assert second.fingerprints == first.fingerprints
-    assert second.trace == first.trace and second.records == first.records
+    assert second.trace == first.trace
+    assert second.records == first.records
     next_seed = run_trial(small(model, **changes, seed=1))
     assert next_seed.fingerprints["weights"] != first.fingerprints["weights"]
     assert next_seed.fingerprints["metrics"] != first.fingerprints["metrics"]
@@ -141,7 +142,8 @@ def test_the_validation_loss_is_the_plain_mean_cross_entropy_and_the_roles_add_u
     assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-6)
     assert metrics["valid_perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
     nats, *counts = (sum(column) for column in zip(*result.records["roles"].values(), strict=True))
-    assert nats / count == pytest.approx(metrics["valid_loss"], rel=1e-9) and counts == [hits, count]
+    assert nats / count == pytest.approx(metrics["valid_loss"], rel=1e-9)
+    assert counts == [hits, count]
     for name in ("valid_accuracy", "valid_loss"):
         assert result.curves[name][-1][1] == metrics[name]
 
@@ -246,7 +248,8 @@ def test_the_facts_of_a_training_are_counted(small: Callable[..., ChapterTrial],
     assert metrics["speed_train"] == pytest.approx(metrics["train_tokens"] / (first + later))
     assert metrics["speed_steady"] == pytest.approx(metrics["train_tokens"] / 2 / later)
     assert "speed_steady" not in run_trial(small(engine=engine)).metrics, "one epoch has no later ones"
-    assert result.seconds >= first + later and metrics["memory_peak"] > 50
+    assert result.seconds >= first + later
+    assert metrics["memory_peak"] > 50
     assert [epoch for epoch, _ in result.curves["valid_loss"]] == [0, 1]
 
 
@@ -257,10 +260,13 @@ def test_a_diverged_training_is_a_result_that_names_why(
 ) -> None:
     """Whatever fastai writes into an exception on its way up."""
     result = run_trial(small(model, engine=engine, epochs=3, lr=lr))
-    assert result.diverged and not result.done
+    assert result.diverged
+    assert not result.done
     assert result.reason.startswith("diverged: the training loss ")
     assert model == "lm6" or " at step " in result.reason
-    assert result.seconds > 0 and result.started > 0 and result.environment["python"]
+    assert result.seconds > 0
+    assert result.started > 0
+    assert result.environment["python"]
     assert Result.from_dict(result.to_dict()) == result
 
 

@@ -130,7 +130,8 @@ def test_a_text_too_short_is_refused_with_the_number_of_tokens_that_suffices(
     path = Path(trial.corpus).with_name("long.txt")
     path.write_text("a " * needed)
     train, valid = make_batches(trial, tokenize_corpus(str(path)))
-    assert len(train) >= 1 and len(valid) == 1
+    assert len(train) >= 1
+    assert len(valid) == 1
     path = Path(trial.corpus).with_name("nearly.txt")
     path.write_text("a " * (needed - 5 * trial.window))  # a fifth of the windows validates
     with pytest.raises(BadInput):

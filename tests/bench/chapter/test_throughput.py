@@ -24,7 +24,8 @@ def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pyt
     again: list[object] = []
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", again.append)
-    assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0} and again == [GPU]
+    assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0}
+    assert again == [GPU]
 
 
 def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +53,8 @@ def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE asks for
     environment.make_deterministic()
-    assert not torch.backends.cudnn.allow_tf32 and torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "32 MiB: torch warns where cuBLASLt gets less"
 
 
@@ -66,7 +68,8 @@ class Event:
 
     def record(self, stream: object) -> None:
         Event.happened += 1
-        self.at, self.over = Event.happened, False
+        self.at = Event.happened
+        self.over = False
 
     def synchronize(self) -> None:
         self.over = True
@@ -99,7 +102,8 @@ def _used(mebibytes: int) -> float:
 @pytest.mark.gpu
 @needs_gpu
 def test_a_lap_ends_with_the_work_that_was_queued() -> None:
-    clock, a = Clock(GPU), torch.randn(4096, 4096, device=GPU)
+    clock = Clock(GPU)
+    a = torch.randn(4096, 4096, device=GPU)
     for _ in range(20):
         a = a @ a
     clock.lap()

@@ -45,14 +45,17 @@ def test_data_that_git_does_not_have_are_linked_in_a_checkout_of_their_own_and_t
     for _ in range(2):
         linked = checked_out(folder, "main", "", "weights.bin", "src/train.py").root
     assert (linked / "weights.bin").readlink() == folder / "weights.bin"
-    assert not (linked / "src/train.py").is_symlink() and not (plain / "weights.bin").exists()
+    assert not (linked / "src/train.py").is_symlink()
+    assert not (plain / "weights.bin").exists()
 
 
 def test_a_program_below_the_top_runs_in_the_same_place_and_has_its_data_there(folder: Path) -> None:
     (folder / "src" / "text.bin").write_bytes(b"text")
     checkout = checked_out(folder, "main", "src", "text.bin", "../weights.bin")
-    assert checkout.folder == checkout.root / "src" and checkout.tracked == ("train.py",)
-    assert (checkout.folder / "text.bin").exists() and (checkout.root / "weights.bin").exists()
+    assert checkout.folder == checkout.root / "src"
+    assert checkout.tracked == ("train.py",)
+    assert (checkout.folder / "text.bin").exists()
+    assert (checkout.root / "weights.bin").exists()
     (folder.parent / "outside.txt").write_text("")
     for place, data in {"src": "../../outside.txt", "nowhere": "x"}.items():
         with pytest.raises(BadInput) as refused:
@@ -76,7 +79,8 @@ def test_a_pointer_of_lfs_is_refused_unless_the_work_tree_has_its_file(folder: P
     else:
         with pytest.raises(BadInput) as refused:
             checked_out(folder, "main", "", "model.pt")
-        assert refused.value.key == "model.pt" and "data" in refused.value.cure
+        assert refused.value.key == "model.pt"
+        assert "data" in refused.value.cure
 
 
 def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp_path: Path) -> None:

@@ -40,18 +40,21 @@ def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor()
     arrays = {"f1": np.float32(0.5), "count": np.int64(3), "loss": torch.tensor([0.25])}
     reported = report_rows({**other_values, **arrays, "one": 1, "infinite": math.inf})
     assert reported.last == {"f1": 0.5, "count": 3.0, "loss": 0.25, "one": 1, "infinite": math.inf}
-    assert report_rows({"nan": math.nan}).last.keys() == {"nan"} and not reported.curves
+    assert report_rows({"nan": math.nan}).last.keys() == {"nan"}
+    assert not reported.curves
 
 
 def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
     reported = report_rows({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
-    assert reported.curves == {"loss": {1.0: 3.0, 2.0: 2.0}} and reported.last == {"loss": 2.0}
+    assert reported.curves == {"loss": {1.0: 3.0, 2.0: 2.0}}
+    assert reported.last == {"loss": 2.0}
 
 
 @pytest.mark.parametrize("step", [math.nan, math.inf, 1e300, "a", None, [1]])
 def test_a_row_whose_step_is_no_place_on_a_curve_counts_as_the_last_value(step: object) -> None:
     reported = report_rows({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
-    assert reported.last["loss"] == 1.0 and reported.curves == {"loss": {1: 2.0}}
+    assert reported.last["loss"] == 1.0
+    assert reported.curves == {"loss": {1: 2.0}}
 
 
 def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
@@ -94,7 +97,8 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
     rows, not_numbers = read_files(str(tmp_path / "**" / name))
     reported = report_rows(*rows)
     assert not not_numbers
-    assert reported.last["loss"] == 1.0 and reported.last.get("acc", 0.5) == 0.5
+    assert reported.last["loss"] == 1.0
+    assert reported.last.get("acc", 0.5) == 0.5
     assert name == "metrics.json" or reported.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
 
 
@@ -118,13 +122,15 @@ def test_text_in_a_column_of_numbers_is_told_by_row_and_file(tmp_path: Path, cel
     (tmp_path / "m.json").write_text(json.dumps([{"loss": 0.5, "note": "1"}, {}, {"loss": cell}]))
     for name in ("m.csv", "m.json"):
         rows, not_numbers = read_files(str(tmp_path / name))
-        assert len(rows) == 3 and not_numbers.keys() == {"loss"}
+        assert len(rows) == 3
+        assert not_numbers.keys() == {"loss"}
         assert not_numbers["loss"].startswith(f"row 3 of its {name}: ")
 
 
 def test_a_name_that_utf_8_cannot_write_becomes_one_that_it_can() -> None:
     reported = report_rows({"loss": 1, "\ud800": 2, "step": 1})
-    assert reported.last == {"loss": 1, r"\ud800": 2} and reported.curves.keys() == reported.last.keys()
+    assert reported.last == {"loss": 1, r"\ud800": 2}
+    assert reported.curves.keys() == reported.last.keys()
 
 
 @pytest.mark.parametrize(

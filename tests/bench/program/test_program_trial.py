@@ -91,8 +91,10 @@ def test_a_folder_that_is_called_like_a_package_hides_no_package_and_one_in_an_e
 
 def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> None:
     stored = Result.from_dict(Result(trial=trial, status="done").to_dict()).trial
-    assert stored == ProgramTrial(**trial.to_dict()) and stored.id == trial.id
-    assert isinstance(stored, ProgramTrial) and stored.folder == ""
+    assert stored == ProgramTrial(**trial.to_dict())
+    assert stored.id == trial.id
+    assert isinstance(stored, ProgramTrial)
+    assert stored.folder == ""
     with pytest.raises(BadInput):
         stored.identify()
 

@@ -54,8 +54,10 @@ def test_a_clean_work_tree_has_the_tree_of_head_whatever_its_line_ends_and_modes
     (folder / "src/train.py").write_bytes(b"print(2)\r\n")  # as a checkout under these attributes has it
     git(folder, "config", "core.fileMode", "false")
     (folder / "run.sh").chmod(0o644)
-    head, work_tree = repository.resolve("HEAD"), repository.resolve("worktree")
-    assert work_tree.tree == head.tree and work_tree.subject == head.subject == "attributes"
+    head = repository.resolve("HEAD")
+    work_tree = repository.resolve("worktree")
+    assert work_tree.tree == head.tree
+    assert work_tree.subject == head.subject == "attributes"
 
 
 def test_line_ends_are_those_of_the_commits_own_attributes(
@@ -71,7 +73,8 @@ def test_line_ends_are_those_of_the_commits_own_attributes(
 
 def test_a_commit_tells_hash_subject_and_date(folder: Path) -> None:
     commit = repository_of(folder).resolve("main")
-    assert commit.hash == git(folder, "rev-parse", "HEAD") and commit.subject == "second, with ünïcode"
+    assert commit.hash == git(folder, "rev-parse", "HEAD")
+    assert commit.subject == "second, with ünïcode"
     assert commit.author_date == git(folder, "show", "-s", "--format=%aI")
 
 
@@ -81,7 +84,8 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(
     git(folder, "branch", "feature/rope")
     with pytest.raises(BadInput) as refused:
         repository.resolve("feature/rpoe")
-    assert "feature/rope" in refused.value.cure and "feature/rpoe" in refused.value.key
+    assert "feature/rope" in refused.value.cure
+    assert "feature/rpoe" in refused.value.key
     for name in ("--help", "-h", "", "main:src/train.py", "a b", "main\n"):
         with pytest.raises(BadInput):
             repository.resolve(name)
@@ -136,7 +140,8 @@ def test_submodules_and_pointers_of_lfs_are_seen(
     git(folder, "-c", "filter.lfs.required=false", "add", "-A")
     git(folder, "commit", "-qm", "stored elsewhere")
     files = repository.list_files(repository.resolve("HEAD").tree)
-    assert files["library"].mode == GITLINK and "src/train.py" in files
+    assert files["library"].mode == GITLINK
+    assert "src/train.py" in files
     assert find_pointers(write_commit(repository, "HEAD", tmp_path / "out"), list(files)) == ["model.pt"]
 
 

@@ -31,7 +31,8 @@ from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
 from unrolled.reports.statistics.stopping import predict_contrast
 
 pytestmark = pytest.mark.slow
-STUDIES, ARMS = 8_000, 16
+STUDIES = 8_000
+ARMS = 16
 DIFFERENCES = Path(__file__).parents[2] / "data" / "toggles_differences.csv"
 METRIC = Metric("valid_loss", 0.02)
 DESIGNS = (LOOKS, Looks((10,)))  # and one of ten seeds, fixed
@@ -69,7 +70,8 @@ def draw_nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray
 def test_p_holds_wherever_one_stops(alpha: float) -> None:
     studies = 40_000
     d = draw_nulls(1, shared=False, studies=studies)[:, 0]
-    p, plain = compute_difference_p(d), np.array([p_of(x) for x, _ in iterate_looks(d, LOOKS)])
+    p = compute_difference_p(d)
+    plain = np.array([p_of(x) for x, _ in iterate_looks(d, LOOKS)])
     good = np.where((plain < 0.1).any(0), (plain < 0.1).argmax(0), 4)  # stop when it looks good
     rates = {"first": p[0], "last": p[-1], "good": np.take_along_axis(p, good[None], 0)[0]}
     for rule, stopped in rates.items():
@@ -89,7 +91,8 @@ def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
         assert claims.mean() <= ALPHA + four_errors(ALPHA, STUDIES)
     plain = np.array([step_down(p_of(x)) for x, _ in iterate_looks(d, looks)]).min((0, -1)) <= ALPHA
     print(f"{looks}, shared baseline {shared}, plain p at the same looks: {plain.mean():.4f}")
-    assert wrong.any(0).mean() > 0.025 and (plain.mean() > 0.1) == (looks is LOOKS)
+    assert wrong.any(0).mean() > 0.025
+    assert (plain.mean() > 0.1) == (looks is LOOKS)
     assert np.mean(p_of(d[..., :10]).min(-1) <= ALPHA) > 0.2  # without any correction
 
 
@@ -98,9 +101,12 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
     studies = 40_000
     d = draw_nulls(1, shared=False, studies=studies)[:, 0]
     for family_size in (1, 15):
-        alpha, inside, above = ALPHA / family_size, np.ones(studies, bool), np.ones(studies, bool)
+        alpha = ALPHA / family_size
+        inside = np.ones(studies, bool)
+        above = np.ones(studies, bool)
         for k, (x, _) in enumerate(iterate_looks(d, looks)):
-            m, look = moments(x), Look(looks, k)
+            m = moments(x)
+            look = Look(looks, k)
             low, high = mean_interval(m, look.compute_level(alpha))
             inside &= (low <= 0) & (high >= 0)
             above &= mean_interval(m, 2 * look.compute_level(alpha, sides=1))[1] >= 0
@@ -114,7 +120,8 @@ def test_repeated_intervals_cover_at_all_looks_together(looks: Looks) -> None:
 def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(seeds: int) -> None:
     studies = 40_000
     x = draw_nulls(1, shared=False, studies=studies)[:, 0]
-    sample, next_seed = x[:, :seeds], x[:, seeds]
+    sample = x[:, :seeds]
+    next_seed = x[:, seeds]
     for level in (0.90, 0.95, 0.99):
         ends = t_interval(sample, level), mean_interval(moments(sample), 1 - level)
         plain, contrasts = (np.mean((low <= 0) & (high >= 0)) for low, high in ends)
@@ -152,7 +159,9 @@ def load_differences(metric: str) -> np.ndarray:
 @pytest.mark.parametrize("metric", ["valid_accuracy", "valid_loss"])
 def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: str) -> None:
     """Recentred, so that no arm has an effect; whole seeds are drawn, and smoothed (Silverman's width)."""
-    d, rng, studies = load_differences(metric), np.random.default_rng(11), 4_000
+    d = load_differences(metric)
+    rng = np.random.default_rng(11)
+    studies = 4_000
     d = d - d.mean(-1, keepdims=True)
     width = 0.9 * len(d.T) ** -0.2
     drawn = d[:, rng.integers(len(d.T), size=(studies, 40))].swapaxes(0, 1)  # (studies, arms, 40)
@@ -167,14 +176,17 @@ def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: 
 
 @pytest.mark.parametrize("rate", [0.02, 0.2])
 def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
-    studies, rng = 20_000, np.random.default_rng(7)
+    studies = 20_000
+    rng = np.random.default_rng(7)
     gone = np.where(rng.random((2, studies, 40)) < rate, np.inf, 0)
     arm, baseline = rng.standard_normal((2, studies, 40)) + gone
     ps = []
     for n in LOOKS.numbers:
-        a, b = arm[:, :n], baseline[:, :n]
+        a = arm[:, :n]
+        b = baseline[:, :n]
         complete = np.isfinite(a + b).all(-1)
-        wins, losses = (a < b).sum(-1), (a > b).sum(-1)
+        wins = (a < b).sum(-1)
+        losses = (a > b).sum(-1)
         counts = zip(wins.tolist(), losses.tolist(), (n - wins - losses).tolist(), strict=True)
         p = np.array([sign_p(*each) for each in counts])
         p[complete] = p_of(a[complete] - b[complete])
@@ -185,9 +197,11 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
 
 
 def test_a_study_of_noise_through_decide_itself() -> None:
-    studies, seeds = 100, range(40)
+    studies = 100
+    seeds = range(40)
     d = 0.015 * draw_nulls(12, shared=True, studies=studies)  # δ is .94 SD: most are shown to be the same
-    wrong, decided = 0, 0
+    wrong = 0
+    decided = 0
     for study in d:
         zero = dict.fromkeys(seeds, 0.0)
         pairs = {i: {METRIC.name: (dict(enumerate(x.tolist())), zero)} for i, x in enumerate(study)}
@@ -207,7 +221,8 @@ def _find_decided(study: np.ndarray) -> set[int]:
     e = so_far([equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1)
     end = np.full(len(study), -1)
     for k in range(len(LOOKS.numbers)):
-        look, arms = np.where(end < 0, k, end), np.arange(len(study))
+        look = np.where(end < 0, k, end)
+        arms = np.arange(len(study))
         small = (step_down(p[look, arms]) <= ALPHA) | (step_down(e[look, arms]) <= ALPHA)
         end[(end < 0) & small] = k
     return set(np.flatnonzero(end >= 0).tolist())
@@ -215,8 +230,11 @@ def _find_decided(study: np.ndarray) -> set[int]:
 
 @pytest.mark.parametrize(("effect", "sd"), [(0.0, 0.03), (0.02, 0.03), (0.04, 0.03), (0.0, 0.08)])
 def test_what_a_plan_expects_is_what_decide_takes(effect: float, sd: float) -> None:
-    studies, seeds, rng = 300, range(40), np.random.default_rng(9)
-    pairs_taken, decided = [], []
+    studies = 300
+    seeds = range(40)
+    rng = np.random.default_rng(9)
+    pairs_taken = []
+    decided = []
     for _ in range(studies):
         arm = dict(enumerate((effect + sd * rng.standard_normal(40)).tolist()))
         pairs = {"x": {METRIC.name: (arm, dict.fromkeys(seeds, 0.0))}}

@@ -14,7 +14,8 @@ from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.values import Pair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
-ACCURACY, LOSS = Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05)
+ACCURACY = Metric("valid_accuracy", 0.02)
+LOSS = Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))
 Pairs = dict[str, dict[str, Pair]]
 
@@ -22,7 +23,8 @@ Pairs = dict[str, dict[str, Pair]]
 def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair]:
     """Both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
     rng = np.random.default_rng(seed)
-    baseline_values, d = 0.7 + 0.05 * rng.standard_normal(40), effect + sd * rng.standard_normal(40)
+    baseline_values = 0.7 + 0.05 * rng.standard_normal(40)
+    d = effect + sd * rng.standard_normal(40)
     sides = {
         "valid_accuracy": (baseline_values + d, baseline_values),
         "valid_loss": (2 - baseline_values - 2 * d, 2 - baseline_values),
@@ -68,13 +70,12 @@ def test_each_contrast_ends_at_its_own_look() -> None:
     d = run_looks(PAIRS)
     assert get_outcome(d, "better") == ("better", 10)
     assert get_outcome(d, "same") == ("same", 10)
-    assert get_outcome(d, "worse")[0] == "worse" and 10 < get_outcome(d, "worse")[1] < 40
+    assert get_outcome(d, "worse")[0] == "worse"
+    assert 10 < get_outcome(d, "worse")[1] < 40
     assert get_outcome(d, "wide") == ("open", 40)
-    assert (
-        d.looks_taken == 5
-        and set(d.seeds_requested.values()) == {0}
-        and not any(get_blocked_reasons(d).values())
-    )
+    assert d.looks_taken == 5
+    assert set(d.seeds_requested.values()) == {0}
+    assert not any(get_blocked_reasons(d).values())
     assert [d.verdicts[n]["valid_accuracy"].decided for n in PAIRS] == [True, True, True, False]
 
 
@@ -82,7 +83,8 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
     rng = np.random.default_rng(5)
     for trial in range(6):
         pairs = {f"{i}": make_arm(rng.choice([0, 0.03, 0.1]), 0.04, 10 * trial + i) for i in range(4)}
-        state, names = run_looks(cut_pairs(pairs, 0)), list(pairs)
+        state = run_looks(cut_pairs(pairs, 0))
+        names = list(pairs)
         while any(state.seeds_requested.values()):
             needed = {name: state.seeds_requested[name] or get_outcome(state, name)[1] for name in names}
             minimal = {name: cut_pairs(pairs, n)[name] for name, n in needed.items()}
@@ -102,10 +104,12 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
 def test_a_look_waits_for_every_open_contrast() -> None:
     some = {**cut_pairs(PAIRS, 10), "wide": cut_pairs(PAIRS, 9)["wide"]}
     d = run_looks(some)
-    assert d.looks_taken == 0 and set(d.seeds_requested.values()) == {10}
+    assert d.looks_taken == 0
+    assert set(d.seeds_requested.values()) == {10}
     v = d.verdicts["better"]["valid_accuracy"]
     assert (v.kind, v.difference.p, v.equivalence.p, v.contrast.pairs) == ("open", 1.0, 1.0, 10)
-    assert not v.decided and "open after 10 of 40 seeds" in describe_stage(v)
+    assert not v.decided
+    assert "open after 10 of 40 seeds" in describe_stage(v)
     assert v.contrast.interval() and v.interval is None, "no look has been taken yet"
     one_metric = {
         **cut_pairs(PAIRS, 10),
@@ -114,7 +118,8 @@ def test_a_look_waits_for_every_open_contrast() -> None:
     assert run_looks(one_metric).looks_taken == 0
     after = run_looks(cut_pairs(PAIRS, 10))
     assert all(v.interval for by_metric in after.verdicts.values() for v in by_metric.values())
-    assert after.looks_taken == 1 and after.seeds_requested == {
+    assert after.looks_taken == 1
+    assert after.seeds_requested == {
         "better": 0,
         "same": 0,
         "worse": 15,
@@ -124,7 +129,8 @@ def test_a_look_waits_for_every_open_contrast() -> None:
 
 def test_contrasts_without_results_are_in_the_family() -> None:
     d = run_looks({"alone": PAIRS["worse"], **{f"{i}": {} for i in range(9)}})
-    assert d.looks_taken == 0 and d.verdicts["0"]["valid_loss"].contrast.pairs == 0
+    assert d.looks_taken == 0
+    assert d.verdicts["0"]["valid_loss"].contrast.pairs == 0
     lost = {f"{i}": dict.fromkeys(SEEDS, "failed") for i in range(9)}
     single = run_looks({"alone": PAIRS["worse"]})
     family = run_looks({"alone": PAIRS["worse"], **{n: {} for n in lost}}, lost=lost)
@@ -149,7 +155,8 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> No
     assert get_outcome(d, "better") == ("better", 14)  # 10 pairs with one lost: p .021
     assert v.contrast.lost == 1
     assert v.interval.low in v.contrast.differences.values()
-    assert get_outcome(d, "wide") == ("open", 39) and not any(get_blocked_reasons(d).values())
+    assert get_outcome(d, "wide") == ("open", 39)
+    assert not any(get_blocked_reasons(d).values())
     assert get_outcome(d, "worse") == get_outcome(run_looks(PAIRS), "worse")
 
 
@@ -165,17 +172,16 @@ def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() ->
     gone = SEEDS[6:16]
     pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *gone)}
     d = run_looks(pairs, lost={"wide": dict.fromkeys(gone, "failed")})
-    assert (
-        get_blocked_reasons(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more"
-        and d.seeds_requested["wide"] == 0
-    )
+    assert get_blocked_reasons(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more"
+    assert d.seeds_requested["wide"] == 0
     assert get_outcome(d, "wide") == ("open", 6)
     assert get_outcome(d, "worse")[0] == "worse"
     assert "open: seed 16 failed" in describe_stage(d.verdicts["wide"]["valid_accuracy"])
     later = run_looks(
         cut_pairs(PAIRS, 10), lost={"wide": dict.fromkeys(gone, "failed"), "worse": {SEEDS[30]: "failed"}}
     )
-    assert later.seeds_requested["wide"] == 0 and later.seeds_requested["worse"] == 15
+    assert later.seeds_requested["wide"] == 0
+    assert later.seeds_requested["worse"] == 15
     assert not get_blocked_reasons(run_looks(PAIRS, lost={"better": dict.fromkeys(SEEDS[12:], "failed")}))[
         "better"
     ]  # decided before
@@ -189,15 +195,19 @@ def test_divergence_is_a_verdict_of_its_own_that_decides() -> None:
         {"x": {"valid_loss": (arm_values, baseline_values)}}, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,)
     )
     v = d.verdicts["x"]["valid_loss"]
-    assert v.decided and v.diverges == "worse" and v.contrast.pairs < 40
+    assert v.decided
+    assert v.diverges == "worse"
+    assert v.contrast.pairs < 40
 
 
 def test_a_study_may_go_on_until_the_size_is_settled() -> None:
     pairs = {"x": make_arm(0.03, 0.03, 12), "same": PAIRS["same"]}
     by_direction, by_size = (run_looks(pairs, rule=x) for x in ("direction", "size"))
     v, settled = (d.verdicts["x"]["valid_accuracy"] for d in (by_direction, by_size))
-    assert v.text == "better, size not settled" and v.decided
-    assert settled.text == "better by more than δ" and settled.decided
+    assert v.text == "better, size not settled"
+    assert v.decided
+    assert settled.text == "better by more than δ"
+    assert settled.decided
     assert v.contrast.pairs < settled.contrast.pairs
     assert get_outcome(by_size, "same") == get_outcome(by_direction, "same")
 
@@ -206,17 +216,17 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
     for name, by_metric in run_looks(PAIRS).verdicts.items():
         assert list(by_metric) == ["valid_accuracy", "valid_loss"]
         assert by_metric["valid_loss"].contrast.pairs == by_metric["valid_accuracy"].contrast.pairs, name
-        assert (
-            by_metric["valid_loss"].contrast.delta == 0.05
-            and by_metric["valid_loss"].contrast.lower_is_better
-        )
+        assert by_metric["valid_loss"].contrast.delta == 0.05
+        assert by_metric["valid_loss"].contrast.lower_is_better
     loud = {"x": {**PAIRS["better"], "valid_loss": make_arm(0, 0.4, 6)["valid_loss"]}}
     v = run_looks(loud).verdicts["x"]["valid_loss"]
-    assert v.decided and v.kind == "open"
+    assert v.decided
+    assert v.kind == "open"
     assert "open at 10 of 40 seeds, where the first metric was decided" in describe_stage(v)
     going_on = {"x": {**cut_pairs(PAIRS, 10)["wide"], "valid_loss": PAIRS["better"]["valid_loss"]}}
     v = run_looks(going_on).verdicts["x"]["valid_loss"]
-    assert v.claims and describe_stage(v) == "the first metric is open after 10 of 40 seeds"
+    assert v.claims
+    assert describe_stage(v) == "the first metric is open after 10 of 40 seeds"
 
 
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
@@ -231,16 +241,21 @@ def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     d = evaluate_looks(pairs, seeds=SEEDS, looks=Looks((10, 15)), metrics=(ACCURACY,))
     assert get_outcome(d, "late") == ("better", 15)
     v = d.verdicts["turning"]["valid_accuracy"]
-    assert v.difference.p <= 0.05 and v.contrast.mean < 0  # significant, by the look where it was positive
-    assert v.kind == "open" and not v.decided
+    assert v.difference.p <= 0.05
+    assert v.contrast.mean < 0  # significant, by the look where it was positive
+    assert v.kind == "open"
+    assert not v.decided
 
 
 def test_a_diverged_seed_undoes_an_equivalence_of_an_earlier_look() -> None:
-    same, baseline_values = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}, dict.fromkeys(SEEDS, 0.7)
+    same = {s: 0.7 + 0.004 * (-1) ** s for s in SEEDS}
+    baseline_values = dict.fromkeys(SEEDS, 0.7)
     blocked = {"valid_accuracy": ({**same, SEEDS[12]: math.inf}, baseline_values)}
     d = evaluate_looks({"x": blocked}, seeds=SEEDS, looks=Looks((4, 40)), metrics=(ACCURACY,))
     v = d.verdicts["x"]["valid_accuracy"]
-    assert v.equivalence.p <= 0.05 and v.contrast.pairs == 40 and v.kind == "open"
+    assert v.equivalence.p <= 0.05
+    assert v.contrast.pairs == 40
+    assert v.kind == "open"
 
 
 def test_ties_are_equivalent_as_far_as_a_look_shows_and_identical_arms_at_the_first() -> None:
@@ -294,4 +309,5 @@ def test_a_study_that_cannot_reach_its_looks_is_refused() -> None:
     for seeds, metrics in ((SEEDS[:39], (LOSS,)), (SEEDS, ()), ((*SEEDS, 10), (LOSS,))):
         with pytest.raises(ValueError, match="up to 40"):
             evaluate_looks({}, seeds=seeds, looks=LOOKS, metrics=metrics)
-    assert run_looks({}).looks_taken == 0 and run_looks({}).verdicts == {}
+    assert run_looks({}).looks_taken == 0
+    assert run_looks({}).verdicts == {}

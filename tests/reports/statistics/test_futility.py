@@ -27,7 +27,8 @@ def make_moments(mean: float, sd: float, n: int = 10, skewness: float = 0.0) -> 
 
 def simulate_last_look(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Moments:
     """The moments at the last look of contrasts that have `m` so far; pairs are normal."""
-    rng, last = np.random.default_rng(1), LOOKS.last
+    rng = np.random.default_rng(1)
+    last = LOOKS.last
     later = moments(true_mean + true_sd * rng.standard_normal((DRAWS, last - m.n)))
     more = last - m.n
     mean = (m.n * m.mean + more * later.mean) / last
@@ -39,7 +40,8 @@ def simulate_last_look(m: Moments, true_mean: np.ndarray | float, true_sd: float
 @pytest.mark.parametrize(("mean", "sd"), [(0.3, 2.0), (-1.0, 2.5), (0.8, 6.0)])
 @pytest.mark.parametrize("until_size", [False, True])
 def test_a_chance_is_that_of_simulated_pairs_of_a_favourable_truth(mean, sd, until_size) -> None:
-    m, test = make_moments(mean, sd), replace(TEST, until_size=until_size)
+    m = make_moments(mean, sd)
+    test = replace(TEST, until_size=until_size)
     # the true SD that is smaller in one of six cases: χ² with 9 degrees of freedom, upper sixth, is 13.025
     true_sd = sd * math.sqrt(9 / 13.025)
     flat = mean + true_sd / math.sqrt(m.n) * np.random.default_rng(2).standard_normal((DRAWS, 1))
@@ -86,7 +88,9 @@ def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_de
     assert [v.contrast.pairs for v in without.values()] == [40, 40, 10]
     assert [v.contrast.pairs for v in given_up.values()] == [20, 20, 10]
     v = given_up["noise"]
-    assert v.futile and not v.decided and v.kind == "open"
+    assert v.futile
+    assert not v.decided
+    assert v.kind == "open"
     # SD² (Φ⁻¹(1 − critical) + Φ⁻¹(.9))², where critical is the Q of the equivalence's step, at most .05/2
     variance = v.contrast.sd**2
     fewest, most_seeds = (
@@ -95,32 +99,38 @@ def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_de
     seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert fewest < seeds < 1.05 * most_seeds
     assert given_up["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
-    assert given_up["clear"].decided and given_up["clear"].contrast.family_size == 3
+    assert given_up["clear"].decided
+    assert given_up["clear"].contrast.family_size == 3
 
 
 def test_nothing_is_given_up_before_the_first_look_nor_by_signs_nor_on_fewer_than_five_pairs() -> None:
     noise = pairs_of(0, 4)
     assert not judge({"x": noise[:9]}, DELTA, LOOKS, BOUND)["x"].futile
     assert judge({"x": noise}, DELTA, Looks((4, 40)), BOUND)["x"].contrast.pairs == 40
-    seeds, zero = range(40), dict.fromkeys(range(40), 0.0)
+    seeds = range(40)
+    zero = dict.fromkeys(range(40), 0.0)
     diverged = dict(enumerate(noise.tolist())) | {3: math.inf}
     lost = {seed: x for seed, x in enumerate(noise.tolist()) if seed != 3}
     for arm, gone in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
         d = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=gone, futility=BOUND)
         v = d.verdicts["x"][DELTA.name]
-        assert v.contrast.pairs >= 39 and not v.futile
+        assert v.contrast.pairs >= 39
+        assert not v.futile
 
 
 def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it() -> None:
-    metrics, zero = (DELTA, Metric("y", 1.0, "higher")), dict.fromkeys(range(20), 0.0)
+    metrics = (DELTA, Metric("y", 1.0, "higher"))
+    zero = dict.fromkeys(range(20), 0.0)
     pairs = {
         name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
         for name, x in (("noise", pairs_of(0, 4)), ("some", pairs_of(1, 2)))
     }
     d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=BOUND)
-    assert d.looks_taken == 3 and d.seeds_requested == {"noise": 0, "some": 30}
-    assert d.verdicts["noise"]["y"].futile and not d.verdicts["some"]["y"].futile
+    assert d.looks_taken == 3
+    assert d.seeds_requested == {"noise": 0, "some": 30}
+    assert d.verdicts["noise"]["y"].futile
+    assert not d.verdicts["some"]["y"].futile
 
 
 @pytest.mark.parametrize("rule", ["direction", "size"])
@@ -128,7 +138,8 @@ def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled
     pairs = {"x": {DELTA.name: (dict(enumerate(pairs_of(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}}
     d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], rule=rule, futility=BOUND)
     v = d.verdicts["x"][DELTA.name]
-    assert v.text == "better, size not settled" and v.contrast.pairs < 40
+    assert v.text == "better, size not settled"
+    assert v.contrast.pairs < 40
     assert v.decided is (rule == "direction") is not v.futile
     assert v.blocked_reason in ("", "more than 1,000 seeds would settle its size")
 
@@ -143,7 +154,8 @@ def test_giving_up_makes_no_wrong_claim_that_going_on_does_not_make(law: str) ->
 def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> None:
     outcomes = resample("toggles", 5, (0.0, BOUND))
     lost = outcomes[0.0].verdicts - outcomes[BOUND].verdicts
-    assert lost <= 0.01 * outcomes[0.0].verdicts and outcomes[BOUND].trained < outcomes[0.0].trained
+    assert lost <= 0.01 * outcomes[0.0].verdicts
+    assert outcomes[BOUND].trained < outcomes[0.0].trained
 
 
 def test_without_a_difference_and_an_sd_of_three_delta_a_plan_expects_less_than_half_of_the_seeds() -> None:

@@ -20,7 +20,8 @@ from unrolled.reports.statistics.gate import (
 from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.values import Pair
 
-LOSS, ACCURACY = Metric("loss", 1.0), Metric("accuracy", 0.02)
+LOSS = Metric("loss", 1.0)
+ACCURACY = Metric("accuracy", 0.02)
 SEEDS = tuple(range(40))
 GATES = 4_000
 
@@ -47,7 +48,8 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
     gates = [judge_gate(x) for x in worse]
     pairs = [LOOKS.numbers[gate.looks_taken - 1] for gate in gates]
     passes = [gate.passed for gate in gates]
-    assert 0 < np.mean(passes) < 1 and len(set(pairs)) > 2
+    assert 0 < np.mean(passes) < 1
+    assert len(set(pairs)) > 2
     assert simulate_gates(worse, LOOKS, 1.0) == pytest.approx((np.mean(pairs), np.mean(passes)))
 
 
@@ -59,9 +61,12 @@ def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delt
     same, at_delta, above_delta = (
         expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
     )
-    assert same.passes >= unchanged - four_errors(0.98, GATES) and same.pairs == pytest.approx(pairs, abs=1)
-    assert at_delta.passes <= 0.05 + four_errors(0.05, GATES) and at_delta.pairs == pytest.approx(38, abs=1)
-    assert above_delta.passes == 0.0 and above_delta.pairs == pytest.approx(pairs, abs=1)
+    assert same.passes >= unchanged - four_errors(0.98, GATES)
+    assert same.pairs == pytest.approx(pairs, abs=1)
+    assert at_delta.passes <= 0.05 + four_errors(0.05, GATES)
+    assert at_delta.pairs == pytest.approx(38, abs=1)
+    assert above_delta.passes == 0.0
+    assert above_delta.pairs == pytest.approx(pairs, abs=1)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +91,12 @@ def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> No
     ends = contrast(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
     assert (fixed.bound, fixed.least, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
     wide = judge_gate(1.0 + 3 * NOISE)
-    assert wide.looks_taken == 5 and not wide.passed and "loss: not shown" in wide.fault
+    assert wide.looks_taken == 5
+    assert not wide.passed
+    assert "loss: not shown" in wide.fault
     bounds = [judge_gate((1.0 + 3 * NOISE)[:n]).bounds["", "loss"].bound for n in (10, 15, 20, 30)]
-    assert bounds == sorted(bounds, reverse=True) and bounds[-1] >= wide.bounds["", "loss"].bound > 1.0
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] >= wide.bounds["", "loss"].bound > 1.0
 
 
 def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> None:
@@ -99,11 +107,14 @@ def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> N
         gate = non_inferiority(make_accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
         bound = gate.bounds["", "accuracy"]
         assert (gate.passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)
-        assert bound.worse == pytest.approx(worse, abs=0.01) and (bound.bound < 0.02) is passed
+        assert bound.worse == pytest.approx(worse, abs=0.01)
+        assert (bound.bound < 0.02) is passed
 
 
 def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_once() -> None:
-    good, bad, wide = make_pair(0.2 * NOISE), make_pair(5 + 0.2 * NOISE), make_pair(1 + 3 * NOISE)
+    good = make_pair(0.2 * NOISE)
+    bad = make_pair(5 + 0.2 * NOISE)
+    wide = make_pair(1 + 3 * NOISE)
     error_metric = Metric("error", 1.0)
 
     def decide_gate(**levels: tuple[Pair, Pair]) -> GateDecision[str]:
@@ -121,7 +132,8 @@ def test_a_gate_asks_for_the_seeds_of_its_next_look_and_reads_none_beyond() -> N
     gate = judge_gate((3 * NOISE)[:10])
     assert (gate.passed, gate.fault, gate.looks_taken, gate.seeds_requested) == (False, "", 1, 15)
     lost_seeds = {"": {40: "failed", 12: "failed"}}
-    assert judge_gate(0.2 * NOISE, lost=lost_seeds).passed and judge_gate(0.2 * NOISE[:10]).passed
+    assert judge_gate(0.2 * NOISE, lost=lost_seeds).passed
+    assert judge_gate(0.2 * NOISE[:10]).passed
     assert judge_gate(3 * NOISE, lost=lost_seeds).fault == "seed 12 failed"
 
 
@@ -143,7 +155,8 @@ def test_a_seed_that_diverges_at_the_head_alone_fails_and_other_divergence_is_no
         sides = {"": {"loss": make_pair(head + diverged if both else head, base)}}
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
         gate = non_inferiority(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
-        assert gate.passed and gate.bounds["", "loss"].pairs == 7
+        assert gate.passed
+        assert gate.bounds["", "loss"].pairs == 7
 
 
 def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> None:
@@ -151,9 +164,11 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     head = np.where(np.arange(30) < 20, math.inf, 25 + 0.1 * NOISE[:30])
     sides = make_pair(head)
     sides[1].update(dict.fromkeys(range(20), math.inf))
-    looks, metrics = Looks((30,)), (LOSS,)
+    looks = Looks((30,))
+    metrics = (LOSS,)
     gate = non_inferiority({"": {"loss": sides}}, seeds=range(30), looks=looks, metrics=metrics)
-    assert not gate.passed and gate.fault == "loss: more than δ worse"
+    assert not gate.passed
+    assert gate.fault == "loss: more than δ worse"
 
 
 def test_the_same_numbers_pass_where_they_are_computed_alike_and_ties_of_coarse_ones_do_not() -> None:
@@ -166,7 +181,8 @@ def test_the_same_numbers_pass_where_they_are_computed_alike_and_ties_of_coarse_
     both = (LOSS, Metric("parameters", 10.0, "lower"))
     assert non_inferiority(fixed, seeds=SEEDS, looks=LOOKS, metrics=both).passed, "no seed changes it"
     shares = {"": {"accuracy": make_pair(np.zeros(200), np.arange(200) % 2 / 2)}}
-    metrics, many = (ACCURACY,), Looks((200,))
+    metrics = (ACCURACY,)
+    many = Looks((200,))
     assert non_inferiority(shares, seeds=range(200), looks=many, metrics=metrics).passed  # .98²⁰⁰ is .02
 
 
@@ -185,7 +201,9 @@ def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_
 
     gate = decide_gate(sides)
     assert (gate.passed, gate.looks_taken, gate.seeds_requested) == (False, 0, 0)
-    assert "head" in gate.fault and ("base" in gate.fault) is both and "seed" in gate.fault
+    assert "head" in gate.fault
+    assert ("base" in gate.fault) is both
+    assert "seed" in gate.fault
     assert "head" in decide_gate(sides[::-1]).fault or not both
     assert "seed" not in decide_gate(make_pair(0.2 * NOISE), sides).fault, (
         "another metric tells the seeds apart"
@@ -204,7 +222,8 @@ def test_a_gate_without_a_metric_or_with_too_few_seeds_is_refused() -> None:
 def test_a_gate_that_passes_by_equal_values_has_no_open_verdict_beneath() -> None:
     accuracies = {seed: 0.5 + seed / 1000 for seed in range(10)}
     pairs = {"accuracy": (accuracies, {**accuracies}), "loss": make_pair(0.01 * NOISE[:10])}
-    looks, metrics = Looks((10, 15)), (ACCURACY, LOSS)
+    looks = Looks((10, 15))
+    metrics = (ACCURACY, LOSS)
     gate = non_inferiority({"": pairs}, seeds=SEEDS, looks=looks, metrics=metrics)
     of_gate = evaluate_looks(
         {"head": pairs}, seeds=SEEDS, looks=looks, metrics=metrics, rule="gate"

@@ -13,7 +13,8 @@ from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import mean_interval, moments
 from unrolled.reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate_table
 
-SHORT, EARLY = Looks((10, 20, 40)), Looks((5, 10, 15, 20, 30, 40))
+SHORT = Looks((10, 20, 40))
+EARLY = Looks((5, 10, 15, 20, 30, 40))
 STORED = 10_000_000  # draws behind the stored table
 ELSEWHERE = 2_000_000  # draws behind the known answers
 
@@ -83,7 +84,8 @@ def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> 
 
 
 def test_the_table_is_the_same_each_time_and_rises() -> None:
-    first, second = simulate_table((5, 8), draws=3_000), simulate_table((5, 8), draws=3_000)
+    first = simulate_table((5, 8), draws=3_000)
+    second = simulate_table((5, 8), draws=3_000)
     assert np.array_equal(first, second)
     assert (np.diff(first, axis=1) >= 0).all()
     assert first[0, [0, 1, -1]] == pytest.approx([1 / 3001, 2 / 3001, 1.0])
@@ -101,14 +103,17 @@ def test_p_and_critical_value_are_inverse_and_keep_to_their_range() -> None:
         for alpha in (0.2, 0.05, 0.0033, 1e-5):
             assert float(LOOKS.compute_p(LOOKS.find_critical_q(alpha, sides), sides)) == pytest.approx(alpha)
         p = LOOKS.compute_p([0.0, 1e-9, 0.01, 0.5, 1.0], sides)
-        assert (np.diff(p) >= 0).all() and 0 < p[0] < 1e-6 and p[-1] == 1
+        assert (np.diff(p) >= 0).all()
+        assert 0 < p[0] < 1e-6
+        assert p[-1] == 1
         # one look alone has Q ≤ q with probability w_k q, and all of them at most with their sum (Boole)
         assert 0.01 < p[2] <= 0.01 * sum(LOOKS.weights)
 
 
 def test_one_look_is_the_ordinary_test() -> None:
     single = Looks((10,))
-    assert float(single.compute_p(0.0312)) == 0.0312 and single.find_critical_q(0.05 / 7, sides=1) == 0.05 / 7
+    assert float(single.compute_p(0.0312)) == 0.0312
+    assert single.find_critical_q(0.05 / 7, sides=1) == 0.05 / 7
     assert single.weights == (1.0,)
 
 
@@ -127,13 +132,15 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         (2, w * LOOKS.find_critical_q(0.01) / 2),
         (1, w * LOOKS.find_critical_q(0.01, sides=1)),
     ):
-        ends, expected = c.interval(0.01, sides_), mean_interval(moments(d), 2 * tail)
+        ends = c.interval(0.01, sides_)
+        expected = mean_interval(moments(d), 2 * tail)
         assert (ends.low, ends.high) == pytest.approx(expected)
     assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
     plain = contrast(*sides, delta=0.02, family_size=4)
     assert plain.look is FIXED
     assert (c.p, c.equivalence_p, c.mean) == (plain.p, plain.equivalence_p, plain.mean)
-    assert c.mde > plain.mde and c.seeds_needed > plain.seeds_needed
+    assert c.mde > plain.mde
+    assert c.seeds_needed > plain.seeds_needed
 
 
 def test_planning_deciding_and_tables_load_the_light_half_of_scipy_and_no_pictures() -> None:

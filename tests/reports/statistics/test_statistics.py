@@ -36,7 +36,8 @@ def test_one_arm_gives_mean_sd_and_t_interval() -> None:
     b = summarise_values(B)
     assert (b.n, b.mean, round(b.sd or 0, 6)) == (8, pytest.approx(1.28875), 0.057925)
     assert round_ends(b.interval, 5) == (1.24032, 1.33718)
-    assert b.interval is not None and b.interval.level == 0.95
+    assert b.interval is not None
+    assert b.interval.level == 0.95
     assert b.median == pytest.approx(1.28)
 
 
@@ -45,25 +46,32 @@ def test_under_three_seeds_there_are_values_and_no_interval() -> None:
     assert two.interval is None
     assert list(two.values.items()) == [(2, 1.27), (4, 1.25)]
     assert summarise_values({0: 1.25}).sd is None
-    assert summarise_values({}).mean is None and summarise_values({}).median is None
+    assert summarise_values({}).mean is None
+    assert summarise_values({}).median is None
 
 
 def compute_hall_t(d: np.ndarray, mu: float) -> float:
     """T by the formula of Hall (1992), written out."""
-    n, w, skew = d.size, (d.mean() - mu) / d.std(ddof=1), stats.skew(d)
+    n = d.size
+    w = (d.mean() - mu) / d.std(ddof=1)
+    skew = stats.skew(d)
     return float(np.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / (6 * n)))
 
 
 def test_a_contrast_gives_the_paired_t() -> None:
     c = contrast(A, B, delta=0.02)
-    assert c.mean == pytest.approx(-0.045) and c.estimate == c.mean
+    assert c.mean == pytest.approx(-0.045)
+    assert c.estimate == c.mean
     assert (c.arm_mean, c.baseline_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
     assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
-    ends, d = c.interval(), np.array([*c.differences.values()])
+    ends = c.interval()
+    d = np.array([*c.differences.values()])
     low, high = stats.ttest_1samp(d, 0).confidence_interval()
     assert (round(low, 5), round(high, 5)) == (-0.05682, -0.03318)  # the t interval alone
-    assert ends is not None and ends.low < low and ends.high == pytest.approx(high)
+    assert ends is not None
+    assert ends.low < low
+    assert ends.high == pytest.approx(high)
     assert c.p == pytest.approx(4.27e-5, abs=5e-8)  # Hall's is smaller
 
 
@@ -79,16 +87,20 @@ def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
             agree = t.statistic * compute_hall_t(x, 0) > 0
             assert c.p == pytest.approx(max(t.pvalue, corrected) if agree else 1.0)
             for alpha in (0.3, 0.05, 0.001):
-                ends, cut = c.interval(alpha), stats.t.ppf(1 - alpha / 2, 8)
+                ends = c.interval(alpha)
+                cut = stats.t.ppf(1 - alpha / 2, 8)
                 low, high = t.confidence_interval(1 - alpha)
-                assert ends is not None and ends.low <= low + 1e-12 and ends.high >= high - 1e-12
+                assert ends is not None
+                assert ends.low <= low + 1e-12
+                assert ends.high >= high - 1e-12
                 if ends.low < low - 1e-9:
                     assert compute_hall_t(x, ends.low) == pytest.approx(cut)
                 if ends.high > high + 1e-9:
                     assert compute_hall_t(x, ends.high) == pytest.approx(-cut)
             for alpha in (c.p * 0.99, min(0.999, c.p * 1.01)):  # word and interval agree
                 ends = c.interval(alpha)
-                assert ends is not None and (ends.low <= 0 <= ends.high) == (alpha < c.p)
+                assert ends is not None
+                assert (ends.low <= 0 <= ends.high) == (alpha < c.p)
 
 
 def test_samples_without_spread_or_skewness_have_none() -> None:
@@ -109,7 +121,8 @@ def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
 
 
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
-    ab, ba = contrast(A, B, delta=0.02), contrast(B, A, delta=0.02)
+    ab = contrast(A, B, delta=0.02)
+    ba = contrast(B, A, delta=0.02)
     assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
     assert ab.swap_sides() == replace(ba, r=ab.r)
     accuracy = contrast(B, A, delta=0.02, lower_is_better=False)
@@ -136,7 +149,8 @@ def test_differences_whose_powers_underflow_are_none() -> None:
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
     c = contrast(B, dict(B), delta=0.01, identical=True)
-    assert c.identical and c.constant
+    assert c.identical
+    assert c.constant
     assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
     assert c.interval() == Interval(0.0, 0.0, 0.95)
     assert (c.mde, c.seeds_needed) == (0.0, 5)
@@ -145,9 +159,11 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
     c = contrast(shifted, B, delta=0.01)
-    assert c.constant and not c.identical
+    assert c.constant
+    assert not c.identical
     assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
-    assert c.mean == pytest.approx(0.1) and c.estimate == c.mean
+    assert c.mean == pytest.approx(0.1)
+    assert c.estimate == c.mean
 
 
 def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
@@ -158,7 +174,9 @@ def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
 def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n: int) -> None:
     c = make_ties(n)
-    assert c.tied and not c.identical and c.p == 1.0
+    assert c.tied
+    assert not c.identical
+    assert c.p == 1.0
     assert c.equivalence_p == pytest.approx(0.98**n)  # of pairs that differ by 1 in .02 of cases none is seen
     assert judge_contrasts({"x": c})["x"].text == ("the same within δ" if n > 148 else "open")
     low, high = round_ends(c.interval(0.05, sides=1), 9)
@@ -168,14 +186,17 @@ def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n:
 def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     assert judge_contrasts({"x": make_ties(10_000, highest=math.inf)})["x"].text == "open"
     percent = contrast(dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), delta=2, highest=1.0)
-    assert percent.highest == math.inf and percent.equivalence_p == 1.0
-    assert make_ties(5, identical=True).equivalence_p == 0.0 and make_ties(149, lost=1).equivalence_p == 1.0
+    assert percent.highest == math.inf
+    assert percent.equivalence_p == 1.0
+    assert make_ties(5, identical=True).equivalence_p == 0.0
+    assert make_ties(149, lost=1).equivalence_p == 1.0
 
 
 def test_equal_small_differences_are_no_certain_equivalence_either() -> None:
     c = make_ties(5, 0.001)
     assert c.p == 2**-4  # the least that signs of five pairs can give
-    assert c.equivalence_p == pytest.approx((0.98 / 0.999) ** 5) and make_ties(5, 0.02).equivalence_p == 1.0
+    assert c.equivalence_p == pytest.approx((0.98 / 0.999) ** 5)
+    assert make_ties(5, 0.02).equivalence_p == 1.0
     assert c.interval(0.05) == Interval(-math.inf, math.inf, 0.95)
     assert c.interval(0.05, sides=1).high == pytest.approx(1 - 0.999 * 0.05**0.2)
 
@@ -191,8 +212,10 @@ def test_rounding_is_told_from_a_real_spread() -> None:
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     arm = {s: A[s] for s in range(n)}
     c = contrast(arm, B, delta=0.02)
-    assert c.interval() is None and c.r is None
-    assert c.pairs == n and c.p >= 0.05
+    assert c.interval() is None
+    assert c.r is None
+    assert c.pairs == n
+    assert c.p >= 0.05
     assert (c.mean is None) == (n == 0)
     assert (c.mde is None, c.seeds_needed is None) == (n < 2, n < 2)
 
@@ -247,7 +270,8 @@ def test_the_p_of_signs_is_that_of_scipy_stats() -> None:
 
 def test_the_interval_of_the_median_holds_what_signs_do_not_reject() -> None:
     x = np.random.default_rng(4).standard_normal(12)
-    worst, best = np.sort([*x, -math.inf]), np.sort([*x, math.inf])
+    worst = np.sort([*x, -math.inf])
+    best = np.sort([*x, math.inf])
     # of 13 signs three or fewer fall on one side with p .0461 · 2, two or fewer with .0112 · 2
     assert median_interval(worst, best, 0.05) == (worst[2], best[10])
     assert median_interval(worst, best, 0.0001) == (-math.inf, math.inf)
@@ -256,16 +280,15 @@ def test_the_interval_of_the_median_holds_what_signs_do_not_reject() -> None:
 def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> None:
     """Sixteen of twenty pairs favour the arm, their mean does not; a lost pair makes no claim of that."""
     differences = [*(-0.2 - 0.02 * i for i in range(16)), 0.6, 0.9, 1.2, 1.4]
-    arm, baseline = dict(enumerate(differences)), dict.fromkeys(range(20), 0.0)
+    arm = dict(enumerate(differences))
+    baseline = dict.fromkeys(range(20), 0.0)
     complete = contrast(arm, baseline, delta=0.02)
     arm.pop(3)
     lost = contrast(arm, baseline, delta=0.02, lost=1)
     assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
-        ends, (low, high) = (
-            lost.interval(alpha),
-            stats.t.interval(1 - alpha, 18, lost.mean, stats.sem([*lost.differences.values()])),
-        )
+        ends = lost.interval(alpha)
+        (low, high) = stats.t.interval(1 - alpha, 18, lost.mean, stats.sem([*lost.differences.values()]))
         assert ends.low <= low and high <= ends.high, "that of the mean of the pairs that are left"
         assert (ends.low <= 0 <= ends.high) == (alpha < lost.p), "word and interval agree"
     assert lost.estimate == lost.mean, "what is shown is what subtracts"
@@ -280,7 +303,8 @@ def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> Non
 
 
 def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:
-    arm, baseline = dict.fromkeys(range(9), 1.0), {s: 1.1 + 0.01 * s for s in range(9)}
+    arm = dict.fromkeys(range(9), 1.0)
+    baseline = {s: 1.1 + 0.01 * s for s in range(9)}
     complete, lost = (contrast(arm, baseline, delta=0.02, lost=k) for k in (0, 1))
     assert complete.p < lost.p == pytest.approx(stats.binomtest(9, 10).pvalue)
     assert (lost.interval(0.05) or Interval(0, 0, 0)).high < 0  # nine of ten are a claim still
@@ -302,7 +326,8 @@ def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
     baseline = {s: 1.1 + 0.01 * s for s in range(20)}
     gone = baseline | dict.fromkeys(range(6), math.inf)
     lost = contrast(gone, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
-    assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue) and lost.divergence_differs
+    assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue)
+    assert lost.divergence_differs
     assert contrast(baseline, gone, delta=0.02, lost=6).divergence_p == 1.0
     assert contrast(baseline, baseline, delta=0.02, lost=6).divergence_p == 1.0
 
@@ -344,7 +369,8 @@ def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
 
 
 def test_equivalence_depends_on_the_zone() -> None:
-    c, d = contrast(C, B, delta=0.01), np.array([C[s] - B[s] for s in B])
+    c = contrast(C, B, delta=0.01)
+    d = np.array([C[s] - B[s] for s in B])
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
     assert round_ends(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
@@ -354,7 +380,9 @@ def test_equivalence_depends_on_the_zone() -> None:
 
 @pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
 def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
-    a, b = np.array(list(A.values())), np.array(list(B.values()))
-    c, d = contrast(A, B, delta=delta), a - b
+    a = np.array(list(A.values()))
+    b = np.array(list(B.values()))
+    c = contrast(A, B, delta=delta)
+    d = a - b
     corrected = max(stats.t.sf(compute_hall_t(d, -delta), 7), stats.t.cdf(compute_hall_t(d, delta), 7))
     assert c.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

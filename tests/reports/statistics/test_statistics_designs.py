@@ -49,9 +49,11 @@ def test_a_main_effect_is_the_paired_t_of_its_halves() -> None:
     )
     expected = stats.ttest_rel(on, off)
     c = tying.verdict.contrast
-    assert c.p == pytest.approx(expected.pvalue, rel=0.6) and c.p >= expected.pvalue  # allows for skewness
+    assert c.p == pytest.approx(expected.pvalue, rel=0.6)
+    assert c.p >= expected.pvalue  # allows for skewness
     ends = c.interval()
-    assert ends is not None and ends.low == pytest.approx(expected.confidence_interval().low, abs=1e-3)
+    assert ends is not None
+    assert ends.low == pytest.approx(expected.confidence_interval().low, abs=1e-3)
 
 
 def test_factorial_effects_are_corrected_together() -> None:
@@ -74,16 +76,18 @@ def test_an_incomplete_design_is_refused() -> None:
 
 
 def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
-    fast, slow = [10120, 10050, 9980, 10200, 10090], [9400, 9310, 9250, 9480, 9390]
+    fast = [10120, 10050, 9980, 10200, 10090]
+    slow = [9400, 9310, 9250, 9480, 9390]
     faster, slower = (speed_ratio(list(zip(*x, strict=True))) for x in ((fast, slow), (slow, fast)))
-    assert faster is not None and slower is not None
+    assert faster is not None
+    assert slower is not None
     ends = faster.ratio, faster.interval.low, faster.interval.high
     assert ends == pytest.approx((1.0771, 1.0745, 1.0797), abs=5e-5)
-    assert (faster.word, slower.word) == ("faster", "slower") and slower.ratio == pytest.approx(
-        1 / faster.ratio
-    )
+    assert (faster.word, slower.word) == ("faster", "slower")
+    assert slower.ratio == pytest.approx(1 / faster.ratio)
     near = speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
-    assert near is not None and near.interval.low > 1  # and yet no finding
+    assert near is not None
+    assert near.interval.low > 1  # and yet no finding
     assert near.word == "not told apart from ±2 % of noise"
 
 
@@ -94,8 +98,10 @@ def test_a_speed_that_cannot_be_compared_is_refused() -> None:
 
 
 def test_a_published_value_is_held_against_the_prediction_interval() -> None:
-    prediction, far = predict_value(OURS, 0.640055, 6), predict_value(OURS, 0.70, 2)
-    assert prediction is not None and far is not None
+    prediction = predict_value(OURS, 0.640055, 6)
+    far = predict_value(OURS, 0.70, 2)
+    assert prediction is not None
+    assert far is not None
     assert (round(prediction.interval.low, 5), round(prediction.interval.high, 5)) == (0.60434, 0.67716)
     assert (round(prediction.p, 3), round(far.p, 4)) == (0.965, 0.0063)
     assert prediction.wording == "a plausible single run of our procedure"
@@ -103,16 +109,20 @@ def test_a_published_value_is_held_against_the_prediction_interval() -> None:
 
 
 def test_a_value_printed_coarsely_is_given_half_a_unit() -> None:
-    fine, coarse = predict_value(OURS, 0.68, 6), predict_value(OURS, 0.68, 2)
-    assert fine is not None and coarse is not None
-    assert not fine.plausible and coarse.plausible
+    fine = predict_value(OURS, 0.68, 6)
+    coarse = predict_value(OURS, 0.68, 2)
+    assert fine is not None
+    assert coarse is not None
+    assert not fine.plausible
+    assert coarse.plausible
     assert coarse.interval.high - fine.interval.high == pytest.approx(0.005 - 0.0000005)
     assert fine.interval.low - coarse.interval.low == pytest.approx(0.005 - 0.0000005)
 
 
 def test_a_prediction_counts_diverged_seeds_and_refuses_nan() -> None:
     prediction = predict_value([*OURS, math.inf], 0.64)
-    assert prediction is not None and prediction.diverged == 1
+    assert prediction is not None
+    assert prediction.diverged == 1
     assert prediction.wording.endswith("given convergence (1 diverged)")
     assert predict_value([0.6, 0.7, math.inf], 0.64) is None
     with pytest.raises(ValueError, match="NaN"):

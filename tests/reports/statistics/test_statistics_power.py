@@ -34,7 +34,8 @@ def test_a_detectable_effect_is_detected_in_four_of_five_studies(
     n: int, family_size: int, by_t: float
 ) -> None:
     """And not in the fewer in which an independent simulation found the effect that t alone would detect."""
-    alpha, studies = 0.05 / family_size, 20_000
+    alpha = 0.05 / family_size
+    studies = 20_000
     low, _ = mean_interval(moments(np.random.default_rng(n).standard_normal((studies, n))), alpha)
     for effect, expected in (
         (power.minimum_detectable_effect(n, alpha), 0.8),
@@ -57,7 +58,8 @@ def test_the_stored_factors_are_what_a_simulation_gives(n: int, alpha: float) ->
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 12])
 @pytest.mark.parametrize("dz", [0.0, 0.03, 0.1, 0.5, 1.2, 8.0])
 def test_power_agrees_with_the_noncentral_t(n: int, alpha: float, dz: float) -> None:
-    critical, shift = stats.t.isf(alpha / 2, n - 1), dz * math.sqrt(n)
+    critical = stats.t.isf(alpha / 2, n - 1)
+    shift = dz * math.sqrt(n)
     tails = stats.nct.sf(critical, n - 1, shift) + np.nan_to_num(stats.nct.cdf(-critical, n - 1, shift))
     assert power.t_power(dz, n, alpha) == pytest.approx(tails, abs=1e-7)
 
@@ -83,7 +85,9 @@ def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
     single, dozen = (contrast(arm, baseline, delta=0.05, family_size=k) for k in (1, 12))
-    assert single.sd is not None and single.mde is not None and dozen.mde is not None
+    assert single.sd is not None
+    assert single.mde is not None
+    assert dozen.mde is not None
     assert single.mde == pytest.approx(single.sd * power.minimum_detectable_effect(5))
     assert dozen.mde > single.mde
     assert (dozen.seeds_needed or 0) > (single.seeds_needed or 0) == power.seeds_needed(0.05 / single.sd)

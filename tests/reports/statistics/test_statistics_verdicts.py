@@ -39,7 +39,8 @@ def judge_alone(c: Contrast) -> Verdict:
     return judge_contrast(c, Adjusted(c.p, ALPHA), Adjusted(c.equivalence_p, ALPHA))
 
 
-BETTER, WORSE = Direction.BETTER, Direction.WORSE
+BETTER = Direction.BETTER
+WORSE = Direction.WORSE
 
 
 @pytest.mark.parametrize(
@@ -63,9 +64,8 @@ def test_each_verdict_has_its_case_and_its_symbol(mean: float, sd: float, text: 
     assert v.text == text
     swapped = {"better": "worse", "worse": "better"}
     assert turned.text == re.sub("better|worse", lambda m: swapped[m[0]], text)
-    assert v.swap_sides().text == turned.text and (v.swap_sides().symbol == v.symbol) == (
-        v.text == turned.text
-    )
+    assert v.swap_sides().text == turned.text
+    assert (v.swap_sides().symbol == v.symbol) == (v.text == turned.text)
 
 
 def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
@@ -75,7 +75,9 @@ def test_a_verdict_is_read_off_the_interval_beside_it() -> None:
     for _ in range(100):
         family_size = {i: make_contrast(rng.normal(0, 0.03), rng.gamma(2, 0.01)) for i in range(4)}
         for v in judge_contrasts(family_size).values():
-            low, high, delta = v.interval.low, v.interval.high, v.contrast.delta
+            low = v.interval.low
+            high = v.interval.high
+            delta = v.contrast.delta
             assert (v.direction is not Direction.NONE) == (low > 0 or high < 0)
             assert (v.size is Size.LESS) == (-delta < low and high < delta) or v.kind == "open"
             assert (v.size is Size.MORE) == (low > delta or high < -delta)
@@ -89,7 +91,8 @@ def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> No
     low, high = (getattr(c.interval(ALPHA, sides=1), end) for end in ("low", "high"))
     assert low > 0
     v = judge_contrast(c, Adjusted(0.2, ALPHA), Adjusted(0.01, ALPHA))
-    assert v.kind == "same" and (v.interval.low, v.interval.high) == (0.0, high)
+    assert v.kind == "same"
+    assert (v.interval.low, v.interval.high) == (0.0, high)
 
 
 def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
@@ -99,12 +102,16 @@ def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
     for sign in (1, -1):
         v = judged_of([sign * x for x in tail])
-        assert v.kind == "open" and abs(v.contrast.mean) > stats.sem(tail) * stats.t.ppf(0.975, 9)
+        assert v.kind == "open"
+        assert abs(v.contrast.mean) > stats.sem(tail) * stats.t.ppf(0.975, 9)
         assert v.open_by_skewness
     plain = judged_of([1.1, 1.6, 1.1, -0.6, 1.7, 1.2, 0.2, 1.3, 1.1, 1.0])
-    assert plain.kind == "open" and not plain.contrast.skewed and not plain.open_by_skewness
+    assert plain.kind == "open"
+    assert not plain.contrast.skewed
+    assert not plain.open_by_skewness
     wide = judged_of([x - 1.0 for x in tail])
-    assert wide.kind == "open" and not wide.open_by_skewness
+    assert wide.kind == "open"
+    assert not wide.open_by_skewness
     assert not judge_alone(make_contrast(0.01, 0.05)).open_by_skewness
     assert not judge_alone(make_contrast(-0.05, 0.02)).open_by_skewness
 
@@ -119,7 +126,8 @@ def test_the_interval_has_the_level_of_the_contrasts_own_step() -> None:
     levels = {name: 1 - x.interval.level for name, x in v.items()}
     assert levels == pytest.approx({"sure": ALPHA / 3, "open": ALPHA / 2, "wide": ALPHA / 2})
     same = judge_contrasts({"same": make_contrast(0.0, 0.01), "wide": make_contrast(0.01, 0.05)})["same"]
-    assert same.kind == "same" and 1 - same.interval.level == pytest.approx(2 * ALPHA / 2)
+    assert same.kind == "same"
+    assert 1 - same.interval.level == pytest.approx(2 * ALPHA / 2)
 
 
 def test_the_adjusted_p_decides_and_not_the_raw_one() -> None:
@@ -144,9 +152,8 @@ def test_an_interval_that_disagrees_with_p_leaves_the_contrast_open_and_no_p_is_
 def test_under_five_seeds_a_contrast_is_open(mean: float, sd: float) -> None:
     sure = Adjusted(0.0, ALPHA), Adjusted(0.0, ALPHA)
     v = judge_contrast(make_contrast(mean, sd, n=4), *sure)
-    assert v.text == "open" and "under 5 seeds nothing is decided" in write_verdict_sentence(
-        v, "x", "y", NATS
-    )
+    assert v.text == "open"
+    assert "under 5 seeds nothing is decided" in write_verdict_sentence(v, "x", "y", NATS)
     assert judge_contrast(make_contrast(mean, sd, n=5), *sure).claims
 
 
@@ -160,15 +167,18 @@ def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30)
 
 
 def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
-    assert make_diverging(8).p < 0.05 and make_diverging(8).divergence_p == 2**-7
+    assert make_diverging(8).p < 0.05
+    assert make_diverging(8).divergence_p == 2**-7
     (v,) = judge_contrasts({0: make_diverging(8)}).values()
     assert (v.direction, v.diverges, v.text) == (Direction.NONE, WORSE, "diverges more often")
     evidence = "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
     assert (v.kind, v.harmful, evidence in write_verdict_sentence(v, "x", "y", NATS)) == ("worse", True, True)
     among = judge_contrasts({0: make_diverging(8)} | {i: make_contrast(0.0, 0.2) for i in range(1, 9)})[0]
-    assert among.divergence.p > 0.05 and among.text == "open"  # Holm's p claims; the plain one forbids
+    assert among.divergence.p > 0.05
+    assert among.text == "open"  # Holm's p claims; the plain one forbids
     (rare,) = judge_contrasts({0: make_diverging(3)}).values()
-    assert rare.direction is BETTER and rare.diverges is Direction.NONE
+    assert rare.direction is BETTER
+    assert rare.diverges is Direction.NONE
 
 
 def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -> None:
@@ -190,7 +200,8 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind:
         left = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((left, sides[1]), (sides[1], left)):
             v = judge_alone(contrast(*pair, delta=0.02, lost=failed))
-            assert v.kind == kind and v.contrast.fails_unequally is (kind == "open")
+            assert v.kind == kind
+            assert v.contrast.fails_unequally is (kind == "open")
     assert "(the arm's 0, its baseline's 6)" in describe_lost(v.contrast) or failed < 6
 
 
@@ -208,11 +219,9 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
     earlier = judge_contrast(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
     assert v.kind == earlier.kind == "open"
     sentence = write_verdict_sentence(v, "x", "y", NATS)
-    assert (
-        "diverged 1 of 10 against 0 of 10" in sentence
-        and "given convergence" in sentence
-        and "median" in sentence
-    )
+    assert "diverged 1 of 10 against 0 of 10" in sentence
+    assert "given convergence" in sentence
+    assert "median" in sentence
 
 
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse_as_it_diverges_more_often() -> None:
@@ -232,7 +241,8 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
         "Holm p .004; better on 10 of 10 seeds."
     )  # half width t(.975, 9)·.02/√10 = .0143
     provisional = write_verdict_sentence(judge_alone(make_contrast(-0.05, 0.01, n=9)), "lstm", "rnn", NATS)
-    assert provisional.endswith("; provisional under 10 seeds.") and "provisional" not in sentence
+    assert provisional.endswith("; provisional under 10 seeds.")
+    assert "provisional" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -267,7 +277,8 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     c = make_contrast(0.01, 0.012)
-    assert 0.01 < c.p < 0.05 and describe_aa_check(c).startswith("A/A check passed on 10 seeds")
+    assert 0.01 < c.p < 0.05
+    assert describe_aa_check(c).startswith("A/A check passed on 10 seeds")
     # ten pairs detect 1.33 SD at .01 with 80 % power (statsmodels' TTestPower), here of .012 and δ .02
     assert describe_aa_check(c).endswith("; with 80 % power it would notice a difference of 0.9 δ")
     assert describe_aa_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
