@@ -12,7 +12,7 @@ sys.path.append(str(Path(__file__).parent))
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The page of a study of synthetic.py by its name there, rendered once."""
+    """Return a function from the name of a study in synthetic.py to its page, rendered once."""
     import synthetic
 
     from unrolled.reports.render import render

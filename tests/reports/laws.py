@@ -14,19 +14,19 @@ Tails = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
 def t_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Student's t, as verdicts had it."""
+    """Return the tails of Student's t, as verdicts had it."""
     n = x.shape[-1]
     t = (x.mean(-1) - mu) / x.std(-1, ddof=1) * math.sqrt(n)
     return special.stdtr(n - 1, -t), special.stdtr(n - 1, t)
 
 
 def both_tails(x: np.ndarray, mu: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """The larger p of t and of Hall's corrected t."""
+    """Return the larger p of t and of Hall's corrected t."""
     return mean_tails(moments(x), mu)
 
 
 def collapsing(rng: np.random.Generator, studies: int) -> np.ndarray:
-    """Normal differences of which one in twenty is eight SDs worse."""
+    """Return normal differences of which one in twenty is eight SDs worse."""
     return rng.standard_normal((studies, LOOKS.last)) + 8 * (rng.random((studies, LOOKS.last)) < 0.05) - 0.4
 
 
@@ -42,9 +42,9 @@ LAWS: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 
 
 def gate_law(law: str, sd: float, gates: int, seed: int = 0) -> np.ndarray:
-    """Differences with mean zero and an SD in units of δ; "rare collapses" cost 20 δ in one pair of twenty.
+    """Return differences with mean zero and an SD in units of δ.
 
-    These come on top of normal differences of that SD.
+    "rare collapses" cost 20 δ in one pair of twenty, on top of normal differences of that SD.
     """
     rng = np.random.default_rng(seed)
     if law == "rare collapses":

@@ -31,32 +31,32 @@ class Looks:
         self.p, self.one_sided, self.two_sided = np.load(file)
 
     def level(self, alpha, n, sides):
-        """What a test at n pairs may take of alpha."""
+        """Return the part of alpha that a test at n pairs may take."""
         return math.sqrt(n / self.numbers[-1]) * np.interp(alpha, self.p, getattr(self, f"{sides}_sided"))
 
     def over_all(self, p_by_n, sides):
-        """The p of all looks together."""
+        """Return the p of all looks together."""
         smallest = min(p / math.sqrt(n / self.numbers[-1]) for n, p in p_by_n.items())
         return np.interp(min(smallest, 1), getattr(self, f"{sides}_sided"), self.p)
 
 
 def statistics(d, mu):
-    """Student's t and Hall's T (1992) of the mean's distance from mu."""
-    apart = d - d.mean()
+    """Return Student's t and Hall's T (1992) of the mean's distance from mu."""
+    deviations = d - d.mean()
     n = len(d)
     w = (d.mean() - mu) / d.std(ddof=1)
-    skew = (apart**3).mean() / (apart**2).mean() ** 1.5
+    skew = (deviations**3).mean() / (deviations**2).mean() ** 1.5
     return math.sqrt(n) * w, math.sqrt(n) * (w + skew * w**2 / 3 + skew**2 * w**3 / 27 + skew / 6 / n)
 
 
 def tails(d, mu):
-    """The p that the mean is at most mu, and at least mu, each the larger of both tests."""
-    both = statistics(d, mu)
-    return stats.t.sf(min(both), len(d) - 1), stats.t.cdf(max(both), len(d) - 1)
+    """Return the p that the mean is at most mu, and at least mu, each the larger of both tests."""
+    t_values = statistics(d, mu)
+    return stats.t.sf(min(t_values), len(d) - 1), stats.t.cdf(max(t_values), len(d) - 1)
 
 
 def interval(d, alpha):
-    """The means that neither tail rejects at alpha/2."""
+    """Return the means that neither tail rejects at alpha/2."""
     critical = stats.t.isf(alpha / 2, len(d) - 1)
     reach = 20 * d.std(ddof=1)
     ends = d.mean() - reach, d.mean() + reach
@@ -65,7 +65,7 @@ def interval(d, alpha):
 
 
 def holm(ps):
-    """Adjusted p by name, and the level of each one's own step."""
+    """Return adjusted p by name, and the level of each one's own step."""
     adjusted = {}
     levels = {}
     largest = 0.0
@@ -99,7 +99,7 @@ class Judge:
         self.p_same.setdefault(arm, {})[n] = max(tails(d, -self.delta)[0], tails(d, self.delta)[1])
 
     def verdicts(self):
-        """Every contrast's numbers and words after the looks so far."""
+        """Return every contrast's numbers and words after the looks so far."""
         differs, levels = holm({arm: self.looks.over_all(p, "two") for arm, p in self.p.items()})
         same, same_levels = holm({arm: self.looks.over_all(p, "one") for arm, p in self.p_same.items()})
         rows = {}
@@ -122,14 +122,14 @@ class Judge:
         return rows
 
     def size(self, low, high):
-        """What an interval says of the size."""
+        """Return the words for the size that an interval shows."""
         if low > self.delta or high < -self.delta:
             return " by more than δ"
         return " by less than δ" if max(-low, high) < self.delta else ", size not settled"
 
 
 def recompute(table, numbers, metrics):
-    """By metric and arm: the columns `NUMBERS`, the pairs and the words; `metrics` are (name, δ, lower)."""
+    """Return the columns `NUMBERS`, pairs and words by metric and arm; `metrics` are (name, δ, lower)."""
     table = table[table.counts & ~table.arm.str.startswith("A/A")]
     bases = table.dropna(subset=["baseline"]).groupby("arm").baseline.first()
     looks = Looks(numbers)

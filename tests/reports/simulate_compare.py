@@ -23,8 +23,8 @@ FEATURES = 10
 STUDIES = 2000
 
 
-def fold_differences(rng: np.random.Generator, folds: int, repeats: int) -> np.ndarray:
-    """Differences of two equal learners' test errors (folds × repeats,) on one data set."""
+def draw_fold_differences(rng: np.random.Generator, folds: int, repeats: int) -> np.ndarray:
+    """Return differences of two equal learners' test errors (folds × repeats,) on one data set."""
     x = rng.normal(size=(ROWS, FEATURES))
     y = x.sum(axis=1) + rng.normal(size=ROWS)
     halves = x[:, : FEATURES // 2], x[:, FEATURES // 2 :]
@@ -40,20 +40,20 @@ def fold_differences(rng: np.random.Generator, folds: int, repeats: int) -> np.n
     return np.array(differences)
 
 
-def fold_rates(rng: np.random.Generator, repeats: int, studies: int) -> np.ndarray:
-    """How often equal learners are called different at .05: as independent pairs, and as folds."""
+def simulate_fold_rates(rng: np.random.Generator, repeats: int, studies: int) -> np.ndarray:
+    """Return how often equal learners are called different at .05: as independent pairs, as folds."""
     wrong = np.zeros(2)
     zeros = dict.fromkeys(range(10 * repeats), 0.0)
     for _ in range(studies):
-        d = dict(enumerate(fold_differences(rng, 10, repeats)))
+        d = dict(enumerate(draw_fold_differences(rng, 10, repeats)))
         plain = contrast(d, zeros, delta=1.0)
         corrected = compare_folds(d, zeros, delta=1.0, test_share=0.1)
         wrong += plain.p <= 0.05, corrected.p <= 0.05
     return wrong / studies
 
 
-def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.ndarray:
-    """How often an arm whose worst runs crash is called better than its equal: by survivors, and by all."""
+def simulate_failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.ndarray:
+    """Return how often an arm whose worst runs crash is called better: by survivors, and by all."""
     columns = Columns(("arm",), ("seed",), (Metric("loss", 0.5),))
     better = np.zeros(2)
     for _ in range(studies):
@@ -63,13 +63,13 @@ def failure_rates(rng: np.random.Generator, crashed: int, studies: int) -> np.nd
         worst = losses.b.nlargest(crashed).index
         frame.loc[(frame.arm == "b") & frame.seed.isin(worst), "status"] = "failed"
         survivors = frame[~frame.seed.isin(worst)]
-        found = [compare_table(table, columns).rows[1].verdict for table in (survivors, frame)]
-        better += [v.kind == "better" for v in found]
+        verdicts = [compare_table(table, columns).rows[1].verdict for table in (survivors, frame)]
+        better += [v.kind == "better" for v in verdicts]
     return better / studies
 
 
-def row_rates(rng: np.random.Generator, lacking: tuple[range, range], studies: int) -> np.ndarray:
-    """How often equal arms are called different that lack these documents: unmatched, and matched."""
+def simulate_row_rates(rng: np.random.Generator, lacking: tuple[range, range], studies: int) -> np.ndarray:
+    """Return how often equal arms that lack documents are called different: unmatched, and matched."""
     columns = Columns(("arm",), ("seed",), (Metric("loss", 0.02),))
     different = np.zeros(2)
     for _ in range(studies):
@@ -80,16 +80,16 @@ def row_rates(rng: np.random.Generator, lacking: tuple[range, range], studies: i
             for arm in range(2) for seed in range(10) for document in range(20)
             if document not in lacking[arm]
         )  # fmt: skip
-        found = [
+        verdicts = [
             compare_table(frame, replace(columns, item=(item,))).rows[1].verdict
             for item in ("none", "document")
         ]
-        different += [v.kind in ("better", "worse") for v in found]
+        different += [v.kind in ("better", "worse") for v in verdicts]
     return different / studies
 
 
-def collapse_rates(rng: np.random.Generator, rate: float, size: float, studies: int) -> np.ndarray:
-    """How often an arm is called better than its equal whose collapsed rows fail: by the rest, and by all."""
+def simulate_collapse_rates(rng: np.random.Generator, rate: float, size: float, studies: int) -> np.ndarray:
+    """Return how often an arm is called better whose equal's collapsed rows fail: by the rest, by all."""
     columns = Columns(("arm",), ("seed",), (Metric("loss", 0.02),), item=("document",))
     better = np.zeros(2)
     for _ in range(studies):
@@ -102,29 +102,29 @@ def collapse_rates(rng: np.random.Generator, rate: float, size: float, studies: 
         frame = pd.DataFrame({"loss": losses.ravel(), "status": "done"}, index).reset_index()
         failed = collapsed.ravel() & (frame.arm == 1)
         survivors = frame[~failed].groupby(["arm", "seed"], as_index=False).loss.mean()
-        whole = frame.assign(status=np.where(failed, "failed", "done"))
-        tables = ((survivors, replace(columns, item=())), (whole, columns))
-        found = [compare_table(*table).rows[1].verdict for table in tables]
-        better += [v is not None and v.kind == "better" for v in found]
+        marked_frame = frame.assign(status=np.where(failed, "failed", "done"))
+        tables = ((survivors, replace(columns, item=())), (marked_frame, columns))
+        verdicts = [compare_table(*table).rows[1].verdict for table in tables]
+        better += [v is not None and v.kind == "better" for v in verdicts]
     return better / studies
 
 
 if __name__ == "__main__":
     print("                  before  after")
     for repeats in (1, 3, 10):
-        plain, corrected = fold_rates(np.random.default_rng(repeats), repeats, STUDIES // repeats)
+        plain, corrected = simulate_fold_rates(np.random.default_rng(repeats), repeats, STUDIES // repeats)
         print(f"{repeats} × 10 folds      {plain:.3f}  {corrected:.3f}")
     for crashed in (2, 4, 6):
-        survivors, every = failure_rates(np.random.default_rng(crashed), crashed, STUDIES // 4)
-        print(f"{crashed} of 16 failed     {survivors:.3f}  {every:.3f}")
+        survivors, all_runs = simulate_failure_rates(np.random.default_rng(crashed), crashed, STUDIES // 4)
+        print(f"{crashed} of 16 failed     {survivors:.3f}  {all_runs:.3f}")
     for name, lacking in (
         ("2 others lack", (range(2), range(18, 20))),
         ("hardest 2 lack", (range(0), range(18, 20))),
         ("hardest 1 lacks", (range(0), range(19, 20))),
     ):
-        unmatched, matched = row_rates(np.random.default_rng(len(name)), lacking, STUDIES // 4)
+        unmatched, matched = simulate_row_rates(np.random.default_rng(len(name)), lacking, STUDIES // 4)
         print(f"{name:<18}{unmatched:.3f}  {matched:.3f}")
     for rate, size in ((0.05, 0.6), (0.02, 0.6), (0.1, 0.16), (0.2, 0.16)):
-        survivors, every = collapse_rates(np.random.default_rng(0), rate, size, STUDIES // 4)
-        print(f"{rate:.0%} collapse by {size / 0.02:.0f} δ  {survivors:.3f}  {every:.3f}")
+        survivors, all_runs = simulate_collapse_rates(np.random.default_rng(0), rate, size, STUDIES // 4)
+        print(f"{rate:.0%} collapse by {size / 0.02:.0f} δ  {survivors:.3f}  {all_runs:.3f}")
     print(f"a rate of .05 has a standard error of {math.sqrt(0.05 * 0.95 / STUDIES):.3f}")

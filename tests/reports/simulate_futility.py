@@ -36,8 +36,10 @@ class Outcome(NamedTuple):
     wrong: float  # the share of studies with a direction
 
 
-def judge(d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: float) -> dict[str, Verdict]:
-    """The verdicts on a study whose differences are given by arm."""
+def judge_study(
+    d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: float
+) -> dict[str, Verdict]:
+    """Return the verdicts on a study whose differences are given by arm."""
     seeds = range(looks.last)
     zero = dict.fromkeys(seeds, 0.0)
     pairs = {arm: {metric.name: (dict(enumerate(x.tolist())), zero)} for arm, x in d.items()}
@@ -45,8 +47,8 @@ def judge(d: Mapping[str, np.ndarray], metric: Metric, looks: Looks, bound: floa
     return {arm: by_metric[metric.name] for arm, by_metric in verdicts.items()}
 
 
-def stored_differences(study: Study) -> dict[str, np.ndarray]:
-    """The differences of the study's contrasts in the table that ships, by arm, of whole pairs."""
+def load_differences(study: Study) -> dict[str, np.ndarray]:
+    """Return the differences of the study's contrasts in the table that ships, by arm, of whole pairs."""
     metric = study.metrics[0].name
     table = shipped(study.name)
     values = table.pivot(index="seed", columns="arm", values=metric)
@@ -54,8 +56,8 @@ def stored_differences(study: Study) -> dict[str, np.ndarray]:
     return {arm: x for arm, x in d.items() if np.ptp(x) > 0}
 
 
-def draw(x: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """So many differences like these, with their mean and SD."""
+def draw_differences(x: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """Return so many differences like these, with their mean and SD."""
     width = 0.9 * len(x) ** -0.2
     drawn = x[rng.integers(len(x), size=number)] - x.mean()
     smooth = width * x.std(ddof=1) * rng.standard_normal(number)
@@ -63,7 +65,7 @@ def draw(x: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
-    """The trials of a study with these verdicts."""
+    """Return the number of trials of a study with these verdicts."""
     seeds = {arm.name: study.looks[0] for arm in study.arms}
     for name, v in verdicts.items():
         for side in (name, study.contrasts[name]):
@@ -71,17 +73,17 @@ def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
     return sum(seeds.values())
 
 
-def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:
-    """Studies like a shipped one, judged with each bound."""
+def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) -> dict[float, Outcome]:
+    """Return the outcomes of studies like a shipped one, judged with each bound."""
     study = load_study(name)
     rng = np.random.default_rng(5)
-    stored = stored_differences(study)
+    stored = load_differences(study)
     looks = Looks(study.looks)
     counts = {bound: np.zeros(2) for bound in bounds}
     for _ in range(studies):
-        d = {arm: draw(x, looks.last, rng) for arm, x in stored.items()}
+        d = {arm: draw_differences(x, looks.last, rng) for arm, x in stored.items()}
         for bound in bounds:
-            judged = judge(d, study.metrics[0], looks, bound)
+            judged = judge_study(d, study.metrics[0], looks, bound)
             decided = sum(v.decided for v in judged.values())
             counts[bound] += count_trials(judged, study), decided
     return {bound: Outcome(*(count / studies), 0.0) for bound, count in counts.items()}
@@ -90,37 +92,39 @@ def resample(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOUNDS)) 
 def judge_noise(
     law: str, contrasts: int, sd: float, studies: int, bounds: Sequence[float]
 ) -> dict[float, Outcome]:
-    """Studies of contrasts without a difference whose SD is given in δ, judged with each bound."""
+    """Return the outcomes of contrasts without a difference whose SD is given in δ, with each bound."""
     rng = np.random.default_rng(6)
     counts = {bound: np.zeros(3) for bound in bounds}
     for _ in range(studies):
         x = LAWS[law](rng, contrasts)
         d = {f"{i}": sd * row for i, row in enumerate(x)}
         for bound in bounds:
-            judged = judge(d, DELTA, LOOKS, bound).values()
+            judged = judge_study(d, DELTA, LOOKS, bound).values()
             seeds = np.mean([v.contrast.pairs for v in judged])
             wrong = any(v.kind in ("better", "worse") for v in judged)
             counts[bound] += seeds, sum(v.decided for v in judged), wrong
     return {bound: Outcome(*(count / studies)) for bound, count in counts.items()}
 
 
-def percent(part: float, whole: float) -> str:
-    """A share of the whole, such as 1.25 %."""
-    return f"{100 * part / whole:.2f} %" if whole else "–"
+def format_percent(part: float, total: float) -> str:
+    """Return a share of the total, such as 1.25 %."""
+    return f"{100 * part / total:.2f} %" if total else "–"
 
 
 def print_stored(studies: int) -> None:
+    """Print the table of the studies that are drawn from stored differences."""
     print(f"{'stored differences':20}{'bound':>6}{'trials':>9}{'saved':>9}{'verdicts':>10}{'lost':>9}")
     for name in STORED:
-        outcomes = resample(name, studies)
-        whole = outcomes[0.0]
+        outcomes = resample_study(name, studies)
+        baseline = outcomes[0.0]
         for bound, x in outcomes.items():
-            saved = percent(whole.trained - x.trained, whole.trained)
-            lost = percent(whole.verdicts - x.verdicts, whole.verdicts)
+            saved = format_percent(baseline.trained - x.trained, baseline.trained)
+            lost = format_percent(baseline.verdicts - x.verdicts, baseline.verdicts)
             print(f"{name:20}{bound:6.2f}{x.trained:9.1f}{saved:>9}{x.verdicts:10.2f}{lost:>9}")
 
 
 def print_noise(studies: int) -> None:
+    """Print the table of contrasts without a difference."""
     print(f"\n{'no difference':34}{'bound':>6}{'seeds':>8}{'verdicts':>10}{'wrong':>8}")
     for law, contrasts, sd in (
         ("normal", 15, 1.5),
@@ -129,11 +133,12 @@ def print_noise(studies: int) -> None:
         ("exponential", 15, 3.0),
     ):
         for bound, x in judge_noise(law, contrasts, sd, studies, (0.0, 0.1)).items():
-            what = f"{law}, {contrasts} contrasts, SD {sd:g} δ"
-            print(f"{what:34}{bound:6.2f}{x.trained:8.1f}{x.verdicts:10.2f}{x.wrong:8.3f}")
+            title = f"{law}, {contrasts} contrasts, SD {sd:g} δ"
+            print(f"{title:34}{bound:6.2f}{x.trained:8.1f}{x.verdicts:10.2f}{x.wrong:8.3f}")
 
 
 def print_expected() -> None:
+    """Print the seeds that a plan expects, by family."""
     print("\nwhat `unrolled plan` expects of a contrast with an SD of 3 δ and no difference, in a family of")
     for family_size in (1, 5, 9, 15):
         seeds = [

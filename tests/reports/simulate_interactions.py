@@ -22,7 +22,7 @@ ON = (True,) * PARTS
 
 
 def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
-    """Losses of all combinations of parts that each save `effect` δ, by seed; pairs differ by `sd` (SD)."""
+    """Return losses of all combinations of parts that each save `effect` δ, by seed; pairs differ by `sd`."""
     luck = rng.normal(size=SEEDS)
     cells = {}
     for levels in product((False, True), repeat=PARTS):
@@ -32,36 +32,38 @@ def additive_study(effect: float, sd: float, rng: np.random.Generator) -> Cells:
 
 
 def words_differ(cells: Cells) -> bool:
-    """Whether some part has another verdict beside the others than alone or on average."""
-    beside = {}
-    alone = {}
+    """Return whether some part has another verdict beside the others than alone or on average."""
+    with_others = {}
+    single_parts = {}
     for part in range(PARTS):
-        beside[part] = contrast(cells[ON], cells[_switch(ON, part)], delta=1.0)
-        alone[part] = contrast(cells[_switch(OFF, part)], cells[OFF], delta=1.0)
+        with_others[part] = contrast(cells[ON], cells[_switch_part(ON, part)], delta=1.0)
+        single_parts[part] = contrast(cells[_switch_part(OFF, part)], cells[OFF], delta=1.0)
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
-    views = judge_contrasts(beside), judge_contrasts(alone), [e.verdict for e in average]
+    views = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
     return any(len({view[part].effect for view in views}) > 1 for part in range(PARTS))
 
 
 def interaction_shown(cells: Cells) -> bool:
-    """Whether the verdict on some interaction has a direction, by more than δ or by a size not settled."""
-    return any(_matters(e.verdict) for e in factorial_effects(cells, "abcd", delta=1.0)[PARTS:])
+    """Return whether the verdict on some interaction has a direction."""
+    return any(_has_direction(e.verdict) for e in factorial_effects(cells, "abcd", delta=1.0)[PARTS:])
 
 
-def _matters(v: Verdict) -> bool:
+def _has_direction(v: Verdict) -> bool:
     return v.effect in ("better", "worse")
 
 
-def _switch(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:
+def _switch_part(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:
     return tuple(level is not (place == part) for place, level in enumerate(levels))
 
 
 def rates(effect: float, sd: float, studies: int, seed: int = 0) -> tuple[float, float]:
-    """The shares of studies, before and now."""
+    """Return the shares of studies, by the words and by the interactions."""
     rng = np.random.default_rng(seed)
     designs = [additive_study(effect, sd, rng) for _ in range(studies)]
-    before, now = ([rule(cells) for cells in designs] for rule in (words_differ, interaction_shown))
-    return float(np.mean(before)), float(np.mean(now))
+    word_rule, interaction_rule = (
+        [rule(cells) for cells in designs] for rule in (words_differ, interaction_shown)
+    )
+    return float(np.mean(word_rule)), float(np.mean(interaction_rule))
 
 
 if __name__ == "__main__":

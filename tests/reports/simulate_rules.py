@@ -31,13 +31,13 @@ Both = tuple[np.ndarray, np.ndarray]  # one-sided p on either side
 
 
 def sign_tails(low: np.ndarray, high: np.ndarray) -> Both:
-    """By signs, that medians are at most 0, and at least 0; (studies, pairs) at their lowest and highest."""
+    """Return the p by signs that medians are at most 0, and at least 0; pairs at their ends."""
     n = low.shape[-1]
     return special.bdtr((low <= 0).sum(-1), n, 0.5), special.bdtr((high >= 0).sum(-1), n, 0.5)
 
 
 def append(x: np.ndarray, ends: np.ndarray | float, lost: int) -> np.ndarray:
-    """Samples with so many values more."""
+    """Return samples with so many values more."""
     return np.concatenate([x, np.broadcast_to(ends, (len(x), lost))], axis=1)
 
 
@@ -54,7 +54,7 @@ def tails_of_lost(x: np.ndarray, lost: int) -> Both:
 
 
 def lost_pair(law: str, studies: int, seed: int) -> Rates:
-    """How often a difference is claimed where there is none and one pair of the first look was lost."""
+    """Return how often a difference is claimed where there is none and the first look lost one pair."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     rates = []
     for tails in (signs_of_lost, tails_of_lost):
@@ -66,20 +66,20 @@ def lost_pair(law: str, studies: int, seed: int) -> Rates:
 
 
 def missing_runs(missing: int, studies: int, seed: int) -> Rates:
-    """How often an arm is better than its equal, whose best runs of 16 were left out.
+    """Return how often an arm is better than its equal, whose best runs of 16 were left out.
 
     Before they counted for the arm among the signs, and not at all in the mean.
     """
     arm, baseline = np.random.default_rng(seed).standard_normal((2, studies, 16))
-    kept = np.argsort(baseline, axis=1)[:, missing:]  # losses: the best are the lowest
-    d = np.take_along_axis(arm - baseline, kept, axis=1)
+    remaining = np.argsort(baseline, axis=1)[:, missing:]  # losses: the best are the lowest
+    d = np.take_along_axis(arm - baseline, remaining, axis=1)
     better = append(d, -math.inf, missing)
-    before = np.maximum(both_tails(d)[1], sign_tails(better, better)[1])
-    return float(np.mean(before <= ALPHA / 2)), float(np.mean(tails_of_lost(d, missing)[1] <= ALPHA / 2))
+    sign_p = np.maximum(both_tails(d)[1], sign_tails(better, better)[1])
+    return float(np.mean(sign_p <= ALPHA / 2)), float(np.mean(tails_of_lost(d, missing)[1] <= ALPHA / 2))
 
 
 def asked_by_columns(studies: int, seed: int) -> Rates:
-    """How often equal arms differ on a study's table: on all its seeds by the plain p, and by its looks.
+    """Return how often equal arms differ on a study's table: by the plain p of all seeds, and by its looks.
 
     The SD of a pair is 2.5 δ.
     """
@@ -102,7 +102,7 @@ def asked_by_columns(studies: int, seed: int) -> Rates:
 
 
 def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
-    """How often arms that differ by δ = .01 are the same: each of 25 items is lost in .01 of seeds.
+    """Return how often arms that differ by δ = .01 are the same: each of 25 items is lost in .01 of seeds.
 
     Of one contrast, and of some one of fifteen.
     """
@@ -115,16 +115,16 @@ def ties(studies: int, seed: int) -> tuple[Rates, Rates]:
         with np.errstate(invalid="ignore", divide="ignore"):
             p = np.maximum(both_tails(x, -delta)[0], both_tails(x, delta)[1])
         of_zeros = np.where(x[:, 0] == 0, 0.0, 1.0)  # .04 and more are beyond δ
-        now = np.where(x[:, 0] == 0, ties_p(n, 0.0, delta, 1.0), 1.0)
-        q = np.minimum(q, np.where(equal, [of_zeros, now], p) / weight)
-    before, today = (LOOKS.compute_p(np.minimum(each, 1.0), 1) for each in q)
-    one, family_size = ((np.mean(before <= a), np.mean(today <= a)) for a in (ALPHA, ALPHA / 15))
+        ties_now = np.where(x[:, 0] == 0, ties_p(n, 0.0, delta, 1.0), 1.0)
+        q = np.minimum(q, np.where(equal, [of_zeros, ties_now], p) / weight)
+    old_p, new_p = (LOOKS.compute_p(np.minimum(quantile, 1.0), 1) for quantile in q)
+    single_rates, family_size = ((np.mean(old_p <= a), np.mean(new_p <= a)) for a in (ALPHA, ALPHA / 15))
     some = tuple(float(1 - (1 - rate) ** 15) for rate in family_size)
-    return (float(one[0]), float(one[1])), (some[0], some[1])
+    return (float(single_rates[0]), float(single_rates[1])), (some[0], some[1])
 
 
 def copied_run(studies: int, seed: int) -> Rates:
-    """How often an arm that is one run, copied ten times, differs from its equal."""
+    """Return how often an arm that is one run, copied ten times, differs from its equal."""
     rng = np.random.default_rng(seed)
     d = rng.standard_normal((studies, 1)) - rng.standard_normal((studies, 10))
     columns = Columns(("arm",), ("seed",), (Metric("loss", 0.1),))
@@ -141,7 +141,7 @@ SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "
 
 
 def without_pairs(law: str, studies: int, seed: int) -> Rates:
-    """How often five values differ from fifty of the same law."""
+    """Return how often five values differ from fifty of the same law."""
     rng = np.random.default_rng(seed)
     wrong = np.zeros(2)
     for _ in range(studies):
@@ -154,7 +154,7 @@ def without_pairs(law: str, studies: int, seed: int) -> Rates:
 
 
 def warned_of(law: str, studies: int, seed: int) -> Rates:
-    """The share of wrong claims on five pairs that come with a warning of skewness."""
+    """Return the share of wrong claims on five pairs that come with a warning of skewness."""
     wrong = 0
     warned = np.zeros(2)
     for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
@@ -166,25 +166,25 @@ def warned_of(law: str, studies: int, seed: int) -> Rates:
 
 
 def power_of_detectable(n: int, family_size: int, studies: int, seed: int) -> Rates:
-    """The power at the effect that is called detectable with .80."""
+    """Return the power at the effect that is called detectable with .80."""
     draws = np.random.default_rng(seed).standard_normal((studies, n))
     low, _ = mean_interval(moments(draws), ALPHA / family_size)
     effects = t_detectable_effect(n, ALPHA / family_size), minimum_detectable_effect(n, ALPHA / family_size)
-    before, now = (float(np.mean(low + effect > 0)) for effect in effects)
-    return before, now
+    old_power, new_power = (float(np.mean(low + effect > 0)) for effect in effects)
+    return old_power, new_power
 
 
 def simulate_stretch(n: int, alpha: float, studies: int, seed: int = 0) -> float:
-    """How many times as large an effect the larger p of both tests needs for 80 % power as t alone."""
+    """Return how many times as large an effect the larger p of both tests needs for 80 % power as t alone."""
     low, _ = mean_interval(moments(np.random.default_rng(seed).standard_normal((studies, n))), alpha)
     return float(np.quantile(-low, POWER) / t_detectable_effect(n, alpha))
 
 
 def rows_left_out(studies: int, seed: int) -> Rates:
-    """How often a head that is worse by δ passes, whose worst 12 of 30 rows were left out."""
+    """Return how often a head that is worse by δ passes, whose worst 12 of 30 rows were left out."""
     worse = 1.0 + np.random.default_rng(seed).standard_normal((studies, 30))
-    kept = np.sort(worse, axis=1)[:, :18]
-    return float(np.mean(mean_interval(moments(kept), 2 * ALPHA)[1] < 1.0)), 0.0  # a missing seed fails
+    remaining = np.sort(worse, axis=1)[:, :18]
+    return float(np.mean(mean_interval(moments(remaining), 2 * ALPHA)[1] < 1.0)), 0.0  # a missing seed fails
 
 
 GATES = {
@@ -198,10 +198,10 @@ GATES = {
 
 
 def gate(law: str, sd: float, gates: int, seed: int) -> tuple[Chance, Chance, Chance]:
-    """A gate's chance to pass at a true difference of 0, δ and 2 δ."""
+    """Return a gate's chance to pass at a true difference of 0, δ and 2 δ."""
     worse = gate_law(law, sd, gates, seed)
-    same, at, beyond = (simulate_gates(worse + effect, LOOKS, 1.0) for effect in (0.0, 1.0, 2.0))
-    return same, at, beyond
+    same, margin, double = (simulate_gates(worse + effect, LOOKS, 1.0) for effect in (0.0, 1.0, 2.0))
+    return same, margin, double
 
 
 def unbiased_tails(x: np.ndarray, mu: float = 0.0) -> Both:
@@ -210,8 +210,8 @@ def unbiased_tails(x: np.ndarray, mu: float = 0.0) -> Both:
     m = moments(x)
     t = math.sqrt(n) * (m.mean - mu) / m.sd
     a = m.skewness * math.sqrt(n - 1) / (n - 2)  # the skewness G1 over √n
-    near = np.clip(t, -8, 8)
-    corrected = t + a * near**2 / 3 + a**2 * near**3 / 27 + a / 6
+    clipped = np.clip(t, -8, 8)
+    corrected = t + a * clipped**2 / 3 + a**2 * clipped**3 / 27 + a / 6
     above = np.minimum(t, corrected)
     below = np.maximum(t, corrected)
     return special.stdtr(n - 1, -above), special.stdtr(n - 1, below)

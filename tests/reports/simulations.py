@@ -53,13 +53,13 @@ def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: 
         ended = going & (different | same)
         look[ended] = k
         going &= ~ended
-    seen = [d[i, : looks.numbers[k]] for i, k in enumerate(look)]
-    means, sds = (np.array([f(x) for x in seen]) for f in (np.mean, lambda x: np.std(x, ddof=1)))
+    samples = [d[i, : looks.numbers[k]] for i, k in enumerate(look)]
+    means, sds = (np.array([f(x) for x in samples]) for f in (np.mean, lambda x: np.std(x, ddof=1)))
     return Ends(look, different, same, means, sds)
 
 
 def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[float, float]:
-    """How often a difference is claimed where there is none: of one contrast, and of fifteen."""
+    """Return how often a difference is claimed where there is none: of one contrast, and of fifteen."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     q = np.ones(studies)
     for n, weight in zip(LOOKS.numbers, LOOKS.weights, strict=True):
@@ -69,7 +69,7 @@ def skewed_errors(law: str, studies: int, tails: Tails, seed: int = 0) -> tuple[
 
 
 def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
-    """How often "the same" is claimed at a true difference of −δ on the long side, the SD being δ."""
+    """Return how often "the same" is claimed at a true difference of −δ on the long side, the SD being δ."""
     d = LAWS[law](np.random.default_rng(seed), studies)
     d = d / math.sqrt(np.mean(d**2)) + 1 if law != "normal" else d + 1
     q = np.ones(studies)
@@ -80,7 +80,7 @@ def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
 
 
 def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
-    """Shares of the words of before, at a true difference of `effect` δ."""
+    """Return the shares of the words of before, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
     ended = end(d, 1.0, t_tails)
     return {
@@ -91,26 +91,26 @@ def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, flo
 
 
 def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
-    """Shares of directions and sizes, read off the interval, at a true difference of `effect` δ."""
+    """Return the shares of directions and sizes by the interval, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
     ended = end(d, 1.0, both_tails)
     shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.numbers):
-        here = ended.different & (ended.look == k)
-        low, high = mean_interval(moments(d[here, :n]), Look(LOOKS, k).compute_level(ALPHA))
-        more = (low > 1) | (high < -1)
+        at_look = ended.different & (ended.look == k)
+        low, high = mean_interval(moments(d[at_look, :n]), Look(LOOKS, k).compute_level(ALPHA))
+        above = (low > 1) | (high < -1)
         less = (low > -1) & (high < 1)
-        shown = (low > 0) | (high < 0)
-        shares["wrong"] += int(((high < 0) if effect > 0 else shown).sum())
-        shares["more"] += int((shown & more).sum())
-        shares["less"] += int((shown & less).sum())
-        shares["unsettled"] += int((shown & ~more & ~less).sum())
+        directed = (low > 0) | (high < 0)
+        shares["wrong"] += int(((high < 0) if effect > 0 else directed).sum())
+        shares["more"] += int((directed & above).sum())
+        shares["less"] += int((directed & less).sum())
+        shares["unsettled"] += int((directed & ~above & ~less).sum())
     same = {"same": float(np.mean(ended.same & ~ended.different))}
     return {name: count / studies for name, count in shares.items()} | same
 
 
 def any_wrong_size(contrasts: int, studies: int, seed: int = 0) -> float:
-    """How often some size is wrong among contrasts of exactly δ, SD δ and forty seeds, Holm over all."""
+    """Return how often some size is wrong among contrasts of δ, SD δ and forty seeds, Holm over all."""
     d = 1 + np.random.default_rng(seed).standard_normal((studies, contrasts, LOOKS.last))
     m = moments(d)
     p = tails_to_p(*mean_tails(m))
@@ -125,14 +125,14 @@ def any_wrong_size(contrasts: int, studies: int, seed: int = 0) -> float:
 
 
 def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
-    """How often two equal arms differ by plain t: on seeds that a decision chose, and on the first look's.
+    """Return how often equal arms differ by plain t: on seeds that a decision chose, and on the first look's.
 
     The decision is on a contrast that is nearly the same: its baseline is the other arm but for a little.
     """
-    arm, other, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last))
-    look = end(arm - other, 0.6, t_tails).look
+    arm, baseline, little = np.random.default_rng(seed).standard_normal((3, studies, LOOKS.last))
+    look = end(arm - baseline, 0.6, t_tails).look
     wrong = np.zeros(studies, bool)
-    d = arm - other - 0.3 * little
+    d = arm - baseline - 0.3 * little
     for k, n in enumerate(LOOKS.numbers):
         wrong[look == k] = tails_to_p(*t_tails(d[look == k, :n])) <= ALPHA
     first = tails_to_p(*t_tails(d[:, : LOOKS.numbers[0]])) <= ALPHA
@@ -140,7 +140,7 @@ def undeclared_errors(studies: int, seed: int = 0) -> tuple[float, float]:
 
 
 def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, float]:
-    """How often an arm of which a share diverges is called better by signs: before, and now. Thirty seeds."""
+    """Return how often an arm of which a share of 30 seeds diverges is better by signs: before, and now."""
     n = 30
     rng = np.random.default_rng(seed)
     diverged = (rng.random((studies, n)) < rate).sum(1)
@@ -151,7 +151,7 @@ def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, 
 
 
 def exaggeration(effect: float, sd: float, family_size: int, studies: int, seed: int = 0) -> dict[str, float]:
-    """Mean and corrected estimate: how large on average where a difference is claimed, how often above."""
+    """Return how large the mean and the corrected estimate of claims are on average, and how often above."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
     ended = end(d, 1.0, both_tails, family_size)
     level = ALPHA / family_size
@@ -171,13 +171,13 @@ def exaggeration(effect: float, sd: float, family_size: int, studies: int, seed:
 
 
 def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
-    """What is claimed, by the rules of before, and by those of today."""
+    """Return the rates of claims, by the rules of before, and by those of today."""
     rows = []
     for law in LAWS:
-        before, now = (skewed_errors(law, studies, tails, seed) for tails in (t_tails, both_tails))
+        old_rates, new_rates = (skewed_errors(law, studies, tails, seed) for tails in (t_tails, both_tails))
         rows += [
             (f"a difference where there is none: {law}, {number}", f"{old:.3f}", f"{new:.3f}")
-            for number, old, new in zip(("one", "fifteen"), before, now, strict=True)
+            for number, old, new in zip(("one", "fifteen"), old_rates, new_rates, strict=True)
         ]
     for law in ("normal", "exponential", "a collapse in 5 %"):
         old, new = (same_at_delta(law, studies, tails, seed) for tails in (t_tails, both_tails))
@@ -186,8 +186,8 @@ def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
         rows.append((f"{word}, at .6 δ with an SD of .5 δ", f"{share:.2f}", ""))
     for word, share in sizes(0.6, 0.5, studies, seed).items():
         rows.append((f"{word}, at .6 δ with an SD of .5 δ", "", f"{share:.2f}"))
-    found = sizes(1.0, 1.0, studies, seed)
-    wrong = found["more"] + found["less"] + found["same"]
+    size_rates = sizes(1.0, 1.0, studies, seed)
+    wrong = size_rates["more"] + size_rates["less"] + size_rates["same"]
     rows.append(("a size at a difference of δ, SD δ", "", f"{wrong:.3f}"))
     wrong = any_wrong_size(15, studies // 10, seed)
     rows.append(("a wrong size among fifteen of δ, SD δ, 40 seeds", "", f"{wrong:.3f}"))
@@ -196,25 +196,25 @@ def table(studies: int, seed: int = 0) -> list[tuple[str, str, str]]:
     old, new = divergence_claims(8 / 30, studies, seed)
     rows.append(("better, though 8 of 30 seeds diverge on average", f"{old:.3f}", f"{new:.3f}"))
     for effect in (0.5, 1.0):
-        by = exaggeration(effect, 1.5, 15, studies // 20, seed)
+        ratios = exaggeration(effect, 1.5, 15, studies // 20, seed)
         claims = ("mean of claims", "corrected, of claims")
         ends = ("mean too large", "corrected too large")
-        of = f"{effect:g} δ, SD 1.5 δ, fifteen"
-        rows.append((f"size of what is claimed, of {of}", *(f"× {by[x]:.2f}" for x in claims)))
-        rows.append((f"estimates above {of}", *(f"{by[x]:.3f}" for x in ends)))
+        design = f"{effect:g} δ, SD 1.5 δ, fifteen"
+        rows.append((f"size of what is claimed, of {design}", *(f"× {ratios[x]:.2f}" for x in claims)))
+        rows.append((f"estimates above {design}", *(f"{ratios[x]:.3f}" for x in ends)))
     return rows
 
 
 def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rates]]:
-    """Lost pairs, columns, ties, copies, samples without pairs, power, warnings and rows that are missing."""
+    """Yield lost pairs, columns, ties, copies, samples without pairs, power, warnings and missing rows."""
     for law in LAWS:
         yield f"different, with one pair lost: {law}", rules.lost_pair(law, studies, seed)
     for missing in (2, 4, 6):
         label = f"better, without the baseline's best {missing} of 16"
         yield label, rules.missing_runs(missing, studies, seed)
     yield "different, where a study's table is asked by columns", rules.asked_by_columns(studies, seed)
-    one, fifteen = rules.ties(studies, seed)
-    yield "the same at a difference of δ, 25 items: one", one
+    single, fifteen = rules.ties(studies, seed)
+    yield "the same at a difference of δ, 25 items: one", single
     yield "the same at a difference of δ, 25 items: fifteen", fifteen
     yield "different, one run copied ten times", rules.copied_run(studies, seed)
     for law in rules.SAMPLES:
@@ -232,23 +232,23 @@ def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rat
 
 
 def print_gates(gates: int, seed: int) -> None:
-    """The chance to pass at a difference of 0, δ and 2 δ, with the pairs, beside the known answers."""
+    """Print the chance to pass at a difference of 0, δ and 2 δ, with the pairs, beside the known answers."""
     head = "gate: passes if unchanged, worse by δ, by 2 δ (pairs)"
     print(f"\n{head:54}{'unchanged':>14}{'δ':>14}{'2 δ':>14}  known")
-    for law, known in rules.GATES.items():
-        for sd, (unchanged, at) in zip((0.5, 1.0, 1.5), known, strict=True):
+    for law, chances in rules.GATES.items():
+        for sd, (same, margin) in zip((0.5, 1.0, 1.5), chances, strict=True):
             cells = (f"{x.passes:.3f} ({x.pairs:.0f})" for x in rules.gate(law, sd, gates, seed))
             print(
-                f"{f'{law}, SD {sd:g} δ':54}{''.join(f'{cell:>14}' for cell in cells)}  {unchanged:g}, {at:g}"
+                f"{f'{law}, SD {sd:g} δ':54}{''.join(f'{cell:>14}' for cell in cells)}  {same:g}, {margin:g}"
             )
 
 
 def print_skewness(studies: int, seed: int) -> None:
-    """The rates of today's correction for skewness and of the one that was not taken."""
+    """Print the rates of today's correction for skewness and of the one that was not taken."""
     print(f"\n{'skewness without bias, constant beyond t = 8':54}{'today':>16}{'not taken':>16}")
     for law in LAWS:
-        both = [skewed_errors(law, studies, tails, seed) for tails in (both_tails, rules.unbiased_tails)]
-        cells = "".join(f"{f'{one:.3f}, {fifteen:.3f}':>16}" for one, fifteen in both)
+        rates = [skewed_errors(law, studies, tails, seed) for tails in (both_tails, rules.unbiased_tails)]
+        cells = "".join(f"{f'{single:.3f}, {fifteen:.3f}':>16}" for single, fifteen in rates)
         print(f"{f'a difference where there is none: {law}':54}{cells}")
 
 

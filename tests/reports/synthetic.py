@@ -57,23 +57,23 @@ SEEN = ("_base", "<script>alert(1)</script>", "$x_$ & \\frac", "nul␀␛[31m\uf
 
 
 def four_errors(rate: float, studies: int) -> float:
-    """Four standard errors of a rate over simulated studies: with fixed seeds a failure is no accident."""
+    """Return four standard errors of a rate over studies: with fixed seeds a failure is no accident."""
     return 4 * math.sqrt(rate * (1 - rate) / studies)
 
 
 def equivalence_p(x: np.ndarray, delta: float) -> np.ndarray:
-    """The p that each mean of samples (…, S) lies within ±δ."""
+    """Return the p that each mean of samples (…, S) lies within ±δ."""
     m = moments(x)
     return np.maximum(mean_tails(m, -delta)[0], mean_tails(m, delta)[1])
 
 
 def compare(design: Design) -> Comparison:
-    """The arms of a study by the table of its results."""
+    """Return the comparison of a study's arms by the table of its results."""
     return comparison.compare(tabulate_results(design), design)
 
 
 def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
-    """The arms of a table from elsewhere."""
+    """Return the comparison of the arms of a table from elsewhere."""
     frame = frame.reset_index(drop=True)
     table = arrange_table(frame, columns, "elsewhere.csv")
     design = make_design(frame, table, columns, "elsewhere.csv", "compare-elsewhere")
@@ -81,7 +81,7 @@ def compare_table(frame: pd.DataFrame, columns: Columns) -> Comparison:
 
 
 def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: float = 9000.0) -> Result:
-    """A finished trial whose curve falls to `loss`."""
+    """Return a finished trial whose curve falls to `loss`."""
     points = {
         "train_loss": lambda e: loss * 0.6 + 2 * math.exp(-e / 3),
         "valid_loss": lambda e: loss + 1.6 * math.exp(-e / 2.5),
@@ -119,7 +119,7 @@ def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: 
     )
 
 
-def _first(result: Result, epochs: int) -> dict[str, tuple[tuple[float, float], ...]]:
+def _cut_curves(result: Result, epochs: int) -> dict[str, tuple[tuple[float, float], ...]]:
     return {name: points[:epochs] for name, points in result.curves.items()}
 
 
@@ -135,11 +135,11 @@ def arm(
     settings: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> MeasuredArm:
-    """An arm whose losses lie `effect` above 1.30; each seed's own luck is shared with the other arms."""
+    """Return an arm whose losses lie `effect` above 1.30; a seed's luck is shared with other arms."""
     results = {}
     for seed in range(seeds):
         luck = random.Random(seed).gauss(0, 0.06)
-        own = random.Random(f"{name}{seed}").gauss(0, spread)
+        noise = random.Random(f"{name}{seed}").gauss(0, spread)
         trial = ChapterTrial(
             model=model,
             seed=seed,
@@ -147,52 +147,54 @@ def arm(
             data="3a3e30cd",
             **(settings or {}),
         )
-        results[seed] = result(trial, 1.30 + luck + effect + own, **facts)
+        results[seed] = result(trial, 1.30 + luck + effect + noise, **facts)
     changed = {**({"model": model} if model != "lm6" else {}), **(options or {}), **(settings or {})}
     return MeasuredArm(
         name=name, model=model, title=model, changes=changed if changes is None else changes, results=results
     )
 
 
-def counted(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
-    """An arm that is fitted by counting: every seed has the numbers of the first."""
-    one = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
-    results = {seed: replace(one, trial=replace(one.trial, seed=seed)) for seed in range(seeds)}
+def make_counting_arm(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
+    """Return an arm that is fitted by counting: every seed has the numbers of the first."""
+    result = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
+    results = {seed: replace(result, trial=replace(result.trial, seed=seed)) for seed in range(seeds)}
     return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, ignores_seed=True)
 
 
-def measuring(whole: MeasuredArm, **metrics: float | Mapping[int, float] | None) -> MeasuredArm:
-    """The arm, whose trials measured these too: a number for all or numbers by seed; None is nothing."""
+def set_metrics(arm: MeasuredArm, **metrics: float | Mapping[int, float] | None) -> MeasuredArm:
+    """Return the arm with these metrics: a number for all seeds or numbers by seed; None removes one."""
     results = {}
-    for seed, was in whole.results.items():
-        told = {name: x.get(seed) if isinstance(x, Mapping) else x for name, x in metrics.items()}
-        kept = {**was.metrics, **{name: x for name, x in told.items() if x is not None}}
-        gone = [name for name, x in metrics.items() if x is None]
-        results[seed] = replace(was, metrics={name: x for name, x in kept.items() if name not in gone})
-    return replace(whole, results=results)
+    for seed, result in arm.results.items():
+        values = {name: x.get(seed) if isinstance(x, Mapping) else x for name, x in metrics.items()}
+        measured = {**result.metrics, **{name: x for name, x in values.items() if x is not None}}
+        removed = [name for name, x in metrics.items() if x is None]
+        results[seed] = replace(
+            result, metrics={name: x for name, x in measured.items() if name not in removed}
+        )
+    return replace(arm, results=results)
 
 
-def broken(
-    whole: MeasuredArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
+def break_trials(
+    arm: MeasuredArm, *, diverged: tuple[int, ...] = (), failed: tuple[int, ...] = ()
 ) -> MeasuredArm:
-    """The same arm with some of its trials diverged or failed."""
-    results = dict(whole.results)
+    """Return the same arm with some of its trials diverged or failed."""
+    results = dict(arm.results)
     for seed in diverged:
-        was = results[seed]
+        result = results[seed]
         reason = "diverged at step 312: loss is nan"
-        results[seed] = failed_result(was.trial, reason, status="diverged", curves=_first(was, 5))
+        results[seed] = failed_result(result.trial, reason, status="diverged", curves=_cut_curves(result, 5))
     for seed in failed:
         # a failed trial may have numbers from before it broke: they are not results
-        was = results[seed]
+        result = results[seed]
         results[seed] = replace(
-            was, status="failed", reason="killed by signal 9", metrics={"valid_loss": 0.123456}
+            result, status="failed", reason="killed by signal 9", metrics={"valid_loss": 0.123456}
         )
-    return replace(whole, results=results)
+    return replace(arm, results=results)
 
 
 def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -> Design:
-    """A study of these arms by the loss, which looks once."""
-    known: dict[str, Any] = {
+    """Return a study of these arms by the loss, which looks once."""
+    fields: dict[str, Any] = {
         "study": "regularization",
         "question": "Which parts of LMModel7 carry its gain over LMModel6?",
         "metrics": (Metric("valid_loss", delta),),
@@ -202,13 +204,13 @@ def study(arms: tuple[MeasuredArm, ...], *, delta: float = 0.03, **facts: Any) -
         "command": "unrolled run regularization -j 2",
         "presentation": CHAPTER,
     }
-    known |= facts
-    return Design(arms=arms, **{"looks": (len(known["seeds"]),), **known})
+    fields |= facts
+    return Design(arms=arms, **{"looks": (len(fields["seeds"]),), **fields})
 
 
 @cache
 def realistic() -> Design:
-    """Every verdict but one, the book's models, a sweep, a full 2² factorial, failures and another task."""
+    """Return a study with every verdict but one, a sweep, a full 2² factorial, failures and another task."""
     return study(
         (
             arm("LMModel6", 0.0),
@@ -221,9 +223,9 @@ def realistic() -> Design:
             arm("dropout and tying", -0.24, options={"dropout": 0.4, "tying": True}),
             arm("from scratch", 0.0, 0.012, model="lstm-chunk", speed=5200.0),
             arm("clip 0.5", 0.012, 0.006, settings={"clip": 0.5}),
-            broken(arm("lr 3e-2", 0.31, 0.10, settings={"lr": 0.03}), diverged=(3,)),
+            break_trials(arm("lr 3e-2", 0.31, 0.10, settings={"lr": 0.03}), diverged=(3,)),
             arm("lr 3e-3", 0.16, 0.04, settings={"lr": 0.003}),
-            broken(arm("no reset", 0.01, 0.06, settings={"reset": "never"}), failed=(7,)),
+            break_trials(arm("no reset", 0.01, 0.06, settings={"reset": "never"}), failed=(7,)),
             arm("random blocks", -0.9, settings={"split": "blocks"}),
         )
     )  # fmt: skip
@@ -231,7 +233,7 @@ def realistic() -> Design:
 
 @cache
 def switched() -> Design:
-    """LMModel7's parts asked about in three ways: leave one out, add one to LMModel6, and the full 2⁴.
+    """Return a study of LMModel7's parts: leave one out, add one to LMModel6, and the full 2⁴.
 
     Tying brings −.2, dropout −.1, AR −.05 and TAR nothing; tying and dropout together .08 less than that.
     """
@@ -239,24 +241,33 @@ def switched() -> Design:
     off = {"tying": False, "dropout": 0.0, "alpha": 0.0, "beta": 0.0, "wd": 0.01}
 
     def cell(name: str, model: str = "lm7", **changes: Any) -> MeasuredArm:
-        have = on | changes
-        t, d, a = (bool(have[key]) for key in ("tying", "dropout", "alpha"))
-        options = {key: have.pop(key) for key in ("tying", "dropout")}
+        settings = on | changes
+        t, d, a = (bool(settings[key]) for key in ("tying", "dropout", "alpha"))
+        options = {key: settings.pop(key) for key in ("tying", "dropout")}
         effect = -0.2 * t - 0.1 * d + 0.08 * t * d - 0.05 * a
-        named = {"model": model} if model != "lm7" else {}
+        model_change = {"model": model} if model != "lm7" else {}
         return arm(
-            name, effect, 0.004, model=model, options=options, settings=have, changes={**named, **changes}
+            name,
+            effect,
+            0.004,
+            model=model,
+            options=options,
+            settings=settings,
+            changes={**model_change, **changes},
         )
 
     keys = ("tying", "dropout", "alpha", "beta")
     corners = [corner for n in (2, 3, 4) for corner in combinations(keys, n)]
-    without = ({key: level for key, level in off.items() if key != added} for added in off)
+    remaining_levels = ({key: level for key, level in off.items() if key != added} for added in off)
     return study(
         (
             cell("LMModel7"),
             *(cell(f"no {key}", **{key: off[key]}) for key in off),
             cell("LMModel6", "lm6", **off),
-            *(cell(f"LMModel6 + {key}", "lm6", **rest) for key, rest in zip(off, without, strict=True)),
+            *(
+                cell(f"LMModel6 + {key}", "lm6", **levels)
+                for key, levels in zip(off, remaining_levels, strict=True)
+            ),
             *(cell(f"without {' '.join(x)}", **{key: off[key] for key in x}) for x in corners),
         ),
         study="switched",
@@ -265,36 +276,41 @@ def switched() -> Design:
     )
 
 
-def looked(*more: MeasuredArm, **facts: Any) -> Design:
-    """After two looks: one contrast was decided at the first, with two trials too many; others are open."""
+def looked(*more_arms: MeasuredArm, **facts: Any) -> Design:
+    """Return a study after two looks.
+
+    One contrast was decided at the first, with two trials too many; others are open.
+    """
     return study(
         (
             arm("base", 0.0, seeds=16),
             arm("strong", -0.5, seeds=12, settings={"clip": 1.0}),
             arm("weak", 0.02, 0.2, seeds=17, settings={"clip": 2.0}),
-            broken(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(5))),
-            *more,
+            break_trials(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(5))),
+            *more_arms,
         ),
         **{"study": "looked", "metrics": BOTH, **LOOKS, **facts},
     )
 
 
 def laddered() -> Design:
-    """A ladder whose first rung is compared with counts, which are a reference and have no epochs."""
+    """Return a ladder whose first rung is compared with counts, a reference that has no epochs."""
     counts = arm("counts", 0.4, 0.0, model="ngram-2")
-    results = {s: replace(r, curves={}, metrics=_untrained(r)) for s, r in counts.results.items()}
+    results = {s: replace(r, curves={}, metrics=_leave_updates_out(r)) for s, r in counts.results.items()}
     rungs = [arm(f"rung {i}", -0.3 * i, settings={"clip": float(i)}) for i in range(1, 4)]
-    held = [replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)]
-    return looked(replace(counts, results=results), *held, study="ladder", seen={"rung 1": 12})
+    compared_rungs = [
+        replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)
+    ]
+    return looked(replace(counts, results=results), *compared_rungs, study="ladder", seen={"rung 1": 12})
 
 
-def _untrained(result: Result) -> dict[str, float]:
+def _leave_updates_out(result: Result) -> dict[str, float]:
     return {name: value for name, value in result.metrics.items() if name != "train_updates"}
 
 
 @cache
 def hostile() -> Design:
-    """Names that would run as markup, mathematics, a private label, a formula or the end of a string."""
+    """Return a study whose names would run as markup, mathematics or a formula, or end a string."""
     return study(
         tuple(arm(name, 0.1 * i, changes={"note": name}) for i, name in enumerate(HOSTILE)),
         study='"><img src=x onerror=alert(1)>',
@@ -305,7 +321,7 @@ def hostile() -> Design:
 
 
 def program(*metrics: Metric) -> Design:
-    """A program's study of two arms, whose metrics have curves; seed 9 stops a step before the others."""
+    """Return a program's study of two arms with curves; seed 9 stops a step before the others."""
     arms = []
     for name, lr, error, seconds in (("baseline", 0.1, 0.2, 4.0), ("lr 0.5", 0.5, 0.1, 2.0)):
         results = {}
@@ -315,34 +331,35 @@ def program(*metrics: Metric) -> Design:
             )
             last = error + 0.003 * (seed % 4) * (1 + lr)
             curve = tuple((100.0 * i, last + 1 / (i + 1)) for i in range(4 - (seed == 9)))
-            told = {"error": last, "train_loss": 3 * last, "seconds": seconds * (1 + seed % 3 / 50)}
+            numbers = {"error": last, "train_loss": 3 * last, "seconds": seconds * (1 + seed % 3 / 50)}
             curves = dict.fromkeys(("train_loss", "error"), curve)
-            results[seed] = Result(trial=trial, status="done", metrics=told, curves=curves)
+            results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
     return study(tuple(arms), study="program", metrics=metrics, presentation=PLAIN)
 
 
 def pair(**facts: Any) -> Design:
-    """A baseline, and an arm that is .1 worse."""
+    """Return a study of a baseline and an arm that is .1 worse."""
     return study((arm("base", 0.0), arm("b", 0.1, settings={"clip": 1.0})), **facts)
 
 
 def text_of(page: Path) -> str:
-    """What a reader sees, pictures apart, with single spaces."""
+    """Return what a reader sees, pictures apart, with single spaces."""
     bare = re.sub(r"(?s)<(style|script|svg)\b.*?</\1>", " ", page.read_text(encoding="utf-8"))
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", bare)).split())
 
 
 def svgs(markup: str) -> list[ET.Element]:
+    """Return the pictures of a page."""
     return [ET.fromstring(text) for text in re.findall(r"<svg.*?</svg>", markup, re.S)]
 
 
 def labels(svg: ET.Element) -> list[str]:
-    """The texts of a picture."""
+    """Return the texts of a picture."""
     return [t.text or "" for t in svg.iter("text")]
 
 
 def is_self_contained(page: str) -> bool:
-    """Whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
+    """Return whether a page names nothing to fetch, no inline style, and the policy that forbids both."""
     links = r"""(?:src|href)=["'](?!#|(?:(?:[\w-]+|\.\.)/)?index\.html["']|(?:comparison|trials)\.\w+["'])"""
     return "default-src &#39;none&#39;" in page and not re.search(rf"{links}|\sstyle=|url\((?!#)", page)

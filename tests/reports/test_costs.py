@@ -4,57 +4,72 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, broken, compare, counted, measuring, pair, program, realistic, study, text_of
+from synthetic import (
+    arm,
+    break_trials,
+    compare,
+    make_counting_arm,
+    pair,
+    program,
+    realistic,
+    set_metrics,
+    study,
+    text_of,
+)
 
 from unrolled.bench.metric import Metric
 from unrolled.reports import sections
 from unrolled.reports.render import render
 
 
-def costs(design):
-    return {row.arm.name: (spent, against) for row, spent, against in sections.average_costs(compare(design))}
+def average_costs(design):
+    """Return the mean cost of each arm, and of its baseline, by the arm's name."""
+    return {
+        row.arm.name: (cost, baseline_cost)
+        for row, cost, baseline_cost in sections.average_costs(compare(design))
+    }
 
 
 def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(rendered):
     text = text_of(rendered("realistic"))
-    found = costs(realistic())
+    costs = average_costs(realistic())
     gflops = 6 * 752640 / 1e9  # for each parameter of the synthetic trials
-    assert found["LMModel6"][0]["train_flops"] == pytest.approx(37598 * gflops)
-    spent, against = found["LMModel7"]
-    assert against["train_flops"] - spent["train_flops"] == pytest.approx(4096 * gflops)
+    assert costs["LMModel6"][0]["train_flops"] == pytest.approx(37598 * gflops)
+    cost, baseline_cost = costs["LMModel7"]
+    assert baseline_cost["train_flops"] - cost["train_flops"] == pytest.approx(4096 * gflops)
     assert "GFLOPs of training" in text
     assert "−18.5" in text  # 4096 · 6 · 752640 = 18.50e9
-    assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= spent.keys()
+    assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= cost.keys()
 
 
 def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(rendered, tmp_path):
     text = text_of(rendered("pair"))
-    without = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
-    assert "GPU" not in without
-    assert "tokens/s" not in without
+    cpu_section = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
+    assert "GPU" not in cpu_section
+    assert "tokens/s" not in cpu_section
     machine = {"device": "cuda", "gpu": "NVIDIA A", "driver": "570.1", "cuda": "12.8"}
 
-    def on_a_gpu(whole):
-        made = measuring(whole, speed_steady=5e5, gpu_memory_peak=41.0).results
-        moved = {s: replace(r, environment={**r.environment, **machine}) for s, r in made.items()}
-        return replace(whole, results=moved)
+    def move_to_gpu(arm):
+        results = set_metrics(arm, speed_steady=5e5, gpu_memory_peak=41.0).results
+        moved_results = {s: replace(r, environment={**r.environment, **machine}) for s, r in results.items()}
+        return replace(arm, results=moved_results)
 
-    shown = text_of(render(compare(study(tuple(map(on_a_gpu, pair().arms)))), tmp_path))
+    text = text_of(render(compare(study(tuple(map(move_to_gpu, pair().arms)))), tmp_path))
     for title in ("tokens/s after the first epoch", "peak GPU memory (MiB)"):
-        assert title in shown
-    assert "20 trials on NVIDIA A, driver 570.1, CUDA 12.8." in shown
+        assert title in text
+    assert "20 trials on NVIDIA A, driver 570.1, CUDA 12.8." in text
 
 
 def test_costs_are_shown_where_every_trial_of_the_baseline_failed(tmp_path):
-    base, other = pair().arms
-    gone = study((broken(base, failed=tuple(range(10))), other))
-    section = text_of(render(compare(gone), tmp_path)).rpartition("Costs of each arm")[2]
+    base, second = pair().arms
+    design = study((break_trials(base, failed=tuple(range(10))), second))
+    section = text_of(render(compare(design), tmp_path)).rpartition("Costs of each arm")[2]
     assert "parameters" in section
     assert "37 598" in section
 
 
-def test_the_main_figure_has_the_speed_and_the_parameters_of_each_arm_where_trials_have_them(tmp_path):
-    counts = measuring(counted("counts", 0.4), speed_train=None, model_parameters=None)
+def test_the_main_figure_has_the_speed_and_the_parameters_of_each_arm(tmp_path):
+    counts = set_metrics(make_counting_arm("counts", 0.4), speed_train=None, model_parameters=None)
     page = render(compare(study((*pair().arms, counts))), tmp_path).read_text(encoding="utf-8")
     table = page.partition('<table class="arms')[2].partition("</table>")[0]
     heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', table)
@@ -66,24 +81,24 @@ def test_the_main_figure_has_the_speed_and_the_parameters_of_each_arm_where_tria
 
 
 def test_a_resumed_trial_costs_what_all_its_attempts_took():
-    base, *rest = realistic().arms
-    slow = replace(realistic(), arms=(measuring(base, seconds=900.0), *rest))
-    assert costs(slow)["LMModel6"][0]["seconds"] == 900.0
+    base, *others = realistic().arms
+    slow = replace(realistic(), arms=(set_metrics(base, seconds=900.0), *others))
+    assert average_costs(slow)["LMModel6"][0]["seconds"] == 900.0
 
 
 def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_path):
-    bare = measuring(arm("mine", 0.1, model="my-cell"), train_flops=None)
-    own = study((arm("base", 0.0), bare))
-    assert "train_flops" not in costs(own)["mine"][0]
-    assert '<td class="num" data-value="">–</td>' in render(compare(own), tmp_path).read_text()
+    bare = set_metrics(arm("mine", 0.1, model="my-cell"), train_flops=None)
+    design = study((arm("base", 0.0), bare))
+    assert "train_flops" not in average_costs(design)["mine"][0]
+    assert '<td class="num" data-value="">–</td>' in render(compare(design), tmp_path).read_text()
 
 
 def test_a_difference_that_rounds_to_nothing_is_not_shown_among_the_costs(tmp_path):
-    base, other = (measuring(whole, memory_peak=100.0) for whole in pair().arms)
-    for more, shown in ((0.3, False), (-0.3, False), (0.7, True)):
-        arms = (base, measuring(other, memory_peak=100.0 + more))
+    base, second = (set_metrics(measured, memory_peak=100.0) for measured in pair().arms)
+    for extra, is_shown in ((0.3, False), (-0.3, False), (0.7, True)):
+        arms = (base, set_metrics(second, memory_peak=100.0 + extra))
         section = text_of(render(compare(study(arms)), tmp_path)).rpartition("Costs of each arm")[2]
         assert "peak memory (MiB)" in section
         assert "+0" not in section
         assert "−0" not in section
-        assert ("101 +1" in section) is shown
+        assert ("101 +1" in section) is is_shown

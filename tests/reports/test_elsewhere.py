@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from simulate_compare import failure_rates
+from simulate_compare import simulate_failure_rates
 from synthetic import compare, compare_table, looked, text_of
 
 from unrolled.bench.errors import BadInput
@@ -33,35 +33,37 @@ SLEEP = pd.DataFrame(
 GROUP = Columns(("group",), ("ID",), (HOURS,))
 
 
-def sleep(pair: str, frame: pd.DataFrame = SLEEP, **columns: str) -> Comparison:
+def compare_sleep(pair: str, frame: pd.DataFrame = SLEEP, **columns: str) -> Comparison:
+    """Return the comparison of a table like SLEEP, with or without pairs."""
     return compare_table(frame, Columns(("group",), (pair,) if pair else (), (HOURS,), **columns))
 
 
 def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
-    c = sleep("ID").rows[1].contrast  # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
+    c = compare_sleep("ID").rows[1].contrast  # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
     ends = c.interval()  # the other end is Hall's, as the pairs are skewed
     assert (round(c.p, 6), round(c.mean, 2), round(ends.low, 7)) == (0.002833, 1.58, 0.7001142)
     assert ends.high > 2.4598858
 
 
 def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_says_so(tmp_path) -> None:
-    found = sleep("")  # t = -1.8608, df = 17.776, p-value = 0.07939, of 1 minus 2: −3.3654832 to 0.2054832
-    c = found.rows[1].contrast
+    # t = -1.8608, df = 17.776, p-value = 0.07939, of 1 minus 2: −3.3654832 to 0.2054832
+    comparison = compare_sleep("")
+    c = comparison.rows[1].contrast
     assert (round(c.mean / c.error, 4), round(c.df, 3)) == (1.8608, 17.776)
     ends = c.interval()
     assert c.p == pytest.approx(0.08145, abs=0.01)
     assert c.p >= 0.07939  # of all 184,756 permutations
     assert -0.3 < ends.low < -0.2054832
     assert 3.3654832 <= ends.high < 3.46
-    page = text_of(render(found, tmp_path))
-    for text in (format_screen(found), comparison_markdown(found), page):
+    page = text_of(render(comparison, tmp_path))
+    for text in (format_screen(comparison), comparison_markdown(comparison), page):
         assert "open (unpaired)" in text
         assert "better in" not in text
         assert "rows better" not in text
 
 
 def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(tmp_path) -> None:
-    page = text_of(render(sleep("ID"), tmp_path))
+    page = text_of(render(compare_sleep("ID"), tmp_path))
     assert "9 of 10" in page
     assert "better on 9 of 10 IDs" not in page
     assert "2 gains 1.6 over 1" not in page
@@ -69,11 +71,11 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
     assert "ID, 300 of an arm at most" in page
     assert not any(word in page for word in ("seed", "trial", "Provenance", "Costs", "validation set"))
     assert "Holm over all contrasts" in page and "declared" not in page, "a table declares nothing"
-    assert "model" not in comparison_csv(sleep("ID")).splitlines()[0].split(",")
+    assert "model" not in comparison_csv(compare_sleep("ID")).splitlines()[0].split(",")
 
 
 @pytest.mark.parametrize(
-    ("unit", "shown"),
+    ("unit", "text"),
     [
         (1, "+1.58 [+0.70, +"),
         (1e-6, "+0.00000158 [+0.00000070, "),
@@ -81,43 +83,48 @@ def test_the_page_of_a_table_speaks_of_its_pairs_and_has_nothing_that_it_lacks(t
         (1e3, "+1580 ["),
     ],
 )
-def test_numbers_have_two_digits_beyond_their_delta(unit: float, shown: str) -> None:
+def test_numbers_have_two_digits_beyond_their_delta(unit: float, text: str) -> None:
     scaled = SLEEP.assign(extra=SLEEP.extra * unit)
-    assert shown in format_screen(
+    assert text in format_screen(
         compare_table(scaled, Columns(("group",), ("ID",), (Metric("extra", unit, "higher"),)))
     )
 
 
 def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(tmp_path) -> None:
-    found = sleep("ID", SLEEP.drop(index=[2, 15]))
-    assert found.rows[1].contrast.pairs == 8
-    for text in (format_screen(found), comparison_markdown(found), text_of(render(found, tmp_path))):
+    comparison = compare_sleep("ID", SLEEP.drop(index=[2, 15]))
+    assert comparison.rows[1].contrast.pairs == 8
+    for text in (
+        format_screen(comparison),
+        comparison_markdown(comparison),
+        text_of(render(comparison, tmp_path)),
+    ):
         assert "2: 2 rows without a partner: ID 3, 6" in text
 
 
 @pytest.mark.parametrize("pairs", [3, 6])
 def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: int) -> None:
     unlike = SLEEP.assign(extra=[*range(10), *(i + 3 * (-1) ** i for i in range(10))])
-    c = sleep("ID", unlike[pairs >= SLEEP.ID])
-    few = f"{pairs} IDs: nothing is decided, as a verdict needs at least 5" if pairs < 5 else ""
-    assert describe_too_few_pairs(c) == few
-    assert describe_state(c.rows[1], c) == ("" if few else f"not decided at {pairs} IDs")
+    c = compare_sleep("ID", unlike[pairs >= SLEEP.ID])
+    reason = f"{pairs} IDs: nothing is decided, as a verdict needs at least 5" if pairs < 5 else ""
+    assert describe_too_few_pairs(c) == reason
+    assert describe_state(c.rows[1], c) == ("" if reason else f"not decided at {pairs} IDs")
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
     diverged = (RUNS.group == "2") & (RUNS.ID == 0)
-    rows = failing(2, "1").assign(extra=failing(2, "1").extra.mask(diverged, float("inf")))
-    assert describe_trials(sleep("ID", rows)) == "32 rows, of which 1 diverged and 2 failed"
+    rows = fail_runs(2, "1").assign(extra=fail_runs(2, "1").extra.mask(diverged, float("inf")))
+    counts = describe_trials(compare_sleep("ID", rows))
+    assert [count for count in ("32 rows", "1 diverged", "2 failed") if count not in counts] == []
 
 
-def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_says_so() -> None:
+def test_of_a_pages_trials_those_of_the_first_look_are_compared() -> None:
     trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
-    found = compare_table(trials, columns)
-    assert found.rows[2].arm.name == "weak"
-    assert found.rows[2].contrast.pairs == 10
+    comparison = compare_table(trials, columns)
+    assert comparison.rows[2].arm.name == "weak"
+    assert comparison.rows[2].contrast.pairs == 10
     assert len(trials[trials.arm == "weak"]) == 15
-    assert "first look" in format_screen(found)
+    assert "first look" in format_screen(comparison)
     with pytest.raises(BadInput, match="no trial of a study's first look"):
         compare_table(trials.assign(first_look=False), columns)
 
@@ -127,20 +134,24 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared_and_the_table_sa
 
 def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     documents = pd.concat([SLEEP.assign(extra=SLEEP.extra + shift) for shift in (-1.0, 0.0, 1.0)])
-    found = sleep("ID", documents, item=("none",))
-    k = found.rows[1].contrast
-    once = sleep("ID").rows[1].contrast
+    comparison = compare_sleep("ID", documents, item=("none",))
+    k = comparison.rows[1].contrast
+    single = compare_sleep("ID").rows[1].contrast
     assert k.pairs == 10
-    assert (k.mean, k.p) == pytest.approx((once.mean, once.p))
-    for text in (format_screen(found), text_of(render(found, tmp_path))):
+    assert (k.mean, k.p) == pytest.approx((single.mean, single.p))
+    for text in (format_screen(comparison), text_of(render(comparison, tmp_path))):
         assert "mean of 3 rows of one arm and ID, taken as independent samples" in text
-    assert "mean of 1 to 2 rows" in format_screen(sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",)))
+    assert "mean of 1 to 2 rows" in format_screen(
+        compare_sleep("ID", pd.concat([SLEEP, SLEEP[:1]]), item=("none",))
+    )
     with pytest.raises(BadInput, match="several rows of arm '1' and ID 1"):
-        sleep("ID", documents)
+        compare_sleep("ID", documents)
 
 
-def documents(rng: np.random.Generator, seeds: int, number: int = 20, better: float = 0.0) -> pd.DataFrame:
-    """The losses of two arms on documents of which some are harder than others."""
+def make_documents(
+    rng: np.random.Generator, seeds: int, number: int = 20, better: float = 0.0
+) -> pd.DataFrame:
+    """Return the losses of two arms on documents of which some are harder than others."""
     hard = np.sort(rng.normal(0, 0.1, number))
     shift = {"1": 0.0, "2": -better}
     return pd.DataFrame(
@@ -162,22 +173,27 @@ LACKING = {
 }
 
 
-def differs(frame: pd.DataFrame, columns: Columns = BY_SEED) -> bool:
+def arms_differ(frame: pd.DataFrame, columns: Columns = BY_SEED) -> bool:
+    """Return whether the second arm is called better or worse."""
     verdict = compare_table(frame, columns).rows[1].verdict
     return verdict is not None and verdict.kind in ("better", "worse")
 
 
 @pytest.mark.parametrize("lacking", LACKING.values(), ids=LACKING)
-@pytest.mark.parametrize("by", ["missing", "failed"])
-def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lacking, by: str) -> None:
+@pytest.mark.parametrize("kind", ["missing", "failed"])
+def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lacking, kind: str) -> None:
     """Matched by document; by the means of what each has, they are in most tables."""
     rng = np.random.default_rng(3)
     different = 0
     for _ in range(20):
-        frame = documents(rng, 10)
-        gone = lacking(frame)
-        left = frame[~gone] if by == "missing" else frame.assign(status=np.where(gone, "failed", "done"))
-        row = compare_table(left, BY_SEED).rows[1]
+        frame = make_documents(rng, 10)
+        lacking_rows = lacking(frame)
+        table = (
+            frame[~lacking_rows]
+            if kind == "missing"
+            else frame.assign(status=np.where(lacking_rows, "failed", "done"))
+        )
+        row = compare_table(table, BY_SEED).rows[1]
         assert abs(row.contrast.mean) < 0.02
         assert row.contrast.lost == 0
         different += row.verdict.kind in ("better", "worse")
@@ -190,71 +206,71 @@ def test_an_arm_whose_collapses_fail_is_not_called_better(item: str) -> None:
     rng = np.random.default_rng(5)
     better = 0
     for _ in range(20):
-        frame = documents(rng, 10).assign(status="done")
+        frame = make_documents(rng, 10).assign(status="done")
         collapsed = rng.random(len(frame)) < 0.05
         frame.loc[collapsed, "extra"] += 30 * 0.02
         frame.loc[collapsed & (frame.group == "2"), "status"] = "failed"
-        better += differs(frame, replace(BY_SEED, item=(item,)))
+        better += arms_differ(frame, replace(BY_SEED, item=(item,)))
     assert better <= 1
 
 
-def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_are_no_evidence() -> None:
-    frame = documents(np.random.default_rng(3), 10, 100, better=0.02)
+def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_decide_nothing() -> None:
+    frame = make_documents(np.random.default_rng(3), 10, 100, better=0.02)
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])
-    whole, row = (compare_table(f, BY_SEED).rows[1] for f in (frame, one_a_seed))
-    assert row.verdict.kind == whole.verdict.kind == "better"
-    assert row.contrast.mean == pytest.approx(whole.contrast.mean, abs=2e-3)
-    equal = documents(np.random.default_rng(3), 10, 30)
+    complete, row = (compare_table(f, BY_SEED).rows[1] for f in (frame, one_a_seed))
+    assert row.verdict.kind == complete.verdict.kind == "better"
+    assert row.contrast.mean == pytest.approx(complete.contrast.mean, abs=2e-3)
+    equal = make_documents(np.random.default_rng(3), 10, 30)
     worst = equal[equal.group == "2"].groupby("seed").extra.rank() > 18
-    left = equal.drop(index=worst.index[worst])
-    assert not differs(left)
-    assert "rows lacking or failed: 2 120" in format_screen(compare_table(left, BY_SEED))
+    remaining = equal.drop(index=worst.index[worst])
+    assert not arms_differ(remaining)
+    assert "rows lacking or failed: 2 120" in format_screen(compare_table(remaining, BY_SEED))
 
 
-def test_arms_are_not_the_same_where_half_of_the_rows_are_lacking_or_one_side_lacks_more() -> None:
-    frame = documents(np.random.default_rng(3), 10)
+def test_arms_are_not_the_same_where_rows_are_lacking() -> None:
+    frame = make_documents(np.random.default_rng(3), 10)
     hard = frame.assign(extra=10.0 * frame.document.isin(HALF) + 0.1 * frame.extra)
     lacks = (hard.group == "2") & hard.document.isin(HALF)
-    for left in (hard[~lacks], hard.assign(status=np.where(lacks, "failed", "done"))):
-        assert (row := compare_table(left, BY_SEED).rows[1]).verdict is None
+    for remaining in (hard[~lacks], hard.assign(status=np.where(lacks, "failed", "done"))):
+        assert (row := compare_table(remaining, BY_SEED).rows[1]).verdict is None
         assert row.contrast is None
-    one = (hard.group == "2") & hard.document.eq("d9")
+    single_row = (hard.group == "2") & hard.document.eq("d9")
     assert compare_table(hard, BY_SEED).rows[1].verdict.kind == "same"
-    assert compare_table(hard[~one], BY_SEED).rows[1].verdict.kind == "open"
+    assert compare_table(hard[~single_row], BY_SEED).rows[1].verdict.kind == "open"
 
 
 HALF = [f"d{number}" for number in range(10, 20)]
 
 
 def test_lacking_rows_never_turn_an_open_contrast_into_a_claim() -> None:
-    frame = documents(np.random.default_rng(3), 10)
+    frame = make_documents(np.random.default_rng(3), 10)
     shift = frame.seed.map({seed: 4.0 if seed == 3 else 0.3 for seed in range(10)})
     frame["extra"] += shift.where(frame.group == "2", 0.0)
-    gone = (frame.group == "2") & (frame.seed == 3) & frame.document.isin(HALF[1:])
-    assert not differs(frame)
-    assert not differs(frame[~gone])
+    lacking = (frame.group == "2") & (frame.seed == 3) & frame.document.isin(HALF[1:])
+    assert not arms_differ(frame)
+    assert not arms_differ(frame[~lacking])
 
 
-def test_a_copied_run_that_lacks_a_document_is_one_run_and_a_third_arm_changes_no_contrast() -> None:
+def test_a_copied_run_that_lacks_a_document_is_one_run() -> None:
     rng = np.random.default_rng(3)
-    frame = documents(rng, 10)
-    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
-    copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(once)))
-    found = compare_table(copied[(copied.group == "1") | copied.document.ne("d3")], BY_SEED)
-    assert found.rows[1].copied
-    assert not found.rows[1].verdict.claims
+    frame = make_documents(rng, 10)
+    losses = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(losses)))
+    comparison = compare_table(copied[(copied.group == "1") | copied.document.ne("d3")], BY_SEED)
+    assert comparison.rows[1].copied
+    assert not comparison.rows[1].verdict.claims
     third = frame[frame.group == "2"].assign(group="3", document=lambda f: "other " + f.document)
-    both = compare_table(pd.concat([frame, third]), BY_SEED)
-    assert both.rows[1].verdict.contrast.mean == compare_table(frame, BY_SEED).rows[1].contrast.mean
-    assert both.rows[2].verdict is None, "no document in common"
+    three_arms = compare_table(pd.concat([frame, third]), BY_SEED)
+    assert three_arms.rows[1].verdict.contrast.mean == compare_table(frame, BY_SEED).rows[1].contrast.mean
+    assert three_arms.rows[2].verdict is None, "no document in common"
 
 
 def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
     """A greedy model of which one answer a seed timed out: equal arms are called different in .43."""
     rng = np.random.default_rng(3)
-    frame = documents(rng, 10).assign(status="done")
-    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
-    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(once))
+    frame = make_documents(rng, 10).assign(status="done")
+    losses = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(losses))
     for seed in range(10):
         row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
         frame.loc[row.index, "status"] = "failed"
@@ -275,7 +291,7 @@ def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
 
 def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> None:
     rng = np.random.default_rng(3)
-    frame = documents(rng, 10, number=200)
+    frame = make_documents(rng, 10, number=200)
     once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(once)))
     drawn = {(seed, f"d{d}") for seed in range(10) for d in rng.choice(200, 80, replace=False)}
@@ -286,7 +302,7 @@ def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> 
 
 def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
     rng = np.random.default_rng(3)
-    frame = documents(rng, 10).assign(status="done", seconds=lambda f: rng.random(len(f)))
+    frame = make_documents(rng, 10).assign(status="done", seconds=lambda f: rng.random(len(f)))
     once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
     frame.extra = frame.extra.where(frame.group == "1", frame.document.map(once))
     frame.loc[frame[frame.group == "2"].sample(5, random_state=0).index, "status"] = "failed"
@@ -296,17 +312,17 @@ def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
 
 @pytest.mark.parametrize("item", ["document", "none"])
 def test_rows_that_are_judged_by_their_ratio_have_a_geometric_mean(item: str) -> None:
-    frame = documents(np.random.default_rng(3), 10).assign(extra=lambda f: 1000 * np.exp(f.extra))
+    frame = make_documents(np.random.default_rng(3), 10).assign(extra=lambda f: 1000 * np.exp(f.extra))
     ratio = replace(BY_SEED, metrics=(Metric("extra", 5.0, "lower", ratio=True),), item=(item,))
-    found = compare_table(frame, ratio).rows[1].contrast
+    contrast = compare_table(frame, ratio).rows[1].contrast
     logs = compare_table(frame.assign(extra=lambda f: 100 * np.log(f.extra)), replace(BY_SEED, item=(item,)))
-    assert found.mean == pytest.approx(logs.rows[1].contrast.mean)
+    assert contrast.mean == pytest.approx(logs.rows[1].contrast.mean)
     frame.loc[3, "extra"] = 0.0
     assert compare_table(frame, ratio).rows[1].contrast.rows_lacking == (0, 1), "zero has no ratio"
 
 
 def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
-    frame = documents(np.random.default_rng(3), 10).assign(status="done")
+    frame = make_documents(np.random.default_rng(3), 10).assign(status="done")
     with pytest.raises(BadInput, match="row 401 repeats an item"):
         compare_table(pd.concat([frame, frame[:1]], ignore_index=True), BY_SEED)
     numbers = frame.assign(document=frame.document.str[1:].astype(float))
@@ -315,9 +331,9 @@ def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
     assert (match.lost, match.rows_lacking, len(match.bounds)) == (0, (1, 2), 1)
 
 
-def test_seeds_that_are_matched_as_items_are_warned_of_and_what_verdicts_are_over_is_said() -> None:
+def test_seeds_that_are_matched_as_items_are_warned_of() -> None:
     """Fifty documents of ten seeds: equal arms are called different in .61 by document, in .03 by seed."""
-    frame = documents(np.random.default_rng(3), 10)
+    frame = make_documents(np.random.default_rng(3), 10)
     by_document = format_screen(compare_table(frame, replace(BY_SEED, pair=("document",), item=("seed",))))
     assert "WARNING: rows of one seed share its training" in by_document
     assert "verdicts are over documents, for these seeds alone" in by_document
@@ -325,41 +341,45 @@ def test_seeds_that_are_matched_as_items_are_warned_of_and_what_verdicts_are_ove
 
 
 def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again() -> None:
-    frame = documents(np.random.default_rng(3), 10).assign(status="done")
+    frame = make_documents(np.random.default_rng(3), 10).assign(status="done")
     frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
-    found = compare_table(frame, BY_SEED)
-    contrast = found.rows[1].contrast
+    comparison = compare_table(frame, BY_SEED)
+    contrast = comparison.rows[1].contrast
     assert (contrast.lost, contrast.rows_lacking) == (1, (0, 0))
-    assert "mean of 20 rows" in format_screen(found)
+    assert "mean of 20 rows" in format_screen(comparison)
 
 
 def test_a_pair_that_shares_no_row_is_lost_and_one_with_a_diverged_row_diverged() -> None:
-    frame = documents(np.random.default_rng(3), 10)
+    frame = make_documents(np.random.default_rng(3), 10)
     frame.loc[(frame.group == "2") & (frame.seed == 9) & (frame.document == "d3"), "extra"] = float("inf")
     first = (frame.seed == 0) & frame.document.isin(HALF)
-    left = frame[~((frame.seed == 0) & (first == frame.group.eq("1")))]
-    contrast = compare_table(left, BY_SEED).rows[1].contrast
+    remaining = frame[~((frame.seed == 0) & (first == frame.group.eq("1")))]
+    contrast = compare_table(remaining, BY_SEED).rows[1].contrast
     assert (contrast.pairs, contrast.lost, contrast.arm_diverged) == (9, 1, 1)
 
 
 def test_equal_numbers_beyond_the_digits_of_delta_have_a_page(tmp_path) -> None:
     metric = Metric("flops", 1.0)
     columns = Columns(("group",), ("ID",), (metric,))
-    found = compare_table(SLEEP.assign(flops=2e18), columns)
-    assert "one run, with the same numbers on every ID" in text_of(render(found, tmp_path))
+    comparison = compare_table(SLEEP.assign(flops=2e18), columns)
+    assert "one run, with the same numbers on every ID" in text_of(render(comparison, tmp_path))
 
 
 def test_the_axis_of_small_numbers_has_their_labels() -> None:
     small = SLEEP.assign(extra=1e-10 * SLEEP.extra)
-    found = compare_table(small, Columns(("group",), ("ID",), (Metric("extra", 1e-10, "higher"),)))
-    assert [label for _, label in make_panels(found)[0].ticks] == ["0", "2e−10", "4e−10"]
+    comparison = compare_table(small, Columns(("group",), ("ID",), (Metric("extra", 1e-10, "higher"),)))
+    assert [label for _, label in make_panels(comparison)[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
-def test_the_order_of_the_rows_changes_nothing_but_the_baseline_and_a_metric_may_be_called_rows() -> None:
-    assert comparison_csv(sleep("ID", SLEEP[::-1], baseline="1")) == comparison_csv(sleep("ID"))
+def test_the_order_of_rows_decides_the_baseline_alone_and_a_metric_may_be_called_rows() -> None:
+    assert comparison_csv(compare_sleep("ID", SLEEP[::-1], baseline="1")) == comparison_csv(
+        compare_sleep("ID")
+    )
     metric = Metric("rows", HOURS.delta, "higher")
-    found = compare_table(SLEEP.rename(columns={"extra": "rows"}), Columns(("group",), ("ID",), (metric,)))
-    assert found.rows[1].verdict == sleep("ID").rows[1].verdict
+    comparison = compare_table(
+        SLEEP.rename(columns={"extra": "rows"}), Columns(("group",), ("ID",), (metric,))
+    )
+    assert comparison.rows[1].verdict == compare_sleep("ID").rows[1].verdict
 
 
 RUNS = pd.DataFrame(
@@ -368,25 +388,25 @@ RUNS = pd.DataFrame(
 )  # fmt: skip
 
 
-def failing(number: int, arm: str = "2") -> pd.DataFrame:
-    """The runs, of which some of an arm failed: they have no number."""
+def fail_runs(number: int, arm: str = "2") -> pd.DataFrame:
+    """Return the runs, of which some of an arm failed: they have no number."""
     failed = (RUNS.group == arm) & (number > RUNS.ID)
     return RUNS.assign(status=RUNS.status.mask(failed, "failed"), extra=RUNS.extra.mask(failed))
 
 
 @pytest.mark.parametrize(("number", "word"), [(0, "better"), (3, "better"), (6, "open")])
 def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int, word: str) -> None:
-    found = sleep("ID", failing(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
-    row = found.rows[1]
+    comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
+    row = comparison.rows[1]
     assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
-    assert ("10/16, 6 failed" in format_screen(found)) is (number == 6) is bool(row.blocked_reason)
-    assert ("counted against it" in comparison_markdown(found)) is (number > 0)
+    assert ("10/16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
+    assert ("counted against it" in comparison_markdown(comparison)) is (number > 0)
 
 
-def test_an_equal_arm_whose_worst_runs_crash_is_called_better_by_survivors_and_not_by_all_its_runs() -> None:
-    survivors, every = failure_rates(np.random.default_rng(0), 6, 60)
+def test_an_equal_arm_whose_worst_runs_crash_is_better_by_survivors_alone() -> None:
+    survivors, all_runs = simulate_failure_rates(np.random.default_rng(0), 6, 60)
     assert survivors > 0.1
-    assert every < 0.05
+    assert all_runs < 0.05
 
 
 INFINITE = SLEEP.replace({"extra": {5.5: float("inf")}})
@@ -396,65 +416,65 @@ LACKING = RUNS[(RUNS.group == "1") | (RUNS.ID >= 6)]
 @pytest.mark.parametrize(
     ("pair", "frame", "word"),
     [
-        pytest.param("ID", failing(6, "1"), "open", id="failures of the baseline undo a better arm"),
+        pytest.param("ID", fail_runs(6, "1"), "open", id="failures of the baseline undo a better arm"),
         pytest.param(
-            "ID", failing(6, "1").assign(extra=-failing(6, "1").extra), "open", id="and a worse one"
+            "ID", fail_runs(6, "1").assign(extra=-fail_runs(6, "1").extra), "open", id="and a worse one"
         ),
         pytest.param("ID", RUNS[(RUNS.group == "2") | (RUNS.ID >= 6)], "open", id="so do its missing rows"),
         pytest.param("ID", LACKING, "open", id="missing partners count as failures"),
         pytest.param("ID", LACKING[LACKING.ID >= 6], "better", id="but where both lack the pair"),
         pytest.param("", RUNS, "better", id="without pairs"),
-        pytest.param("", failing(1), "open", id="without pairs nothing is claimed where a run failed"),
+        pytest.param("", fail_runs(1), "open", id="without pairs nothing is claimed where a run failed"),
         pytest.param("", INFINITE, "open", id="nor where one is infinite"),
     ],
 )
 def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, frame, word) -> None:
-    assert sleep(pair, frame).rows[1].verdict.kind == word
+    assert compare_sleep(pair, frame).rows[1].verdict.kind == word
 
 
 def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> None:
-    few = sleep("ID", RUNS[RUNS.ID < 7])
-    assert few.rows[1].verdict.kind == "better"
-    assert not few.rows[1].contrast.skewed
-    (told,) = list_skewed_contrasts(few)
-    assert "cannot show" in told
-    assert "2 (7 IDs)" in told
-    assert told in format_screen(few)
+    seven_pairs = compare_sleep("ID", RUNS[RUNS.ID < 7])
+    assert seven_pairs.rows[1].verdict.kind == "better"
+    assert not seven_pairs.rows[1].contrast.skewed
+    (warning,) = list_skewed_contrasts(seven_pairs)
+    assert "cannot show" in warning
+    assert "2 (7 IDs)" in warning
+    assert warning in format_screen(seven_pairs)
     assert (
-        list_skewed_contrasts(sleep("ID", RUNS))
-        == list_skewed_contrasts(sleep("ID", RUNS[RUNS.ID < 4]))
+        list_skewed_contrasts(compare_sleep("ID", RUNS))
+        == list_skewed_contrasts(compare_sleep("ID", RUNS[RUNS.ID < 4]))
         == ()
     )
     tail = np.exp(1.5 * np.random.default_rng(0).standard_normal(50))
     unequal = pd.DataFrame({"group": ["1"] * 50 + ["2"] * 5, "extra": [*tail, *tail[:5] + 0.1]})
-    found = sleep("", unequal)
-    assert found.rows[1].contrast.skewness == pytest.approx(stats.skew(tail))
-    assert "over 50 rows" in list_skewed_contrasts(found)[0]
+    comparison = compare_sleep("", unequal)
+    assert comparison.rows[1].contrast.skewness == pytest.approx(stats.skew(tail))
+    assert "over 50 rows" in list_skewed_contrasts(comparison)[0]
 
 
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
     diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
-    assert sleep("ID", diverged).rows[1].diverged == 2
+    assert compare_sleep("ID", diverged).rows[1].diverged == 2
 
 
 @pytest.mark.parametrize("column", ["Status", "State", "state"])
 def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     """W&B exports `State`: four crashed runs of ten are no evidence."""
-    assert sleep("ID", failing(4).rename(columns={"status": column})).rows[1].contrast.lost == 4
-    running = failing(4).replace({"status": {"failed": "running"}})
-    assert sleep("ID", running.rename(columns={"status": column})).rows[1].contrast.lost == 4
+    assert compare_sleep("ID", fail_runs(4).rename(columns={"status": column})).rows[1].contrast.lost == 4
+    running = fail_runs(4).replace({"status": {"failed": "running"}})
+    assert compare_sleep("ID", running.rename(columns={"status": column})).rows[1].contrast.lost == 4
     states = RUNS.drop(columns="status").assign(State=["OK", "UT"] * 16)
-    assert sleep("ID", states).rows[1].contrast.lost == 0, "those of a country are no ends"
+    assert compare_sleep("ID", states).rows[1].contrast.lost == 0, "those of a country are no ends"
 
 
 def test_an_infinite_value_is_compared_given_convergence() -> None:
-    assert sleep("ID", INFINITE).rows[1].contrast.given_convergence
+    assert compare_sleep("ID", INFINITE).rows[1].contrast.given_convergence
 
 
-def test_a_run_that_failed_before_it_told_its_pair_counts_and_one_without_an_arm_is_told_apart() -> None:
-    frame = failing(6)
+def test_a_run_that_failed_without_its_pair_counts_and_one_without_an_arm_is_named() -> None:
+    frame = fail_runs(6)
     frame["ID"] = frame.ID.mask(frame.status == "failed").astype(object)
-    assert sleep("ID", frame).rows[1].failed == 6
+    assert compare_sleep("ID", frame).rows[1].failed == 6
     frame["group"] = frame.group.mask(frame.status == "failed")
     assert find_unnamed_failures(frame, GROUP, "elsewhere.csv").sum() == 6
 
@@ -465,27 +485,27 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
          for m in "ab" for lr in (0.1, 0.2) for s in range(12)]
     )  # fmt: skip
     loss = Metric("loss", 0.1)
-    base, *others = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).rows
+    base, *other_arms = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).rows
     assert base.arm.name == "a / 0.1"
-    assert {row.arm.name: row.verdict.kind for row in others} == dict.fromkeys(
+    assert {row.arm.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), "worse"
     )
-    assert [row.changed for row in others[:2]] == ["lr = 0.2", "model = b"]
+    assert [row.changed for row in other_arms[:2]] == ["lr = 0.2", "model = b"]
 
 
 def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
     bites = SLEEP.assign(group=SLEEP.group.map({"1": "<script>", "2": "=1+1"}))
     bites = bites.assign(ID=[f"<img src=x>{i}" for i in bites.ID])
-    found = sleep("ID", bites)
-    page = render(found, tmp_path).read_text()
+    comparison = compare_sleep("ID", bites)
+    page = render(comparison, tmp_path).read_text()
     assert "<img" not in page
     assert "<script>alert" not in page
     assert "&lt;img src=x&gt;3" in page
-    assert "'=1+1" in comparison_csv(found)
+    assert "'=1+1" in comparison_csv(comparison)
 
 
 @pytest.mark.parametrize(
-    ("frame", "columns", "said"),
+    ("frame", "columns", "text"),
     [
         (
             SLEEP,
@@ -523,16 +543,16 @@ def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
             "row 4 has no ID; fill it in",
         ),
         (
-            failing(1, "1").assign(ID=RUNS.ID.replace({0: None, 4: None})),  # row 1 failed before it told
+            fail_runs(1, "1").assign(ID=RUNS.ID.replace({0: None, 4: None})),  # row 1 failed before it told
             GROUP,
             "row 5 has no ID",
         ),
     ],
 )
 def test_a_table_that_cannot_be_judged_is_refused_in_a_line(
-    frame: pd.DataFrame, columns: Columns, said: str
+    frame: pd.DataFrame, columns: Columns, text: str
 ) -> None:
     with pytest.raises(BadInput) as refused:
         compare_table(frame, columns)
-    assert said in str(refused.value)
+    assert text in str(refused.value)
     assert refused.value.place == "elsewhere.csv"

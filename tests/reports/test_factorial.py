@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from synthetic import arm, broken, compare, pair, realistic, study, switched, text_of
+from synthetic import arm, break_trials, compare, pair, realistic, study, switched, text_of
 
 from unrolled.reports.answer import write_answer
 from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, find_factorial, find_parts
@@ -14,37 +14,38 @@ compared = cache(lambda: compare(switched()))
 WHOLE = cache(lambda: find_factorial(compared()))
 
 
-def asked(c=None) -> dict[str, Part]:
+def find_views(c=None) -> dict[str, Part]:
+    """Return the parts of the switched study by name."""
     return {part.switch.name: part for part in find_parts(c or compared(), WHOLE())}
 
 
 def test_the_largest_full_factorial_is_found_and_its_effects_judged():
     assert [s.name for s in WHOLE().switches] == ["tying", "dropout", "AR", "TAR"]
-    found = {e.name: e for e in WHOLE().effects}
+    grid = {e.name: e for e in WHOLE().effects}
     # −.2 + .08/2, −.1 + .08/2, −.05 and all of .08, with noise of .004 in each of 160 trials
     expected = {"tying": -0.16, "dropout": -0.06, "AR": -0.05, "TAR": 0.0, "tying × dropout": 0.08}
-    assert {name: found[name].mean for name in expected} == pytest.approx(expected, abs=0.003)
-    words = {name: e.verdict.kind for name, e in found.items()}
-    assert len(found) == 4 + 6
+    assert {name: grid[name].mean for name in expected} == pytest.approx(expected, abs=0.003)
+    words = {name: e.verdict.kind for name, e in grid.items()}
+    assert len(grid) == 4 + 6
     assert words["tying"] is words["dropout"] is words["AR"] == "better"
     assert words["TAR"] is words["tying × AR"] == "same"  # δ is .03
     assert words["tying × dropout"] == "worse"  # together they bring less than the sum
 
 
 def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has():
-    found = find_factorial(compare(realistic()))  # its baseline has neither
-    assert [(s.name, s.off, s.on) for s in found.switches] == [("dropout", 0.0, 0.4), ("tying", False, True)]
+    grid = find_factorial(compare(realistic()))  # its baseline has neither
+    assert [(s.name, s.off, s.on) for s in grid.switches] == [("dropout", 0.0, 0.4), ("tying", False, True)]
     # with both .12, .06 and .24 below: (−.12 − .18)/2, (−.06 − .12)/2 and −.06
-    assert [e.mean for e in found.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
+    assert [e.mean for e in grid.effects] == pytest.approx((-0.15, -0.09, -0.06), abs=0.04)
 
 
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
-    again = replace(arm("A/A", 0.5), model="lm7", changes={})
+    repeated = replace(arm("A/A", 0.5), model="lm7", changes={})
     base = switched().arms[0].results
-    seeded = {s: replace(r, trial=base[s].trial) for s, r in again.results.items()}
-    c = compare(replace(switched(), arms=(*switched().arms, replace(again, results=seeded))))
+    seeded = {s: replace(r, trial=base[s].trial) for s, r in repeated.results.items()}
+    c = compare(replace(switched(), arms=(*switched().arms, replace(repeated, results=seeded))))
     assert find_factorial(c) == WHOLE()
-    assert asked(c) == asked()
+    assert find_views(c) == find_views()
 
 
 def test_a_study_without_a_full_factorial_has_none():
@@ -55,8 +56,8 @@ def test_a_study_without_a_full_factorial_has_none():
 def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_path):
     clip = {"settings": {"clip": 1.0}}
     tying = {"options": {"tying": True}}
-    both = broken(arm("both", 0.4, **clip, **tying), diverged=(3,))
-    c = compare(study((arm("base", 0.0), arm("clip", 0.2, **clip), arm("tying", 0.2, **tying), both)))
+    combined = break_trials(arm("both", 0.4, **clip, **tying), diverged=(3,))
+    c = compare(study((arm("base", 0.0), arm("clip", 0.2, **clip), arm("tying", 0.2, **tying), combined)))
     effect = find_factorial(c).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
     assert effect.verdict.difference.p < 0.001
@@ -71,7 +72,7 @@ def test_a_factorial_is_not_judged_before_its_first_look_has_ended():
 
 
 def test_a_seed_that_failed_in_a_cell_counts_against_every_claim_on_an_effect():
-    last = broken(switched().arms[-1], failed=(5,))
+    last = break_trials(switched().arms[-1], failed=(5,))
     effect = find_factorial(compare(replace(switched(), arms=(*switched().arms[:-1], last)))).effects[0]
     assert (effect.left_out, effect.verdict.contrast.lost, effect.verdict.kind) == ((5,), 1, "open")
 
@@ -84,10 +85,10 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
         "TAR": (0.0, 0.0, 0.0),
     }
     for name, means in expected.items():
-        seen = [asked()[name].views[view].contrast.mean for view in VIEWS]
-        assert seen == pytest.approx(means, abs=0.006)
-    assert asked()["weight decay"].views[AVERAGE] is None  # no factor of the factorial
-    assert list(asked()) == ["tying", "dropout", "AR", "TAR", "weight decay"]
+        view_means = [find_views()[name].views[view].contrast.mean for view in VIEWS]
+        assert view_means == pytest.approx(means, abs=0.006)
+    assert find_views()["weight decay"].views[AVERAGE] is None  # no factor of the factorial
+    assert list(find_views()) == ["tying", "dropout", "AR", "TAR", "weight decay"]
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
@@ -95,25 +96,25 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
     for name in ("tying", "dropout", "AR", "TAR", "weight decay"):
         key = {"AR": "alpha", "TAR": "beta", "weight decay": "wd"}.get(name, name)
         row = rows[f"no {key}"]
-        view = asked()[name].views[BESIDE]
+        view = find_views()[name].views[BESIDE]
         words = {view.kind, row.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
         assert (view.difference.p, view.contrast.wins) == (row.verdict.difference.p, row.contrast.losses)
 
 
-def test_the_answer_names_the_parts_whose_effects_do_not_add_up_by_how_much_and_which_way():
-    said = [line.striptags() for line in write_answer(compared(), find_parts(compared(), WHOLE()), WHOLE())]
-    assert said[1] == "Beside all the others:"
-    assert said[2].startswith("tying saves 0.117 nats, 99.6 % CI [0.1")
-    assert said[3].startswith("AR saves 0.049 nats, 9")
-    assert "changes less than 0.03" not in said[3]
+def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much():
+    texts = [line.striptags() for line in write_answer(compared(), find_parts(compared(), WHOLE()), WHOLE())]
+    assert texts[1] == "Beside all the others:"
+    assert texts[2].startswith("tying saves 0.117 nats, 99.6 % CI [0.1")
+    assert texts[3].startswith("AR saves 0.049 nats, 9")
+    assert "changes less than 0.03" not in texts[3]
     together = (
         "Together tying and dropout are 0.080 nats worse than their two effects add up to, 99.3 % CI [0.07"
     )
-    assert said[-1].startswith(together)
+    assert texts[-1].startswith(together)
 
 
-def test_parts_whose_words_differ_and_whose_effects_add_up_are_not_said_to_depend_on_each_other():
+def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
     tying = {"options": {"tying": True}}
     clip = {"settings": {"clip": 1.0}}
     losses = {
@@ -123,16 +124,16 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_are_not_said_to_depen
         "both": (-0.07, tying | clip),
     }
     c = compare(study(tuple(arm(name, loss, 0.03, **on) for name, (loss, on) in losses.items())))
-    whole = find_factorial(c)
-    asked_of_tying = find_parts(c, whole)[0].views
-    assert [asked_of_tying[view].kind for view in VIEWS] == ["open", "better", "better"]
-    *_, last = write_answer(c, find_parts(c, whole), whole)
+    grid = find_factorial(c)
+    tying_views = find_parts(c, grid)[0].views
+    assert [tying_views[view].kind for view in VIEWS] == ["open", "better", "better"]
+    *_, last = write_answer(c, find_parts(c, grid), grid)
     assert last == "Whether the effects of two parts add up is open for 1 of 1 pair"
 
 
 def test_a_main_effect_says_on_which_switch_it_depends(rendered):
-    found = {e.name: WHOLE().partners(e) for e in WHOLE().effects}
-    assert found == dict.fromkeys(found, ()) | {"tying": ("dropout",), "dropout": ("tying",)}
+    partners = {e.name: WHOLE().partners(e) for e in WHOLE().effects}
+    assert partners == dict.fromkeys(partners, ()) | {"tying": ("dropout",), "dropout": ("tying",)}
     assert "it depends on dropout" in text_of(rendered("switched"))
 
 

@@ -10,13 +10,13 @@ from synthetic import (
     BOTH,
     SEEN,
     arm,
-    broken,
+    break_trials,
     compare,
-    counted,
     labels,
-    measuring,
+    make_counting_arm,
     program,
     realistic,
+    set_metrics,
     study,
     svgs,
     switched,
@@ -32,13 +32,13 @@ from unrolled.reports.render import render
 
 @pytest.fixture(scope="module")
 def drawn(rendered):
-    """The pictures of a page by their titles; what else is drawn there is hidden from readers aloud."""
+    """Return the pictures of a page by their titles; readers aloud are spared the others."""
     pictures = svgs(rendered("realistic").read_text(encoding="utf-8"))
     return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
 def draw_strips(c, extras=NOTHING):
-    """By panel, the strip of each arm by name."""
+    """Return by panel the strip of each arm by name."""
     by_panel = {}
     for panel in forest.make_panels(c, extras):
         strips = {row.arm.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
@@ -47,10 +47,12 @@ def draw_strips(c, extras=NOTHING):
 
 
 def list_places(strip, tag="circle", name="cx"):
+    """Return the places of a strip's marks, in per cent of the width."""
     return [float(mark.get(name).removesuffix("%")) for mark in strip.iter(tag)]
 
 
 def find_marks(strip, kind):
+    """Return the marks of one class in a strip."""
     return [mark for mark in strip if kind in (mark.get("class") or "").split()]
 
 
@@ -129,11 +131,11 @@ def test_a_perplexity_stands_where_its_loss_stands():
         assert float(place[:-1]) == pytest.approx(low + share * (high - low), abs=0.05)
 
 
-def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_visible():
-    near = [arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
+def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
+    close_arms = [arm(f"clip {i}", 0.03 * i, settings={"clip": float(i)}) for i in range(1, 6)]
     far = arm("far", 4.0, settings={"wd": 0.0})
-    lone = measuring(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
-    c = compare(study((arm("base", 0.0), *near, far, lone)))
+    lone = set_metrics(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
+    c = compare(study((arm("base", 0.0), *close_arms, far, lone)))
     by_arm = draw_strips(c)["validation loss"]
     assert labels(by_arm["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"]
     assert not list_places(by_arm["far"])
@@ -143,14 +145,16 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean_so_that_delta_stays_v
 
 
 def test_a_median_that_is_infinite_leaves_its_place_to_the_number_of_diverged_seeds():
-    often = broken(arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
+    often = break_trials(arm("often", 0.1, settings={"clip": 2.0}), diverged=tuple(range(8)))
     by_arm = draw_strips(compare(study((arm("base", 0.0), often))))["validation loss"]
     assert labels(by_arm["often"]) == ["8 ✕"]
 
 
 def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_path):
     c = compare(
-        study((arm("LMModel6", 0.0), counted("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0})))
+        study(
+            (arm("LMModel6", 0.0), make_counting_arm("counts", 0.4), arm("clip", 0.1, settings={"clip": 1.0}))
+        )
     )
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
@@ -205,7 +209,7 @@ def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 
 
-def test_curves_are_those_of_the_seeds_of_pairs_also_where_trials_have_others_as_in_the_a_a_arm():
+def test_curves_are_those_of_the_seeds_of_pairs_also_in_the_a_a_arm():
     base = arm("base", 0.0)
     repeated = arm("A/A", 0.0)
     other_seeds = {s: replace(r, trial=replace(r.trial, seed=1000 + s)) for s, r in repeated.results.items()}
@@ -220,12 +224,12 @@ def test_curves_are_those_of_the_seeds_of_pairs_also_where_trials_have_others_as
 def test_a_picture_shows_nothing_of_the_arm_that_was_drawn_before_it():
     base, long, short = (arm(str(n), 0.0, settings={"epochs": n}) for n in (15, 40, 5))
 
-    def paths_and_texts(*arms):
+    def list_shapes(*arms):
         pictures = panels.draw_curves(compare(study(arms)))["valid_loss"]
         by_arm = {a.name: ET.fromstring(pictures[i]) for i, a in enumerate(arms)}
         return {name: [(e.get("d"), e.text) for e in picture.iter()] for name, picture in by_arm.items()}
 
-    assert paths_and_texts(base, long, short) == paths_and_texts(base, short, long)
+    assert list_shapes(base, long, short) == list_shapes(base, short, long)
 
 
 def test_curves_end_where_the_arm_ends_though_its_base_was_trained_longer():

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, compare, measuring, realistic, study
+from synthetic import arm, compare, realistic, set_metrics, study
 
 from unrolled.reports import caveats, sections
 from unrolled.reports.chapter import page as chapter
@@ -15,68 +15,68 @@ HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}
 APART = "cpu capability DEFAULT / AVX512, oneDNN off / on"
 
 
-def on(arm: MeasuredArm, environment: dict, seeds: range) -> MeasuredArm:
-    """The arm, of which these seeds were trained in another environment."""
-    moved = {s: replace(r, environment=environment) if s in seeds else r for s, r in arm.results.items()}
-    return replace(arm, results=moved)
+def move_trials(arm: MeasuredArm, environment: dict, seeds: range) -> MeasuredArm:
+    """Return the arm with these seeds trained in another environment."""
+    results = {s: replace(r, environment=environment) if s in seeds else r for s, r in arm.results.items()}
+    return replace(arm, results=results)
 
 
 @pytest.fixture(scope="module")
 def c():
-    """Ten seeds of two arms and a baseline; three seeds of one arm are of another kind of machine."""
-    base, same, moved = (
-        on(arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
+    """Return ten seeds of a baseline and two arms; three seeds of one arm are of another kind of machine."""
+    base, same, third = (
+        move_trials(arm(name, effect, options={"hidden": 32 + n}), HERE, range(10))
         for n, (name, effect) in enumerate([("base", 0.0), ("same", 0.1), ("moved", 0.2)])
     )
-    return compare(study((base, same, on(moved, THERE, range(3)))))
+    return compare(study((base, same, move_trials(third, THERE, range(3)))))
 
 
 def test_pairs_of_two_kinds_of_machine_are_named_in_the_answer_box_and_on_the_index(c, tmp_path) -> None:
-    said = (
-        f"3 of 20 pairs compare results of two kinds of machine ({APART}): "
-        "their differences include rounding of the machine"
-    )
-    assert caveats.describe_mixed_machines(c) == said
-    assert said in caveats.list_warnings(c)
+    sentence = caveats.describe_mixed_machines(c)
+    assert "3 of 20 pairs" in sentence
+    assert f"({APART})" in sentence
+    assert sentence in caveats.list_warnings(c)
     page = render(c, tmp_path).read_text()
-    assert said in page[page.index('id="answer"') : page.index("</section>")]
-    assert said in write_index(tmp_path).read_text()
+    assert sentence in page[page.index('id="answer"') : page.index("</section>")]
+    assert sentence in write_index(tmp_path).read_text()
 
 
 def test_where_all_are_of_one_kind_or_tell_nothing_of_it_nothing_is_said(c) -> None:
     alike = compare(replace(c.design, arms=c.design.arms[:2]))
-    silent = compare(replace(alike.design, arms=tuple(on(a, {}, range(5)) for a in alike.design.arms)))
-    for found in (alike, silent, compare(realistic())):
-        assert caveats.describe_mixed_machines(found) == ""
+    silent = compare(
+        replace(alike.design, arms=tuple(move_trials(a, {}, range(5)) for a in alike.design.arms))
+    )
+    for comparison in (alike, silent, compare(realistic())):
+        assert caveats.describe_mixed_machines(comparison) == ""
 
 
 def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_path) -> None:
-    base, same, moved = c.design.arms
-    fast = measuring(moved, speed_train=dict.fromkeys(range(3), 9e9))
-    found = compare(replace(c.design, arms=(base, same, fast)))
-    assert [ratio.ratio for _, _, ratio in chapter.measure_throughput(found)[1:]] == [
+    base, same, third = c.design.arms
+    fast = set_metrics(third, speed_train=dict.fromkeys(range(3), 9e9))
+    comparison = compare(replace(c.design, arms=(base, same, fast)))
+    assert [ratio.ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]] == [
         1,
         1,
     ]  # seven pairs of moved
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
-    assert chapter.describe_unlike_speeds(found) == reason
-    assert f"{reason}." in render(found, tmp_path).read_text()
-    apart = compare(replace(c.design, arms=(base, same, on(moved, THERE, range(10)))))
-    assert [ratio is None for _, _, ratio in chapter.measure_throughput(apart)[1:]] == [False, True]
+    assert chapter.describe_unlike_speeds(comparison) == reason
+    assert f"{reason}." in render(comparison, tmp_path).read_text()
+    unlike = compare(replace(c.design, arms=(base, same, move_trials(third, THERE, range(10)))))
+    assert [ratio is None for _, _, ratio in chapter.measure_throughput(unlike)[1:]] == [False, True]
     assert chapter.describe_unlike_speeds(compare(replace(c.design, arms=(base, same)))) == ""
 
 
 def test_a_speed_of_a_machine_that_is_not_described_is_like_no_other(c) -> None:
-    arms = tuple(on(arm, {}, range(10)) for arm in c.design.arms[:2])
-    found = compare(replace(c.design, arms=arms))
-    assert chapter.measure_throughput(found)[1][2] is None
-    said = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
-    assert said in chapter.describe_unlike_speeds(found)
+    arms = tuple(move_trials(arm, {}, range(10)) for arm in c.design.arms[:2])
+    comparison = compare(replace(c.design, arms=arms))
+    assert chapter.measure_throughput(comparison)[1][2] is None
+    sentence = "10 of 10 pairs of speeds not compared: the machine of some trials is not"
+    assert sentence in chapter.describe_unlike_speeds(comparison)
 
 
 def test_seconds_are_held_against_those_of_like_machines_alone(c) -> None:
-    base, same, moved = (against for _, _, against in sections.average_costs(c))
+    base, same, third_costs = (baseline_costs for _, _, baseline_costs in sections.average_costs(c))
     assert "seconds" in base
     assert "seconds" in same
-    assert "seconds" not in moved
-    assert "model_parameters" in moved
+    assert "seconds" not in third_costs
+    assert "model_parameters" in third_costs

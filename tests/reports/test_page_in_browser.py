@@ -52,30 +52,31 @@ class Browser:
         self.driver.get(page.as_uri())
 
     def ask(self, script: str, *arguments: Any) -> Any:
-        """What a script returns."""
+        """Return what a script returns."""
         return self.driver.execute_script(script, *arguments)
 
     def requests(self) -> list[str]:
-        """Every address that was asked for since the page was opened."""
+        """Return every address that was asked for since the page was opened."""
         events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         return [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
 
     def violations(self, rules: str = "") -> list[str]:
-        """What axe finds by all of its rules or some, with every fold opened, as `rule: element`.
+        """Return what axe finds by all of its rules or some, with every fold opened, as `rule: element`.
 
         Of the trials that are done it sees a dozen: hundreds of rows that are alike take it seconds.
         """
         self.ask("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         self.ask(f"document.querySelectorAll('{ALIKE}').forEach((row) => {{ row.remove(); }})")
         self.ask((resources.files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8"))
-        found = self.driver.execute_async_script(
+        report = self.driver.execute_async_script(
             f"axe.run({{resultTypes: ['violations'], {rules}}}).then(arguments[arguments.length - 1])"
         )
-        return [f"{v['id']}: {node['html'][:120]}" for v in found["violations"] for node in v["nodes"]]
+        return [f"{v['id']}: {node['html'][:120]}" for v in report["violations"] for node in v["nodes"]]
 
 
 @pytest.fixture(scope="module")
 def browser(need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Return a browser without a window."""
     need("chromium", "chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
@@ -91,6 +92,7 @@ def browser(need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]
 
 @pytest.fixture(scope="module")
 def pages(rendered, tmp_path_factory) -> dict[str, Path]:
+    """Return the pages to look at by name."""
     out = tmp_path_factory.mktemp("out")
     columns = Columns(("arm",), ("seed",), (Metric("accuracy", 0.02),))
     for page in (rendered("realistic"), rendered("hostile")):
@@ -145,9 +147,7 @@ def test_axe_would_find_a_fault(browser, pages):
 
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("width", WHOLE)
-def test_nothing_scrolls_sideways_and_figures_and_the_tables_of_a_wide_page_are_whole(
-    browser, pages, name, width
-):
+def test_nothing_scrolls_sideways_and_a_wide_page_has_whole_figures_and_tables(browser, pages, name, width):
     browser.open(pages[name], width=width)
     browser.ask("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     assert browser.ask("return document.documentElement.scrollWidth") == width
@@ -184,9 +184,7 @@ def test_no_name_is_broken_in_mid_word(browser, pages):
 
 
 @pytest.mark.parametrize(("name", "width"), [("report", 1280), ("switched", 1280), ("report", 390)])
-def test_the_figure_begins_at_the_top_beneath_the_question_and_its_explanations_are_folded(
-    browser, pages, name, width
-):
+def test_the_figure_begins_beneath_the_question_and_its_explanations_are_folded(browser, pages, name, width):
     browser.open(pages[name], width=width)
     top = "return document.querySelector('{}').getBoundingClientRect().top"
     question, first, arm = (browser.ask(top.format(it)) for it in (".lead", ".arms", ".arms tbody tr + tr"))
@@ -197,12 +195,12 @@ def test_the_figure_begins_at_the_top_beneath_the_question_and_its_explanations_
 
 def test_the_learning_curves_are_those_of_the_metric_that_is_shown(browser, pages):
     browser.open(pages["ladder"])
-    shown = """return [...document.querySelectorAll('.multiples')].filter((e) => e.checkVisibility())
+    script = """return [...document.querySelectorAll('.multiples')].filter((e) => e.checkVisibility())
         .map((e) => e.dataset.metric)"""
-    assert browser.ask(shown) == ["valid_accuracy"]
+    assert browser.ask(script) == ["valid_accuracy"]
     for radio, metric in ((2, "valid_loss"), (3, "valid_loss"), (1, "valid_accuracy")):
         browser.ask(f"document.querySelector('.r{radio}').click()")
-        assert browser.ask(shown) == [metric]
+        assert browser.ask(script) == [metric]
 
 
 def test_every_token_role_of_an_arm_is_seen_at_any_width_with_its_name(browser, pages):
@@ -223,11 +221,11 @@ def test_what_each_part_brings_is_told_for_all_parts(browser, pages):
 SEEN = "return [...document.querySelectorAll('.panel')].map((p) => getComputedStyle(p).display)"
 
 
-def test_without_the_script_all_can_be_read_and_another_metric_chosen_for_figure_and_numbers(browser, pages):
+def test_without_the_script_all_can_be_read_and_another_metric_chosen(browser, pages):
     browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.open(pages["ladder"])
-        shown = browser.driver.find_element("tag name", "body").text
+        body = browser.driver.find_element("tag name", "body").text
         browser.driver.find_element("css selector", ".r2").click()
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
@@ -236,7 +234,7 @@ def test_without_the_script_all_can_be_read_and_another_metric_chosen_for_figure
     figure = ["none", "block", "none"]
     assert browser.ask(SEEN) == [*headline, *figure, *findings, *curves, *numbers]
 
-    assert all(text in shown for text in ("better by more than δ", "10 of 10", "Provenance"))
+    assert all(text in body for text in ("better by more than δ", "10 of 10", "Provenance"))
 
 
 def test_a_seeds_dot_shows_its_learning_curve(browser, pages):
@@ -267,11 +265,11 @@ def test_a_dot_of_another_metric_shows_the_curve_by_that_metric(browser, pages):
 
 def test_dark_mode_reaches_the_pictures(browser, pages):
     colour = "return getComputedStyle(document.querySelector('.multiples svg text')).fill"
-    seen = set()
+    colours = set()
     for scheme in ("light", "dark"):
         browser.open(pages["report"], scheme=scheme)
-        seen.add(browser.ask(colour))
-    assert len(seen) == 2
+        colours.add(browser.ask(colour))
+    assert len(colours) == 2
 
 
 @pytest.mark.parametrize("width", [320, 390, 800, 1280])
@@ -294,13 +292,13 @@ def test_numbers_sort_by_p_with_arms_that_have_none_last(browser, pages):
     browser.open(pages["report"])
     table = "const t = [...document.querySelectorAll('table')].find((t) => t.textContent.includes('TOST p'));"
     browser.ask(table + "t.tHead.rows[0].cells[5].querySelector('button').click();")
-    _, *shown, last = browser.ask(
+    _, *texts, last = browser.ask(
         table + "return [...t.tBodies[0].rows].map((r) => r.cells[5]?.textContent ?? '')"
     )
-    numbers = [float(text.replace("<", "")) for text in shown]
+    numbers = [float(text.replace("<", "")) for text in texts]
     assert numbers == sorted(numbers)
     assert len(numbers) == 9
-    assert shown[0] == "<.001"
+    assert texts[0] == "<.001"
     assert last == ""
 
 
@@ -311,8 +309,8 @@ def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages)
     read = column + "return [...t.tBodies[0].rows].map((r) => r.cells[i].dataset.value)"
     for order in (1, -1):
         browser.ask(press)
-        base, *rest = browser.ask(read)
-        numbers = [float(value) * order for value in rest]
+        base, *others = browser.ask(read)
+        numbers = [float(value) * order for value in others]
         assert base == ""
         assert numbers == sorted(numbers)
         assert len(numbers) == 9

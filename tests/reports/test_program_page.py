@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic import compare, measuring, program, text_of
+from synthetic import compare, program, set_metrics, text_of
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_limits, list_warnings
@@ -29,15 +29,19 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
     assert "4.07 → 2.04 s 50.0 % lower" in text
 
 
-def test_where_a_time_is_judged_the_page_says_which_arm_was_trained_first_and_warns_of_a_fixed_order():
+def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():
     design = program(SECONDS)
-    base, other = design.arms
-    at = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
+    base, second = design.arms
+    first_results = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
     for reversed_seeds, first, warned in ((range(0, 10, 2), 5, False), ((), 0, True)):
-        after = {
-            s: replace(r, started=10.0 * s + 2 * (s not in reversed_seeds)) for s, r in other.results.items()
+        second_results = {
+            s: replace(r, started=10.0 * s + 2 * (s not in reversed_seeds)) for s, r in second.results.items()
         }
-        c = compare(replace(design, arms=(replace(base, results=at), replace(other, results=after))))
+        c = compare(
+            replace(
+                design, arms=(replace(base, results=first_results), replace(second, results=second_results))
+            )
+        )
         assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(list_limits(c, {}))
         assert any("trained first on every seed" in line for line in list_warnings(c)) is warned
     slow = compare(replace(c.design, metrics=(ERROR,)))
@@ -48,14 +52,14 @@ def test_where_a_time_is_judged_the_page_says_which_arm_was_trained_first_and_wa
 def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
     drawn = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
     for metrics, names in drawn.items():
-        one = replace(program(*metrics), arms=program(*metrics).arms[:1])
-        assert list(panels.draw_curves(compare(one))) == names
+        design = replace(program(*metrics), arms=program(*metrics).arms[:1])
+        assert list(panels.draw_curves(compare(design))) == names
 
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     drawn = compare(program(ERROR))
-    told = [(row.index, seed, r, r.curves) for row in drawn.rows for seed, r in row.arm.results.items()]
-    points = panels._sample_points("error", told, 60)
+    samples = [(row.index, seed, r, r.curves) for row in drawn.rows for seed, r in row.arm.results.items()]
+    points = panels._sample_points("error", samples, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
     counting = panels._counting_values(drawn.rows[0], "error", points, range(10))
     assert list(counting.index) == [0, 100, 200]
@@ -63,9 +67,9 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
 
 def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
     design = program(ERROR)
-    base, other = design.arms
-    steep = replace(other.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
-    pictures = panels.draw_curves(compare(replace(design, arms=(base, replace(other, results={0: steep})))))
+    base, second = design.arms
+    steep = replace(second.results[0], curves={"error": ((0.0, 1.0), (1.0, 1.7e308), (2.0, -1.7e308))})
+    pictures = panels.draw_curves(compare(replace(design, arms=(base, replace(second, results={0: steep})))))
     assert list(pictures["error"]) == [0, 1]
 
 
@@ -84,8 +88,8 @@ def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cen
 
 def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     design = program(Metric("error", 5.0, ratio=True))
-    base, other = design.arms
-    design = replace(design, arms=(base, measuring(other, error=0.0)))
+    base, second = design.arms
+    design = replace(design, arms=(base, set_metrics(second, error=0.0)))
     row = compare(design).rows[1]
     assert row.note.startswith("open: seed 0 has no error to judge")
     assert row.failed == 0

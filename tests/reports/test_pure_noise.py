@@ -23,7 +23,7 @@ CLAIMS = ("better", "worse", "same")
 
 
 def noise(rng: np.random.Generator) -> Design:
-    """A baseline and twelve arms that are alike but for luck; the SD of a pair's accuracies is .05."""
+    """Return a baseline and twelve arms that are alike but for luck; the SD of a pair's accuracies is .05."""
     luck = dict(zip(SEEDS, rng.normal(0, 0.03, len(SEEDS)), strict=True))
 
     def result(seed: int, hidden: int) -> Result:

@@ -18,12 +18,14 @@ def test_comparison_csv_is_what_pandas_and_scipy_make_of_the_table_of_trials(stu
     design = loading.load_study(study).file
     stated = pd.read_csv(StringIO(comparison_csv(study_tables.compare_study_table(table)))).set_index("arm")
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in design.metrics]
-    again = recompute(table, tuple(design.looks), metrics)
-    for metric, rows in again.items():
-        found = pd.DataFrame.from_dict(rows, orient="index")
-        judged = stated.loc[found.index]
-        assert judged[f"{metric}_verdict"].tolist() == found.verdict.tolist()
-        assert judged.pairs.tolist() == found.pairs.tolist()
+    recomputed = recompute(table, tuple(design.looks), metrics)
+    for metric, rows in recomputed.items():
+        expected = pd.DataFrame.from_dict(rows, orient="index")
+        reported = stated.loc[expected.index]
+        assert reported[f"{metric}_verdict"].tolist() == expected.verdict.tolist()
+        assert reported.pairs.tolist() == expected.pairs.tolist()
         for number in NUMBERS:
-            assert judged[f"{metric}_{number}"].tolist() == pytest.approx(found[number].tolist(), rel=1e-9)
-    assert len(stated.verdict.dropna()) == len(again[metrics[0][0]])
+            assert reported[f"{metric}_{number}"].tolist() == pytest.approx(
+                expected[number].tolist(), rel=1e-9
+            )
+    assert len(stated.verdict.dropna()) == len(recomputed[metrics[0][0]])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from synthetic import BOTH, LOOKS, arm, compare, compare_table, counted, measuring, study
+from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_arm, set_metrics, study
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
@@ -18,13 +18,14 @@ from unrolled.reports.tables import format_screen
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
 
-def table(accuracy: np.ndarray, **losses: np.ndarray) -> pd.DataFrame:
-    """Rows of two arms with the same accuracies by seed."""
+def make_table(accuracy: np.ndarray, **losses: np.ndarray) -> pd.DataFrame:
+    """Return rows of two arms with the same accuracies by seed."""
     rows = {"seed": np.arange(len(accuracy)), "accuracy": accuracy}
     return pd.concat([pd.DataFrame({"arm": name, **rows, **losses}) for name in "ab"])
 
 
-def kind(frame: pd.DataFrame, *metrics: Metric) -> str:
+def judge_kind(frame: pd.DataFrame, *metrics: Metric) -> str:
+    """Return the kind of verdict on a table by accuracy and these metrics."""
     columns = replace(COLUMNS, metrics=(*COLUMNS.metrics, *metrics))
     return compare_table(frame, columns).rows[1].verdict.kind
 
@@ -32,11 +33,11 @@ def kind(frame: pd.DataFrame, *metrics: Metric) -> str:
 @pytest.mark.parametrize("n", [5, 10, 298, 299])  # .99 to the 298th is .05004
 def test_equal_accuracies_of_a_few_items_are_no_equality(n: int) -> None:
     items = np.random.default_rng(0).binomial(25, 0.9, n) / 25
-    assert kind(table(items)) == ("same" if n > 298 else "open")
+    assert judge_kind(make_table(items)) == ("same" if n > 298 else "open")
 
 
 def test_five_equal_zeros_show_nothing_and_percents_have_another_end() -> None:
-    assert kind(table(np.zeros(5))) == kind(table(np.full(299, 71.0))) == "open"
+    assert judge_kind(make_table(np.zeros(5))) == judge_kind(make_table(np.full(299, 71.0))) == "open"
 
 
 @pytest.mark.parametrize(("value", "p"), [(0.0, 1.0), (0.5, 0.99**299), (1.0, 0.99**299), (50.0, 1.0)])
@@ -44,21 +45,23 @@ def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(val
     equal = dict.fromkeys(range(299), value)
     share = Metric("error_rate", 0.01)
     points = Metric("error_rate", 1.0)
-    found = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
-    assert [c.equivalence_p for c in found] == pytest.approx([p, 0.9999**299 if value else 1.0])
+    contrasts = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
+    assert [c.equivalence_p for c in contrasts] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
 
-def test_equal_numbers_that_are_too_fine_for_chance_are_of_arms_that_computed_the_same() -> None:
+def test_equal_numbers_too_fine_for_chance_are_of_arms_that_computed_the_same() -> None:
     items = np.random.default_rng(0).binomial(25, 0.9, 10) / 25
     fine = 1.3 + np.random.default_rng(1).random(10)
     loss = Metric("loss", 0.1)
-    assert kind(table(items, loss=fine), loss) == "same"
-    assert kind(table(items, loss=fine.round(2)), Metric("loss", 0.001)) == "open", (
+    assert judge_kind(make_table(items, loss=fine), loss) == "same"
+    assert judge_kind(make_table(items, loss=fine.round(2)), Metric("loss", 0.001)) == "open", (
         "δ moves a tenth of a step"
     )
-    assert kind(table(items, loss=np.repeat(fine[:5], 2)), loss) == "open", "seeds share it"
+    assert judge_kind(make_table(items, loss=np.repeat(fine[:5], 2)), loss) == "open", "seeds share it"
     clock = Metric("seconds", 0.1)
-    assert kind(table(items, seconds=fine), clock) == "open", "a clock is no number that is computed"
+    assert judge_kind(make_table(items, seconds=fine), clock) == "open", (
+        "a clock is no number that is computed"
+    )
 
 
 @pytest.mark.parametrize("same_weights", [True, False])
@@ -78,7 +81,7 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
 def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: int, kind: str) -> None:
     """Of a program nothing else is known: it may have got other items right."""
     scores = dict(enumerate(np.random.default_rng(0).binomial(items, 0.8, 40) / items))
-    base = measuring(arm("base", 0.0, seeds=40), accuracy=scores)
+    base = set_metrics(arm("base", 0.0, seeds=40), accuracy=scores)
     programs = [
         replace(side, results={s: replace(r, fingerprints={"numbers": "x"}) for s, r in side.results.items()})
         for side in (base, replace(base, name="head", changes={"lr": 0.1}))
@@ -148,7 +151,7 @@ def test_equal_means_of_coarse_shares_are_no_equality() -> None:
 
 def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
     items = np.random.default_rng(0).integers(20, 30, 10) / 30
-    frame = table(items)
+    frame = make_table(items)
     frame.loc[frame.arm == "b", "accuracy"] = items.round(4)
     assert compare_table(frame, COLUMNS).rows[1].contrast.tied
 
@@ -163,10 +166,10 @@ def test_losses_that_differ_by_rounding_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(("n", "text"), [(10, "worse, size not settled"), (600, "worse by less than δ")])
-def test_equal_differences_show_a_direction_and_a_size_only_as_far_as_their_number_does(n, text) -> None:
+def test_equal_differences_show_a_size_only_where_they_are_many(n, text) -> None:
     """One item of fifty, won in .95 of seeds, is a gain of .018: ten equal ones were called more in .56."""
     scores = np.random.default_rng(0).integers(20, 30, n) / 50
-    frame = table(scores)
+    frame = make_table(scores)
     frame.loc[frame.arm == "b", "accuracy"] -= 0.02
     columns = replace(COLUMNS, metrics=(Metric("accuracy", 0.03),))
     assert compare_table(frame, columns).rows[1].verdict.text == text
@@ -175,7 +178,7 @@ def test_equal_differences_show_a_direction_and_a_size_only_as_far_as_their_numb
 @pytest.mark.parametrize("single", [False, True])
 def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: bool) -> None:
     scores = np.random.default_rng(0).integers(1, 10, 10) / 10
-    frame = table(scores)
+    frame = make_table(scores)
     if single:
         frame.loc[frame.arm == "b", "accuracy"] = scores.astype(np.float32).astype(float)
     contrast = compare_table(frame, COLUMNS).rows[1].contrast
@@ -189,10 +192,10 @@ DRAWN = 1.0 + 0.1 * np.random.default_rng(2).standard_normal(10)
 LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
 
 
-def copied(columns: Columns = LOSS, one: float = 0.5, **facts: object) -> ComparedArm:
-    """An arm whose runs all end at one loss, beside a baseline whose runs differ."""
+def copied(columns: Columns = LOSS, value: float = 0.5, **facts: object) -> ComparedArm:
+    """Return an arm whose runs all end at one loss, beside a baseline whose runs differ."""
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
-    return compare_table(pd.concat([runs, runs.assign(arm="b", loss=one, **facts)]), columns).rows[1]
+    return compare_table(pd.concat([runs, runs.assign(arm="b", loss=value, **facts)]), columns).rows[1]
 
 
 @pytest.mark.parametrize("baseline", ["a", "b"])
@@ -200,18 +203,18 @@ def copied(columns: Columns = LOSS, one: float = 0.5, **facts: object) -> Compar
 def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baseline: str, pair: tuple) -> None:
     columns = replace(LOSS, pair=pair, baseline=baseline)
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
-    found = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
-    row = found.rows[1]
+    comparison = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
+    row = comparison.rows[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
     assert "one run" in row.blocked_reason
-    assert [r.arm.name for r in found.rows if r.copied] == ["b"]
-    assert "one run" in format_screen(found)
-    assert any("one run" in text for text in list_warnings(found))
+    assert [r.arm.name for r in comparison.rows if r.copied] == ["b"]
+    assert "one run" in format_screen(comparison)
+    assert any("one run" in text for text in list_warnings(comparison))
 
 
-def test_an_arm_that_declares_that_no_seed_changes_it_is_compared_and_shown_as_one_value() -> None:
+def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> None:
     base = arm("base", 0.0, 0.1)
-    stuck = measuring(counted("counts", 0.0), valid_loss=0.5)
+    stuck = set_metrics(make_counting_arm("counts", 0.0), valid_loss=0.5)
     row = compare(study((base, replace(stuck, against="base")))).rows[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
     assert row.verdict.kind == "better"
@@ -228,12 +231,12 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     accuracy = Metric("accuracy", 0.01)
     rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "accuracy": 0.7 + 0.1 * DRAWN})
     solved = rows.assign(arm="b", accuracy=1.0, loss=DRAWN[::-1])
-    both = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
-    row = compare_table(pd.concat([rows, solved]), both).rows[1]
+    columns = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
+    row = compare_table(pd.concat([rows, solved]), columns).rows[1]
     assert not row.copied
     assert row.verdict.kind == "better"
-    alone = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).rows[1]
-    assert not alone.copied and alone.verdict.kind == "better", "there is no higher value than 1"
+    single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).rows[1]
+    assert not single.copied and single.verdict.kind == "better", "there is no higher value than 1"
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
     assert stuck.rows[1].copied
     assert stuck.rows[1].verdict.kind == "open"
@@ -253,14 +256,14 @@ def test_known_costs_tell_no_seeds_apart() -> None:
 )
 def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, kind) -> None:
     """Once the first look has ended, and unless the fingerprints of its trials differ."""
-    stuck = measuring(
+    stuck = set_metrics(
         arm("stuck", 0.4, seeds=seeds, settings={"clip": 1.0}), valid_accuracy=0.3, valid_loss=2.0
     )
     if not marks_differ:
-        one = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
-        stuck = replace(stuck, results=one)
-    found = compare(study((arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
-    row = found.rows[1]
+        results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
+        stuck = replace(stuck, results=results)
+    comparison = compare(study((arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
+    row = comparison.rows[1]
     assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.copied
 
@@ -290,7 +293,7 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
 
 
 @pytest.mark.parametrize("distance", [None, {}, {"valid_loss": 1e-4}])
-def test_seeds_that_differ_about_as_much_as_those_of_other_arms_make_claims_whatever_was_measured(distance):
+def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
     design = study(
         (arm("base", 0.0, 0.1), arm("other", 0.4, 0.05, settings={"clip": 1.0})), nondeterminism=distance
     )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, broken, compare, measuring, study, text_of
+from synthetic import arm, break_trials, compare, set_metrics, study, text_of
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
@@ -15,27 +15,28 @@ TARGETS = {"lead digit": 150, "digit": 350, "tens": 200, "rank 1–10": 300}
 ACCURACY = (Metric("valid_accuracy", 0.02),)
 
 
-def with_hits(whole: MeasuredArm, hits: dict[str, tuple[int, ...]]) -> MeasuredArm:
-    """The arm with these right guesses by role and seed, of TARGETS each, and the accuracy that they make."""
+def set_hits(arm: MeasuredArm, hits: dict[str, tuple[int, ...]]) -> MeasuredArm:
+    """Return the arm with these right guesses by role and seed, of TARGETS each, and their accuracy."""
     results = {}
-    for seed, was in whole.results.items():
+    for seed, result in arm.results.items():
         roles = {name: [1.0, of_role[seed % len(of_role)], TARGETS[name]] for name, of_role in hits.items()}
-        results[seed] = replace(was, records={**was.records, "roles": roles})
+        results[seed] = replace(result, records={**result.records, "roles": roles})
     sums = {s: sum(row[1] for row in r.records["roles"].values()) for s, r in results.items()}
     accuracies = {seed: hits / sum(TARGETS.values()) for seed, hits in sums.items()}
-    return measuring(replace(whole, results=results), valid_accuracy=accuracies)
+    return set_metrics(replace(arm, results=results), valid_accuracy=accuracies)
 
 
 BASE = {"lead digit": (140, 138), "digit": (300, 305, 302), "tens": (190, 185), "rank 1–10": (300, 299, 298)}
-BASELINE = with_hits(arm("base", 0.0), BASE)
+BASELINE = set_hits(arm("base", 0.0), BASE)
 
 
-def change(**changed: tuple[int, ...]) -> MeasuredArm:
-    return with_hits(arm("changed", 0.0, settings={"clip": 1.0}), {**BASE, **changed})
+def make_change(**changed: tuple[int, ...]) -> MeasuredArm:
+    """Return an arm that differs from BASE in the hits of these roles."""
+    return set_hits(arm("changed", 0.0, settings={"clip": 1.0}), {**BASE, **changed})
 
 
 def test_the_parts_of_all_roles_add_up_to_the_difference():
-    c = compare(study((BASELINE, change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
+    c = compare(study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
     parts = split_difference(c.rows[1], c)
     assert [part.role for part in parts] == list(TARGETS)
     assert sum(part.part for part in parts) == pytest.approx(c.rows[1].contrast.mean, abs=1e-12)
@@ -45,38 +46,46 @@ def test_the_parts_of_all_roles_add_up_to_the_difference():
         assert part.part == pytest.approx(share * (part.after - part.before), abs=1e-12)
 
 
-def test_a_decided_difference_names_its_roles_and_one_on_which_seeds_disagree_is_not_named(tmp_path):
+def test_a_decided_difference_names_the_roles_on_which_seeds_agree(tmp_path):
     lost = {"lead digit": (10, 20)}
-    c = compare(study((BASELINE, change(**lost)), metrics=ACCURACY))
+    c = compare(study((BASELINE, make_change(**lost)), metrics=ACCURACY))
     page = render(c, tmp_path)
     assert "Where: all on the first digit of a number (92.7 → 10.0 %)" in text_of(page)
     assert page.read_text(encoding="utf-8").count('class="part worse"') == 1
-    mixed = change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
+    mixed = make_change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
     parts = split_difference(compare(study((BASELINE, mixed), metrics=ACCURACY)).rows[1], c)
     assert {part.role for part in parts if part.is_consistent} == {"lead digit"}
 
 
 def test_a_difference_that_is_open_or_has_a_seed_without_numbers_is_not_explained(tmp_path):
-    open_arm = change(**{"lead digit": (139, 140)})
-    failed = broken(change(**{"lead digit": (10, 20)}), diverged=(3,))
-    without = change(**{"lead digit": (10, 20)})
-    without = replace(without, results={s: replace(r, records={}) for s, r in without.results.items()})
-    for other in (open_arm, failed, without):
-        c = compare(study((BASELINE, other), metrics=ACCURACY))
+    open_arm = make_change(**{"lead digit": (139, 140)})
+    failed = break_trials(make_change(**{"lead digit": (10, 20)}), diverged=(3,))
+    unmeasured = make_change(**{"lead digit": (10, 20)})
+    unmeasured = replace(
+        unmeasured, results={s: replace(r, records={}) for s, r in unmeasured.results.items()}
+    )
+    for second in (open_arm, failed, unmeasured):
+        c = compare(study((BASELINE, second), metrics=ACCURACY))
         assert not find_extras(c).reasons
     assert "Small bars" not in text_of(render(c, tmp_path))
 
 
 def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():
-    def part(role: str, size: float, *, is_consistent: bool = True) -> RolePart:
+    def make_part(role: str, size: float, *, is_consistent: bool = True) -> RolePart:
         return RolePart(role=role, before=0.5, after=0.6, part=size, is_consistent=is_consistent)
 
     scale = compare(study((BASELINE,), metrics=ACCURACY)).scale
     level = "(50.0 → 60.0 %)".replace(" ", "\u00a0")
-    parts = [part("tens", 0.02), part("rank 1–10", 0.07), part("digit", 0.01, is_consistent=False)]
+    parts = [
+        make_part("tens", 0.02),
+        make_part("rank 1–10", 0.07),
+        make_part("digit", 0.01, is_consistent=False),
+    ]
     assert describe_parts(parts, scale) == f"70 % on rank 1–10 {level}, 20 % on twenty to ninety"
-    parts = [part("teen", 0.13), part("hundred", -0.03)]
-    more = f"more than all on ten to nineteen {level}, against it the word hundred"
-    assert describe_parts(parts, scale) == more
-    assert describe_parts([part("teen", -0.3), part("hundred", 0.4, is_consistent=False)], scale) == ""
-    assert describe_parts([part("teen", 0.3, is_consistent=False)], scale) == ""
+    parts = [make_part("teen", 0.13), make_part("hundred", -0.03)]
+    sentence = f"more than all on ten to nineteen {level}, against it the word hundred"
+    assert describe_parts(parts, scale) == sentence
+    assert (
+        describe_parts([make_part("teen", -0.3), make_part("hundred", 0.4, is_consistent=False)], scale) == ""
+    )
+    assert describe_parts([make_part("teen", 0.3, is_consistent=False)], scale) == ""

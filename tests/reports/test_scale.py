@@ -23,7 +23,7 @@ SECONDS = PLAIN.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True
 
 
 @pytest.mark.parametrize(
-    "low, high, shown",
+    "low, high, text",
     [
         (0.0003, 0.0252, "[+0.03, +2.52]"),
         (-0.030, -0.0004, "[−3.00, −0.04]"),
@@ -32,8 +32,8 @@ SECONDS = PLAIN.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True
         (1e-9, 0.02, "[0.000, +2.000]"),
     ],
 )
-def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, high, shown) -> None:
-    assert ACCURACY.format_interval(Interval(low, high, 0.95)) == f"95 % CI {shown}"
+def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, high, text) -> None:
+    assert ACCURACY.format_interval(Interval(low, high, 0.95)) == f"95 % CI {text}"
 
 
 def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
@@ -66,10 +66,10 @@ def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> Non
     ):
         frame = pd.DataFrame({"arm": ["a"] * 20 + ["b"] * 20, "seed": [*range(20)] * 2})
         frame["seconds"] = [*(10 * noise), *[10 * ratio] * 20] * np.tile(noise, 2)
-        found = compare_table(frame, columns)
-        assert text in found.rows[1].verdict.text
-    assert format_zone(found) == f"{MINUS}33.3 to +50 %"
-    assert "δ 50 %" in format_screen(found)
+        comparison = compare_table(frame, columns)
+        assert text in comparison.rows[1].verdict.text
+    assert format_zone(comparison) == f"{MINUS}33.3 to +50 %"
+    assert "δ 50 %" in format_screen(comparison)
 
 
 def test_levels_are_as_measured_and_differences_in_per_cent() -> None:

@@ -21,62 +21,64 @@ CONTRASTS = 4_000
 
 
 @pytest.mark.parametrize(
-    ("law", "alone", "now"),
+    ("law", "plain_rate", "corrected_rate"),
     [("normal", 0.05, 0.042), ("t, 3 degrees", 0.037, 0.035), ("exponential", 0.118, 0.059),
      ("lognormal", 0.211, 0.105), ("a collapse in 5 %", 0.183, 0.164)],
 )  # fmt: skip
-def test_the_larger_of_both_ps_errs_as_an_independent_simulation_found(law, alone, now):
-    for tails, expected in ((t_tails, alone), (both_tails, now)):
-        one, _ = skewed_errors(law, CONTRASTS, tails)
-        assert one == pytest.approx(expected, abs=four_errors(expected, CONTRASTS))
+def test_the_larger_of_both_ps_errs_as_an_independent_simulation_found(law, plain_rate, corrected_rate):
+    for tails, expected in ((t_tails, plain_rate), (both_tails, corrected_rate)):
+        rate, _ = skewed_errors(law, CONTRASTS, tails)
+        assert rate == pytest.approx(expected, abs=four_errors(expected, CONTRASTS))
 
 
-@pytest.mark.parametrize(("law", "alone", "now"), [("normal", 0.051, 0.045), ("exponential", 0.158, 0.089)])
-def test_sameness_at_a_difference_of_delta_allows_for_skewness(law, alone, now):
-    for tails, expected in ((t_tails, alone), (both_tails, now)):
+@pytest.mark.parametrize(
+    ("law", "plain_rate", "corrected_rate"), [("normal", 0.051, 0.045), ("exponential", 0.158, 0.089)]
+)
+def test_sameness_at_a_difference_of_delta_allows_for_skewness(law, plain_rate, corrected_rate):
+    for tails, expected in ((t_tails, plain_rate), (both_tails, corrected_rate)):
         rate = same_at_delta(law, CONTRASTS, tails)
         assert rate == pytest.approx(expected, abs=four_errors(expected, CONTRASTS))
 
 
-def test_a_difference_below_delta_is_never_called_larger_and_one_of_delta_rarely_either():
+def test_a_difference_of_at_most_delta_is_rarely_called_larger():
     below = sizes(0.6, 0.5, CONTRASTS)
-    at = sizes(1.0, 1.0, CONTRASTS)
+    shares = sizes(1.0, 1.0, CONTRASTS)
     assert below["wrong"] == 0
     assert below["more"] < 0.002
     assert sum(below.values()) > 0.99
-    assert at["more"] + at["less"] + at["same"] <= 0.05 + four_errors(0.05, CONTRASTS)
+    assert shares["more"] + shares["less"] + shares["same"] <= 0.05 + four_errors(0.05, CONTRASTS)
 
 
-def test_the_first_looks_seeds_keep_the_level_where_those_that_a_decision_chose_do_not():
+def test_the_first_looks_seeds_keep_the_level_and_those_of_a_decision_do_not():
     chosen, first = undeclared_errors(CONTRASTS)
     assert first == pytest.approx(0.05, abs=four_errors(0.05, CONTRASTS))
     assert chosen > 0.06
 
 
 def test_an_arm_that_often_diverges_is_no_longer_called_better_by_signs():
-    before, now = divergence_claims(8 / 30, CONTRASTS)
-    assert before > 0.7
-    assert now < 0.2
+    old_rate, new_rate = divergence_claims(8 / 30, CONTRASTS)
+    assert old_rate > 0.7
+    assert new_rate < 0.2
 
 
 def test_the_corrected_estimate_is_too_large_as_often_as_too_small():
-    by = exaggeration(1.0, 1.5, 15, 600)  # each is sought in 24 steps
-    assert by["corrected too large"] < by["mean too large"]
-    assert by["corrected too large"] == pytest.approx(0.5, abs=0.05 + four_errors(0.5, 600))
-    assert by["corrected, of claims"] < by["mean of claims"]
+    rates = exaggeration(1.0, 1.5, 15, 600)  # each is sought in 24 steps
+    assert rates["corrected too large"] < rates["mean too large"]
+    assert rates["corrected too large"] == pytest.approx(0.5, abs=0.05 + four_errors(0.5, 600))
+    assert rates["corrected, of claims"] < rates["mean of claims"]
 
 
-def test_effects_that_add_up_are_rarely_said_to_depend_on_each_other_whatever_their_words():
-    before, now = interaction_rates(1.0, 1.5, 40)
-    assert before > 0.9
-    assert now <= 0.05 + four_errors(0.05, 40)
+def test_effects_that_add_up_rarely_interact():
+    word_rate, interaction_rate = interaction_rates(1.0, 1.5, 40)
+    assert word_rate > 0.9
+    assert interaction_rate <= 0.05 + four_errors(0.05, 40)
 
 
 def test_one_lost_pair_makes_no_claim_that_all_pairs_would_not_make():
-    for law, whole in (("exponential", 0.059), ("lognormal", 0.106)):
-        before, now = rules.lost_pair(law, CONTRASTS, 0)
-        assert now < whole - four_errors(whole, CONTRASTS)
-        assert before > 3 * whole
+    for law, complete_rate in (("exponential", 0.059), ("lognormal", 0.106)):
+        old_rate, new_rate = rules.lost_pair(law, CONTRASTS, 0)
+        assert new_rate < complete_rate - four_errors(complete_rate, CONTRASTS)
+        assert old_rate > 3 * complete_rate
 
 
 def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
@@ -88,25 +90,25 @@ def test_the_simulated_rule_of_lost_pairs_is_that_of_a_contrast():
 
 
 def test_an_arm_whose_baselines_best_runs_are_missing_is_not_better():
-    before, now = rules.missing_runs(6, CONTRASTS, 0)
-    assert before > 0.2
-    assert now < 0.002
+    old_rate, new_rate = rules.missing_runs(6, CONTRASTS, 0)
+    assert old_rate > 0.2
+    assert new_rate < 0.002
 
 
 def test_a_studys_table_by_columns_errs_no_more_often_than_the_study():
-    before, now = rules.asked_by_columns(CONTRASTS, 0)
-    assert before > 0.055
-    assert now <= 0.05 + four_errors(0.05, CONTRASTS)
+    old_rate, new_rate = rules.asked_by_columns(CONTRASTS, 0)
+    assert old_rate > 0.055
+    assert new_rate <= 0.05 + four_errors(0.05, CONTRASTS)
 
 
 def test_ties_of_a_few_items_are_hardly_ever_the_same_at_a_difference_of_delta():
-    (before, now), (_, fifteen) = rules.ties(CONTRASTS, 0)
-    assert before == pytest.approx(0.082, abs=four_errors(0.082, CONTRASTS))
-    assert now < 0.005 > fifteen - 0.02
+    (old_rate, new_rate), (_, fifteen) = rules.ties(CONTRASTS, 0)
+    assert old_rate == pytest.approx(0.082, abs=four_errors(0.082, CONTRASTS))
+    assert new_rate < 0.005 > fifteen - 0.02
 
 
-def test_a_copied_run_shows_no_difference_and_every_wrong_claim_on_five_skewed_pairs_is_warned_of():
-    before, now = rules.copied_run(CONTRASTS, 0)
-    assert before == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS))
-    assert now == 0
+def test_a_copied_run_differs_from_nothing_and_wrong_claims_on_five_pairs_warn():
+    old_rate, new_rate = rules.copied_run(CONTRASTS, 0)
+    assert old_rate == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS))
+    assert new_rate == 0
     assert rules.warned_of("lognormal", 400, 0) == (0.0, 1.0)

@@ -11,13 +11,13 @@ from synthetic import (
     B,
     arm,
     compare,
-    counted,
     hostile,
     laddered,
     looked,
-    measuring,
+    make_counting_arm,
     pair,
     realistic,
+    set_metrics,
     study,
 )
 
@@ -39,27 +39,28 @@ from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 
-def rows(text):
+def read_rows(text):
+    """Return the rows of a CSV file by column."""
     return list(csv.DictReader(io.StringIO(text)))
 
 
 @pytest.fixture
 def fixed():
-    """The arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
-    base = measuring(arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
-    ours = measuring(arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
-    return study((base, ours), seeds=tuple(range(8)), delta=0.02)
+    """Return the arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
+    base = set_metrics(arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
+    arm_a = set_metrics(arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
+    return study((base, arm_a), seeds=tuple(range(8)), delta=0.02)
 
 
 def test_the_csv_holds_the_contrast_in_full(fixed):
-    base, ours = rows(comparison_csv(compare(fixed)))
-    alone = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
-    assert alone == pytest.approx([1.28875, 0.057925], abs=1e-6)
-    found = [float(ours[f"valid_loss_{key}"]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
-    assert found == pytest.approx([-0.045, -0.06032, -0.03318, 0.9560, 0.977], abs=5e-5)
-    pairs = [float(ours[f"valid_loss_pair_{key}"]) for key in ("mean", "baseline")]
-    assert pairs[0] - pairs[1] == pytest.approx(found[0])
-    assert (ours["valid_loss_wins"], ours["pairs"], ours["verdict"], base["verdict"]) == (
+    base, row = read_rows(comparison_csv(compare(fixed)))
+    summary = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
+    assert summary == pytest.approx([1.28875, 0.057925], abs=1e-6)
+    contrast = [float(row[f"valid_loss_{key}"]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
+    assert contrast == pytest.approx([-0.045, -0.06032, -0.03318, 0.9560, 0.977], abs=5e-5)
+    pairs = [float(row[f"valid_loss_pair_{key}"]) for key in ("mean", "baseline")]
+    assert pairs[0] - pairs[1] == pytest.approx(contrast[0])
+    assert (row["valid_loss_wins"], row["pairs"], row["verdict"], base["verdict"]) == (
         "8",
         "8",
         "better by more than δ",
@@ -69,16 +70,16 @@ def test_the_csv_holds_the_contrast_in_full(fixed):
 
 def test_a_difference_that_is_a_median_is_called_one():
     c = compare(realistic())
-    told = {row.arm.name: row.contrast.by_median for row in c.rows_with_contrast}
+    by_median = {row.arm.name: row.contrast.by_median for row in c.rows_with_contrast}
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
-    assert {name: "| median " in lines[name] for name in told} == told
-    assert [name for name, median in told.items() if median] == ["lr 3e-2"]  # another lost a pair
+    assert {name: "| median " in lines[name] for name in by_median} == by_median
+    assert [name for name, median in by_median.items() if median] == ["lr 3e-2"]  # another lost a pair
 
 
 def test_every_interval_has_its_level_beside_it():
     c = compare(realistic())
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
-    records = {row["arm"]: row for row in rows(comparison_csv(c))}
+    records = {row["arm"]: row for row in read_rows(comparison_csv(c))}
     levels = {row.arm.name: row.interval for row in c.rows_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
     assert draw_intervals(c).count(" % CI") == len(levels)
@@ -89,15 +90,15 @@ def test_every_interval_has_its_level_beside_it():
     assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
 
 
-def test_every_form_says_what_is_exploratory_what_is_provisional_and_why_a_contrast_is_open():
+def test_every_form_says_what_is_exploratory_or_provisional_and_why_a_contrast_is_open():
     strong = arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = arm("base", 0.0, seeds=9), strong, weak
     c = compare(study(arms, seeds=tuple(range(9)), seen={"strong": 9}))
-    _, seen, undecided = rows(comparison_csv(c))
-    told = [(row["exploratory"], row["valid_loss_provisional"]) for row in (seen, undecided)]
-    assert told == [("True", "True"), ("False", "False")]
-    assert seen["valid_loss_open_because"] == ""
+    _, strong_row, undecided = read_rows(comparison_csv(c))
+    labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
+    assert labels == [("True", "True"), ("False", "False")]
+    assert strong_row["valid_loss_open_because"] == ""
     reason = "neither a difference nor equality within ±δ is shown at 9 seeds"
     assert undecided["valid_loss_open_because"] == reason
     for text in (format_screen(c), comparison_markdown(c)):
@@ -108,7 +109,7 @@ def test_every_form_says_what_is_exploratory_what_is_provisional_and_why_a_contr
 
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
-    view = compare(looked(measuring(wide, valid_accuracy=0.99))).other_views[0]
+    view = compare(looked(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
     row = view.rows[-1]
     assert row.decided
     assert row.verdict.kind == "open"
@@ -126,17 +127,17 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
 
 
 def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page():
-    base, other = pair().arms
-    design = replace(pair(), arms=(base, measuring(other, valid_loss={3: 1e200})))
+    base, second = pair().arms
+    design = replace(pair(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
     row = compare(design).rows[1]
     assert (row.diverged, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
     assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
 
-def test_a_failed_trial_shows_no_number_in_any_table_and_a_table_of_no_trial_has_its_head():
+def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
     assert trials_csv(compare(study((arm("base", 0.0, seeds=0),)))) == "arm,seed,status,first_look\n"
     assert "0.123456" not in trials_csv(compare(realistic())) + comparison_csv(compare(realistic()))
-    lost = [r for r in rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
+    lost = [r for r in read_rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
     assert [(r["arm"], r["seed"], r["valid_loss"]) for r in lost] == [
         ("lr 3e-2", "3", ""),
         ("no reset", "7", ""),
@@ -150,16 +151,16 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
 
 
-def test_an_interim_report_is_corrected_for_the_arms_that_have_no_results_yet_and_names_them():
+def test_an_interim_report_is_corrected_for_the_arms_without_results():
     arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    alone = compare(study(arms)).rows[1]
-    whole = compare(study(arms + later))
-    interim = whole.rows[1]
-    waiting = whole.rows[2]
+    single = compare(study(arms)).rows[1]
+    complete = compare(study(arms + later))
+    interim = complete.rows[1]
+    waiting = complete.rows[2]
     assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
-    assert (alone.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (alone.decided, interim.decided, interim.verdict.difference.p) == (
+    assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
+    assert (single.decided, interim.decided, interim.verdict.difference.p) == (
         True,
         False,
         1,
@@ -190,7 +191,7 @@ def test_nothing_to_report_is_refused_in_one_line(facts, key):
 
 
 def test_a_spreadsheet_gets_text_and_never_a_formula():
-    table = rows(comparison_csv(compare(hostile())))
+    table = read_rows(comparison_csv(compare(hostile())))
     assert table[4]["arm"] == "'=1+1"
     assert table[4]["valid_loss_delta"].startswith(("0.", "-0."))  # numbers stay numbers
     assert [csv_cell(x) for x in ("=a", "+a", "-a", "@a", "a=")] == ["'=a", "'+a", "'-a", "'@a", "a="]
@@ -237,24 +238,25 @@ def test_each_published_accuracy_is_a_whole_number_of_hits(name):
     assert row.hits / row.targets == pytest.approx(row.accuracy, abs=5.1e-7)
 
 
-def setting_moved(model):
-    """The chapter's trial of a model once for each of its settings, with another value of that one."""
+def change_each_setting(model):
+    """Return the chapter's trial of a model once for each of its settings, with another value there."""
     chapter = spec_of(model).make_trial()
-    for name in (each.name for each in fields(ChapterTrial) if "setting" in each.metadata):
-        yield name, replace(chapter, **{name: another(getattr(chapter, name))})
+    for name in (field.name for field in fields(ChapterTrial) if "setting" in field.metadata):
+        yield name, replace(chapter, **{name: change_value(getattr(chapter, name))})
     for name, value in {**chapter.options, "a_penalty": 0.0}.items():
-        yield name, replace(chapter, options={**chapter.options, name: another(value)})
+        yield name, replace(chapter, options={**chapter.options, name: change_value(value)})
 
 
-def another(value):
+def change_value(value):
+    """Return another value of the same type."""
     if isinstance(value, str | tuple):
         return value * 2
     return not value if isinstance(value, bool) else value + 1
 
 
 @pytest.mark.parametrize("name", BOOK)
-def test_the_books_row_stands_beside_trials_of_all_its_settings_and_of_any_engine_alone(name):
-    alike = {setting for setting, trial in setting_moved(name) if has_book_settings(trial, name)}
+def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
+    alike = {setting for setting, trial in change_each_setting(name) if has_book_settings(trial, name)}
     chapter = spec_of(name).make_trial()
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
     assert alike == {"engine"}
@@ -264,7 +266,7 @@ def test_the_books_row_stands_beside_trials_of_all_its_settings_and_of_any_engin
     assert all(has_book_settings(trial, name) for trial in shipped)
 
 
-def test_the_book_is_compared_with_arms_of_its_own_settings_whether_baseline_or_rung_of_a_ladder():
+def test_the_book_is_compared_with_arms_of_its_own_settings():
     lm7 = {"model": "lm7", "options": LM7_OPTIONS, "settings": LM7_SETTINGS}
     arms = (
         arm("LMModel6", 0.0),
@@ -273,10 +275,10 @@ def test_the_book_is_compared_with_arms_of_its_own_settings_whether_baseline_or_
         arm("no AR", -0.4, **{**lm7, "settings": {**LM7_SETTINGS, "alpha": 0.0}}),
         arm("LMModel7 of LMModel6's settings", -0.5, model="lm7"),
     )
-    held = compare_with_book(compare(study(arms)))
-    assert [h.row.arm.name for h in held] == ["LMModel6", "LMModel7"]
+    values = compare_with_book(compare(study(arms)))
+    assert [h.row.arm.name for h in values] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
-    assert [h.prediction.plausible for h in held] == [True, False]
+    assert [h.prediction.plausible for h in values] == [True, False]
 
 
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():
@@ -286,10 +288,10 @@ def test_two_arms_are_one_task_whatever_the_path_of_their_text():
 
 
 def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
-    three = {"target": "last", "window": 3}
-    base = arm("three words", 0.5, settings=three)
-    held = replace(arm("held", 0.3, settings={**three, "clip": 2.0}), against="three words")
-    c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, held)))
+    window = {"target": "last", "window": 3}
+    base = arm("three words", 0.5, settings=window)
+    third = replace(arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
+    c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, third)))
     assert [row.arm.name for row in c.rows_with_contrast] == ["wd", "held"]
     assert [row.arm.name for row in c.same_task_rows] == ["baseline", "wd"]
 
@@ -297,33 +299,35 @@ def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
 def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     base = arm("other", 0.5, settings={"clip": 1.0})
     second = replace(arm("second", 0.3, settings={"clip": 2.0}), against="other")
-    named = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
-    c = compare(study((arm("baseline", 0.0), base, second, named)))
+    third = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
+    c = compare(study((arm("baseline", 0.0), base, second, third)))
     pairs = {"second": "other", "named": "baseline"}
     assert {row.arm.name: c.find_base(row).arm.name for row in c.rows_with_contrast} == pairs
     assert {row.contrast.family_size for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
-    _, reference, held, _ = c.rows
+    _, reference, compared, _ = c.rows
     assert reference.contrast is None
     assert "reference for other arms" in reference.note
-    assert held.summary.mean > c.rows[0].summary.mean
-    assert held.verdict.kind == "better"
-    assert held.changed.endswith("against other")
+    assert compared.summary.mean > c.rows[0].summary.mean
+    assert compared.verdict.kind == "better"
+    assert compared.changed.endswith("against other")
     assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
 
 
 def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
-    held = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
-    named = replace(counted("named", 0.5), against="baseline")
-    c = compare(study((arm("baseline", 0.0), counted("bigrams", 0.5), held, named)))
-    _, counts, ours, own = c.rows
+    against_counts = replace(arm("held", 0.3, settings={"clip": 2.0}), against="bigrams")
+    second_counts = replace(make_counting_arm("named", 0.5), against="baseline")
+    c = compare(
+        study((arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts))
+    )
+    _, counts, first_row, second_row = c.rows
     assert counts.contrast is None
     assert counts.remark is ArmRemark.COUNTED
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
-    assert ours.contrast.pairs == own.contrast.pairs == 10
-    assert ours.contrast.family_size == 2
-    assert ours.contrast.sd == pytest.approx(ours.summary.sd)
+    assert first_row.contrast.pairs == second_row.contrast.pairs == 10
+    assert first_row.contrast.family_size == 2
+    assert first_row.contrast.sd == pytest.approx(first_row.summary.sd)
     assert describe_trials(c) == "40 of 40 trials finished, none failed"
-    listed = [row["arm"] for row in rows(trials_csv(c))]
+    listed = [row["arm"] for row in read_rows(trials_csv(c))]
     assert listed.count("bigrams") == 10
     assert len(listed) == 40

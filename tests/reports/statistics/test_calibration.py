@@ -39,28 +39,29 @@ DESIGNS = (LOOKS, Looks((10,)))  # and one of ten seeds, fixed
 
 
 def iterate_looks(d: np.ndarray, looks: Looks) -> Iterator[tuple[np.ndarray, float]]:
-    """The differences (…, n_k) and the weight of each look."""
+    """Yield the differences (…, n_k) and the weight of each look."""
     for n, weight in zip(looks.numbers, looks.weights, strict=True):
         yield d[..., :n], weight
 
 
-def p_of(x: np.ndarray) -> np.ndarray:
-    """The two-sided p that the mean of samples (…, S) is zero."""
+def compute_mean_p(x: np.ndarray) -> np.ndarray:
+    """Return the two-sided p that the mean of samples (…, S) is zero."""
     return tails_to_p(*mean_tails(moments(x)))
 
 
-def so_far(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
-    """The valid p after each look, from the p of each look alone: (K, …)."""
+def compute_p_after_looks(ps: list[np.ndarray], looks: Looks, sides: int) -> np.ndarray:
+    """Return the valid p after each look, from the p of each look alone: (K, …)."""
     q = np.minimum.accumulate([p / w for p, w in zip(ps, looks.weights, strict=True)])
     return looks.compute_p(np.minimum(q, 1), sides)
 
 
 def compute_difference_p(d: np.ndarray, looks: Looks = LOOKS) -> np.ndarray:
-    return so_far([p_of(x) for x, _ in iterate_looks(d, looks)], looks, 2)
+    """Return the p of a difference at each look."""
+    return compute_p_after_looks([compute_mean_p(x) for x, _ in iterate_looks(d, looks)], looks, 2)
 
 
 def draw_nulls(arms: int, *, shared: bool, studies: int = STUDIES) -> np.ndarray:
-    """Differences (studies, arms, 40) between arms and a baseline that are alike."""
+    """Return differences (studies, arms, 40) between arms and a baseline that are alike."""
     rng = np.random.default_rng(arms + shared)
     values = rng.standard_normal((studies, arms + shared, 40))
     return values[:, 1:] - values[:, :1] if shared else values
@@ -71,7 +72,7 @@ def test_p_holds_wherever_one_stops(alpha: float) -> None:
     studies = 40_000
     d = draw_nulls(1, shared=False, studies=studies)[:, 0]
     p = compute_difference_p(d)
-    plain = np.array([p_of(x) for x, _ in iterate_looks(d, LOOKS)])
+    plain = np.array([compute_mean_p(x) for x, _ in iterate_looks(d, LOOKS)])
     good = np.where((plain < 0.1).any(0), (plain < 0.1).argmax(0), 4)  # stop when it looks good
     rates = {"first": p[0], "last": p[-1], "good": np.take_along_axis(p, good[None], 0)[0]}
     for rule, stopped in rates.items():
@@ -89,11 +90,11 @@ def test_the_family_wise_error_at_any_look(shared: bool, looks: Looks) -> None:
     for rule, claims in {"first look": wrong[0], "last look": wrong[-1], "as soon as": wrong.any(0)}.items():
         print(f"{looks}, shared baseline {shared}, {rule}: family-wise error {claims.mean():.4f}")
         assert claims.mean() <= ALPHA + four_errors(ALPHA, STUDIES)
-    plain = np.array([step_down(p_of(x)) for x, _ in iterate_looks(d, looks)]).min((0, -1)) <= ALPHA
+    plain = np.array([step_down(compute_mean_p(x)) for x, _ in iterate_looks(d, looks)]).min((0, -1)) <= ALPHA
     print(f"{looks}, shared baseline {shared}, plain p at the same looks: {plain.mean():.4f}")
     assert wrong.any(0).mean() > 0.025
     assert (plain.mean() > 0.1) == (looks is LOOKS)
-    assert np.mean(p_of(d[..., :10]).min(-1) <= ALPHA) > 0.2  # without any correction
+    assert np.mean(compute_mean_p(d[..., :10]).min(-1) <= ALPHA) > 0.2  # without any correction
 
 
 @pytest.mark.parametrize("looks", DESIGNS)
@@ -137,21 +138,25 @@ def test_intervals_of_few_seeds_cover_the_mean_and_one_more_seed_at_their_level(
 def test_the_size_of_equivalence_at_a_difference_of_delta(spread: float, looks: Looks) -> None:
     studies = 40_000
     d = 1 + spread * draw_nulls(1, shared=False, studies=studies)[:, 0]
-    rate = np.mean(so_far([equivalence_p(x, 1.0) for x, _ in iterate_looks(d, looks)], looks, 1)[-1] <= ALPHA)
+    rate = np.mean(
+        compute_p_after_looks([equivalence_p(x, 1.0) for x, _ in iterate_looks(d, looks)], looks, 1)[-1]
+        <= ALPHA
+    )
     print(f"{looks}, the same at δ with an SD of {spread} δ: {rate:.4f}")
     assert rate <= ALPHA + four_errors(ALPHA, studies)
     assert rate > (0.04 if spread <= 1 else 0.03 * (looks is LOOKS))  # attained where the zone is wide
 
 
 @cache
-def sign_p(wins: int, losses: int, ties: int) -> float:
+def compute_sign_p(wins: int, losses: int, ties: int) -> float:
+    """Return the p of a contrast with these wins, losses and ties."""
     single = {s: math.inf if s >= wins else 0.0 for s in range(wins + losses)}
-    both = {wins + losses + s: math.inf for s in range(ties)}
-    return contrast(single | both, dict.fromkeys(single, 0.5) | both, delta=1.0).p
+    diverged = {wins + losses + s: math.inf for s in range(ties)}
+    return contrast(single | diverged, dict.fromkeys(single, 0.5) | diverged, delta=1.0).p
 
 
 def load_differences(metric: str) -> np.ndarray:
-    """The differences (arms, seeds) of the study toggles, over the seeds that all its arms have."""
+    """Return the differences (arms, seeds) of the study toggles, over the seeds that all its arms have."""
     table = pd.read_csv(DIFFERENCES).query("metric == @metric")
     return table.pivot(index="arm", columns="seed", values="difference").dropna(axis=1).to_numpy()
 
@@ -167,7 +172,7 @@ def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: 
     drawn = d[:, rng.integers(len(d.T), size=(studies, 40))].swapaxes(0, 1)  # (studies, arms, 40)
     drawn = drawn + width * d.std(-1, ddof=1)[:, None] * rng.standard_normal((studies, 1, 40))
     wrong = (step_down(compute_difference_p(drawn)[-1]) <= ALPHA).any(-1).mean()
-    fixed = (step_down(p_of(drawn[..., :10])) <= ALPHA).any(-1).mean()
+    fixed = (step_down(compute_mean_p(drawn[..., :10])) <= ALPHA).any(-1).mean()
     print(
         f"{metric}, recentred, {len(d.T)} seeds: family-wise error {wrong:.4f}; ten fixed seeds {fixed:.4f}"
     )
@@ -178,8 +183,8 @@ def test_the_family_wise_error_with_differences_of_a_study_that_was_run(metric: 
 def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
     studies = 20_000
     rng = np.random.default_rng(7)
-    gone = np.where(rng.random((2, studies, 40)) < rate, np.inf, 0)
-    arm, baseline = rng.standard_normal((2, studies, 40)) + gone
+    divergence = np.where(rng.random((2, studies, 40)) < rate, np.inf, 0)
+    arm, baseline = rng.standard_normal((2, studies, 40)) + divergence
     ps = []
     for n in LOOKS.numbers:
         a = arm[:, :n]
@@ -188,10 +193,10 @@ def test_seeds_that_diverge_on_either_side_alike(rate: float) -> None:
         wins = (a < b).sum(-1)
         losses = (a > b).sum(-1)
         counts = zip(wins.tolist(), losses.tolist(), (n - wins - losses).tolist(), strict=True)
-        p = np.array([sign_p(*each) for each in counts])
-        p[complete] = p_of(a[complete] - b[complete])
+        p = np.array([compute_sign_p(*count) for count in counts])
+        p[complete] = compute_mean_p(a[complete] - b[complete])
         ps.append(p)
-    wrong = np.mean(so_far(ps, LOOKS, 2)[-1] <= ALPHA)
+    wrong = np.mean(compute_p_after_looks(ps, LOOKS, 2)[-1] <= ALPHA)
     print(f"a seed in {1 / rate:g} diverges on either side: error {wrong:.4f}")
     assert 0.01 < wrong <= ALPHA + four_errors(ALPHA, studies)
 
@@ -209,16 +214,18 @@ def test_a_study_of_noise_through_decide_itself() -> None:
         kinds = [by_metric[METRIC.name].kind for by_metric in decisions]
         wrong += any(kind in ("better", "worse") for kind in kinds)
         decided += kinds.count("same")
-        assert _find_decided(study) == {i for i, kind in enumerate(kinds) if kind != "open"}
+        assert _find_decided_arms(study) == {i for i, kind in enumerate(kinds) if kind != "open"}
     print(f"12 arms without effect: {wrong / studies:.3f} wrong, {decided / studies / 12:.3f} the same")
     assert wrong / studies <= ALPHA + four_errors(ALPHA, studies)
     assert decided > 0.5 * studies * 12  # and the true answer is found
 
 
-def _find_decided(study: np.ndarray) -> set[int]:
-    """The arms that are decided, by the vectorised functions: frozen p, both families, look by look."""
+def _find_decided_arms(study: np.ndarray) -> set[int]:
+    """Return the arms that the vectorised functions decide: frozen p, both families, look by look."""
     p = compute_difference_p(study)
-    e = so_far([equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1)
+    e = compute_p_after_looks(
+        [equivalence_p(x, METRIC.delta) for x, _ in iterate_looks(study, LOOKS)], LOOKS, 1
+    )
     end = np.full(len(study), -1)
     for k in range(len(LOOKS.numbers)):
         look = np.where(end < 0, k, end)

@@ -21,7 +21,7 @@ Pairs = dict[str, dict[str, Pair]]
 
 
 def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair]:
-    """Both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
+    """Return both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
     rng = np.random.default_rng(seed)
     baseline_values = 0.7 + 0.05 * rng.standard_normal(40)
     d = effect + sd * rng.standard_normal(40)
@@ -30,23 +30,24 @@ def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair
         "valid_loss": (2 - baseline_values - 2 * d, 2 - baseline_values),
     }
     return {
-        m: tuple(dict(zip(SEEDS[:n], x.tolist(), strict=False)) for x in both) for m, both in sides.items()
+        m: tuple(dict(zip(SEEDS[:n], x.tolist(), strict=False)) for x in pair) for m, pair in sides.items()
     }
 
 
 def cut_pairs(pairs: Pairs, n: int) -> Pairs:
-    """The same pairs with the first n seeds."""
+    """Return the same pairs with the first n seeds."""
     keep = set(SEEDS[:n])
     return {
         name: {
-            m: tuple({s: v for s, v in x.items() if s in keep} for x in both) for m, both in by_metric.items()
+            m: tuple({s: v for s, v in x.items() if s in keep} for x in pair) for m, pair in by_metric.items()
         }
         for name, by_metric in pairs.items()
     }
 
 
-def run_looks(pairs: Pairs, looks: Looks = LOOKS, **more: object) -> Decisions[str]:
-    return evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **more)
+def run_looks(pairs: Pairs, looks: Looks = LOOKS, **options: object) -> Decisions[str]:
+    """Return the decisions on the pairs at the looks that can be taken."""
+    return evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=(ACCURACY, LOSS), **options)
 
 
 PAIRS = {
@@ -58,11 +59,13 @@ PAIRS = {
 
 
 def get_outcome(d: Decisions[str], name: str) -> tuple[str, int]:
+    """Return the stage, the kind and the pairs of a contrast."""
     v = d.verdicts[name]["valid_accuracy"]
     return v.kind, v.contrast.pairs
 
 
 def get_blocked_reasons(d: Decisions[str]) -> dict[str, str]:
+    """Return why contrasts stay open, by name."""
     return {name: by_metric["valid_accuracy"].blocked_reason for name, by_metric in d.verdicts.items()}
 
 
@@ -91,8 +94,8 @@ def test_what_lies_beyond_a_look_changes_nothing() -> None:
             extra = {name: cut_pairs(pairs, int(rng.integers(n, 41)))[name] for name, n in needed.items()}
             wild = {s: (math.inf if s % 3 else 9.0) for s in SEEDS if s not in SEEDS[: max(needed.values())]}
             for by_metric in extra.values():
-                for both in by_metric.values():
-                    both[0].update(wild)
+                for pair in by_metric.values():
+                    pair[0].update(wild)
             state = run_looks(minimal)
             looked = run_looks(cut_pairs(extra, max(needed.values())))
             assert looked == state  # seeds of others' looks, in a contrast that is decided, too
@@ -116,10 +119,10 @@ def test_a_look_waits_for_every_open_contrast() -> None:
         "wide": {"valid_accuracy": cut_pairs(PAIRS, 10)["wide"]["valid_accuracy"]},
     }
     assert run_looks(one_metric).looks_taken == 0
-    after = run_looks(cut_pairs(PAIRS, 10))
-    assert all(v.interval for by_metric in after.verdicts.values() for v in by_metric.values())
-    assert after.looks_taken == 1
-    assert after.seeds_requested == {
+    first_look = run_looks(cut_pairs(PAIRS, 10))
+    assert all(v.interval for by_metric in first_look.verdicts.values() for v in by_metric.values())
+    assert first_look.looks_taken == 1
+    assert first_look.seeds_requested == {
         "better": 0,
         "same": 0,
         "worse": 15,
@@ -139,7 +142,7 @@ def test_contrasts_without_results_are_in_the_family() -> None:
 
 
 def drop_seeds(pair: dict[str, Pair], *seeds: int) -> dict[str, Pair]:
-    """The pair whose arm failed on these seeds."""
+    """Return the pair whose arm failed on these seeds."""
     return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
 
 
@@ -149,8 +152,8 @@ def test_a_contrast_that_lost_a_seed_goes_on_by_signs_and_may_be_decided() -> No
         "better": drop_seeds(PAIRS["better"], SEEDS[2]),
         "wide": drop_seeds(PAIRS["wide"], SEEDS[12]),
     }
-    gone = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
-    d = run_looks(pairs, lost=gone)
+    failures = {"better": {SEEDS[2]: "failed"}, "wide": {SEEDS[12]: "failed"}}
+    d = run_looks(pairs, lost=failures)
     v = d.verdicts["better"]["valid_accuracy"]
     assert get_outcome(d, "better") == ("better", 14)  # 10 pairs with one lost: p .021
     assert v.contrast.lost == 1
@@ -169,16 +172,17 @@ def test_a_seed_is_lost_for_the_metrics_that_lack_it_alone() -> None:
 
 
 def test_a_contrast_that_lost_half_of_a_look_stays_open_and_holds_up_nobody() -> None:
-    gone = SEEDS[6:16]
-    pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *gone)}
-    d = run_looks(pairs, lost={"wide": dict.fromkeys(gone, "failed")})
+    failed_seeds = SEEDS[6:16]
+    pairs = {**PAIRS, "wide": drop_seeds(PAIRS["wide"], *failed_seeds)}
+    d = run_looks(pairs, lost={"wide": dict.fromkeys(failed_seeds, "failed")})
     assert get_blocked_reasons(d)["wide"] == "seed 16 failed, seed 17 failed and 8 more"
     assert d.seeds_requested["wide"] == 0
     assert get_outcome(d, "wide") == ("open", 6)
     assert get_outcome(d, "worse")[0] == "worse"
     assert "open: seed 16 failed" in describe_stage(d.verdicts["wide"]["valid_accuracy"])
     later = run_looks(
-        cut_pairs(PAIRS, 10), lost={"wide": dict.fromkeys(gone, "failed"), "worse": {SEEDS[30]: "failed"}}
+        cut_pairs(PAIRS, 10),
+        lost={"wide": dict.fromkeys(failed_seeds, "failed"), "worse": {SEEDS[30]: "failed"}},
     )
     assert later.seeds_requested["wide"] == 0
     assert later.seeds_requested["worse"] == 15
@@ -300,8 +304,10 @@ def test_one_look_is_the_fixed_design() -> None:
 
 
 def test_the_correction_may_be_another() -> None:
-    many = {f"{i}": make_arm(0.055, 0.05, 20 + i) for i in range(8)}
-    holm, milder = (run_looks(cut_pairs(many, 10), **more) for more in ({}, {"adjust": benjamini_hochberg}))
+    eight_arms = {f"{i}": make_arm(0.055, 0.05, 20 + i) for i in range(8)}
+    holm, milder = (
+        run_looks(cut_pairs(eight_arms, 10), **options) for options in ({}, {"adjust": benjamini_hochberg})
+    )
     assert sum(milder.seeds_requested.values()) < sum(holm.seeds_requested.values())
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from simulate_compare import fold_rates
+from simulate_compare import simulate_fold_rates
 from synthetic import four_errors
 
 from unrolled.reports.statistics.contrasts import contrast
@@ -37,13 +37,13 @@ def test_nothing_is_claimed_of_a_diverged_fold_or_without_spread(odd) -> None:
 
 
 @pytest.mark.parametrize("identical", [True, False])
-def test_folds_are_the_same_where_both_arms_computed_the_same_and_ties_alone_show_nothing(identical) -> None:
+def test_folds_are_the_same_where_both_arms_computed_the_same_and_not_by_ties(identical) -> None:
     options = {"delta": 0.02, "test_share": 0.1, "highest": 1.0, "identical": identical}
     verdict = judge_contrasts({"x": compare_folds(DIFFERENCES, DIFFERENCES, **options)})["x"]
     assert verdict.text == ("the same within δ" if identical else "open")
 
 
 def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:
-    plain, corrected = fold_rates(np.random.default_rng(3), repeats=3, studies=200)
+    plain, corrected = simulate_fold_rates(np.random.default_rng(3), repeats=3, studies=200)
     assert corrected <= 0.05 + four_errors(0.05, 200)
     assert plain > 0.2, "as independent pairs they would be"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import special
-from simulate_futility import DELTA, judge, judge_noise, resample
+from simulate_futility import DELTA, judge_noise, judge_study, resample_study
 from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
@@ -22,18 +22,19 @@ DRAWS = 20_000
 
 
 def make_moments(mean: float, sd: float, n: int = 10, skewness: float = 0.0) -> Moments:
+    """Return the moments of one sample."""
     return Moments(n, *map(np.asarray, (mean, sd, skewness)))
 
 
 def simulate_last_look(m: Moments, true_mean: np.ndarray | float, true_sd: float) -> Moments:
-    """The moments at the last look of contrasts that have `m` so far; pairs are normal."""
+    """Return the moments at the last look of contrasts that have `m` so far; pairs are normal."""
     rng = np.random.default_rng(1)
     last = LOOKS.last
     later = moments(true_mean + true_sd * rng.standard_normal((DRAWS, last - m.n)))
-    more = last - m.n
-    mean = (m.n * m.mean + more * later.mean) / last
-    between = m.n * (m.mean - mean) ** 2 + more * (later.mean - mean) ** 2
-    squares = (m.n - 1) * m.sd**2 + (more - 1) * later.sd**2 + between
+    remaining = last - m.n
+    mean = (m.n * m.mean + remaining * later.mean) / last
+    between = m.n * (m.mean - mean) ** 2 + remaining * (later.mean - mean) ** 2
+    squares = (m.n - 1) * m.sd**2 + (remaining - 1) * later.sd**2 + between
     return Moments(last, mean, np.sqrt(squares / (last - 1)), np.zeros(DRAWS))
 
 
@@ -76,18 +77,22 @@ def test_the_seeds_that_would_decide_are_those_of_the_power_of_t() -> None:
     assert replace(test, delta=1.0).count_seeds(make_moments(0.999, 30.0)) is None
 
 
-def pairs_of(mean: float, sd: float) -> np.ndarray:
-    """Forty differences of which every ten have this mean and SD."""
+def make_differences(mean: float, sd: float) -> np.ndarray:
+    """Return forty differences of which every ten have this mean and SD."""
     ten = special.ndtri((np.arange(10) + 0.5) / 10)
     return np.tile(mean + sd * ten / ten.std(ddof=1), 4)
 
 
-def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_decide_it() -> None:
-    study = {"noise": pairs_of(0, 4), "great noise": pairs_of(1, 40), "clear": pairs_of(5, 3)}
-    without, given_up = (judge(study, DELTA, LOOKS, bound) for bound in (0.0, BOUND))
-    assert [v.contrast.pairs for v in without.values()] == [40, 40, 10]
-    assert [v.contrast.pairs for v in given_up.values()] == [20, 20, 10]
-    v = given_up["noise"]
+def test_a_noisy_contrast_is_given_up_and_says_how_many_seeds_would_decide_it() -> None:
+    study = {
+        "noise": make_differences(0, 4),
+        "great noise": make_differences(1, 40),
+        "clear": make_differences(5, 3),
+    }
+    unbounded, bounded = (judge_study(study, DELTA, LOOKS, bound) for bound in (0.0, BOUND))
+    assert [v.contrast.pairs for v in unbounded.values()] == [40, 40, 10]
+    assert [v.contrast.pairs for v in bounded.values()] == [20, 20, 10]
+    v = bounded["noise"]
     assert v.futile
     assert not v.decided
     assert v.kind == "open"
@@ -98,22 +103,22 @@ def test_a_noisy_contrast_is_given_up_at_a_look_and_says_how_many_seeds_would_de
     )
     seeds = int(v.blocked_reason.removeprefix("about ").removesuffix(" seeds would decide it"))
     assert fewest < seeds < 1.05 * most_seeds
-    assert given_up["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
-    assert given_up["clear"].decided
-    assert given_up["clear"].contrast.family_size == 3
+    assert bounded["great noise"].blocked_reason == f"more than {MOST_SEEDS:,} seeds would decide it"
+    assert bounded["clear"].decided
+    assert bounded["clear"].contrast.family_size == 3
 
 
-def test_nothing_is_given_up_before_the_first_look_nor_by_signs_nor_on_fewer_than_five_pairs() -> None:
-    noise = pairs_of(0, 4)
-    assert not judge({"x": noise[:9]}, DELTA, LOOKS, BOUND)["x"].futile
-    assert judge({"x": noise}, DELTA, Looks((4, 40)), BOUND)["x"].contrast.pairs == 40
+def test_nothing_is_given_up_before_the_first_look_by_signs_or_on_few_pairs() -> None:
+    noise = make_differences(0, 4)
+    assert not judge_study({"x": noise[:9]}, DELTA, LOOKS, BOUND)["x"].futile
+    assert judge_study({"x": noise}, DELTA, Looks((4, 40)), BOUND)["x"].contrast.pairs == 40
     seeds = range(40)
     zero = dict.fromkeys(range(40), 0.0)
     diverged = dict(enumerate(noise.tolist())) | {3: math.inf}
     lost = {seed: x for seed, x in enumerate(noise.tolist()) if seed != 3}
-    for arm, gone in ((diverged, {}), (lost, {"x": {3: "failed"}})):
+    for arm, failures in ((diverged, {}), (lost, {"x": {3: "failed"}})):
         pairs = {"x": {DELTA.name: (arm, zero)}}
-        d = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=gone, futility=BOUND)
+        d = evaluate_looks(pairs, seeds=seeds, looks=LOOKS, metrics=[DELTA], lost=failures, futility=BOUND)
         v = d.verdicts["x"][DELTA.name]
         assert v.contrast.pairs >= 39
         assert not v.futile
@@ -124,7 +129,7 @@ def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it()
     zero = dict.fromkeys(range(20), 0.0)
     pairs = {
         name: {m.name: (dict(enumerate(x[:20].tolist())), zero) for m in metrics}
-        for name, x in (("noise", pairs_of(0, 4)), ("some", pairs_of(1, 2)))
+        for name, x in (("noise", make_differences(0, 4)), ("some", make_differences(1, 2)))
     }
     d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=metrics, futility=BOUND)
     assert d.looks_taken == 3
@@ -135,7 +140,9 @@ def test_what_is_given_up_asks_for_no_seeds_and_the_other_metrics_stop_with_it()
 
 @pytest.mark.parametrize("rule", ["direction", "size"])
 def test_a_direction_is_given_up_whose_size_is_asked_for_and_will_not_be_settled(rule: str) -> None:
-    pairs = {"x": {DELTA.name: (dict(enumerate(pairs_of(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}}
+    pairs = {
+        "x": {DELTA.name: (dict(enumerate(make_differences(1, 0.5).tolist())), dict.fromkeys(range(40), 0.0))}
+    }
     d = evaluate_looks(pairs, seeds=range(40), looks=LOOKS, metrics=[DELTA], rule=rule, futility=BOUND)
     v = d.verdicts["x"][DELTA.name]
     assert v.text == "better, size not settled"
@@ -152,14 +159,14 @@ def test_giving_up_makes_no_wrong_claim_that_going_on_does_not_make(law: str) ->
 
 
 def test_on_stored_differences_at_most_one_verdict_of_a_hundred_is_lost() -> None:
-    outcomes = resample("toggles", 5, (0.0, BOUND))
+    outcomes = resample_study("toggles", 5, (0.0, BOUND))
     lost = outcomes[0.0].verdicts - outcomes[BOUND].verdicts
     assert lost <= 0.01 * outcomes[0.0].verdicts
     assert outcomes[BOUND].trained < outcomes[0.0].trained
 
 
-def test_without_a_difference_and_an_sd_of_three_delta_a_plan_expects_less_than_half_of_the_seeds() -> None:
-    """A referee's figure by conditional power: 39.9 and 13.3 seeds."""
+def test_without_a_difference_a_plan_expects_less_than_half_of_the_seeds() -> None:
+    """Return a referee's figure by conditional power: 39.9 and 13.3 seeds."""
     wide = {"sd": 3.0, "delta": 1.0, "effect": 0.0, "family_size": 9}
     assert predict_contrast(LOOKS, **wide).seeds == pytest.approx(39.9, abs=0.1)
     assert predict_contrast(LOOKS, **wide, futility=BOUND).seeds == pytest.approx(16.9, abs=0.3)

@@ -27,14 +27,15 @@ GATES = 4_000
 
 
 def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> Pair:
-    """Losses by seed of a head that is worse by so much on each."""
+    """Return losses by seed of a head that is worse by so much on each."""
     base = np.arange(len(worse)) / 4 if base is None else base
     return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
 
 
-def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **more: object) -> GateDecision[str]:
+def judge_gate(worse: np.ndarray, looks: Looks = LOOKS, **options: object) -> GateDecision[str]:
+    """Return the gate's decision on a head that is worse by these losses."""
     return non_inferiority(
-        {"": {"loss": make_pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **more
+        {"": {"loss": make_pair(worse)}}, seeds=SEEDS, looks=looks, metrics=(LOSS,), **options
     )
 
 
@@ -57,7 +58,7 @@ def test_a_gate_is_what_is_simulated_of_gates(law: str) -> None:
 def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delta(
     sd, pairs, unchanged
 ) -> None:
-    """The known answers of an independent simulation, with its pairs."""
+    """Return the known answers of an independent simulation, with its pairs."""
     same, at_delta, above_delta = (
         expected_gate(LOOKS, sd=sd, delta=1.0, effect=effect) for effect in (0.0, 1.0, 2.0)
     )
@@ -146,13 +147,13 @@ def test_a_lost_seed_fails_the_gate_as_soon_as_it_is_lost() -> None:
     assert (gate.passed, gate.fault, gate.looks_taken) == (False, "seed 4 failed", 0)
 
 
-def test_a_seed_that_diverges_at_the_head_alone_fails_and_other_divergence_is_no_evidence() -> None:
+def test_a_seed_that_diverges_at_the_head_alone_fails_the_gate() -> None:
     base = np.arange(40) / 4
     head = 0.2 * NOISE
     diverged = np.where(np.arange(40) < 3, math.inf, 0.0)
     assert "seed 0 diverged at the head" in judge_gate(head + diverged).fault
-    for both in (True, False):
-        sides = {"": {"loss": make_pair(head + diverged if both else head, base)}}
+    for on_both_sides in (True, False):
+        sides = {"": {"loss": make_pair(head + diverged if on_both_sides else head, base)}}
         sides[""]["loss"][1].update(dict.fromkeys(range(3), math.inf))
         gate = non_inferiority(sides, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,))
         assert gate.passed
@@ -171,40 +172,44 @@ def test_seeds_that_diverged_on_both_sides_hide_no_others_that_are_worse() -> No
     assert gate.fault == "loss: more than δ worse"
 
 
-def test_the_same_numbers_pass_where_they_are_computed_alike_and_ties_of_coarse_ones_do_not() -> None:
+def test_the_same_numbers_pass_where_they_are_fine_and_coarse_ties_do_not() -> None:
     coarse = np.arange(40) % 2 / 2
     for equal, passes in ((None, False), ({"": SEEDS}, True)):
         ties = {"": {"loss": make_pair(np.zeros(40), coarse)}}
         assert non_inferiority(ties, seeds=SEEDS, looks=LOOKS, metrics=(LOSS,), equal=equal).passed is passes
     assert judge_gate(np.zeros(40)).passed, "hardly two of these numbers are alike"
     fixed = {"": {"loss": make_pair(NOISE), "parameters": make_pair(np.full(40, -100.0), np.full(40, 900.0))}}
-    both = (LOSS, Metric("parameters", 10.0, "lower"))
-    assert non_inferiority(fixed, seeds=SEEDS, looks=LOOKS, metrics=both).passed, "no seed changes it"
+    two_metrics = (LOSS, Metric("parameters", 10.0, "lower"))
+    assert non_inferiority(fixed, seeds=SEEDS, looks=LOOKS, metrics=two_metrics).passed, "no seed changes it"
     shares = {"": {"accuracy": make_pair(np.zeros(200), np.arange(200) % 2 / 2)}}
     metrics = (ACCURACY,)
-    many = Looks((200,))
-    assert non_inferiority(shares, seeds=range(200), looks=many, metrics=metrics).passed  # .98²⁰⁰ is .02
+    single_look = Looks((200,))
+    assert non_inferiority(
+        shares, seeds=range(200), looks=single_look, metrics=metrics
+    ).passed  # .98²⁰⁰ is .02
 
 
-@pytest.mark.parametrize("both", [True, False])
-def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_same(both: bool) -> None:
+@pytest.mark.parametrize("both_sides", [True, False])
+def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_same(
+    both_sides: bool,
+) -> None:
     """Such a head, which is worse by δ, would pass in .40 of gates."""
-    base = np.full(40, 0.5) if both else NOISE
+    base = np.full(40, 0.5) if both_sides else NOISE
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(base.tolist()))
     clock = Metric("seconds", 1.0)
 
-    def decide_gate(*sides: Pair, **more: object) -> GateDecision[str]:
+    def decide_gate(*sides: Pair, **options: object) -> GateDecision[str]:
         names = ("loss", "error")
         metrics = tuple(Metric(name, 1.0) for name in names[: len(sides)])
         pairs = {"": {**dict(zip(names, sides, strict=False)), "seconds": make_pair(NOISE)}}
-        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(*metrics, clock), **more)
+        return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(*metrics, clock), **options)
 
     gate = decide_gate(sides)
     assert (gate.passed, gate.looks_taken, gate.seeds_requested) == (False, 0, 0)
     assert "head" in gate.fault
-    assert ("base" in gate.fault) is both
+    assert ("base" in gate.fault) is both_sides
     assert "seed" in gate.fault
-    assert "head" in decide_gate(sides[::-1]).fault or not both
+    assert "head" in decide_gate(sides[::-1]).fault or not both_sides
     assert "seed" not in decide_gate(make_pair(0.2 * NOISE), sides).fault, (
         "another metric tells the seeds apart"
     )

@@ -11,7 +11,8 @@ from unrolled.reports.statistics.elsewhere import Unpaired, welch
 from unrolled.reports.statistics.permutation import Permutations
 
 
-def welch_t(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+def compute_welch_t(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Return Welch's t of two samples."""
     return stats.ttest_ind(a, b, equal_var=False, axis=axis).statistic
 
 
@@ -23,7 +24,7 @@ def test_both_tails_are_scipys_at_every_difference(n: int, m: int) -> None:
     permutations = Permutations(a, b)
     for mu in (0.0, 2.0, 3.5):
         tails = [
-            stats.permutation_test((a - mu, b), welch_t, vectorized=True, alternative=side).pvalue
+            stats.permutation_test((a - mu, b), compute_welch_t, vectorized=True, alternative=side).pvalue
             for side in ("greater", "less")
         ]
         assert permutations.compute_tails(mu) == pytest.approx(tails)

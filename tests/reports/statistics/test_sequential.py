@@ -19,13 +19,13 @@ STORED = 10_000_000  # draws behind the stored table
 ELSEWHERE = 2_000_000  # draws behind the known answers
 
 
-def of_two(p: float, *draws: int) -> float:
-    """Four standard errors of the ratio of two simulated tails of probability p."""
+def four_errors_of_ratio(p: float, *draws: int) -> float:
+    """Return four standard errors of the ratio of two simulated tails of probability p."""
     return 4 * math.sqrt((1 - p) / p * sum(1 / n for n in draws))
 
 
 @pytest.mark.parametrize(
-    ("looks", "alpha", "two", "one", "draws"),
+    ("looks", "alpha", "two_sided", "one_sided", "draws"),
     [
         (LOOKS, 0.05, 0.02090, 0.02252, STORED),
         (LOOKS, 0.01, 0.00367, 0.00384, STORED),
@@ -34,10 +34,10 @@ def of_two(p: float, *draws: int) -> float:
         (EARLY, 0.05, 0.01848, 0.01999, DRAWS),
     ],
 )
-def test_critical_values(looks: Looks, alpha: float, two: float, one: float, draws: int) -> None:
-    near = of_two(alpha, draws, ELSEWHERE)
-    assert looks.find_critical_q(alpha) == pytest.approx(two, rel=near)
-    assert looks.find_critical_q(alpha, sides=1) == pytest.approx(one, rel=near)
+def test_critical_values(looks: Looks, alpha: float, two_sided: float, one_sided: float, draws: int) -> None:
+    tolerance = four_errors_of_ratio(alpha, draws, ELSEWHERE)
+    assert looks.find_critical_q(alpha) == pytest.approx(two_sided, rel=tolerance)
+    assert looks.find_critical_q(alpha, sides=1) == pytest.approx(one_sided, rel=tolerance)
 
 
 @pytest.mark.parametrize(
@@ -50,18 +50,18 @@ def test_critical_values(looks: Looks, alpha: float, two: float, one: float, dra
     ],
 )
 def test_t_values_that_decide(looks: Looks, alpha: float, deciding: tuple[float, ...]) -> None:
-    near = of_two(alpha, STORED if looks is LOOKS else DRAWS, ELSEWHERE)
+    tolerance = four_errors_of_ratio(alpha, STORED if looks is LOOKS else DRAWS, ELSEWHERE)
     for k, (n, t) in enumerate(zip(looks.numbers, deciding, strict=True)):
         level = Look(looks, k).compute_level(alpha)
-        low, high = (special.stdtrit(n - 1, 1 - level * x / 2) for x in (1 + near, 1 - near))
+        low, high = (special.stdtrit(n - 1, 1 - level * x / 2) for x in (1 + tolerance, 1 - tolerance))
         assert low - 0.005 <= t <= high + 0.005  # as printed
 
 
 def test_p_values_at_the_default_looks() -> None:
     for q, two_sided, one_sided in ((0.02, 0.0480, 0.0450), (0.001, 0.0030, 0.0028)):
-        near = of_two(two_sided, STORED, ELSEWHERE) * two_sided + 0.00005  # as printed
-        assert float(LOOKS.compute_p(q)) == pytest.approx(two_sided, abs=near)
-        assert float(LOOKS.compute_p(q, sides=1)) == pytest.approx(one_sided, abs=near)
+        tolerance = four_errors_of_ratio(two_sided, STORED, ELSEWHERE) * two_sided + 0.00005  # as printed
+        assert float(LOOKS.compute_p(q)) == pytest.approx(two_sided, abs=tolerance)
+        assert float(LOOKS.compute_p(q, sides=1)) == pytest.approx(one_sided, abs=tolerance)
 
 
 def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
@@ -69,7 +69,7 @@ def test_the_stored_table_agrees_with_a_fresh_simulation() -> None:
     for sides in (1, 2):
         for p in (0.5, 0.05, 0.01, 0.003, 0.0003):
             fresh_p = np.interp(LOOKS.find_critical_q(p, sides), fresh[sides], fresh[0])
-            assert fresh_p == pytest.approx(p, rel=of_two(p, DRAWS, STORED))
+            assert fresh_p == pytest.approx(p, rel=four_errors_of_ratio(p, DRAWS, STORED))
 
 
 def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> None:
@@ -80,7 +80,7 @@ def test_a_simulation_of_whole_studies_agrees_with_drawn_means_and_squares() -> 
     smallest = np.min([stats.ttest_1samp(d[:, :n], 0, axis=1).pvalue / w for n, w in stages], axis=0)
     for p in (0.3, 0.05):
         rate = np.mean(smallest <= looks.find_critical_q(p))
-        assert rate == pytest.approx(p, rel=of_two(p, studies, DRAWS))
+        assert rate == pytest.approx(p, rel=four_errors_of_ratio(p, studies, DRAWS))
 
 
 def test_the_table_is_the_same_each_time_and_rises() -> None:

@@ -28,6 +28,7 @@ A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C
 
 
 def round_ends(interval: Interval | None, digits: int) -> tuple[float, float]:
+    """Return the ends of an interval, rounded."""
     assert interval is not None
     return round(interval.low, digits), round(interval.high, digits)
 
@@ -42,16 +43,16 @@ def test_one_arm_gives_mean_sd_and_t_interval() -> None:
 
 
 def test_under_three_seeds_there_are_values_and_no_interval() -> None:
-    two = summarise_values({4: 1.25, 2: 1.27})
-    assert two.interval is None
-    assert list(two.values.items()) == [(2, 1.27), (4, 1.25)]
+    summary = summarise_values({4: 1.25, 2: 1.27})
+    assert summary.interval is None
+    assert list(summary.values.items()) == [(2, 1.27), (4, 1.25)]
     assert summarise_values({0: 1.25}).sd is None
     assert summarise_values({}).mean is None
     assert summarise_values({}).median is None
 
 
 def compute_hall_t(d: np.ndarray, mu: float) -> float:
-    """T by the formula of Hall (1992), written out."""
+    """Return T by the formula of Hall (1992), written out."""
     n = d.size
     w = (d.mean() - mu) / d.std(ddof=1)
     skew = stats.skew(d)
@@ -167,6 +168,7 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
 
 
 def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
+    """Return the contrast of n pairs that have one difference."""
     sides = dict.fromkeys(range(n), 0.5 + difference), dict.fromkeys(range(n), 0.5)
     return contrast(*sides, **{"delta": 0.02, "highest": 1.0, **facts})
 
@@ -311,11 +313,11 @@ def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:
     assert contrast(arm, baseline, delta=0.02, lost=9).p == 1.0
 
 
-@pytest.mark.parametrize(("arm", "both", "n"), [(8, 0, 30), (3, 2, 20), (0, 1, 8)])
-def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: int) -> None:
+@pytest.mark.parametrize(("arm", "both_sides", "n"), [(8, 0, 30), (3, 2, 20), (0, 1, 8)])
+def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int, n: int) -> None:
     """McNemar's exact test: only pairs of which one side diverged tell anything."""
-    arm_values = {s: math.inf if s < arm + both else 1.0 + 0.01 * s for s in range(n)}
-    baseline_values = {s: math.inf if s < both else 1.1 for s in range(n)}
+    arm_values = {s: math.inf if s < arm + both_sides else 1.0 + 0.01 * s for s in range(n)}
+    baseline_values = {s: math.inf if s < both_sides else 1.1 for s in range(n)}
     c = contrast(arm_values, baseline_values, delta=0.02)
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
     assert c.divergence_p == c.swap_sides().divergence_p == pytest.approx(expected)
@@ -324,11 +326,11 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both: int, n: i
 
 def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
     baseline = {s: 1.1 + 0.01 * s for s in range(20)}
-    gone = baseline | dict.fromkeys(range(6), math.inf)
-    lost = contrast(gone, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
+    diverged_values = baseline | dict.fromkeys(range(6), math.inf)
+    lost = contrast(diverged_values, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
     assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue)
     assert lost.divergence_differs
-    assert contrast(baseline, gone, delta=0.02, lost=6).divergence_p == 1.0
+    assert contrast(baseline, diverged_values, delta=0.02, lost=6).divergence_p == 1.0
     assert contrast(baseline, baseline, delta=0.02, lost=6).divergence_p == 1.0
 
 

@@ -16,7 +16,7 @@ FACTORS = ("tying", "dropout", "ar")
 
 
 def make_cells(noise: float = 0.01) -> dict[tuple[bool, ...], dict[int, float]]:
-    """1.3 − .2 tying − .1 dropout + .08 tying·dropout, every seed with its own level."""
+    """Return 1.3 − .2 tying − .1 dropout + .08 tying·dropout, every seed with its own level."""
     rng = np.random.default_rng(0)
     level = rng.normal(0, 0.1, 10)
     return {
@@ -85,10 +85,10 @@ def test_a_ratio_of_speeds_has_an_interval_and_a_zone_of_noise() -> None:
     assert ends == pytest.approx((1.0771, 1.0745, 1.0797), abs=5e-5)
     assert (faster.word, slower.word) == ("faster", "slower")
     assert slower.ratio == pytest.approx(1 / faster.ratio)
-    near = speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
-    assert near is not None
-    assert near.interval.low > 1  # and yet no finding
-    assert near.word == "not told apart from ±2 % of noise"
+    speed = speed_ratio([(101.0, 100.0), (101.1, 100.0), (100.9, 100.0), (101.0, 100.0)])
+    assert speed is not None
+    assert speed.interval.low > 1  # and yet no finding
+    assert speed.word == "not told apart from ±2 % of noise"
 
 
 def test_a_speed_that_cannot_be_compared_is_refused() -> None:

@@ -76,9 +76,9 @@ def test_a_huge_need_is_told_at_once() -> None:
 
 
 def test_no_effect_needs_no_end_of_seeds() -> None:
-    for nothing in (0.0, math.nan):
+    for effect in (0.0, math.nan):
         with pytest.raises(ValueError, match="effect of zero"):
-            power.seeds_needed(nothing)
+            power.seeds_needed(effect)
 
 
 def test_a_larger_family_detects_less_and_needs_more() -> None:
