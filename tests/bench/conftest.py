@@ -73,7 +73,7 @@ def torch_as_it_was() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def story(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of a text of 1,200 words, nine different ones, mostly in the same order: soon learnt."""
+    """Return the path of a text of 1,200 words, nine different ones, mostly in one order: soon learnt."""
     order = ["the", "cat", "sat", "on", "a", "mat", "and", "slept", "."]
     chance = random.Random(0)
     words = [chance.choice(order) if chance.random() < 0.1 else order[i % 9] for i in range(1200)]
@@ -84,7 +84,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def small(story: str) -> Callable[..., ChapterTrial]:
-    """A trial of a tenth of a second, with what a test changes: 29 updates of 8 rows of 4 words."""
+    """Return a function to a trial of a tenth of a second: 29 updates of 8 rows of 4 words."""
 
     def make(model: str = "lm6", **changes: object) -> ChapterTrial:
         options = {} if model.startswith(("ngram", "most")) else {"hidden": 8}
@@ -96,12 +96,13 @@ def small(story: str) -> Callable[..., ChapterTrial]:
 
 @pytest.fixture(scope="session")
 def numbers() -> Corpus:
+    """Return the corpus human-numbers."""
     return tokenize_corpus("human-numbers")
 
 
 @pytest.fixture
 def plug(tmp_path: Path, as_before: None) -> Callable[..., Path]:
-    """Write one of PLUG_INS, with some text of it replaced, and load it."""
+    """Return a function that writes one of PLUG_INS, with some text of it replaced, and loads it."""
 
     def write(kind: str, old: str = "", new: str = "", name: str = "my.py") -> Path:
         assert old in PLUG_INS[kind]

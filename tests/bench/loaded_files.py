@@ -21,7 +21,7 @@ def modules(trial: Trial) -> Result:
 
 
 def loaded_files(trial: Trial, checkpoints: Path) -> set[str]:
-    """The files of the project that the process of a trial loads, relative to the package `bench`."""
+    """Return the files of the package `bench` that a trial's process loads, relative to it."""
     from unrolled.ablations.runner.process import run_alone  # which no trial's process loads
 
     result = run_alone(trial, TaskSpec(run_function=f"{__name__}:modules"), checkpoints=checkpoints)

@@ -31,7 +31,7 @@ aten = torch.ops.aten
 Settings = dict[str, Any]
 
 
-class Apart(TorchDispatchMode):
+class MetaDevice(TorchDispatchMode):
     """Keeps `meta` as far from the CPU as a GPU is, counts what is read from it, and answers with zeros."""
 
     def __init__(self) -> None:
@@ -69,21 +69,21 @@ class Apart(TorchDispatchMode):
         return value
 
     def hurry(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, under which a GPU is not to be waited for."""
+        """Return the function, under which a GPU is not to be waited for."""
 
-        def hurrying(*args: Any) -> Any:
+        def run_hurried(*args: Any) -> Any:
             self.hurried = True
             done = function(*args)
             done = done if isinstance(done, Evaluation) else list(done)
             self.hurried = False
             return done
 
-        return hurrying
+        return run_hurried
 
 
 @pytest.fixture
-def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
-    """Trials train on `meta`, whatever device is theirs, and their epochs wait for nothing there."""
+def meta_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetaDevice]:
+    """Train on `meta`, whatever device is a trial's, with epochs that wait for nothing there."""
     adamw = torch.optim.AdamW  # whose fused form knows CPUs and GPUs alone, as does its function
     monkeypatch.delattr(torch, "_fused_adamw_")
     monkeypatch.setattr(
@@ -91,7 +91,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
     )
     monkeypatch.setattr(environment, "select_device", lambda kind: META)
     monkeypatch.setattr(model, "MIN_DRAWS", 2**8)  # fewer, as what is dropped is not the question here
-    mode = Apart()
+    mode = MetaDevice()
     monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
     monkeypatch.setattr(loop, "validate_model", mode.hurry(loop.validate_model))
     with mode:
@@ -100,7 +100,7 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[Apart]:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
-    """A trial of four updates, of 2 rows of 4 words; its last validation batch has one row."""
+    """Return a function to a trial of four updates of 2 rows of 4 words; one row is its last validation."""
     text = tmp_path / "tiny.txt"
     text.write_text("the cat sat on a mat and slept . " * 5 + "the")
 
@@ -115,20 +115,20 @@ def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
 
 
 @pytest.fixture
-def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Result]:
-    """The result of a trial on `meta`, after its first-batch check there."""
+def train_on_meta(tiny: Callable[..., ChapterTrial], meta_device: MetaDevice) -> Callable[..., Result]:
+    """Return a function to a trial's result on `meta`, after its first-batch check there."""
 
     def run(name: str, **changes: Any) -> Result:
         trial = tiny(name, **changes)
         first = train_first_batch(trial)
         assert not first.metrics
         assert not first.curves
-        checked = apart.reads
+        checked = meta_device.reads
         result = run_trial(trial)
         assert result.done, result.reason
         assert all(getattr(result, name) for name in ("metrics", "records", "witnesses", "fingerprints"))
         if not spec_of(name).is_counting_model:
-            assert apart.reads > checked > 0, "else it was not on the device"
+            assert meta_device.reads > checked > 0, "else it was not on the device"
             assert len(result.curves["valid_loss"]) == trial.epochs
         return result
 
@@ -137,9 +137,9 @@ def trained(tiny: Callable[..., ChapterTrial], apart: Apart) -> Callable[..., Re
 
 @pytest.mark.parametrize("name", ZOO)
 def test_a_run_of_every_model_goes_its_whole_way_on_another_device(
-    trained: Callable[..., Result], name: str
+    train_on_meta: Callable[..., Result], name: str
 ) -> None:
-    trained(name)
+    train_on_meta(name)
 
 
 PIECES: Settings = {"detach_every": 2, "clip": 0.25, "reset": "never", "alpha": 2.0, "beta": 1.0}
@@ -158,45 +158,45 @@ SHUFFLED: Settings = {"reset": "batch", "order": "shuffled"}
     ],
 )
 def test_no_setting_mixes_devices(
-    trained: Callable[..., Result], name: str, engine: str, settings: Settings
+    train_on_meta: Callable[..., Result], name: str, engine: str, settings: Settings
 ) -> None:
     """Each setting in each engine, and gradients over less and more than a window in AWD-LSTM's unrolling."""
-    trained(name, engine=engine, **settings)
+    train_on_meta(name, engine=engine, **settings)
 
 
 def test_a_resumed_trial_is_back_on_its_device(
-    trained: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    train_on_meta: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(checkpoint.FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setenv(checkpoint.INTERVAL_VARIABLE, "0")
-    first = trained("lm6", epochs=2, reset="never", **REPLAYED)  # whose state is kept, too
+    first = train_on_meta("lm6", epochs=2, reset="never", **REPLAYED)  # whose state is kept, too
     second = run_trial(first.trial)
     assert second.metrics["seconds"] > second.seconds, "else it began anew"
     assert second.fingerprints == first.fingerprints
 
 
 def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
-    tiny: Callable[..., ChapterTrial], apart: Apart
+    tiny: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
     trial = tiny("lm7", clip=0.25, epochs=2)
     environment.make_deterministic()
     data, *splits = train.load_data(trial)
     record = train.train_model(trial, train.build_model(trial, len(data.vocab)), *splits)
-    assert apart.reads == 2 * len(record.epochs) == 4
+    assert meta_device.reads == 2 * len(record.epochs) == 4
     assert len(record.losses) == 8
 
 
 @pytest.mark.parametrize(("kind", "engine"), [("cell", "learner"), ("model", "loop")])
 def test_a_users_own_model_and_regularizer_go_the_whole_way(
-    plug: Callable[..., Path], trained: Callable[..., Result], kind: str, engine: str
+    plug: Callable[..., Path], train_on_meta: Callable[..., Result], kind: str, engine: str
 ) -> None:
     plug("regularizer", "dropped", "dropped.double()", name="penalty.py")
     plug(kind)
-    assert "train_penalty_small" in trained("mine", engine=engine, options={"small": 0.5}).metrics
+    assert "train_penalty_small" in train_on_meta("mine", engine=engine, options={"small": 0.5}).metrics
 
 
 def test_a_cells_tensor_that_is_made_on_the_cpu_is_refused_with_its_line(
-    plug: Callable[..., Path], tiny: Callable[..., ChapterTrial], apart: Apart
+    plug: Callable[..., Path], tiny: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
     plug("cell", "x.new_zeros(len(x), self.mix.out_features)", "torch.zeros(len(x), 4, dtype=x.dtype)")
     with pytest.raises(BadInput, match=r"^my\.py, line 14: model 'mine' fails on its first batch: .*device"):

@@ -33,8 +33,11 @@ CHANGED = {
 }
 
 
-def between(left: Result, right: Result, leave_out: tuple[str, ...] = ()) -> list[tuple[str, str, str]]:
-    values = (reproducible_values(result.to_dict(), leave_out) for result in (left, right))
+def find_differences(
+    first: Result, second: Result, leave_out: tuple[str, ...] = ()
+) -> list[tuple[str, str, str]]:
+    """Return the differences of two results' reproducible values."""
+    values = (reproducible_values(result.to_dict(), leave_out) for result in (first, second))
     return list(list_differences(*values))
 
 
@@ -45,12 +48,12 @@ def test_every_field_of_a_result_is_compared_or_named_as_not() -> None:
 @pytest.mark.parametrize("field", CHANGED)
 def test_a_change_of_any_number_is_found_and_named(field: str) -> None:
     change, name = CHANGED[field]
-    assert [difference[0] for difference in between(RESULT, replace(RESULT, **change))] == [name]
+    assert [difference[0] for difference in find_differences(RESULT, replace(RESULT, **change))] == [name]
 
 
 def test_every_point_of_a_curve_is_compared_to_its_last_digit() -> None:
     nudged = replace(RESULT, curves={"valid_loss": ((1.0, 2.0), (3.0, 0.5 + 1e-15))})
-    assert between(RESULT, nudged) == [("valid_loss at 3", repr(0.5), repr(0.5 + 1e-15))]
+    assert find_differences(RESULT, nudged) == [("valid_loss at 3", repr(0.5), repr(0.5 + 1e-15))]
 
 
 def test_times_speeds_and_memory_that_unrolled_measures_are_not_compared() -> None:
@@ -61,18 +64,18 @@ def test_times_speeds_and_memory_that_unrolled_measures_are_not_compared() -> No
         | {"gpu_memory_peak": 5.0},
         **{"seconds": 99.0, "started": 1e9, "attempts": 2},
     )
-    assert between(RESULT, slower) == []
+    assert find_differences(RESULT, slower) == []
 
 
 def test_a_metric_of_the_program_s_own_is_compared_whatever_words_are_in_its_name() -> None:
     names = ("time_series_mae", "memory_recall", "system_prompt_score", "ms_per_step")
     forged = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 5.0)})
     result = replace(RESULT, metrics={**RESULT.metrics, **dict.fromkeys(names, 0.0)})
-    assert [name for name, *_ in between(result, forged)] == list(names)
-    assert between(result, forged, names) == []
+    assert [name for name, *_ in find_differences(result, forged)] == list(names)
+    assert find_differences(result, forged, names) == []
 
 
 def test_what_one_side_lacks_is_named_and_nan_is_itself() -> None:
     nan = replace(RESULT, metrics={"valid_loss": float("nan")})
-    assert between(nan, replace(nan)) == []
-    assert ("valid_loss at 3", "0.5", "none") in between(RESULT, replace(RESULT, curves={}))
+    assert find_differences(nan, replace(nan)) == []
+    assert ("valid_loss at 3", "0.5", "none") in find_differences(RESULT, replace(RESULT, curves={}))

@@ -35,12 +35,12 @@ pytestmark = [
 ]
 
 
-def chapter(name: str, **changes: Any) -> dict[str, Any]:
-    """The keywords of the model's trial in the chapter's set-up, of two epochs."""
+def make_settings(name: str, **changes: Any) -> dict[str, Any]:
+    """Return the keywords of the model's trial in the chapter's set-up, of two epochs."""
     return asdict(spec_of(name).make_trial(**{"device": DEVICE, "epochs": 2, **changes}))
 
 
-def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
+def start_trial(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
     """Start the trial in a fresh process; the function that is returned waits for its result."""
     command = [sys.executable, "-c", ALONE, json.dumps(settings)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **variables})
@@ -58,8 +58,8 @@ def results(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:
 @engines
 @pytest.mark.parametrize("name", NEURAL)
 def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name: str, engine: str) -> None:
-    settings = chapter(name, engine=engine)
-    first, second = (wait() for wait in [results(settings), results(settings)])
+    settings = make_settings(name, engine=engine)
+    first, second = (wait() for wait in [start_trial(settings), start_trial(settings)])
     assert first.fingerprints == second.fingerprints
     assert {key: w for key, w in first.witnesses.items() if not w["ok"]} == {}
     assert first.metrics["gpu_memory_peak"] > 0
@@ -74,31 +74,31 @@ def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name:
 def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
     tmp_path: Path, name: str, changes: dict[str, Any]
 ) -> None:
-    settings = chapter(name, **changes)
-    kept = {checkpoint.FOLDER_VARIABLE: str(tmp_path), checkpoint.INTERVAL_VARIABLE: "0"}
-    undisturbed = results(settings, **kept)()
-    resumed = results(settings, **kept)()  # from the last state but one, which the first has left
+    settings = make_settings(name, **changes)
+    variables = {checkpoint.FOLDER_VARIABLE: str(tmp_path), checkpoint.INTERVAL_VARIABLE: "0"}
+    undisturbed = start_trial(settings, **variables)()
+    resumed = start_trial(settings, **variables)()  # from the last state but one, which the first has left
     assert resumed.metrics["seconds"] > resumed.seconds, "else it began anew"
     assert resumed.fingerprints == undisturbed.fingerprints
 
 
-def prepared(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Five updates of a trial, and a validation, which can be repeated and were made once before."""
+def prepare_steps(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return functions that repeat five updates and a validation of a trial, both made once before."""
     environment.make_deterministic()
     trial = ChapterTrial(**settings)
     device = torch.device(DEVICE)
-    data, taught, asked = train.load_data(trial)
+    data, training, validation = train.load_data(trial)
     model = train.build_model(trial, len(data.vocab)).to(device)
-    taught = replace(taught, rows=taught.rows[:UPDATES], device=device)
-    asked = asked.to(device)
+    training = replace(training, rows=training.rows[:UPDATES], device=device)
+    validation = validation.to(device)
     adam = optimizer.build_adam(model, trial.wd)
     cycle = list(optimizer.one_cycle(UPDATES, trial.lr, trial.moms))
 
     def update() -> None:
-        list(loop._take_steps(trial, model, taught, adam, cycle))
+        list(loop._take_steps(trial, model, training, adam, cycle))
 
     def validate() -> None:
-        loop.validate_model(trial, model, asked)
+        loop.validate_model(trial, model, validation)
 
     update(), validate()
     return update, validate
@@ -115,7 +115,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype feature")
 @pytest.mark.parametrize(("name", "changes"), CASES)
 def test_neither_updates_nor_a_validation_wait(name: str, changes: dict[str, Any]) -> None:
-    parts = prepared(chapter(name, **changes))
+    parts = prepare_steps(make_settings(name, **changes))
     torch.cuda.set_sync_debug_mode("error")
     try:
         for part in parts:

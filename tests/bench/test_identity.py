@@ -53,7 +53,7 @@ FAMILY = {name: spec.module.rsplit(".", 1)[1] for name, spec in ZOO.items()}
 
 @pytest.fixture
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the package, which identities are taken of, and of the runner beside it."""
+    """Yield a copy of the package, which identities are taken of, and of the runner beside it."""
     folder = tmp_path / "bench"
     no_cache = shutil.ignore_patterns("__pycache__")
     for package in ("bench", "ablations"):
@@ -64,18 +64,18 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     identity.source_hash.cache_clear()
 
 
-def ids(engine: str = "learner") -> dict[str, str]:
-    """The identities of the zoo as a process that starts now would have them."""
+def identify_zoo(engine: str = "learner") -> dict[str, str]:
+    """Return the identities of the zoo as a process that starts now would have them."""
     identity.source_hash.cache_clear()
     unrolled.bench.identity._CONTENTS.clear()
     return {name: ChapterTrial(model=name, seed=0, engine=engine).identify().id for name in ZOO}
 
 
-def changed(file: Path, engine: str = "learner") -> set[str]:
-    """The models whose trials have another identity once a comment stands in the file."""
-    before = ids(engine)
+def find_changed_models(file: Path, engine: str = "learner") -> set[str]:
+    """Return the models whose trials have another identity once a comment stands in the file."""
+    old_ids = identify_zoo(engine)
     file.write_text(file.read_text() + "# edited\n")
-    return {name for name, new_id in ids(engine).items() if new_id != before[name]}
+    return {name for name, new_id in identify_zoo(engine).items() if new_id != old_ids[name]}
 
 
 FAMILIES = sorted(set(FAMILY.values()))
@@ -91,30 +91,32 @@ EDITS = [
 def test_editing_a_file_changes_the_trials_whose_numbers_it_makes_and_no_others(
     copy: Path, file: str, models: set[str]
 ) -> None:
-    assert changed(copy / file) == models
+    assert find_changed_models(copy / file) == models
 
 
 def test_editing_an_engine_changes_the_trials_under_it_and_no_others(copy: Path) -> None:
     for file in ("learner", "loop", "optimizer", "checkpoint"):
         for engine, files in identity.ENGINES.items():
             expected = set(ZOO) if file in files else set()
-            assert changed(copy / "chapter" / "training" / f"{file}.py", engine=engine) == expected
+            assert (
+                find_changed_models(copy / "chapter" / "training" / f"{file}.py", engine=engine) == expected
+            )
 
 
 def test_another_class_in_the_registry_makes_other_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = ids()
+    old_ids = identify_zoo()
     monkeypatch.setitem(ZOO, "lm2", replace(ZOO["lm2"], builder="LMModel1"))
-    assert {name for name, new_id in ids().items() if new_id != before[name]} == {"lm2"}
+    assert {name for name, new_id in identify_zoo().items() if new_id != old_ids[name]} == {"lm2"}
 
 
 def test_moving_text_from_one_file_to_the_next_is_an_edit(copy: Path) -> None:
-    before = ids()
-    one = copy / "chapter/metrics.py"
-    two = copy / "chapter/regularization.py"  # neighbours in the digest
-    text = one.read_text()
-    one.write_text(text[:-10])
-    two.write_text(text[-10:] + two.read_text())
-    assert not set(ids().values()) & set(before.values())
+    old_ids = identify_zoo()
+    first = copy / "chapter/metrics.py"
+    second = copy / "chapter/regularization.py"  # neighbours in the digest
+    text = first.read_text()
+    first.write_text(text[:-10])
+    second.write_text(text[-10:] + second.read_text())
+    assert not set(identify_zoo().values()) & set(old_ids.values())
 
 
 @pytest.mark.usefixtures("a_fork_server_of_its_own")
@@ -124,9 +126,9 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
 ) -> None:
     loaded = loaded_files(small("lm4", engine=engine), tmp_path)
     engine_files = {f"chapter/training/{name}.py" for name in identity.ENGINES[engine]}
-    counted = {*identity.SHARED, "chapter/models/elman.py", *engine_files}
-    assert counted <= loaded
-    assert loaded - counted - {*RUNNER} <= UNCOUNTED.keys()
+    counted_files = {*identity.SHARED, "chapter/models/elman.py", *engine_files}
+    assert counted_files <= loaded
+    assert loaded - counted_files - {*RUNNER} <= UNCOUNTED.keys()
 
 
 UNCOUNTED_IN_PROGRAMS = {
@@ -152,17 +154,18 @@ def test_every_file_that_a_programs_process_loads_counts_or_has_its_reason(tmp_p
     (tmp_path / "train.py").write_text("print('{\"loss\": 1}')")
     trial = ProgramTrial(seed=0, run="python train.py {seed}", folder=str(tmp_path)).identify()
     loaded = loaded_files(trial, tmp_path / "checkpoints")
-    counted = {os.path.relpath(path, PACKAGE) for path in READERS}
-    assert counted - {*RUNNER} <= loaded
-    assert loaded - counted <= UNCOUNTED.keys() | UNCOUNTED_IN_PROGRAMS.keys()
+    counted_files = {os.path.relpath(path, PACKAGE) for path in READERS}
+    assert counted_files - {*RUNNER} <= loaded
+    assert loaded - counted_files <= UNCOUNTED.keys() | UNCOUNTED_IN_PROGRAMS.keys()
 
 
 def test_an_edited_text_is_another_trial_and_a_moved_one_is_not(tmp_path: Path) -> None:
-    first, moved, edited = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
-    first.write_text("one two three")
-    moved.write_text("one two three")
-    edited.write_text("one two three.")
-    one, two, three = (
-        ChapterTrial(model="lm4", seed=0, corpus=str(path)).identify() for path in (first, moved, edited)
+    first_text, moved_text, edited_text = (tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))
+    first_text.write_text("one two three")
+    moved_text.write_text("one two three")
+    edited_text.write_text("one two three.")
+    first_trial, moved_trial, edited_trial = (
+        ChapterTrial(model="lm4", seed=0, corpus=str(path)).identify()
+        for path in (first_text, moved_text, edited_text)
     )
-    assert one.id == two.id != three.id
+    assert first_trial.id == moved_trial.id != edited_trial.id

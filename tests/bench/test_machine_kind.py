@@ -25,7 +25,7 @@ print(json.dumps(machine.machine_facts()))
 """
 
 
-def test_what_is_in_force_in_a_process_is_of_the_kind_whatever_the_shell_says_of_threads() -> None:
+def test_the_threads_in_force_in_a_process_are_of_the_kind() -> None:
     """And the build of torch, whose text names the capability of the CPU, is not its echo."""
     environment.make_deterministic()
     kind = find_machine_kind(machine.machine_facts())
@@ -50,32 +50,32 @@ def test_the_workspace_by_which_a_gpu_chooses_its_kernels_is_of_the_kind_there_a
     set_ = {"variables": {name: "1"}}
     unset = {"variables": {}}
     on_gpu, on_cpu = (
-        [find_machine_kind({"device": device, **left}) for left in (unset, set_)]
+        [find_machine_kind({"device": device, **variables}) for variables in (unset, set_)]
         for device in ("cuda", "cpu")
     )
     assert (machine_difference(on_gpu), machine_difference(on_cpu)) == (f"{name} not set / 1", "")
 
 
-def test_the_variable_of_the_cpu_s_capability_is_of_the_kind_where_its_effect_is_not_known() -> None:
+def test_the_cpu_capability_variable_is_of_the_kind_where_its_effect_is_unknown() -> None:
     unset = {"device": "cpu", "variables": {}}
     set_ = {"device": "cpu", "variables": {"ATEN_CPU_CAPABILITY": "default"}}
     difference = "ATEN_CPU_CAPABILITY not set / default"
     assert machine_difference([find_machine_kind(unset), find_machine_kind(set_)]) == difference
-    kinds = [find_machine_kind({"cpu_capability": "DEFAULT", **left}) for left in (unset, set_)]
+    kinds = [find_machine_kind({"cpu_capability": "DEFAULT", **variables}) for variables in (unset, set_)]
     assert machine_difference(kinds) == ""
 
 
 @pytest.mark.parametrize("name", FACTS)
 def test_every_fact_of_a_kind_tells_two_machines_apart(name: str) -> None:
-    left, right = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
-    assert machine_difference([find_machine_kind(left), find_machine_kind(right)]) == f"{FACTS[name]} a / b"
+    first, second = ({"packages": {"torch": v}} if name == "torch" else {name: v} for v in ("a", "b"))
+    assert machine_difference([find_machine_kind(first), find_machine_kind(second)]) == f"{FACTS[name]} a / b"
 
 
 def test_a_trial_on_the_cpu_is_of_another_kind_than_one_on_a_gpu() -> None:
     """By the device alone: a missing fact is not counted, and a CPU's trial has no fact of a GPU."""
-    left = {"device": "cpu"}
-    right = {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
-    assert machine_difference([find_machine_kind(left), find_machine_kind(right)]) == "device cpu / cuda"
+    first = {"device": "cpu"}
+    second = {"device": "cuda", "gpu": "H100", "driver": "570.1", "cuda": "12.8"}
+    assert machine_difference([find_machine_kind(first), find_machine_kind(second)]) == "device cpu / cuda"
 
 
 def test_what_is_not_known_is_not_claimed_to_differ() -> None:
@@ -88,7 +88,6 @@ def test_pairs_of_two_kinds_are_counted_and_named() -> None:
     a = {"threads": "1"}
     b = {"threads": "2"}
     assert describe_mixed_pairs([(a, a), (b, b), ({}, a)]) == describe_mixed_pairs([]) == ""
-    assert describe_mixed_pairs([(a, b), (a, a)]) == (
-        "1 of 2 pairs compares results of two kinds of machine (threads 1 / 2): "
-        "their differences include rounding of the machine"
-    )
+    sentence = describe_mixed_pairs([(a, b), (a, a)])
+    assert "1 of 2 pairs" in sentence
+    assert "(threads 1 / 2)" in sentence

@@ -26,25 +26,25 @@ def test_the_direction_of_a_known_name_is_known(name: str, better: str) -> None:
     ["extra", "loss_score", "my_accuracy", "accuracy_loss", "val_", "train_val_acc", "val", "train/loss/val"],
 )
 def test_a_name_that_only_holds_a_known_word_is_refused_with_the_cure(name: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         Metric(name, 0.02)
-    assert refused.value.key == name
-    assert "better = " in refused.value.cure
-    assert "--" not in refused.value.cure, "flags are of a command, which names its own"
+    assert error.value.key == name
+    assert "better = " in error.value.cure
+    assert "--" not in error.value.cure, "flags are of a command, which names its own"
 
 
 def test_a_near_name_keeps_that_of_the_split() -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         Metric("valid_acuracy", 0.02)
-    assert "'valid_accuracy'" in refused.value.cure
+    assert "'valid_accuracy'" in error.value.cure
 
 
 def test_a_declared_direction_comes_before_a_known_one_and_other_words_are_refused() -> None:
     assert not Metric("loss", 0.1, "higher").lower_is_better
     assert Metric("extra", 0.1, "lower").lower_is_better
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         Metric("extra", 0.1, "up")
-    assert refused.value.key == "better of extra = up"
+    assert error.value.key == "better of extra = up"
 
 
 def test_a_known_share_ends_at_one_and_no_other_metric_has_a_known_end():
@@ -77,6 +77,6 @@ def test_a_kind_is_declared_or_that_of_what_is_measured_and_never_guessed(name: 
 
 @pytest.mark.parametrize(("name", "kind"), [("loss", "clock"), ("seconds", "quality"), ("seconds", "memory")])
 def test_an_unknown_kind_and_another_one_of_what_is_measured_are_refused(name: str, kind: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         Metric(name, 0.1, kind=kind)
-    assert refused.value.key == f"kind of {name} = {kind}"
+    assert error.value.key == f"kind of {name} = {kind}"

@@ -86,7 +86,7 @@ def test_a_program_that_was_started_before_is_refused_at_the_start() -> None:
         pytest.fail("the block is not entered")
 
 
-def test_what_an_installed_package_starts_and_a_database_in_memory_are_none_of_the_plug_ins() -> None:
+def test_what_an_installed_package_starts_is_no_file_of_the_plug_in() -> None:
     with ReadAudit().refuse_other_files([], "my.py"):
         assert platform.libc_ver()
         assert psutil.Popen(["true"]).wait() == 0

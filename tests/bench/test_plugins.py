@@ -38,7 +38,7 @@ PARTS = {
 }
 
 
-def again(path: Path) -> None:
+def reload(path: Path) -> None:
     """Load an edited file as another process would."""
     ZOO.pop("mine", None)
     PENALTIES.clear()
@@ -153,12 +153,12 @@ def test_a_mistake_is_named_with_its_file_when_it_is_loaded_and_leaves_nothing(
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages" / "later.py").write_text("def (:\n")
     monkeypatch.syspath_prepend(tmp_path / "packages")
-    before = ZOO.keys() | PENALTIES.keys()
+    names = ZOO.keys() | PENALTIES.keys()
     kind, old, new, message = MISTAKES[mistake]
-    with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{message}") as found:
+    with pytest.raises(BadInput, match=rf"^plug-in /\S+/my\.py: .*{message}") as error:
         plug(kind, old, new)
-    assert "\n" not in str(found.value)
-    assert ZOO.keys() | PENALTIES.keys() == before
+    assert "\n" not in str(error.value)
+    assert ZOO.keys() | PENALTIES.keys() == names
 
 
 def test_options_that_are_called_like_sizes_and_are_none_are_a_plug_ins_own(
@@ -207,7 +207,7 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
     part: str,
 ) -> None:
     """And is refused between planning and the trial."""
-    more, file = PARTS[part]
+    line, file = PARTS[part]
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "mylayers").mkdir()
     for name, content in FILES.items():
@@ -216,18 +216,18 @@ def test_an_edit_of_a_part_of_a_plug_in_makes_other_trials_of_it_and_of_no_other
     def ids() -> list[str]:
         return [small(name).identify().id for name in ("mine", "lm6")]
 
-    path = plug("cell", "import torch\n", f"import torch\n{more}")
-    before = ids()
+    path = plug("cell", "import torch\n", f"import torch\n{line}")
+    old_ids = ids()
     trial = small("mine").identify()
     (tmp_path / "other.py").write_text("# a comment elsewhere\n")
-    again(path)
-    assert ids() == before
+    reload(path)
+    assert ids() == old_ids
     check_as_planned(trial)
     (tmp_path / file).write_text(f"{(tmp_path / file).read_text()}# edited\n")
-    again(path)  # in the process of a trial
-    after = ids()
-    assert before[0] != after[0]
-    assert before[1] == after[1]
+    reload(path)  # in the process of a trial
+    new_ids = ids()
+    assert old_ids[0] != new_ids[0]
+    assert old_ids[1] == new_ids[1]
     with pytest.raises(BadInput, match=r"its plug-in was edited after .* run the study again"):
         check_as_planned(trial)
 
@@ -266,19 +266,15 @@ def test_a_penalty_is_optimised_recorded_apart_and_witnessed_in_both_engines(
     means = []
     for engine in ("learner", "loop"):
         trials = [small(engine=engine, options={"hidden": 8, "small": strength}) for strength in (0.0, 2.0)]
-        without, with_it = map(run_trial, trials)
-        assert without.fingerprints["weights"] != with_it.fingerprints["weights"]
-        assert "small" not in without.witnesses
-        assert "train_penalty_small" not in without.metrics
-        means.append(with_it.metrics["train_penalty_small"])
-        assert with_it.witnesses["small"] == {
-            "ok": True,
-            "declared": 2.0,
-            "seen": means[-1],
-            "penalty": "small",
-        }
+        plain, penalised = map(run_trial, trials)
+        assert plain.fingerprints["weights"] != penalised.fingerprints["weights"]
+        assert "small" not in plain.witnesses
+        assert "train_penalty_small" not in plain.metrics
+        means.append(penalised.metrics["train_penalty_small"])
+        witness = penalised.witnesses["small"]
+        assert (witness["ok"], witness["declared"], witness["seen"]) == (True, 2.0, means[-1])
         # The first step's loss is the raw one: the penalty is no part of it.
-        assert without.trace["sums"][:5] == with_it.trace["sums"][:5]
+        assert plain.trace["sums"][:5] == penalised.trace["sums"][:5]
     assert means[0] > 0
     assert means[0] == pytest.approx(means[1], rel=1e-3)
 
@@ -290,8 +286,8 @@ def test_a_penalty_is_its_strength_times_what_the_function_returns(plug: Callabl
     trial = ChapterTrial(model="lm6", seed=0, options={"small": 0.5})
     assert compute_penalties(trial, output) == {"small": torch.tensor(1.0)}  # .5 · (|1| + |−3|)/2
     assert compute_penalties(ChapterTrial(model="lm6", seed=0, options={"small": 0.0}), output) == {}
-    having = {name for name in ZOO if "small" in spec_of(name).options}
-    assert having == {*NEURAL}
+    models = {name for name in ZOO if "small" in spec_of(name).options}
+    assert models == {*NEURAL}
 
 
 def test_a_penalty_that_the_engine_forgets_is_a_dead_toggle(
@@ -312,9 +308,9 @@ def test_a_penalty_counts_in_the_identity_of_the_trials_that_have_it(
         return [small(options={"hidden": 8, "small": strength}).identify().id for strength in (0.0, 0.5, 1.0)]
 
     path = plug("regularizer")
-    before = ids()
+    old_ids = ids()
     path.write_text(path.read_text().replace("abs", "square"))
-    again(path)
-    after = ids()
-    assert before[0] == after[0] == plain
-    assert len({*before, *after}) == 5
+    reload(path)
+    new_ids = ids()
+    assert old_ids[0] == new_ids[0] == plain
+    assert len({*old_ids, *new_ids}) == 5

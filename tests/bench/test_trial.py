@@ -13,8 +13,8 @@ from unrolled.bench.trial import Result, canonical_json, failed_result
 TRIAL = ChapterTrial(model="lm6", seed=0, options={"hidden": 64, "layers": 2}, source="s", data="d")
 
 
-def other(value: object) -> object:
-    """Another value of the same type."""
+def change_value(value: object) -> object:
+    """Return another value of the same type."""
     match value:
         case bool():
             return not value
@@ -28,7 +28,8 @@ def other(value: object) -> object:
             return {**value, "hidden": 65}
 
 
-def result(**changes: object) -> Result:
+def make_result(**changes: object) -> Result:
+    """Return a finished result of TRIAL with these changes."""
     facts = {
         "status": "done",
         "started": 1.5,
@@ -49,7 +50,7 @@ def result(**changes: object) -> Result:
 
 def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> None:
     names = [f.name for f in fields(ChapterTrial) if f.name != "corpus"]
-    ids = {replace(TRIAL, **{name: other(getattr(TRIAL, name))}).id for name in names}
+    ids = {replace(TRIAL, **{name: change_value(getattr(TRIAL, name))}).id for name in names}
     assert len(ids) == len(names)
     assert TRIAL.id not in ids
     assert replace(TRIAL, corpus="/elsewhere/text.txt").id == TRIAL.id
@@ -60,10 +61,10 @@ def test_every_field_but_the_path_of_the_corpus_is_part_of_the_identity() -> Non
 )
 def test_settings_that_mean_the_same_are_one_trial(same: dict[str, object]) -> None:
     """The order of options does not count, a detach_every of 0 is the window, momenta may be a list."""
-    two = replace(TRIAL, **same)
-    assert two == replace(TRIAL, detach_every=0) == TRIAL
-    assert two.id == TRIAL.id
-    assert canonical_json(asdict(two)) == canonical_json(asdict(TRIAL))
+    trial = replace(TRIAL, **same)
+    assert trial == replace(TRIAL, detach_every=0) == TRIAL
+    assert trial.id == TRIAL.id
+    assert canonical_json(asdict(trial)) == canonical_json(asdict(TRIAL))
 
 
 def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,15 +86,19 @@ def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
 
 @pytest.mark.parametrize("kind", ["done", "failed"])
 def test_a_result_reads_back_equal(kind: str) -> None:
-    one = result() if kind == "done" else failed_result(TRIAL, "killed by signal 9", output="…", attempts=3)
-    copy = Result.from_dict(json.loads(canonical_json(one.to_dict())))
-    assert copy == one == Result.from_dict(one.to_dict())
-    assert canonical_json(copy.to_dict()) == canonical_json(one.to_dict())
+    first = (
+        make_result()
+        if kind == "done"
+        else failed_result(TRIAL, "killed by signal 9", output="…", attempts=3)
+    )
+    copy = Result.from_dict(json.loads(canonical_json(first.to_dict())))
+    assert copy == first == Result.from_dict(first.to_dict())
+    assert canonical_json(copy.to_dict()) == canonical_json(first.to_dict())
 
 
 def test_not_a_number_survives_the_file() -> None:
-    one = result(metrics={"valid_loss": math.nan}, curves={"loss": ((0.0, math.nan),)})
-    copy = Result.from_dict(json.loads(canonical_json(one.to_dict())))
+    first = make_result(metrics={"valid_loss": math.nan}, curves={"loss": ((0.0, math.nan),)})
+    copy = Result.from_dict(json.loads(canonical_json(first.to_dict())))
     assert math.isnan(copy.metrics["valid_loss"])
     assert math.isnan(copy.curves["loss"][0][1])
 
@@ -110,4 +115,4 @@ def test_a_failure_has_a_reason_of_one_line() -> None:
     assert not failed.done
     assert not failed.diverged
     assert failed_result(TRIAL, "diverged: nan", status="diverged").diverged
-    assert result().done
+    assert make_result().done

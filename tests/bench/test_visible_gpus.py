@@ -48,10 +48,10 @@ def test_gpus_are_named_by_index_or_uuid_up_to_the_first_that_fits_none(
 def test_without_a_driver_no_gpu_is_visible(nvml: Machine) -> None:
     nvml.path.unlink()
     assert visible_gpus() == ()
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         check_gpus(visible_gpus(), 1)
-    assert refused.value.place == "device cuda"
-    assert "--device cpu" in refused.value.cure
+    assert error.value.place == "device cuda"
+    assert "--device cpu" in error.value.cure
 
 
 def test_trials_on_the_cpu_need_no_gpu() -> None:

@@ -56,13 +56,13 @@ def pytest_benchmark_update_json(config: pytest.Config, output_json: dict[str, A
     """Print below pytest-benchmark's tables what a benchmark measured beside its own time."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     assert reporter is not None
-    for one in output_json["benchmarks"]:
-        for name, value in one["extra_info"].items():
-            reporter.write_line(f"{one['name']}: {name} {_digits(value)}")
+    for measured in output_json["benchmarks"]:
+        for name, value in measured["extra_info"].items():
+            reporter.write_line(f"{measured['name']}: {name} {_digits(value)}")
 
 
 def _digits(value: Any) -> Any:
-    """Floats with four significant digits, wherever they stand."""
+    """Return floats with four significant digits, wherever they stand."""
     if isinstance(value, dict):
         return {key: _digits(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -75,13 +75,13 @@ LOAD = os.getloadavg()[0]  # now, before the first benchmark makes its own
 
 @pytest.fixture
 def load() -> float:
-    """Processes that ran, on average, in the minute before the benchmarks."""
+    """Return how many processes ran, on average, in the minute before the benchmarks."""
     return LOAD
 
 
 @pytest.fixture
 def profile(benchmark, pytestconfig: pytest.Config) -> Profile:
-    """Tiny where nothing is measured, so that benchmarks run with every test and do not rot."""
+    """Return tiny sizes where nothing is measured, so that benchmarks run with every test and do not rot."""
     return TINY if benchmark.disabled else FULL if pytestconfig.getoption("--full", default=False) else SHORT
 
 
@@ -98,7 +98,7 @@ class Process:
         )
 
     def ask(self, do: str, **words: Any) -> dict[str, Any]:
-        """One measurement, by the name of its function. Raises if the process ends over it."""
+        """Return a measurement, by the name of its function; raise if the process ends over it."""
         assert self.process.stdin
         assert self.process.stdout
         print(json.dumps({"do": do, **words}), file=self.process.stdin, flush=True)
@@ -112,21 +112,22 @@ class Process:
 
 
 @pytest.fixture(scope="session")
-def ours() -> Iterator[Process]:
-    """A process with what every trial's process has."""
-    yield from _process({**os.environ, **ENVIRONMENT})
+def unrolled_process() -> Iterator[Process]:
+    """Yield a process with what every trial's process has."""
+    yield from _start_process({**os.environ, **ENVIRONMENT})
 
 
 @pytest.fixture(scope="session")
-def theirs(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Process]:
-    """A process as it comes, but with one thread, as ours; where nothing is measured, ours itself."""
+def plain_process(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Process]:
+    """Yield a process with one thread, or Unrolled's where nothing is measured."""
     if pytestconfig.getoption("benchmark_enable", default=False):
-        yield from _process(_plain(), "one-thread")
+        yield from _start_process(_copy_environment(), "one-thread")
     else:
-        yield request.getfixturevalue("ours")
+        yield request.getfixturevalue("unrolled_process")
 
 
-def _process(environment: dict[str, str], *how: str) -> Iterator[Process]:
+def _start_process(environment: dict[str, str], *how: str) -> Iterator[Process]:
+    """Yield a process that answers measurements, until the tests end."""
     process = Process(environment, *how)
     yield process
     process.close()
@@ -134,10 +135,11 @@ def _process(environment: dict[str, str], *how: str) -> Iterator[Process]:
 
 @pytest.fixture
 def clean() -> Callable[[Path], dict[str, str]]:
-    """The environment of a command that keeps its results and its MLflow in a folder."""
+    """Return the environment of a command that keeps its results and its MLflow in a folder."""
 
-    return lambda folder: {**_plain(), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    return lambda folder: {**_copy_environment(), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
 
 
-def _plain() -> dict[str, str]:
+def _copy_environment() -> dict[str, str]:
+    """Return this process's environment without the variables that benchmarks set."""
     return {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}

@@ -5,5 +5,5 @@ from unrolled.bench.trial import Result
 
 
 def nothing(trial: ChapterTrial) -> Result:
-    """A result as long as a real one's."""
+    """Return a result as long as a real one's."""
     return Result(trial=trial, status="done", trace={"checksums": "0" * 50_000})

@@ -31,7 +31,7 @@ VOCAB = 30  # as Human Numbers
 
 
 def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
-    """Seconds before the first update and a mean epoch, validation included, of one arm."""
+    """Return the seconds before the first update and of a mean epoch, validation included, of one arm."""
     if arm in ("notebook", "script"):
         import peers
 
@@ -39,12 +39,12 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
     result = run_trial(spec_of(model).make_trial(engine=arm, epochs=epochs))
     parts = ("speed_train_seconds", "speed_valid_seconds")
     training = sum(seconds for part in parts for _, seconds in result.curves[part])
-    begun = result.metrics["seconds"] - training
-    return {"start": begun, "epoch": training / epochs, "loss": result.metrics["valid_loss"]}
+    start = result.metrics["seconds"] - training
+    return {"start": start, "epoch": training / epochs, "loss": result.metrics["valid_loss"]}
 
 
 def here() -> torch.device:
-    """The GPU where there is one."""
+    """Return the GPU where there is one."""
     return environment.select_device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -57,11 +57,11 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     size = {"batch": batch, "window": window}
     plan = spec_of(model).make_trial(options=options, epochs=2, detach_every=0, **size)
     net = build_model(plan, VOCAB)
-    data = _random(updates, batch, window)
+    data = _draw_windows(updates, batch, window)
     throughput.gpu_memory(device)  # what was held before is not its own
 
     record = loop.train_model(plan, net, data, data, device)
-    used = throughput.gpu_memory(device)
+    memory = throughput.gpu_memory(device)
     last = record.epochs[-1]
     operations = flops.training_flops(replace(plan, epochs=1), net, updates)
     return {
@@ -69,11 +69,12 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
         "evaluate": data.token_count / last.valid_seconds,
         "update": last.train_seconds / updates,
         "flops": operations / last.train_seconds,
-        **used,
+        **memory,
     }
 
 
-def _random(updates: int, batch: int, window: int) -> Batches:
+def _draw_windows(updates: int, batch: int, window: int) -> Batches:
+    """Return batches of random tokens."""
     generator = torch.Generator().manual_seed(0)
     text = torch.randint(VOCAB, (updates * batch, window + 1), generator=generator)
     rows = torch.arange(updates * batch).view(updates, batch)
@@ -101,41 +102,41 @@ def peak(times: int, size: int = 0) -> dict[str, float]:
 
 
 def _kept_by_library(a: torch.Tensor, b: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Two matrices as each library keeps them: oneDNN, nn.LSTM's, can be twice as fast as MKL."""
+    """Return two matrices as each library keeps them: oneDNN, nn.LSTM's, can be twice as fast as MKL."""
     yield a, b
     if a.device.type == "cpu" and torch.backends.mkldnn.is_available():
         yield a.to_mkldnn(), b.to_mkldnn()
 
 
 def seeds(count: int, model: str, workers: int) -> dict[str, float]:
-    """Seconds to train so many seeds of one epoch side by side, each in a process of its own."""
+    """Return the seconds to train so many seeds of one epoch side by side, each in a process of its own."""
     from unrolled.ablations.ledger import Ledger
     from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 
     trials = [spec_of(model).make_trial(seed, epochs=1) for seed in range(count)]
     with TemporaryDirectory() as folder:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         tally = run_trials(
             trials,
             Ledger(Path(folder)),
             TrialConditions(preload=("unrolled.bench.chapter.warm_up",), workers=workers),
         )
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
     assert tally.done == count
     return {"seconds": seconds}
 
 
 def result(model: str, epochs: int) -> dict[str, Any]:
-    """A whole result, as the ledger keeps it."""
+    """Return a whole result, as the ledger keeps it."""
     return json.loads(canonical_json(run_trial(spec_of(model).make_trial(epochs=epochs)).to_dict()))
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers were measured on."""
-    known = machine_facts()
-    kept = ("commit", "dirty", "python", "platform", "cpu", "cpu_capability", "cpus", "device", "gpu",
+    """Return what the numbers were measured on."""
+    facts = machine_facts()
+    names = ("commit", "dirty", "python", "platform", "cpu", "cpu_capability", "cpus", "device", "gpu",
             "driver", "cuda", "packages")  # fmt: skip
-    return {name: known[name] for name in kept if name in known}
+    return {name: facts[name] for name in names if name in facts}
 
 
 def main() -> None:

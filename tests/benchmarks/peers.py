@@ -35,7 +35,7 @@ class Recipe:
 
     build: Callable[[int], nn.Module]  # from the size of the vocabulary
     window: int = 16
-    every: bool = True  # predict after every word, else after a window's last
+    predicts_all: bool = True  # predict after every word, else after a window's last
     grouped: bool = True  # row j of every batch reads the j-th stretch of the text
     lr: float = 1e-2
     epochs: int = 15
@@ -57,13 +57,13 @@ class Cost:
 class Elman(nn.Module):
     """LMModel1 to LMModel4: one ReLU layer, with or without a memory, with one target or with all."""
 
-    def __init__(self, vocab: int, carries: bool, every: bool) -> None:
+    def __init__(self, vocab: int, carries: bool, predicts_all: bool) -> None:
         super().__init__()
         self.i_h = nn.Embedding(vocab, HIDDEN)
         self.h_h = nn.Linear(HIDDEN, HIDDEN)
         self.h_o = nn.Linear(HIDDEN, vocab)
         self.carries = carries
-        self.every = every
+        self.predicts_all = predicts_all
         self.reset()
 
     def reset(self) -> None:
@@ -74,11 +74,11 @@ class Elman(nn.Module):
         outputs = []
         for t in range(x.shape[1]):
             h = F.relu(self.h_h(h + self.i_h(x[:, t])))
-            if self.every:
+            if self.predicts_all:
                 outputs.append(self.h_o(h))
         if self.carries:
             self.h = h.detach()
-        return torch.stack(outputs, dim=1) if self.every else self.h_o(h)
+        return torch.stack(outputs, dim=1) if self.predicts_all else self.h_o(h)
 
 
 class Layered(nn.Module):
@@ -105,14 +105,21 @@ class Layered(nn.Module):
 
 
 _FIRST = Recipe(
-    partial(Elman, carries=False, every=False), window=3, every=False, grouped=False, lr=1e-3, epochs=4
+    partial(Elman, carries=False, predicts_all=False),
+    window=3,
+    predicts_all=False,
+    grouped=False,
+    lr=1e-3,
+    epochs=4,
 )
 _SIXTH = Recipe(partial(Layered, core=nn.LSTM))
 RECIPES = {
     "lm1": _FIRST,
     "lm2": _FIRST,
-    "lm3": Recipe(partial(Elman, carries=True, every=False), window=3, every=False, lr=3e-3, epochs=10),
-    "lm4": Recipe(partial(Elman, carries=True, every=True), lr=3e-3),
+    "lm3": Recipe(
+        partial(Elman, carries=True, predicts_all=False), window=3, predicts_all=False, lr=3e-3, epochs=10
+    ),
+    "lm4": Recipe(partial(Elman, carries=True, predicts_all=True), lr=3e-3),
     "lm5": Recipe(partial(Layered, core=nn.RNN), lr=3e-3),
     "lm6": _SIXTH,
     "lm7": replace(
@@ -133,14 +140,14 @@ def notebook(model: str, epochs: int = 0, workers: int | None = None) -> Cost:
 
     They name no device, and fastai then leaves the network on the CPU, also where there is a GPU.
     """
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     recipe = RECIPES[model]
     vocab, dls = _loaders(recipe, workers)
-    learn = _learner(recipe, dls, recipe.build(vocab))
+    learn = _build_learner(recipe, dls, recipe.build(vocab))
     ready = time.perf_counter()
     epochs = epochs or recipe.epochs
     loss = _fit(recipe, learn, epochs)[-1][1]
-    return Cost(ready - begun, (time.perf_counter() - ready) / epochs, loss)
+    return Cost(ready - begin, (time.perf_counter() - ready) / epochs, loss)
 
 
 def replay(seed: int) -> Iterator[tuple[tuple[str, int], tuple[float, ...]]]:
@@ -153,13 +160,15 @@ def replay(seed: int) -> Iterator[tuple[tuple[str, int], tuple[float, ...]]]:
             list(dls.valid)  # the count of validation targets
         if name == "lm7":
             recipe.build(vocab)  # the one with p = .5 is never trained
-        for epoch, row in enumerate(_fit(recipe, _learner(recipe, dls, recipe.build(vocab)), recipe.epochs)):
+        for epoch, row in enumerate(
+            _fit(recipe, _build_learner(recipe, dls, recipe.build(vocab)), recipe.epochs)
+        ):
             yield (name, epoch), row
 
 
 def script(model: str, epochs: int = 0) -> Cost:
     """Train as a plain PyTorch script does: tensors made once, torch's own optimizer and schedule."""
-    begun = time.perf_counter()
+    begin = time.perf_counter()
     recipe = RECIPES[model]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     vocab, *sets = _windows(recipe)
@@ -182,52 +191,55 @@ def script(model: str, epochs: int = 0) -> Cost:
     for _ in range(epochs):
         net.train()
         net.reset()
-        for x, y in _batches(*train):
-            loss = _loss(recipe, net(x), y)
+        for x, y in _iterate_batches(*train):
+            loss = _compute_loss(recipe, net(x), y)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
         score = _evaluate(net, valid)
-    return Cost(ready - begun, (time.perf_counter() - ready) / epochs, score)
+    return Cost(ready - begin, (time.perf_counter() - ready) / epochs, score)
 
 
 def _windows(recipe: Recipe) -> tuple[int, list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
-    """The size of the vocabulary, and (words, the words after them) of training and validation."""
+    """Return the size of the vocabulary, and (words, the words after them) of training and validation."""
     words = " . ".join(line.strip() for line in text_of(HUMAN_NUMBERS).splitlines()).split(" ")
     vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
     ids = torch.tensor([vocab[word] for word in words])
     n = recipe.window
     last = len(ids) - n - 1
     pairs = [
-        (ids[i : i + n], ids[i + 1 : i + n + 1] if recipe.every else ids[i + n]) for i in range(0, last, n)
+        (ids[i : i + n], ids[i + 1 : i + n + 1] if recipe.predicts_all else ids[i + n])
+        for i in range(0, last, n)
     ]
     cut = int(len(pairs) * 0.8)
     parts = pairs[:cut], pairs[cut:]
-    train, valid = (_grouped(part) if recipe.grouped else part for part in parts)
+    train, valid = (_group_pairs(part) if recipe.grouped else part for part in parts)
     return len(vocab), train, valid
 
 
-def _grouped(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+def _group_pairs(pairs: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """Return the pairs ordered so that row j of every batch reads the j-th stretch."""
     rows = len(pairs) // BATCH
     return [pairs[i + rows * j] for i in range(rows) for j in range(BATCH)]
 
 
 def _loaders(recipe: Recipe, workers: int | None = None) -> tuple[int, DataLoaders]:
-    """The size of the vocabulary, and fastai's loaders, by default with as many workers as fastai takes."""
+    """Return the vocabulary's size and fastai's loaders, by default with as many workers as fastai takes."""
     vocab, train, valid = _windows(recipe)
     chosen = {} if workers is None else {"num_workers": workers}
     return vocab, DataLoaders.from_dsets(train, valid, bs=BATCH, shuffle=False, **chosen)
 
 
 def _fit(recipe: Recipe, learn: Learner, epochs: int) -> list[tuple[float, ...]]:
-    """Train, and what fastai prints of each epoch."""
+    """Train, and return what fastai prints of each epoch."""
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs, recipe.lr, wd=recipe.wd if recipe.alpha else None)
     return [tuple(map(float, row)) for row in learn.recorder.values]
 
 
-def _learner(recipe: Recipe, dls: DataLoaders, net: nn.Module) -> Learner:
+def _build_learner(recipe: Recipe, dls: DataLoaders, net: nn.Module) -> Learner:
+    """Return fastai's learner of a recipe."""
     same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
     if recipe.alpha:
         return TextLearner(dls, net, alpha=recipe.alpha, beta=recipe.beta, moms=recipe.moms, **same)
@@ -237,12 +249,14 @@ def _learner(recipe: Recipe, dls: DataLoaders, net: nn.Module) -> Learner:
     return Learner(dls, net, cbs=cbs, **same)
 
 
-def _batches(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _iterate_batches(x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the batches of a text."""
     for i in range(0, len(x) - BATCH + 1, BATCH):
         yield x[i : i + BATCH], y[i : i + BATCH]
 
 
-def _loss(recipe: Recipe, output: Any, y: Tensor) -> Tensor:
+def _compute_loss(recipe: Recipe, output: Any, y: Tensor) -> Tensor:
+    """Return the loss of an output, with AR and TAR where a recipe has them."""
     logits, raw, out = output if isinstance(output, tuple) else (output, None, None)
     loss = F.cross_entropy(logits.flatten(0, -2), y.flatten())
     if recipe.alpha:
@@ -253,21 +267,22 @@ def _loss(recipe: Recipe, output: Any, y: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _evaluate(net: nn.Module, valid: list[Tensor]) -> float:
+    """Return the mean loss over the validation words."""
     net.eval()
     net.reset()
-    nats = seen = 0.0
-    for x, y in _batches(*valid):
+    nats = targets = 0.0
+    for x, y in _iterate_batches(*valid):
         output = net(x)
         logits = output[0] if isinstance(output, tuple) else output
         logits = logits.flatten(0, -2)
         y = y.flatten()
         nats += F.cross_entropy(logits, y, reduction="sum").item()
-        seen += len(y)
-    return nats / seen
+        targets += len(y)
+    return nats / targets
 
 
 if __name__ == "__main__":
     models = sys.argv[1:-1] or RECIPES
-    most = int(sys.argv[-1]) if sys.argv[1:] else 0
+    epochs_at_most = int(sys.argv[-1]) if sys.argv[1:] else 0
     for name in models:
-        notebook(name, most)
+        notebook(name, epochs_at_most)

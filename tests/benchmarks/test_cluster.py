@@ -25,14 +25,14 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
     starts = iter(range(0, 100 * count, count))
     seconds: dict[str, list[float]] = {"cluster": [], "here": []}
 
-    def run(arm: str, **where: str) -> None:
+    def run(arm: str, **place: str) -> None:
         first = next(starts)
         trials = [ChapterTrial(model="none", seed=seed) for seed in range(first, first + count)]
         began = time.perf_counter()
         run_trials(
             trials,
             Ledger(tmp_path),
-            TrialConditions(run_function="idle_trials:nothing", workers=PLACES, **where),
+            TrialConditions(run_function="idle_trials:nothing", workers=PLACES, **place),
         )
         seconds[arm].append((time.perf_counter() - began) * PLACES / count)
 
@@ -44,6 +44,6 @@ def test_overhead_of_a_trial_on_a_cluster(benchmark, profile, tmp_path: Path) ->
             setup=lambda: run("here"),
             rounds=profile.rounds,
         )
-    away, here = (min(measured) for measured in seconds.values())
-    benchmark.extra_info.update(seconds={"cluster": away, "here": here}, ratio=away / here)
-    assert benchmark.disabled or away - here < 0.05
+    distant, local = (min(rounds) for rounds in seconds.values())
+    benchmark.extra_info.update(seconds={"cluster": distant, "here": local}, ratio=distant / local)
+    assert benchmark.disabled or distant - local < 0.05

@@ -18,8 +18,8 @@ COMMAND = [str(Path(sys.executable).with_name("unrolled"))]
 
 
 @pytest.mark.benchmark(group="overhead")
-@pytest.mark.parametrize(("word", "most"), [("--help", 0.25), ("plan toggles", 0.5)])
-def test_the_command_answers_at_once(benchmark, word, most, clean, tmp_path):
+@pytest.mark.parametrize(("word", "bound"), [("--help", 0.25), ("plan toggles", 0.5)])
+def test_the_command_answers_at_once(benchmark, word, bound, clean, tmp_path):
     def ask() -> None:
         done = subprocess.run([*COMMAND, *word.split()], env=clean(tmp_path), capture_output=True, check=True)
         assert done.stdout
@@ -27,7 +27,7 @@ def test_the_command_answers_at_once(benchmark, word, most, clean, tmp_path):
     benchmark.pedantic(
         ask, rounds=1 if benchmark.disabled else 9, warmup_rounds=0 if benchmark.disabled else 1
     )
-    assert benchmark.disabled or benchmark.stats.stats.median <= most, "seconds"
+    assert benchmark.disabled or benchmark.stats.stats.median <= bound, "seconds"
 
 
 WEIGHED = """
@@ -48,13 +48,13 @@ seconds. What a process holds as it forks counts as its child's, and a process o
 is small."""
 
 
-def weigh(words: str, folder: Path, environment: dict[str, str]) -> tuple[str, float, float]:
-    """What a command prints, the MiB that it held and its CPU seconds. Its results are in `folder`."""
+def weigh_command(words: str, folder: Path, environment: dict[str, str]) -> tuple[str, float, float]:
+    """Return what a command prints, the MiB that it held and its CPU seconds; its results are in `folder`."""
     command = [sys.executable, "-c", WEIGHED, *COMMAND, *words.split()]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     assert "MLflow lacks" not in done.stderr
-    text, _, taken = done.stdout.rstrip().rpartition("\n")
-    memory, seconds = map(float, taken.split())
+    text, _, usage = done.stdout.rstrip().rpartition("\n")
+    memory, seconds = map(float, usage.split())
     return text, memory, seconds
 
 
@@ -72,37 +72,39 @@ lr = {lrs}
 @pytest.mark.slow
 @pytest.mark.benchmark(group="overhead")
 @pytest.mark.parametrize("arms", [50, 100])
-def test_finished_trials_are_recorded_projected_and_reported(benchmark, profile, ours, clean, tmp_path, arms):
+def test_finished_trials_are_recorded_projected_and_reported(
+    benchmark, profile, unrolled_process, clean, tmp_path, arms
+):
     """A ledger full of results as large as real ones, and then the command, which finds them there."""
     if benchmark.disabled:
         if arms > 50:
             pytest.skip("not measured: one size will do")
         arms = 2
     seeds = 1 if benchmark.disabled else 20
-    trained = ours.ask("result", model="lm7", epochs=1 if benchmark.disabled else 15)
+    result = unrolled_process.ask("result", model="lm7", epochs=1 if benchmark.disabled else 15)
     (tmp_path / "finished.toml").write_text(
         FINISHED.format(seeds=seeds, lrs=[0.01 + i / 1e4 for i in range(1, arms)])
     )
     took = {}
     peak = 0.0
 
-    def everything() -> None:
+    def report_study() -> None:
         nonlocal peak
-        begun = time.perf_counter()
-        trials = _fill(tmp_path, Result.from_dict(trained))
-        took["recorded"] = time.perf_counter() - begun
-        begun = time.perf_counter()
-        text, peak, _ = weigh("run finished.toml", tmp_path, clean(tmp_path))
-        took["projected and reported"] = time.perf_counter() - begun
+        start_time = time.perf_counter()
+        trials = _fill_ledger(tmp_path, Result.from_dict(result))
+        took["recorded"] = time.perf_counter() - start_time
+        start_time = time.perf_counter()
+        text, peak, _ = weigh_command("run finished.toml", tmp_path, clean(tmp_path))
+        took["projected and reported"] = time.perf_counter() - start_time
         assert f"{trials} already there" in text
 
-    benchmark.pedantic(everything, rounds=1)
+    benchmark.pedantic(report_study, rounds=1)
     trials = arms * seeds
     benchmark.extra_info.update(trials=trials, memory=f"{peak:.0f} MiB", seconds=took)
     assert benchmark.disabled or (sum(took.values()) <= 120 * trials / 1000 and peak <= 400), (took, peak)
 
 
-def _fill(folder: Path, like: Result) -> int:
+def _fill_ledger(folder: Path, like: Result) -> int:
     """Record a result for every trial of the study; its losses differ, its size is that of `like`."""
     chosen = loading.load_study(str(folder / "finished.toml"), confirmed=True)
     _, trials = plan.make_plan(chosen, "")
@@ -127,32 +129,32 @@ def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path
     """
     if benchmark.disabled:
         pytest.skip("not measured: the benchmark of trials an hour runs such a study")
-    spent: list[tuple[float, list[Result]]] = []  # CPU seconds, and results
+    runs: list[tuple[float, list[Result]]] = []  # CPU seconds, and results
 
     def run(seeds: int, epochs: int) -> None:
         folder = tmp_path / f"{seeds} {epochs}"
         folder.mkdir()
         words = f"run models --seeds 0-{seeds - 1} --set epochs={epochs}"
-        _, _, seconds = weigh(words, folder, clean(folder))
+        _, _, seconds = weigh_command(words, folder, clean(folder))
         ledger = Ledger(folder / "results")
-        spent.append((seconds, [result for id in ledger.files() if (result := ledger.read(id))]))
+        runs.append((seconds, [result for id in ledger.files() if (result := ledger.read(id))]))
 
-    def all_three() -> None:
+    def run_all() -> None:
         for seeds, epochs in [(1, 1), (3, 1), (1, 4)]:
             run(seeds, epochs)
 
-    benchmark.pedantic(all_three, rounds=1)
-    assert all(results and seconds > 0 for seconds, results in spent)
-    (few_cpu, few), (many_cpu, many), (longer_cpu, longer) = spent
+    benchmark.pedantic(run_all, rounds=1)
+    assert all(results and seconds > 0 for seconds, results in runs)
+    (few_cpu, small_results), (many_cpu, large_results), (longer_cpu, long_results) = runs
     epoch = (longer_cpu - few_cpu) / 3
-    trial = (many_cpu - few_cpu - 2 * epoch) / (len(many) - len(few))
-    start = few_cpu - len(few) * trial - epoch
-    _, whole = plan.make_plan(loading.load_study("models"), "")
-    weights = _epoch_seconds(longer)
-    trained = sum(t.epochs * weights[t.model] for t in whole)
-    training = epoch * trained / sum(weights[result.trial.model] for result in few)
-    beside = start + len(whole) * trial
-    share = 100 * beside / (beside + training)
+    trial = (many_cpu - few_cpu - 2 * epoch) / (len(large_results) - len(small_results))
+    start = few_cpu - len(small_results) * trial - epoch
+    _, trials = plan.make_plan(loading.load_study("models"), "")
+    weights = _epoch_seconds(long_results)
+    epoch_seconds = sum(t.epochs * weights[t.model] for t in trials)
+    training = epoch * epoch_seconds / sum(weights[result.trial.model] for result in small_results)
+    other_seconds = start + len(trials) * trial
+    share = 100 * other_seconds / (other_seconds + training)
     benchmark.extra_info.update(
         percent_beside_training=share,
         cpu_seconds={"a study": start, "a trial": trial, "training": training},
@@ -161,12 +163,12 @@ def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path
 
 
 def _epoch_seconds(results: list[Result]) -> dict[str, float]:
-    """Seconds of a mean epoch by model; a counting baseline has none."""
+    """Return the seconds of a mean epoch by model; a counting baseline has none."""
     parts = ("speed_train_seconds", "speed_valid_seconds")
-    taken = {
+    seconds_by_model = {
         r.trial.model: [
             a + b for (_, a), (_, b) in zip(*(r.curves.get(part, ()) for part in parts), strict=True)
         ]
         for r in results
     }
-    return {model: fmean(seconds or [0.0]) for model, seconds in taken.items()}
+    return {model: fmean(seconds or [0.0]) for model, seconds in seconds_by_model.items()}

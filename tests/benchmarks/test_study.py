@@ -25,37 +25,39 @@ OTHERS = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm7", "gru")
 def test_trials_an_hour(benchmark, profile, clean, tmp_path):
     """Eight models once in the notebook's way, then a study of these models and some seeds of each."""
     peers = Path(__file__).with_name("peers.py")
-    others = ("ngram-1",) if benchmark.disabled else OTHERS
+    other_models = ("ngram-1",) if benchmark.disabled else OTHERS
     text = STUDY.format(
         seeds=profile.seeds,
-        others=", ".join(f'"{name}"' for name in others),
+        others=", ".join(f'"{name}"' for name in other_models),
         changes="epochs = 1\n" if benchmark.disabled else "",
     )
     took: dict[str, list[float]] = {"notebook": [], "unrolled": []}
 
-    def timed(what: str, command: list[str], folder: Path) -> None:
-        begun = time.perf_counter()
+    def time_command(program: str, command: list[str], folder: Path) -> None:
+        start = time.perf_counter()
         subprocess.run(command, cwd=folder, env=clean(folder), check=True, stdout=subprocess.DEVNULL)
-        took[what].append(time.perf_counter() - begun)
+        took[program].append(time.perf_counter() - start)
 
-    def notebook() -> tuple[tuple[Path], dict[str, object]]:
+    def run_notebook() -> tuple[tuple[Path], dict[str, object]]:
         folder = tmp_path / str(len(took["notebook"]))
         folder.mkdir()
         (folder / "eight.toml").write_text(text)
-        few = ["lm4", "1"] if benchmark.disabled else []  # a model, and for how many epochs
-        timed("notebook", [sys.executable, str(peers), *few], folder)
+        options = ["lm4", "1"] if benchmark.disabled else []  # a model, and for how many epochs
+        time_command("notebook", [sys.executable, str(peers), *options], folder)
         return (folder,), {}
 
-    def study(folder: Path) -> None:
+    def run_study(folder: Path) -> None:
         command = [str(Path(sys.executable).with_name("unrolled")), "run", "eight.toml"]
-        timed("unrolled", command, folder)
+        time_command("unrolled", command, folder)
         assert (folder / "out/eight/index.html").exists()
-        trained = list((folder / "results/trials").rglob("*.json"))
-        assert len(trained) == profile.seeds * (1 + len(others))
+        files = list((folder / "results/trials").rglob("*.json"))
+        assert len(files) == profile.seeds * (1 + len(other_models))
 
-    benchmark.pedantic(study, setup=notebook, rounds=1 if benchmark.disabled else max(1, profile.rounds // 2))
-    trials = {"notebook": 8, "unrolled": profile.seeds * (1 + len(others))}
-    hourly = {what: 3600 * trials[what] / median(seconds) for what, seconds in took.items()}
+    benchmark.pedantic(
+        run_study, setup=run_notebook, rounds=1 if benchmark.disabled else max(1, profile.rounds // 2)
+    )
+    trials = {"notebook": 8, "unrolled": profile.seeds * (1 + len(other_models))}
+    hourly = {program: 3600 * trials[program] / median(seconds) for program, seconds in took.items()}
     benchmark.extra_info.update(
         trials=trials, trials_an_hour=hourly, ratio=hourly["unrolled"] / hourly["notebook"]
     )

@@ -14,7 +14,7 @@ SCRATCH = ("lstm-gates", "lstm-chunk", "gru-after", "gru-before")
 @pytest.mark.slow
 @pytest.mark.benchmark(group="trials")
 @pytest.mark.parametrize("model", [*CHAPTER, *SCRATCH])
-def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
+def test_seconds_a_trial(benchmark, profile, unrolled_process, plain_process, model):
     """A few epochs are timed. A whole trial is its start and as many of them as the chapter trains."""
     if benchmark.disabled and model != "lm7":
         pytest.skip("not measured: one will do")
@@ -24,22 +24,22 @@ def test_seconds_a_trial(benchmark, profile, ours, theirs, model):
     epochs = spec.settings["epochs"]
 
     def measure(arm: str) -> None:
-        process = theirs if arm in peers else ours
+        process = plain_process if arm in peers else unrolled_process
         cost = process.ask("trial", arm=arm, model=model, epochs=profile.epochs)
         seconds[arm].append(cost["start"] + epochs * cost["epoch"])
 
-    def others() -> None:
+    def train_others() -> None:
         for arm in ("learner", *peers):
             measure(arm)
 
-    benchmark.pedantic(measure, args=("loop",), setup=others, rounds=profile.rounds)
-    assert all(len(measured) == profile.rounds for measured in seconds.values())
+    benchmark.pedantic(measure, args=("loop",), setup=train_others, rounds=profile.rounds)
+    assert all(len(rounds) == profile.rounds for rounds in seconds.values())
     benchmark.extra_info.update(
         model=model,
         title=spec.title,
         measured_epochs=profile.epochs,
         epochs=epochs,
-        seconds={arm: median(measured) for arm, measured in seconds.items()},
+        seconds={arm: median(rounds) for arm, rounds in seconds.items()},
     )
 
 

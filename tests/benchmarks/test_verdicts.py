@@ -23,51 +23,57 @@ DESIGNS = {
 SEEDS = range(TOGGLES.looks[-1])
 
 
-def studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str, tuple[dict, dict]]]]:
-    """Pairs of `decide` for studies like `toggles`: its seeds are drawn whole, and smoothed."""
+def draw_studies(number: int, metrics: list[Metric]) -> list[dict[str, dict[str, tuple[dict, dict]]]]:
+    """Return pairs of `decide` for studies like `toggles`: its seeds are drawn whole, and smoothed."""
     table = pd.read_csv(DIFFERENCES).pivot(index=["metric", "arm"], columns="seed", values="difference")
     table = table.dropna(axis=1)
     rng = np.random.default_rng(5)
     d = table.to_numpy()
     zero = dict.fromkeys(SEEDS, 0.0)
-    found = []
+    pairs_by_study = []
     mean = d.mean(1, keepdims=True)
     spread = d.std(1, ddof=1, keepdims=True)
     width = 0.9 * len(d.T) ** -0.2  # Silverman's; the SD stays what it was
     for _ in range(number):
-        drawn = d[:, rng.integers(len(d.T), size=len(SEEDS))] - mean
-        drawn = (drawn + width * spread * rng.standard_normal(drawn.shape)) / (1 + width**2) ** 0.5
-        drawn = pd.DataFrame(mean + drawn, table.index)
-        found.append(
+        differences = d[:, rng.integers(len(d.T), size=len(SEEDS))] - mean
+        differences = (differences + width * spread * rng.standard_normal(differences.shape)) / (
+            1 + width**2
+        ) ** 0.5
+        differences = pd.DataFrame(mean + differences, table.index)
+        pairs_by_study.append(
             {
-                arm: {m.name: (drawn.loc[m.name, arm].to_dict(), zero) for m in metrics}
+                arm: {m.name: (differences.loc[m.name, arm].to_dict(), zero) for m in metrics}
                 for arm in table.index.unique("arm")
             }
         )
-    return found
+    return pairs_by_study
 
 
 @pytest.mark.benchmark(group="verdicts")
 def test_verdicts_a_cpu_hour(benchmark):
     """Each design judges the same studies; a trial costs what `unrolled plan` expects of its arm."""
     costs = {arm.name: expected_seconds(arm.make_trial()) for arm in TOGGLES.arms}
-    drawn = studies(1 if benchmark.disabled else 20, list(TOGGLES.metrics))
-    found: dict[str, dict[str, float]] = {}
+    studies = draw_studies(1 if benchmark.disabled else 20, list(TOGGLES.metrics))
+    designs: dict[str, dict[str, float]] = {}
 
     def judge() -> None:
         for name, looks in DESIGNS.items():
-            verdicts = cpu = trained = 0.0
-            for pairs in drawn:
-                judged = evaluate_looks(pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics).verdicts
-                firsts = {arm: by[TOGGLES.metrics[0].name] for arm, by in judged.items()}
+            verdicts = cpu = trials = 0.0
+            for pairs in studies:
+                verdicts_by_arm = evaluate_looks(
+                    pairs, seeds=SEEDS, looks=looks, metrics=TOGGLES.metrics
+                ).verdicts
+                firsts = {
+                    arm: by_metric[TOGGLES.metrics[0].name] for arm, by_metric in verdicts_by_arm.items()
+                }
                 seeds = {arm: v.contrast.pairs for arm, v in firsts.items()}
                 seeds[TOGGLES.baseline.name] = max(seeds.values())
                 verdicts += sum(v.claims for v in firsts.values())
-                trained += sum(seeds.values())
+                trials += sum(seeds.values())
                 cpu += sum(n * costs[arm] for arm, n in seeds.items())
-            each = {"verdicts": verdicts / len(drawn), "trials": trained / len(drawn)}
-            found[name] = {**each, "verdicts_an_hour": 3600 * verdicts / cpu}
+            means = {"verdicts": verdicts / len(studies), "trials": trials / len(studies)}
+            designs[name] = {**means, "verdicts_an_hour": 3600 * verdicts / cpu}
 
     benchmark.pedantic(judge, rounds=1)
-    assert all(design["verdicts"] for design in found.values())
-    benchmark.extra_info.update(contrasts=len(drawn[0]), designs=found)
+    assert all(design["verdicts"] for design in designs.values())
+    benchmark.extra_info.update(contrasts=len(studies[0]), designs=designs)

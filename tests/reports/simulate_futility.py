@@ -59,9 +59,9 @@ def load_differences(study: Study) -> dict[str, np.ndarray]:
 def draw_differences(x: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """Return so many differences like these, with their mean and SD."""
     width = 0.9 * len(x) ** -0.2
-    drawn = x[rng.integers(len(x), size=number)] - x.mean()
+    sample = x[rng.integers(len(x), size=number)] - x.mean()
     smooth = width * x.std(ddof=1) * rng.standard_normal(number)
-    return x.mean() + (drawn + smooth) / np.sqrt(1 + width**2)
+    return x.mean() + (sample + smooth) / np.sqrt(1 + width**2)
 
 
 def count_trials(verdicts: Mapping[str, Verdict], study: Study) -> int:
@@ -83,9 +83,9 @@ def resample_study(name: str, studies: int, bounds: Sequence[float] = (0.0, *BOU
     for _ in range(studies):
         d = {arm: draw_differences(x, looks.last, rng) for arm, x in stored.items()}
         for bound in bounds:
-            judged = judge_study(d, study.metrics[0], looks, bound)
-            decided = sum(v.decided for v in judged.values())
-            counts[bound] += count_trials(judged, study), decided
+            verdicts = judge_study(d, study.metrics[0], looks, bound)
+            decided = sum(v.decided for v in verdicts.values())
+            counts[bound] += count_trials(verdicts, study), decided
     return {bound: Outcome(*(count / studies), 0.0) for bound, count in counts.items()}
 
 
@@ -99,10 +99,10 @@ def judge_noise(
         x = LAWS[law](rng, contrasts)
         d = {f"{i}": sd * row for i, row in enumerate(x)}
         for bound in bounds:
-            judged = judge_study(d, DELTA, LOOKS, bound).values()
-            seeds = np.mean([v.contrast.pairs for v in judged])
-            wrong = any(v.kind in ("better", "worse") for v in judged)
-            counts[bound] += seeds, sum(v.decided for v in judged), wrong
+            verdicts = judge_study(d, DELTA, LOOKS, bound).values()
+            seeds = np.mean([v.contrast.pairs for v in verdicts])
+            wrong = any(v.kind in ("better", "worse") for v in verdicts)
+            counts[bound] += seeds, sum(v.decided for v in verdicts), wrong
     return {bound: Outcome(*(count / studies)) for bound, count in counts.items()}
 
 
@@ -118,9 +118,9 @@ def print_stored(studies: int) -> None:
         outcomes = resample_study(name, studies)
         baseline = outcomes[0.0]
         for bound, x in outcomes.items():
-            saved = format_percent(baseline.trained - x.trained, baseline.trained)
-            lost = format_percent(baseline.verdicts - x.verdicts, baseline.verdicts)
-            print(f"{name:20}{bound:6.2f}{x.trained:9.1f}{saved:>9}{x.verdicts:10.2f}{lost:>9}")
+            saving = format_percent(baseline.trained - x.trained, baseline.trained)
+            loss = format_percent(baseline.verdicts - x.verdicts, baseline.verdicts)
+            print(f"{name:20}{bound:6.2f}{x.trained:9.1f}{saving:>9}{x.verdicts:10.2f}{loss:>9}")
 
 
 def print_noise(studies: int) -> None:

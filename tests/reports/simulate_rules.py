@@ -78,14 +78,14 @@ def missing_runs(missing: int, studies: int, seed: int) -> Rates:
     return float(np.mean(sign_p <= ALPHA / 2)), float(np.mean(tails_of_lost(d, missing)[1] <= ALPHA / 2))
 
 
-def asked_by_columns(studies: int, seed: int) -> Rates:
+def table_by_columns(studies: int, seed: int) -> Rates:
     """Return how often equal arms differ on a study's table: by the plain p of all seeds, and by its looks.
 
     The SD of a pair is 2.5 δ.
     """
     delta = 0.4
     d = np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    going = np.ones(studies, bool)
+    is_open = np.ones(studies, bool)
     q = np.ones(studies)
     q_same = np.ones(studies)
     wrong = np.zeros(studies, bool)
@@ -95,9 +95,9 @@ def asked_by_columns(studies: int, seed: int) -> Rates:
         p = tails_to_p(*both_tails(x, 0.0))
         q = np.minimum(q, p / weight)
         q_same = np.minimum(q_same, np.maximum(both_tails(x, -delta)[0], both_tails(x, delta)[1]) / weight)
-        wrong |= going & (LOOKS.compute_p(q) <= ALPHA)
-        plain[going] = p[going]
-        going &= ~wrong & (LOOKS.compute_p(q_same, 1) > ALPHA)
+        wrong |= is_open & (LOOKS.compute_p(q) <= ALPHA)
+        plain[is_open] = p[is_open]
+        is_open &= ~wrong & (LOOKS.compute_p(q_same, 1) > ALPHA)
     return float(np.mean(plain <= ALPHA)), float(wrong.mean())
 
 
@@ -153,16 +153,16 @@ def without_pairs(law: str, studies: int, seed: int) -> Rates:
     return float(wrong[0] / studies), float(wrong[1] / studies)
 
 
-def warned_of(law: str, studies: int, seed: int) -> Rates:
+def share_of_warnings(law: str, studies: int, seed: int) -> Rates:
     """Return the share of wrong claims on five pairs that come with a warning of skewness."""
     wrong = 0
-    warned = np.zeros(2)
+    counts = np.zeros(2)
     for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
         c = contrast(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), delta=1.0)
         if c.p <= ALPHA:
             wrong += 1
-            warned += c.skewed, c.skewed or c.hides_skewness
-    return float(warned[0] / wrong), float(warned[1] / wrong)
+            counts += c.skewed, c.skewed or c.hides_skewness
+    return float(counts[0] / wrong), float(counts[1] / wrong)
 
 
 def power_of_detectable(n: int, family_size: int, studies: int, seed: int) -> Rates:

@@ -39,7 +39,7 @@ def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: 
     """Look at differences (studies, N) until a difference or the equivalence within ±δ is significant."""
     studies = len(d)
     look = np.full(studies, len(looks.numbers) - 1)
-    going = np.ones(studies, bool)
+    is_open = np.ones(studies, bool)
     different = np.zeros(studies, bool)
     same = np.zeros(studies, bool)
     q = np.ones(studies)
@@ -48,11 +48,11 @@ def end(d: np.ndarray, delta: float, tails: Tails, family_size: int = 1, looks: 
         x = d[:, :n]
         q = np.minimum(q, tails_to_p(*tails(x, 0.0)) / weight)
         q_same = np.minimum(q_same, np.maximum(tails(x, -delta)[0], tails(x, delta)[1]) / weight)
-        different |= going & (looks.compute_p(q) <= ALPHA / family_size)
-        same |= going & (looks.compute_p(q_same, 1) <= ALPHA / family_size)
-        ended = going & (different | same)
-        look[ended] = k
-        going &= ~ended
+        different |= is_open & (looks.compute_p(q) <= ALPHA / family_size)
+        same |= is_open & (looks.compute_p(q_same, 1) <= ALPHA / family_size)
+        has_ended = is_open & (different | same)
+        look[has_ended] = k
+        is_open &= ~has_ended
     samples = [d[i, : looks.numbers[k]] for i, k in enumerate(look)]
     means, sds = (np.array([f(x) for x in samples]) for f in (np.mean, lambda x: np.std(x, ddof=1)))
     return Ends(look, different, same, means, sds)
@@ -82,21 +82,21 @@ def same_at_delta(law: str, studies: int, tails: Tails, seed: int = 0) -> float:
 def race(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of the words of before, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ended = end(d, 1.0, t_tails)
+    ends = end(d, 1.0, t_tails)
     return {
-        "improves": float(np.mean(ended.different & ~ended.same)),
-        "negligible": float(np.mean(ended.different & ended.same)),
-        "equivalent": float(np.mean(ended.same & ~ended.different)),
+        "improves": float(np.mean(ends.different & ~ends.same)),
+        "negligible": float(np.mean(ends.different & ends.same)),
+        "equivalent": float(np.mean(ends.same & ~ends.different)),
     }
 
 
 def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, float]:
     """Return the shares of directions and sizes by the interval, at a true difference of `effect` δ."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ended = end(d, 1.0, both_tails)
+    ends = end(d, 1.0, both_tails)
     shares = dict.fromkeys(("wrong", "more", "less", "unsettled"), 0)
     for k, n in enumerate(LOOKS.numbers):
-        at_look = ended.different & (ended.look == k)
+        at_look = ends.different & (ends.look == k)
         low, high = mean_interval(moments(d[at_look, :n]), Look(LOOKS, k).compute_level(ALPHA))
         above = (low > 1) | (high < -1)
         less = (low > -1) & (high < 1)
@@ -105,7 +105,7 @@ def sizes(effect: float, sd: float, studies: int, seed: int = 0) -> dict[str, fl
         shares["more"] += int((directed & above).sum())
         shares["less"] += int((directed & less).sum())
         shares["unsettled"] += int((directed & ~above & ~less).sum())
-    same = {"same": float(np.mean(ended.same & ~ended.different))}
+    same = {"same": float(np.mean(ends.same & ~ends.different))}
     return {name: count / studies for name, count in shares.items()} | same
 
 
@@ -153,19 +153,19 @@ def divergence_claims(rate: float, studies: int, seed: int = 0) -> tuple[float, 
 def exaggeration(effect: float, sd: float, family_size: int, studies: int, seed: int = 0) -> dict[str, float]:
     """Return how large the mean and the corrected estimate of claims are on average, and how often above."""
     d = effect + sd * np.random.default_rng(seed).standard_normal((studies, LOOKS.last))
-    ended = end(d, 1.0, both_tails, family_size)
+    ends = end(d, 1.0, both_tails, family_size)
     level = ALPHA / family_size
     corrected = np.array(
         [
             median_unbiased(LOOKS, len(LOOKS.numbers), m, s, delta=1.0, alpha=level, alpha_same=level)
-            for m, s in zip(ended.mean, ended.sd, strict=True)
+            for m, s in zip(ends.mean, ends.sd, strict=True)
         ]
     )
-    claims = ended.different
+    claims = ends.different
     return {
-        "mean of claims": float(ended.mean[claims].mean() / effect),
+        "mean of claims": float(ends.mean[claims].mean() / effect),
         "corrected, of claims": float(corrected[claims].mean() / effect),
-        "mean too large": float(np.mean(ended.mean > effect)),
+        "mean too large": float(np.mean(ends.mean > effect)),
         "corrected too large": float(np.mean(corrected > effect)),
     }
 
@@ -212,7 +212,7 @@ def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rat
     for missing in (2, 4, 6):
         label = f"better, without the baseline's best {missing} of 16"
         yield label, rules.missing_runs(missing, studies, seed)
-    yield "different, where a study's table is asked by columns", rules.asked_by_columns(studies, seed)
+    yield "different, where a study's table is asked by columns", rules.table_by_columns(studies, seed)
     single, fifteen = rules.ties(studies, seed)
     yield "the same at a difference of δ, 25 items: one", single
     yield "the same at a difference of δ, 25 items: fifteen", fifteen
@@ -226,7 +226,7 @@ def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rat
             yield label, rules.power_of_detectable(n, family_size, studies, seed)
     yield (
         "wrong claims on five lognormal pairs that are warned of",
-        rules.warned_of("lognormal", studies // 10, seed),
+        rules.share_of_warnings("lognormal", studies // 10, seed),
     )
     yield "passes the gate, worse by δ, worst 12 of 30 rows left out", rules.rows_left_out(studies, seed)
 

@@ -166,10 +166,10 @@ def set_metrics(arm: MeasuredArm, **metrics: float | Mapping[int, float] | None)
     results = {}
     for seed, result in arm.results.items():
         values = {name: x.get(seed) if isinstance(x, Mapping) else x for name, x in metrics.items()}
-        measured = {**result.metrics, **{name: x for name, x in values.items() if x is not None}}
+        all_metrics = {**result.metrics, **{name: x for name, x in values.items() if x is not None}}
         removed = [name for name, x in metrics.items() if x is None]
         results[seed] = replace(
-            result, metrics={name: x for name, x in measured.items() if name not in removed}
+            result, metrics={name: x for name, x in all_metrics.items() if name not in removed}
         )
     return replace(arm, results=results)
 

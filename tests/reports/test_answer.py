@@ -38,7 +38,7 @@ def write_lines(c):
     return [line.striptags() for line in write_answer(c)]
 
 
-def test_a_loss_is_saved_or_costs_best_and_worst_first_and_what_is_open_has_its_seeds():
+def test_the_answer_has_the_effect_of_each_arm_the_best_first_and_the_open_ones_last():
     level, *changes, undecided = write_texts(realistic())
     assert level.startswith("LMModel6 ")
     assert "1.31 nats" in level
@@ -67,15 +67,19 @@ def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
 
 
 def test_a_line_says_where_the_second_metric_disagrees():
-    def measured(name: str, accuracy: float, loss: float) -> MeasuredArm:
+    def make_measured_arm(name: str, accuracy: float, loss: float) -> MeasuredArm:
         measured_arm = arm(name, 0.0, settings={"clip": 1.0 + len(name)} if name != "base" else {})
         accuracies = {s: 0.7 + accuracy + 0.001 * s % 3 for s in range(10)}
         return set_metrics(
             measured_arm, valid_accuracy=accuracies, valid_loss={s: 1 + loss + 0.01 * s for s in range(10)}
         )
 
-    jitter = [measured("base", 0, 0), measured("both", 0.1, -0.2), measured("loss", 0.0, 0.2)]
-    worse = measured("against", 0.1, 0.2)
+    jitter = [
+        make_measured_arm("base", 0, 0),
+        make_measured_arm("both", 0.1, -0.2),
+        make_measured_arm("loss", 0.0, 0.2),
+    ]
+    worse = make_measured_arm("against", 0.1, 0.2)
     texts = write_texts(study((*jitter, worse), metrics=BOTH))
     assert "both gains 10.0 points, 98.3 % CI [10.0, 10.0]" in texts
     assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity × 1.221)" in texts
@@ -89,9 +93,9 @@ def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
     assert second.startswith("rung 1 gains 14")
     assert any(line.startswith("rung 3 gains 7.4 points over rung 2, 9") for line in lower_rungs)
     worse = replace(arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")
-    lost = "\n".join(write_texts(replace(laddered(), arms=(*laddered().arms, worse))))
-    assert "\ndown loses " in lost
-    assert " against rung 3, 9" in lost
+    text = "\n".join(write_texts(replace(laddered(), arms=(*laddered().arms, worse))))
+    assert "\ndown loses " in text
+    assert " against rung 3, 9" in text
     base = arm("chunked, two layers", -0.9, settings={"clip": 4.0})
     texts = write_texts(looked(base, replace(worse, against=base.name)))
     assert any(" against “chunked, two layers”, 9" in line for line in texts)

@@ -59,8 +59,8 @@ def find_unmarked_claims(html):
 
 
 @pytest.mark.parametrize("name", ["realistic", "switched"])
-def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(rendered, name):
-    for page in (rendered(name), write_index(rendered(name).parents[1])):
+def test_no_claiming_word_stands_outside_a_sentence_of_a_verdict(render_study, name):
+    for page in (render_study(name), write_index(render_study(name).parents[1])):
         assert find_unmarked_claims(page.read_text(encoding="utf-8")) == []
 
 
@@ -73,8 +73,8 @@ def test_a_claim_that_someone_writes_by_hand_is_found(tmp_path, claim):
     assert len(find_unmarked_claims(page)) >= 1
 
 
-def test_the_verdicts_themselves_are_marked_and_not_left_out(rendered):
-    html = rendered("switched").read_text(encoding="utf-8")
+def test_the_verdicts_themselves_are_marked_and_not_left_out(render_study):
+    html = render_study("switched").read_text(encoding="utf-8")
     text = re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]+>", " ", html, flags=re.S)
     words = [word.lower() for word in CLAIMING.findall(text)]
     assert words.count("better") > 10

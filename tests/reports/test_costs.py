@@ -30,8 +30,8 @@ def average_costs(design):
     }
 
 
-def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(rendered):
-    text = text_of(rendered("realistic"))
+def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_baseline(render_study):
+    text = text_of(render_study("realistic"))
     costs = average_costs(realistic())
     gflops = 6 * 752640 / 1e9  # for each parameter of the synthetic trials
     assert costs["LMModel6"][0]["train_flops"] == pytest.approx(37598 * gflops)
@@ -42,8 +42,8 @@ def test_the_ledger_of_confounds_has_every_cost_and_its_difference_from_the_base
     assert {"model_parameters", "train_updates", "train_tokens", "seconds"} <= cost.keys()
 
 
-def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(rendered, tmp_path):
-    text = text_of(rendered("pair"))
+def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_column(render_study, tmp_path):
+    text = text_of(render_study("pair"))
     cpu_section = text.rpartition("Costs of each arm")[2].partition("All trials")[0]
     assert "GPU" not in cpu_section
     assert "tokens/s" not in cpu_section
@@ -94,7 +94,7 @@ def test_an_arm_whose_operations_nobody_counted_has_a_dash_among_the_costs(tmp_p
 
 
 def test_a_difference_that_rounds_to_nothing_is_not_shown_among_the_costs(tmp_path):
-    base, second = (set_metrics(measured, memory_peak=100.0) for measured in pair().arms)
+    base, second = (set_metrics(arm, memory_peak=100.0) for arm in pair().arms)
     for extra, is_shown in ((0.3, False), (-0.3, False), (0.7, True)):
         arms = (base, set_metrics(second, memory_peak=100.0 + extra))
         section = text_of(render(compare(study(arms)), tmp_path)).rpartition("Costs of each arm")[2]

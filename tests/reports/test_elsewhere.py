@@ -214,7 +214,7 @@ def test_an_arm_whose_collapses_fail_is_not_called_better(item: str) -> None:
     assert better <= 1
 
 
-def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_decide_nothing() -> None:
+def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_all() -> None:
     frame = make_documents(np.random.default_rng(3), 10, 100, better=0.02)
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])
     complete, row = (compare_table(f, BY_SEED).rows[1] for f in (frame, one_a_seed))
@@ -371,7 +371,7 @@ def test_the_axis_of_small_numbers_has_their_labels() -> None:
     assert [label for _, label in make_panels(comparison)[0].ticks] == ["0", "2e−10", "4e−10"]
 
 
-def test_the_order_of_rows_decides_the_baseline_alone_and_a_metric_may_be_called_rows() -> None:
+def test_the_order_of_rows_decides_only_the_baseline() -> None:
     assert comparison_csv(compare_sleep("ID", SLEEP[::-1], baseline="1")) == comparison_csv(
         compare_sleep("ID")
     )
@@ -552,7 +552,7 @@ def test_names_and_pairs_that_bite_are_shown_as_text(tmp_path) -> None:
 def test_a_table_that_cannot_be_judged_is_refused_in_a_line(
     frame: pd.DataFrame, columns: Columns, text: str
 ) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         compare_table(frame, columns)
-    assert text in str(refused.value)
-    assert refused.value.place == "elsewhere.csv"
+    assert text in str(error.value)
+    assert error.value.place == "elsewhere.csv"

@@ -10,13 +10,13 @@ from unrolled.reports.answer import write_answer
 from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, find_factorial, find_parts
 from unrolled.reports.render import render
 
-compared = cache(lambda: compare(switched()))
-WHOLE = cache(lambda: find_factorial(compared()))
+compare_switched = cache(lambda: compare(switched()))
+WHOLE = cache(lambda: find_factorial(compare_switched()))
 
 
 def find_views(c=None) -> dict[str, Part]:
     """Return the parts of the switched study by name."""
-    return {part.switch.name: part for part in find_parts(c or compared(), WHOLE())}
+    return {part.switch.name: part for part in find_parts(c or compare_switched(), WHOLE())}
 
 
 def test_the_largest_full_factorial_is_found_and_its_effects_judged():
@@ -42,8 +42,8 @@ def test_a_switch_is_on_where_it_is_not_nothing_whichever_level_the_baseline_has
 def test_the_a_a_arm_does_not_stand_in_for_the_baseline():
     repeated = replace(arm("A/A", 0.5), model="lm7", changes={})
     base = switched().arms[0].results
-    seeded = {s: replace(r, trial=base[s].trial) for s, r in repeated.results.items()}
-    c = compare(replace(switched(), arms=(*switched().arms, replace(repeated, results=seeded))))
+    results = {s: replace(r, trial=base[s].trial) for s, r in repeated.results.items()}
+    c = compare(replace(switched(), arms=(*switched().arms, replace(repeated, results=results))))
     assert find_factorial(c) == WHOLE()
     assert find_views(c) == find_views()
 
@@ -92,7 +92,7 @@ def test_leave_one_out_add_one_and_the_factorial_stand_side_by_side():
 
 
 def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
-    rows = {row.arm.name: row for row in compared().rows}
+    rows = {row.arm.name: row for row in compare_switched().rows}
     for name in ("tying", "dropout", "AR", "TAR", "weight decay"):
         key = {"AR": "alpha", "TAR": "beta", "weight decay": "wd"}.get(name, name)
         row = rows[f"no {key}"]
@@ -103,7 +103,10 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
 
 
 def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much():
-    texts = [line.striptags() for line in write_answer(compared(), find_parts(compared(), WHOLE()), WHOLE())]
+    texts = [
+        line.striptags()
+        for line in write_answer(compare_switched(), find_parts(compare_switched(), WHOLE()), WHOLE())
+    ]
     assert texts[1] == "Beside all the others:"
     assert texts[2].startswith("tying saves 0.117 nats, 99.6 % CI [0.1")
     assert texts[3].startswith("AR saves 0.049 nats, 9")
@@ -131,19 +134,19 @@ def test_parts_whose_words_differ_and_whose_effects_add_up_do_not_interact():
     assert last == "Whether the effects of two parts add up is open for 1 of 1 pair"
 
 
-def test_a_main_effect_says_on_which_switch_it_depends(rendered):
+def test_a_main_effect_says_on_which_switch_it_depends(render_study):
     partners = {e.name: WHOLE().partners(e) for e in WHOLE().effects}
     assert partners == dict.fromkeys(partners, ()) | {"tying": ("dropout",), "dropout": ("tying",)}
-    assert "it depends on dropout" in text_of(rendered("switched"))
+    assert "it depends on dropout" in text_of(render_study("switched"))
 
 
-def test_a_view_that_no_part_has_is_no_column(rendered):
-    assert "Part Alone On average" in text_of(rendered("realistic"))
+def test_a_view_that_no_part_has_is_no_column(render_study):
+    assert "Part Alone On average" in text_of(render_study("realistic"))
 
 
-def test_a_study_that_asks_in_one_way_alone_has_no_such_table(rendered):
+def test_a_study_that_asks_in_one_way_alone_has_no_such_table(render_study):
     assert find_parts(compare(pair()), None) == ()
-    assert "Beside all the others" not in text_of(rendered("pair"))
+    assert "Beside all the others" not in text_of(render_study("pair"))
 
 
 def test_a_setting_with_several_levels_is_no_switch():

@@ -31,9 +31,9 @@ from unrolled.reports.render import render
 
 
 @pytest.fixture(scope="module")
-def drawn(rendered):
+def page_pictures(render_study):
     """Return the pictures of a page by their titles; readers aloud are spared the others."""
-    pictures = svgs(rendered("realistic").read_text(encoding="utf-8"))
+    pictures = svgs(render_study("realistic").read_text(encoding="utf-8"))
     return {svg[0].text: svg for svg in pictures if not svg.get("aria-hidden")}
 
 
@@ -56,27 +56,27 @@ def find_marks(strip, kind):
     return [mark for mark in strip if kind in (mark.get("class") or "").split()]
 
 
-def test_every_picture_is_one_svg_with_a_title_and_a_description(drawn):
+def test_every_picture_is_one_svg_with_a_title_and_a_description(page_pictures):
     curves = [f"Learning curves of {arm.name}" for arm in realistic().arms]
-    assert list(drawn) == [*curves, "Learning rates of lm6"]
-    for title, description, svg in ((svg[0], svg[1], svg) for svg in drawn.values()):
+    assert list(page_pictures) == [*curves, "Learning rates of lm6"]
+    for title, description, svg in ((svg[0], svg[1], svg) for svg in page_pictures.values()):
         assert (title.tag, description.tag) == ("title", "desc")
         assert title.text
         assert description.text
         assert svg.get("aria-labelledby") == f"{title.get('id')} {description.get('id')}"
 
 
-def test_the_axes_of_a_picture_have_their_units(drawn):
+def test_the_axes_of_a_picture_have_their_units(page_pictures):
     by_step = panels.draw_curves(compare(program(Metric("error", 0.01))))["error"]
     assert {"step or epoch", "error"} <= set(labels(ET.fromstring(by_step[0])))
-    assert {"learning rate", "nats"} <= set(labels(drawn["Learning rates of lm6"]))
-    assert {"epoch", "nats"} <= set(labels(drawn["Learning curves of LMModel6"]))
+    assert {"learning rate", "nats"} <= set(labels(page_pictures["Learning rates of lm6"]))
+    assert {"epoch", "nats"} <= set(labels(page_pictures["Learning curves of LMModel6"]))
     accuracy = panels.draw_curves(compare(study((arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
     assert {"epoch", "%", "20"} <= set(labels(ET.fromstring(accuracy[0])))
 
 
-def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(drawn):
-    elements = [mark for svg in drawn.values() for mark in svg.iter()]
+def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(page_pictures):
+    elements = [mark for svg in page_pictures.values() for mark in svg.iter()]
     colours = {mark.get(name, "none") for mark in elements for name in ("fill", "stroke")}
     assert [c for c in colours if not c.startswith(("var(--", "currentColor", "none"))] == []
 
@@ -179,32 +179,34 @@ def test_arms_are_sorted_by_gain_and_a_ladder_keeps_its_order():
     assert list_arms(compare(ladder)) == ["base", "clip 1.0", "clip 2.0", "clip 3.0", "A/A"]
 
 
-def test_a_diverged_seed_is_marked_and_not_dropped(drawn):
+def test_a_diverged_seed_is_marked_and_not_dropped(page_pictures):
     assert labels(draw_strips(compare(realistic()))["validation loss"]["lr 3e-2"]) == ["1 ✕"]
-    assert len(drawn["Learning curves of lr 3e-2"].findall(".//use[@fill='currentColor']")) == 1
+    assert len(page_pictures["Learning curves of lr 3e-2"].findall(".//use[@fill='currentColor']")) == 1
 
 
 def test_effects_of_a_factorial_are_strips_around_zero():
     c = compare(switched())
     grid = find_factorial(c)
-    ticks, drawn = forest.draw_effects(grid, c)
+    ticks, strips = forest.draw_effects(grid, c)
     assert "0" in [label for _, label in ticks]
-    assert len(drawn) == len(grid.effects)
+    assert len(strips) == len(grid.effects)
     zero = next(place for place, label in ticks if label == "0")
-    for effect, strip in zip(grid.effects, map(ET.fromstring, drawn), strict=True):
+    for effect, strip in zip(grid.effects, map(ET.fromstring, strips), strict=True):
         assert find_marks(strip, "origin")[0].get("x1") == zero
         assert len(list_places(strip)) == len(effect.seeds)
         assert effect.verdict.kind in find_marks(strip, "mean")[0].get("class").split()
 
 
-def test_hostile_names_are_text_in_a_picture(rendered):
-    texts = {text for svg in svgs(rendered("hostile").read_text(encoding="utf-8")) for text in labels(svg)}
+def test_hostile_names_are_text_in_a_picture(render_study):
+    texts = {
+        text for svg in svgs(render_study("hostile").read_text(encoding="utf-8")) for text in labels(svg)
+    }
     assert set(SEEN) <= texts  # matplotlib would leave out labels that begin with _
 
 
-def test_every_seed_of_the_figure_has_its_curve_to_be_shown(drawn):
+def test_every_seed_of_the_figure_has_its_curve_to_be_shown(page_pictures):
     for measured in realistic().arms:
-        panel = drawn[f"Learning curves of {measured.name}"]
+        panel = page_pictures[f"Learning curves of {measured.name}"]
         seeds = {s for s, r in measured.results.items() if r.done or r.diverged}
         assert {int(g.get("data-seed")) for g in panel.iter("g") if g.get("data-seed")} == seeds
 

@@ -27,8 +27,8 @@ def c():
 
 
 @pytest.fixture(scope="module")
-def text(rendered):
-    return text_of(rendered("looked"))
+def text(render_study):
+    return text_of(render_study("looked"))
 
 
 def list_differences(design, name, metric, seeds, baseline="base"):
@@ -180,8 +180,8 @@ def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(c, text):
 
 
 @pytest.fixture(scope="module")
-def ladder(rendered):
-    return compare(laddered()), rendered("laddered")
+def ladder(render_study):
+    return compare(laddered()), render_study("laddered")
 
 
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder):

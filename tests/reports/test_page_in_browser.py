@@ -91,17 +91,17 @@ def browser(need, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]
 
 
 @pytest.fixture(scope="module")
-def pages(rendered, tmp_path_factory) -> dict[str, Path]:
+def pages(render_study, tmp_path_factory) -> dict[str, Path]:
     """Return the pages to look at by name."""
     out = tmp_path_factory.mktemp("out")
     columns = Columns(("arm",), ("seed",), (Metric("accuracy", 0.02),))
-    for page in (rendered("realistic"), rendered("hostile")):
+    for page in (render_study("realistic"), render_study("hostile")):
         shutil.copytree(page.parent, out / page.parent.name)
     return {
-        "report": rendered("realistic"),
-        "switched": rendered("switched"),
-        "ladder": rendered("laddered"),
-        "hostile": rendered("hostile"),
+        "report": render_study("realistic"),
+        "switched": render_study("switched"),
+        "ladder": render_study("laddered"),
+        "hostile": render_study("hostile"),
         "program": render(compare(program(Metric("error", 0.01), Metric("train_loss", 0.1))), out),
         "compare": render(compare_table(ELSEWHERE, columns), out),
         "index": write_index(out),

@@ -33,7 +33,7 @@ def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():
     design = program(SECONDS)
     base, second = design.arms
     first_results = {s: replace(r, started=10.0 * s + 1) for s, r in base.results.items()}
-    for reversed_seeds, first, warned in ((range(0, 10, 2), 5, False), ((), 0, True)):
+    for reversed_seeds, first, has_warning in ((range(0, 10, 2), 5, False), ((), 0, True)):
         second_results = {
             s: replace(r, started=10.0 * s + 2 * (s not in reversed_seeds)) for s, r in second.results.items()
         }
@@ -43,25 +43,27 @@ def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():
             )
         )
         assert f"it is compared with: lr 0.5 on {first} of 10." in " ".join(list_limits(c, {}))
-        assert any("trained first on every seed" in line for line in list_warnings(c)) is warned
+        assert any("trained first on every seed" in line for line in list_warnings(c)) is has_warning
     slow = compare(replace(c.design, metrics=(ERROR,)))
     assert "compared with: lr 0.5 on" not in " ".join(list_limits(slow, {}))
     assert not list_warnings(slow)
 
 
 def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
-    drawn = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
-    for metrics, names in drawn.items():
+    curves = {(ERROR, SECONDS): ["error"], (LOSS, ERROR): ["train_loss", "error"], (SECONDS,): ["train_loss"]}
+    for metrics, names in curves.items():
         design = replace(program(*metrics), arms=program(*metrics).arms[:1])
         assert list(panels.draw_curves(compare(design))) == names
 
 
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
-    drawn = compare(program(ERROR))
-    samples = [(row.index, seed, r, r.curves) for row in drawn.rows for seed, r in row.arm.results.items()]
+    comparison = compare(program(ERROR))
+    samples = [
+        (row.index, seed, r, r.curves) for row in comparison.rows for seed, r in row.arm.results.items()
+    ]
     points = panels._sample_points("error", samples, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
-    counting = panels._counting_values(drawn.rows[0], "error", points, range(10))
+    counting = panels._counting_values(comparison.rows[0], "error", points, range(10))
     assert list(counting.index) == [0, 100, 200]
 
 

@@ -16,16 +16,18 @@ from unrolled.reports.tables import comparison_csv
 def test_comparison_csv_is_what_pandas_and_scipy_make_of_the_table_of_trials(study: str) -> None:
     table = shipped(study)
     design = loading.load_study(study).file
-    stated = pd.read_csv(StringIO(comparison_csv(study_tables.compare_study_table(table)))).set_index("arm")
+    table_of_page = pd.read_csv(StringIO(comparison_csv(study_tables.compare_study_table(table)))).set_index(
+        "arm"
+    )
     metrics = [(m.name, m.delta, m.name.endswith("loss")) for m in design.metrics]
     recomputed = recompute(table, tuple(design.looks), metrics)
     for metric, rows in recomputed.items():
         expected = pd.DataFrame.from_dict(rows, orient="index")
-        reported = stated.loc[expected.index]
-        assert reported[f"{metric}_verdict"].tolist() == expected.verdict.tolist()
-        assert reported.pairs.tolist() == expected.pairs.tolist()
+        shown_rows = table_of_page.loc[expected.index]
+        assert shown_rows[f"{metric}_verdict"].tolist() == expected.verdict.tolist()
+        assert shown_rows.pairs.tolist() == expected.pairs.tolist()
         for number in NUMBERS:
-            assert reported[f"{metric}_{number}"].tolist() == pytest.approx(
+            assert shown_rows[f"{metric}_{number}"].tolist() == pytest.approx(
                 expected[number].tolist(), rel=1e-9
             )
-    assert len(stated.verdict.dropna()) == len(recomputed[metrics[0][0]])
+    assert len(table_of_page.verdict.dropna()) == len(recomputed[metrics[0][0]])

@@ -59,13 +59,13 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def html(rendered):
-    return rendered("realistic").read_text(encoding="utf-8")
+def html(render_study):
+    return render_study("realistic").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def text(rendered):
-    return text_of(rendered("realistic"))
+def text(render_study):
+    return text_of(render_study("realistic"))
 
 
 def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, small_disk):
@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, sma
         assert b"unrolled run xxx" in render(compare(longer), tmp_path / "disk").read_bytes()
 
 
-def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(rendered, tmp_path):
+def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(render_study, tmp_path):
     # Hash randomisation and a fresh import must not show.
     code = (
         "import sys, pathlib; sys.path.append(sys.argv[1]); import synthetic;"
@@ -91,7 +91,7 @@ def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(rendere
     subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=True)
     contents = {path.name: path.read_bytes() for path in (tmp_path / "regularization").iterdir()}
     assert contents.keys() == {"index.html", "comparison.csv", "comparison.md", "trials.csv", "summary.json"}
-    assert contents == {path.name: path.read_bytes() for path in rendered("pair").parent.iterdir()}
+    assert contents == {path.name: path.read_bytes() for path in render_study("pair").parent.iterdir()}
 
 
 def test_the_policy_allows_the_inline_style_and_script_and_nothing_else(html):
@@ -304,8 +304,8 @@ def test_the_best_arm_the_baseline_and_one_other_predict_the_same_stretch(effect
     assert section.count("11 of 15 right") == section.count("eight ✕ nine") == len(names)
 
 
-def test_hostile_names_are_shown_and_do_nothing(rendered):
-    page = rendered("hostile")
+def test_hostile_names_are_shown_and_do_nothing(render_study):
+    page = render_study("hostile")
     html = page.read_text(encoding="utf-8")
     text = text_of(page)
     assert [tag for tag, _ in Tags(html).all if tag in ("script", "img")] == ["script"]
@@ -330,9 +330,9 @@ def test_a_studys_folder_has_the_letters_of_its_name_and_never_its_path():
     assert len(set(map(name_folder, alike))) == len(alike), "no two studies share a folder"
 
 
-def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(rendered):
+def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(render_study):
     assert sum(len(arm.results) for arm in switched().arms) == 230
-    assert rendered("switched").stat().st_size < 1_500_000
+    assert render_study("switched").stat().st_size < 1_500_000
 
 
 def list_links(index):
@@ -342,11 +342,11 @@ def list_links(index):
 
 
 @pytest.fixture
-def three_pages(rendered, tmp_path):
+def three_pages(render_study, tmp_path):
     """Return a folder with the pages of three studies, two of them copied, and their ranked addresses."""
     render(compare(pair(study="small")), tmp_path)
     for name in ("realistic", "hostile"):
-        shutil.copytree(rendered(name).parent, tmp_path / rendered(name).parent.name)
+        shutil.copytree(render_study(name).parent, tmp_path / render_study(name).parent.name)
     # the largest sure effects: about .61, .49 and .10 nats
     return tmp_path, [
         f"{name}/index.html" for name in (name_folder(hostile().study), "regularization", "small")
@@ -400,8 +400,8 @@ def test_a_page_whose_summary_is_missing_broken_or_older_has_a_link_and_no_answe
     assert "108 of 110 trials finished" not in text_of(index)
 
 
-def test_the_index_says_what_failed(rendered, tmp_path):
-    text = text_of(write_index(rendered("realistic").parents[1]))
+def test_the_index_says_what_failed(render_study, tmp_path):
+    text = text_of(write_index(render_study("realistic").parents[1]))
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
     assert "No study has results yet" in text_of(write_index(tmp_path))
 
@@ -423,14 +423,14 @@ def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_
 
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
     failed = "A/A check failed on 10 seeds: the baseline differs from itself; distrust this study."
-    for effect, spread, sentence, warned in (
+    for effect, spread, sentence, has_warning in (
         (0.025, 0.03, "A/A check passed on 10 seeds: the baseline under other seeds", False),
         (0.3, 0.02, failed, True),
     ):
         c = compare(study((arm("base", 0.0), arm("A/A: the baseline again", effect, spread))))
         assert sentence in text_of(render(c, tmp_path))
-        assert bool(list_warnings(c)) is warned
+        assert bool(list_warnings(c)) is has_warning
         index = write_index(tmp_path)
         ends = c.rows[1].interval
-        assert warned is not (ends.low <= 0 <= ends.high)
-        assert (failed in text_of(index)) is warned
+        assert has_warning is not (ends.low <= 0 <= ends.high)
+        assert (failed in text_of(index)) is has_warning

@@ -192,7 +192,7 @@ DRAWN = 1.0 + 0.1 * np.random.default_rng(2).standard_normal(10)
 LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
 
 
-def copied(columns: Columns = LOSS, value: float = 0.5, **facts: object) -> ComparedArm:
+def make_copy(columns: Columns = LOSS, value: float = 0.5, **facts: object) -> ComparedArm:
     """Return an arm whose runs all end at one loss, beside a baseline whose runs differ."""
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
     return compare_table(pd.concat([runs, runs.assign(arm="b", loss=value, **facts)]), columns).rows[1]
@@ -269,9 +269,11 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
 
 
 @pytest.mark.parametrize(
-    ("distance", "noise", "copied"), [(1e-4, 3e-5, True), (0.0, 3e-5, False), (0.1, 3e-5, False)]
+    ("distance", "noise", "is_copied"), [(1e-4, 3e-5, True), (0.0, 3e-5, False), (0.1, 3e-5, False)]
 )
-def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_more(distance, noise, copied):
+def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_more(
+    distance, noise, is_copied
+):
     """Unless two trials of one seed differ as two seeds do: then each trial is a draw of its own."""
     rng = np.random.default_rng(7)
     stuck = arm("stuck", 0.4, settings={"clip": 1.0})
@@ -283,8 +285,8 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
     varied = {"valid_loss": distance} if distance else {}
     design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
     row = compare(design).rows[1]
-    assert row.copied is copied
-    assert (row.verdict.kind == "open") is copied
+    assert row.copied is is_copied
+    assert (row.verdict.kind == "open") is is_copied
     unmeasured = compare(replace(design, nondeterminism=None))
     row = unmeasured.rows[1]
     assert row.copied and row.verdict.kind == "open", "some distance would make it one run"

@@ -96,7 +96,7 @@ def test_an_arm_whose_baselines_best_runs_are_missing_is_not_better():
 
 
 def test_a_studys_table_by_columns_errs_no_more_often_than_the_study():
-    old_rate, new_rate = rules.asked_by_columns(CONTRASTS, 0)
+    old_rate, new_rate = rules.table_by_columns(CONTRASTS, 0)
     assert old_rate > 0.055
     assert new_rate <= 0.05 + four_errors(0.05, CONTRASTS)
 
@@ -111,4 +111,4 @@ def test_a_copied_run_differs_from_nothing_and_wrong_claims_on_five_pairs_warn()
     old_rate, new_rate = rules.copied_run(CONTRASTS, 0)
     assert old_rate == pytest.approx(0.47, abs=four_errors(0.47, CONTRASTS))
     assert new_rate == 0
-    assert rules.warned_of("lognormal", 400, 0) == (0.0, 1.0)
+    assert rules.share_of_warnings("lognormal", 400, 0) == (0.0, 1.0)

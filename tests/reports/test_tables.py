@@ -45,15 +45,15 @@ def read_rows(text):
 
 
 @pytest.fixture
-def fixed():
+def two_arms():
     """Return the arms B (baseline) and A: −.0450 [−.05682, −.03318], wins 8/8, r .977 (scipy 1.17)."""
     base = set_metrics(arm("B", 0.0, seeds=8), valid_loss=dict(enumerate(B)))
     arm_a = set_metrics(arm("A", 0.0, seeds=8, settings={"clip": 1.0}), valid_loss=dict(enumerate(A)))
     return study((base, arm_a), seeds=tuple(range(8)), delta=0.02)
 
 
-def test_the_csv_holds_the_contrast_in_full(fixed):
-    base, row = read_rows(comparison_csv(compare(fixed)))
+def test_the_csv_holds_the_contrast_in_full(two_arms):
+    base, row = read_rows(comparison_csv(compare(two_arms)))
     summary = [float(base[f"valid_loss_{key}"]) for key in ("mean", "sd")]
     assert summary == pytest.approx([1.28875, 0.057925], abs=1e-6)
     contrast = [float(row[f"valid_loss_{key}"]) for key in ("delta", "delta_low", "delta_high", "ratio", "r")]
@@ -90,7 +90,7 @@ def test_every_interval_has_its_level_beside_it():
     assert [Interval(0, 1, level).percent for level in (0.9875, 1 - 0.05 / 200)] == ["98.8 %", "99.975 %"]
 
 
-def test_every_form_says_what_is_exploratory_or_provisional_and_why_a_contrast_is_open():
+def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
     strong = arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = arm("base", 0.0, seeds=9), strong, weak
@@ -137,8 +137,8 @@ def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page(
 def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
     assert trials_csv(compare(study((arm("base", 0.0, seeds=0),)))) == "arm,seed,status,first_look\n"
     assert "0.123456" not in trials_csv(compare(realistic())) + comparison_csv(compare(realistic()))
-    lost = [r for r in read_rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
-    assert [(r["arm"], r["seed"], r["valid_loss"]) for r in lost] == [
+    unfinished = [r for r in read_rows(trials_csv(compare(realistic()))) if r["status"] != "done"]
+    assert [(r["arm"], r["seed"], r["valid_loss"]) for r in unfinished] == [
         ("lr 3e-2", "3", ""),
         ("no reset", "7", ""),
     ]
@@ -305,12 +305,12 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert {row.arm.name: c.find_base(row).arm.name for row in c.rows_with_contrast} == pairs
     assert {row.contrast.family_size for row in c.rows_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
-    _, reference, compared, _ = c.rows
+    _, reference, second_row, _ = c.rows
     assert reference.contrast is None
     assert "reference for other arms" in reference.note
-    assert compared.summary.mean > c.rows[0].summary.mean
-    assert compared.verdict.kind == "better"
-    assert compared.changed.endswith("against other")
+    assert second_row.summary.mean > c.rows[0].summary.mean
+    assert second_row.verdict.kind == "better"
+    assert second_row.changed.endswith("against other")
     assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
 
 

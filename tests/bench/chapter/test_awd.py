@@ -19,26 +19,28 @@ VOCAB = 11
 QUIET = {"embed_p": 0.0, "input_p": 0.0, "weight_p": 0.0, "hidden_p": 0.0, "output_p": 0.0}
 LOUD = dict.fromkeys(QUIET, 0.4)
 
-both = pytest.mark.parametrize("kind", ["awd", "awd-scratch"])
+both_kinds = pytest.mark.parametrize("kind", ["awd", "awd-scratch"])
 
 
 def build_awd(kind: str, **options: float) -> AwdLM:
+    """Return a small model of this kind."""
     torch.manual_seed(0)
     awd: AwdLM = ZOO[kind].build_model(VOCAB, **{"embedding": 6, "hidden": 8, **options})
     return awd
 
 
 def draw_text(length: int = 5) -> Tensor:
+    """Return three random texts of this length."""
     return torch.randint(VOCAB, (3, length), generator=torch.Generator().manual_seed(1))
 
 
 def draw_windows() -> tuple[Tensor, ...]:
-    """Three windows in a row, each (3, 5)."""
+    """Return three windows in a row, each (3, 5)."""
     return draw_text(15).split(5, dim=1)
 
 
 def weights_by_name(module: nn.Module) -> dict[str, nn.Parameter]:
-    """By the names of nn.LSTM, whichever wrapper holds it; fastai's encoder is i_h."""
+    """Return weights by the names of nn.LSTM, whichever wrapper holds it; fastai's encoder is i_h."""
     replacements = ((".module.", "."), (".rnn.", "."), ("_raw", ""), ("encoder", "i_h"))
     weights = {}
     for name, p in module.named_parameters():
@@ -49,7 +51,7 @@ def weights_by_name(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def build_fastai_model(awd: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
-    """fastai's own AWD_LSTM and LinearDecoder with the weights of `awd`, in evaluation."""
+    """Return fastai's own AWD_LSTM and LinearDecoder with the weights of `awd`, in evaluation."""
     core = AWD_LSTM(VOCAB + 1, 6, 8, 2, pad_token=VOCAB)
     decoder = LinearDecoder(VOCAB + 1, 6, tie_encoder=core.encoder)
     with torch.no_grad():
@@ -60,7 +62,7 @@ def build_fastai_model(awd: AwdLM) -> tuple[AWD_LSTM, LinearDecoder]:
     return core, decoder.eval()
 
 
-@both
+@both_kinds
 @pytest.mark.parametrize("training", [False, True])
 def test_outputs_and_gradients_over_carried_windows_are_fastais(kind: str, training: bool) -> None:
     """In evaluation and without dropout; with it the twins below agree, and one is of fastai's parts."""
@@ -120,7 +122,7 @@ def test_a_trial_of_the_twin_is_the_trial_of_fastais_step_for_step(
     assert all(w["ok"] for w in scratch.witnesses.values()), scratch.witnesses
 
 
-@both
+@both_kinds
 def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str) -> None:
     awd = build_awd(kind, **QUIET, tying=False).train()
     output = awd(torch.arange(VOCAB)[None])  # each real token once, with 1, fastai's default pad token
@@ -132,12 +134,12 @@ def test_the_pad_token_is_never_predicted_and_no_real_token_is_frozen(kind: str)
     assert not awd.h_o.weight.grad[VOCAB].any()
 
 
-@both
-@pytest.mark.parametrize("every", [1, 3, 12])
-def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str, every: int) -> None:
+@both_kinds
+@pytest.mark.parametrize("interval", [1, 3, 12])
+def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str, interval: int) -> None:
     """Cut or replayed, a window gives the numbers that it gives in one piece, with every dropout on."""
     logits = []
-    for detach_every in (0, every):
+    for detach_every in (0, interval):
         awd = build_awd(kind, **LOUD).train()
         awd.detach_every = detach_every
         torch.manual_seed(2)
@@ -146,7 +148,7 @@ def test_one_set_of_masks_serves_a_window_however_often_it_is_detached(kind: str
     assert not torch.allclose(*logits[1])  # each window draws masks of its own
 
 
-@both
+@both_kinds
 def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +165,7 @@ def test_on_a_gpu_the_masks_of_a_window_are_kept_by_the_gpus_own_generator(
     assert restored_states == [7, 7, 8, 8]
 
 
-@both
+@both_kinds
 def test_output_dropout_is_the_same_at_every_step_of_a_row_and_after_what_tar_reads(kind: str) -> None:
     awd = build_awd(kind, **{**QUIET, "output_p": 0.5}).train()
     torch.manual_seed(4)

@@ -82,14 +82,14 @@ def test_a_stride_starts_windows_within_others_that_ask_for_every_word(numbers: 
 
 @pytest.fixture
 def read_passes(small: Callable[..., ChapterTrial]) -> Callable[..., list[list[int]]]:
-    """The first words of the targets of two training passes of a trial, as its engine would read them."""
+    """Return a function that reads the first words of two training passes' targets."""
 
     def read(model: str = "lm6", **changes: object) -> list[list[int]]:
         _, batches, _ = train.load_data(small(model, **changes))
         passes = [list(batches) for _ in range(2)]
-        first_words = [sorted(int(word) for x, _ in each for word in x[:, 0]) for each in passes]
+        first_words = [sorted(int(word) for x, _ in pairs for word in x[:, 0]) for pairs in passes]
         assert first_words[0] == first_words[1]  # the same windows, whatever their order
-        return [[int(y[0].flatten()[0]) for _, y in each] for each in passes]
+        return [[int(y[0].flatten()[0]) for _, y in pairs] for pairs in passes]
 
     return read
 
@@ -107,7 +107,7 @@ def test_a_shuffled_order_differs_by_pass_and_by_seed_and_not_by_arm(
 @pytest.mark.parametrize(
     "changes", [{"order": "sequential"}, {"split": "tail"}, {"split": "blocks"}], ids=str
 )
-def test_other_orders_and_both_splits_are_the_same_at_every_pass_and_under_every_seed(
+def test_other_orders_and_splits_are_the_same_at_every_pass_and_under_every_seed(
     read_passes: Callable[..., list[list[int]]], changes: dict[str, str]
 ) -> None:
     first, second = read_passes(**changes)

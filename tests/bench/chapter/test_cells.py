@@ -25,7 +25,7 @@ FORMS = {
 
 
 def layer_weights(module: nn.Module, number: int, *, grad: bool = False) -> dict[str, Tensor]:
-    """Weights or gradients of a layer of torch's module."""
+    """Return weights or gradients of a layer of torch's module."""
     names = [f"{kind}_{part}" for kind in ("weight", "bias") for part in ("ih", "hh")]
     parameters = {name: getattr(module, f"{name}_l{number}") for name in names}
     return {name: p.grad if grad else p.detach() for name, p in parameters.items()}
@@ -81,6 +81,7 @@ SMALL = {"hidden": 8, "layers": 2}
 
 
 def build_small(name: str, **options: Any) -> Any:
+    """Return a small model of the zoo."""
     return build_model(ChapterTrial(model=name, seed=3, options=options), 30)
 
 

@@ -20,15 +20,16 @@ VALID = torch.tensor([6, 7])
 UNIGRAM = [(2 + 1 / 3) / 6, (2 + 1 / 3) / 6, (1 + 1 / 3) / 6]
 
 
-def predict(context: int) -> list[list[float]]:
+def predict_words(context: int) -> list[list[float]]:
+    """Return the predicted shares of the words, row by row."""
     rows: list[list[float]] = NGram(3, context).predict(IDS, TRAIN, VALID).exp().tolist()
     return rows
 
 
-def test_unigram_shares_are_counts_with_one_pseudo_count_and_bigram_shares_lean_on_them() -> None:
-    assert predict(0) == [pytest.approx(UNIGRAM)] * 2
+def test_unigram_shares_have_one_pseudo_count_and_bigram_shares_lean_on_them() -> None:
+    assert predict_words(0) == [pytest.approx(UNIGRAM)] * 2
     after_zero = [UNIGRAM[0] / 4, (2 + UNIGRAM[1]) / 4, (1 + UNIGRAM[2]) / 4]
-    assert predict(1) == [pytest.approx(UNIGRAM), pytest.approx(after_zero)]  # 2 was never a context
+    assert predict_words(1) == [pytest.approx(UNIGRAM), pytest.approx(after_zero)]  # 2 was never a context
 
 
 @pytest.mark.parametrize("context", [0, 1, 2, 4])

@@ -90,6 +90,7 @@ cases = pytest.mark.parametrize(
 
 
 def make_trial(small: Callable[..., ChapterTrial], model: str, changes: dict[str, Any]) -> ChapterTrial:
+    """Return a small trial of the model with these changes."""
     options = {**ZOO[model].options}
     options |= {name: 8 for name in ("hidden", "embedding") if name in options}
     options |= {key: value for key, value in changes.items() if key in options}
@@ -99,7 +100,7 @@ def make_trial(small: Callable[..., ChapterTrial], model: str, changes: dict[str
 
 @pytest.fixture(scope="module")
 def run_once() -> Callable[[ChapterTrial], Result]:
-    """A trial's result, trained once: many factors start from the same one."""
+    """Return a function to a trial's result that trains it once: many factors start from the same one."""
     results: dict[str, Result] = {}
 
     def run(trial: ChapterTrial) -> Result:
@@ -111,7 +112,7 @@ def run_once() -> Callable[[ChapterTrial], Result]:
 
 
 def ignore_factor(monkeypatch: pytest.MonkeyPatch, factor: str, value: Any) -> None:
-    """Whatever a trial says of this factor, its model, its data and its training have this value."""
+    """Give this factor one value in model, data and training, whatever a trial says of it."""
 
     def break_trial(trial: ChapterTrial) -> ChapterTrial:
         is_setting = factor in {f.name for f in fields(ChapterTrial)}

@@ -25,6 +25,7 @@ models = pytest.mark.parametrize("name", MODELS)
 
 
 def build_small(name: str, detach_every: int) -> LanguageModel:
+    """Return a small model with its detach_every."""
     torch.manual_seed(0)
     quiet = {key: 0.0 for key in ZOO[name].options if key.endswith("_p")}  # AWD-LSTM's dropouts
     model: LanguageModel = ZOO[name].build_model(VOCAB, hidden=6, **quiet)
@@ -35,6 +36,7 @@ def build_small(name: str, detach_every: int) -> LanguageModel:
 
 
 def make_windows() -> tuple[Tensor, ...]:
+    """Return windows of a text in a row."""
     return torch.arange(VOCAB)[None].split(WINDOW, dim=1)  # each (1, WINDOW)
 
 
@@ -87,12 +89,12 @@ def test_a_longer_detach_every_has_the_gradient_of_one_long_pass(name: str, deta
     for window in make_windows():
         raw = model(window).raw
     raw[:, -1].pow(2).sum().backward()
-    before = VOCAB - detach_every
-    _, state = reference.unroll(torch.arange(before)[None], None)
+    start = VOCAB - detach_every
+    _, state = reference.unroll(torch.arange(start)[None], None)
     reference.eval()  # one pass over `detach_every` tokens from the detached state before them
     reference.batch_size = 1
     reference.state = detach_state(state)
-    reference(torch.arange(before, VOCAB)[None]).raw[:, -1].pow(2).sum().backward()
+    reference(torch.arange(start, VOCAB)[None]).raw[:, -1].pow(2).sum().backward()
     for (key, p), (_, q) in zip(model.named_parameters(), reference.named_parameters(), strict=True):
         if p.grad is None and q.grad is None:
             assert key.startswith("h_o")
@@ -101,12 +103,12 @@ def test_a_longer_detach_every_has_the_gradient_of_one_long_pass(name: str, deta
 
 
 @models
-@pytest.mark.parametrize("by", ["evaluation", "reset"])
-def test_evaluation_and_a_reset_end_a_replay(name: str, by: str) -> None:
+@pytest.mark.parametrize("event", ["evaluation", "reset"])
+def test_evaluation_and_a_reset_end_a_replay(name: str, event: str) -> None:
     model = build_small(name, 3 * WINDOW)
     first, second, *_ = make_windows()
     model(first)
-    if by == "reset":
+    if event == "reset":
         model.reset()
     else:
         with torch.no_grad():
@@ -116,7 +118,7 @@ def test_evaluation_and_a_reset_end_a_replay(name: str, by: str) -> None:
 
 
 @engines
-def test_trials_differ_in_the_gradient_of_the_first_step_that_can_and_not_in_batches_or_updates(
+def test_trials_differ_in_the_first_gradient_that_can_and_not_in_batches(
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """The losses before are equal to the bit, and so is the loss of that step itself."""

@@ -23,11 +23,9 @@ def test_a_model_that_takes_another_number_of_threads_is_refused(
     plug("cell", forward, f"{forward}        torch.set_num_threads(2)\n")
     for run in (train_first_batch, run_trial):
         torch.set_num_threads(1)
-        with pytest.raises(
-            BadInput, match=r"threads changed from 1 to 2 .* leave torch's settings"
-        ) as refused:
+        with pytest.raises(BadInput, match=r"threads changed from 1 to 2 .* leave torch's settings") as error:
             run(small("mine"))
-        assert run is run_trial or refused.value.place == "my.py"
+        assert run is run_trial or error.value.place == "my.py"
 
 
 def test_what_is_trained_last_are_batches_as_a_trial_draws_them(
@@ -172,9 +170,9 @@ def test_a_mistake_is_one_line_with_its_place_or_name(
     plug(kind, old, new)
     model, strength = ("lm6", {"small": 0.5}) if kind == "regularizer" else ("mine", {})
     trial = small(model, options={**ZOO[model].options, "hidden": 8, **strength})
-    with pytest.raises(BadInput, match=rf"^my\.py{message}") as refused:
+    with pytest.raises(BadInput, match=rf"^my\.py{message}") as error:
         train_first_batch(trial)
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ZOO)

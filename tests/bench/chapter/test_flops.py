@@ -28,7 +28,7 @@ def products_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_trial(model: str, **changes: object) -> ChapterTrial:
-    """LMModel1 can read only three words, and only from zeros."""
+    """Return a trial of the model; LMModel1 can read only three words, and only from zeros."""
     options = {"hidden": HIDDEN}
     if "embedding" in ZOO[model].options:
         options["embedding"] = 6
@@ -39,7 +39,7 @@ def make_trial(model: str, **changes: object) -> ChapterTrial:
 
 
 def count_by_torch(trial: ChapterTrial, model: LanguageModel, windows: int = 1) -> tuple[int, int]:
-    """Operations of so many forward passes, and of the last one's backward pass, as torch counts them."""
+    """Return torch's count of operations of forward passes, and of the last one's backward pass."""
     tokens = torch.randint(VOCAB, (windows, ROWS, trial.window), generator=torch.Generator().manual_seed(0))
     model.train()
     with FlopCounterMode(display=False) as forward:

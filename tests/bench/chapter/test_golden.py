@@ -22,31 +22,33 @@ on_the_reference = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def played():
+def recorded_rows():
+    """Return the numbers of each epoch of the notebook's training, by model and epoch."""
     return {(model, epoch): numbers for model, epoch, numbers in golden.play()}
 
 
 @pytest.fixture(scope="module")
-def wrong(played):
-    """The decimals of each printed row that do not agree."""
+def wrong_decimals(recorded_rows):
+    """Return the decimals of each printed row that do not agree."""
     printed = {(model, epoch): row for model, rows in golden.PRINTED.items() for epoch, row in rows.items()}
-    return {at: golden.count_wrong_decimals(row, played[at]) for at, row in printed.items()}
+    return {key: golden.count_wrong_decimals(row, recorded_rows[key]) for key, row in printed.items()}
 
 
 @on_the_reference
-def test_lm1_and_lm2_come_out_digit_for_digit(wrong):
-    assert [wrong[at] for at in (("lm1", 0), ("lm1", 3), ("lm2", 0), ("lm2", 3))] == [0, 0, 0, 0]
-    assert max(places for (model, _), places in wrong.items() if model in ("lm1", "lm2")) <= 1
+def test_lm1_and_lm2_come_out_digit_for_digit(wrong_decimals):
+    rows = [("lm1", 0), ("lm1", 3), ("lm2", 0), ("lm2", 3)]
+    assert [wrong_decimals[key] for key in rows] == [0] * 4
+    assert max(places for (model, _), places in wrong_decimals.items() if model in ("lm1", "lm2")) <= 1
 
 
 @on_the_reference
 @pytest.mark.slow
-def test_the_other_models_come_out_digit_for_digit_until_rounding_takes_over(played, wrong):
-    whole = [("lm3", 0), ("lm3", 1), ("lm3", 2), ("lm4", 0), ("lm5", 14), ("lm7", 14)]
-    assert [wrong[at] for at in whole] == [0] * 6
-    assert wrong["lm3", 3] > 1
-    assert wrong["lm6", 0] <= 1  # of 2.772102, the last digit is rounding's
-    assert Counter(model for model, _ in played) == EPOCHS
+def test_the_other_models_come_out_digit_for_digit_until_rounding_takes_over(recorded_rows, wrong_decimals):
+    rows = [("lm3", 0), ("lm3", 1), ("lm3", 2), ("lm4", 0), ("lm5", 14), ("lm7", 14)]
+    assert [wrong_decimals[key] for key in rows] == [0] * 6
+    assert wrong_decimals["lm3", 3] > 1
+    assert wrong_decimals["lm6", 0] <= 1  # of 2.772102, the last digit is rounding's
+    assert Counter(model for model, _ in recorded_rows) == EPOCHS
 
 
 class OneEpoch(Callback):
@@ -67,7 +69,7 @@ def test_the_notebook_written_a_second_time_gives_the_same_bits(monkeypatch):
     assert {name: peers.RECIPES[name].epochs for name in golden.PRINTED} == EPOCHS
     monkeypatch.setattr(defaults, "callbacks", [*defaults.callbacks, OneEpoch])
     first = [((model, epoch), numbers) for model, epoch, numbers in golden.play()]
-    assert [at for at, _ in first] == [(name, 0) for name in EPOCHS]
+    assert [key for key, _ in first] == [(name, 0) for name in EPOCHS]
     assert first == list(peers.replay(golden.SEED))
 
 
@@ -79,7 +81,7 @@ def test_a_printed_accuracy_is_a_whole_number_of_hits():
 
 
 @pytest.mark.parametrize(
-    ("printed", "ours", "agree"),
+    ("printed", "recomputed", "agree"),
     [
         ("1.654497", 1.6544974, 6),
         ("1.654497", 1.6544977, 5),  # 1.654498: one unit of the last decimal
@@ -92,8 +94,8 @@ def test_a_printed_accuracy_is_a_whole_number_of_hits():
         ("0.500000", float("inf"), 0),
     ],
 )
-def test_decimals_agree_as_far_as_half_a_unit(printed, ours, agree):
-    assert golden.decimals(printed, ours) == agree
+def test_decimals_agree_as_far_as_half_a_unit(printed, recomputed, agree):
+    assert golden.decimals(printed, recomputed) == agree
 
 
 def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
@@ -118,16 +120,16 @@ def test_text_learner_honours_the_chapters_settings():
 
 def test_another_torch_or_processor_is_named(monkeypatch):
     real = machine.machine_facts()
-    other = {**real, "packages": {**real["packages"], "torch": "2.9.1+cpu"}, "cpu_capability": "AVX2"}
-    other["cpu"] = "Intel(R) Xeon(R) Processor"
-    monkeypatch.setattr(machine, "machine_facts", lambda: other)
+    facts = {**real, "packages": {**real["packages"], "torch": "2.9.1+cpu"}, "cpu_capability": "AVX2"}
+    facts["cpu"] = "Intel(R) Xeon(R) Processor"
+    monkeypatch.setattr(machine, "machine_facts", lambda: facts)
     unlike = golden.describe_machine_differences()
-    seen = ["torch 2.9.1+cpu instead of 2.13.0", "cpu capability AVX2 instead of AVX512"]
-    assert {*seen, "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC"} <= set(unlike)
+    differences = ["torch 2.9.1+cpu instead of 2.13.0", "cpu capability AVX2 instead of AVX512"]
+    assert {*differences, "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC"} <= set(unlike)
     assert any("torch 2.9.1+cpu instead of 2.13.0" in line for line in golden.tabulate([], unlike))
 
 
-def test_the_table_shows_printed_rows_how_many_decimals_agree_and_where_rounding_takes_over():
+def test_the_table_shows_how_many_decimals_agree_and_where_rounding_takes_over():
     epochs = [
         ("lm3", 2, (1.0907049, 1.6517934, 0.4625)),
         ("lm3", 3, (1.0052156, 1.6159903, 0.5151442)),

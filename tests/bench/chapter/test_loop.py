@@ -31,14 +31,17 @@ Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device],
 
 @pytest.fixture(autouse=True)
 def as_in_a_trials_process(torch_as_it_was: None) -> None:
+    """Set torch up as a trial's process does."""
     environment.make_deterministic()
 
 
 def make_trial(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
+    """Return a trial of one epoch."""
     return ZOO[name].make_trial(3, options, **{"epochs": 1, "batch": 16, **settings})
 
 
-def prepare(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
+def prepare_training(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:
+    """Return a trial's model and its training and validation batches."""
     data = corpus.load_corpus(trial)
     train, valid = corpus.make_batches(trial, data, torch.Generator().manual_seed(1))
     train.rows = train.rows[:steps]
@@ -49,13 +52,14 @@ def prepare(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageMode
 def train_small(
     engine: Engine, trial: ChapterTrial, steps: int | None = None
 ) -> tuple[TrainingRecord, LanguageModel]:
-    model, train, valid = prepare(trial, steps)
+    """Return the record of a short training, and the model."""
+    model, train, valid = prepare_training(trial, steps)
     torch.manual_seed(5)  # dropout's stream
     return engine(trial, model, train, valid, CPU), model
 
 
 def largest_distance(model: LanguageModel, other_model: LanguageModel) -> float:
-    """The largest absolute difference of two weights of the same name."""
+    """Return the largest absolute difference of two weights of the same name."""
     weights = dict(model.named_parameters())
     other_weights = dict(other_model.named_parameters())
     assert list(weights) == list(other_weights)
@@ -63,6 +67,7 @@ def largest_distance(model: LanguageModel, other_model: LanguageModel) -> float:
 
 
 def assert_agree(trial: ChapterTrial, steps: int = 20) -> None:
+    """Assert that both engines train the same model."""
     slow, slow_model = train_small(learner.train_model, trial, steps)
     fast, fast_model = train_small(loop.train_model, trial, steps)
     assert len(fast.losses) == steps
@@ -106,7 +111,7 @@ def test_in_double_precision_they_agree_over_two_epochs(name: str, monkeypatch: 
     trial = make_trial(name, epochs=2)
     records = {}
     for engine in (loop, learner):
-        model, train, valid = prepare(trial, 20)
+        model, train, valid = prepare_training(trial, 20)
         torch.manual_seed(5)
         torch.set_default_dtype(torch.float64)
         records[engine] = engine.train_model(trial, model.double(), train, valid, CPU)
@@ -117,7 +122,7 @@ def test_in_double_precision_they_agree_over_two_epochs(name: str, monkeypatch: 
 
 
 def _start_in_double(smooth: AvgSmoothLoss) -> None:
-    """fastai's moving average starts as a float, whatever the losses are."""
+    """Start fastai's moving average in double: it is a float, whatever the losses are."""
     smooth.count = 0
     smooth.val = torch.zeros((), dtype=torch.get_default_dtype())
 
@@ -139,7 +144,7 @@ class TwoReaders(LMModel2):
 def test_a_weight_that_a_batch_does_not_use_keeps_its_momentum_in_both() -> None:
     models = []
     for engine in (learner.train_model, loop.train_model):
-        _, train, valid = prepare(make_trial("lm4"), 20)
+        _, train, valid = prepare_training(make_trial("lm4"), 20)
         torch.manual_seed(0)
         models.append(TwoReaders(30))  # words of Human Numbers
         engine(make_trial("lm4"), models[-1], train, valid, CPU)
@@ -178,7 +183,7 @@ class Layers(nn.Module):
 
 @pytest.mark.parametrize("name", [*NEURAL, "layers"])
 def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
-    model = Layers() if name == "layers" else prepare(make_trial(name))[0]
+    model = Layers() if name == "layers" else prepare_training(make_trial(name))[0]
     expected = {id(p) for p in norm_bias_params(model)}
     undecayed = optimizer.find_undecayed_parameters(model)
     for name, parameter in model.named_parameters():
@@ -186,9 +191,7 @@ def test_weight_decay_spares_what_fastai_spares(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["lm2", "lm7", "awd"])
-def test_every_update_has_the_bits_of_torchs_fused_adamw_and_only_the_first_calls_its_class(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_every_update_has_the_bits_of_torchs_fused_adamw(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Along the cycle's changing rate and betas, with decay of one group of weights and not of the other."""
     trial = make_trial(name, wd=0.1)
     calls = []
@@ -225,11 +228,14 @@ def test_torchs_class_updates_weights_of_two_types_and_where_its_function_is_mis
 def test_frozen_parameters_are_left_alone_and_a_model_may_have_no_biases() -> None:
     model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
     model[0].weight.requires_grad_(False)
-    before = [p.detach().clone() for p in model.parameters()]
+    weights = [p.detach().clone() for p in model.parameters()]
     adam = optimizer.build_adam(model, wd=0.5)
     model(torch.ones(1, 2)).sum().backward()
     adam.step()
-    assert [torch.equal(p, was) for p, was in zip(model.parameters(), before, strict=True)] == [True, False]
+    assert [torch.equal(p, weight) for p, weight in zip(model.parameters(), weights, strict=True)] == [
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("name", ["lm7", "awd"])
@@ -255,9 +261,9 @@ def test_divergence_is_told_at_the_same_step() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["lm4", "lm6", "awd", "awd-scratch"])
 def test_a_gpu_takes_the_same_first_steps(name: str) -> None:
-    without = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
-    trial = make_trial(name, without, batch=64)  # a GPU draws other numbers for dropout
-    model, train, valid = prepare(trial, 10)
+    no_dropout = {option: 0.0 for option in ZOO[name].options if option.endswith("_p")}
+    trial = make_trial(name, no_dropout, batch=64)  # a GPU draws other numbers for dropout
+    model, train, valid = prepare_training(trial, 10)
     on_gpu = loop.train_model(trial, model, train, valid, torch.device("cuda"))
     on_cpu, _ = train_small(loop.train_model, trial, 10)
     assert on_gpu.losses == pytest.approx(on_cpu.losses, abs=1e-3)

@@ -26,33 +26,35 @@ P = 0.4
 
 
 def build_lstm(layers: int = 1) -> nn.LSTM:
+    """Return an LSTM with the weights of seed 0."""
     torch.manual_seed(0)
     return nn.LSTM(5, 40, layers, batch_first=True)
 
 
 def draw_steps() -> Tensor:
+    """Return random steps."""
     return torch.randn(3, 7, 5, generator=torch.Generator().manual_seed(1))
 
 
 def test_weight_dropout_falls_on_every_layer_and_on_nothing_but_hidden_to_hidden(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dropped = WeightDropout(build_lstm(layers=2), P).train()
+    module = WeightDropout(build_lstm(layers=2), P).train()
     weights = []
-    monkeypatch.setattr(dropped.drop, "forward", lambda w: weights.append(w) or w)
-    dropped(draw_steps())
-    assert [id(w) for w in weights] == [id(dropped.rnn.weight_hh_l0), id(dropped.rnn.weight_hh_l1)]
+    monkeypatch.setattr(module.drop, "forward", lambda w: weights.append(w) or w)
+    module(draw_steps())
+    assert [id(w) for w in weights] == [id(module.rnn.weight_hh_l0), id(module.rnn.weight_hh_l1)]
 
 
 def test_weights_that_are_replaced_for_a_call_are_not_moved_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a GPU nn.LSTM would move them, in place, between two stretches of one graph."""
-    dropped = WeightDropout(build_lstm(), P).train()
+    module = WeightDropout(build_lstm(), P).train()
     x = draw_steps()
     monkeypatch.setattr(nn.LSTM, "flatten_parameters", lambda self: pytest.fail("moved"))
-    first, state = dropped(x)
-    second, _ = copy.deepcopy(dropped)(x, state)
+    first, state = module(x)
+    second, _ = copy.deepcopy(module)(x, state)
     (first.sum() + second.sum()).backward()
-    dropped.eval()(x)
+    module.eval()(x)
 
 
 def test_the_warning_of_weights_that_are_not_in_one_block_is_kept_back() -> None:
@@ -68,15 +70,15 @@ def test_the_warning_of_weights_that_are_not_in_one_block_is_kept_back() -> None
 
 def test_after_a_call_with_weight_dropout_the_layer_is_an_ordinary_lstm() -> None:
     """fastai's leaves a tensor with a history in the place of the parameter, which no deepcopy can take."""
-    dropped = WeightDropout(build_lstm(), P).train()
+    module = WeightDropout(build_lstm(), P).train()
     untouched = build_lstm()
     x = draw_steps()
-    dropped(x)
-    assert [type(p) for p in dropped.rnn._parameters.values()] == [nn.Parameter] * 4
-    assert torch.equal(dropped.rnn(x)[0], untouched(x)[0])
-    for copied in (copy.deepcopy(dropped), pickle.loads(pickle.dumps(dropped))):
-        assert torch.equal(copied.eval()(x)[0], untouched(x)[0])
-    untouched.load_state_dict(dropped.rnn.state_dict())
+    module(x)
+    assert [type(p) for p in module.rnn._parameters.values()] == [nn.Parameter] * 4
+    assert torch.equal(module.rnn(x)[0], untouched(x)[0])
+    for copied_module in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert torch.equal(copied_module.eval()(x)[0], untouched(x)[0])
+    untouched.load_state_dict(module.rnn.state_dict())
 
 
 MODULES: dict[str, Callable[[float], tuple[nn.Module, Tensor]]] = {
@@ -96,7 +98,7 @@ REFERENCES: dict[str, Callable[[nn.Module], nn.Module]] = {
 
 
 def call(module: nn.Module, x: Tensor) -> Tensor:
-    """The output of a module, without its next state."""
+    """Return the output of a module, without its next state."""
     output = module(x)
     tensor: Tensor = output[0] if isinstance(output, tuple) else output
     return tensor
@@ -127,7 +129,7 @@ def test_dropout_is_torchs_or_fastais_bit_for_bit_gradients_and_random_numbers_t
 
 
 def compute_tensors(module: nn.Module, x: Tensor) -> dict[str, Tensor | None]:
-    """The output for one seed, the gradients by name, and the generator's state."""
+    """Return the output for one seed, the gradients by name, and the generator's state."""
     x = x.clone().requires_grad_(x.is_floating_point())
     torch.manual_seed(4)
     output = call(module, x)
@@ -142,15 +144,15 @@ def test_ar_and_tar_are_fastais_in_value_and_gradient() -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 5, 4)
     raw = x.clone().requires_grad_()
-    dropped = x.clone().requires_grad_()
+    output = x.clone().requires_grad_()
     regularizer = RNNRegularizer(alpha=2.0, beta=1.0)
     regularizer.learn = SimpleNamespace(
-        training=True, loss_grad=torch.zeros(()), rnn=SimpleNamespace(out=dropped, raw_out=raw)
+        training=True, loss_grad=torch.zeros(()), rnn=SimpleNamespace(out=output, raw_out=raw)
     )
     regularizer.after_loss()
     expected = regularizer.learn.loss_grad
     trial = ChapterTrial(model="lm7", seed=0, alpha=2.0, beta=1.0)
-    penalty = sum(compute_penalties(trial, Output(raw, raw, dropped)).values())
+    penalty = sum(compute_penalties(trial, Output(raw, raw, output)).values())
     assert torch.equal(penalty, expected)
-    grads = (torch.autograd.grad(loss, (raw, dropped)) for loss in (penalty, expected))
+    grads = (torch.autograd.grad(loss, (raw, output)) for loss in (penalty, expected))
     assert all(torch.equal(a, b) for a, b in zip(*grads, strict=True))

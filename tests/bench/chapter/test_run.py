@@ -29,7 +29,7 @@ TrainedTrial = tuple[Result, LanguageModel, Batches, TrainingRecord]
 
 @pytest.fixture
 def run_and_record(monkeypatch: pytest.MonkeyPatch) -> Callable[[ChapterTrial], TrainedTrial]:
-    """A trial's result, with the trained model, its validation batches and the engine's record."""
+    """Return a function to a trial's result, its model, validation batches and record."""
     train_model = train.train_model
     details = []
 
@@ -117,7 +117,7 @@ def test_the_streams_of_a_seed_are_apart_and_fit_a_generator() -> None:
     ],
     ids=["every word", "last word", "partial batch", "stateless", "dropout"],
 )
-def test_the_validation_loss_is_the_plain_mean_cross_entropy_and_the_roles_add_up_to_it(
+def test_the_validation_loss_is_the_mean_cross_entropy_and_the_roles_add_up_to_it(
     small: Callable[..., ChapterTrial],
     run_and_record: Callable[[ChapterTrial], TrainedTrial],
     engine: str,
@@ -168,7 +168,7 @@ def test_the_passage_is_one_stretch_of_the_text(
 
 @engines
 @pytest.mark.parametrize("target", ["every", "last"])
-def test_the_continuation_has_the_likeliest_word_after_each_window_and_changes_no_fingerprint(
+def test_the_continuation_has_the_likeliest_words_and_changes_no_fingerprint(
     small: Callable[..., ChapterTrial],
     run_and_record: Callable[[ChapterTrial], TrainedTrial],
     monkeypatch: pytest.MonkeyPatch,
@@ -192,9 +192,9 @@ def test_the_continuation_has_the_likeliest_word_after_each_window_and_changes_n
     assert len(text) == end_of_passage + 30
     random = torch.get_rng_state()
     monkeypatch.setattr("unrolled.bench.chapter.run._continue_passage", lambda *_: [])
-    without = run_trial(trial)
+    plain_result = run_trial(trial)
     assert torch.equal(torch.get_rng_state(), random)
-    assert (without.fingerprints, without.trace) == (result.fingerprints, result.trace)
+    assert (plain_result.fingerprints, plain_result.trace) == (result.fingerprints, result.trace)
 
 
 @engines
@@ -271,7 +271,7 @@ def test_a_diverged_training_is_a_result_that_names_why(
 
 
 @engines
-def test_a_training_that_ends_no_better_than_a_uniform_guess_diverged_and_keeps_its_numbers(
+def test_a_training_that_ends_no_better_than_a_uniform_guess_diverged(
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     result = run_trial(small("lm4", engine=engine, lr=30.0))
@@ -280,7 +280,7 @@ def test_a_training_that_ends_no_better_than_a_uniform_guess_diverged_and_keeps_
     assert "is not below ln V = 2.197" in result.reason
 
 
-def test_a_model_that_learnt_its_text_and_errs_confidently_on_another_did_not_diverge(tmp_path: Path) -> None:
+def test_a_model_that_learnt_its_text_and_errs_on_another_did_not_diverge(tmp_path: Path) -> None:
     """As the models of the chapter do on the tail of Human Numbers: a high loss at a good accuracy."""
     text = tmp_path / "turn.txt"
     text.write_text("one two " * 500 + "one one two two " * 60)

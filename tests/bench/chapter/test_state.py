@@ -17,6 +17,7 @@ stateful = pytest.mark.parametrize("name", STATEFUL)
 
 
 def build_small(name: str, **options: bool) -> LanguageModel:
+    """Return a small model of the zoo."""
     torch.manual_seed(0)
     small = {key: 6 for key in ("hidden", "embedding") if key in ZOO[name].options}
     model: LanguageModel = ZOO[name].build_model(VOCAB, **small, **options)
@@ -24,6 +25,7 @@ def build_small(name: str, **options: bool) -> LanguageModel:
 
 
 def draw_text(length: int) -> Tensor:
+    """Return three random texts of this length."""
     return torch.randint(VOCAB, (ROWS, length), generator=torch.Generator().manual_seed(1))
 
 
@@ -48,10 +50,10 @@ def test_the_shapes_are_those_that_are_promised(name: str) -> None:
     assert output.logits.shape == (ROWS, 3, VOCAB)
     assert output.raw.shape == output.dropped.shape == (ROWS, 3, 6)
     model.eval().reset()
-    every = model(draw_text(3)).logits
+    logits = model(draw_text(3)).logits
     model.target = "last"
     model.reset()
-    torch.testing.assert_close(model(draw_text(3)).logits, every[:, -1])
+    torch.testing.assert_close(model(draw_text(3)).logits, logits[:, -1])
     weights = model.state_dict()
     assert weights.keys() == initial_weights.keys()
     assert all(torch.equal(weights[key], initial_weights[key]) for key in weights)

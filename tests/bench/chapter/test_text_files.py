@@ -15,6 +15,8 @@ from unrolled.bench.errors import BadInput
 
 @pytest.fixture
 def write_file(tmp_path: Path) -> Callable[[str], str]:
+    """Return a function that writes a text file."""
+
     def write(text: str) -> str:
         path = tmp_path / "mine.txt"
         path.write_bytes(text.encode())
@@ -124,9 +126,9 @@ def test_a_text_too_short_is_refused_with_the_number_of_tokens_that_suffices(
     write_file: Callable[[str], str], settings: dict[str, int]
 ) -> None:
     trial = ChapterTrial(model="lm4", seed=0, corpus=write_file("a b " * 50), **settings)
-    with pytest.raises(BadInput, match=r"100 tokens are too few .* about ([\d,]+) are needed") as refused:
+    with pytest.raises(BadInput, match=r"100 tokens are too few .* about ([\d,]+) are needed") as error:
         make_batches(trial, load_corpus(trial))
-    needed = int(str(refused.value).split("about ")[1].split(" ")[0].replace(",", ""))
+    needed = int(str(error.value).split("about ")[1].split(" ")[0].replace(",", ""))
     path = Path(trial.corpus).with_name("long.txt")
     path.write_text("a " * needed)
     train, valid = make_batches(trial, tokenize_corpus(str(path)))

@@ -21,17 +21,17 @@ def test_without_a_gpu_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_peak_of_a_gpus_memory_begins_again_once_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    again: list[object] = []
+    resets: list[object] = []
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 2 * 2**20)
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", again.append)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", resets.append)
     assert gpu_memory(GPU) == {"gpu_memory_peak": 2.0}
-    assert again == [GPU]
+    assert resets == [GPU]
 
 
 def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
+    properties = SimpleNamespace(name="NVIDIA H100", major=9, minor=0, uuid="d1a0")
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: found)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91000)
     assert machine._gpu_facts() == {
         "gpu": "NVIDIA H100",
@@ -42,7 +42,7 @@ def test_a_gpu_and_its_software_are_among_the_facts(nvml: Machine, monkeypatch: 
         "cudnn": 91000,
         "same_bits": "unverified",
     }
-    del found.uuid
+    del properties.uuid
     assert machine._gpu_facts()["gpu_uuid"] == "", "an older torch does not tell it"
 
 
@@ -89,11 +89,12 @@ def test_a_lap_on_a_gpu_lies_between_two_of_its_events(monkeypatch: pytest.Monke
 @pytest.mark.gpu
 @needs_gpu
 def test_memory_is_that_of_one_measurement_and_not_of_the_largest_before() -> None:
-    first, second = (_used(mebibytes) for mebibytes in (64, 16))
+    first, second = (_use_memory(mebibytes) for mebibytes in (64, 16))
     assert second < 64 <= first
 
 
-def _used(mebibytes: int) -> float:
+def _use_memory(mebibytes: int) -> float:
+    """Return the peak of GPU memory once so many MiB were used."""
     gpu_memory(GPU)
     torch.zeros(mebibytes * 2**18, device=GPU)
     return gpu_memory(GPU)["gpu_memory_peak"]

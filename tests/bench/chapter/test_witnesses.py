@@ -20,6 +20,7 @@ from unrolled.bench.chapter.witnesses.types import WitnessInput
 
 
 def make_lm7_trial(small: Callable[..., ChapterTrial]) -> ChapterTrial:
+    """Return a small trial of LMModel7."""
     options = {"hidden": 8, "dropout": 0.4, "tying": True}
     return small("lm7", options=options, alpha=2.0, beta=1.0, wd=0.1, moms=(0.8, 0.7, 0.8))
 
@@ -53,7 +54,7 @@ def test_few_updates_are_no_reason_to_doubt(
 
 
 @engines
-def test_tar_acts_in_a_single_row_and_on_windows_of_one_word_is_a_dead_toggle_and_no_nan(
+def test_tar_acts_in_a_single_row_and_is_a_dead_toggle_on_windows_of_one_word(
     small: Callable[..., ChapterTrial], engine: str
 ) -> None:
     """fastai's own guard tests the rows of a batch, and leaves TAR out where there is one."""

@@ -6,6 +6,6 @@ from git_repository import make_repository
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The work tree of a repository."""
+    """Return the work tree of a repository."""
     make_repository(tmp_path / "repository")
     return tmp_path / "repository"

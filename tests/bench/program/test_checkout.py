@@ -12,38 +12,39 @@ from unrolled.bench.program.checkout import Checkout, check_out
 from unrolled.bench.program.repository import Repository
 
 
-def checked_out(folder: Path, name: str, place: str = "", *data: str) -> Checkout:
+def check_out_commit(folder: Path, name: str, place: str = "", *data: str) -> Checkout:
+    """Return a checkout of a commit, with links to data."""
     repository = Repository.containing(folder, folder.parent / "objects")
     return check_out(repository, repository.resolve(name), folder.parent / "commits", place, data)
 
 
 def test_commits_with_the_same_files_share_a_checkout_which_is_written_once(folder: Path) -> None:
-    first = checked_out(folder, "main").root
+    first = check_out_commit(folder, "main").root
     mark = (first / "src/train.py").stat().st_ino
     git(folder, "commit", "-q", "--allow-empty", "-m", "other words")
     for name in ("main", "worktree"):
-        assert checked_out(folder, name).root == first
+        assert check_out_commit(folder, name).root == first
     assert (first / "src/train.py").stat().st_ino == mark
-    assert checked_out(folder, "main~2").root != first
+    assert check_out_commit(folder, "main~2").root != first
 
 
 def test_edited_and_missing_files_of_a_checkout_are_restored_and_new_ones_stay(folder: Path) -> None:
-    checkout = checked_out(folder, "main").root
-    before = read_texts(checkout)
+    checkout = check_out_commit(folder, "main").root
+    texts = read_texts(checkout)
     (checkout / "src/train.py").write_text("print(9)\n")
     (checkout / "run.sh").unlink()
     (checkout / "made.txt").write_text("by the program")
-    checked_out(folder, "main")
-    assert read_texts(checkout) == before | {"made.txt": "by the program"}
+    check_out_commit(folder, "main")
+    assert read_texts(checkout) == texts | {"made.txt": "by the program"}
     assert sorted(checkout.parent.iterdir()) == [checkout, checkout.with_name(f"{checkout.name}.made")]
 
 
-def test_data_that_git_does_not_have_are_linked_in_a_checkout_of_their_own_and_tracked_files_stay(
+def test_data_that_git_does_not_have_are_linked_and_tracked_files_stay(
     folder: Path,
 ) -> None:
-    plain = checked_out(folder, "main").root
+    plain = check_out_commit(folder, "main").root
     for _ in range(2):
-        linked = checked_out(folder, "main", "", "weights.bin", "src/train.py").root
+        linked = check_out_commit(folder, "main", "", "weights.bin", "src/train.py").root
     assert (linked / "weights.bin").readlink() == folder / "weights.bin"
     assert not (linked / "src/train.py").is_symlink()
     assert not (plain / "weights.bin").exists()
@@ -51,16 +52,16 @@ def test_data_that_git_does_not_have_are_linked_in_a_checkout_of_their_own_and_t
 
 def test_a_program_below_the_top_runs_in_the_same_place_and_has_its_data_there(folder: Path) -> None:
     (folder / "src" / "text.bin").write_bytes(b"text")
-    checkout = checked_out(folder, "main", "src", "text.bin", "../weights.bin")
+    checkout = check_out_commit(folder, "main", "src", "text.bin", "../weights.bin")
     assert checkout.folder == checkout.root / "src"
     assert checkout.tracked == ("train.py",)
     assert (checkout.folder / "text.bin").exists()
     assert (checkout.root / "weights.bin").exists()
     (folder.parent / "outside.txt").write_text("")
     for place, data in {"src": "../../outside.txt", "nowhere": "x"}.items():
-        with pytest.raises(BadInput) as refused:
-            checked_out(folder, "main", place, data)
-        assert ("outside" if place == "src" else place) in str(refused.value)
+        with pytest.raises(BadInput) as error:
+            check_out_commit(folder, "main", place, data)
+        assert ("outside" if place == "src" else place) in str(error.value)
 
 
 @pytest.mark.parametrize("linked", [False, True])
@@ -71,38 +72,38 @@ def test_a_pointer_of_lfs_is_refused_unless_the_work_tree_has_its_file(folder: P
     git(folder, "commit", "-qm", "a pointer")
     if linked:
         (folder / "model.pt").write_bytes(b"weights")
-        checkout = checked_out(folder, "main", "", "model.pt")
+        checkout = check_out_commit(folder, "main", "", "model.pt")
         assert (checkout.root / "model.pt").read_bytes() == b"weights"
         (folder / "model.pt").write_bytes(b"weights of another version")
         with pytest.raises(BadInput, match="another version"):
-            checked_out(folder, "main", "", "model.pt")
+            check_out_commit(folder, "main", "", "model.pt")
     else:
-        with pytest.raises(BadInput) as refused:
-            checked_out(folder, "main", "", "model.pt")
-        assert refused.value.key == "model.pt"
-        assert "data" in refused.value.cure
+        with pytest.raises(BadInput) as error:
+            check_out_commit(folder, "main", "", "model.pt")
+        assert error.value.key == "model.pt"
+        assert "data" in error.value.cure
 
 
 def test_a_submodule_is_refused_only_below_the_programs_folder(folder: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", str(folder), "other")
     git(folder, "submodule", "--quiet", "add", str(tmp_path / "other"), "library")
     git(folder, "commit", "-qm", "a submodule")
-    checked_out(folder, "main", "src")
-    with pytest.raises(BadInput) as refused:
-        checked_out(folder, "main")
-    assert refused.value.key == "library"
+    check_out_commit(folder, "main", "src")
+    with pytest.raises(BadInput) as error:
+        check_out_commit(folder, "main")
+    assert error.value.key == "library"
 
 
 def test_an_edit_that_puts_the_time_back_is_seen_and_foreign_modules_are_removed(folder: Path) -> None:
-    checkout = checked_out(folder, "main").root
-    before = read_texts(checkout)
+    checkout = check_out_commit(folder, "main").root
+    texts = read_texts(checkout)
     train = checkout / "src/train.py"
     state = train.stat()
     train.write_text("print(9)\n")
     os.utime(train, ns=(state.st_atime_ns, state.st_mtime_ns))
     (checkout / "random.py").write_text("")
-    checked_out(folder, "main")
-    assert read_texts(checkout) == before
+    check_out_commit(folder, "main")
+    assert read_texts(checkout) == texts
 
 
 def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folder: Path) -> None:
@@ -112,5 +113,5 @@ def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folde
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "a link to a folder")
     (folder / "store" / "x.txt").write_text("edited")
-    checkout = checked_out(folder, "main", "", "data/*.txt").root
+    checkout = check_out_commit(folder, "main", "", "data/*.txt").root
     assert (checkout / "data" / "x.txt").read_text() == "first"

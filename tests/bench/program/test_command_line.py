@@ -14,7 +14,7 @@ from unrolled.bench.trial import Scalar
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    """The folder of a study, with files in it and beside it, and a Python of another environment."""
+    """Return the folder of a study, with files in it and beside it, and another environment's Python."""
     folder = tmp_path / "study"
     for name in (
         "train.py",
@@ -37,7 +37,8 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def read(run: str, settings: Mapping[str, Scalar], folder: Path) -> CommandLine:
+def read_inputs(run: str, settings: Mapping[str, Scalar], folder: Path) -> CommandLine:
+    """Return the command line as it is read in a study's folder."""
     return read_command(run, settings, Places(folder, folder))
 
 
@@ -63,13 +64,13 @@ FILES = {
 def test_files_that_are_named_count_those_of_every_seed_and_none_of_the_trials_own(
     study: Path, run: str
 ) -> None:
-    command = read(run, {"config": "conf.json", "long": "x" * 5000}, study)
+    command = read_inputs(run, {"config": "conf.json", "long": "x" * 5000}, study)
     assert sorted(command.files) == FILES[run]
-    assert read(f"{run} {study}/conf.json", {"config": "", "long": ""}, study).files["conf.json"]
+    assert read_inputs(f"{run} {study}/conf.json", {"config": "", "long": ""}, study).files["conf.json"]
 
 
 def test_folders_that_are_named_are_known(study: Path) -> None:
-    assert read("python train.py --data=folds . .. {seed}", {}, study).folders == ("folds",)
+    assert read_inputs("python train.py --data=folds . .. {seed}", {}, study).folders == ("folds",)
 
 
 INTERPRETERS = {
@@ -92,7 +93,7 @@ INTERPRETERS = {
 @pytest.mark.parametrize("run", INTERPRETERS)
 def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
     (study / "uv.lock").touch()
-    command = read(run, {"env": str(study.parent / "env/bin")}, study)
+    command = read_inputs(run, {"env": str(study.parent / "env/bin")}, study)
     expected = INTERPRETERS[run]
     assert command.interpreter == (expected and str(study.parent / expected))
     assert command.is_assumed == (run == "bash run.sh {seed}"), "what the script starts is not known"
@@ -101,9 +102,9 @@ def test_the_python_that_runs_a_program_is_found(study: Path, run: str) -> None:
 
 
 def test_modules_that_are_run_by_name_are_known(study: Path) -> None:
-    assert read("python -u -m pkg.train {seed}", {}, study).modules[0] == "pkg.train"
-    assert read("python -c 'import a; a.b({seed})'", {}, study).modules == ("a",)
-    assert read("python train.py -m small {seed}", {}, study).modules == ()
+    assert read_inputs("python -u -m pkg.train {seed}", {}, study).modules[0] == "pkg.train"
+    assert read_inputs("python -c 'import a; a.b({seed})'", {}, study).modules == ("a",)
+    assert read_inputs("python train.py -m small {seed}", {}, study).modules == ()
 
 
 def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refused(study: Path) -> None:
@@ -113,10 +114,10 @@ def test_a_python_that_is_not_there_and_a_launcher_without_a_lock_file_are_refus
         "conda run -n x python train.py",
     ):
         with pytest.raises(BadInput) as refusal:
-            read(run, {}, study)
+            read_inputs(run, {}, study)
         assert refusal.value.key == "run"
     (study.parent / "uv.lock").touch()
     (study / "environment.yml").touch()
-    assert "../uv.lock" in read("uv run train.py {seed}", {}, study).files
-    assert read("conda run -n x python train.py {seed}", {}, study).interpreter == ""
-    assert read("docker run image python train.py {seed}", {}, study).interpreter == ""
+    assert "../uv.lock" in read_inputs("uv run train.py {seed}", {}, study).files
+    assert read_inputs("conda run -n x python train.py {seed}", {}, study).interpreter == ""
+    assert read_inputs("docker run image python train.py {seed}", {}, study).interpreter == ""

@@ -14,10 +14,11 @@ from unrolled.bench.table_files import parse_row
 
 
 def report_rows(*rows: dict[str, object]) -> ReportedMetrics:
-    reported = ReportedMetrics()
+    """Return the metrics that these rows report."""
+    metrics = ReportedMetrics()
     for row in rows:
-        reported.add_row(row)
-    return reported
+        metrics.add_row(row)
+    return metrics
 
 
 @pytest.mark.parametrize(
@@ -38,48 +39,48 @@ def test_numbers_alone_are_metrics_and_the_only_number_of_an_array_or_a_tensor()
         "grid": torch.ones(2),
     }
     arrays = {"f1": np.float32(0.5), "count": np.int64(3), "loss": torch.tensor([0.25])}
-    reported = report_rows({**other_values, **arrays, "one": 1, "infinite": math.inf})
-    assert reported.last == {"f1": 0.5, "count": 3.0, "loss": 0.25, "one": 1, "infinite": math.inf}
+    metrics = report_rows({**other_values, **arrays, "one": 1, "infinite": math.inf})
+    assert metrics.last == {"f1": 0.5, "count": 3.0, "loss": 0.25, "one": 1, "infinite": math.inf}
     assert report_rows({"nan": math.nan}).last.keys() == {"nan"}
-    assert not reported.curves
+    assert not metrics.curves
 
 
 def test_a_step_that_is_told_again_after_a_restart_counts_once() -> None:
-    reported = report_rows({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
-    assert reported.curves == {"loss": {1.0: 3.0, 2.0: 2.0}}
-    assert reported.last == {"loss": 2.0}
+    metrics = report_rows({"step": 1, "loss": 3.0}, {"step": 2, "loss": 9.0}, {"step": 2, "loss": 2.0})
+    assert metrics.curves == {"loss": {1.0: 3.0, 2.0: 2.0}}
+    assert metrics.last == {"loss": 2.0}
 
 
 @pytest.mark.parametrize("step", [math.nan, math.inf, 1e300, "a", None, [1]])
 def test_a_row_whose_step_is_no_place_on_a_curve_counts_as_the_last_value(step: object) -> None:
-    reported = report_rows({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
-    assert reported.last["loss"] == 1.0
-    assert reported.curves == {"loss": {1: 2.0}}
+    metrics = report_rows({"step": 1, "loss": 2.0}, {"step": step, "loss": 1.0})
+    assert metrics.last["loss"] == 1.0
+    assert metrics.curves == {"loss": {1: 2.0}}
 
 
 def test_the_last_the_best_and_the_mean_of_the_end_of_a_curve() -> None:
-    reported = report_rows(
+    metrics = report_rows(
         *({"epoch": i, "loss": x} for i, x in enumerate([4.0, 1.0, math.inf, 2.0, 3.0])), {"acc": 5.0}
     )
-    reduced = [reported.reduce_metric("loss", reduction) for reduction in ("last", "min", "max", "mean 2")]
-    assert reduced == [3.0, 1.0, 4.0, 2.5]
-    assert reported.reduce_metric("acc", "min") == 5.0, "a metric without a curve has one value"
+    summaries = [metrics.reduce_metric("loss", reduction) for reduction in ("last", "min", "max", "mean 2")]
+    assert summaries == [3.0, 1.0, 4.0, 2.5]
+    assert metrics.reduce_metric("acc", "min") == 5.0, "a metric without a curve has one value"
 
 
 @pytest.mark.parametrize("ends", [[math.inf, -math.inf], [1e308, 1e308, 1e308]])
 def test_a_mean_that_is_no_number_is_nan(ends: list[float]) -> None:
-    reported = report_rows(*({"step": i, "loss": x} for i, x in enumerate(ends)))
-    assert math.isnan(reported.reduce_metric("loss", "mean 3"))
+    metrics = report_rows(*({"step": i, "loss": x} for i, x in enumerate(ends)))
+    assert math.isnan(metrics.reduce_metric("loss", "mean 3"))
 
 
 def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> None:
     rows = tmp_path / "rows"
     rows.write_text('{"step": 1, "loss": 3}\n{"step": 2, "lo')
     for attempt in range(2):
-        reported = ReportedMetrics()
-        reported.resume(rows)
-        reported.add_row({"step": 2 + attempt, "loss": 1})
-    assert reported.curves == {"loss": {1: 3, 2: 1, 3: 1}}
+        metrics = ReportedMetrics()
+        metrics.resume(rows)
+        metrics.add_row({"step": 2 + attempt, "loss": 1})
+    assert metrics.curves == {"loss": {1: 3, 2: 1, 3: 1}}
 
 
 FILES = {
@@ -95,11 +96,11 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
     folder.mkdir(parents=True)
     (folder / name).write_text(FILES[name])
     rows, not_numbers = read_files(str(tmp_path / "**" / name))
-    reported = report_rows(*rows)
+    metrics = report_rows(*rows)
     assert not not_numbers
-    assert reported.last["loss"] == 1.0
-    assert reported.last.get("acc", 0.5) == 0.5
-    assert name == "metrics.json" or reported.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
+    assert metrics.last["loss"] == 1.0
+    assert metrics.last.get("acc", 0.5) == 0.5
+    assert name == "metrics.json" or metrics.curves["loss"] == {1.0: 2.0, 2.0: 1.0}
 
 
 def test_a_link_that_leads_nowhere_is_no_file_of_metrics(tmp_path: Path) -> None:
@@ -128,9 +129,9 @@ def test_text_in_a_column_of_numbers_is_told_by_row_and_file(tmp_path: Path, cel
 
 
 def test_a_name_that_utf_8_cannot_write_becomes_one_that_it_can() -> None:
-    reported = report_rows({"loss": 1, "\ud800": 2, "step": 1})
-    assert reported.last == {"loss": 1, r"\ud800": 2}
-    assert reported.curves.keys() == reported.last.keys()
+    metrics = report_rows({"loss": 1, "\ud800": 2, "step": 1})
+    assert metrics.last == {"loss": 1, r"\ud800": 2}
+    assert metrics.curves.keys() == metrics.last.keys()
 
 
 @pytest.mark.parametrize(

@@ -48,9 +48,9 @@ def test_of_a_pattern_that_matches_nothing_the_three_most_similar_lines_are_know
 
 @pytest.mark.parametrize("pattern", ["(", r"loss (\S+)", r"(?P<value>\d)(?P<steps>\d)", "*"])
 def test_a_pattern_that_cannot_be_used_is_refused_with_its_key(pattern: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         compile_pattern("loss", pattern)
-    assert refused.value.key == "patterns.loss"
+    assert error.value.key == "patterns.loss"
 
 
 def test_a_list_within_a_json_object_and_a_file_of_text_have_rows(tmp_path: Path) -> None:

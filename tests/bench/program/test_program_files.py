@@ -11,20 +11,21 @@ from unrolled.bench.program.files import default_code, match_files
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'
 
 
-def write(folder: Path, *names: str) -> None:
+def write_files(folder: Path, *names: str) -> None:
+    """Write files with these names."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(STUDY if name.endswith("study.toml") else "{}")
 
 
 def test_code_counts_by_default_wherever_it_lies_and_configuration_beside_it(tmp_path: Path) -> None:
-    counted = [
+    code_files = [
         *("train.py", "src/deep/net.py", "src/fast.so", "scripts/all.sh", "Makefile", "uv.lock"),
         *("pyproject.toml", "requirements-gpu.txt", "environment.yml", "settings.json", "src/base.yaml"),
         *("conf/model/small.yaml", "src/configs/a.ini"),
     ]
-    write(tmp_path, *counted)
-    write(
+    write_files(tmp_path, *code_files)
+    write_files(
         tmp_path,
         "data/labels.json",
         "runs/1/hparams.yaml",
@@ -33,19 +34,19 @@ def test_code_counts_by_default_wherever_it_lies_and_configuration_beside_it(tmp
         ".venv/x.py",
         "study.toml",
     )
-    assert sorted(default_code(tmp_path)) == sorted(counted)
+    assert sorted(default_code(tmp_path)) == sorted(code_files)
 
 
-def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments_caches_and_studies(
+def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///my.db?timeout=9")
-    write(tmp_path, "train.py", "data/a.csv")
+    write_files(tmp_path, "train.py", "data/a.csv")
     written = [
         *("results/kept/1/train.py", "out/mine/trials.csv", "mlruns/0/meta.py", "mlflow.db", "my.db-wal"),
         *("__pycache__/train.pyc", "env/lib/x.py", "conda/lib/x.py", "my-study.toml"),
     ]
-    write(tmp_path, *written, "env/pyvenv.cfg", "conda/conda-meta/history")
+    write_files(tmp_path, *written, "env/pyvenv.cfg", "conda/conda-meta/history")
     for folder in ("results", "out"):
         make_output_folder(tmp_path / folder)
     assert list(match_files(tmp_path, ["*", "**/*"])) == ["data/a.csv", "train.py"]
@@ -57,7 +58,7 @@ def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments_caches_
 
 
 def test_a_pattern_has_the_files_below_the_folders_that_it_matches(tmp_path: Path) -> None:
-    write(tmp_path, "d/one.csv", "d/sub/two.csv", "d/sub/.hidden")
+    write_files(tmp_path, "d/one.csv", "d/sub/two.csv", "d/sub/.hidden")
     (tmp_path / "d" / "empty").mkdir()
     (tmp_path / "d" / "sub" / "back").symlink_to("..")  # in a circle
     for pattern in ("d/*", "d", "d/"):
@@ -71,8 +72,8 @@ def test_a_pattern_has_the_files_below_the_folders_that_it_matches(tmp_path: Pat
 
 
 def test_a_linked_folder_is_searched_and_a_circle_of_links_ends(tmp_path: Path) -> None:
-    write(tmp_path / "elsewhere", "helper.py")
-    write(tmp_path / "here", "src/train.py")
+    write_files(tmp_path / "elsewhere", "helper.py")
+    write_files(tmp_path / "here", "src/train.py")
     (tmp_path / "here" / "src" / "again").symlink_to("..")
     (tmp_path / "here" / "lib").symlink_to(tmp_path / "elsewhere")
     assert list(default_code(tmp_path / "here")) == ["lib/helper.py", "src/train.py"]

@@ -13,6 +13,7 @@ from unrolled.bench.trial import Result
 
 @pytest.fixture
 def trial(tmp_path: Path) -> ProgramTrial:
+    """Return a trial of a program beside hidden files and an environment."""
     (tmp_path / "train.py").write_text("import numpy\nimport helper\n")
     (tmp_path / "helper.py").write_text("x = 1\n")
     (tmp_path / ".hidden").mkdir()
@@ -78,9 +79,7 @@ def test_a_file_that_python_cannot_parse_is_refused_where_a_study_names_it(
     replace(trial, code=()).identify()
 
 
-def test_a_folder_that_is_called_like_a_package_hides_no_package_and_one_in_an_environment_no_code(
-    trial: ProgramTrial, tmp_path: Path
-) -> None:
+def test_a_folder_that_is_called_like_a_package_hides_no_package(trial: ProgramTrial, tmp_path: Path) -> None:
     new_folder = tmp_path.rename(tmp_path.with_name("numpy"))
     (new_folder / "pyvenv.cfg").touch()
     (new_folder / "lib" / "site-packages").mkdir(parents=True)
@@ -140,11 +139,11 @@ def test_each_study_decides_by_the_metrics_that_it_judges(
     assert STORED.trial.judge_result(result, judged) == result
 
 
-def test_a_program_that_fails_after_it_has_told_nan_diverged_and_another_failure_stays_one() -> None:
+def test_a_program_that_fails_after_it_printed_nan_diverged() -> None:
     failed = replace(STORED, status="failed", reason="exit code 1")
-    judged = [failed.trial.judge_result(failed, [name]) for name in ("loss", "acc", "accc")]
-    assert [result.status for result in judged] == ["diverged", "failed", "failed"]
-    assert {result.reason for result in judged[1:]} == {"exit code 1"}
+    results = [failed.trial.judge_result(failed, [name]) for name in ("loss", "acc", "accc")]
+    assert [result.status for result in results] == ["diverged", "failed", "failed"]
+    assert {result.reason for result in results[1:]} == {"exit code 1"}
 
 
 def test_a_forged_result_changes_the_mode_of_no_file_outside_of_its_folder(tmp_path: Path) -> None:

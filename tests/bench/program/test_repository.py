@@ -9,13 +9,15 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.program.repository import GITLINK, Repository, find_pointers
 
 
-def repository_of(folder: Path) -> Repository:
+def open_repository(folder: Path) -> Repository:
+    """Return the repository that holds a folder."""
     return Repository.containing(folder, folder.parent / "objects")
 
 
 @pytest.fixture
 def repository(folder: Path) -> Repository:
-    return repository_of(folder)
+    """Return the repository of the work tree."""
+    return open_repository(folder)
 
 
 def write_commit(repository: Repository, name: str, out: Path) -> Path:
@@ -25,7 +27,7 @@ def write_commit(repository: Repository, name: str, out: Path) -> Path:
     return out
 
 
-def test_the_files_of_a_commit_and_of_the_work_tree_are_written_elsewhere_and_the_repository_stays_as_it_was(
+def test_the_files_of_a_commit_are_written_elsewhere_and_the_repository_stays(
     folder: Path, tmp_path: Path
 ) -> None:
     (folder / "src/train.py").write_text("print(3)\n")  # edited, one staged, one new, one removed
@@ -33,7 +35,7 @@ def test_the_files_of_a_commit_and_of_the_work_tree_are_written_elsewhere_and_th
     git(folder, "add", "staged.py")
     (folder / "new.py").write_text("")
     (folder / "run.sh").unlink()
-    before = hash_files(folder)
+    hashes = hash_files(folder)
     repository = Repository.containing(folder / "src", tmp_path / "objects")
     for name, expected in {
         "HEAD~1": {".gitignore": "*.bin\n", "run.sh": "#!/bin/sh\n", "src/train.py": "print(1)\n"},
@@ -42,7 +44,7 @@ def test_the_files_of_a_commit_and_of_the_work_tree_are_written_elsewhere_and_th
     }.items():
         assert read_texts(write_commit(repository, name, tmp_path / name)) == expected
     assert (tmp_path / "main/run.sh").stat().st_mode & 0o111
-    assert hash_files(folder) == before
+    assert hash_files(folder) == hashes
 
 
 def test_a_clean_work_tree_has_the_tree_of_head_whatever_its_line_ends_and_modes(
@@ -72,7 +74,7 @@ def test_line_ends_are_those_of_the_commits_own_attributes(
 
 
 def test_a_commit_tells_hash_subject_and_date(folder: Path) -> None:
-    commit = repository_of(folder).resolve("main")
+    commit = open_repository(folder).resolve("main")
     assert commit.hash == git(folder, "rev-parse", "HEAD")
     assert commit.subject == "second, with ünïcode"
     assert commit.author_date == git(folder, "show", "-s", "--format=%aI")
@@ -82,10 +84,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(
     folder: Path, repository: Repository
 ) -> None:
     git(folder, "branch", "feature/rope")
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as error:
         repository.resolve("feature/rpoe")
-    assert "feature/rope" in refused.value.cure
-    assert "feature/rpoe" in refused.value.key
+    assert "feature/rope" in error.value.cure
+    assert "feature/rpoe" in error.value.key
     for name in ("--help", "-h", "", "main:src/train.py", "a b", "main\n"):
         with pytest.raises(BadInput):
             repository.resolve(name)
@@ -99,21 +101,21 @@ def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
     git(unrelated, "init", "-q")
     monkeypatch.setenv("GIT_DIR", str(unrelated / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
-    assert repository_of(folder).root == folder
+    assert open_repository(folder).root == folder
 
 
 def test_no_repository_and_one_of_another_user_are_refused_with_the_cure(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match="git init"):
-        repository_of(tmp_path)
+        open_repository(tmp_path)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    with pytest.raises(BadInput) as refused:
-        repository_of(folder)
-    assert "safe.directory" in refused.value.cure
+    with pytest.raises(BadInput) as error:
+        open_repository(folder)
+    assert "safe.directory" in error.value.cure
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="git is not installed"):
-        repository_of(folder)
+        open_repository(folder)
 
 
 def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(
@@ -124,9 +126,9 @@ def test_a_shallow_clone_without_the_merge_base_is_told_to_fetch(
     assert repository.find_merge_base("main", "feature") == git(folder, "rev-parse", "main~1")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", "--depth", "1", "--no-single-branch", f"file://{folder}", str(clone))
-    with pytest.raises(BadInput) as refused:
-        repository_of(clone).find_merge_base("origin/main", "origin/feature")
-    assert "--unshallow" in refused.value.cure
+    with pytest.raises(BadInput) as error:
+        open_repository(clone).find_merge_base("origin/main", "origin/feature")
+    assert "--unshallow" in error.value.cure
 
 
 def test_submodules_and_pointers_of_lfs_are_seen(
@@ -153,5 +155,5 @@ def test_a_linked_work_tree_and_a_bare_repository_are_read(folder: Path, tmp_pat
         ("linked/src", "worktree", "print(4)\n"),
         ("bare.git", "main", "print(2)\n"),
     ):
-        out = write_commit(repository_of(tmp_path / place), name, tmp_path / f"out-{name}")
+        out = write_commit(open_repository(tmp_path / place), name, tmp_path / f"out-{name}")
         assert (out / "src/train.py").read_text() == expected

@@ -59,7 +59,7 @@ PAIRS = {
 
 
 def get_outcome(d: Decisions[str], name: str) -> tuple[str, int]:
-    """Return the stage, the kind and the pairs of a contrast."""
+    """Return the kind of a contrast's verdict and its number of pairs."""
     v = d.verdicts[name]["valid_accuracy"]
     return v.kind, v.contrast.pairs
 
