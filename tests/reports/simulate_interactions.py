@@ -49,10 +49,12 @@ def interaction_shown(cells: Cells) -> bool:
 
 
 def _has_direction(v: Verdict) -> bool:
+    """Return whether a verdict is better or worse."""
     return v.effect in ("better", "worse")
 
 
 def _switch_part(levels: tuple[bool, ...], part: int) -> tuple[bool, ...]:
+    """Return the levels with one part switched."""
     return tuple(level is not (place == part) for place, level in enumerate(levels))
 
 

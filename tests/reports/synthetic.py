@@ -120,6 +120,7 @@ def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: 
 
 
 def _cut_curves(result: Result, epochs: int) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return the first points of a result's curves."""
     return {name: points[:epochs] for name, points in result.curves.items()}
 
 
@@ -305,6 +306,7 @@ def laddered() -> Design:
 
 
 def _leave_updates_out(result: Result) -> dict[str, float]:
+    """Return a result's metrics without its number of updates."""
     return {name: value for name, value in result.metrics.items() if name != "train_updates"}
 
 

@@ -214,7 +214,7 @@ def test_an_arm_whose_collapses_fail_is_not_called_better(item: str) -> None:
     assert better <= 1
 
 
-def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_all() -> None:
+def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_the_claim() -> None:
     frame = make_documents(np.random.default_rng(3), 10, 100, better=0.02)
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])
     complete, row = (compare_table(f, BY_SEED).rows[1] for f in (frame, one_a_seed))

@@ -23,11 +23,13 @@ from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_
 
 @pytest.fixture(scope="module")
 def c():
+    """Return the comparison of the study that looked twice."""
     return compare(looked())
 
 
 @pytest.fixture(scope="module")
 def text(render_study):
+    """Return the text of the page of the study that looked twice."""
     return text_of(render_study("looked"))
 
 
@@ -181,6 +183,7 @@ def test_sections_of_several_arms_use_the_seeds_that_all_of_them_have(c, text):
 
 @pytest.fixture(scope="module")
 def ladder(render_study):
+    """Return the page of the ladder."""
     return compare(laddered()), render_study("laddered")
 
 

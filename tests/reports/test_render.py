@@ -60,11 +60,13 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html(render_study):
+    """Return the page of the realistic study."""
     return render_study("realistic").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def text(render_study):
+    """Return the text of the page of the realistic study."""
     return text_of(render_study("realistic"))
 
 
