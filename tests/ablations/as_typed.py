@@ -20,7 +20,7 @@ COMMAND = str(Path(sys.executable).with_name("unrolled"))
 TEXT = "the cat sat on the mat and the dog sat on the log . " * 60
 
 
-def write(
+def write_study(
     folder: Path,
     name: str = "small",
     seeds: str = "seeds = 5",
@@ -28,21 +28,21 @@ def write(
     arms="",
     **settings,
 ) -> Path:
-    """Write a study that trains on a small text in a moment, with arms of these widths; the folder.
+    """Write a study of a small text, with arms of these widths, and return its folder.
 
     `seeds` are lines of the study, with its looks or metrics if need be; `arms` are more of them.
     """
     settings = {"model": "lm4", "corpus": "text.txt", "epochs": 1, "batch": 4, "window": 8, **settings}
     baseline = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
     design = f"[design.one_at_a_time]\nhidden = {[*widths]}\n" if widths else ""
-    about = f'name = "{name}"\nquestion = "Does a narrower network do worse?"\n{seeds}\n'
+    header = f'name = "{name}"\nquestion = "Does a narrower network do worse?"\n{seeds}\n'
     (folder / settings["corpus"]).write_text(TEXT)
-    (folder / f"{name}.toml").write_text(f"{about}[baseline]\n{baseline}{design}{arms}")
+    (folder / f"{name}.toml").write_text(f"{header}[baseline]\n{baseline}{design}{arms}")
     return folder
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """The caller's variables without those of a test run, and where MLflow keeps its data."""
+    """Return the caller's variables without those of a test run, with an MLflow database of the folder."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
     database = folder / "mlflow.db"
     if not database.exists():
@@ -54,23 +54,23 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 @functools.cache
 def empty_database() -> bytes:
-    """A database with MLflow's schema: making one takes four seconds, so one worker makes it for all."""
+    """Return a database with MLflow's schema, which takes four seconds: one worker makes it for all."""
     code = (
         "import sys; from unrolled.ablations.mlflow import database; database.prepare_database(sys.argv[1])"
     )
-    kept = shared_folder / "empty.db"
+    database = shared_folder / "empty.db"
     with (shared_folder / "empty.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
+        if not database.exists():
             with TemporaryDirectory() as folder:
                 path = Path(folder) / "mlflow.db"
                 words = [sys.executable, "-c", code, f"sqlite:///{path}"]
                 subprocess.run(words, capture_output=True, check=True)
-                shutil.move(path, kept)
-    return kept.read_bytes()
+                shutil.move(path, database)
+    return database.read_bytes()
 
 
-def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:
+def run_process(folder: Path, *words: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder until it ends, with `more` variables."""
     return subprocess.run(
         [COMMAND, *words],
@@ -83,15 +83,15 @@ def unrolled(folder: Path, *words: str | bytes, **more: str) -> subprocess.Compl
     )
 
 
-def succeed_as_typed(folder: Path, *words: str, **more: str) -> str:
-    """Run a command that has to end well; what it prints."""
-    done = unrolled(folder, *words, **more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def check_process(folder: Path, *words: str, **more: str) -> str:
+    """Run a command that has to end well and return its output."""
+    process = run_process(folder, *words, **more)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
-def imports(folder: Path, *words: object) -> tuple[int, set[str]]:
-    """A command's exit code, and which of the slow packages it imports."""
+def list_imports(folder: Path, *words: object) -> tuple[int, set[str]]:
+    """Return a command's exit code and the slow packages that it imports."""
     code = """
 import sys
 from unrolled.ablations.cli import main
@@ -102,20 +102,20 @@ except SystemExit as end:
 print(code, *{"torch", "fastai", "mlflow", "pandas"} & {*sys.modules})
 """
     program = [sys.executable, "-c", code, *map(str, words)]
-    done = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
-    number, *found = done.stdout.splitlines()[-1].split()
-    return int(number), {*found}
+    process = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
+    number, *packages = process.stdout.splitlines()[-1].split()
+    return int(number), {*packages}
 
 
-def started_with(folder: Path, code: str) -> str:
-    """The PYTHONPATH under which every process runs this code first."""
+def write_sitecustomize(folder: Path, code: str) -> str:
+    """Write a sitecustomize.py and return the PYTHONPATH under which every process runs it first."""
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(code)
     return os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH"))))
 
 
 def mlflow_runs(folder: Path, role: str) -> list[str]:
-    """The statuses of MLflow's runs of a role; what a kill left half-written stays there as deleted."""
+    """Return the statuses of MLflow's active runs of a role; a half-written run is there as deleted."""
     with sqlite3.connect(folder / "mlflow.db") as db:
         query = (
             "SELECT status FROM runs JOIN tags USING (run_uuid) "

@@ -1,6 +1,6 @@
 """The command and scripts in this process, which has mlflow and pandas loaded, and a fork server with torch.
 
-Where the claim is about the command's own process, `as_typed.unrolled` starts one, for eight seconds of CPU.
+Where the claim is about the command's own process, `as_typed.run_process` starts one (eight seconds of CPU).
 """
 
 import io
@@ -21,42 +21,45 @@ from unrolled.reports.summary import read_summary
 
 
 @contextmanager
-def _typed(folder: Path, words: tuple[str, ...], **more: str) -> Iterator[tuple[io.StringIO, io.StringIO]]:
-    """What is printed within the block, and its errors, in a new process's folder, with its variables."""
-    out, err = io.StringIO(), io.StringIO()
+def capture_output(
+    folder: Path, words: tuple[str, ...], **more: str
+) -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """Capture output and errors of the block, with a new process's arguments, folder and variables."""
+    output = io.StringIO()
+    errors = io.StringIO()
     patched = pytest.MonkeyPatch.context()
-    with new_process(), patched as patch, redirect_stdout(out), redirect_stderr(err):
+    with new_process(), patched as patch, redirect_stdout(output), redirect_stderr(errors):
         patch.chdir(folder)
         patch.setattr(sys, "argv", [*words])
         for name, value in environment(folder, **more).items():
             patch.setenv(name, value)
-        yield out, err
+        yield output, errors
 
 
-def call(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run_command(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder, with `more` variables."""
-    with _typed(folder, ("unrolled", *words), **more) as (out, err):
+    with capture_output(folder, ("unrolled", *words), **more) as (output, errors):
         code = main()
-    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
-def succeed(folder: Path, *words: str, **more: str) -> str:
-    """Run a command that has to end well; what it prints."""
-    done = call(folder, *words, **more)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def check_command(folder: Path, *words: str, **more: str) -> str:
+    """Run a command that has to end well and return its output."""
+    process = run_command(folder, *words, **more)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout
 
 
-def facts(folder: Path, study: str) -> str:
-    """What a new page of a study says of its trials and contrasts."""
-    succeed(folder, "report", study)
+def read_facts(folder: Path, study: str) -> str:
+    """Return the facts of a study's trials and contrasts on a new page."""
+    check_command(folder, "report", study)
     summary = read_summary(find_page(study, folder / "out"))
     assert summary is not None
     return summary.facts
 
 
 def run_script(folder: Path, script: str, **names: object) -> str:
-    """Run a script of Python in a folder, with these names defined; what it prints."""
-    with _typed(folder, (script,)) as (out, _):
+    """Run a Python script in a folder, with these names defined, and return its output."""
+    with capture_output(folder, (script,)) as (output, _):
         runpy.run_path(script, names, run_name="__main__")
-    return out.getvalue()
+    return output.getvalue()

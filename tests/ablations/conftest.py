@@ -26,50 +26,55 @@ class Study:
     """A study of stub trials in a process of its own."""
 
     def __init__(self, **words: object) -> None:
-        self.marked = processes.Marked()
-        self.alive = self.marked.alive
+        self.programs = processes.ProgramGroup()
+        self.living_pids = self.programs.living_pids
         program = sys.executable, str(HERE / "stub_trials.py"), json.dumps(words, default=str)
-        self.process = self.marked.start(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = self.programs.start(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def read_until(self, word: str) -> None:
-        seen = []
+        lines = []
         for line in self.process.stdout:
-            seen.append(line)
+            lines.append(line)
             if line.startswith(word):
                 return
-        raise AssertionError(f"{word!r} is not in {''.join(seen)!r}")
+        raise AssertionError(f"{word!r} is not in {''.join(lines)!r}")
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
     def interrupt(self) -> None:
-        """Ctrl-C, which a terminal sends to the whole foreground group."""
+        """Send Ctrl-C as a terminal does: to the whole foreground group."""
         os.killpg(self.process.pid, signal.SIGINT)
 
-    def end(self) -> tuple[int, str]:
-        """Wait for the driver; its exit code and the rest of what it printed."""
+    def wait_for_end(self) -> tuple[int, str]:
+        """Wait for the driver and return its exit code and the rest of its output."""
         output, _ = self.process.communicate(timeout=120)
         return self.process.returncode, output
 
-    def trials(self) -> list[int]:
-        """The fork server's children that lead a session."""
-        return [pid for server in self.fork_servers() for pid in _children(server) if _session(pid) == pid]
+    def trial_pids(self) -> list[int]:
+        """Return the fork server's children that lead a session."""
+        return [
+            pid
+            for server in self.fork_server_pids()
+            for pid in _list_children(server)
+            if _session_id(pid) == pid
+        ]
 
-    def fork_servers(self) -> list[int]:
-        """The fork server, of which there may be none or, just after a kill, two."""
-        mine = _children(self.process.pid)
-        return [pid for pid in mine if "forkserver" in processes.read(pid, "cmdline")]
+    def fork_server_pids(self) -> list[int]:
+        """Return the fork server, of which there may be none or, just after a kill, two."""
+        children = _list_children(self.process.pid)
+        return [pid for pid in children if "forkserver" in processes.read_proc_file(pid, "cmdline")]
 
 
-def _children(pid: int) -> list[int]:
+def _list_children(pid: int) -> list[int]:
     try:
         return [child.pid for child in psutil.Process(pid).children()]
     except psutil.NoSuchProcess:
         return []
 
 
-def _session(pid: int) -> int:
+def _session_id(pid: int) -> int:
     try:
         return os.getsid(pid)
     except ProcessLookupError:
@@ -77,32 +82,32 @@ def _session(pid: int) -> int:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def a_folder_that_workers_share(tmp_path_factory: pytest.TempPathFactory) -> None:
-    own = tmp_path_factory.getbasetemp()
-    as_typed.shared_folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+def share_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    as_typed.shared_folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="module")
-def torch_as_it_was() -> Iterator[None]:
-    """Trials in this process; torch is left as it was found."""
+def torch_state() -> Iterator[None]:
+    """Restore torch's global state after trials in this process."""
     with restoring_torch_state():
         yield
 
 
 @pytest.fixture
-def warned() -> list[str]:
-    """The lines that `ledger` warned with."""
+def warnings() -> list[str]:
+    """Return the list of the lines that `ledger` warns with."""
     return []
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, warned: list[str]) -> Ledger:
-    return Ledger(tmp_path / "results", warned.append)
+def ledger(tmp_path: Path, warnings: list[str]) -> Ledger:
+    return Ledger(tmp_path / "results", warnings.append)
 
 
 @pytest.fixture
 def command(capsys) -> Callable[..., tuple[int, str, str]]:
-    """Run a command in this process: its exit code, what it printed, and its errors."""
+    """Return a function that runs a command here and returns its exit code, output and errors."""
 
     def run(*words: object) -> tuple[int, str, str]:
         code = main([*map(str, words)])
@@ -113,7 +118,7 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """The path of an empty MLflow database of this test's own."""
+    """Return the path of an empty MLflow database."""
     (tmp_path / "mlflow.db").write_bytes(as_typed.empty_database())
     return tmp_path / "mlflow.db"
 
@@ -130,20 +135,20 @@ def wait_for() -> Callable[..., None]:
 
 @pytest.fixture
 def start_study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Study]]:
-    """Start studies in processes of their own; what is left of them at the end is killed.
+    """Yield a function that starts a study in a process of its own, and kill them at the end.
 
     In a temporary folder of their own: another run on this machine would end what a killed one has left.
     """
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds processes through /proc")
-    started: list[Study] = []
+    studies: list[Study] = []
 
     def start(folder: Path, *, count: int, **options: object) -> Study:
-        started.append(Study(**{"folder": folder, "count": count, "workers": 2, **options}))
-        return started[-1]
+        studies.append(Study(**{"folder": folder, "count": count, "workers": 2, **options}))
+        return studies[-1]
 
-    with tempfile.TemporaryDirectory() as temporary:  # pytest's own path is too long for a socket
-        monkeypatch.setenv("TMPDIR", temporary)
+    with tempfile.TemporaryDirectory() as directory:  # pytest's own path is too long for a socket
+        monkeypatch.setenv("TMPDIR", directory)
         yield start
-        for study in started:
-            study.marked.end()
+        for study in studies:
+            study.programs.kill_all()

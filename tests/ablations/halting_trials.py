@@ -13,12 +13,13 @@ STOPS_AFTER = 2
 
 
 def act(trial: ChapterTrial) -> Result:
-    save, saved = Checkpoint.save, []
+    save = Checkpoint.save
+    states = []
 
     def save_and_stand_still(self: Checkpoint, state: dict[str, Any]) -> None:
         save(self, state)
-        saved.append(state)
-        if len(saved) == STOPS_AFTER:
+        states.append(state)
+        if len(states) == STOPS_AFTER:
             assert self.path is not None
             self.path.with_suffix(".stands-still").touch()
             time.sleep(3600)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from as_typed import TEXT, environment
-from processes import Marked
-from unlogged import Unlogged
+from processes import ProgramGroup
+from unlogged import SilentWriter
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
@@ -48,7 +48,7 @@ hidden = [8, 24, 32]
 name = "another task"
 set = { hidden = 48, split = "blocks" }
 """
-MOVED = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
+LOSS_SHIFTS = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
 """The loss of a width: 8 is decided at the first look, 32 by its small noise, 24 not at all. Without
 `to_the_end` 24 is given up at the first look."""
 
@@ -65,8 +65,8 @@ def act(trial: ChapterTrial) -> Result:
     if f"{hidden}/{trial.seed}" in os.environ.get("FAIL", "").split():
         return failed_result(trial, "no luck")
     luck = random.Random(trial.seed).gauss(0, 0.5)
-    own = random.Random(f"{hidden} {trial.seed}").gauss(0, 0.01 if hidden == 32 else 0.3)
-    loss = 5 + MOVED[hidden] + luck + own * (hidden != 64)
+    noise = random.Random(f"{hidden} {trial.seed}").gauss(0, 0.01 if hidden == 32 else 0.3)
+    loss = 5 + LOSS_SHIFTS[hidden] + luck + noise * (hidden != 64)
     return Result(
         trial=trial,
         status="done",
@@ -81,29 +81,34 @@ def log(line: str) -> None:
             file.write(f"{line}\n")
 
 
-def logged_page(found: "Comparison", out: Path) -> Path:
-    """Stands in for the page, of which the log tells the looks."""
-    log(f"page {found.looks_taken} 0")
+def log_page(comparison: "Comparison", out: Path) -> Path:
+    """Write the page's looks to the log, in place of the page."""
+    log(f"page {comparison.looks_taken} 0")
     return out / "index.html"
 
 
+def return_nothing(*_: object) -> tuple[()]:
+    """Stand in for a step of the command."""
+    return ()
+
+
 @contextmanager
-def replaced() -> Iterator[None]:
-    """The command has these trials for its work, and neither MLflow nor pages."""
+def replace_trials() -> Iterator[None]:
+    """Give the command these trials for its work, and neither MLflow nor pages, within the block."""
     from unrolled.ablations.commands import run
     from unrolled.ablations.training import study_run
 
     def conditions(*args: Any) -> TrialConditions:
-        return replace(honest(*args), run_function="look_trials:act", preload=())
+        return replace(choose_conditions(*args), run_function="look_trials:act", preload=())
 
-    honest, nothing = study_run.trial_conditions, lambda *_: ()
+    choose_conditions = study_run.trial_conditions
     with ExitStack() as stack:
         for module, name, stand_in in (
             (study_run, "trial_conditions", conditions),
-            (study_run, "render_page", logged_page),
-            (run, "render_page", logged_page),
-            (run, "Writer", Unlogged),
-            *((run, name, nothing) for name in ("collect_report_parts", "try_first_batches")),
+            (study_run, "render_page", log_page),
+            (run, "render_page", log_page),
+            (run, "Writer", SilentWriter),
+            *((run, name, return_nothing) for name in ("collect_report_parts", "try_first_batches")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield
@@ -113,8 +118,10 @@ class Study:
     """A folder with the study, in which the command runs."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.marked = folder, Marked()
-        self.log, self.ledger = folder / "log", Ledger(folder / "results")
+        self.folder = folder
+        self.programs = ProgramGroup()
+        self.log = folder / "log"
+        self.ledger = Ledger(folder / "results")
         self.log.touch()
         paths = filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
         self.variables = {"PYTHONPATH": os.pathsep.join(paths), "LOG": str(self.log)}
@@ -122,7 +129,7 @@ class Study:
         (folder / "looks.toml").write_text(STUDY)
 
     def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":
-        return self.marked.start(
+        return self.programs.start(
             *(sys.executable, "-m", "look_trials", "run", "looks.toml", *words),
             cwd=self.folder,
             env=environment(self.folder, **self.variables, **more),
@@ -131,40 +138,40 @@ class Study:
         )
 
     def run(self, *words: str, code: int = 0, **more: str) -> str:
-        """Run the command to its end, in this process; what it said."""
-        from called import call
+        """Run the command to its end, in this process, and return its output."""
+        from called import run_command
 
         process._preloaded.clear()  # a fork server keeps the environment that it began with
-        with replaced():
-            done = call(self.folder, "run", "looks.toml", *words, **self.variables, **more)
+        with replace_trials():
+            completed = run_command(self.folder, "run", "looks.toml", *words, **self.variables, **more)
         process._preloaded.clear()
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert completed.returncode == code, completed.stdout + completed.stderr
+        return completed.stdout + completed.stderr
 
-    def logged(self, what: str) -> list[tuple[int, int]]:
-        """Width and seed of every trial that started, or ended, in order."""
+    def list_logged(self, event: str) -> list[tuple[int, int]]:
+        """Return width and seed of every trial that started, or ended, in order."""
         lines = [line.split() for line in self.log.read_text().splitlines()]
-        return [(int(hidden), int(seed)) for word, hidden, seed in lines if word == what]
+        return [(int(hidden), int(seed)) for word, hidden, seed in lines if word == event]
 
-    def trained(self) -> set[tuple[int, int]]:
-        """Width and seed of every result in the ledger."""
-        found = self.ledger.results(self.ledger.files()).values()
-        return {(int(result.trial.options["hidden"]), result.trial.seed) for result in found}
+    def list_results(self) -> set[tuple[int, int]]:
+        """Return width and seed of every result in the ledger."""
+        results = self.ledger.results(self.ledger.files()).values()
+        return {(int(result.trial.options["hidden"]), result.trial.seed) for result in results}
 
     def outcome(self) -> tuple[str, ...]:
-        """What is told of the study, whatever was seen before: each table, and the words of each verdict."""
+        """Return each table of the study and the words of each verdict, whatever was seen before."""
         from unrolled.reports.tables import comparison_csv
 
         plan = plan_store.load_plan("looks", self.ledger)
-        found = compare_plan(
+        comparison = compare_plan(
             replace(plan, seen={}, earlier_verdicts={}), read_page_results(plan, self.ledger)
         )
-        views = (found, *found.other_views)
+        views = (comparison, *comparison.other_views)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
 
 
 if __name__ == "__main__":
     from unrolled.ablations.cli import main
 
-    with replaced():
+    with replace_trials():
         sys.exit(main())

@@ -17,8 +17,8 @@ ARMS = [f"hidden = {size}" for size in (64, 8, 12, 16, 24, 32, 48, 96, 128, 160,
 """The baseline is the first: 110 trials over ten seeds."""
 
 
-def trained(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Result:
-    """A finished trial of four epochs, whose numbers come from its settings and its seed."""
+def make_result(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Result:
+    """Return a finished trial of four epochs, whose numbers come from its settings and its seed."""
     luck = random.Random(f"{hidden} {seed} {source}").gauss(0, 0.2)
     losses = [3.0 - 0.4 * epoch + 4 / hidden + luck for epoch in range(4)]
     of_epoch = {"train_loss": lambda loss: loss + 0.1, "valid_loss": lambda loss: loss,
@@ -41,24 +41,24 @@ def trained(hidden: int, seed: int, source: str = "v1", **facts: Any) -> Result:
     )
 
 
-def study(seeds: int = 10, source: str = "v1", arms: int = len(ARMS)) -> dict[str, list[Result]]:
-    """The results of the first so many arms."""
-    return {arm: [trained(int(arm.split()[-1]), s, source) for s in range(seeds)] for arm in ARMS[:arms]}
+def make_arms(seeds: int = 10, source: str = "v1", arms: int = len(ARMS)) -> dict[str, list[Result]]:
+    """Return the results of the first arms, by arm."""
+    return {arm: [make_result(int(arm.split()[-1]), s, source) for s in range(seeds)] for arm in ARMS[:arms]}
 
 
-def planned(results: dict[str, list[Result]], **facts: Any) -> Plan:
-    """The plan whose trials these are."""
+def build_plan(results: dict[str, list[Result]], **facts: Any) -> Plan:
+    """Return the plan whose trials these are."""
     changes = {arm: {"hidden": int(arm.split()[-1])} for arm in results if arm != ARMS[0]}
-    told = {"study": "width", "question": "How wide?", "command": "run", "hash": "f00d" * 16}
-    return stub_plans.planned(results, changes, **{**told, **facts})
+    defaults = {"study": "width", "question": "How wide?", "command": "run", "hash": "f00d" * 16}
+    return stub_plans.build_plan(results, changes, **{**defaults, **facts})
 
 
-def keep(folder: Path, results: dict[str, list[Result]], **facts: Any) -> Ledger:
-    """A ledger that holds the plan and these results."""
-    return stub_plans.kept(folder, planned(results, **facts), results)
+def store_results(folder: Path, results: dict[str, list[Result]], **facts: Any) -> Ledger:
+    """Store the results and their plan and return the ledger."""
+    return stub_plans.store_plan_and_results(folder, build_plan(results, **facts), results)
 
 
-def diverged(result: Result) -> Result:
-    """The same trial, had it diverged in its second epoch."""
-    first = {name: points[:1] for name, points in result.curves.items()}
-    return replace(result, status="diverged", reason="diverged at step 9", curves=first, metrics={})
+def make_diverged(result: Result) -> Result:
+    """Return the same trial, had it diverged in its second epoch."""
+    curves = {name: points[:1] for name, points in result.curves.items()}
+    return replace(result, status="diverged", reason="diverged at step 9", curves=curves, metrics={})

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from stub_plans import kept, planned
+from stub_plans import build_plan, store_plan_and_results
 
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
@@ -12,10 +12,11 @@ from unrolled.bench.trial import Result
 MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
 
 
-def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, **machine: Any) -> Result:
-    """A finished trial of one version of the code: its loss is the seed's luck, and what the version adds."""
-    luck, own = random.Random(seed).gauss(0, 0.06), random.Random(f"{code}{seed}").gauss(0, 0.004)
-    loss = 1.3 + luck + worse + own
+def make_result(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, **machine: Any) -> Result:
+    """Return a finished trial of one version of the code: the loss is the seed's luck and the version's."""
+    luck = random.Random(seed).gauss(0, 0.06)
+    noise = random.Random(f"{code}{seed}").gauss(0, 0.004)
+    loss = 1.3 + luck + worse + noise
     return Result(
         trial=ChapterTrial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
         status="done",
@@ -27,5 +28,6 @@ def trained(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, 
     )
 
 
-def ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
-    return kept(folder, planned(arms, **facts), arms).root
+def write_ledger(folder: Path, arms: dict[str, list[Result]], **facts: Any) -> Path:
+    """Write a ledger of these results, by arm, and return its folder."""
+    return store_plan_and_results(folder, build_plan(arms, **facts), arms).root

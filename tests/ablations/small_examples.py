@@ -16,15 +16,16 @@ SMALLER = {
 """By example: texts, each with what stands in its place."""
 
 
-def substitute(files: Sequence[Path], pairs: Iterable[tuple[str, str]]) -> None:
+def replace_texts(files: Sequence[Path], pairs: Iterable[tuple[str, str]]) -> None:
+    """Replace each text wherever it is in the files."""
     for old, new in pairs:
-        found = [path for path in files if old in path.read_text()]
-        assert found, f"{old} is not in the example"
-        for path in found:
+        matches = [path for path in files if old in path.read_text()]
+        assert matches, f"{old} is not in the example"
+        for path in matches:
             path.write_text(path.read_text().replace(old, new))
 
 
 def preload_scikit_learn(patch: pytest.MonkeyPatch) -> None:
-    """A function's trials start with what it imports, which takes each of them more than a second."""
+    """Have the fork server import scikit-learn, which would take each trial more than a second."""
     modules = "sklearn.datasets", "sklearn.model_selection", "sklearn.tree"
     patch.setattr(process, "PRELOADED", [*process.PRELOADED, *modules])

@@ -14,73 +14,74 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, Scalar, canonical_json
 
 
-def sync(
+def write_to_mlflow(
     plan: Plan,
     results: Mapping[str, Iterable[Result]],
-    where: str,
+    uri: str,
     report: tuple[Any, ...] = (),
 ) -> tuple[int, int]:
-    """Write results, by arm, to MLflow; how many were written, and how many were there already."""
+    """Write results to MLflow and return how many were written and how many were there already."""
     from unrolled.ablations.mlflow.study_runs import StudyRuns
 
-    runs, trials = StudyRuns(plan, where), [(arm, r) for arm, of_arm in results.items() for r in of_arm]
+    runs = StudyRuns(plan, uri)
+    trials = [(arm, r) for arm, of_arm in results.items() for r in of_arm]
     written = sum(runs.write_trial(arm, result) for arm, result in trials)
     if report:
         runs.publish_report(*report)
     return written, len(trials) - written
 
 
-def planned(
+def build_plan(
     results: Mapping[str, Sequence[Result]] | None = None,
     changes: Mapping[str, Mapping[str, Scalar]] | None = None,
     **facts: Any,
 ) -> Plan:
-    """The plan whose trials these results are, by arm."""
+    """Return the plan whose trials these results are, by arm."""
     arms = tuple(
         PlannedArm(
             name=arm,
-            model=getattr(made[0].trial, "model", "") if made else "lm1",
-            title=made[0].trial.title if made else "",
-            settings_hash=canonical_json(made[0].trial.settings_key).decode() if made else "",
+            model=getattr(arm_results[0].trial, "model", "") if arm_results else "lm1",
+            title=arm_results[0].trial.title if arm_results else "",
+            settings_hash=canonical_json(arm_results[0].trial.settings_key).decode() if arm_results else "",
             changes=(changes or {}).get(arm, {}),
-            trials={r.trial.seed: r.trial.id for r in made},
-            trial_fields=plans.shared_fields(made[0].trial) if made else {},
+            trials={r.trial.seed: r.trial.id for r in arm_results},
+            trial_fields=plans.shared_fields(arm_results[0].trial) if arm_results else {},
         )
-        for arm, made in (results or {}).items()
+        for arm, arm_results in (results or {}).items()
     )
     seeds = tuple(sorted({seed for arm in arms for seed in arm.trials}))
-    default = {
+    defaults = {
         "study": "s",
         "hash": "h",
         "question": "?",
         "about": "",
         "metrics": (Metric("valid_loss", 0.02),),
     }
-    default |= {
+    defaults |= {
         "command": "unrolled",
         "trainer": "chapter",
         "seeds": seeds,
         "looks": (max(len(seeds), 1),),
         "arms": arms,
     }
-    return Plan(**{**default, **facts})
+    return Plan(**{**defaults, **facts})
 
 
-def kept(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> Ledger:
-    """A ledger that holds the plan and these results."""
+def store_plan_and_results(folder: Path, plan: Plan, results: Mapping[str, Sequence[Result]]) -> Ledger:
+    """Store a plan and its results and return the ledger."""
     ledger = Ledger(folder)
-    for made in results.values():
-        for result in made:
+    for arm_results in results.values():
+        for result in arm_results:
             ledger.record(result)
     plan_store.store_plan(plan, ledger)
     return ledger
 
 
-def recorded(folder: Path, study: Study, result: Callable[[ChapterTrial], Result]) -> Path:
-    """The folder of a ledger that has a result of every trial of a study."""
+def store_study_results(folder: Path, study: Study, make_result: Callable[[ChapterTrial], Result]) -> Path:
+    """Store a result of every trial of a study and return the ledger's folder."""
     ledger = Ledger(folder)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     plan_store.store_plan(plan, ledger)
     for trial in trials:
-        ledger.record(result(trial))
+        ledger.record(make_result(trial))
     return folder

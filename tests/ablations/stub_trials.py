@@ -42,7 +42,7 @@ def act(trial: ChapterTrial) -> Result:
 
 
 def steady(trial: ChapterTrial) -> Result:
-    """Numbers that depend on the trial alone. Seeds from `free` on wait for the file `until`."""
+    """Return numbers that depend on the trial alone. Seeds from `free` on wait for the file `until`."""
     dice = random.Random(trial.id)
     time.sleep(float(trial.options.get("sleep", 0.0)))
     if "until" in trial.options and trial.seed >= int(trial.options.get("free", 0)):
@@ -67,8 +67,8 @@ def steady(trial: ChapterTrial) -> Result:
     )
 
 
-def alone(trial: ChapterTrial, run_function: str = WORK, **spec) -> Result:
-    """The result of a trial in a process of its own."""
+def run_in_process(trial: ChapterTrial, run_function: str = WORK, **spec) -> Result:
+    """Run a trial in a process of its own and return its result."""
     from unrolled.ablations.runner.child import TaskSpec
     from unrolled.ablations.runner.process import run_alone
 
@@ -77,13 +77,13 @@ def alone(trial: ChapterTrial, run_function: str = WORK, **spec) -> Result:
     return result
 
 
-def whole(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, Result]:
-    """The whole results that there are of these trials, by identity."""
-    return {each.id: result for each in trials if (result := ledger.read(each.id))}
+def read_results(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, Result]:
+    """Return the results of these trials in the ledger, by identity."""
+    return {trial.id: result for trial in trials if (result := ledger.read(trial.id))}
 
 
-def bits(result: Result) -> bytes:
-    """All of a result that must be the same in every run of the trial."""
+def result_bits(result: Result) -> bytes:
+    """Return the part of a result that must be the same in every run of the trial."""
     return canonical_json(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())
 
 
@@ -112,8 +112,8 @@ def kills_its_worker_at_first(trial: ChapterTrial) -> Result:
 
 
 def reads_its_corpus(trial: ChapterTrial) -> Result:
-    seen = {"text": Path(trial.corpus).read_text(), "beside": Path(trial.corpus).name}
-    return replace(steady(trial), environment=seen)
+    environment = {"text": Path(trial.corpus).read_text(), "beside": Path(trial.corpus).name}
+    return replace(steady(trial), environment=environment)
 
 
 def names_its_corpus(trial: ChapterTrial) -> Result:
@@ -253,9 +253,9 @@ def leaks(trial: ChapterTrial) -> Result:
 
 
 def looks(trial: ChapterTrial) -> Result:
-    """Tell what the process is like before the trial has done anything."""
+    """Return what the process is like before the trial has done anything."""
     umask = os.umask(0)
-    seen = {
+    environment = {
         "environment": dict(os.environ),
         "folder": str(Path.cwd()),
         "umask": umask,
@@ -269,12 +269,12 @@ def looks(trial: ChapterTrial) -> Result:
         "pid": os.getpid(),
         "hash": hash("a string"),
     }
-    return replace(steady(trial), environment=seen)
+    return replace(steady(trial), environment=environment)
 
 
 def tells_its_gpu(trial: ChapterTrial) -> Result:
-    seen = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
-    return replace(steady(trial), environment=seen)
+    environment = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
+    return replace(steady(trial), environment=environment)
 
 
 def meets(trial: ChapterTrial) -> Result:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from as_typed import write
-from called import succeed
+from as_typed import write_study
+from called import check_command
 
 import unrolled
 from unrolled.ablations.ledger import Ledger
@@ -19,24 +19,27 @@ from unrolled.ablations.training.comparison import compare_plan, read_page_resul
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import BadInput
 
-CLOCKS = ["seconds", "memory_peak", *(f"speed_{what}" for what in ("train", "valid", "steady"))]
+CLOCKS = ["seconds", "memory_peak", *(f"speed_{part}" for part in ("train", "valid", "steady"))]
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory) -> Path:
+def project(tmp_path_factory) -> Path:
     facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
     arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
-    folder = write(tmp_path_factory.mktemp("api"), seeds="seeds = 2", widths=(), arms=arms, **facts)
-    succeed(folder, "run", "small.toml")
+    folder = write_study(tmp_path_factory.mktemp("api"), seeds="seeds = 2", widths=(), arms=arms, **facts)
+    check_command(folder, "run", "small.toml")
     return folder
 
 
 @pytest.mark.parametrize("name", [name for name, spec in ZOO.items() if not spec.is_counting_model])
 def test_a_trial_has_the_chapters_settings_of_its_model(name: str) -> None:
-    made, spec = unrolled.trial(name), ZOO[name]
-    assert dict(made.options) == dict(spec.options)
-    assert all(getattr(made, key) == value for key, value in spec.settings.items())
-    assert made.source and made.data and made.versions
+    trial = unrolled.trial(name)
+    spec = ZOO[name]
+    assert dict(trial.options) == dict(spec.options)
+    assert all(getattr(trial, key) == value for key, value in spec.settings.items())
+    assert trial.source
+    assert trial.data
+    assert trial.versions
 
 
 def test_a_trial_is_refused_as_a_study_file_is() -> None:
@@ -50,59 +53,62 @@ def test_a_trial_is_refused_as_a_study_file_is() -> None:
     assert unrolled.trial("lm4", seed=np.int64(3)).id == unrolled.trial("lm4", seed=3).id
 
 
-def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(ran: Path, monkeypatch) -> None:
-    monkeypatch.chdir(ran)
+def test_training_here_gives_the_bits_of_a_run_and_leaves_torch_as_it_was(project: Path, monkeypatch) -> None:
+    monkeypatch.chdir(project)
     stored = unrolled.result(unrolled.results("small").trial[0])
     torch.set_num_threads(2)
     mode = torch.get_deterministic_debug_mode()
-    again = unrolled.train(stored.trial)
-    assert again.fingerprints == stored.fingerprints and again.trial == stored.trial
+    result = unrolled.train(stored.trial)
+    assert result.fingerprints == stored.fingerprints and result.trial == stored.trial
     assert (torch.get_num_threads(), torch.get_deterministic_debug_mode()) == (2, mode)
 
 
-def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(ran: Path) -> None:
-    table = unrolled.results("small", ran / "results")
+def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(project: Path) -> None:
+    table = unrolled.results("small", project / "results")
     assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1]] * 3
-    ledger = Ledger(ran / "results")
+    ledger = Ledger(project / "results")
     for row in table.itertuples():
-        kept = ledger.read(row.trial)
-        assert kept is not None and row.valid_loss == kept.metrics["valid_loss"]
-        assert (row.status, row.lr, row.seed) == ("done", kept.trial.lr, kept.trial.seed)
+        result = ledger.read(row.trial)
+        assert result is not None and row.valid_loss == result.metrics["valid_loss"]
+        assert (row.status, row.lr, row.seed) == ("done", result.trial.lr, result.trial.seed)
 
 
-def test_a_study_is_given_by_its_name_its_file_or_itself(ran: Path, monkeypatch) -> None:
-    monkeypatch.chdir(ran)
+def test_a_study_is_given_by_its_name_its_file_or_itself(project: Path, monkeypatch) -> None:
+    monkeypatch.chdir(project)
     for study in ("small.toml", load_study("small.toml")):
         pd.testing.assert_frame_equal(unrolled.results(study), unrolled.results("small"))
         pd.testing.assert_frame_equal(unrolled.verdicts(study), unrolled.verdicts("small"))
 
 
-def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
-    ledger = Ledger(ran / "results")
+def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> None:
+    ledger = Ledger(project / "results")
     plan = plan_store.load_plan("small", ledger)
     base, *rows = compare_plan(plan, read_page_results(plan, ledger)).rows
     for row in rows:
-        found = unrolled.compare("small", row.arm.name, folder=ran / "results")
-        assert found.verdict == row.verdict and found.contrast == row.contrast
-        assert f"— {row.arm.name} against {base.arm.name}: " in str(found)
-        assert found.contrast.tied or "Holm p" in str(found)
-    one, other = (row.arm.name for row in rows)
-    there = unrolled.compare("small", one, other, folder=ran / "results")
-    back = unrolled.compare("small", other, one, folder=ran / "results")
-    assert there.contrast.mean == -back.contrast.mean
-    assert "unadjusted p" in str(there) and there.exploratory, "the study does not declare this contrast"
-    assert not found.exploratory and "exploratory" not in str(found)
-    table = unrolled.verdicts("small", folder=ran / "results")
+        comparison = unrolled.compare("small", row.arm.name, folder=project / "results")
+        assert comparison.verdict == row.verdict and comparison.contrast == row.contrast
+        assert f"— {row.arm.name} against {base.arm.name}: " in str(comparison)
+        assert comparison.contrast.tied or "Holm p" in str(comparison)
+    first, second = (row.arm.name for row in rows)
+    forward = unrolled.compare("small", first, second, folder=project / "results")
+    backward = unrolled.compare("small", second, first, folder=project / "results")
+    assert forward.contrast.mean == -backward.contrast.mean
+    assert "unadjusted p" in str(forward)
+    assert forward.exploratory, "the study does not declare this contrast"
+    assert not comparison.exploratory and "exploratory" not in str(comparison)
+    table = unrolled.verdicts("small", folder=project / "results")
     assert set(table.open_because) <= {"under 5 seeds nothing is decided"}
-    assert not table.exploratory.any() and not table.provisional.any() and not table.diverged.any()
+    assert not table.exploratory.any()
+    assert not table.provisional.any()
+    assert not table.diverged.any()
     assert (
-        unrolled.compare("small", one, metric="seconds", delta=9.0, folder=ran / "results").metric
+        unrolled.compare("small", first, metric="seconds", delta=9.0, folder=project / "results").metric
         == "seconds"
     )
 
 
 @pytest.mark.parametrize(
-    ("names", "how", "told"),
+    ("names", "options", "message"),
     [
         (("none", "x"), {}, "none"),
         (("small", "lr 7"), {}, "arm 'lr 7': study 'small' has none of this name; it has: "),
@@ -119,16 +125,16 @@ def test_two_arms_are_compared_as_the_report_compares_them(ran: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_compared_is_told_in_one_line(ran: Path, names, how, told) -> None:
-    with pytest.raises(BadInput) as refused:
-        unrolled.compare(*names, folder=ran / "results", **how)
-    assert told in str(refused.value) and "\n" not in str(refused.value)
+def test_what_cannot_be_compared_is_told_in_one_line(project: Path, names, options, message) -> None:
+    with pytest.raises(BadInput) as excinfo:
+        unrolled.compare(*names, folder=project / "results", **options)
+    assert message in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 
 def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
-    ran: Path, tmp_path: Path, monkeypatch
+    project: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.chdir(ran)
+    monkeypatch.chdir(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     study = unrolled.Study(**tomllib.loads(Path("small.toml").read_text()) | {"name": "a small one"})
     outcome = unrolled.run(study, RunOptions(results=f"{tmp_path}/results", out=f"{tmp_path}/out"))  # type: ignore[arg-type]
@@ -138,25 +144,25 @@ def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
     assert list(outcome.verdicts.verdict) == ["open"] * 2 and str(outcome).count("? open — ") == 2
     assert outcome.page.read_text().count("<tr") == Path("out/small/index.html").read_text().count("<tr")
     assert "lr 0.001" in outcome._repr_html_()
-    typed = "<dt>Command</dt><dd><code>unrolled run small.toml</code>"
-    assert typed in Path("out/small/index.html").read_text()
+    command = "<dt>Command</dt><dd><code>unrolled run small.toml</code>"
+    assert command in Path("out/small/index.html").read_text()
     assert "<dt>Command" not in outcome.page.read_text(), "a notebook's own command line is no command"
 
 
 def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
-    for keys, told in (
+    for keys, message in (
         ({"baseline": {"model": "lm4"}, "seds": 3}, "study 'mine': 'seds'"),
         ({"baseline": {"modl": "lm4"}}, "model: is missing"),
         ({"baseline": {"model": "lm4"}, "one_at_a_time": {"lrr": [1e-3]}}, "lrr"),
         ({}, "baseline"),
     ):
-        with pytest.raises(BadInput) as refused:
+        with pytest.raises(BadInput) as excinfo:
             unrolled.Study("mine", **keys)
-        assert told in str(refused.value) and "\n" not in str(refused.value)
+        assert message in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 
 @pytest.mark.parametrize(
-    ("study", "options", "told"),
+    ("study", "options", "message"),
     [
         ("small.toml", {"dry_run": True}, "dry_run: trains nothing; "),
         ("small.toml", {"budget": "1h"}, 'budget = "1h": '),
@@ -165,22 +171,24 @@ def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
         ("all", {}, "study 'all': "),
     ],
 )
-def test_run_trains_nothing_where_an_option_is_wrong(ran: Path, monkeypatch, study, options, told) -> None:
-    monkeypatch.chdir(ran)
-    with pytest.raises(BadInput) as refused:
+def test_run_trains_nothing_where_an_option_is_wrong(
+    project: Path, monkeypatch, study, options, message
+) -> None:
+    monkeypatch.chdir(project)
+    with pytest.raises(BadInput) as excinfo:
         unrolled.run(study, RunOptions(results="elsewhere", **options))  # type: ignore[arg-type]
-    assert str(refused.value).startswith(told) and not Path("elsewhere").exists()
+    assert str(excinfo.value).startswith(message) and not Path("elsewhere").exists()
 
 
-def test_the_docstring_of_the_api_runs(ran: Path, monkeypatch) -> None:
+def test_the_docstring_of_the_api_runs(project: Path, monkeypatch) -> None:
     """Its lines as they stand, with names of the small study for those of a shipped one."""
     from unrolled.ablations import api
 
-    monkeypatch.chdir(ran)
-    first = unrolled.results("small").trial[0]
+    monkeypatch.chdir(project)
+    trial_id = unrolled.results("small").trial[0]
     lines = [line.strip() for line in (api.__doc__ or "").splitlines() if line.startswith("    ")]
     assert len(lines) == 7
-    code = "\n".join(lines).replace("toggles", "small").replace("no AR", "lr 0.001").replace("3fa9", first)
+    code = "\n".join(lines).replace("toggles", "small").replace("no AR", "lr 0.001").replace("3fa9", trial_id)
     exec(
         code.replace("epochs=3", "epochs=1, hidden=4").replace('"lm4"}', '"lm4", "epochs": 1, "hidden": 4}'),
         {},

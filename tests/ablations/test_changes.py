@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from as_typed import environment, write
+from as_typed import environment, write_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -116,7 +116,7 @@ rate = [0.3]
 
 @pytest.fixture(scope="module")
 def changed_project(tmp_path_factory) -> Path:
-    """A copy of the project in which every change of this file is made."""
+    """Return a copy of the project in which every change of this file is made."""
     copy = tmp_path_factory.mktemp("project")
     for name in ("bench", "ablations", "reports", "unrolled"):
         shutil.copytree(ROOT / name, copy / name, symlinks=True)
@@ -127,13 +127,13 @@ def changed_project(tmp_path_factory) -> Path:
     return copy
 
 
-def run(project: Path, folder: Path, study: str) -> str:
-    """Run a study by the code of a project; its page."""
+def run_study(project: Path, folder: Path, study: str) -> str:
+    """Run a study by the code of a project and return its page."""
     code = "import sys; from unrolled.ablations.cli import main; sys.exit(main())"
     variables = environment(folder, PYTHONPATH=os.fspath(project))
     words = [sys.executable, "-c", code, "run", f"{study}.toml"]
-    done = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    process = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
     return (folder / "out" / study / "index.html").read_text()
 
 
@@ -147,9 +147,11 @@ def test_a_change_that_must_be_easy_has_at_most_four_places(change):
 def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflow(changed_project, tmp_path):
     metric = 'metrics = [{ name = "valid_errors", delta = 0.02 }]\nseeds = 2'
     arms = "[design.one_at_a_time]\nbias = [false]\n"
-    write(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, window=8)
-    page = run(changed_project, tmp_path, "small")
-    assert "wrong guesses" in page.lower() and "no bias" in page and "Means of all arms" in page
+    write_study(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, window=8)
+    page = run_study(changed_project, tmp_path, "small")
+    assert "wrong guesses" in page.lower()
+    assert "no bias" in page
+    assert "Means of all arms" in page
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         (number,) = database.execute("SELECT count(*) FROM metrics WHERE key LIKE '%errors'").fetchone()
         options = database.execute("SELECT DISTINCT value FROM params WHERE key LIKE '%bias'").fetchall()
@@ -159,4 +161,4 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
 def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "pairs.toml").write_text(STUDY)
-    assert "rate 0.3" in run(changed_project, tmp_path, "pairs")
+    assert "rate 0.3" in run_study(changed_project, tmp_path, "pairs")

@@ -25,9 +25,9 @@ def test_a_container_with_half_a_core_counts_one_and_not_the_machines(
     for name, value in HALF[version].items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(value)
-    inside = f'mount --bind "{tmp_path}" /sys/fs/cgroup && exec "{sys.executable}" -c "{COUNT}"'
-    command = ["unshare", "--mount", "sh", "-c", inside]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"needs the right to mount: {done.stderr}")
-    assert done.stdout == "1\n"
+    script = f'mount --bind "{tmp_path}" /sys/fs/cgroup && exec "{sys.executable}" -c "{COUNT}"'
+    command = ["unshare", "--mount", "sh", "-c", script]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        pytest.skip(f"needs the right to mount: {process.stderr}")
+    assert process.stdout == "1\n"

@@ -30,8 +30,8 @@ _NUMBER = count()
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Write and import a module of the user's."""
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Return a function that writes and imports a module of the user's."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, value in environment(tmp_path).items():
@@ -39,7 +39,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], M
     (tmp_path / "helper.py").write_text("scale = 0.1\n")
     monkeypatch.delitem(sys.modules, "helper", raising=False)
 
-    def imported(code: str, *, package: bool = False) -> ModuleType:
+    def import_module(code: str, *, package: bool = False) -> ModuleType:
         name = f"mine_{next(_NUMBER)}"
         file = tmp_path / name / "__init__.py" if package else tmp_path / f"{name}.py"
         file.parent.mkdir(exist_ok=True)
@@ -47,53 +47,56 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], M
         importlib.invalidate_caches()
         return importlib.import_module(name)
 
-    return imported
+    return import_module
 
 
-def studied(mine: ModuleType, **keys: object) -> Outcome:
+def run_study(module: ModuleType, **keys: object) -> Outcome:
+    """Run a study of a module's function."""
     arms = {"one_at_a_time": {"width": [2], "deep": [True]}, "metrics": METRICS, "seeds": 2}
-    return run(Study("mine", mine.train, **{**arms, **keys}))
+    return run(Study("mine", module.train, **{**arms, **keys}))
 
 
-def test_a_function_is_trained_judged_and_shown(module: Callable[[str], ModuleType]) -> None:
-    outcome = studied(module(CODE))
+def test_a_function_is_trained_judged_and_shown(write_module: Callable[[str], ModuleType]) -> None:
+    outcome = run_study(write_module(CODE))
     assert outcome.verdicts.set_index("arm").difference.to_dict() == pytest.approx(
         {"width 2": 0.1, "deep": 0.1}
     )
     assert len(outcome.results) == 6 and "width 2" in str(outcome)
-    shown = outcome._repr_html_()
-    assert "<svg" in shown and "<table" in shown and shown.count("width 2") == 2
+    page = outcome._repr_html_()
+    assert "<svg" in page
+    assert "<table" in page
+    assert page.count("width 2") == 2
 
 
 def test_a_study_of_a_function_is_verified_and_bundled_from_python(
-    module: Callable[[str], ModuleType], tmp_path: Path
+    write_module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
-    mine = module(CODE)
-    studied(mine)
-    declared = Study("mine", mine.train, one_at_a_time={"width": [2]}, metrics=METRICS, seeds=2)
-    assert verify(declared, VerifyOptions(number=1))
-    bundle(declared, tmp_path / "mine.zip")
+    module = write_module(CODE)
+    run_study(module)
+    study = Study("mine", module.train, one_at_a_time={"width": [2]}, metrics=METRICS, seeds=2)
+    assert verify(study, VerifyOptions(number=1))
+    bundle(study, tmp_path / "mine.zip")
     assert not verify(f"{tmp_path}/mine.zip"), "its code is someone else's"
     assert verify(f"{tmp_path}/mine.zip", VerifyOptions(number=1, trust=True))
 
 
 def test_a_run_keeps_what_the_index_says_of_its_study(
-    module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
+    write_module: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report, "compare_plan", None)  # by which an index compares what was not kept
-    page = studied(module(CODE)).page
+    page = run_study(write_module(CODE)).page
     assert page.parent.name in (page.parents[1] / "index.html").read_text()
 
 
-def test_a_function_of_a_package_is_trained(module: Callable[..., ModuleType]) -> None:
-    outcome = studied(module(CODE, package=True), one_at_a_time={"deep": [True]})
+def test_a_function_of_a_package_is_trained(write_module: Callable[..., ModuleType]) -> None:
+    outcome = run_study(write_module(CODE, package=True), one_at_a_time={"deep": [True]})
     assert outcome.results.status.tolist() == ["done"] * 4
 
 
 def test_a_function_of_a_module_that_was_started_is_imported_by_its_whole_name(
-    module: Callable[..., ModuleType], tmp_path: Path
+    write_module: Callable[..., ModuleType], tmp_path: Path
 ) -> None:
-    package = module("", package=True).__name__
+    package = write_module("", package=True).__name__
     end = f"from unrolled import Study\nstudy = Study('mine', train, metrics={METRICS})\n"
     (tmp_path / package / "inner.py").write_text(f"{CODE}\n{end}")
     program = runpy.run_module(f"{package}.inner", run_name="__main__", alter_sys=True)["study"].file.program
@@ -101,44 +104,44 @@ def test_a_function_of_a_module_that_was_started_is_imported_by_its_whole_name(
 
 
 def test_an_edit_of_a_module_that_it_imports_trains_it_again(
-    module: Callable[[str], ModuleType], tmp_path: Path
+    write_module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
-    mine = module(CODE)
-    first = Study("mine", mine.train, metrics=METRICS).baseline.make_trial().identify()
-    assert {Path(name).name for name in first.code} == {f"{mine.__name__}.py", "helper.py"}
+    module = write_module(CODE)
+    trial = Study("mine", module.train, metrics=METRICS).baseline.make_trial().identify()
+    assert {Path(name).name for name in trial.code} == {f"{module.__name__}.py", "helper.py"}
     (tmp_path / "helper.py").write_text("scale = 0.2\n")
-    assert Study("mine", mine.train, metrics=METRICS).baseline.make_trial().identify().id != first.id
+    assert Study("mine", module.train, metrics=METRICS).baseline.make_trial().identify().id != trial.id
 
 
 def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
-    module: Callable[[str], ModuleType],
+    write_module: Callable[[str], ModuleType],
 ) -> None:
     code = CODE.replace("return", "yield {'step': 1, 'accuracy': 0.5}\n    yield")
-    outcome = studied(module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]})
+    outcome = run_study(write_module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]})
     assert set(outcome.results.width) == {3}
     assert outcome.comparison.rows[0].arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("random.gauss(", "random.gaus(", "line 7: AttributeError: "),
         ("return {", "return 1, {", "returned int"),
     ],
 )
 def test_an_error_and_what_is_no_dictionary_are_told_in_one_line(
-    module: Callable[[str], ModuleType], old: str, new: str, told: str
+    write_module: Callable[[str], ModuleType], old: str, new: str, message: str
 ) -> None:
-    with pytest.raises(BadInput) as refusal:
-        studied(module(CODE.replace(old, new)))
-    (line,) = str(refusal.value).splitlines()
-    assert told in line
+    with pytest.raises(BadInput) as excinfo:
+        run_study(write_module(CODE.replace(old, new)))
+    (line,) = str(excinfo.value).splitlines()
+    assert message in line
 
 
-def test_a_function_that_ignores_its_seed_is_refused(module: Callable[[str], ModuleType]) -> None:
-    with pytest.raises(BadInput) as refusal:
-        studied(module(CODE.replace("random.seed(seed)", "random.seed(0)")))
-    assert refusal.value.place == "arm 'baseline'"
+def test_a_function_that_ignores_its_seed_is_refused(write_module: Callable[[str], ModuleType]) -> None:
+    with pytest.raises(BadInput) as excinfo:
+        run_study(write_module(CODE.replace("random.seed(seed)", "random.seed(0)")))
+    assert excinfo.value.place == "arm 'baseline'"
 
 
 @pytest.mark.parametrize(
@@ -155,10 +158,10 @@ def test_a_function_that_ignores_its_seed_is_refused(module: Callable[[str], Mod
     ],
 )
 def test_a_function_that_cannot_be_studied_is_refused(
-    module: Callable[[str], ModuleType], code: str, words: str
+    write_module: Callable[[str], ModuleType], code: str, words: str
 ) -> None:
     with pytest.raises(BadInput, match=words):
-        Study("mine", module(code).train, metrics=METRICS)
+        Study("mine", write_module(code).train, metrics=METRICS)
 
 
 CELL = """def train(seed, width=1):
@@ -171,7 +174,7 @@ print(run(Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, se
 """
 
 
-@pytest.mark.usefixtures("module")
+@pytest.mark.usefixtures("write_module")
 def test_a_function_of_a_notebook_s_cell_is_told_the_cure_and_the_cure_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,8 +182,8 @@ def test_a_function_of_a_notebook_s_cell_is_told_the_cure_and_the_cure_works(
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # where a shell puts its own
     shell = shells.InteractiveShell()
-    refused = shell.run_cell(CELL + IN_A_NOTEBOOK).error_in_exec
-    assert isinstance(refused, BadInput) and "%%writefile train.py" in refused.cure
+    error = shell.run_cell(CELL + IN_A_NOTEBOOK).error_in_exec
+    assert isinstance(error, BadInput) and "%%writefile train.py" in error.cure
     shell.run_cell(f"%%writefile train.py\n{CELL}")
     shell.run_cell(f"from train import train\n{IN_A_NOTEBOOK}").raise_error()
     assert "width 2 against baseline" in capsys.readouterr().out

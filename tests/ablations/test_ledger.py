@@ -18,7 +18,8 @@ from unrolled.bench.files import save_file
 from unrolled.bench.trial import FORMAT, Result, canonical_json, failed_result
 
 
-def files(folder: Path) -> list[str]:
+def list_files(folder: Path) -> list[str]:
+    """Return the files below a folder, sorted."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
@@ -29,113 +30,123 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
     text = ledger.path(result.trial.id).read_text("ascii")
     assert list(json.loads(text)) == ["details", "format", "result", "sha256"]
     assert text.count("\n") == 1
-    mark, shown = json.loads(text)["details"], f"{result.trial.id[:2]}/{result.trial.id}"
-    assert files(ledger.root) == [f"details/{shown}.{mark[:16]}.json", f"trials/{shown}.json"]
+    mark = json.loads(text)["details"]
+    stem = f"{result.trial.id[:2]}/{result.trial.id}"
+    assert list_files(ledger.root) == [f"details/{stem}.{mark[:16]}.json", f"trials/{stem}.json"]
 
 
 def test_equal_parts_of_results_are_in_memory_once_and_numbers_keep_their_types(ledger: Ledger) -> None:
-    seen = {"ok": True, "declared": 1, "seen": 1}
-    for seed, given in enumerate((seen, seen, {**seen, "seen": 1.0}, {**seen, "seen": True})):
-        ledger.record(replace(steady(trial(seed)), witnesses={"alpha": given}, environment={"cpu": "one"}))
-    found = [*ledger.results(trial(seed).id for seed in range(4)).values()]
-    assert len({id(result.environment) for result in found}) == 1
-    first, second, *others = (result.witnesses["alpha"] for result in found)
-    assert first is second and [type(other["seen"]) for other in others] == [float, bool]
+    witness = {"ok": True, "declared": 1, "seen": 1}
+    for seed, value in enumerate((witness, witness, {**witness, "seen": 1.0}, {**witness, "seen": True})):
+        ledger.record(replace(steady(trial(seed)), witnesses={"alpha": value}, environment={"cpu": "one"}))
+    results = [*ledger.results(trial(seed).id for seed in range(4)).values()]
+    assert len({id(result.environment) for result in results}) == 1
+    first, second, *other_witnesses = (result.witnesses["alpha"] for result in results)
+    assert first is second
+    assert [type(witness_read["seen"]) for witness_read in other_witnesses] == [float, bool]
 
 
-def flipped(whole: bytes, bits: Iterable[int]) -> Iterator[bytes]:
-    """The data with one of these bits the other way round."""
+def flip_bits(content: bytes, bits: Iterable[int]) -> Iterator[bytes]:
+    """Yield the content with one of these bits flipped."""
     for bit in bits:
-        data = bytearray(whole)
+        data = bytearray(content)
         data[bit // 8] ^= 1 << bit % 8
         yield bytes(data)
 
 
-def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, warned: list[str]) -> None:
+def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, warnings: list[str]) -> None:
     ledger.record(steady(trial()))
     path, details = ledger.paths(trial().id)
-    numbers, whole = path.read_bytes(), details.read_bytes()
-    damaged = [whole[:length] for length in range(0, len(whole), 7)]
-    damaged += flipped(whole, random.Random(20240229).sample(range(8 * len(whole)), 200))
-    for data in damaged:
+    numbers = path.read_bytes()
+    content = details.read_bytes()
+    variants = [content[:length] for length in range(0, len(content), 7)]
+    variants += flip_bits(content, random.Random(20240229).sample(range(8 * len(content)), 200))
+    for data in variants:
         path.write_bytes(numbers)
         details.write_bytes(data)
         assert ledger.read(trial().id) is None and not path.exists()
-    assert len(warned) == len(damaged)
+    assert len(warnings) == len(variants)
 
 
 def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledger) -> None:
     """Two studies may train one trial at once: a reader finds all of the one result or all of the other."""
-    once, again = (
+    first, second = (
         replace(steady(trial()), output=word * 9, seconds=s) for word, s in (("a", 1.0), ("b", 2.0))
     )
-    ended = threading.Event()
+    stop = threading.Event()
 
     def write(result: Result) -> None:
-        while not ended.is_set():
+        while not stop.is_set():
             ledger.record(result)
 
-    ledger.record(once)
-    threads = [threading.Thread(target=write, args=(result,)) for result in (once, again)]
+    ledger.record(first)
+    threads = [threading.Thread(target=write, args=(result,)) for result in (first, second)]
     for thread in threads:
         thread.start()
-    read = [ledger.read(trial().id) for _ in range(300)]
-    ended.set()
+    readings = [ledger.read(trial().id) for _ in range(300)]
+    stop.set()
     for thread in threads:
         thread.join()
-    assert all(result in (once, again) for result in read)
+    assert all(result in (first, second) for result in readings)
 
 
 @pytest.mark.parametrize("status", ["done", "diverged"])
 def test_a_failure_never_replaces_a_training_that_ended_and_is_replaced_by_one(
     ledger: Ledger, status: str
 ) -> None:
-    ended, failed = replace(steady(trial()), status=status), failed_result(trial(), "killed by signal 9")
-    for result in (failed, ended, failed):
+    finished = replace(steady(trial()), status=status)
+    failure = failed_result(trial(), "killed by signal 9")
+    for result in (failure, finished, failure):
         ledger.record(result)
-    assert ledger.read(trial().id) == ended
+    assert ledger.read(trial().id) == finished
 
 
-@pytest.mark.parametrize("renamed", [0, 1])
+@pytest.mark.parametrize("renames", [0, 1])
 def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, renamed: int
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
     """After none of its two files was renamed, and after the details were."""
     earlier = steady(trial())
     ledger.record(earlier)
-    honest, calls = Path.replace, iter(range(9))
+    replace_file = Path.replace
+    calls = iter(range(9))
 
-    def killed(self: Path, target: Path) -> Path:
-        if next(calls) == renamed:
+    def kill_at_rename(self: Path, target: Path) -> Path:
+        if next(calls) == renames:
             os._exit(9)
-        return honest(self, target)
+        return replace_file(self, target)
 
-    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "replace", kill_at_rename)
     if (child := os.fork()) == 0:
         ledger.record(replace(earlier, output="another"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert ledger.read(trial().id) == earlier
 
 
-def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(ledger: Ledger, warned: list[str]) -> None:
+def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
+    ledger: Ledger, warnings: list[str]
+) -> None:
     """Of the envelope every bit: one of the format turns 1 into 3, which is damage and no newer version."""
     ledger.record(steady(trial()))
     path = ledger.path(trial().id)
-    whole = path.read_bytes()
-    count, head, tail = 8 * len(whole), 8 * whole.index(b'"result"'), 8 * whole.rindex(b'"sha256"')
+    content = path.read_bytes()
+    count = 8 * len(content)
+    head = 8 * content.index(b'"result"')
+    tail = 8 * content.rindex(b'"sha256"')
     bits = {*range(head), *range(tail, count), *random.Random(20240229).sample(range(count), 200)}
-    damaged = [*(whole[:length] for length in range(len(whole))), *flipped(whole, bits)]
-    for data in damaged:
+    variants = [*(content[:length] for length in range(len(content))), *flip_bits(content, bits)]
+    for data in variants:
         path.write_bytes(data)
         assert ledger.read(trial().id) is None and not path.exists(), data
-    aside = {line.rpartition("moved to ")[2] for line in warned}
-    assert aside == {str(path) for path in (ledger.root / "set-aside").iterdir()}
-    assert len(aside) == len(damaged) > 1200
+    moved_files = {line.rpartition("moved to ")[2] for line in warnings}
+    assert moved_files == {str(path) for path in (ledger.root / "set-aside").iterdir()}
+    assert len(moved_files) == len(variants) > 1200
     ledger.record(steady(trial()))
     assert ledger.read(trial().id) == steady(trial())
 
 
 def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
+    """Write a sealed result in a format and return its path."""
     body = {"format": format, "result": result}
     path = ledger.path(trial().id)
     save_file(path, canonical_json({**body, "sha256": sha256(canonical_json(body)).hexdigest()}) + b"\n")
@@ -145,19 +156,19 @@ def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
 @pytest.mark.parametrize("format", [FORMAT - 1, FORMAT + 1])
 def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, format: int) -> None:
     path = write_in_format(ledger, format, {"something": "else"})
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadInput) as excinfo:
         ledger.read(trial().id)
-    assert refused.value.place == str(path) and refused.value.cure
+    assert excinfo.value.place == str(path) and excinfo.value.cure
     assert path.exists()
 
 
 @pytest.mark.parametrize("result", [{"something": "else"}, steady(trial(1)).to_dict()])
 def test_a_sealed_file_of_something_else_is_set_aside(
-    ledger: Ledger, warned: list[str], result: dict
+    ledger: Ledger, warnings: list[str], result: dict
 ) -> None:
     write_in_format(ledger, FORMAT, result)
     assert ledger.read(trial().id) is None
-    assert len(warned) == 1
+    assert len(warnings) == 1
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
@@ -167,17 +178,17 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
     earlier = steady(trial())
     ledger.record(earlier)
 
-    def refuse(descriptor: int) -> None:
+    def raise_error(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", refuse)
-        with pytest.raises(BadInput, match=os.strerror(number)) as raised:
+        patch.setattr(os, "fsync", raise_error)
+        with pytest.raises(BadInput, match=os.strerror(number)) as excinfo:
             ledger.record(replace(earlier, seconds=9.0))
-    assert "\n" not in str(raised.value)
-    assert str(ledger.paths(trial().id)[1]) in str(raised.value)
+    assert "\n" not in str(excinfo.value)
+    assert str(ledger.paths(trial().id)[1]) in str(excinfo.value)
     assert ledger.read(trial().id) == earlier
-    assert len(files(ledger.root)) == 2, "the half-written files are gone"
+    assert len(list_files(ledger.root)) == 2, "the half-written files are gone"
 
 
 def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk) -> None:
@@ -185,31 +196,31 @@ def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk
         ledger = Ledger(tmp_path / "disk" / "results")
         trials = [trial(seed) for seed in range(40)]
         with pytest.raises(BadInput, match=r"No space left on device.* make room"):
-            for each in trials:
-                ledger.record(steady(each))
-        kept = ledger.results(each.id for each in trials)
-        assert 0 < len(kept) < 40
-        assert len([name for name in files(ledger.root) if name.endswith(".json")]) == 2 * len(kept)
+            for stub in trials:
+                ledger.record(steady(stub))
+        results = ledger.results(stub.id for stub in trials)
+        assert 0 < len(results) < 40
+        assert len([name for name in list_files(ledger.root) if name.endswith(".json")]) == 2 * len(results)
         subprocess.run(["mount", "-o", "remount,size=1m", str(tmp_path / "disk")], check=True)
-        for each in trials:
-            if each.id not in kept:
-                ledger.record(steady(each))
-        assert len(ledger.results(each.id for each in trials)) == 40
+        for stub in trials:
+            if stub.id not in results:
+                ledger.record(steady(stub))
+        assert len(ledger.results(stub.id for stub in trials)) == 40
 
 
 def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written(
-    tmp_path: Path, small_disk, warned: list[str]
+    tmp_path: Path, small_disk, warnings: list[str]
 ) -> None:
     with small_disk(tmp_path / "disk", "1m"):
-        ledger = Ledger(tmp_path / "disk", warned.append)
+        ledger = Ledger(tmp_path / "disk", warnings.append)
         ledger.record(steady(trial()))
-        damaged = ledger.path(trial(9).id)
-        damaged.parent.mkdir(exist_ok=True)
-        damaged.touch()
+        empty_file = ledger.path(trial(9).id)
+        empty_file.parent.mkdir(exist_ok=True)
+        empty_file.touch()
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
         assert ledger.read(trial().id) == steady(trial())
-        assert ledger.read(trial(9).id) is None and damaged.exists()
-        assert "could not be moved (Read-only file system)" in warned[0]
+        assert ledger.read(trial(9).id) is None and empty_file.exists()
+        assert "could not be moved (Read-only file system)" in warnings[0]
         for seed in range(2):  # of an existing folder, and of one to be made
             with pytest.raises(BadInput, match="Read-only file system"):
                 ledger.record(steady(trial(seed)))
@@ -229,8 +240,8 @@ def test_what_is_in_the_way_of_a_file_is_one_clear_line(tmp_path: Path, ledger: 
 def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, start_study) -> None:
     study = start_study(ledger.root, count=4, sleep=30)
     study.read_until("start")
-    told = rf"'stub' is already being run by process {study.process.pid};"
-    with pytest.raises(BadInput, match=told), ledger.lock_study("stub"):
+    message = rf"'stub' is already being run by process {study.process.pid};"
+    with pytest.raises(BadInput, match=message), ledger.lock_study("stub"):
         pass
     with pytest.raises(BadInput, match=r"^a study of this ledger is being run; wait"), ledger.lock_all():
         pass
@@ -241,8 +252,8 @@ def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, s
     stale = next(path for path in locks if path.read_text() == f"{study.process.pid}\n")
     with ledger.lock_study("stub"), ledger.lock_study("another study"):
         assert stale.read_text() == f"{os.getpid()}\n"
-    told = rf"^old results are being removed from it by process {os.getpid()}; wait"
-    with ledger.lock_all(), pytest.raises(BadInput, match=told), ledger.lock_study("stub"):
+    message = rf"^old results are being removed from it by process {os.getpid()}; wait"
+    with ledger.lock_all(), pytest.raises(BadInput, match=message), ledger.lock_study("stub"):
         pass
 
 
@@ -252,5 +263,5 @@ def test_a_lock_is_free_after_its_block_and_a_hostile_name_stays_in_the_folder(l
     for name in ("../../etc/passwd", "a\0b", "x" * 5000, "", "<script>"):
         with ledger.lock_study(name):
             pass
-    folders = [name.rpartition("/")[0] for name in files(ledger.root) if name.startswith("locks")]
+    folders = [name.rpartition("/")[0] for name in list_files(ledger.root) if name.startswith("locks")]
     assert folders == ["locks"] * 6, "and the ledger's own"

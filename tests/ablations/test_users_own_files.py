@@ -50,7 +50,7 @@ width = [2]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "files", "own"),
+    ("words", "files", "own_files"),
     [
         (
             [COMMAND, "run", "study/mine.toml"],
@@ -69,18 +69,18 @@ width = [2]
     ids=["the command", "a function, from Python"],
 )
 def test_files_of_the_working_folder_and_of_the_study_s_folder_are_not_imported(
-    tmp_path: Path, words: list[str], files: dict[str, str], own: list[str]
+    tmp_path: Path, words: list[str], files: dict[str, str], own_files: list[str]
 ) -> None:
     """A folder that a script lies in is on its own path, so there only our names can be in the way."""
     marker = tmp_path / "executed"
-    for name in (*OURS, *LIBRARIES, *(f"study/{name}" for name in own)):
+    for name in (*OURS, *LIBRARIES, *(f"study/{name}" for name in own_files)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(EXECUTED.format(marker=str(marker)))
     for name, text in files.items():
         (tmp_path / "study" / name).write_text(text)
     # pytest's own variable would be the user's
     variables = {name: value for name, value in environment(tmp_path).items() if name != "PYTHONSAFEPATH"}
-    done = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 trained" in done.stdout
+    process = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "4 trained" in process.stdout
     assert not marker.exists(), marker.read_text()

@@ -6,7 +6,7 @@ from unrolled.ablations import cli
 from unrolled.ablations.commands import run
 
 
-class Unlogged:
+class SilentWriter:
     """Stands in for the thread that writes to MLflow."""
 
     def __init__(self, *_: object) -> None:
@@ -17,5 +17,5 @@ class Unlogged:
 
 
 if __name__ == "__main__":
-    run.Writer = Unlogged
+    run.Writer = SilentWriter
     sys.exit(cli.main())

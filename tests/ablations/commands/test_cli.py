@@ -11,7 +11,7 @@ COMMANDS = [name for name in app if not name.startswith("-")]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["pln", "toggles"], "did you mean 'plan'?"),
         (["golden"], "did you mean `unrolled run golden`?"),
@@ -45,12 +45,12 @@ COMMANDS = [name for name in app if not name.startswith("-")]
         (["plan", "x" * 10_000], f"'{'x' * 59}…"),
     ],
 )
-def test_what_is_mistyped_is_one_line_with_the_cure(words: list[str], told: str, capsys) -> None:
+def test_what_is_mistyped_is_one_line_with_the_cure(words: list[str], message: str, capsys) -> None:
     assert main(words) == 2
-    captured = capsys.readouterr()
-    assert captured.err.startswith("unrolled: ") and told in captured.err
-    assert captured.err.count("\n") == 1 and len(captured.err) < 400
-    assert captured.out == ""
+    streams = capsys.readouterr()
+    assert streams.err.startswith("unrolled: ") and message in streams.err
+    assert streams.err.count("\n") == 1 and len(streams.err) < 400
+    assert streams.out == ""
 
 
 def test_the_version_is_that_of_the_installed_package(capsys) -> None:
@@ -61,8 +61,8 @@ def test_the_version_is_that_of_the_installed_package(capsys) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_has_examples_that_it_takes(name: str, capsys) -> None:
     assert list_examples(name) and main([name, "--help"]) == 0
-    told = " ".join(capsys.readouterr().out.split())  # a narrow terminal has long examples in two lines
+    text = " ".join(capsys.readouterr().out.split())  # a narrow terminal has long examples in two lines
     for line in list_examples(name):
-        assert f"unrolled {line}" in told
-        called, _, _ = app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
-        assert called is app[name].default_command
+        assert f"unrolled {line}" in text
+        function, _, _ = app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
+        assert function is app[name].default_command

@@ -11,9 +11,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment, imports, mlflow_runs, started_with, succeed_as_typed, write
-from called import call, facts, succeed
-from unlogged import Unlogged
+from as_typed import (
+    COMMAND,
+    check_process,
+    environment,
+    list_imports,
+    mlflow_runs,
+    write_sitecustomize,
+    write_study,
+)
+from called import check_command, read_facts, run_command
+from unlogged import SilentWriter
 
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.commands import run
@@ -27,11 +35,11 @@ from unrolled.reports.statistics.stopping import predict_contrast
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(write(tmp_path, seeds="seeds = 2", widths=(8, 16)))
+    monkeypatch.chdir(write_study(tmp_path, seeds="seeds = 2", widths=(8, 16)))
     return tmp_path
 
 
-def bits(folder):
+def read_fingerprints(folder):
     """The fingerprints of every trial in a ledger, by identity."""
     files = (folder / "results" / "trials").rglob("*.json")
     results = [json.loads(f.read_text())["result"] for f in files]
@@ -54,32 +62,32 @@ socket.socket.connect = connect
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def complete_study(tmp_path_factory):
     """The folder of a study that was run as a user types it, without a network, and what the command said."""
-    folder = write(tmp_path_factory.mktemp("undisturbed"), seeds="seeds = 2", widths=(8, 16))
-    return folder, succeed_as_typed(folder, "run", "small.toml", PYTHONPATH=started_with(folder, BLOCKED))
+    folder = write_study(tmp_path_factory.mktemp("undisturbed"), seeds="seeds = 2", widths=(8, 16))
+    return folder, check_process(folder, "run", "small.toml", PYTHONPATH=write_sitecustomize(folder, BLOCKED))
 
 
-def test_a_study_is_trained_logged_and_reported_without_a_network_and_then_nothing_is_left_to_train(
-    undisturbed,
+def test_a_study_is_trained_logged_and_reported_once_without_a_network(
+    complete_study,
 ):
-    folder, first = undisturbed
+    folder, output = complete_study
     assert not (folder / "dialled.txt").exists()
-    assert "6 trained, 0 already there, 0 failed" in first
-    path = first.strip().splitlines()[-1].removeprefix("report: ")
-    assert path in first.partition("[1/6]")[0], "it is told before the first trial, too"
+    assert "6 trained, 0 already there, 0 failed" in output
+    path = output.strip().splitlines()[-1].removeprefix("report: ")
+    assert path in output.partition("[1/6]")[0], "it is told before the first trial, too"
     page = folder / path
     assert "Does a narrower network do worse?" in page.read_text()
-    assert len(bits(folder)) == len(mlflow_runs(folder, "trial")) == 6
-    before = page.read_bytes()
+    assert len(read_fingerprints(folder)) == len(mlflow_runs(folder, "trial")) == 6
+    page_bytes = page.read_bytes()
 
-    assert "0 trained, 6 already there" in call(folder, "run", "small.toml").stdout
+    assert "0 trained, 6 already there" in run_command(folder, "run", "small.toml").stdout
     assert len(mlflow_runs(folder, "trial")) == 6
-    assert page.read_bytes() == before
+    assert page.read_bytes() == page_bytes
 
-    assert call(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
-    told = "0 of 2 contrasts decided; 6 of 6 trials finished, none failed"
-    assert told in facts(folder, "small"), "a refused study leaves the plan that was run"
+    assert run_command(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
+    summary = "0 of 2 contrasts decided; 6 of 6 trials finished, none failed"
+    assert summary in read_facts(folder, "small"), "a refused study leaves the plan that was run"
 
 
 # Of a program that is to stand still once it has written two results to the ledger, before MLflow is told.
@@ -97,24 +105,25 @@ os.replace = replace
 
 
 @pytest.mark.slow
-def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder, undisturbed, wait_for):
-    command, still = [COMMAND, "run", "small.toml", "-j", "1"], started_with(folder, STANDS_STILL)
-    where = {"cwd": folder, "env": environment(folder, PYTHONPATH=still)}
+def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder, complete_study, wait_for):
+    command = [COMMAND, "run", "small.toml", "-j", "1"]
+    python_path = write_sitecustomize(folder, STANDS_STILL)
+    options = {"cwd": folder, "env": environment(folder, PYTHONPATH=python_path)}
     for _ in range(2):
         (folder / "stands still").unlink(missing_ok=True)
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, **where) as driver:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, **options) as driver:
             try:
                 wait_for((folder / "stands still").exists)
             finally:
                 driver.kill()
-    assert len(bits(folder)) == 4
-    succeed(folder, "run", "small.toml")
-    assert bits(folder) == bits(undisturbed[0])
+    assert len(read_fingerprints(folder)) == 4
+    check_command(folder, "run", "small.toml")
+    assert read_fingerprints(folder) == read_fingerprints(complete_study[0])
     assert len(mlflow_runs(folder, "trial")) == 6
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["run", "togles"], "did you mean 'toggles'"),
         (["run", "small.tom"], "did you mean 'small.toml'?"),
@@ -163,41 +172,44 @@ def test_a_driver_killed_twice_ends_with_the_bits_of_an_undisturbed_study(folder
         ),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(folder, words, told, command):
-    code, _, said = command(*words)
-    assert code == 2 and told in said and said.count("\n") == 1
+def test_a_mistake_is_one_line_and_exit_code_2(folder, words, message, command):
+    code, _, error = command(*words)
+    assert code == 2
+    assert message in error
+    assert error.count("\n") == 1
     assert not (folder / "results" / "trials").exists()
 
 
 @pytest.mark.parametrize("seeds", ["0", "0-3"])
 def test_the_plan_warns_of_too_few_seeds_for_any_verdict(folder, seeds, command):
-    code, out, _ = command("plan", "small.toml", "--seeds", seeds)
-    assert code == 0 and "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n" in out
+    code, output, _ = command("plan", "small.toml", "--seeds", seeds)
+    assert code == 0
+    assert "WARNING: nothing will be decided: a verdict needs at least 5 seeds\n" in output
 
 
 def test_the_plan_says_what_a_contrast_takes_and_its_chance_of_a_verdict(folder, command):
-    write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
-    code, told, _ = command("plan", "looks.toml")
+    write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
+    code, output, _ = command("plan", "looks.toml")
     chances = [
         predict_contrast(LOOKS, sd=0.03, delta=0.02, effect=effect, family_size=2, futility=BOUND)
         for effect in (0.0, 0.02, 0.04)
     ]
     cells = "  ".join(f"{c.seeds:.0f} ({100 * c.right:.0f} %)" for c in chances)
-    (row,) = [line for line in told.splitlines() if line.startswith("hidden 16")]
+    (row,) = [line for line in output.splitlines() if line.startswith("hidden 16")]
     assert code == 0 and re.sub(" +", " ", f"0.03 {cells}") in re.sub(" +", " ", row)
-    assert "seeds (chance) if the true difference is\n" in told
-    trials = [float(x) for x in re.findall(r"if .*: about (\d+) trials expected, ", told)]
+    assert "seeds (chance) if the true difference is\n" in output
+    trials = [float(x) for x in re.findall(r"if .*: about (\d+) trials expected, ", output)]
     # both arms as long as it is open, the baseline as long as one of both is
     assert all(3 * c.seeds < n < 2 * c.seeds + 40 for c, n in zip(chances, trials, strict=True))
-    assert "3 arms, looks after 10, 15, 20, 30, 40 seeds, plan " in told
-    assert "if nothing differs: about " in told and "if every difference is 2 δ: about " in told
+    assert "3 arms, looks after 10, 15, 20, 30, 40 seeds, plan " in output
+    assert "if nothing differs: about " in output and "if every difference is 2 δ: about " in output
 
 
 def test_the_plan_of_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end(
     folder, command, monkeypatch
 ):
     monkeypatch.setattr(estimates, "SPREAD", 3.0)
-    write(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
+    write_study(folder, "looks", seeds="looks = [10, 15, 20, 30, 40]", widths=(8, 16))
     trials = [
         float(
             re.search(r"if nothing differs: about (\d+) trials", command("plan", "looks.toml", *flags)[1])[1]
@@ -208,29 +220,27 @@ def test_the_plan_of_a_noisy_study_expects_fewer_seeds_unless_it_goes_to_the_end
 
 
 def test_the_plan_says_which_arm_has_no_contrast(folder, command):
-    write(folder, "tasks", arms='[[arm]]\nname = "letters"\nset = { tokens = "char" }\n')
-    code, out, _ = command("plan", "tasks.toml")
-    assert code == 0 and "no contrast, as it is of another task: tokens\n" in out
+    write_study(folder, "tasks", arms='[[arm]]\nname = "letters"\nset = { tokens = "char" }\n')
+    code, output, _ = command("plan", "tasks.toml")
+    assert code == 0 and "no contrast, as it is of another task: tokens\n" in output
 
 
 @pytest.mark.parametrize(
-    ("places", "told"), [("1", "on 1 core\n"), ("9999", f"on {plural(count_cores(), 'core')}\n")]
+    ("places", "words"), [("1", "on 1 core\n"), ("9999", f"on {plural(count_cores(), 'core')}\n")]
 )
-def test_a_dry_run_counts_the_places_that_there_will_be_and_no_more_cores_than_there_are(
-    folder, places, told, command
-):
-    code, out, _ = command("run", "small.toml", "--dry-run", "-j", places)
-    assert code == 0 and told in out
+def test_a_dry_run_counts_places_and_no_more_cores_than_there_are(folder, places, words, command):
+    code, output, _ = command("run", "small.toml", "--dry-run", "-j", places)
+    assert code == 0 and words in output
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plan", "toggles"], ["show", "models"], ["studies"]])
 def test_help_plan_models_and_studies_import_no_torch(words, tmp_path):
-    assert imports(tmp_path, *words) == (0, set())
+    assert list_imports(tmp_path, *words) == (0, set())
 
 
 def test_every_command_and_flag_has_a_help_and_stands_in_the_documents():
     page = (Path(__file__).parents[3] / "docs" / "command.md").read_text()
-    for name in (each for each in app if not each.startswith("-")):
+    for name in (command for command in app if not command.startswith("-")):
         assert app[name].help, name
         assert f"unrolled {name}" in page, f"docs/command.md does not mention `unrolled {name}`"
         for argument in app[name].assemble_argument_collection(parse_docstring=True):
@@ -254,14 +264,17 @@ sys.meta_path.insert(0, Gate())
 
 
 def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for):
-    where = {"cwd": folder, "env": environment(folder, PYTHONPATH=started_with(folder, LOADS_SLOWLY))}
+    options = {
+        "cwd": folder,
+        "env": environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),
+    }
     words = [COMMAND, "run", "small.toml"]
-    run = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, **where)
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
     wait_for((folder / "loading").exists)
-    os.killpg(run.pid, signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     (folder / "interrupted").touch()
-    assert run.communicate(timeout=600)[1] == "finishing the running trials; Ctrl-C again stops them\n"
-    assert run.returncode == 130
+    assert process.communicate(timeout=600)[1] == "finishing the running trials; Ctrl-C again stops them\n"
+    assert process.returncode == 130
 
 
 def test_a_terminal_without_our_signs_gets_their_numbers(folder, monkeypatch):
@@ -272,22 +285,22 @@ def test_a_terminal_without_our_signs_gets_their_numbers(folder, monkeypatch):
 
 
 def test_a_port_in_use_is_one_line(command):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, _, told = command("ui", "--port", port)
-    assert code == 2 and told.startswith(f"unrolled: --port {port}: Address already in use")
-    assert told.count("\n") == 1
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, _, error = command("ui", "--port", port)
+    assert code == 2 and error.startswith(f"unrolled: --port {port}: Address already in use")
+    assert error.count("\n") == 1
 
 
 def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, command, monkeypatch):
-    tried = []
+    arms_by_run = []
 
     def try_first_batches(arms, *_):
-        tried.append([name.partition(",")[0] for name in arms])
+        arms_by_run.append([name.partition(",")[0] for name in arms])
 
     monkeypatch.setattr(run, "try_first_batches", try_first_batches)
-    monkeypatch.setattr(run, "Writer", Unlogged)
+    monkeypatch.setattr(run, "Writer", SilentWriter)
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
-        write(folder, widths=widths)
+        write_study(folder, widths=widths)
         assert command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0
-    assert tried == [["LMModel4", "hidden 8"], ["hidden 16"], []]
+    assert arms_by_run == [["LMModel4", "hidden 8"], ["hidden 16"], []]

@@ -5,11 +5,11 @@ import socket
 import sqlite3
 import subprocess
 
-from as_typed import unrolled, write
-from called import call, succeed
+from as_typed import run_process, write_study
+from called import check_command, run_command
 
 
-def state(folder):
+def read_state(folder):
     """Every file and folder below it: its bytes, and when it was changed."""
     return {
         path.relative_to(folder): (
@@ -21,23 +21,24 @@ def state(folder):
 
 
 def test_a_copied_database_is_refused_and_the_ledger_makes_another_one(tmp_path):
-    original, copied = tmp_path / "original", tmp_path / "the copy"
+    original = tmp_path / "original"
+    copy = tmp_path / "the copy"
     original.mkdir()
-    succeed(write(original, seeds="seeds = 2"), "run", "small.toml")
-    subprocess.run(["cp", "-r", original, copied], check=True)
-    before = state(original)
-    trained = call(copied, "run", "small.toml", "--seeds", "0-2")
-    assert trained.returncode == 0 and "was copied or moved" in trained.stderr
+    check_command(write_study(original, seeds="seeds = 2"), "run", "small.toml")
+    subprocess.run(["cp", "-r", original, copy], check=True)
+    state = read_state(original)
+    run_result = run_command(copy, "run", "small.toml", "--seeds", "0-2")
+    assert run_result.returncode == 0 and "was copied or moved" in run_result.stderr
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    served = call(copied, "ui", "--port", str(port))
-    assert served.returncode == 2 and "was copied or moved" in served.stderr
-    refused = call(copied, "sync")
-    assert refused.returncode == 2 and refused.stderr.count("\n") == 1
-    assert f"its artifacts are in {(original / 'mlartifacts').as_uri()}" in refused.stderr
-    (copied / "mlflow.db").unlink()
-    assert unrolled(copied, "sync").returncode == 0  # in this process MLflow has the removed file open
-    assert state(original) == before
-    with sqlite3.connect(copied / "mlflow.db") as database:
+    ui_result = run_command(copy, "ui", "--port", str(port))
+    assert ui_result.returncode == 2 and "was copied or moved" in ui_result.stderr
+    sync_result = run_command(copy, "sync")
+    assert sync_result.returncode == 2 and sync_result.stderr.count("\n") == 1
+    assert f"its artifacts are in {(original / 'mlartifacts').as_uri()}" in sync_result.stderr
+    (copy / "mlflow.db").unlink()
+    assert run_process(copy, "sync").returncode == 0  # in this process MLflow has the removed file open
+    assert read_state(original) == state
+    with sqlite3.connect(copy / "mlflow.db") as database:
         places = {place for (place,) in database.execute("SELECT artifact_uri FROM runs")}
-    assert places and all(place.startswith((copied / "mlartifacts").as_uri()) for place in places)
+    assert places and all(place.startswith((copy / "mlartifacts").as_uri()) for place in places)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from called import call, succeed
+from called import check_command, run_command
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.draft import draft_study
@@ -76,7 +76,7 @@ model, training = HfArgumentParser((ModelArguments, TrainingArguments)).parse_ar
 """
 
 
-def draft(folder: Path, source: str) -> tuple[str, str]:
+def write_draft(folder: Path, source: str) -> tuple[str, str]:
     """The study of a script, and the lines on it."""
     (folder / "train.py").write_text(source)
     text, lines = draft_study("mine", folder / "train.py", folder)
@@ -87,11 +87,11 @@ def draft(folder: Path, source: str) -> tuple[str, str]:
 def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "it's {x}.py").write_text(JSON + "print('ran', file=open('runs', 'a'))\n")
-    told = succeed(tmp_path, "new", "program", "studies.toml", "--for", "sub/it's {x}.py")
-    assert "--seed: gets the seed\n" in told and "valid_loss: decides\n" in told
+    output = check_command(tmp_path, "new", "program", "studies.toml", "--for", "sub/it's {x}.py")
+    assert "--seed: gets the seed\n" in output and "valid_loss: decides\n" in output
     assert not (tmp_path / "runs").exists(), "it is read and not run"
-    succeed(tmp_path, "plan", "studies.toml")
-    assert "4 trained" in succeed(tmp_path, "run", "studies.toml", "--seeds", "0-1")
+    check_command(tmp_path, "plan", "studies.toml")
+    assert "4 trained" in check_command(tmp_path, "run", "studies.toml", "--seeds", "0-1")
     study = load_study(tmp_path / "studies.toml")
     assert dict(study.baseline.flat_settings) == {"lr": 0.1, "depth": 2, "tie": False}
 
@@ -99,13 +99,13 @@ def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(
 def test_a_study_elsewhere_names_its_script_from_its_own_folder(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
     (tmp_path / "train.py").write_text(JSON)
-    succeed(tmp_path, "new", "program", "studies/mine.toml", "--for", "train.py")
+    check_command(tmp_path, "new", "program", "studies/mine.toml", "--for", "train.py")
     assert "python ../train.py " in load_study(tmp_path / "studies" / "mine.toml").file.program.run
-    succeed(tmp_path / "studies", "plan", "mine.toml")
+    check_command(tmp_path / "studies", "plan", "mine.toml")
 
 
 def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tmp_path: Path) -> None:
-    _, lines = draft(tmp_path, PRINTS)
+    _, lines = write_draft(tmp_path, PRINTS)
     study = load_study(tmp_path / "mine.toml")
     assert [metric.name for metric in study.metrics] == ["test_loss"]
     program = study.file.program
@@ -127,46 +127,46 @@ def test_printed_texts_become_patterns_and_a_folder_of_outputs_the_trials_own(tm
 )
 def test_patterns_find_what_the_script_prints(tmp_path: Path, script: str, values: dict[str, float]) -> None:
     lines = [line for line in script.splitlines() if "SummaryWriter" not in line]
-    draft(tmp_path, "\n".join([*lines, "" if "__main__" in script else "main()"]))
-    succeed(tmp_path, "run", "mine.toml", "--seeds", "0")
+    write_draft(tmp_path, "\n".join([*lines, "" if "__main__" in script else "main()"]))
+    check_command(tmp_path, "run", "mine.toml", "--seeds", "0")
     result = next(Ledger(tmp_path / "results").all_results())
-    found = {name: x for name, x in result.metrics.items() if name.endswith("loss")}
-    assert found == pytest.approx(values, abs=1e-3)
+    losses = {name: x for name, x in result.metrics.items() if name.endswith("loss")}
+    assert losses == pytest.approx(values, abs=1e-3)
 
 
 def test_globals_that_a_configurator_overrides_are_flags_and_a_missing_seed_is_told(tmp_path: Path) -> None:
-    text, lines = draft(tmp_path, GLOBALS)
+    text, lines = write_draft(tmp_path, GLOBALS)
     assert "--eval_only=True:--eval_only=False}" in text and "learning_rate = 0.0006\n" in text
     assert "seed_offset" not in text
     assert "--batch_size, --device: left out" in lines and "no flag for a seed" in lines
-    assert "# no flag for a seed" in text and "names no {seed}" in call(tmp_path, "plan", "mine.toml").stderr
+    assert "# no flag for a seed" in text
+    assert "names no {seed}" in run_command(tmp_path, "plan", "mine.toml").stderr
     (tmp_path / "mine.toml").write_text(text.replace("--out_dir={out}", "--out_dir={out} --seed={seed}"))
     assert load_study(tmp_path / "mine.toml").metrics[0].name == "val_loss"
 
 
 def test_what_is_tested_decides_and_a_count_is_no_metric(tmp_path: Path) -> None:
-    draft(tmp_path, FORMATTED)
+    write_draft(tmp_path, FORMATTED)
     study = load_study(tmp_path / "mine.toml")
     assert study.metrics[0].name == "test_loss"
     assert {*study.file.program.patterns} == {"test_loss", "train_loss"}
 
 
 def test_flags_that_another_library_reads_are_told_and_metrics_are_a_choice(tmp_path: Path) -> None:
-    text, lines = draft(tmp_path, HUGGING_FACE)
+    text, lines = write_draft(tmp_path, HUGGING_FACE)
     assert "--seed={seed}" in text and "--output_dir={out}" in text
-    assert (
-        "HfArgumentParser: the flags that it reads were not read" in lines and "no metric was found" in lines
-    )
+    assert "HfArgumentParser: the flags that it reads were not read" in lines
+    assert "no metric was found" in lines
     assert '\n# metrics = "{out}/**/trainer_state.json"\n# rows = "log_history"\n' in text
-    assert "metrics: is missing" in call(tmp_path, "plan", "mine.toml").stderr
+    assert "metrics: is missing" in run_command(tmp_path, "plan", "mine.toml").stderr
 
 
-def flag(words: str) -> str:
+def flag_source(words: str) -> str:
     return f"import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument({words})\n"
 
 
 @pytest.mark.parametrize(
-    ("words", "typed"),
+    ("words", "argument"),
     [
         ("'--cut', dest='keep', action='store_false'", "{keep?:--cut}"),
         ("'--tie', action=argparse.BooleanOptionalAction, default=True", "{tie?--tie:--no-tie}"),
@@ -179,9 +179,9 @@ def flag(words: str) -> str:
         ("'data'", "{data}"),
     ],
 )
-def test_a_flag_is_typed_as_its_parser_reads_it(tmp_path: Path, words: str, typed: str) -> None:
-    text, _ = draft(tmp_path, flag(words))
-    assert typed in text.replace(" \\\n ", "")
+def test_a_flag_is_typed_as_its_parser_reads_it(tmp_path: Path, words: str, argument: str) -> None:
+    text, _ = write_draft(tmp_path, flag_source(words))
+    assert argument in text.replace(" \\\n ", "")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_flag_is_typed_as_its_parser_reads_it(tmp_path: Path, words: str, type
     ],
 )
 def test_a_flag_whose_default_cannot_be_typed_is_left_out_and_told(tmp_path: Path, words: str) -> None:
-    text, lines = draft(tmp_path, flag(words))
+    text, lines = write_draft(tmp_path, flag_source(words))
     assert 'train.py"""' in text and f"{words.split(chr(39))[1]}: left out" in lines
 
 
@@ -213,8 +213,8 @@ def test_a_flag_whose_default_cannot_be_typed_is_left_out_and_told(tmp_path: Pat
 def test_the_seed_is_the_flag_of_a_known_name_or_the_only_one_with_seed_in_it(
     tmp_path: Path, flags: list[str], seed: str
 ) -> None:
-    source = "".join(flag(f"{name!r}, type=int") for name in flags)
-    _, lines = draft(tmp_path, source)
+    source = "".join(flag_source(f"{name!r}, type=int") for name in flags)
+    _, lines = write_draft(tmp_path, source)
     assert f"{seed}: gets the seed" in lines if seed else "no flag for a seed" in lines
 
 
@@ -239,7 +239,7 @@ def test_the_seed_is_the_flag_of_a_known_name_or_the_only_one_with_seed_in_it(
     ],
 )
 def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: str) -> None:
-    text, lines = draft(tmp_path, f"import json, mlflow\n{line}\n")
+    text, lines = write_draft(tmp_path, f"import json, mlflow\n{line}\n")
     assert f"{metric}: decides" in lines if metric else "no metric was found" in lines
     assert ('\nmetrics = "mlflow"\n' in text) is line.startswith("mlflow")
 
@@ -261,7 +261,7 @@ def test_a_metric_is_found_where_it_is_sure(tmp_path: Path, line: str, metric: s
 def test_what_a_logger_gets_is_read_where_that_writes_it_and_validation_decides(
     tmp_path: Path, source: str, key: str, files: str
 ) -> None:
-    draft(tmp_path, f"{flag(repr('--seed'))}{source}\n")
+    write_draft(tmp_path, f"{flag_source(repr('--seed'))}{source}\n")
     study = load_study(tmp_path / "mine.toml")
     assert study.metrics[0].name == key
     assert study.file.program.metrics == (files and f"{{out}}/**/{files}")
@@ -282,13 +282,15 @@ def test_a_script_that_cannot_be_read_is_refused_in_one_line(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput) as error:
         draft_study("mine", tmp_path / name, tmp_path)
-    assert rule in error.value.rule and error.value.place == str(tmp_path / name) and error.value.cure
+    assert rule in error.value.rule
+    assert error.value.place == str(tmp_path / name)
+    assert error.value.cure
 
 
 def test_of_a_script_of_another_language_the_plain_study_is_written(tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("python train.py --lr 0.1\n")
-    told = succeed(tmp_path, "new", "program", "mine.toml", "--for", "train.sh")
-    assert "train.sh: is no Python, so that no flag was read" in told
+    output = check_command(tmp_path, "new", "program", "mine.toml", "--for", "train.sh")
+    assert "train.sh: is no Python, so that no flag was read" in output
     assert 'run = """bash train.sh"""' in (tmp_path / "mine.toml").read_text()
 
 
@@ -296,6 +298,6 @@ def test_a_file_that_exists_is_refused_and_a_script_is_for_programs_alone(tmp_pa
     (tmp_path / "train.py").write_text(JSON)
     (tmp_path / "mine.toml").write_text("mine\n")
     for words in (("program", "mine.toml"), ("study", "other.toml"), ("cell", "my_cell.py")):
-        assert call(tmp_path, "new", *words, "--for", "train.py").returncode == 2
+        assert run_command(tmp_path, "new", *words, "--for", "train.py").returncode == 2
     assert not {"other.toml", "mine.py", "my_cell.py"} & {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "mine.toml").read_text() == "mine\n"

@@ -7,15 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from called import run_script, succeed
-from small_examples import SMALLER, preload_scikit_learn, substitute
+from called import check_command, run_script
+from small_examples import SMALLER, preload_scikit_learn, replace_texts
 
 from unrolled.ablations.api import compare, results
 from unrolled.ablations.ledger import Ledger
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "examples" / "README.md").read_text("utf-8")
-TYPED = "".join(re.findall(r"(?s)```sh\n(.*?)```", PAGE))
+COMMANDS = "".join(re.findall(r"(?s)```sh\n(.*?)```", PAGE))
 
 PROGRAMS = "digits.toml", "lm4.toml"
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, need, torch_as_it_was) -> Path:
+def folder(tmp_path_factory, need, torch_state) -> Path:
     """A project in which everything has been typed that the document says."""
     need("bash")
     folder = tmp_path_factory.mktemp("project")
@@ -31,21 +31,21 @@ def folder(tmp_path_factory, need, torch_as_it_was) -> Path:
     examples = folder / "docs" / "examples"
     for name, pairs in SMALLER.items():
         files = [path for path in examples.rglob("*.*") if name in (path.stem, path.parent.name)]
-        substitute(files, pairs)
-    substitute([examples / "own_function.py"], [("metrics=metrics", "metrics=metrics, seeds=1")])
-    substitute([examples / "notebook.py"], [("epochs=3", "epochs=1")])
-    for line in TYPED.splitlines():
+        replace_texts(files, pairs)
+    replace_texts([examples / "own_function.py"], [("metrics=metrics", "metrics=metrics, seeds=1")])
+    replace_texts([examples / "notebook.py"], [("epochs=3", "epochs=1")])
+    for line in COMMANDS.splitlines():
         program, *words = shlex.split(line, comments=True)
         if program == ".venv/bin/unrolled":
             epochs = () if words[1].endswith(PROGRAMS) else ("--set", "epochs=1")
-            succeed(folder, *words, "--seeds", "0", *epochs)
+            check_command(folder, *words, "--seeds", "0", *epochs)
         elif program == ".venv/bin/python":
             with pytest.MonkeyPatch.context() as patch:
                 preload_scikit_learn(patch)
-                told = run_script(folder, *words)
+                output = run_script(folder, *words)
         else:
             subprocess.run(["bash", "-c", line], cwd=folder, check=True)
-    (folder / "told").write_text(told)  # by the last line, which is the notebook's
+    (folder / "told").write_text(output)  # by the last line, which is the notebook's
     return folder
 
 
@@ -69,17 +69,17 @@ def test_an_example_is_trained_compared_and_reported(folder: Path, study: str, a
 
 
 def test_the_notebook_trains_reads_compares_and_goes_on(folder: Path) -> None:
-    told = (folder / "told").read_text().partition("LMModel4 after three epochs: ")[2]
-    assert re.match(r"[1-9]\d\.\d% of the words\n", told)
-    assert str(compare("min-gru", "minGRU", folder=folder / "results")) in told
+    output = (folder / "told").read_text().partition("LMModel4 after three epochs: ")[2]
+    assert re.match(r"[1-9]\d\.\d% of the words\n", output)
+    assert str(compare("min-gru", "minGRU", folder=folder / "results")) in output
     best = results("min-gru", folder / "results").valid_accuracy.max()
-    assert any(r.metrics["valid_accuracy"] == best and r.trial.id in told for r in ledger(folder))
-    assert re.search(r"epoch +train_loss +valid_loss +accuracy", told)
+    assert any(r.metrics["valid_accuracy"] == best and r.trial.id in output for r in read_results(folder))
+    assert re.search(r"epoch +train_loss +valid_loss +accuracy", output)
 
 
-def ledger(folder: Path) -> list:  # type: ignore[type-arg]
-    found = Ledger(folder / "results")
-    return list(found.results(found.files()).values())
+def read_results(folder: Path) -> list:  # type: ignore[type-arg]
+    ledger = Ledger(folder / "results")
+    return list(ledger.results(ledger.files()).values())
 
 
 def test_the_document_names_every_example() -> None:

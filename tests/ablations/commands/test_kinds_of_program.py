@@ -8,7 +8,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from called import call, succeed
+from called import check_command, run_command
 
 from unrolled.ablations.ledger import Ledger
 
@@ -108,19 +108,17 @@ metrics.mkdir(parents=True)
 
 
 def write_project(folder: Path, kind: str, old: str = "", new: str = "") -> None:
-    reporting, metric, keys = KINDS[kind]
+    code, metric, keys = KINDS[kind]
     assert old in TRAIN
-    (folder / "train.py").write_text(TRAIN.replace(old, new) + reporting)
+    (folder / "train.py").write_text(TRAIN.replace(old, new) + code)
     (folder / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_program_is_judged_as_it_is_and_its_faults_are_told_in_a_line_that_names_them(
-    tmp_path: Path, kind: str
-) -> None:
+def test_a_program_is_judged_as_it_is_and_its_faults_are_named_in_a_line(tmp_path: Path, kind: str) -> None:
     write_project(tmp_path, kind)
-    assert "4 trained, 0 already there, 0 failed" in succeed(tmp_path, "run", "mine.toml")
+    assert "4 trained, 0 already there, 0 failed" in check_command(tmp_path, "run", "mine.toml")
     metric = KINDS[kind][1]
     levels = {"decay 0.5": [], "baseline": []}
     for result in Ledger(tmp_path / "results").all_results():
@@ -134,12 +132,12 @@ def test_a_program_is_judged_as_it_is_and_its_faults_are_told_in_a_line_that_nam
         ),
     ):
         write_project(tmp_path, kind, *fault)
-        refused = call(tmp_path, "run", "mine.toml")
-        (line,) = refused.stderr.splitlines()
-        assert refused.returncode == 2 and message in line
+        process = run_command(tmp_path, "run", "mine.toml")
+        (line,) = process.stderr.splitlines()
+        assert process.returncode == 2 and message in line
 
 
-IN_TWO_PYTHONS = """
+TWO_PYTHONS = """
 name = "mine"
 question = "Does the version of rates matter?"
 metrics = [{ name = "loss", delta = 0.01 }]
@@ -156,8 +154,8 @@ env = ["two"]
 def install_rates(environment: Path, version: str) -> None:
     """Install a package of one module, whose version is its rate."""
     site = next(environment.glob("lib/*/site-packages"))
-    for earlier in site.glob("rates-*"):
-        shutil.rmtree(earlier)
+    for metadata in site.glob("rates-*"):
+        shutil.rmtree(metadata)
     info = site / f"rates-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: rates\nVersion: {version}\n")
@@ -165,7 +163,7 @@ def install_rates(environment: Path, version: str) -> None:
     (site / "rates.py").write_text(f"RATE = {version}\n")
 
 
-def test_an_upgrade_in_one_of_two_pythons_trains_its_arm_alone_again_and_plan_and_run_say_why(
+def test_an_upgrade_in_one_of_two_pythons_trains_only_its_arm_again(
     tmp_path: Path,
 ) -> None:
     for name, version in (("one", "0.1"), ("two", "0.2")):
@@ -174,14 +172,14 @@ def test_an_upgrade_in_one_of_two_pythons_trains_its_arm_alone_again_and_plan_an
     (tmp_path / "train.py").write_text(
         "import json, rates, sys\nprint(json.dumps({'loss': int(sys.argv[1]) / 7 + rates.RATE}))\n"
     )
-    (tmp_path / "mine.toml").write_text(IN_TWO_PYTHONS)
-    assert "4 trained, 0 already there" in succeed(tmp_path, "run", "mine.toml")
+    (tmp_path / "mine.toml").write_text(TWO_PYTHONS)
+    assert "4 trained, 0 already there" in check_command(tmp_path, "run", "mine.toml")
     install_rates(tmp_path / "two", "0.3")
-    planned = succeed(tmp_path, "plan", "mine.toml")
-    again = succeed(tmp_path, "run", "mine.toml")
-    for printed in (planned, again):
-        assert "rates 0.2 → 0.3: 2 trials to train" in printed
-    assert "2 trained, 2 already there" in again
-    stored = Ledger(tmp_path / "results").all_results()
-    losses = {result.metrics["loss"] for result in stored if result.trial.seed == 0}
+    plan_output = check_command(tmp_path, "plan", "mine.toml")
+    run_output = check_command(tmp_path, "run", "mine.toml")
+    for output in (plan_output, run_output):
+        assert "rates 0.2 → 0.3: 2 trials to train" in output
+    assert "2 trained, 2 already there" in run_output
+    ledger_results = Ledger(tmp_path / "results").all_results()
+    losses = {result.metrics["loss"] for result in ledger_results if result.trial.seed == 0}
     assert losses == {0.1, 0.2, 0.3}, "the earlier ones stay"

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import started_with, succeed_as_typed
-from called import call, succeed
+from as_typed import check_process, write_sitecustomize
+from called import check_command, run_command
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
@@ -38,7 +38,7 @@ design.one_at_a_time.lr = [0.2]
 """
 
 
-def project(folder: Path, seeds: int) -> Path:
+def write_project(folder: Path, seeds: int) -> Path:
     (folder / "noisy.py").write_text(PROGRAM.format(runs=str(folder / "runs")))
     (folder / "noisy.toml").write_text(STUDY.replace("SEEDS", str(seeds)))
     return folder
@@ -50,34 +50,36 @@ def seeds(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def told(seeds: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def finished_run(seeds: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a study that was run, and what the run printed."""
-    folder = project(tmp_path_factory.mktemp(f"{seeds}"), seeds)
-    return folder, succeed(folder, "run", "noisy.toml")
+    folder = write_project(tmp_path_factory.mktemp(f"{seeds}"), seeds)
+    return folder, check_command(folder, "run", "noisy.toml")
 
 
-def test_page_and_terminal_tell_of_a_program_that_is_not_deterministic(told: tuple[Path, str]) -> None:
-    folder, printed = told
+def test_page_and_terminal_tell_of_a_program_that_is_not_deterministic(
+    finished_run: tuple[Path, str],
+) -> None:
+    folder, output = finished_run
     page = (folder / "out" / "noisy" / "index.html").read_text("utf-8")
-    for text in (printed, page):
+    for text in (output, page):
         assert "Not deterministic: two trials of one seed differ (accuracy by 1e-06)" in text
 
 
-def test_it_is_verified_by_the_distance_of_new_trials_from_the_ledger_and_from_a_bundle(
-    told: tuple[Path, str], seeds: int
+def test_ledger_and_bundle_are_verified_by_the_distance_of_new_trials(
+    finished_run: tuple[Path, str], seeds: int
 ) -> None:
-    folder, _ = told
-    succeed(folder, "bundle", "noisy.toml", "-o", "noisy.zip")
+    folder, _ = finished_run
+    check_command(folder, "bundle", "noisy.toml", "-o", "noisy.zip")
     for words in (["noisy.toml"], ["noisy.zip", "--trust"]):
-        printed = succeed(folder, "verify", *words, "-n", "3")
-        assert "not deterministic: new trials of one seed differ (accuracy by 1e-06)\n" in printed
-        assert printed.endswith("3 of 3 within 4 times the distance of equal trials\n")
+        output = check_command(folder, "verify", *words, "-n", "3")
+        assert "not deterministic: new trials of one seed differ (accuracy by 1e-06)\n" in output
+        assert output.endswith("3 of 3 within 4 times the distance of equal trials\n")
 
 
 def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
-    told: tuple[Path, str], tmp_path: Path
+    finished_run: tuple[Path, str], tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(told[0], tmp_path / "copy")
+    folder = shutil.copytree(finished_run[0], tmp_path / "copy")
     ledger = Ledger(folder / "results")
     plan = plan_store.load_plan("noisy", ledger)
     for id in plan.ids:
@@ -85,16 +87,16 @@ def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
         assert result is not None
         ledger.record(replace(result, metrics={**result.metrics, "accuracy": 0.9}))
     plan_store.store_plan(replace(plan, nondeterminism={"accuracy": 9.0}), ledger)
-    done = call(folder, "verify", "noisy.toml", "-n", "2")
-    assert done.returncode == 1
-    assert done.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")
+    process = run_command(folder, "verify", "noisy.toml", "-n", "2")
+    assert process.returncode == 1
+    assert process.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")
 
 
 def test_a_program_is_verified_where_torch_is_not_installed(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = project(tmp_path, 2)
-    missing = """
+    folder = write_project(tmp_path, 2)
+    code = """
 import sys
 
 
@@ -106,8 +108,8 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 """
-    path = started_with(tmp_path_factory.mktemp("start"), missing)  # which counts in the identity
+    path = write_sitecustomize(tmp_path_factory.mktemp("start"), code)  # which counts in the identity
     for words in (("run", "noisy.toml"), ("bundle", "noisy.toml", "-o", "noisy.zip")):
-        succeed_as_typed(folder, *words, PYTHONPATH=path)
-    printed = succeed_as_typed(folder, "verify", "noisy.zip", "--trust", "-n", "2", PYTHONPATH=path)
-    assert "2 of 2 within 4 times" in printed
+        check_process(folder, *words, PYTHONPATH=path)
+    output = check_process(folder, "verify", "noisy.zip", "--trust", "-n", "2", PYTHONPATH=path)
+    assert "2 of 2 within 4 times" in output

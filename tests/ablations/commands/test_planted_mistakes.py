@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from called import call, run_script
-from small_examples import EXAMPLES, SMALLER, preload_scikit_learn, substitute
+from called import run_command, run_script
+from small_examples import EXAMPLES, SMALLER, preload_scikit_learn, replace_texts
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
@@ -20,7 +20,7 @@ NO_ARM = {"digits": ("decay = [1.0]", ""), "lm4": ('["carry"]', "[]"), "own_func
 FIRST = {"digits": "import argparse", "lm4": "import argparse", "own_function": "x, x_valid"}
 """The first thing that each of them does."""
 
-PLANTED = {  # mistake → example → a text, what stands in its place, and what is told
+MISTAKES = {  # mistake → example → a text, what stands in its place, and what is told
     "a flag that is ignored": {
         "digits": ("alpha=args.decay", "alpha=1e-4", "arm 'decay 1.0': decay = 1.0: no effect seen"),
         "lm4": ("if args.detach", "if True", "arm 'no carry': carry = False: no effect seen"),
@@ -63,36 +63,38 @@ PLANTED = {  # mistake → example → a text, what stands in its place, and wha
 }
 
 
-MOST = {"a flag that is ignored": 10, "a seed that is ignored": 5}
+MAX_TRIALS = {"a flag that is ignored": 10, "a seed that is ignored": 5}
 """Trials that are trained before it is told, where these are not two."""
 
 
-@pytest.mark.parametrize("mistake", PLANTED)
+@pytest.mark.parametrize("mistake", MISTAKES)
 @pytest.mark.parametrize("example", SMALLER)
 def test_a_mistake_is_told_in_one_line_before_the_rest_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str, mistake: str
 ) -> None:
-    *replaced, told = PLANTED[mistake][example]
+    *replacement, message = MISTAKES[mistake][example]
     for path in EXAMPLES.glob("own_function.py" if example == "own_function" else f"{example}/*.*"):
         shutil.copy(path, tmp_path)
     no_arm = [NO_ARM[example]] if "seed" in mistake else []
-    substitute(list(tmp_path.iterdir()), [*SMALLER[example], tuple(replaced), *no_arm])
+    replace_texts(list(tmp_path.iterdir()), [*SMALLER[example], tuple(replacement), *no_arm])
     limit = 3 if "never ends" in mistake else 300
     if "disk" in mistake and example != "own_function":
-        substitute(list(tmp_path.iterdir()), [("[program]", "[program]\ndisk = 16")])
+        replace_texts(list(tmp_path.iterdir()), [("[program]", "[program]\ndisk = 16")])
     if example == "own_function":
         preload_scikit_learn(monkeypatch)
         program = ", program={'disk': 16}" if "disk" in mistake else ""
-        substitute([tmp_path / "own_function.py"], [("metrics)", f"metrics, seeds=5{program}), LIMITS")])
-        with pytest.raises(BadInput) as refusal:
+        replace_texts([tmp_path / "own_function.py"], [("metrics)", f"metrics, seeds=5{program}), LIMITS")])
+        with pytest.raises(BadInput) as excinfo:
             run_script(tmp_path, "own_function.py", LIMITS=RunOptions(time_limit=limit))
-        (line,) = str(refusal.value).splitlines()
+        (line,) = str(excinfo.value).splitlines()
     else:
-        few = ("--seeds", "0-1") if "seed" in mistake else ()  # of all seeds, five are tried
-        done = call(tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit), *few)
-        assert done.returncode == 2
-        (line,) = done.stderr.splitlines()
-    assert told in line
-    assert len(Ledger(tmp_path / "results").files()) <= MOST.get(mistake, 2)
+        seeds = ("--seeds", "0-1") if "seed" in mistake else ()  # of all seeds, five are tried
+        process = run_command(
+            tmp_path, "run", f"{example}.toml", "-j", "1", "--time-limit", str(limit), *seeds
+        )
+        assert process.returncode == 2
+        (line,) = process.stderr.splitlines()
+    assert message in line
+    assert len(Ledger(tmp_path / "results").files()) <= MAX_TRIALS.get(mistake, 2)
     is_limit = "never ends" in mistake or "fills" in mistake  # whose checkpoint a higher one goes on from
     assert is_limit or not list((tmp_path / "results" / "checkpoints").glob("*"))

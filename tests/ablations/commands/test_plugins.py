@@ -6,8 +6,8 @@ from pathlib import Path
 
 import as_typed
 import pytest
-from called import call, facts, succeed
-from unlogged import Unlogged
+from called import check_command, read_facts, run_command
+from unlogged import SilentWriter
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands import run
@@ -22,84 +22,85 @@ CELL = '[[arm]]\nname = "my cell"\nset = { model = "my-cell", layers = 1 }\n'
 PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'
 
 
-def mine(folder: Path, arms: str, **settings) -> Path:
-    return as_typed.write(folder, "mine", "seeds = 1", widths=(), arms=arms, hidden=8, **settings)
+def write_project(folder: Path, arms: str, **settings) -> Path:
+    return as_typed.write_study(folder, "mine", "seeds = 1", widths=(), arms=arms, hidden=8, **settings)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(mine(tmp_path, CELL + PENALTY))
+    monkeypatch.chdir(write_project(tmp_path, CELL + PENALTY))
     return tmp_path
 
 
 @pytest.mark.slow
-def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_when_they_are_edited(
+def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_once_edited(
     folder: Path,
 ) -> None:
     for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
-        succeed(folder, "new", kind, name)
-    run = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
-    assert "mine: 3 trained, 0 already there, 0 failed" in succeed(folder, *run)
+        check_command(folder, "new", kind, name)
+    command = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
+    assert "mine: 3 trained, 0 already there, 0 failed" in check_command(folder, *command)
     page = (folder / "out/mine/index.html").read_text()
     assert "my cell" in page and "my_penalty" in page
     files = (folder / "results" / "trials").rglob("*.json")
-    found = [json.loads(file.read_text())["result"] for file in files]
-    seen = next(r["witnesses"]["my_penalty"] for r in found if "my_penalty" in r["witnesses"])
-    assert seen["ok"] and seen["seen"] > 0
+    results = [json.loads(file.read_text())["result"] for file in files]
+    witness = next(r["witnesses"]["my_penalty"] for r in results if "my_penalty" in r["witnesses"])
+    assert witness["ok"] and witness["seen"] > 0
 
     (folder / "elsewhere.py").write_text("# a comment\n")
-    assert "0 trained, 3 already there" in succeed(folder, *run)
+    assert "0 trained, 3 already there" in check_command(folder, *command)
     cell = folder / "my_cell.py"
     cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
-    assert "1 trained, 2 already there" in succeed(folder, *run)
+    assert "1 trained, 2 already there" in check_command(folder, *command)
     # Without the plug-ins there are still the results.
-    assert "3 of 3 trials finished, none failed" in facts(folder, "mine")
-    unused = succeed(folder, "studies").splitlines()[-1]
-    assert unused.startswith("1 old result is unused; ")  # of the cell before
+    assert "3 of 3 trials finished, none failed" in read_facts(folder, "mine")
+    line = check_command(folder, "studies").splitlines()[-1]
+    assert line.startswith("1 old result is unused; ")  # of the cell before
 
 
 @pytest.mark.slow
-def test_a_mistake_stops_the_study_before_its_first_trial_and_an_error_later_fails_one_trial(
+def test_a_mistake_stops_the_study_and_a_later_error_fails_one_trial(
     folder: Path,
 ) -> None:
-    mine(folder, CELL)
-    succeed(folder, "new", "cell", "my_cell.py")
-    cell, run = folder / "my_cell.py", ("run", "mine.toml", "--plugin", "my_cell.py")
-    good = cell.read_text()
-    line = good.splitlines().index("        return h, h") + 1
+    write_project(folder, CELL)
+    check_command(folder, "new", "cell", "my_cell.py")
+    cell = folder / "my_cell.py"
+    command = ("run", "mine.toml", "--plugin", "my_cell.py")
+    source = cell.read_text()
+    line = source.splitlines().index("        return h, h") + 1
 
-    cell.write_text(good.replace("        return h, h", "        return h @ h, h"))
-    refused = call(folder, *run)
-    assert refused.returncode == 2
+    cell.write_text(source.replace("        return h, h", "        return h @ h, h"))
+    process = run_command(folder, *command)
+    assert process.returncode == 2
     expected = "model 'my-cell' fails on its first step: mat1 and mat2 shapes cannot be multiplied"
-    assert refused.stderr.startswith(f"unrolled: arm 'my cell': my_cell.py, line {line}: {expected}")
-    assert refused.stderr.count("\n") == 1
+    assert process.stderr.startswith(f"unrolled: arm 'my cell': my_cell.py, line {line}: {expected}")
+    assert process.stderr.count("\n") == 1
     assert not list((folder / "results").rglob("trials/*/*.json"))
 
     # The first batches take some 50 calls, the training 200.
-    late = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 100, 'enough'\n"
-    cell.write_text(good.replace("        return h, h", f"{late}        return h, h"))
-    failed = call(folder, *run)
-    assert failed.returncode == 1
-    assert "mine: 1 trained, 0 already there, 1 failed" in failed.stdout
-    assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in failed.stdout
+    check = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 100, 'enough'\n"
+    cell.write_text(source.replace("        return h, h", f"{check}        return h, h"))
+    second_process = run_command(folder, *command)
+    assert second_process.returncode == 1
+    assert "mine: 1 trained, 0 already there, 1 failed" in second_process.stdout
+    assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in second_process.stdout
 
 
 def test_models_lists_what_is_plugged_in(folder: Path, as_before, capsys) -> None:
     for kind in ("cell", "regularizer"):
         assert main(["new", kind, f"my_{kind}.py"]) == 0
     assert main(["show", "models", "--plugin", "my_cell.py", "--plugin", "my_regularizer.py"]) == 0
-    out = capsys.readouterr().out
-    assert "my-cell        my cell            A minimal gated unit" in out
-    assert "my_regularizer my regularizer     The mean size of the activations" in out
+    output = capsys.readouterr().out
+    assert "my-cell        my cell            A minimal gated unit" in output
+    assert "my_regularizer my regularizer     The mean size of the activations" in output
 
 
 def test_a_strength_below_zero_is_refused_when_the_study_is_planned(folder: Path, as_before, capsys) -> None:
     assert main(["new", "regularizer", "my_regularizer.py"]) == 0
     study = ["plan", "toggles", "--plugin", "my_regularizer.py", "--set", "my_regularizer=-1"]
     assert main(study) == 2
-    said = "unrolled: --set: my_regularizer = -1: should be at least 0\n"
-    assert capsys.readouterr().err == said
+    error = "unrolled: --set: my_regularizer = -1: should be at least 0\n"
+    assert capsys.readouterr().err == error
 
 
 # What `new` writes
@@ -127,12 +128,12 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
 
 
 def test_the_program_that_new_writes_runs_whatever_it_is_called(folder: Path) -> None:
-    succeed(folder, "new", "program", "my study.toml")
-    assert "4 trained" in succeed(folder, "run", "my study.toml", "--seeds", "0")
+    check_command(folder, "new", "program", "my study.toml")
+    assert "4 trained" in check_command(folder, "run", "my study.toml", "--seeds", "0")
 
 
 @pytest.mark.parametrize(
-    ("kind", "file", "said"),
+    ("kind", "file", "message"),
     [
         ("cell", "there.py", "there.py: exists and is left as it is"),
         ("cell", "my_cell.toml", "a cell is a .py file; name it my_cell.py"),
@@ -147,20 +148,22 @@ def test_the_program_that_new_writes_runs_whatever_it_is_called(folder: Path) ->
         ("model", "nowhere/my.py", "nowhere/my.py: there is no such folder"),
     ],
 )
-def test_new_refuses_and_leaves_what_is_there(folder: Path, capsys, kind: str, file: str, said: str) -> None:
+def test_new_refuses_and_leaves_what_is_there(
+    folder: Path, capsys, kind: str, file: str, message: str
+) -> None:
     (folder / "there.py").write_text("mine\n")
-    before = sorted(folder.iterdir())
+    files = sorted(folder.iterdir())
     assert main(["new", kind, file]) == 2
-    assert said in capsys.readouterr().err
-    assert sorted(folder.iterdir()) == before and (folder / "there.py").read_text() == "mine\n"
+    assert message in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == files and (folder / "there.py").read_text() == "mine\n"
 
 
-class Writer(Unlogged):
+class Writer(SilentWriter):
     def open_study(self, *_: object) -> None:
         raise AssertionError("MLflow hears of the run")
 
 
-def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_before_plan_and_mlflow_have_it(
+def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
     folder: Path, monkeypatch, capsys, as_before
 ) -> None:
     (folder / "slow.py").write_text(
@@ -168,15 +171,15 @@ def test_a_first_batch_that_takes_too_long_is_refused_by_its_arm_before_plan_and
         "@regularizer('slow')\ndef slow(output):\n"
         "    time.sleep(600)\n    return output.raw.mean()\n"
     )
-    mine(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
+    write_project(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
     monkeypatch.setattr(run, "Writer", Writer)
     monkeypatch.setattr(study_run, "FIRST_BATCH_SECONDS", 3.0)
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
-    said = capsys.readouterr()
-    assert "checking the first batch of 2 arms\n" in said.out
+    streams = capsys.readouterr()
+    assert "checking the first batch of 2 arms\n" in streams.out
     assert re.fullmatch(
         r"unrolled: arm '.*slow.*': its first batch takes more than 3 s: lower what makes it large "
         r"\(layers, hidden, window, batch, the text\)\n",
-        said.err,
+        streams.err,
     )
     assert not list((folder / "results" / "plans").glob("*.json"))

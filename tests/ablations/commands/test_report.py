@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from many_trials import keep, planned, study
+from many_trials import build_plan, make_arms, store_results
 
 from unrolled.ablations.commands.report import prepare_folder, report
 from unrolled.ablations.ledger import Ledger
@@ -25,88 +25,91 @@ save_file(Path(sys.argv[1]), b"half")
 """
 
 
-def locked(folder: Path) -> None:
+def lock_ledger(folder: Path) -> None:
     with Ledger(folder).lock_study("study"):
         pass
 
 
 @pytest.mark.parametrize(
-    ("sweeps", "files"),
+    ("remove_drafts", "files"),
     [
         (prepare_folder, ("index.html", "study/index.html")),
-        (locked, ("trials/ab/abcd.json", "plans/study.json", "checkpoints/abcd.cpu.pt")),
+        (lock_ledger, ("trials/ab/abcd.json", "plans/study.json", "checkpoints/abcd.cpu.pt")),
     ],
 )
 def test_the_next_report_or_run_removes_them_and_none_of_a_process_that_lives(
-    sweeps, files: tuple[str, ...], tmp_path: Path
+    remove_drafts, files: tuple[str, ...], tmp_path: Path
 ) -> None:
-    living = set()
+    drafts = set()
     for file in files:
         path = tmp_path / file
         path.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
         (draft,) = path.parent.glob(".*")
         assert draft.name.startswith(f".{path.name}.") and not path.exists()
-        living.add(path.with_name(f".{path.name}.{os.getppid()}.1.partial"))
-    for draft in living:
+        drafts.add(path.with_name(f".{path.name}.{os.getppid()}.1.partial"))
+    for draft in drafts:
         draft.write_bytes(b"half")
-    sweeps(tmp_path)
-    assert set(tmp_path.rglob(".*.partial")) == living
+    remove_drafts(tmp_path)
+    assert set(tmp_path.rglob(".*.partial")) == drafts
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     """Two studies, each of which has its page."""
-    keep(tmp_path, study(seeds=3, source="v2", arms=2), study="other")
-    ledger = keep(tmp_path, study(seeds=5, arms=3))
+    store_results(tmp_path, make_arms(seeds=3, source="v2", arms=2), study="other")
+    ledger = store_results(tmp_path, make_arms(seeds=5, arms=3))
     report([], tmp_path, tmp_path / "out")
     return ledger
 
 
 def train_again(ledger: Ledger, study: str) -> None:
     """Change the result of a study's first trial."""
-    first = ledger.read(plan_store.load_plan(study, ledger).ids[0])
-    assert first is not None
-    ledger.record(replace(first, metrics={**first.metrics, "valid_loss": 9.0}))
+    result = ledger.read(plan_store.load_plan(study, ledger).ids[0])
+    assert result is not None
+    ledger.record(replace(result, metrics={**result.metrics, "valid_loss": 9.0}))
 
 
 def read_index(folder: Path) -> str:
     return (folder / "out" / "index.html").read_text()
 
 
-def test_an_index_has_what_each_page_says_and_a_report_compares_the_studies_alone_that_are_named(
+def test_an_index_has_each_answer_and_a_report_compares_only_named_studies(
     ledger: Ledger, tmp_path: Path
 ) -> None:
-    before = read_index(tmp_path)
+    index = read_index(tmp_path)
     train_again(ledger, "other")
     report(["width"], tmp_path, tmp_path / "out")
-    assert read_index(tmp_path) == before
+    assert read_index(tmp_path) == index
     report(["other"], tmp_path, tmp_path / "out")
     summary = read_summary(find_page("other", tmp_path / "out"))
-    assert summary is not None and summary.answer[0] in read_index(tmp_path) != before
+    assert summary is not None and summary.answer[0] in read_index(tmp_path) != index
     report([], tmp_path, tmp_path / "fresh")
     assert (tmp_path / "fresh" / "index.html").read_text() == read_index(tmp_path)
 
 
-def test_results_for_a_page_have_the_curves_that_are_drawn_and_the_first_passage_of_each_arm(
+def test_results_for_a_page_have_the_drawn_curves_and_a_passage_an_arm(
     tmp_path: Path,
 ) -> None:
     records = {"roles": {"digit": [1.0, 2, 3]}, "passage": [{"token": "one", "guess": "two", "p": 0.5}]}
     results = {
         arm: [replace(r, records=records) for r in of_arm[2:]]
-        for arm, of_arm in study(seeds=12, arms=2).items()
+        for arm, of_arm in make_arms(seeds=12, arms=2).items()
     }
-    baseline, other = results
+    baseline, rival = results
     results[baseline][0] = replace(results[baseline][0], status="failed")
-    ledger = keep(tmp_path, results)
-    as_made, stored = (
-        read_page_results(plan, ledger) for plan in (planned(results), plan_store.load_plan("width", ledger))
+    ledger = store_results(tmp_path, results)
+    unstored, stored = (
+        read_page_results(plan, ledger)
+        for plan in (build_plan(results), plan_store.load_plan("width", ledger))
     )
-    for found in (as_made, stored):
-        told = {id for id, result in found.items() if "passage" in result.records}
-        assert told == {results[baseline][1].trial.id, results[other][0].trial.id}
-    for id, result in as_made.items():
-        whole = ledger.read(id)
-        assert whole and result.records["roles"] == whole.records["roles"] and not result.trace
-        drawn = {name: whole.curves[name] for name in ("train_loss", "valid_loss", "valid_accuracy")}
-        assert {name: tuple(map(tuple, curve)) for name, curve in result.curves.items()} == drawn
+    for page_results in (unstored, stored):
+        ids = {id for id, result in page_results.items() if "passage" in result.records}
+        assert ids == {results[baseline][1].trial.id, results[rival][0].trial.id}
+    for id, result in unstored.items():
+        ledger_result = ledger.read(id)
+        assert ledger_result
+        assert result.records["roles"] == ledger_result.records["roles"]
+        assert not result.trace
+        curves = {name: ledger_result.curves[name] for name in ("train_loss", "valid_loss", "valid_accuracy")}
+        assert {name: tuple(map(tuple, curve)) for name, curve in result.curves.items()} == curves

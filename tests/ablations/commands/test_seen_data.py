@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from result_sets import trained
-from stub_plans import planned
+from result_sets import make_result
+from stub_plans import build_plan
 
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
@@ -26,46 +26,51 @@ from unrolled.reports.sentences import write_claims
 from unrolled.reports.tables import comparison_markdown
 
 
-def made(seeds, code="v1"):
+def make_results(seeds, code="v1"):
     """Results of two arms; `code` is that of the arm b."""
     return {
-        "base": [trained(s, code="base") for s in seeds],
+        "base": [make_result(s, code="base") for s in seeds],
         "b": [
-            replace(r, trial=replace(r.trial, lr=0.1)) for r in (trained(s, 0.1, code=code) for s in seeds)
+            replace(r, trial=replace(r.trial, lr=0.1))
+            for r in (make_result(s, 0.1, code=code) for s in seeds)
         ],
     }
 
 
-def declared(ledger, seeds, code="v1", **facts):
+def declare_plan(ledger, seeds, code="v1", **facts):
     """The stored plan of these results, as a run stores it."""
-    return stored(made(seeds, code), ledger, **{"hash": f"{seeds}", **facts})
+    return store_results(make_results(seeds, code), ledger, **{"hash": f"{seeds}", **facts})
 
 
-def stored(results, ledger, **facts):
-    plan = planned(results, {"b": {"lr": 0.1}}, **facts)
+def store_results(results, ledger, **facts):
+    plan = build_plan(results, {"b": {"lr": 0.1}}, **facts)
     plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
-    return plan_store.store_plan(plan, ledger, [r.trial for of in results.values() for r in of])
+    return plan_store.store_plan(
+        plan, ledger, [r.trial for arm_results in results.values() for r in arm_results]
+    )
 
 
-def train(ledger, seeds, code="v1"):
-    for results in made(seeds, code).values():
-        for result in results:
+def record_results(ledger, seeds, code="v1"):
+    for arm_results in make_results(seeds, code).values():
+        for result in arm_results:
             ledger.record(result)
 
 
-def told(plan, ledger):
+def describe_seen(plan, ledger):
     return describe_seen_data(compare_plan(plan, read_page_results(plan, ledger)))
 
 
-SAID = "The results of 1 of 1 contrast had been seen when this plan was declared: its claim is exploratory. "
+WARNING = (
+    "The results of 1 of 1 contrast had been seen when this plan was declared: its claim is exploratory. "
+)
 
 
 @pytest.fixture
 def ledger(tmp_path):
     """A ledger of a study whose ten seeds were declared, and then trained."""
     ledger = Ledger(tmp_path)
-    assert declared(ledger, range(10)).seen == {}
-    train(ledger, range(10))
+    assert declare_plan(ledger, range(10)).seen == {}
+    record_results(ledger, range(10))
     return ledger
 
 
@@ -73,49 +78,49 @@ def ledger(tmp_path):
     "facts",
     [
         {"study": "a copy"},
-        {"study": "another δ", "metrics": (replace(planned().metrics[0], delta=0.01),)},
+        {"study": "another δ", "metrics": (replace(build_plan().metrics[0], delta=0.01),)},
         {"looks": (5, 10), "hash": "other looks"},
     ],
 )
 def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
-    plan = declared(ledger, range(10), **facts)
+    plan = declare_plan(ledger, range(10), **facts)
     assert plan.seen == {"b": 10}
-    assert told(plan, ledger) == f"{SAID}Fresh seeds confirm: --seeds 10-19"
+    assert describe_seen(plan, ledger) == f"{WARNING}Fresh seeds confirm: --seeds 10-19"
     assert (
         "b against base (exploratory, attempt 2)"
         in write_claims(compare_plan(plan, read_page_results(plan, ledger)))[0]
     )
     assert verdicts(plan.study, folder=ledger.root).exploratory.all()
     assert compare(plan.study, "b", folder=ledger.root).exploratory
-    again = declared(ledger, range(10), **facts)  # resumed: it stays what it was
-    assert again == plan
+    resumed = declare_plan(ledger, range(10), **facts)  # resumed: it stays what it was
+    assert resumed == plan
 
 
 def test_an_edited_comment_makes_no_seen_seed_fresh(ledger):
-    plan = declared(ledger, range(10), code="v1 with a comment")
+    plan = declare_plan(ledger, range(10), code="v1 with a comment")
     assert not set(plan.arms[1].trials.values()) & ledger.files().keys(), "other identities"
-    train(ledger, range(10), "v1 with a comment")
-    assert told(plan, ledger).startswith(SAID)
+    record_results(ledger, range(10), "v1 with a comment")
+    assert describe_seen(plan, ledger).startswith(WARNING)
 
 
 def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
     ledger = Ledger(tmp_path)
-    for result in made(range(10))["base"]:
+    for result in make_results(range(10))["base"]:
         ledger.record(result)
-    for result in made(range(10))["b"]:
+    for result in make_results(range(10))["b"]:
         ledger.record(failed_result(result.trial, "killed"))
-    assert declared(ledger, range(10)).seen == {}
+    assert declare_plan(ledger, range(10)).seen == {}
 
 
 def test_fresh_seeds_of_seen_arms_confirm(ledger):
-    plan = declared(ledger, range(10, 20), study="confirms")
-    train(ledger, range(10, 20))
-    assert (plan.seen, told(plan, ledger)) == ({}, "")
+    plan = declare_plan(ledger, range(10, 20), study="confirms")
+    record_results(ledger, range(10, 20))
+    assert (plan.seen, describe_seen(plan, ledger)) == ({}, "")
 
 
-def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_verdict(ledger):
-    plan = declared(ledger, range(10, 20), study="confirms")
-    train(ledger, range(10, 20))
+def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
+    plan = declare_plan(ledger, range(10, 20), study="confirms")
+    record_results(ledger, range(10, 20))
     c = compare_plan(plan, read_page_results(plan, ledger))
     assert describe_attempts(c).startswith(
         "1 of 1 contrast was planned before in this ledger. Each attempt has"
@@ -123,32 +128,31 @@ def test_an_earlier_plan_of_the_same_contrast_is_listed_with_its_seeds_and_its_v
     (line,) = list_earlier_attempts(c)
     assert line == "b against base in study s, seeds 0-9: worse by more than δ (valid_loss, δ 0.02)"
     assert "before any of its contrasts had results of both sides" in describe_declaration(c)
-    assert "b against base (attempt 2)" in write_claims(c)[0] and markdown_cell(line) in comparison_markdown(
-        c
-    )
+    assert "b against base (attempt 2)" in write_claims(c)[0]
+    assert markdown_cell(line) in comparison_markdown(c)
     assert list(verdicts("confirms", folder=ledger.root).attempt) == [2]
-    third = declared(ledger, range(10, 20), study="again")
+    third = declare_plan(ledger, range(10, 20), study="again")
     lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
     assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
-    assert told(third, ledger).endswith("Fresh seeds confirm: --seeds 20-29")
-    assert declared(ledger, range(10, 20), study="again") == third, "resumed"
+    assert describe_seen(third, ledger).endswith("Fresh seeds confirm: --seeds 20-29")
+    assert declare_plan(ledger, range(10, 20), study="again") == third, "resumed"
 
 
 def test_only_a_plan_of_both_sides_that_had_results_is_an_attempt(ledger):
-    others = made(range(10, 20))
-    others["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in others["b"]]
-    assert stored(others, ledger, study="another rate").earlier_verdicts == {}
+    results = make_results(range(10, 20))
+    results["b"] = [replace(r, trial=replace(r.trial, lr=0.7)) for r in results["b"]]
+    assert store_results(results, ledger, study="another rate").earlier_verdicts == {}
     assert [
-        a.study for a in declared(ledger, range(30, 40), study="no result yet").earlier_verdicts["b"]
+        a.study for a in declare_plan(ledger, range(30, 40), study="no result yet").earlier_verdicts["b"]
     ] == ["s"]
-    assert [a.study for a in declared(ledger, range(40, 50), study="last").earlier_verdicts["b"]] == ["s"]
-    assert declared(ledger, range(10), planned=1e9).earlier_verdicts == {}, (
+    assert [a.study for a in declare_plan(ledger, range(40, 50), study="last").earlier_verdicts["b"]] == ["s"]
+    assert declare_plan(ledger, range(10), planned=1e9).earlier_verdicts == {}, (
         "the first plan had none before it"
     )
 
 
-@pytest.mark.parametrize(("numbers", "seen"), [("", {"b": 5}), ("others", {})])
-def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers, seen):
+@pytest.mark.parametrize(("numbers", "expected"), [("", {"b": 5}), ("others", {})])
+def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers, expected):
     def results(run, numbers):
         return {
             arm: [
@@ -163,43 +167,54 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
             for arm, lr in (("base", 0.3), ("b", 0.1))
         }
 
-    ledger, run = Ledger(tmp_path), "python train.py --lr {lr} --seed {seed}"
+    ledger = Ledger(tmp_path)
+    run = "python train.py --lr {lr} --seed {seed}"
     facts = {"trainer": "program", "metrics": (Metric("accuracy", 0.01),)}
-    for study, template, told in (("first", run, ""), ("second", f"{run} --verbose", numbers)):
-        plan = stored(results(template, told), ledger, study=study, template=template, hash=study, **facts)
-        assert plan.seen == {} and design_of_plan(plan, {}).seen == {}, "nothing is known before the results"
-        for of_arm in results(template, told).values():
+    for study, template, numbers_read in (("first", run, ""), ("second", f"{run} --verbose", numbers)):
+        plan = store_results(
+            results(template, numbers_read), ledger, study=study, template=template, hash=study, **facts
+        )
+        assert plan.seen == {}
+        assert design_of_plan(plan, {}).seen == {}, "nothing is known before the results"
+        for of_arm in results(template, numbers_read).values():
             for result in of_arm:
                 ledger.record(result)
     c = compare_plan(plan, ledger.results(plan.ids))
-    assert c.design.seen == seen and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
+    assert c.design.seen == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
-@pytest.mark.parametrize(("first", "second", "seen"), [(2, 2, {}), (2, 5, {"b": 5}), (2, 10, {"b": 5})])
-def test_a_short_run_makes_no_later_plan_exploratory_nor_is_it_an_attempt(tmp_path, first, second, seen):
+@pytest.mark.parametrize(
+    ("planned_seeds", "trained_seeds", "expected"), [(2, 2, {}), (2, 5, {"b": 5}), (2, 10, {"b": 5})]
+)
+def test_a_short_run_makes_no_later_plan_exploratory_nor_is_it_an_attempt(
+    tmp_path, planned_seeds, trained_seeds, expected
+):
     ledger = Ledger(tmp_path)
-    declared(ledger, range(first))
-    train(ledger, range(second))  # by that plan, and maybe by others
-    plan = declared(ledger, range(5), study="whole")
-    assert (plan.seen, plan.earlier_verdicts) == (seen, {})
-    if seen:
-        assert declared(ledger, range(9, 14), study="overlaps").seen == ({"b": 1} if second > 9 else {})
+    declare_plan(ledger, range(planned_seeds))
+    record_results(ledger, range(trained_seeds))  # by that plan, and maybe by others
+    plan = declare_plan(ledger, range(5), study="whole")
+    assert (plan.seen, plan.earlier_verdicts) == (expected, {})
+    if expected:
+        assert declare_plan(ledger, range(9, 14), study="overlaps").seen == (
+            {"b": 1} if trained_seeds > 9 else {}
+        )
 
 
 def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     ledger = Ledger(tmp_path)
-    plan = declared(ledger, range(5))
-    train(ledger, range(5))
+    plan = declare_plan(ledger, range(5))
+    record_results(ledger, range(5))
     plan_store.store_plan(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
-    fixed = declared(ledger, range(5), study="finer")
-    assert (fixed.seen, fixed.earlier_verdicts) == ({}, {})
+    new_plan = declare_plan(ledger, range(5), study="finer")
+    assert (new_plan.seen, new_plan.earlier_verdicts) == ({}, {})
     plan_store.store_plan(replace(plan, refusal=""), ledger)
-    assert declared(ledger, range(5), study="last").earlier_verdicts
+    assert declare_plan(ledger, range(5), study="last").earlier_verdicts
 
 
 def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
     ledger = Ledger(tmp_path)
-    run, metrics = "python train.py --lr {lr} --seed {seed}", {"loss": 1.0}
+    run = "python train.py --lr {lr} --seed {seed}"
+    metrics = {"loss": 1.0}
     results = {
         arm: [
             Result(
@@ -211,20 +226,23 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
     }
     facts = {"trainer": "program", "template": run}
     for name in ("lss", "loss", "finer"):
-        plan = stored(results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts)
+        plan = store_results(
+            results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts
+        )
         for result in (*results["base"], *results["b"]):
             ledger.record(result)
         if name != "finer":
             assert (plan.seen, plan.earlier_verdicts) == ({}, {})
-    assert plan.seen == {"b": 5} and [attempt.study for attempt in plan.earlier_verdicts["b"]] == ["loss"]
+    assert plan.seen == {"b": 5}
+    assert [attempt.study for attempt in plan.earlier_verdicts["b"]] == ["loss"]
 
 
 def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger):
-    first = plan_store.load_plan("s", ledger)
-    assert told(first, ledger) == "" and declared(ledger, range(10)) == first
-    more = declared(ledger, range(40))
-    assert more.seen == {"b": 10} and told(more, ledger).startswith(SAID)
-    assert declared(ledger, range(10)).seen == {}, "the first plan was declared before its results"
+    plan = plan_store.load_plan("s", ledger)
+    assert describe_seen(plan, ledger) == "" and declare_plan(ledger, range(10)) == plan
+    longer_plan = declare_plan(ledger, range(40))
+    assert longer_plan.seen == {"b": 10} and describe_seen(longer_plan, ledger).startswith(WARNING)
+    assert declare_plan(ledger, range(10)).seen == {}, "the first plan was declared before its results"
 
 
 def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was_not(tmp_path):
@@ -232,14 +250,14 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     study = loading.load_study("lstm")
     plan, trials = plans.make_plan(study, "unrolled run lstm")
     for trial in trials[: 5 * len(plan.arms)]:
-        ledger.record(replace(trained(trial.seed), trial=trial))
+        ledger.record(replace(make_result(trial.seed), trial=trial))
     plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen == {} and plan.ships
     assert "it ships with Unrolled" in describe_declaration(compare_plan(plan, ledger.results(plan.ids)))
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
-    seen = plan_store.store_plan(copy, ledger, trials).seen
-    assert seen
-    other = loading.override_study(study, seeds="100-110")
-    assert plan_store.store_plan(plans.make_plan(other, "")[0], ledger, trials).seen, (
+    seeds = plan_store.store_plan(copy, ledger, trials).seen
+    assert seeds
+    override = loading.override_study(study, seeds="100-110")
+    assert plan_store.store_plan(plans.make_plan(override, "")[0], ledger, trials).seen, (
         "its seeds are no longer as it ships"
     )

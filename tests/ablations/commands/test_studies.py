@@ -10,10 +10,10 @@ from statistics import fmean
 
 import many_trials
 import pytest
-from as_typed import write
-from called import call
-from many_trials import keep
-from stub_plans import kept, planned
+from as_typed import write_study
+from called import run_command
+from many_trials import store_results
+from stub_plans import build_plan, store_plan_and_results
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
@@ -33,11 +33,11 @@ from unrolled.reports.summary import read_summary
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(write(tmp_path))
+    monkeypatch.chdir(write_study(tmp_path))
     return tmp_path
 
 
-def listed(capsys, *words: str) -> dict[str, str]:
+def list_studies(capsys, *words: str) -> dict[str, str]:
     """The line of each study, by its name."""
     assert main(["studies", *words]) == 0
     lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
@@ -45,27 +45,25 @@ def listed(capsys, *words: str) -> dict[str, str]:
 
 
 def test_every_study_of_the_package_is_listed_with_its_question(folder: Path, capsys) -> None:
-    lines = listed(capsys)
+    lines = list_studies(capsys)
     assert [*lines] == [*list_shipped_studies()]
     assert all(line.endswith(f"  {load_study(name).question}") for name, line in lines.items())
 
 
-def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results_and_takes_their_seconds(
-    folder: Path, capsys
-) -> None:
-    assert f"a new ledger begins in {folder}/results\n" in call(folder, "run", "small.toml").stdout
+def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder: Path, capsys) -> None:
+    assert f"a new ledger begins in {folder}/results\n" in run_command(folder, "run", "small.toml").stdout
     summary = read_summary(find_page("small", folder / "out"))
     assert summary is not None and (summary.done, summary.failed, summary.contrasts) == (10, 0, 1)
     cells = ("10", "0", f"{summary.decided} of 1", summary.last_result, summary.answer[0])
-    assert re.split("  +", listed(capsys)["small"]) == ["small", *cells]
+    assert re.split("  +", list_studies(capsys)["small"]) == ["small", *cells]
     assert main(["plan", "small.toml", "--seeds", "0-9"]) == 0
-    told = capsys.readouterr().out
-    assert "of 20 trials at most, 10 are in results already\n" in told
-    assert " seconds of training, under a minute on " in told
+    output = capsys.readouterr().out
+    assert "of 20 trials at most, 10 are in results already\n" in output
+    assert " seconds of training, under a minute on " in output
     ledger = Ledger(folder / "results")
     baseline = list(plan_store.load_plan("small", ledger).arms[0].trials.values())
-    measured = fmean(result.spent for result in ledger.results(baseline).values())
-    assert told.splitlines()[4].split()[-2] == f"{measured:.1f}"
+    seconds = fmean(result.spent for result in ledger.results(baseline).values())
+    assert output.splitlines()[4].split()[-2] == f"{seconds:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
     assert "measured" not in capsys.readouterr().out, "trials with other settings"
 
@@ -73,24 +71,24 @@ def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results_and_tak
 def test_a_study_without_a_page_of_its_plan_has_its_question_in_place_of_the_answer(
     tmp_path: Path, capsys
 ) -> None:
-    keep(tmp_path, many_trials.study(seeds=3, arms=2))
-    where = ("--results", str(tmp_path), "--out", str(tmp_path / "out"))
-    without = listed(capsys, *where)["width"]
-    assert re.split("  +", without)[:2] == ["width", "6"] and without.endswith("How wide?")
-    assert main(["report", *where]) == 0
+    store_results(tmp_path, many_trials.make_arms(seeds=3, arms=2))
+    flags = ("--results", str(tmp_path), "--out", str(tmp_path / "out"))
+    line = list_studies(capsys, *flags)["width"]
+    assert re.split("  +", line)[:2] == ["width", "6"] and line.endswith("How wide?")
+    assert main(["report", *flags]) == 0
     capsys.readouterr()
     page = find_page("width", tmp_path / "out")
-    assert listed(capsys, *where)["width"].endswith(read_summary(page).answer[0])
+    assert list_studies(capsys, *flags)["width"].endswith(read_summary(page).answer[0])
     page.with_name("summary.json").write_bytes(b"half")
-    assert listed(capsys, *where)["width"].endswith("How wide?")
-    assert main(["report", *where]) == 0
-    keep(tmp_path, many_trials.study(seeds=3, arms=2), hash="beef" * 16)
+    assert list_studies(capsys, *flags)["width"].endswith("How wide?")
+    assert main(["report", *flags]) == 0
+    store_results(tmp_path, many_trials.make_arms(seeds=3, arms=2), hash="beef" * 16)
     capsys.readouterr()
-    assert listed(capsys, *where)["width"].endswith("How wide?"), "the page is of another plan"
+    assert list_studies(capsys, *flags)["width"].endswith("How wide?"), "the page is of another plan"
 
 
 @pytest.mark.parametrize(
-    ("words", "near"),
+    ("words", "suggestion"),
     [
         ("report smal", "'small.toml'"),
         ("run smal.toml", "'small.toml'"),
@@ -100,7 +98,9 @@ def test_a_study_without_a_page_of_its_plan_has_its_question_in_place_of_the_ans
         ("compare lm6 lstm", "'lstm-gates' or 'lstm-chunk'"),
     ],
 )
-def test_what_is_misspelt_is_answered_with_what_is_near(folder: Path, capsys, words: str, near: str) -> None:
+def test_what_is_misspelt_is_answered_with_what_is_near(
+    folder: Path, capsys, words: str, suggestion: str
+) -> None:
     Path("small.zip").touch()
     Path("train.py").touch()
     Path("program.toml").write_text(
@@ -108,16 +108,16 @@ def test_what_is_misspelt_is_answered_with_what_is_near(folder: Path, capsys, wo
         '[program]\nrun = "python trian.py {seed}"\n[baseline]\n'
     )
     assert main(words.split()) == 2
-    said = capsys.readouterr().err
-    assert f"did you mean {near}?" in said and said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert f"did you mean {suggestion}?" in error and error.count("\n") == 1
 
 
 def test_a_study_that_was_stopped_has_the_reason(tmp_path: Path, capsys) -> None:
-    trained = Result(trial=ProgramTrial(seed=0, run="train"), status="done", metrics={"loss": 1.0})
-    plan = planned({"base": [trained], "b": [trained]}, trainer="program", metrics=(Metric("loss", 0.1),))
-    kept(tmp_path, replace(plan, refusal="arm 'base', seed 0: it tells no loss"), {})
-    stopped = listed(capsys, "--results", str(tmp_path))["s"]
-    assert stopped.endswith("  stopped by its first trials: arm 'base', seed 0: it tells no loss")
+    result = Result(trial=ProgramTrial(seed=0, run="train"), status="done", metrics={"loss": 1.0})
+    plan = build_plan({"base": [result], "b": [result]}, trainer="program", metrics=(Metric("loss", 0.1),))
+    store_plan_and_results(tmp_path, replace(plan, refusal="arm 'base', seed 0: it tells no loss"), {})
+    line = list_studies(capsys, "--results", str(tmp_path))["s"]
+    assert line.endswith("  stopped by its first trials: arm 'base', seed 0: it tells no loss")
 
 
 def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys) -> None:
@@ -130,7 +130,7 @@ def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, caps
 
 
 def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys) -> None:
-    write(folder, "toggles")
+    write_study(folder, "toggles")
     assert main(["plan", "toggles.toml"]) == 0
     assert capsys.readouterr().err.startswith("toggles.toml: is called 'toggles' as a shipped study is")
     assert main(["plan", "stability"]) == 0
@@ -147,12 +147,12 @@ def test_a_text_is_refused_by_its_length_where_its_batches_are(
         data = replace(text, ids=text.ids[:length], roles=text.roles[:length])
         (folder / f"{length}.txt").write_text("a " * length)
         trial = ChapterTrial(model="lm4", seed=0, corpus=f"{folder}/{length}.txt", split=split, **shape)
-        told = refuses(partial(check_length, trial))
-        assert refuses(partial(make_batches, trial, data)) == told
-        assert told or all(map(len, make_batches(trial, data)))
+        is_short = is_refused(partial(check_length, trial))
+        assert is_refused(partial(make_batches, trial, data)) == is_short
+        assert is_short or all(map(len, make_batches(trial, data)))
 
 
-def refuses(check: Callable[[], object]) -> bool:
+def is_refused(check: Callable[[], object]) -> bool:
     try:
         check()
     except BadInput:

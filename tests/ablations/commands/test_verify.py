@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from as_typed import write
-from called import call, succeed
+from as_typed import write_study
+from called import check_command, run_command
 
 from unrolled.ablations.cli import main
-from unrolled.ablations.commands import verify as verifying
+from unrolled.ablations.commands import verify as verify_command
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
@@ -43,69 +43,69 @@ name = "last"
 """
 
 
-def study(folder: Path, last: str = "hidden = 16") -> Path:
+def write_project(folder: Path, last: str = "hidden = 16") -> Path:
     """Two arms on one text, one on another, one that diverges; the last arm has the setting `last`."""
     lines = 'seeds = 1\nmetrics = [{ name = "valid_loss", delta = 0.5 }]'
-    return write(folder, seeds=lines, widths=(), epochs=2, arms=f"{ARMS}set = {{ {last} }}\n")
+    return write_study(folder, seeds=lines, widths=(), epochs=2, arms=f"{ARMS}set = {{ {last} }}\n")
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
+def finished_project(tmp_path_factory) -> Path:
     """The study after it was run."""
-    folder = study(tmp_path_factory.mktemp("trained"))
+    folder = write_project(tmp_path_factory.mktemp("trained"))
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
-    succeed(folder, "run", "small.toml", "-j", "1")
+    check_command(folder, "run", "small.toml", "-j", "1")
     return folder
 
 
 @pytest.fixture
-def folder(trained: Path, tmp_path: Path, monkeypatch) -> Path:
+def folder(finished_project: Path, tmp_path: Path, monkeypatch) -> Path:
     """A copy of it to spoil, and the folder that the command is called in."""
-    monkeypatch.chdir(shutil.copytree(trained, tmp_path / "study"))
+    monkeypatch.chdir(shutil.copytree(finished_project, tmp_path / "study"))
     return Path.cwd()
 
 
 @pytest.fixture
 def verify(folder: Path) -> Callable[..., tuple[int, str]]:
     def verify(*words: str) -> tuple[int, str]:
-        done = call(folder, "verify", "small", *words)
-        return done.returncode, done.stdout
+        process = run_command(folder, "verify", "small", *words)
+        return process.returncode, process.stdout
 
     return verify
 
 
-def plan_of(folder: Path) -> Plan:
+def load_project_plan(folder: Path) -> Plan:
     """The plan of the study that was run."""
     return plan_store.load_plan("small", Ledger(folder / "results"))
 
 
-def ended(folder: Path, status: str) -> list[Result]:
+def list_results(folder: Path, status: str) -> list[Result]:
     """The results with this outcome, whole."""
     ledger = Ledger(folder / "results")
-    return [whole for id in ledger.files() if (whole := ledger.read(id)) and whole.status == status]
+    return [result for id in ledger.files() if (result := ledger.read(id)) and result.status == status]
 
 
 def test_verify_finds_the_same_numbers_in_fresh_processes_a_divergence_included(folder, verify) -> None:
-    assert (len(ended(folder, "done")), len(ended(folder, "diverged"))) == (3, 1)
+    assert (len(list_results(folder, "done")), len(list_results(folder, "diverged"))) == (3, 1)
     assert verify() == (0, "4 of 4 bit-identical\n")
     assert verify("-n", "3") == (0, "3 of 3 bit-identical\n")
 
 
 def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) -> None:
-    def better(result: Result) -> Result:
+    def improve_loss(result: Result) -> Result:
         first, (epoch, loss) = result.curves["valid_loss"]
         return replace(result, curves={**result.curves, "valid_loss": (first, (epoch, loss - 0.25))})
 
-    for result in (done := ended(folder, "done")):
-        Ledger(folder / "results").record(better(result))
-    was = done[-1].curves["valid_loss"][1][1]
-    code, said = verify()
-    assert code == 1 and said.endswith("1 of 4 bit-identical, 3 not\n")
-    assert f"valid_loss at 1 {was - 0.25!r} in the ledger, {was!r} in the replay\n" in said
+    for result in (results := list_results(folder, "done")):
+        Ledger(folder / "results").record(improve_loss(result))
+    last_loss = results[-1].curves["valid_loss"][1][1]
+    code, output = verify()
+    assert code == 1 and output.endswith("1 of 4 bit-identical, 3 not\n")
+    assert f"valid_loss at 1 {last_loss - 0.25!r} in the ledger, {last_loss!r} in the replay\n" in output
 
 
 @pytest.mark.parametrize(
-    ("how", "name"),
+    ("change", "name"),
     [
         (lambda r: replace(r, metrics={**r.metrics, "valid_hits": 1.0}), "valid_hits 1.0"),
         (lambda r: replace(r, records={**r.records, "roles": {}}), "roles "),
@@ -115,10 +115,12 @@ def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) 
     ],
     ids=["metric", "roles", "passage", "witness", "status"],
 )
-def test_whatever_number_was_changed_is_named(trained, how: Callable[[Result], Result], name: str) -> None:
-    honest = ended(trained, "done")[0]
-    assert describe_difference(honest, honest, plan_of(trained)) == ""
-    assert describe_difference(how(honest), honest, plan_of(trained)).startswith(name)
+def test_whatever_number_was_changed_is_named(
+    finished_project, change: Callable[[Result], Result], name: str
+) -> None:
+    result = list_results(finished_project, "done")[0]
+    assert describe_difference(result, result, load_project_plan(finished_project)) == ""
+    assert describe_difference(change(result), result, load_project_plan(finished_project)).startswith(name)
 
 
 def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> None:
@@ -129,69 +131,69 @@ def test_a_result_without_its_details_is_not_drawn(folder, verify, capsys) -> No
     assert capsys.readouterr().err.count("its details are damaged or missing") == 4
 
 
-def test_nobody_can_know_which_trials_are_trained_again(trained) -> None:
-    ledger = Ledger(trained / "results")
-    drawn = {draw_sample(plan_store.load_plan("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
-    assert len(drawn) > 1  # 4 trials: the same one 64 times has a chance of 4^-63
+def test_nobody_can_know_which_trials_are_trained_again(finished_project) -> None:
+    ledger = Ledger(finished_project / "results")
+    ids = {draw_sample(plan_store.load_plan("small", ledger), ledger, 1)[0].trial.id for _ in range(64)}
+    assert len(ids) > 1  # 4 trials: the same one 64 times has a chance of 4^-63
 
 
 def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
     monkeypatch.setattr(
-        verifying, "replay_trials", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
+        verify_command, "replay_trials", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 
 
-def of_program(accuracy: float, status: str = "done", **told: float) -> Result:
+def program_result(accuracy: float, status: str = "done", **metrics: float) -> Result:
     return Result(
-        trial=ProgramTrial(seed=0, run="./train"), status=status, metrics={"accuracy": accuracy, **told}
+        trial=ProgramTrial(seed=0, run="./train"), status=status, metrics={"accuracy": accuracy, **metrics}
     )
 
 
 @pytest.mark.parametrize(
-    ("stored", "new", "explained", "trainings"),
+    ("stored", "new", "is_explained", "trainings"),
     [
-        (of_program(0.5), [0.6, 0.6], False, 1),  # the new ones agree: the stored one was changed
-        (of_program(0.5), [0.6, 0.62], False, 3),
-        (of_program(0.5), [0.6, 0.65], True, 1),
-        (of_program(0.5), [0.6, 0.61, 0.64], True, 2),  # the first two were close by chance
-        (of_program(0.6, clicks=1.0), [0.6, 0.6], True, 1),  # what is judged is the same
-        (of_program(0.5, clicks=1.0), [0.6, 0.6], False, 3),
-        (of_program(0.5, "diverged"), [0.6, 0.8], False, 3),
+        (program_result(0.5), [0.6, 0.6], False, 1),  # the new ones agree: the stored one was changed
+        (program_result(0.5), [0.6, 0.62], False, 3),
+        (program_result(0.5), [0.6, 0.65], True, 1),
+        (program_result(0.5), [0.6, 0.61, 0.64], True, 2),  # the first two were close by chance
+        (program_result(0.6, clicks=1.0), [0.6, 0.6], True, 1),  # what is judged is the same
+        (program_result(0.5, clicks=1.0), [0.6, 0.6], False, 3),
+        (program_result(0.5, "diverged"), [0.6, 0.8], False, 3),
     ],
 )
-def test_noise_of_new_trials_explains_a_difference_of_what_is_judged_up_to_four_times_its_size(
-    monkeypatch, stored: Result, new: list[float], explained: bool, trainings: int
+def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
+    monkeypatch, stored: Result, new: list[float], is_explained: bool, trainings: int
 ) -> None:
     clicks = ({"clicks": 2.0 + n} if "clicks" in stored.metrics else {} for n in range(9))
-    first, *more = [of_program(accuracy, **next(clicks)) for accuracy in [*new, *new[-1:] * 3]]
-    asked = iter(more)
+    new_result, *results = [program_result(accuracy, **next(clicks)) for accuracy in [*new, *new[-1:] * 3]]
+    queue = iter(results)
     monkeypatch.setattr(
-        replay, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(asked)}, False)
+        replay, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(queue)}, False)
     )
     plan: Any = SimpleNamespace(
         qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result
     )
-    outcomes = [Replay(stored, describe_difference(stored, first, plan), new_result=first)]
+    outcomes = [Replay(stored, describe_difference(stored, new_result, plan), new_result=new_result)]
     (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())
-    assert (outcome.differs == "") is explained
-    assert len(more) - len(list(asked)) == trainings
+    assert (outcome.differs == "") is is_explained
+    assert len(results) - len(list(queue)) == trainings
 
 
-def test_another_step_of_a_divergence_is_named(trained) -> None:
-    honest = ended(trained, "diverged")[0]
-    later = replace(honest, reason=honest.reason.replace("step 2", "step 9"))
-    said = describe_difference(later, honest, plan_of(trained))
-    assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", said)
+def test_another_step_of_a_divergence_is_named(finished_project) -> None:
+    result = list_results(finished_project, "diverged")[0]
+    altered = replace(result, reason=result.reason.replace("step 2", "step 9"))
+    difference = describe_difference(altered, result, load_project_plan(finished_project))
+    assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", difference)
 
 
 def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folder) -> None:
-    whole = ended(folder, "done")[0]
-    moved = {**whole.metrics, "valid_loss": whole.metrics["valid_loss"] + 0.125}
-    old = replace(whole, trial=replace(whole.trial, versions="torch 0.4.1"), metrics=moved)
+    result = list_results(folder, "done")[0]
+    metrics = {**result.metrics, "valid_loss": result.metrics["valid_loss"] + 0.125}
+    altered = replace(result, trial=replace(result.trial, versions="torch 0.4.1"), metrics=metrics)
     conditions = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
-    (again,) = replay_trials([old], conditions, plan_of(folder))
-    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", again.unplayed)
+    (outcome,) = replay_trials([altered], conditions, load_project_plan(folder))
+    assert re.fullmatch(r"torch 0.4.1 → [\d.]+, by which valid_loss is 0.12 apart", outcome.unplayed)
 
 
 def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_differs(
@@ -202,29 +204,30 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
     from unrolled.bench.chapter.run import run_trial
     from unrolled.bench.chapter.training.record import TrainingRecord
 
-    honest, step = ended(folder, "done")[0], TrainingRecord.add_step
+    result = list_results(folder, "done")[0]
+    step = TrainingRecord.add_step
 
-    def nudged(self, loss, lr, mom, weights):
+    def add_changed_step(self, loss, lr, mom, weights):
         weights = list(weights)
         if len(self.losses) == 4:  # in the fifth step
             bias = dict(weights)["h_h.bias"].data
             bias[3] = torch.nextafter(bias[3], torch.tensor(9.0))
         step(self, loss, lr, mom, weights)
 
-    monkeypatch.setattr(TrainingRecord, "add_step", nudged)
-    said = describe_difference(run_trial(honest.trial), honest, plan_of(folder))
-    assert said.startswith("differs from step 5, tensor h_h.bias: train_loss at 0 ")
+    monkeypatch.setattr(TrainingRecord, "add_step", add_changed_step)
+    difference = describe_difference(run_trial(result.trial), result, load_project_plan(folder))
+    assert difference.startswith("differs from step 5, tensor h_h.bias: train_loss at 0 ")
 
 
 def test_verify_counts_what_it_cannot_replay_and_says_why(folder, verify, capsys) -> None:
     with Path("other.txt").open("a") as file:
         file.write("and more")
-    said = "3 of 4 bit-identical, 1 could not be replayed (other.txt was edited: 1)\n"
-    assert verify() == (1, said)
+    output = "3 of 4 bit-identical, 1 could not be replayed (other.txt was edited: 1)\n"
+    assert verify() == (1, output)
     Path("other.txt").unlink()
-    code, said = verify()
+    code, output = verify()
     assert code == 1
-    assert "could not be replayed (corpus other.txt: No such file or directory; give the path" in said
+    assert "could not be replayed (corpus other.txt: No such file or directory; give the path" in output
     Path("text.txt").write_text("all is new " * 900)
     assert verify()[1].startswith("0 of 4 bit-identical, 4 could not be replayed (text.txt was edited: 3; ")
 
@@ -232,38 +235,41 @@ def test_verify_counts_what_it_cannot_replay_and_says_why(folder, verify, capsys
 def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, verify, capsys) -> None:
     plugin = Path("mine.py")
     assert main(["new", "cell", str(plugin)]) == 0
-    study(folder, 'model = "mine"')
-    succeed(folder, "run", "small.toml", "-j", "1", "--plugin", "mine.py")
+    write_project(folder, 'model = "mine"')
+    check_command(folder, "run", "small.toml", "-j", "1", "--plugin", "mine.py")
     capsys.readouterr()
-    code, said = verify()
-    assert code == 1 and said.startswith("3 of 4 bit-identical, 1 could not be replayed (")
-    assert "'mine'" in said
+    code, output = verify()
+    assert code == 1 and output.startswith("3 of 4 bit-identical, 1 could not be replayed (")
+    assert "'mine'" in output
     plugin.write_text(plugin.read_text() + "\n# edited\n")
-    code, said = verify("--plugin", "mine.py")
-    assert (code, said) == (1, "3 of 4 bit-identical, 1 could not be replayed (the plug-in was edited: 1)\n")
+    code, output = verify("--plugin", "mine.py")
+    assert (code, output) == (
+        1,
+        "3 of 4 bit-identical, 1 could not be replayed (the plug-in was edited: 1)\n",
+    )
 
 
 def test_results_of_another_kind_of_machine_are_named_by_run_report_and_verify(folder, verify) -> None:
     """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
-    one = ended(folder, "done")[0].environment["cpu_capability"]
-    if one == "DEFAULT":
+    capability = list_results(folder, "done")[0].environment["cpu_capability"]
+    if capability == "DEFAULT":
         pytest.skip("this CPU has no other capability")
-    apart = f"cpu capability {one} / DEFAULT"
-    study(folder, "hidden = 12")
+    difference = f"cpu capability {capability} / DEFAULT"
+    write_project(folder, "hidden = 12")
     process._preloaded.clear()  # a fork server keeps the environment that it began with
     try:
-        said = succeed(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
+        output = check_command(folder, "run", "small.toml", "-j", "1", ATEN_CPU_CAPABILITY="default")
     finally:
         process._preloaded.clear()
-    pairs = f"1 of 2 pairs compares results of two kinds of machine ({apart}): their differences include"
-    assert f"small: {pairs} rounding of the machine\n" in said
+    pairs = f"1 of 2 pairs compares results of two kinds of machine ({difference}): their differences include"
+    assert f"small: {pairs} rounding of the machine\n" in output
 
     page, index = (Path("out", name).read_text() for name in ("small/index.html", "index.html"))
     answer = page[page.index('id="answer"') : page.index("</section>")]
     assert pairs in answer and pairs in index
-    assert f"1 of 2 pairs of speeds not compared: unlike machines: {apart}." in page
+    assert f"1 of 2 pairs of speeds not compared: unlike machines: {difference}." in page
 
-    code, said = verify()
-    back = f"cpu capability DEFAULT / {one}"
-    assert code == 1 and said.endswith("3 of 4 bit-identical, 1 not\n")
-    assert f"; trained on another kind of machine, then / now: {back}, by which valid_loss is " in said
+    code, output = verify()
+    reverse = f"cpu capability DEFAULT / {capability}"
+    assert code == 1 and output.endswith("3 of 4 bit-identical, 1 not\n")
+    assert f"; trained on another kind of machine, then / now: {reverse}, by which valid_loss is " in output

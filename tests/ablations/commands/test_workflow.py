@@ -11,13 +11,16 @@ WORKFLOW = Path(__file__).parents[3] / "docs" / "github-actions" / "gate.yml"
 
 @pytest.fixture
 def workflow() -> dict[Any, Any]:
-    read: dict[Any, Any] = pytest.importorskip("yaml").safe_load(WORKFLOW.read_text())  # MLflow brings it
-    return read
+    parsed_file: dict[Any, Any] = pytest.importorskip("yaml").safe_load(
+        WORKFLOW.read_text()
+    )  # MLflow brings it
+    return parsed_file
 
 
 def test_the_workflow_names_each_action_by_its_commit() -> None:
-    used = [line.partition("uses:")[2] for line in WORKFLOW.read_text().splitlines() if "uses:" in line]
-    assert used and all(re.fullmatch(r" actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
+    actions = [line.partition("uses:")[2] for line in WORKFLOW.read_text().splitlines() if "uses:" in line]
+    assert actions
+    assert all(re.fullmatch(r" actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in actions)
 
 
 def test_no_job_of_the_workflow_may_write(workflow) -> None:

@@ -11,7 +11,7 @@ from collections import namedtuple
 
 import pytest
 from processes import wait_for
-from stub_plans import planned
+from stub_plans import build_plan
 
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.ui import ui_command
@@ -26,14 +26,14 @@ STARTED = 1_700_000_000.25  # unix seconds
 
 @pytest.fixture
 def study():
-    return planned(study="regularization", question="What carries the gain?")
+    return build_plan(study="regularization", question="What carries the gain?")
 
 
 @pytest.fixture(scope="session")
 def result():
-    """Make a Result: three epochs of 2 + 1 s after 1 s of loading, by default."""
+    """Return a function that makes a Result: by default three epochs of 2 + 1 s after 1 s of loading."""
 
-    def make(seed=0, status="done", losses=(3.0, 2.0, 1.5), metrics=None, options=None, **facts):
+    def make_result(seed=0, status="done", losses=(3.0, 2.0, 1.5), metrics=None, options=None, **facts):
         epochs = [
             {"train_loss": loss + 0.1, "train_ar": 0.2, "train_tar": 0.3, "valid_loss": loss,
              "valid_accuracy": 0.1 * i, "speed_train_seconds": 2.0, "speed_valid_seconds": 1.0}
@@ -59,48 +59,51 @@ def result():
             **facts,
         )
 
-    return make
+    return make_result
 
 
 @pytest.fixture
 def snapshot():
-    """Everything that a reader of MLflow sees of a study, ids apart, by the run's name."""
+    """Return a function that reads all of a study in MLflow but ids, sorted by the run's name."""
     from mlflow import MlflowClient
 
     def histories(client, run):
         names = sorted(run.data.metrics)
         points = {name: client.get_metric_history(run.info.run_id, name) for name in names}
-        return {name: [(m.step, m.value, m.timestamp) for m in found] for name, found in points.items()}
+        return {
+            name: [(m.step, m.value, m.timestamp) for m in points_of_name]
+            for name, points_of_name in points.items()
+        }
 
-    def look(where, study="regularization", role="trial"):
-        client = MlflowClient(tracking_uri=where)
+    def read_runs(uri, study="regularization", role="trial"):
+        client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(f"unrolled/{study}")
         runs = client.search_runs([experiment.experiment_id], f"tags.`unrolled.role` = '{role}'")
-        seen = [
+        runs_read = [
             Run(run.info.run_name, run.info.status, run.info.start_time, run.info.end_time, run.data.params,
              {name: tag for name, tag in run.data.tags.items() if name != "mlflow.parentRunId"},
              histories(client, run))
             for run in runs
         ]  # fmt: skip
-        return sorted(seen, key=lambda run: run[:4])
+        return sorted(runs_read, key=lambda run: run[:4])
 
-    return look
+    return read_runs
 
 
 @pytest.fixture
-def one(snapshot):
-    """The only run that `snapshot` sees."""
+def snapshot_run(snapshot):
+    """Return a function that reads the only run that `snapshot` reads."""
 
-    def look(where, **which):
-        (run,) = snapshot(where, **which)
+    def read_run(uri, **filters):
+        (run,) = snapshot(uri, **filters)
         return run
 
-    return look
+    return read_run
 
 
 @pytest.fixture
 def client(store):
-    """MLflow's client of this test's own database; `experiment` is the study's."""
+    """Return MLflow's client of this test's database; `experiment` is the study's."""
     from mlflow import MlflowClient
 
     class Client(MlflowClient):
@@ -112,8 +115,8 @@ def client(store):
 
 
 @pytest.fixture
-def out(tmp_path):
-    """A report's folder."""
+def report_folder(tmp_path):
+    """Return a report's folder."""
     (tmp_path / "out" / "figures").mkdir(parents=True)
     (tmp_path / "out" / "index.html").write_text("the report")
     (tmp_path / "out" / "figures" / "forest.svg").write_text("<svg/>")
@@ -121,32 +124,36 @@ def out(tmp_path):
 
 
 @pytest.fixture
-def published(tmp_path):
-    """The reports among the artifacts."""
+def read_reports(tmp_path):
+    """Return a function that reads the reports among the artifacts."""
     return lambda: [page.read_text() for page in tmp_path.glob("mlartifacts/**/index.html")]
 
 
 @pytest.fixture(scope="session")
 def find_port():
-    """Find a port below those that Linux gives to whoever connects somewhere while a server is down."""
+    """Return a function that finds a port that Linux gives to no client while a server is down."""
 
-    def find():
+    def find_free_port():
         for port in random.sample(range(20_000, 32_000), 100):
             with socket.socket() as listener, contextlib.suppress(OSError):
                 listener.bind(("127.0.0.1", port))
                 return port
         raise AssertionError("a hundred ports are taken")
 
-    return find
+    return find_free_port
 
 
 class Server:
     """MLflow's pages of a database. After `kill` it can be started again, on the same port."""
 
     def __init__(self, database, port, command, variables):
-        self.database, self.store = database, f"sqlite:///{database}"
-        self.port, self.address = port, f"http://127.0.0.1:{port}"
-        self.command, self.variables, self.log = command, variables, database.with_name("server.log")
+        self.database = database
+        self.store = f"sqlite:///{database}"
+        self.port = port
+        self.address = f"http://127.0.0.1:{port}"
+        self.command = command
+        self.variables = variables
+        self.log = database.with_name("server.log")
         self.start()
 
     def start(self):
@@ -155,9 +162,9 @@ class Server:
                 self.command, cwd=self.database.parent, env=self.variables, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        wait_for(self.answers)
+        wait_for(self.is_ready)
 
-    def answers(self):
+    def is_ready(self):
         assert self.process.poll() is None, self.log.read_text()
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=2):
             return True
@@ -170,14 +177,14 @@ class Server:
 
 @pytest.fixture(scope="session")
 def serve(find_port):
-    """Serve a database as `unrolled ui` does, or by that very command, with these variables."""
+    """Return a function that serves a database as `unrolled ui` does, or by that very command."""
 
     @contextlib.contextmanager
-    def served(database, *words, variables=None):
+    def serve_database(database, *words, variables=None):
         port = find_port()
         command = [*words, "--port", str(port)] if words else ui_command(f"sqlite:///{database}", port)
         server = Server(database, port, command, variables)
         yield server
         server.kill()
 
-    return served
+    return serve_database

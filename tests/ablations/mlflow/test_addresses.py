@@ -1,7 +1,7 @@
 """What is printed of a tracking address and of its errors."""
 
 import pytest
-from stub_plans import planned
+from stub_plans import build_plan
 
 from unrolled.ablations.mlflow.database import one_line
 from unrolled.ablations.mlflow.writer import Writer
@@ -24,12 +24,16 @@ def test_a_secret_in_an_address_is_printed_nowhere(
     address: str, command, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ("--experiment", "e", "--arm", "arm", "--metric", "acc=0.1")
-    code, out, err = command("compare", f"mlflow:{address}", *flags)
-    assert code == 2 and "127.0.0.1:1/" in err and "SECRET" not in out + err
+    code, output, errors = command("compare", f"mlflow:{address}", *flags)
+    assert code == 2
+    assert "127.0.0.1:1/" in errors
+    assert "SECRET" not in output + errors
     writer = Writer(address)  # of `run`
-    writer.open_study(planned())
-    told = writer.finish_writing() + "".join(capsys.readouterr())
-    assert "MLflow lacks" in told and "MLflow cannot be written" in told and "SECRET" not in told
+    writer.open_study(build_plan())
+    report = writer.finish_writing() + "".join(capsys.readouterr())
+    assert "MLflow lacks" in report
+    assert "MLflow cannot be written" in report
+    assert "SECRET" not in report
 
 
 @pytest.mark.parametrize("address", ["mlflow.db", "ftp://u:SECRET@host", ""])
@@ -37,9 +41,11 @@ def test_an_address_of_no_store_is_told_with_one_that_is(address: str, command, 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address or "x.db")
     flags = ("--arm", "arm", "--metric", "acc=0.1")
     for words in (("compare", f"mlflow:{address}", *flags), ("ui",)):
-        code, _, err = command(*words)
-        assert code == 2 and "use e.g. sqlite:///" in err and err.count("\n") == 1
-        assert "SECRET" not in err
+        code, _, errors = command(*words)
+        assert code == 2
+        assert "use e.g. sqlite:///" in errors
+        assert errors.count("\n") == 1
+        assert "SECRET" not in errors
 
 
 def test_the_reason_of_a_failure_is_not_sqlalchemys_advice() -> None:

@@ -14,7 +14,7 @@ import many_trials
 import pytest
 from as_typed import empty_database
 from mlflow import MlflowClient
-from stub_plans import kept, planned
+from stub_plans import build_plan, store_plan_and_results
 
 from unrolled.ablations.cli import main
 
@@ -38,12 +38,13 @@ SEEDS = 6
 class Page:
     """MLflow's UI in a browser; texts are waited for, since the pages fill in slowly."""
 
-    def __init__(self, driver, served, study):
-        self.driver, self.client = driver, MlflowClient(tracking_uri=served.store)
+    def __init__(self, driver, server, study):
+        self.driver = driver
+        self.client = MlflowClient(tracking_uri=server.store)
         self.experiment = self.client.get_experiment_by_name(f"unrolled/{study}").experiment_id
-        driver.get(served.address)  # and its assistant, which unfolds at the first visit, is closed
+        driver.get(server.address)  # and its assistant, which unfolds at the first visit, is closed
         driver.execute_script("localStorage['mlflow.assistant.fab.autoOpenedOnFirstLoad_v1'] = 'true'")
-        self.runs = f"{served.address}/#/experiments/{self.experiment}/runs"
+        self.runs = f"{server.address}/#/experiments/{self.experiment}/runs"
         self.trials = f"{self.runs}?workflowType=machine_learning"
         self.view = f"{self.trials}&viewStateShareKey=by-arm"  # as `unrolled ui` prints it
 
@@ -51,36 +52,36 @@ class Page:
         self.driver.get("about:blank")  # else a new fragment would not load anything
         self.driver.get(address)
 
-    def text(self):
+    def read_text(self):
         return self.driver.execute_script("return document.body.innerText")
 
-    def until(self, find, wanted):
-        """What `find` returns, once it is something."""
+    def wait_until(self, find, description):
+        """Return what `find` returns, once it is not empty."""
         deadline = time.monotonic() + 120
-        while not (found := find()):
-            assert time.monotonic() < deadline, f"no {wanted} in {self.text()}"
+        while not (value := find()):
+            assert time.monotonic() < deadline, f"no {description} in {self.read_text()}"
             time.sleep(0.3)
-        return found
+        return value
 
-    def shows(self, *words):
-        self.until(lambda: all(word in self.text() for word in words), words)
+    def wait_for_words(self, *words):
+        self.wait_until(lambda: all(word in self.read_text() for word in words), words)
 
-    def find(self, path):
-        return self.until(lambda: self.driver.find_elements("xpath", path), path)
+    def find_elements(self, path):
+        return self.wait_until(lambda: self.driver.find_elements("xpath", path), path)
 
-    def describe(self, question="What carries the gain?"):
-        """Unfold the experiment's description; where its links lead, by their words."""
+    def open_description(self, question="What carries the gain?"):
+        """Unfold the experiment's description and return the addresses of its links, by their words."""
         self.open(self.trials)
-        self.shows(question)
-        self.find(f"//*[text() = '{question}']/following::button")[1].click()
-        self.shows("Charts by arm")
+        self.wait_for_words(question)
+        self.find_elements(f"//*[text() = '{question}']/following::button")[1].click()
+        self.wait_for_words("Charts by arm")
         links = self.driver.execute_script(  # at once: the page may be drawn again in between
             "return Object.fromEntries([...document.links].map(link => [link.innerText, link.href]))"
         )
         return {words: links[words] for words in ("Means by arm", "Charts by arm", "Trials by arm", "Report")}
 
-    def table(self, *columns):
-        """The cells of those columns, as they are shown, by the name of the run; waits until it is filled."""
+    def read_table(self, *columns):
+        """Return the cells of the columns by the name of the run, once the table is filled."""
         read = """
             const cells = {}
             for (const row of document.querySelectorAll("[role=row][row-index]"))
@@ -89,14 +90,16 @@ class Page:
             return Object.values(cells)"""
 
         def rows():
-            found = self.driver.execute_script(read)
-            return found if all(column in row for row in found for column in columns) else []
+            rows_found = self.driver.execute_script(read)
+            return rows_found if all(column in row for row in rows_found for column in columns) else []
 
-        filled = self.until(rows, columns)
-        names = [row["attributes.`Run Name`"].splitlines()[-1].partition(" · ")[0] for row in filled]
-        return {n: [row[column].strip() for column in columns] for n, row in zip(names, filled, strict=True)}
+        rows_read = self.wait_until(rows, columns)
+        names = [row["attributes.`Run Name`"].splitlines()[-1].partition(" · ")[0] for row in rows_read]
+        return {
+            n: [row[column].strip() for column in columns] for n, row in zip(names, rows_read, strict=True)
+        }
 
-    def shoot(self, name):
+    def save_screenshot(self, name):
         if SHOTS:
             SHOTS.mkdir(parents=True, exist_ok=True)
             assert self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
@@ -116,8 +119,8 @@ def browser(need, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def small(result):
-    """The results of two arms and six seeds, one of whose names is hostile."""
+def small_results(result):
+    """Return the results of two arms and six seeds, one of whose names is hostile."""
     return {
         arm: [
             result(seed=s, losses=(3.0, 2.0, 1.5 + i + s / 10), options={"dropout": 0.4 * (1 - i)})
@@ -128,135 +131,147 @@ def small(result):
 
 
 @pytest.fixture(scope="module")
-def large():
-    """The results of 110 trials, one of which diverged."""
-    results = many_trials.study()
-    results["hidden = 12"][4] = many_trials.diverged(results["hidden = 12"][4])
+def large_results():
+    """Return the results of 110 trials, one of which diverged."""
+    results = many_trials.make_arms()
+    results["hidden = 12"][4] = many_trials.make_diverged(results["hidden = 12"][4])
     return results
 
 
 @pytest.fixture(scope="module")
-def served(browser, serve, small, large, tmp_path_factory):
-    """The two studies, as `unrolled sync` writes them from a ledger; not where no browser can look."""
+def server(browser, serve, small_results, large_results, tmp_path_factory):
+    """Serve the two studies, as `unrolled sync` writes them, where there is a browser."""
     folder = tmp_path_factory.mktemp("browsed")
     database = folder / "mlflow.db"
     database.write_bytes(empty_database())
-    told = {"study": "regularization", "question": "What carries the gain?"}
-    kept(folder / "results", planned(small, {ARMS[1]: {"dropout": 0.0}}, **told), small)
-    many_trials.keep(folder / "results", large)
+    facts = {"study": "regularization", "question": "What carries the gain?"}
+    store_plan_and_results(
+        folder / "results", build_plan(small_results, {ARMS[1]: {"dropout": 0.0}}, **facts), small_results
+    )
+    many_trials.store_results(folder / "results", large_results)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         assert main(["sync", "--results", str(folder / "results")]) == 0
-    with serve(database) as server:
-        yield server
+    with serve(database) as mlflow_server:
+        yield mlflow_server
 
 
 @pytest.fixture(scope="module")
-def page(served, browser):
-    return Page(browser, served, "regularization")
+def page(server, browser):
+    return Page(browser, server, "regularization")
 
 
 @pytest.fixture(scope="module")
-def many(served, browser):
-    return Page(browser, served, "width")
+def width_page(server, browser):
+    return Page(browser, server, "width")
 
 
 def test_the_description_asks_and_answers(page):
-    page.describe()
-    page.shows(
+    page.open_description()
+    page.wait_for_words(
         "▼ worse by more than δ — no <b>dropout</b> against baseline",
         "1.00 nats higher",
         "better on 0 of 6 seeds",
     )
-    page.shoot("description")
-    assert "<b>" in page.text()  # as text: nothing of it is bold
+    page.save_screenshot("description")
+    assert "<b>" in page.read_text()  # as text: nothing of it is bold
 
 
 METRICS = ("valid/accuracy", "valid/perplexity", "valid/loss", "speed_train")
 COLUMNS = tuple(f"metrics.`{name}`" for name in METRICS)
 
 
-def ledgers_means(results):
-    """Of one arm, in the order of the columns; perplexity is exp of the mean loss."""
+def compute_means(results):
+    """Return an arm's means in the order of the columns; perplexity is exp of the mean loss."""
     accuracy, loss, speed = (
         fmean(r.metrics[name] for r in results) for name in ("valid_accuracy", "valid_loss", "speed_train")
     )
     return [accuracy, math.exp(loss), loss, speed]
 
 
-def test_the_address_of_a_study_shows_each_arms_means_over_all_its_seeds_the_best_first(many, large):
-    many.open(many.view)
-    many.shows("11 matching runs", "9 of 10, 1 diverged")
-    many.shoot("means")
-    shown = many.table(*COLUMNS, "tags.`unrolled.seeds`")
-    assert set(shown) == set(many_trials.ARMS)
-    for arm, (*cells, seeds) in shown.items():
+def test_the_address_of_a_study_shows_each_arms_means_the_best_first(width_page, large_results):
+    width_page.open(width_page.view)
+    width_page.wait_for_words("11 matching runs", "9 of 10, 1 diverged")
+    width_page.save_screenshot("means")
+    table = width_page.read_table(*COLUMNS, "tags.`unrolled.seeds`")
+    assert set(table) == set(many_trials.ARMS)
+    for arm, (*cells, seeds) in table.items():
         if arm == "hidden = 12":
             assert cells == ["-"] * 4 and seeds.startswith("9 of 10, 1 diverged: no mean")
         else:
-            assert [float(cell) for cell in cells] == pytest.approx(ledgers_means(large[arm]), rel=1e-4)
+            assert [float(cell) for cell in cells] == pytest.approx(
+                compute_means(large_results[arm]), rel=1e-4
+            )
             assert seeds == "10 of 10"
-    first = [float(cells[0]) for cells in shown.values() if cells[0] != "-"]
-    assert first == sorted(first, reverse=True)
+    accuracies = [float(cells[0]) for cells in table.values() if cells[0] != "-"]
+    assert accuracies == sorted(accuracies, reverse=True)
 
 
-def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(many, large):
-    many.open(many.describe("How wide?")["Charts by arm"])
-    many.shows("Arms\n(7)", "11 matching runs")
-    means = [ledgers_means(large[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
-    wanted = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
-    many.until(lambda: wanted <= Counter(many.text().splitlines()), wanted)
-    many.shoot("charts")
-    below = many.find("//*[text() = 'valid']")[-1]  # the section after the arms', whose last charts are lines
-    many.driver.execute_script("arguments[0].scrollIntoView(false)", below)
-    many.find("//*[local-name() = 'g' and contains(@class, 'scatterlayer')]//*[local-name() = 'path']")
-    many.shows("train_loss")
-    many.shoot("curves")
+def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_page, large_results):
+    width_page.open(width_page.open_description("How wide?")["Charts by arm"])
+    width_page.wait_for_words("Arms\n(7)", "11 matching runs")
+    means = [compute_means(large_results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
+    numbers = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
+    width_page.wait_until(lambda: numbers <= Counter(width_page.read_text().splitlines()), numbers)
+    width_page.save_screenshot("charts")
+    section = width_page.find_elements("//*[text() = 'valid']")[
+        -1
+    ]  # the section after the arms', whose last charts are lines
+    width_page.driver.execute_script("arguments[0].scrollIntoView(false)", section)
+    width_page.find_elements(
+        "//*[local-name() = 'g' and contains(@class, 'scatterlayer')]//*[local-name() = 'path']"
+    )
+    width_page.wait_for_words("train_loss")
+    width_page.save_screenshot("curves")
 
 
-def test_an_arm_unfolds_into_all_its_trials(many, large):
-    many.open(many.describe("How wide?")["Trials by arm"])
-    many.shows("hidden = 128", "100 matching runs", "Load more")  # MLflow loads a hundred runs at a time
-    many.find("//button[. = 'Load more']")[0].click()
-    many.shows("121 matching runs")
-    many.find("//a[starts-with(., 'hidden = 16 ')]/ancestor::*[@role = 'row'][1]//button")[-1].click()
-    many.shows(*(f"hidden = 16/seed={seed}" for seed in range(10)))
-    many.shoot("trials")
-    shown = many.table(*COLUMNS)
-    for seed, result in enumerate(large["hidden = 16"]):
-        cells = [float(cell) for cell in shown[f"hidden = 16/seed={seed}"]]
-        assert cells == pytest.approx(ledgers_means([result]), rel=1e-4)
-    assert [float(cell) for cell in shown["hidden = 16"]] == pytest.approx(
-        ledgers_means(large["hidden = 16"]), rel=1e-4
+def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
+    width_page.open(width_page.open_description("How wide?")["Trials by arm"])
+    width_page.wait_for_words(
+        "hidden = 128", "100 matching runs", "Load more"
+    )  # MLflow loads a hundred runs at a time
+    width_page.find_elements("//button[. = 'Load more']")[0].click()
+    width_page.wait_for_words("121 matching runs")
+    width_page.find_elements("//a[starts-with(., 'hidden = 16 ')]/ancestor::*[@role = 'row'][1]//button")[
+        -1
+    ].click()
+    width_page.wait_for_words(*(f"hidden = 16/seed={seed}" for seed in range(10)))
+    width_page.save_screenshot("trials")
+    table = width_page.read_table(*COLUMNS)
+    for seed, result in enumerate(large_results["hidden = 16"]):
+        cells = [float(cell) for cell in table[f"hidden = 16/seed={seed}"]]
+        assert cells == pytest.approx(compute_means([result]), rel=1e-4)
+    assert [float(cell) for cell in table["hidden = 16"]] == pytest.approx(
+        compute_means(large_results["hidden = 16"]), rel=1e-4
     )
 
 
 def test_the_report_works_inside_mlflow(page):
-    page.open(page.describe()["Report"])
-    page.driver.switch_to.frame(page.find("//iframe")[0])
+    page.open(page.open_description()["Report"])
+    page.driver.switch_to.frame(page.find_elements("//iframe")[0])
     try:
-        page.shows("What carries the gain?", "worse by more than δ", "no <b>dropout</b>")
-        page.find("//th/button[contains(., 'Mean')]")  # made by its script, which runs
+        page.wait_for_words("What carries the gain?", "worse by more than δ", "no <b>dropout</b>")
+        page.find_elements("//th/button[contains(., 'Mean')]")  # made by its script, which runs
     finally:
         page.driver.switch_to.default_content()
-        page.shoot("report")
+        page.save_screenshot("report")
 
 
 def test_a_trial_is_shown_whole_and_nothing_leaves_the_machine(page):
     (run,) = page.client.search_runs([page.experiment], "tags.`mlflow.runName` = 'baseline/seed=0'")
     page.open(f"{page.runs}/{run.info.run_id}")
-    page.shows(
+    page.wait_for_words(
         "baseline/seed=0", "valid/loss\n1.5", "model\nlm7", "arm\nbaseline", "unrolled.trial", "Finished"
     )
-    page.shoot("trial")
-    shown = page.text()
-    assert shown.index("valid/loss") < shown.index("train_loss")
+    page.save_screenshot("trial")
+    text = page.read_text()
+    assert text.index("valid/loss") < text.index("train_loss")
     page.open(f"{page.runs}/{run.info.run_id}/model-metrics")
-    page.shows("valid/loss", "Model metrics\n(")
-    page.shoot("curves-of-a-trial")
-    charts = page.text()
+    page.wait_for_words("valid/loss", "Model metrics\n(")
+    page.save_screenshot("curves-of-a-trial")
+    charts = page.read_text()
     assert charts.index("valid/loss") < charts.index("Model metrics\n(")
     events = [json.loads(entry["message"])["message"] for entry in page.driver.get_log("performance")]
-    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
-    hosts = {urllib.parse.urlsplit(address).hostname for address in asked if address.startswith("http")}
+    addresses = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    hosts = {urllib.parse.urlsplit(address).hostname for address in addresses if address.startswith("http")}
     assert hosts == {"127.0.0.1"}

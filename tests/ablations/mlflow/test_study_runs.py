@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from stub_plans import planned, sync
+from stub_plans import build_plan, write_to_mlflow
 
 from unrolled.ablations.mlflow import fields, study_runs
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
@@ -19,17 +19,17 @@ STARTED = 1_700_000_000.25
 # exactly once
 
 
-def test_half_written_and_second_copies_are_removed(client, study, store, result, snapshot, one):
-    sync(study, {"baseline": [result(seed=0)]}, store)
+def test_half_written_and_second_copies_are_removed(client, study, store, result, snapshot, snapshot_run):
+    write_to_mlflow(study, {"baseline": [result(seed=0)]}, store)
     experiment = client.experiment.experiment_id
-    copied = {name: tag for name, tag in one(store)[5].items() if name.startswith("unrolled.")}
-    second = client.create_run(experiment, 1_700_000_000_250, copied, "baseline/seed=0")
-    client.set_terminated(second.info.run_id)
-    client.create_run(experiment, 1_700_000_100_250, {**copied, **fields.trial_tags(result(seed=1))}, "half")
+    tags = {name: tag for name, tag in snapshot_run(store)[5].items() if name.startswith("unrolled.")}
+    copy = client.create_run(experiment, 1_700_000_000_250, tags, "baseline/seed=0")
+    client.set_terminated(copy.info.run_id)
+    client.create_run(experiment, 1_700_000_100_250, {**tags, **fields.trial_tags(result(seed=1))}, "half")
     foreign = client.create_run(experiment, run_name="mine")  # a run of the user's own stays
 
-    done = sync(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
-    assert done == (1, 1)
+    counts = write_to_mlflow(study, {"baseline": [result(seed=0), result(seed=1)]}, store)
+    assert counts == (1, 1)
     assert [run[:2] for run in snapshot(store)] == [
         ("baseline/seed=0", "FINISHED"),
         ("baseline/seed=1", "FINISHED"),
@@ -37,54 +37,58 @@ def test_half_written_and_second_copies_are_removed(client, study, store, result
     assert client.get_run(foreign.info.run_id).info.lifecycle_stage == "active"
 
 
-def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, one):
-    sync(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
-    sync(study, {"baseline": [result(started=STARTED + 60)]}, store)
-    name, status, start, *_ = one(store)
+def test_a_trial_that_was_tried_again_replaces_its_failure(study, store, result, snapshot_run):
+    write_to_mlflow(study, {"baseline": [result(status="failed", reason="signal 9")]}, store)
+    write_to_mlflow(study, {"baseline": [result(started=STARTED + 60)]}, store)
+    name, status, start, *_ = snapshot_run(store)
     assert (name, status, start) == ("baseline/seed=0", "FINISHED", 1_700_000_060_250)
 
 
-def test_a_deleted_experiment_is_brought_back(client, study, store, result, one):
-    sync(study, {"baseline": [result()]}, store)
+def test_a_deleted_experiment_is_brought_back(client, study, store, result, snapshot_run):
+    write_to_mlflow(study, {"baseline": [result()]}, store)
     client.delete_experiment(client.experiment.experiment_id)
-    sync(study, {"baseline": [result()]}, store)
-    assert one(store)[0] == "baseline/seed=0"
+    write_to_mlflow(study, {"baseline": [result()]}, store)
+    assert snapshot_run(store)[0] == "baseline/seed=0"
 
 
 @pytest.fixture
 def small_pages(monkeypatch):
-    """Pages of two runs."""
+    """Have MLflow return two runs a page."""
     from mlflow import MlflowClient
 
     search = MlflowClient.search_runs
 
-    def small(self, ids, *more, **options):
-        return search(self, ids, *more, **options | ({"max_results": 2} if "page_token" in options else {}))
+    def search_two(self, ids, *positional, **options):
+        return search(
+            self, ids, *positional, **options | ({"max_results": 2} if "page_token" in options else {})
+        )
 
-    monkeypatch.setattr(MlflowClient, "search_runs", small)
+    monkeypatch.setattr(MlflowClient, "search_runs", search_two)
 
 
 def test_more_trials_than_a_page_are_read(study, store, result, small_pages):
     results = {"baseline": [result(seed=s) for s in range(5)]}
-    sync(study, results, store)
-    assert sync(study, results, store)[1] == 5
+    write_to_mlflow(study, results, store)
+    assert write_to_mlflow(study, results, store)[1] == 5
 
 
 def test_trials_behind_one_that_is_half_written_are_read_and_none_is_written_twice(
     client, study, store, result, snapshot, small_pages
 ):
     results = {"baseline": [result(seed=s) for s in range(5)]}
-    sync(study, results, store)
+    write_to_mlflow(study, results, store)
     newest = client.search_runs([client.experiment.experiment_id], max_results=1)[0]
     client.update_run(newest.info.run_id, status="RUNNING")
-    assert sync(study, results, store) == (1, 4)
+    assert write_to_mlflow(study, results, store) == (1, 4)
     assert [run[0] for run in snapshot(store)] == [f"baseline/seed={s}" for s in range(5)]
 
 
-def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(client, store, result, out):
+def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
+    client, store, result, report_folder
+):
     arms = {name: [result(seed=seed) for seed in range(3)] for name in ("base", "arm")}
-    plan = planned(arms, looks=(2, 3))
-    sync(plan, arms, store)
+    plan = build_plan(arms, looks=(2, 3))
+    write_to_mlflow(plan, arms, store)
     frame = reader.read_table(f"mlflow:{store}", "s")
     columns = Columns(("arm",), ("seed",), (Metric("valid/loss", 0.02),))
     assert sorted(arrange_table(frame, columns, "runs").seed) == ["0", "0", "1", "1"]
@@ -92,9 +96,13 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(clien
         client.delete_tag(run.info.run_id, "unrolled.first_look")
     with pytest.raises(BadInput, match="unrolled sync"):
         arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
-    runs = tuple(ArmRun(name=name, trials=tuple(r.trial.id for r in made)) for name, made in arms.items())
+    runs = tuple(
+        ArmRun(name=name, trials=tuple(r.trial.id for r in arm_results)) for name, arm_results in arms.items()
+    )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(out, (), runs)
+        study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
+            report_folder, (), runs
+        )
         assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
 
 
@@ -102,63 +110,65 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(clien
 
 
 def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
-    study, store, tmp_path, one, out, published
+    study, store, tmp_path, snapshot_run, report_folder, read_reports
 ):
     arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
     for page in ("an earlier page", "the report"):
-        (out / "index.html").write_text(page)
-        study_runs.StudyRuns(study, store).publish_report(out, (), (arm,))
+        (report_folder / "index.html").write_text(page)
+        study_runs.StudyRuns(study, store).publish_report(report_folder, (), (arm,))
     times = (1_700_000_000_250, 1_700_000_009_250)
-    assert one(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
-    assert published() == ["the report"]
+    assert snapshot_run(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
+    assert read_reports() == ["the report"]
     assert len(list(tmp_path.glob("mlartifacts/**/figures/forest.svg"))) == 1
 
 
-def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(client, study, store, snapshot, out):
+def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(
+    client, study, store, snapshot, report_folder
+):
     arm = ArmRun(name="baseline", metrics={"valid_loss": 1.5}, started=STARTED, ended=STARTED + 9)
-    study_runs.StudyRuns(study, store).publish_report(out, (), (arm,))
-    before = snapshot(store, role="arm")
-    half = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
-    client.update_run(half.info.run_id, status="RUNNING")
-    study_runs.StudyRuns(study, store).publish_report(out, (), (arm,))
-    assert snapshot(store, role="arm") == before
-    assert client.get_run(half.info.run_id).info.lifecycle_stage == "deleted"
+    study_runs.StudyRuns(study, store).publish_report(report_folder, (), (arm,))
+    arm_runs = snapshot(store, role="arm")
+    run = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
+    client.update_run(run.info.run_id, status="RUNNING")
+    study_runs.StudyRuns(study, store).publish_report(report_folder, (), (arm,))
+    assert snapshot(store, role="arm") == arm_runs
+    assert client.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
 
 # what the study asks and answers
 
 
 @pytest.fixture
-def told(client):
-    """The experiment's description."""
+def read_description(client):
+    """Return a function that reads the experiment's description."""
     return lambda: client.experiment.tags["mlflow.note.content"]
 
 
 @pytest.fixture
-def report(out):
-    """A report's folder and its answers, as `sync` asks for them."""
-    return out, ("▲ better by more than δ — no dropout against baseline",), ()
+def report(report_folder):
+    """Return a report's folder and its answers, as `sync` asks for them."""
+    return report_folder, ("▲ better by more than δ — no dropout against baseline",), ()
 
 
 def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_changes(
-    study, store, result, one, told, report
+    study, store, result, snapshot_run, read_description, report
 ):
-    sync(study, {"baseline": [result()]}, store, report)
-    assert "▲ better by more than δ — no dropout against baseline" in told()
-    home = one(store, role="study")
-    assert home[5]["mlflow.note.content"] == told()
-    assert "/artifacts/index.html)" in told()  # the link to the report
+    write_to_mlflow(study, {"baseline": [result()]}, store, report)
+    assert "▲ better by more than δ — no dropout against baseline" in read_description()
+    study_run = snapshot_run(store, role="study")
+    assert study_run[5]["mlflow.note.content"] == read_description()
+    assert "/artifacts/index.html)" in read_description()  # the link to the report
     study_runs.StudyRuns(study, store)
-    assert "better by more than δ" in told()
+    assert "better by more than δ" in read_description()
     study_runs.StudyRuns(replace(study, hash="beef"), store)
-    assert "no answer yet" in told()
+    assert "no answer yet" in read_description()
 
 
 # addresses, environment
 
 
 @pytest.mark.parametrize(
-    "where",
+    "uri",
     [
         "sqlite:///x.db",
         "sqlite+pysqlite:///x.db",
@@ -169,19 +179,19 @@ def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_cha
         "databricks",
     ],
 )
-def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(where, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
-    assert tracking_uri() == where
+def test_every_store_of_mlflow_is_accepted_and_the_default_is_a_local_database(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert tracking_uri() == uri
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking_uri() == "sqlite:///mlflow.db"
 
 
 @pytest.mark.parametrize(
-    "where", ["https://u:secret@h/x", "http://h/?token=secret", "mysql://h/db?password=secret&x=1"]
+    "uri", ["https://u:secret@h/x", "http://h/?token=secret", "mysql://h/db?password=secret&x=1"]
 )
-def test_an_address_is_shown_without_its_secrets(where):
-    assert "secret" not in hide_credentials(where)
-    assert "secret" not in hide_credentials(f"no answer from {where}, said the client")
+def test_an_address_is_shown_without_its_secrets(uri):
+    assert "secret" not in hide_credentials(uri)
+    assert "secret" not in hide_credentials(f"no answer from {uri}, said the client")
     assert hide_credentials("mlflow:http://h:5000#c0ffee") == "mlflow:http://h:5000"
 
 

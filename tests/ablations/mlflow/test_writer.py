@@ -15,9 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from as_typed import empty_database
 from mlflow import MlflowClient
-from mlflow_writers import feed, start
+from mlflow_writers import feed_results, start_writer
 from processes import wait_for
-from stub_plans import sync
+from stub_plans import write_to_mlflow
 
 from unrolled.ablations.mlflow import study_runs, writer
 
@@ -32,22 +32,22 @@ def short_waits(monkeypatch):
 
 @pytest.fixture
 def open_writer(study):
-    """Open the study with writers whose threads end with the test."""
-    started = []
+    """Yield a function that opens the study with a writer whose thread ends with the test."""
+    writers = []
 
-    def open_study(where):
-        started.append(writer.Writer(where))
-        started[-1].open_study(study)
-        return started[-1]
+    def open_study(uri):
+        writers.append(writer.Writer(uri))
+        writers[-1].open_study(study)
+        return writers[-1]
 
     yield open_study
-    for one in started:
-        one.close()
+    for study_writer in writers:
+        study_writer.close()
 
 
 @pytest.fixture
-def lock(database):
-    """Lock the database as another process that writes does; the function ends the lock."""
+def unlock(database):
+    """Lock the database as another process that writes does, and yield the function that unlocks it."""
     connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
     connection.execute("BEGIN EXCLUSIVE")
     yield lambda: connection.execute("ROLLBACK")
@@ -56,16 +56,16 @@ def lock(database):
 
 @pytest.fixture
 def trials(result):
-    """Four trials of one arm, as a run hands them over at its end."""
+    """Return four trials of one arm, as a run hands them over at its end."""
     return [("baseline", result(seed=seed)) for seed in range(4)]
 
 
-def write(writing, trials):
+def write_trials(study_writer, trials):
     for arm, result in trials:
-        writing.write_trial(arm, partial(lambda result: result, result))
+        study_writer.write_trial(arm, partial(lambda result: result, result))
 
 
-def names(runs):
+def list_ended(runs):
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
 
 
@@ -74,43 +74,43 @@ def names(runs):
 
 @pytest.mark.slow  # MLflow itself waits 5 to 20 s for a lock
 def test_a_locked_database_stops_no_training_and_the_end_of_the_run_writes_it_once(
-    lock, store, open_writer, trials, snapshot, capsys
+    unlock, store, open_writer, trials, snapshot, capsys
 ):
-    writing = open_writer(store)
-    write(writing, trials[:3])
-    assert not writing.error, "they are queued while the thread still waits for the lock"
-    wait_for(lambda: writing.error)
-    assert "database is locked" in str(writing.error)
-    lock()
-    write(writing, trials[3:])
-    wait_for(lambda: not writing._jobs.unfinished_tasks)
-    assert writing.error, "nothing is attempted before the end"
-    writing.write_missing(trials)
-    assert writing.finish_writing() == ""
+    study_writer = open_writer(store)
+    write_trials(study_writer, trials[:3])
+    assert not study_writer.error, "they are queued while the thread still waits for the lock"
+    wait_for(lambda: study_writer.error)
+    assert "database is locked" in str(study_writer.error)
+    unlock()
+    write_trials(study_writer, trials[3:])
+    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    assert study_writer.error, "nothing is attempted before the end"
+    study_writer.write_missing(trials)
+    assert study_writer.finish_writing() == ""
     assert capsys.readouterr().err.count("database is locked") == 1
-    assert names(snapshot(store)) == NAMES
+    assert list_ended(snapshot(store)) == NAMES
 
 
-def test_a_database_that_is_deleted_while_it_is_written_is_told_and_made_anew_by_sync(
+def test_a_database_deleted_during_a_run_is_reported_and_written_again_by_sync(
     database, store, study, open_writer, trials, snapshot
 ):
-    writing = open_writer(store)
-    writing.write_missing(trials[:2])
-    assert writing.error is None
+    study_writer = open_writer(store)
+    study_writer.write_missing(trials[:2])
+    assert study_writer.error is None
     database.unlink()
-    writing.write_missing(trials)
-    assert writing.finish_writing().endswith("run `unrolled sync`")
-    again = store.replace("sqlite:///", "sqlite:////")  # another name, as MLflow keeps what it has open
-    sync(study, {"baseline": [result for _, result in trials]}, again)
-    assert names(snapshot(again)) == NAMES
+    study_writer.write_missing(trials)
+    assert study_writer.finish_writing().endswith("run `unrolled sync`")
+    new_store = store.replace("sqlite:///", "sqlite:////")  # another name, as MLflow keeps what it has open
+    write_to_mlflow(study, {"baseline": [result for _, result in trials]}, new_store)
+    assert list_ended(snapshot(new_store)) == NAMES
 
 
 def test_a_database_that_is_overwritten_is_told_and_training_goes_on(database, store, open_writer, trials):
-    writing = open_writer(store)
-    writing.write_missing(trials[:2])
+    study_writer = open_writer(store)
+    study_writer.write_missing(trials[:2])
     database.write_bytes(b"not a database " * 5000)
-    writing.write_missing(trials)
-    assert writing.finish_writing().endswith("run `unrolled sync`")
+    study_writer.write_missing(trials)
+    assert study_writer.finish_writing().endswith("run `unrolled sync`")
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///{folder}", "sqlite:////proc/mlflow.db"])
@@ -118,36 +118,36 @@ def test_a_database_that_cannot_be_opened_or_created_is_told_at_once_with_the_re
     tmp_path, open_writer, trials, monkeypatch, uri
 ):
     monkeypatch.setattr(writer, "PATIENCE", 5.0)
-    writing = open_writer(uri.format(folder=tmp_path))
-    writing.write_missing(trials)
-    assert isinstance(writing.error, OSError) and not isinstance(writing.error, TimeoutError)
-    assert writing.finish_writing().endswith("run `unrolled sync`")
+    study_writer = open_writer(uri.format(folder=tmp_path))
+    study_writer.write_missing(trials)
+    assert isinstance(study_writer.error, OSError) and not isinstance(study_writer.error, TimeoutError)
+    assert study_writer.finish_writing().endswith("run `unrolled sync`")
 
 
 def test_a_result_that_is_gone_when_its_turn_comes_is_left_out(store, open_writer, trials, snapshot):
-    writing = open_writer(store)
-    writing.write_trial("baseline", lambda: None)
-    write(writing, trials)
-    assert writing.finish_writing() == ""
-    assert names(snapshot(store)) == NAMES
+    study_writer = open_writer(store)
+    study_writer.write_trial("baseline", lambda: None)
+    write_trials(study_writer, trials)
+    assert study_writer.finish_writing() == ""
+    assert list_ended(snapshot(store)) == NAMES
 
 
 def test_a_run_that_is_refused_leaves_no_study(store, client, database):
-    writing = writer.Writer(store)
-    assert writing.finish_writing() == ""
+    study_writer = writer.Writer(store)
+    assert study_writer.finish_writing() == ""
     assert client.experiment is None
 
 
 # killed
 
 
-def start_projecting(store, results=(), **options):
-    process = start("write", store, "regularization", **options)
-    feed(process, results)
+def start_process(store, results=(), **options):
+    process = start_writer("write", store, "regularization", **options)
+    feed_results(process, results)
     return process
 
 
-def end(process):
+def kill_process(process):
     process.kill()
     process.communicate()
 
@@ -157,17 +157,17 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
     study, store, result, snapshot
 ):
     results = [result(seed=i) for i in range(40)]
-    chance = random.Random(0)
-    before = chance.randrange(20)
-    process = start_projecting(store, results[: before + 1])  # it gets no more: it cannot be too fast
+    dice = random.Random(0)
+    count = dice.randrange(20)
+    process = start_process(store, results[: count + 1])  # it gets no more: it cannot be too fast
     assert process.stdout.readline() == "ready\n"
-    for _ in range(before):
+    for _ in range(count):
         assert process.stdout.readline() == "written\n"
-    time.sleep(chance.uniform(0, 0.03))  # somewhere within the next one, or just after it
-    end(process)
-    done = sync(study, {"baseline": results}, store)
-    assert done[1] in (before, before + 1)
-    assert done[0] + done[1] == 40
+    time.sleep(dice.uniform(0, 0.03))  # somewhere within the next one, or just after it
+    kill_process(process)
+    counts = write_to_mlflow(study, {"baseline": results}, store)
+    assert counts[1] in (count, count + 1)
+    assert counts[0] + counts[1] == 40
     assert sorted(run[0] for run in snapshot(store)) == sorted(f"baseline/seed={i}" for i in range(40))
     assert {run[1] for run in snapshot(store)} == {"FINISHED"}
 
@@ -175,36 +175,34 @@ def test_a_parent_killed_while_it_writes_leaves_nothing_twice_and_nothing_half(
 @pytest.mark.slow
 def test_a_parent_killed_while_it_creates_the_database_does_not_spoil_it(study, tmp_path, result, snapshot):
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    process = start_projecting(store)
+    process = start_process(store)
     wait_for(lambda: list(tmp_path.iterdir()))
     time.sleep(0.4)
-    end(process)
-    sync(study, {"baseline": [result()]}, store)
-    assert names(snapshot(store)) == NAMES[:1]
+    kill_process(process)
+    write_to_mlflow(study, {"baseline": [result()]}, store)
+    assert list_ended(snapshot(store)) == NAMES[:1]
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]  # no draft stays
 
 
 @pytest.mark.slow
-def test_two_parents_that_create_the_database_at_once_both_write_and_tell_the_terminal_nothing(
-    study, tmp_path, result, snapshot
-):
+def test_two_parents_that_create_the_database_at_once_both_write_silently(study, tmp_path, result, snapshot):
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    both = [start_projecting(store, [result(seed=i)], stderr=subprocess.PIPE) for i in range(2)]
-    for process in both:
+    processes = [start_process(store, [result(seed=i)], stderr=subprocess.PIPE) for i in range(2)]
+    for process in processes:
         assert process.communicate(timeout=120) == ("ready\nwritten\n", "")
         assert process.returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
     # The study's lock keeps two parents from one study; here they share one, the harshest case.
-    assert sync(study, {"baseline": [result(seed=i) for i in range(2)]}, store)[1] >= 1
-    assert names(snapshot(store)) == NAMES[:2]
+    assert write_to_mlflow(study, {"baseline": [result(seed=i) for i in range(2)]}, store)[1] >= 1
+    assert list_ended(snapshot(store)) == NAMES[:2]
 
 
 # a server
 
 
 @pytest.fixture(scope="module")
-def real(serve, tmp_path_factory):
-    """A server for every fault."""
+def mlflow_server(serve, tmp_path_factory):
+    """Serve an empty database for all faults."""
     database = tmp_path_factory.mktemp("behind") / "mlflow.db"
     database.write_bytes(empty_database())
     with serve(database) as server:
@@ -212,23 +210,23 @@ def real(serve, tmp_path_factory):
 
 
 @pytest.fixture
-def served(real):
-    """Its store, in which no study is."""
-    yield real.store
-    client = MlflowClient(tracking_uri=real.store)
+def empty_store(mlflow_server):
+    """Yield the server's store, in which no study is."""
+    yield mlflow_server.store
+    client = MlflowClient(tracking_uri=mlflow_server.store)
     number = client.get_experiment_by_name("unrolled/regularization").experiment_id
     client.rename_experiment(number, f"of an earlier test {number}")
 
 
 @pytest.fixture
-def proxy(real):
-    """A server in front of MLflow's whose `faults` say what becomes of the next requests."""
+def proxy(mlflow_server):
+    """Yield a server before MLflow's whose `faults` say what becomes of the next requests."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self):
-            fault = proxied.faults.pop(0) if proxied.faults else "pass"
+            fault = server.faults.pop(0) if server.faults else "pass"
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            proxied.injected += fault != "pass"
+            server.injected += fault != "pass"
             status, answer = (500, b"broken") if fault == "refuse" else self.forward(body)
             if fault == "slow":  # until the client has waited long enough and hung up
                 self.connection.recv(1, socket.MSG_PEEK)
@@ -240,11 +238,11 @@ def proxy(real):
         do_POST = do_PATCH = do_GET
 
         def forward(self, body):
-            behind = http.client.HTTPConnection("127.0.0.1", real.port, timeout=30)
-            behind.request(self.command, self.path, body, {"Content-Type": "application/json"})
-            response = behind.getresponse()
+            connection = http.client.HTTPConnection("127.0.0.1", mlflow_server.port, timeout=30)
+            connection.request(self.command, self.path, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
             answer = response.read()
-            behind.close()
+            connection.close()
             return response.status, answer
 
         def log_message(self, *_):
@@ -254,84 +252,89 @@ def proxy(real):
             with contextlib.suppress(OSError):  # the client did not wait
                 super().handle()
 
-    proxied = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    proxied.injected, proxied.faults, proxied.address = 0, [], f"http://127.0.0.1:{proxied.server_port}"
-    thread = threading.Thread(target=proxied.serve_forever)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    server.injected = 0
+    server.faults = []
+    server.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield proxied
-    proxied.shutdown()
+    yield server
+    server.shutdown()
     thread.join()
-    proxied.server_close()
+    server.server_close()
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_waits")
 @pytest.mark.parametrize("fault", ["refuse", "lose", "slow"])
 def test_a_server_that_answers_500_or_late_gets_every_trial_once(
-    fault, proxy, study, served, open_writer, trials, snapshot
+    fault, proxy, study, empty_store, open_writer, trials, snapshot
 ):
-    writing = open_writer(proxy.address)
-    write(writing, trials[:1])
-    wait_for(lambda: not writing._jobs.unfinished_tasks)
+    study_writer = open_writer(proxy.address)
+    write_trials(study_writer, trials[:1])
+    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
     proxy.faults += ["pass"] * random.Random(fault).randrange(6) + [fault]
-    write(writing, trials[1:])
-    wait_for(lambda: writing.error)
-    writing.write_missing(trials)
-    assert writing.finish_writing() == ""
+    write_trials(study_writer, trials[1:])
+    wait_for(lambda: study_writer.error)
+    study_writer.write_missing(trials)
+    assert study_writer.finish_writing() == ""
     assert proxy.injected == 1
-    assert [run[:2] for run in snapshot(served)] == [(name, "FINISHED") for name in NAMES]
+    assert [run[:2] for run in snapshot(empty_store)] == [(name, "FINISHED") for name in NAMES]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_waits")
 def test_what_fails_at_the_end_too_is_told_and_written_by_sync(
-    proxy, study, served, open_writer, trials, snapshot
+    proxy, study, empty_store, open_writer, trials, snapshot
 ):
-    writing = open_writer(proxy.address)
-    wait_for(lambda: not writing._jobs.unfinished_tasks)
+    study_writer = open_writer(proxy.address)
+    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
     proxy.faults += ["pass"] * random.Random("lose").randrange(12) + ["lose"]
-    writing.write_missing(trials)
-    assert writing.finish_writing().endswith("run `unrolled sync`")
+    study_writer.write_missing(trials)
+    assert study_writer.finish_writing().endswith("run `unrolled sync`")
     results = {"baseline": [result for _, result in trials]}
-    sync(study, results, proxy.address)
-    assert [run[:2] for run in snapshot(served)] == [(name, "FINISHED") for name in NAMES]
-    assert sync(study, results, served) == (0, 4)
+    write_to_mlflow(study, results, proxy.address)
+    assert [run[:2] for run in snapshot(empty_store)] == [(name, "FINISHED") for name in NAMES]
+    assert write_to_mlflow(study, results, empty_store) == (0, 4)
 
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_once(
-    real, served, open_writer, trials, snapshot
+    mlflow_server, empty_store, open_writer, trials, snapshot
 ):
-    writing = open_writer(real.address)
-    write(writing, trials[:2])
-    wait_for(lambda: not writing._jobs.unfinished_tasks)
-    real.kill()
-    write(writing, trials[2:])
-    wait_for(lambda: writing.error)
-    real.start()
-    writing.write_missing(trials)
-    assert writing.finish_writing() == ""
-    assert names(snapshot(served)) == NAMES
+    study_writer = open_writer(mlflow_server.address)
+    write_trials(study_writer, trials[:2])
+    wait_for(lambda: not study_writer._jobs.unfinished_tasks)
+    mlflow_server.kill()
+    write_trials(study_writer, trials[2:])
+    wait_for(lambda: study_writer.error)
+    mlflow_server.start()
+    study_writer.write_missing(trials)
+    assert study_writer.finish_writing() == ""
+    assert list_ended(snapshot(empty_store)) == NAMES
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("served")
-def test_the_report_reaches_a_server(real, study, out):
-    study_runs.StudyRuns(study, real.address).publish_report(out, (), ())
-    (page,) = real.database.parent.glob("mlartifacts/**/index.html")
+@pytest.mark.usefixtures("empty_store")
+def test_the_report_reaches_a_server(mlflow_server, study, report_folder):
+    study_runs.StudyRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
+    (page,) = mlflow_server.database.parent.glob("mlartifacts/**/index.html")
     assert page.read_text() == "the report"
 
 
 @pytest.mark.slow
 def test_a_server_that_never_answers_does_not_keep_the_process_alive(result, tmp_path):
     """A socket that accepts and stays silent, a study of one trial: the process ends in bounded time."""
-    patient = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
-    with socket.create_server(("127.0.0.1", 0)) as hole:
-        where = f"http://127.0.0.1:{hole.getsockname()[1]}"
-        process = start(
-            "train", where, "regularization", "4", cwd=tmp_path, env=patient, stderr=subprocess.PIPE
+    variables = {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3600"}  # it would stay for an hour
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        uri = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        process = start_writer(
+            "train", uri, "regularization", "4", cwd=tmp_path, env=variables, stderr=subprocess.PIPE
         )
-        feed(process, [result()])
-        said = process.communicate(timeout=200)
-    assert said == ("MLflow lacks some of this (no answer within 4 s): run `unrolled sync`\n", "")
+        feed_results(process, [result()])
+        outputs = process.communicate(timeout=200)
+    report, errors = outputs
+    assert "no answer within 4 s" in report
+    assert "unrolled sync" in report
+    assert errors == ""
     assert process.returncode == 0

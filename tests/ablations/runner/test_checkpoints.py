@@ -40,13 +40,13 @@ CASES = {
 }
 
 
-def made(text: Path, **changes: object) -> ChapterTrial:
+def make_trial(text: Path, **changes: object) -> ChapterTrial:
     settings = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(text)}
     return ChapterTrial(**{**settings, "window": 4, "batch": 4, "epochs": 4, **changes})
 
 
-def killed(folder: Path, trials: list[ChapterTrial], **variables: str) -> Ledger:
-    """The ledger of a driver that was killed when each of the trials stood still after a checkpoint."""
+def kill_driver(folder: Path, trials: list[ChapterTrial], **variables: str) -> Ledger:
+    """Kill a driver when each of its trials stands still after a checkpoint, and return its ledger."""
     ledger = Ledger(folder / "killed")
     Path(trials[0].corpus).write_text("the cat sat on the mat and the dog sat on the log . " * 60)
     paths = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
@@ -61,66 +61,70 @@ def killed(folder: Path, trials: list[ChapterTrial], **variables: str) -> Ledger
     return ledger
 
 
-def assert_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None:
-    """Go on with a killed driver's trial: it has an undisturbed one's bits, and leaves no checkpoint."""
-    undisturbed = Ledger(folder / "undisturbed")
-    for each in (undisturbed, ledger):
-        assert run_trials([trial], each, WARM) == Counts(done=1)
-    one, two = undisturbed.read(trial.id), ledger.read(trial.id)
-    assert one is not None and two is not None
+def check_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None:
+    """Check that a killed driver's trial resumes to an undisturbed one's bits and leaves no checkpoint."""
+    reference = Ledger(folder / "undisturbed")
+    for target in (reference, ledger):
+        assert run_trials([trial], target, WARM) == Counts(done=1)
+    expected = reference.read(trial.id)
+    result = ledger.read(trial.id)
+    assert expected is not None and result is not None
     assert (
-        list(list_differences(reproducible_values(one.to_dict()), reproducible_values(two.to_dict()))) == []
+        list(list_differences(reproducible_values(expected.to_dict()), reproducible_values(result.to_dict())))
+        == []
     )
     assert not list(ledger.checkpoints.glob(f"{trial.id}.*"))
 
 
 @pytest.fixture(scope="module")
-def halted(tmp_path_factory) -> tuple[Ledger, dict[str, ChapterTrial]]:
+def halted_driver(tmp_path_factory) -> tuple[Ledger, dict[str, ChapterTrial]]:
     folder = tmp_path_factory.mktemp("halted")
-    trials = {name: made(folder / "text.txt", **changes) for name, changes in CASES.items()}
-    return killed(folder, list(trials.values())), trials
+    trials = {name: make_trial(folder / "text.txt", **changes) for name, changes in CASES.items()}
+    return kill_driver(folder, list(trials.values())), trials
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_a_trial_killed_between_epochs_and_resumed_has_the_bits_of_an_undisturbed_one(
-    halted: tuple[Ledger, dict[str, ChapterTrial]], name: str, tmp_path: Path
+def test_a_trial_killed_and_resumed_has_the_bits_of_an_undisturbed_one(
+    halted_driver: tuple[Ledger, dict[str, ChapterTrial]], name: str, tmp_path: Path
 ) -> None:
-    ledger, trial = halted[0], halted[1][name]
+    ledger = halted_driver[0]
+    trial = halted_driver[1][name]
     (state,) = ledger.checkpoints.glob(f"{trial.id}.cpu.*.pt")
-    kept = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=True)["record"]["epochs"]
-    assert_undisturbed(ledger, trial, tmp_path)
+    epochs = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=True)["record"]["epochs"]
+    check_undisturbed(ledger, trial, tmp_path)
     result = ledger.read(trial.id)
-    assert result is not None and len(kept) == 2
-    resumed = TrainingRecord(epochs=[Epoch(**epoch) for epoch in kept]).curves
-    began = {name: points[:2] for name, points in result.curves.items()}
-    assert began == resumed, "it did go on: the clocks' numbers, too"
+    assert result is not None and len(epochs) == 2
+    checkpoint_curves = TrainingRecord(epochs=[Epoch(**epoch) for epoch in epochs]).curves
+    first_epochs = {name: points[:2] for name, points in result.curves.items()}
+    assert first_epochs == checkpoint_curves, "it did go on: the clocks' numbers, too"
 
 
-def test_a_checkpoint_of_another_kind_of_machine_is_not_resumed_and_is_removed_in_the_end(
+def test_a_checkpoint_of_another_kind_of_machine_is_removed_and_not_resumed(
     tmp_path: Path,
 ) -> None:
     """Killed under the least CPU capability, run again under this machine's own: its bits throughout."""
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this CPU has no other capability")
-    trial = made(tmp_path / "text.txt")
-    assert_undisturbed(killed(tmp_path, [trial], ATEN_CPU_CAPABILITY="default"), trial, tmp_path)
+    trial = make_trial(tmp_path / "text.txt")
+    check_undisturbed(kill_driver(tmp_path, [trial], ATEN_CPU_CAPABILITY="default"), trial, tmp_path)
 
 
 def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
-    stopped = stub_trials.trial(0, "loops")
-    checkpoint = ledger.checkpoints / f"{stopped.id}.cpu.0123.pt"
+    trial = stub_trials.trial(0, "loops")
+    checkpoint = ledger.checkpoints / f"{trial.id}.cpu.0123.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    run_trials([stopped], ledger, TrialConditions(run_function=stub_trials.WORK, limits=Limits(seconds=1)))
-    result = ledger.read(stopped.id)
+    run_trials([trial], ledger, TrialConditions(run_function=stub_trials.WORK, limits=Limits(seconds=1)))
+    result = ledger.read(trial.id)
     assert result is not None and result.stopped_by_limit
     assert str(checkpoint) in result.reason and checkpoint.exists()
 
 
 def test_a_resumed_record_knows_the_seconds_that_it_takes_over() -> None:
     numbers = dict.fromkeys(("train_loss", "ar", "tar", "valid_loss", "accuracy"), 1.0)
-    first, second = TrainingRecord(), TrainingRecord()
+    first = TrainingRecord()
+    second = TrainingRecord()
     first.add_step(1.0, lr=0.1, mom=0.9, weights=[])
     first.epochs = [Epoch(epoch=i, train_seconds=2.0, valid_seconds=1.0, **numbers) for i in range(2)]
     second.load_state_dict(first.state_dict())

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from processes import lives
-from stub_trials import WORK, alone, bits, steady, trial, whole
+from processes import is_alive
+from stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
@@ -17,8 +17,8 @@ from unrolled.bench.trial import Result
 MIB = 2**20
 
 
-def ended(act: str, *, seconds: float = 120.0, **options) -> Result:
-    return alone(trial(0, act, **options), limits=Limits(seconds=seconds))
+def run_fault(act: str, *, seconds: float = 120.0, **options) -> Result:
+    return run_in_process(trial(0, act, **options), limits=Limits(seconds=seconds))
 
 
 OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit, or make batches or the model smaller"
@@ -51,37 +51,39 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     pairs = list(zip(faulty, healthy, strict=True))
     endless = [pair for pair in pairs if FAULTS[str(pair[0].options["act"])] == ENDLESS]
     # Two limits: one that comes soon, and one that no machine is too busy to keep for what does end.
-    for some, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
+    for group, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
         limits = Limits(seconds=seconds, memory_bytes=512 * MIB)
         tally = run_trials(
-            [each for pair in some for each in pair],
+            [member for pair in group for member in pair],
             ledger,
             TrialConditions(run_function=WORK, workers=4, limits=limits),
         )
-        diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in some)  # which is a result
-        assert tally == Counts(done=len(some) + diverged, failed=len(some) - diverged)
-    trials = [each for pair in pairs for each in pair]
-    kept = whole(ledger, trials)
-    assert {str(each.options["act"]): kept[each.id].reason for each in faulty} == FAULTS
-    (diverged,) = (result for result in kept.values() if result.diverged)
+        diverged = sum(faulty.options["act"] == "diverges" for faulty, _ in group)  # which is a result
+        assert tally == Counts(done=len(group) + diverged, failed=len(group) - diverged)
+    trials = [member for pair in pairs for member in pair]
+    results = read_results(ledger, trials)
+    assert {str(member.options["act"]): results[member.id].reason for member in faulty} == FAULTS
+    (diverged,) = (result for result in results.values() if result.diverged)
     assert str(diverged.metrics["valid_loss"]) == "nan", "it keeps its numbers"
-    assert [bits(kept[each.id]) for each in healthy] == [bits(steady(each)) for each in healthy]
+    assert [result_bits(results[member.id]) for member in healthy] == [
+        result_bits(steady(member)) for member in healthy
+    ]
     assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(
         skipped=2 * len(FAULTS)
     ), "nothing is tried for ever"
 
 
-def test_an_exception_is_not_tried_again_and_keeps_its_traceback_and_a_done_trial_keeps_no_output() -> None:
-    result = ended("raises")
+def test_an_exception_is_not_tried_again_and_keeps_its_traceback() -> None:
+    result = run_fault("raises")
     assert result.attempts == 1
     assert result.output.startswith("about to fail\nTraceback (most recent call last):\n")
     assert result.output.endswith("ValueError: two\nlines\n")
-    assert ended("steady").output == ""
+    assert run_fault("steady").output == ""
 
 
 def test_of_100_mb_of_output_the_end_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "OUTPUT_BYTES", 4096)
-    result = ended("floods")
+    result = run_fault("floods")
     assert len(result.output.encode()) == 4096
     assert "the last words\nTraceback" in result.output
 
@@ -91,16 +93,17 @@ def test_a_limit_of_memory_is_refused_on_a_gpu_whose_driver_it_would_stop() -> N
     with pytest.raises(
         BadInput, match=r"^--memory-limit is for trials on the CPU; leave it out, or use --device cpu$"
     ):
-        alone(on_gpu, limits=Limits(memory_bytes=512 * MIB))
-    assert alone(on_gpu).done
+        run_in_process(on_gpu, limits=Limits(memory_bytes=512 * MIB))
+    assert run_in_process(on_gpu).done
 
 
 @pytest.mark.parametrize("then", ["steady", "raises", "leaves", "kills_itself", "loops"])
 def test_what_a_trial_started_ends_with_it(tmp_path: Path, wait_for, then: str) -> None:
-    seconds, pid = 5 if then == "loops" else 120, str(tmp_path / "pid")
-    result = ended("leaves_a_grandchild", seconds=seconds, pid=pid, then=then)
+    seconds = 5 if then == "loops" else 120
+    pid = str(tmp_path / "pid")
+    result = run_fault("leaves_a_grandchild", seconds=seconds, pid=pid, then=then)
     assert result.done is (then == "steady")
-    wait_for(lambda: not lives(int((tmp_path / "pid-0").read_text())))
+    wait_for(lambda: not is_alive(int((tmp_path / "pid-0").read_text())))
 
 
 @pytest.mark.parametrize(
@@ -118,27 +121,27 @@ def test_what_trials_started_ends_with_whatever_is_killed(
 ) -> None:
     words = {"act": "leaves_a_grandchild", "pid": tmp_path / "pid", "then": then}
     study = start_study(tmp_path / "results", count=2, attempts=1, **words)
-    started = [tmp_path / "pid-0", tmp_path / "pid-1"]
-    wait_for(lambda: all(path.exists() and path.read_text() for path in started))
+    pid_files = [tmp_path / "pid-0", tmp_path / "pid-1"]
+    wait_for(lambda: all(path.exists() and path.read_text() for path in pid_files))
     if victim == "driver":
         study.kill()
     else:
-        for pid in study.trials() if victim == "trial" else study.fork_servers():
+        for pid in study.trial_pids() if victim == "trial" else study.fork_server_pids():
             os.kill(pid, signal.SIGKILL)
-        assert study.end()[0] == 1
-    wait_for(lambda: study.alive() == [])
+        assert study.wait_for_end()[0] == 1
+    wait_for(lambda: study.living_pids() == [])
 
 
-def test_what_left_its_trials_group_ends_with_the_run_or_the_one_after_a_kill(
+def test_an_orphan_of_a_trial_ends_with_the_run_or_with_the_next_run_after_a_kill(
     tmp_path: Path, start_study, wait_for
 ) -> None:
-    whole, killed = (
+    study, killed_study = (
         start_study(tmp_path / name, count=1, act="leaves_an_orphan", pid=tmp_path / name, sleep=sleep)
         for name, sleep in (("whole", 0), ("killed", 600))
     )
-    assert whole.end()[0] == 0
-    assert whole.alive() == []
+    assert study.wait_for_end()[0] == 0
+    assert study.living_pids() == []
     wait_for((tmp_path / "killed-0").exists)
-    killed.kill()
-    assert start_study(tmp_path / "next", count=1).end()[0] == 0
-    assert killed.alive() == []
+    killed_study.kill()
+    assert start_study(tmp_path / "next", count=1).wait_for_end()[0] == 0
+    assert killed_study.living_pids() == []

@@ -30,12 +30,12 @@ print('{"loss": 1}')
 """A program that writes down which GPUs it sees, and waits until a trial has begun in each place."""
 
 
-def ran(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
-    """The results by seed, of trials on the GPUs that there are."""
+def run_on_gpus(ledger: Ledger, trials: list[ChapterTrial], workers: int, **words) -> dict[int, Result]:
+    """Run trials on the visible GPUs and return the results, by seed."""
     run_trials(
         trials, ledger, TrialConditions(run_function=WORK, workers=workers, gpus=visible_gpus(), **words)
     )
-    return {result.trial.seed: result for result in ledger.results(each.id for each in trials).values()}
+    return {result.trial.seed: result for result in ledger.results(trial.id for trial in trials).values()}
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
     nvml.has(gpus)
     (tmp_path / "log").touch()
     trials = [gpu_trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
-    results = ran(ledger, trials, places)
+    results = run_on_gpus(ledger, trials, places)
     assert Counter(r.environment["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
     assert {r.environment["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
     for result in results.values():
@@ -63,7 +63,7 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
     nvml.has(1)
-    (result,) = ran(ledger, [gpu_trial(device="cpu")], 1).values()
+    (result,) = run_on_gpus(ledger, [gpu_trial(device="cpu")], 1).values()
     assert result.environment["CUDA_VISIBLE_DEVICES"] == ""
     assert "gpu_uuid" not in result.environment
 
@@ -73,26 +73,27 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
 ) -> None:
     """As torch looks for GPUs once, and a plug-in may let it."""
     nvml.has(2)
-    seen, plug_in = tmp_path / "seen", tmp_path / "mine.py"
+    record = tmp_path / "seen"
+    plug_in = tmp_path / "mine.py"
     plug_in.write_text(
         "import os\nfrom pathlib import Path\nfrom unrolled.bench.plugins import regularizer\n\n"
-        f"Path({str(seen)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
+        f"Path({str(record)!r}).write_text(os.environ.get('CUDA_VISIBLE_DEVICES', 'all'))\n\n"
         "@regularizer('own')\ndef own(output):\n    return output.raw.mean()\n"
     )
-    assert ran(ledger, [gpu_trial()], 1, preload=[str(plug_in)])[0].done
-    assert seen.read_text() == uuid(0)
+    assert run_on_gpus(ledger, [gpu_trial()], 1, preload=[str(plug_in)])[0].done
+    assert record.read_text() == uuid(0)
 
 
 def test_no_gpu_is_refused_before_a_trial(nvml: Machine, ledger: Ledger) -> None:
     with pytest.raises(BadInput, match="device cuda: no GPU is visible"):
-        ran(ledger, [gpu_trial()], 1)
+        run_on_gpus(ledger, [gpu_trial()], 1)
 
 
 def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
     nvml: Machine, ledger: Ledger
 ) -> None:
     nvml.has(1)
-    results = ran(ledger, [gpu_trial(0, "has_no_gpu_memory"), gpu_trial(1)], 1)
+    results = run_on_gpus(ledger, [gpu_trial(0, "has_no_gpu_memory"), gpu_trial(1)], 1)
     assert (results[0].status, results[0].attempts, results[1].status) == ("failed", 1, "done")
     assert results[0].reason.startswith("out of memory (CUDA out of memory.")
     assert "-j" in results[0].reason and "batch" in results[0].reason
@@ -111,7 +112,7 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
     ]
     conditions = TrialConditions(workers=places, gpus=visible_gpus())
     assert run_trials(trials, ledger, conditions) == Counts(done=places)
-    environments = [result.environment for result in ledger.results(each.id for each in trials).values()]
+    environments = [result.environment for result in ledger.results(trial.id for trial in trials).values()]
     visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
     assert sorted(visible) == sorted(environment["gpu_uuid"] for environment in environments)
     assert sorted(visible) == [f"{uuid(first)},{uuid(first + 1)}" for first in range(0, 2 * places, 2)]
@@ -120,20 +121,21 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
 def test_trials_that_want_several_gpus_each_wait_for_one_another_and_all_get_them(nvml: Machine) -> None:
     nvml.has(3)
     slots = GpuSlots(visible_gpus(), 1)
-    under_way, most = 0, 0
+    running = 0
+    maximum = 0
 
     def train(_: int) -> list[str]:
-        nonlocal under_way, most
+        nonlocal running, maximum
         with slots.hold_gpus(2) as gpus:
-            under_way += 1
-            most = max(most, under_way)
+            running += 1
+            maximum = max(maximum, running)
             time.sleep(0.001)
-            under_way -= 1
+            running -= 1
         return [gpu.index for gpu in gpus]
 
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(train, range(100), timeout=60))
-    assert most == 1 and {len({*indexes}) for indexes in taken} == {2}
+        indexes_by_trial = list(pool.map(train, range(100), timeout=60))
+    assert maximum == 1 and {len({*indexes}) for indexes in indexes_by_trial} == {2}
 
 
 def test_more_gpus_than_there_are_are_refused_before_a_trial_waits_for_them(nvml: Machine) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import unlogged
-from processes import Marked, lives, read, wait_for
-from stub_plans import planned
+from processes import ProgramGroup, is_alive, read_proc_file, wait_for
+from stub_plans import build_plan
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
@@ -30,8 +30,8 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 
-def run(folder: Path, program: str, *, resumes: bool = True, **changes: object) -> Result:
-    """The result of a program with one seed."""
+def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: object) -> Result:
+    """Run a program with one seed and return its result."""
     (folder / "train.py").write_text(program)
     fields = {"run": "python train.py {seed} {out}", "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
@@ -43,7 +43,8 @@ def run(folder: Path, program: str, *, resumes: bool = True, **changes: object) 
     return result
 
 
-LOSS, SECONDS = Metric("loss", 0.1), Metric("seconds", 5.0, ratio=True)
+LOSS = Metric("loss", 0.1)
+SECONDS = Metric("seconds", 5.0, ratio=True)
 CHECKPOINTED = """
 import json, os, pathlib, signal, sys
 seed, out = int(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -61,20 +62,24 @@ print(json.dumps({"began": first}))
 """
 
 
-def test_a_killed_program_goes_on_from_its_own_checkpoint_and_its_folder_goes_when_it_ends(
+def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
     tmp_path: Path,
 ) -> None:
-    result = run(tmp_path, CHECKPOINTED, keep=("*.png", "last", "last/*"), reduction={"loss": "max"})
-    assert result.done and result.attempts == 2 and result.metrics["began"] == 3
-    by_loss, by_time = (planned({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
-    assert by_loss.judge_result(result).done
-    assert by_time.judge_result(result).status == "failed", "its time is of a part"
-    asked = [plan.is_replaced(result, retry=retry) for plan in (by_loss, by_time) for retry in (False, True)]
-    assert asked == [False, False, False, True], "--retry trains it anew where its time is judged"
+    result = run_program(tmp_path, CHECKPOINTED, keep=("*.png", "last", "last/*"), reduction={"loss": "max"})
+    assert result.done
+    assert result.attempts == 2
+    assert result.metrics["began"] == 3
+    loss_plan, time_plan = (build_plan({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
+    assert loss_plan.judge_result(result).done
+    assert time_plan.judge_result(result).status == "failed", "its time is of a part"
+    replacements = [
+        plan.is_replaced(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
+    ]
+    assert replacements == [False, False, False, True], "--retry trains it anew where its time is judged"
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5]
     assert result.metrics["loss"] == 4, "the best value, which was told before the kill"
-    kept = sorted(tmp_path.glob("results/kept/*/**/*.*"))
-    assert [path.parts[-2:] for path in kept] == [("last", "model.pt"), (result.trial.id, "model.png")]
+    files = sorted(tmp_path.glob("results/kept/*/**/*.*"))
+    assert [path.parts[-2:] for path in files] == [("last", "model.pt"), (result.trial.id, "model.png")]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
@@ -82,8 +87,8 @@ LEAVES_A_WORKER = """
 import json, os, pathlib, signal, subprocess, sys
 out = pathlib.Path(sys.argv[2])
 sys.path.append({TESTS!r})
-from processes import lives
-print(json.dumps({"loss": sum(lives(int(path.name)) for path in out.iterdir())}), flush=True)
+from processes import is_alive
+print(json.dumps({"loss": sum(is_alive(int(path.name)) for path in out.iterdir())}), flush=True)
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 worker = subprocess.Popen(["sleep", "600"], start_new_session=True, **quiet)  # as torchrun starts its own
 first = not [*out.iterdir()]
@@ -93,48 +98,50 @@ if first:
 """
 
 
-def test_a_worker_in_a_session_of_its_own_ends_before_the_next_attempt_and_with_the_trial(
+def test_a_worker_in_a_session_of_its_own_ends_with_each_attempt(
     tmp_path: Path,
 ) -> None:
     tests = str(Path(__file__).parents[1])  # where `processes` is
-    result = run(tmp_path, LEAVES_A_WORKER.replace("{TESTS!r}", repr(tests)), keep=("*",))
+    result = run_program(tmp_path, LEAVES_A_WORKER.replace("{TESTS!r}", repr(tests)), keep=("*",))
     assert result.done and result.attempts == 2
     assert result.metrics["loss"] == 0, "the second attempt is alone in its folder"
     workers = [int(path.name) for path in tmp_path.glob("results/kept/*/*")]
-    assert len(workers) == 2 and not any(map(lives, workers))
+    assert len(workers) == 2 and not any(map(is_alive, workers))
 
 
 WRITES = "    (out / f'{step}.bin').write_bytes(bytes(1 << 20))\n    saved.write"
 TOO_LARGE = CHECKPOINTED.replace("    saved.write", WRITES).replace("step == 2 and", "step < 0 and")
 
 
-def test_a_program_that_a_limit_stopped_goes_on_from_its_own_checkpoint_under_a_higher_one(
+def test_a_program_that_a_limit_stopped_resumes_under_a_higher_one(
     tmp_path: Path,
 ) -> None:
-    stopped = run(tmp_path, TOO_LARGE, disk=3)
+    stopped_result = run_program(tmp_path, TOO_LARGE, disk=3)
     (folder,) = tmp_path.glob("results/checkpoints/*.out")
-    assert stopped.stopped_by_limit and str(folder) in stopped.reason
-    again = run(tmp_path, TOO_LARGE, disk=30)
-    assert again.done and again.metrics["began"] == 6
-    assert [step for step, _ in again.curves["loss"]] == [0, 1, 2, 3, 4, 5], "those told before, too"
+    assert stopped_result.stopped_by_limit and str(folder) in stopped_result.reason
+    result = run_program(tmp_path, TOO_LARGE, disk=30)
+    assert result.done and result.metrics["began"] == 6
+    assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5], "those told before, too"
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
 def test_a_checkpoint_of_another_kind_of_machine_is_removed_with_a_word(tmp_path: Path) -> None:
-    run(tmp_path, TOO_LARGE, disk=3)
+    run_program(tmp_path, TOO_LARGE, disk=3)
     (kind,) = tmp_path.glob("results/checkpoints/*.kind")
     kind.write_text(json.dumps({**json.loads(kind.read_text()), "ATEN_CPU_CAPABILITY": "default"}))
-    again = run(tmp_path, TOO_LARGE, disk=30)
-    assert again.done and again.metrics["began"] == 0
-    assert "ATEN_CPU_CAPABILITY default / not set" in again.environment["restart"]
+    result = run_program(tmp_path, TOO_LARGE, disk=30)
+    assert result.done and result.metrics["began"] == 0
+    assert "ATEN_CPU_CAPABILITY default / not set" in result.environment["restart"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 
 def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> None:
-    once = f"not os.path.exists('{tmp_path}/killed') and not open('{tmp_path}/killed', 'w').close()"
-    result = run(tmp_path, CHECKPOINTED.replace("first == 0", once), resumes=False)
-    assert result.done and result.attempts == 2 and result.metrics["began"] == 0
-    assert planned({"base": [result]}, metrics=(SECONDS,)).judge_result(result).done
+    condition = f"not os.path.exists('{tmp_path}/killed') and not open('{tmp_path}/killed', 'w').close()"
+    result = run_program(tmp_path, CHECKPOINTED.replace("first == 0", condition), resumes=False)
+    assert result.done
+    assert result.attempts == 2
+    assert result.metrics["began"] == 0
+    assert build_plan({"base": [result]}, metrics=(SECONDS,)).judge_result(result).done
 
 
 @pytest.mark.parametrize(
@@ -155,13 +162,13 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
 def test_the_end_of_a_program_is_a_result_with_its_reason(
     tmp_path: Path, program: str, status: str, reason: str
 ) -> None:
-    result = run(tmp_path, program)
+    result = run_program(tmp_path, program)
     assert (result.status, result.reason) == (status, reason)
     assert bool(result.output) == ('loss"' not in program and "kill" not in program)
 
 
 def test_a_program_that_does_not_exist_is_a_failure(tmp_path: Path) -> None:
-    assert "no-such-program" in run(tmp_path, "", run="no-such-program {seed}").reason
+    assert "no-such-program" in run_program(tmp_path, "", run="no-such-program {seed}").reason
 
 
 @pytest.mark.parametrize(
@@ -170,14 +177,14 @@ def test_a_program_that_does_not_exist_is_a_failure(tmp_path: Path) -> None:
 def test_metrics_come_from_the_file_that_is_named(tmp_path: Path, file: str, metrics: str) -> None:
     code = f"import sys, pathlib; pathlib.Path(sys.argv[2], '{file}').write_text('step,loss\\n1,2.5\\n')"
     code += "\nprint('{\"loss\": 9}')"
-    result = run(tmp_path, code, metrics=metrics, settings={"name": "[a]"})
+    result = run_program(tmp_path, code, metrics=metrics, settings={"name": "[a]"})
     assert result.done and result.metrics["loss"] == 2.5
-    assert run(tmp_path, code, metrics=file).reason.endswith(f"{{out}} has {file}")
+    assert run_program(tmp_path, code, metrics=file).reason.endswith(f"{{out}} has {file}")
 
 
 def test_a_file_of_metrics_without_a_number_is_told_of_with_its_first_row(tmp_path: Path) -> None:
     code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.json').write_text('{\"eval\": {\"loss\": 1}}')"
-    reason = run(tmp_path, code, metrics="{out}/m.json").reason
+    reason = run_program(tmp_path, code, metrics="{out}/m.json").reason
     assert "its m.json has no number" in reason and "{'eval': {'loss': 1}}" in reason
 
 
@@ -186,7 +193,7 @@ def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path
     code = "import sys\nfile = open(sys.argv[2] + '/m.jsonl', 'w') if len(sys.argv) > 3 else sys.stdout\n"
     code += "print('{\"step\": 1, \"loss\": NaN}', file=file, flush=True)\nsys.exit('no number')"
     run_line = "python train.py {seed} {out}" + (" file" if metrics else "")
-    result = run(tmp_path, code, run=run_line, metrics=metrics)
+    result = run_program(tmp_path, code, run=run_line, metrics=metrics)
     assert (result.status, result.reason, list(result.curves)) == (
         "failed",
         "exit code 1: no number",
@@ -196,28 +203,30 @@ def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path
 
 
 def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:
-    result = run(tmp_path, 'print(\'{"loss": 1, "seconds": 9999, "memory_peak": -1}\')')
+    result = run_program(tmp_path, 'print(\'{"loss": 1, "seconds": 9999, "memory_peak": -1}\')')
     assert result.metrics["seconds"] < 999 and result.metrics["memory_peak"] > 0
 
 
 def test_a_link_is_kept_as_the_file_that_it_leads_to(tmp_path: Path) -> None:
     code = "import os, sys; os.chdir(sys.argv[2]); open('step9.pt', 'w').write('9')"
-    run(tmp_path, f"{code}\nos.symlink('step9.pt', 'zbest.pt')\nprint('{{\"loss\": 1}}')", keep=("*.pt",))
-    kept = {path.name: path.read_text() for path in tmp_path.glob("results/kept/*/*")}
-    assert kept == {"step9.pt": "9", "zbest.pt": "9"}
+    run_program(
+        tmp_path, f"{code}\nos.symlink('step9.pt', 'zbest.pt')\nprint('{{\"loss\": 1}}')", keep=("*.pt",)
+    )
+    texts = {path.name: path.read_text() for path in tmp_path.glob("results/kept/*/*")}
+    assert texts == {"step9.pt": "9", "zbest.pt": "9"}
 
 
 @pytest.mark.parametrize("end", ["", "time.sleep(99)"])
-def test_a_row_that_is_too_long_to_be_read_fails_the_trial(tmp_path: Path, end: str) -> None:
+def test_a_row_that_is_too_long_fails_the_trial(tmp_path: Path, end: str) -> None:
     long = "print('{\"a\": ' + '1' * (1 << 20), flush=True)"
     code = "\n".join(["import time", "print('{\"loss\": 1}')", long, end])
-    result = run(tmp_path, code)
+    result = run_program(tmp_path, code)
     assert result.status == "failed" and "row of numbers" in result.reason
 
 
 def test_python_is_the_interpreter_that_runs_unrolled_also_behind_env(tmp_path: Path) -> None:
     code = "import os, sys; sys.exit(os.environ['LR'] + sys.executable)"
-    result = run(tmp_path, code, run="env LR=0.1 python train.py {seed}", settings={"lr": 0.1})
+    result = run_program(tmp_path, code, run="env LR=0.1 python train.py {seed}", settings={"lr": 0.1})
     assert result.reason == f"exit code 1: 0.1{sys.executable}"
 
 
@@ -230,7 +239,7 @@ def test_the_fork_server_s_safe_path_reaches_a_program_only_if_the_user_has_set_
     code = (
         "import json, os; print(json.dumps({'loss': 1, 'safe': len(os.environ.get('PYTHONSAFEPATH', ''))}))"
     )
-    assert run(tmp_path, code).metrics["safe"] == len(users)
+    assert run_program(tmp_path, code).metrics["safe"] == len(users)
     process._preloaded.clear()
 
 
@@ -239,17 +248,17 @@ def test_a_program_sees_its_seed_its_folder_its_threads_and_no_gpu(tmp_path: Pat
     code = (
         f"import os, json, sys; print([os.environ[name] for name in {names}], file=sys.stderr); sys.exit(1)"
     )
-    result = run(tmp_path, code, threads=2)
+    result = run_program(tmp_path, code, threads=2)
     seed, out, threads, gpus = json.loads(result.output.strip().replace("'", '"'))
     assert (seed, threads, gpus) == ("3", "2", "") and result.trial.id in out
 
 
 def test_what_a_program_starts_ends_with_it(tmp_path: Path) -> None:
     code = "import subprocess; child = subprocess.Popen(['sleep', '99'])\nprint('{\"loss\": %d}' % child.pid)"
-    result = run(tmp_path, code)
-    wait_for(lambda: not lives(int(result.metrics["loss"])))
-    waited = 2 * PIPE_SECONDS  # as the child holds both pipes
-    assert result.metrics["seconds"] < waited, "which is not the program's time"
+    result = run_program(tmp_path, code)
+    wait_for(lambda: not is_alive(int(result.metrics["loss"])))
+    bound = 2 * PIPE_SECONDS  # as the child holds both pipes
+    assert result.metrics["seconds"] < bound, "which is not the program's time"
 
 
 def test_a_file_that_is_edited_while_a_study_runs_stops_it(tmp_path: Path) -> None:
@@ -283,14 +292,14 @@ def test_no_result_is_stored_where_a_file_was_edited_while_it_trained_and_put_ba
         (tmp_path / name).write_text("LOSS = 1")
     patterns = {"code": ("*.py",), "data_files": ("*.txt",)}
     with pytest.raises(BadInput, match=f"{file} was written while it trained"):
-        run(tmp_path, EDITS_ITSELF, run=f"python train.py {file} {code} {{seed}}", **patterns)
+        run_program(tmp_path, EDITS_ITSELF, run=f"python train.py {file} {code} {{seed}}", **patterns)
     assert not Ledger(tmp_path / "results").files()
     assert not list((tmp_path / "results" / "checkpoints").iterdir()), (
         "nor does another attempt go on from it"
     )
 
 
-def done(trials: Path) -> int:
+def count_results(trials: Path) -> int:
     return len(list(trials.rglob("*.json")))
 
 
@@ -319,35 +328,38 @@ print(json.dumps({"loss": random.random() / int(sys.argv[2])}))
 def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturbed(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(RANDOM)
     (tmp_path / "mine.toml").write_text(STUDY)
-    dice, victims = random.Random(5), ["driver", "program", "driver", "program", "driver"]
+    dice = random.Random(5)
+    victims = ["driver", "program", "driver", "program", "driver"]
     trials = tmp_path / "results" / "trials"
 
-    def programs(marked: Marked) -> list[int]:
-        shown = {pid: read(pid, "cmdline") for pid in marked.alive()}
-        return [pid for pid, command in shown.items() if "train.py" in command]
+    def find_programs(group: ProgramGroup) -> list[int]:
+        commands = {pid: read_proc_file(pid, "cmdline") for pid in group.living_pids()}
+        return [pid for pid, command in commands.items() if "train.py" in command]
 
-    def next_victim(driver: subprocess.Popen[str], marked: Marked) -> list[int]:
-        return [driver.pid] if victims[-1] == "driver" else programs(marked)
+    def find_victims(driver: subprocess.Popen[str], group: ProgramGroup) -> list[int]:
+        return [driver.pid] if victims[-1] == "driver" else find_programs(group)
 
     while True:
-        marked = Marked()
-        driver = marked.start(*UNLOGGED, "run", "mine.toml", cwd=tmp_path)
+        group = ProgramGroup()
+        driver = group.start(*UNLOGGED, "run", "mine.toml", cwd=tmp_path)
         while victims and driver.poll() is None:
-            ended = done(trials)
-            wait_for(lambda driver=driver, n=ended + 3: driver.poll() is not None or done(trials) >= n)
-            wait_for(lambda driver=driver, m=marked: driver.poll() is not None or next_victim(driver, m))
+            finished = count_results(trials)
+            wait_for(
+                lambda driver=driver, n=finished + 3: driver.poll() is not None or count_results(trials) >= n
+            )
+            wait_for(lambda driver=driver, m=group: driver.poll() is not None or find_victims(driver, m))
             with suppress(ProcessLookupError, IndexError):
-                os.kill(dice.choice(next_victim(driver, marked)), signal.SIGKILL)
+                os.kill(dice.choice(find_victims(driver, group)), signal.SIGKILL)
                 victims.pop()
         if driver.wait(120) != -signal.SIGKILL:
             break
-        wait_for(lambda marked=marked: marked.alive() == [])
+        wait_for(lambda group=group: group.living_pids() == [])
     assert not victims
     assert driver.returncode == 0
     ledger = Ledger(tmp_path / "results")
-    ended = list(ledger.results(ledger.files()).values())
-    assert len(ended) == 40
-    for result in ended:
+    finished = list(ledger.results(ledger.files()).values())
+    assert len(finished) == 40
+    for result in finished:
         expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
         assert result.done and result.metrics["loss"] == expected
 
@@ -365,14 +377,14 @@ PATTERNS = {
 }
 
 
-def test_what_a_program_prints_is_read_by_patterns_from_both_pipes_and_over_progress_bars(
+def test_patterns_read_both_pipes_and_progress_bars_of_a_program(
     tmp_path: Path,
 ) -> None:
-    result = run(tmp_path, PRINTS_TEXT, patterns=PATTERNS)
+    result = run_program(tmp_path, PRINTS_TEXT, patterns=PATTERNS)
     assert result.metrics["loss"] == 3.25 and result.metrics["accuracy"] == 30
     assert result.curves["loss"] == ((1, 3.5), (2, 3.25))
-    judged = result.trial.judge_result(result, ["perplexity"])
-    assert judged.status == "failed" and "perplexity" in judged.reason
+    verdict = result.trial.judge_result(result, ["perplexity"])
+    assert verdict.status == "failed" and "perplexity" in verdict.reason
 
 
 LOGS_TO_MLFLOW = """
@@ -384,17 +396,18 @@ with mlflow.start_run():
 
 @pytest.mark.slow
 def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_path: Path) -> None:
-    result = run(tmp_path, LOGS_TO_MLFLOW, metrics="mlflow")
+    result = run_program(tmp_path, LOGS_TO_MLFLOW, metrics="mlflow")
     assert result.done, result.reason
     assert result.metrics["val/loss"] == 3.5
 
 
 def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> None:
-    none, given = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
+    endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
     device = Device("cpu", "", 1)
-    assert trial_conditions([none], RunOptions(), device).limits.seconds == math.inf and none.disk == 0
-    assert trial_conditions([given], RunOptions(), device).limits.seconds == 90
-    assert trial_conditions([given], RunOptions(time_limit=5), device).limits.seconds == 5
+    assert trial_conditions([endless], RunOptions(), device).limits.seconds == math.inf
+    assert endless.disk == 0
+    assert trial_conditions([limited], RunOptions(), device).limits.seconds == 90
+    assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.seconds == 5
 
 
 def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_path: Path) -> None:

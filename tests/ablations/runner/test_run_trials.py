@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, alone, bits, steady, trial, whole
+from stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
@@ -19,25 +19,27 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result, failed_result
 
 
-def looks_from_a_fresh_process(**options) -> dict:
-    return dict(alone(trial(0, "looks"), **options).environment)
+def read_fresh_process(**options) -> dict:
+    return dict(run_in_process(trial(0, "looks"), **options).environment)
 
 
 def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:
     trials = [trial(seed) for seed in (3, 1, 4, 0, 2, 5)]
-    started: list[ChapterTrial] = []
-    told: list[Result] = []
-    words = {"is_wanted": lambda trial: not started.append(trial), "on_result": told.append}
+    begun_trials: list[ChapterTrial] = []
+    results: list[Result] = []
+    words = {"is_wanted": lambda trial: not begun_trials.append(trial), "on_result": results.append}
     assert run_trials(trials, ledger, TrialConditions(run_function=WORK, workers=3), **words) == Counts(
         done=6
     )
-    assert started == trials
-    kept = whole(ledger, trials)
-    assert {bits(result) for result in kept.values()} == {bits(steady(each)) for each in trials}
-    assert {result.trial.id for result in told} == set(kept)
+    assert begun_trials == trials
+    stored = read_results(ledger, trials)
+    assert {result_bits(result) for result in stored.values()} == {
+        result_bits(steady(stub)) for stub in trials
+    }
+    assert {result.trial.id for result in results} == set(stored)
 
 
-def test_a_cell_that_two_designs_share_is_trained_once_and_no_trials_are_a_finished_study(
+def test_a_trial_that_is_listed_twice_is_trained_once_and_no_trials_is_a_finished_study(
     ledger: Ledger,
 ) -> None:
     assert run_trials([], ledger, TrialConditions(run_function=WORK)) == Counts()
@@ -47,17 +49,21 @@ def test_a_cell_that_two_designs_share_is_trained_once_and_no_trials_are_a_finis
 
 
 def test_the_callbacks_are_never_called_at_the_same_time(ledger: Ledger) -> None:
-    inside = threading.Semaphore(1)
+    semaphore = threading.Semaphore(1)
 
-    def slow(_: ChapterTrial | Result) -> bool:
-        assert inside.acquire(blocking=False)
+    def check_alone(_: ChapterTrial | Result) -> bool:
+        assert semaphore.acquire(blocking=False)
         time.sleep(0.01)
-        inside.release()
+        semaphore.release()
         return True
 
     trials = [trial(seed) for seed in range(8)]
     tally = run_trials(
-        trials, ledger, TrialConditions(run_function=WORK, workers=4), is_wanted=slow, on_result=slow
+        trials,
+        ledger,
+        TrialConditions(run_function=WORK, workers=4),
+        is_wanted=check_alone,
+        on_result=check_alone,
     )
     assert tally == Counts(done=8)
 
@@ -68,13 +74,13 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(skipped=2)
     ledger.record(failed_result(trial(2), "diverged", status="diverged"))  # a result, as command.md says
     trials.append(trial(2))
-    again = run_trials(
+    counts = run_trials(
         trials,
         ledger,
         TrialConditions(run_function=WORK),
         is_replaced=lambda stored: stored.status == "failed",
     )
-    assert again == Counts(failed=1, skipped=2)
+    assert counts == Counts(failed=1, skipped=2)
 
 
 def test_fail_fast_starts_nothing_after_the_first_failure(ledger: Ledger) -> None:
@@ -103,76 +109,77 @@ def test_a_ledger_that_cannot_be_written_stops_the_study_with_its_line(ledger: L
 def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = iter(range(2_000_000_000, 0, -86_400))
-    monkeypatch.setattr(process.time, "time", lambda: float(next(now)))
-    told: list[Result] = []
-    for one, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
+    times = iter(range(2_000_000_000, 0, -86_400))
+    monkeypatch.setattr(process.time, "time", lambda: float(next(times)))
+    results: list[Result] = []
+    for stub, seconds in ((trial(0, sleep=0.2), 100), (trial(1, "loops"), 1.5)):
         run_trials(
-            [one],
+            [stub],
             ledger,
             TrialConditions(run_function=WORK, limits=Limits(seconds=seconds)),
-            on_result=told.append,
+            on_result=results.append,
         )
-    assert [result.trial.seed for result in told] == [0, 1]
-    assert told[0].started > told[1].started, "the clock did jump"
-    assert 0.2 <= told[0].seconds < 100
-    assert told[1].reason.startswith("time limit of 1.5 s")
-    assert 1.5 <= told[1].seconds < 100
+    assert [result.trial.seed for result in results] == [0, 1]
+    assert results[0].started > results[1].started, "the clock did jump"
+    assert 0.2 <= results[0].seconds < 100
+    assert results[1].reason.startswith("time limit of 1.5 s")
+    assert 1.5 <= results[1].seconds < 100
 
 
-def test_each_trial_has_a_process_of_its_own_with_the_pinned_environment_and_few_modules() -> None:
-    one, other = looks_from_a_fresh_process(), looks_from_a_fresh_process()
-    assert len({one["pid"], other["pid"], os.getpid()}) == 3
-    assert one["environment"].items() >= ENVIRONMENT.items()
-    assert one["hash"] == other["hash"]
-    assert one["folder"] == str(Path.cwd())
-    assert one["main"] is None, "the program that started it is not imported"
+def test_each_trial_has_a_new_process_with_the_pinned_environment_and_few_modules() -> None:
+    first = read_fresh_process()
+    second = read_fresh_process()
+    assert len({first["pid"], second["pid"], os.getpid()}) == 3
+    assert first["environment"].items() >= ENVIRONMENT.items()
+    assert first["hash"] == second["hash"]
+    assert first["folder"] == str(Path.cwd())
+    assert first["main"] is None, "the program that started it is not imported"
     assert not {
         "pytest",
         "torch",
         "mlflow",
         "unrolled.ablations.ledger",
         "unrolled.ablations.runner.process",
-    } & {*one["modules"]}
+    } & {*first["modules"]}
 
 
 def test_the_parent_is_as_it_was(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its environment, its main module, its blocked signals and its handlers of Ctrl-C."""
 
-    def state() -> tuple[object, ...]:
+    def read_state() -> tuple[object, ...]:
         handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         return dict(os.environ), sys.modules["__main__"], blocked, handlers
 
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MALLOC_TOP_PAD_", raising=False)
-    before = state()
+    state = read_state()
     run_trials([trial()], ledger, TrialConditions(run_function=WORK))
-    assert state() == before
+    assert read_state() == state
 
 
 def test_what_a_trial_leaks_does_not_reach_the_next(ledger: Ledger) -> None:
-    before = looks_from_a_fresh_process()
+    clean_process = read_fresh_process()
     random.seed(0)
     assert run_trials([trial(0, "leaks")], ledger, TrialConditions(run_function=WORK)) == Counts(done=1)
-    after = looks_from_a_fresh_process()
-    assert after.pop("pid") != before.pop("pid")
-    assert after == before
+    next_process = read_fresh_process()
+    assert next_process.pop("pid") != clean_process.pop("pid")
+    assert next_process == clean_process
 
 
 def test_ctrl_c_lets_the_running_trials_finish_and_starts_no_more(tmp_path: Path, start_study) -> None:
-    go = tmp_path / "go"
-    study = start_study(tmp_path, count=50, workers=2, until=go)
+    signal_file = tmp_path / "go"
+    study = start_study(tmp_path, count=50, workers=2, until=signal_file)
     study.read_until("start 1")
     study.interrupt()
     study.read_until("finishing the running trials")
-    go.touch()
-    code, output = study.end()
+    signal_file.touch()
+    code, output = study.wait_for_end()
     assert code == 130
     assert "Counts(done=2, failed=0, skipped=0, left=48, interrupted=True)" in output
-    assert study.alive() == []
-    again = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
-    assert again.end()[0] == 0
+    assert study.living_pids() == []
+    next_study = start_study(tmp_path, count=4, workers=4)  # other trials: no sleep
+    assert next_study.wait_for_end()[0] == 0
 
 
 @pytest.mark.parametrize("signals", ["ctrl-c twice", "sigterm"])
@@ -187,10 +194,10 @@ def test_ctrl_c_twice_or_sigterm_stops_now_and_records_nothing_half(
         study.interrupt()
         study.read_until("finishing the running trials")
         study.interrupt()
-    code, output = study.end()
+    code, output = study.wait_for_end()
     assert code == 130
     assert "Counts(done=0, failed=0, skipped=0, left=50, interrupted=True)" in output
-    assert study.alive() == []
+    assert study.living_pids() == []
 
 
 def test_a_study_can_run_outside_the_main_thread(ledger: Ledger) -> None:

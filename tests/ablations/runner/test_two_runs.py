@@ -15,8 +15,8 @@ from unrolled.bench.trial import Result
 
 
 @pytest.fixture
-def locked_elsewhere(ledger: Ledger) -> Path:
-    """The lock's file of the first trial, which another run holds."""
+def foreign_lock(ledger: Ledger) -> Path:
+    """Lock the first trial as another run does, and yield the lock's file."""
     path = ledger.checkpoints / f"{trial().id}.lock"
     path.parent.mkdir(parents=True)
     with path.open("w") as file:
@@ -24,15 +24,16 @@ def locked_elsewhere(ledger: Ledger) -> Path:
         yield path
 
 
-def test_trials_that_two_runs_share_are_trained_once_and_both_runs_have_their_results(
-    ledger: Ledger, warned: list[str], tmp_path: Path, wait_for: Callable[..., None]
+def test_trials_that_two_runs_share_are_trained_once_and_both_have_their_results(
+    ledger: Ledger, warnings: list[str], tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     trials = [trial(seed, "gated", gate=str(tmp_path)) for seed in range(4)]
-    log, taken = tmp_path / "log", list[Result]()
+    log = tmp_path / "log"
+    foreign_results = list[Result]()
     conditions = TrialConditions(run_function=WORK, workers=2)
 
     def run() -> Counts:
-        return run_trials(trials, ledger, conditions, on_result_of_another_run=taken.append)
+        return run_trials(trials, ledger, conditions, on_result_of_another_run=foreign_results.append)
 
     with ThreadPoolExecutor() as pool:
         first = pool.submit(run)
@@ -41,19 +42,19 @@ def test_trials_that_two_runs_share_are_trained_once_and_both_runs_have_their_re
         wait_for(lambda: len(log.read_text().splitlines()) == 4)  # those that the first has not begun
         for seed in (2, 3):
             (tmp_path / str(seed)).touch()
-        wait_for(lambda: "waiting for 2 trials that another run trains" in warned)
+        wait_for(lambda: "waiting for 2 trials that another run trains" in warnings)
         for seed in (0, 1):
             (tmp_path / str(seed)).touch()
     assert (first.result(), second.result()) == (Counts(done=2, skipped=2), Counts(done=2, skipped=2))
     assert len(log.read_text().splitlines()) == 4, "no trial was started twice"
-    assert sorted(result.trial.seed for result in taken) == [0, 1, 2, 3]
+    assert sorted(result.trial.seed for result in foreign_results) == [0, 1, 2, 3]
     assert not list(ledger.checkpoints.iterdir())
 
 
-def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, locked_elsewhere: Path) -> None:
-    asked = count()
+def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, foreign_lock: Path) -> None:
+    calls = count()
     tally = run_trials(
-        [trial()], ledger, TrialConditions(run_function=WORK), is_wanted=lambda _: next(asked) < 2
+        [trial()], ledger, TrialConditions(run_function=WORK), is_wanted=lambda _: next(calls) < 2
     )
     assert tally == Counts(left=1)
 
@@ -63,5 +64,5 @@ def test_ctrl_c_ends_the_wait_for_another_run(ledger: Ledger, start_study: Calla
     study = start_study(ledger.root, count=1)
     study.read_until("waiting for 1 trial that another run trains")
     study.interrupt()
-    code, output = study.end()
+    code, output = study.wait_for_end()
     assert code == 130 and "left=1, interrupted=True" in output

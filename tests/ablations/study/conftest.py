@@ -8,12 +8,12 @@ from unrolled.ablations.study.study import Study
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> Callable[[str], Study]:
-    """The study of this TOML text."""
+def load_text(tmp_path: Path) -> Callable[[str], Study]:
+    """Return a function that loads the study of a TOML text."""
 
-    def write(text: str) -> Study:
+    def load(text: str) -> Study:
         path = tmp_path / "mine.toml"
         path.write_text(text)
         return load_study(path)
 
-    return write
+    return load

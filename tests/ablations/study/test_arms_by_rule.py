@@ -22,30 +22,30 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import DERIVED
 
 FOUR = ["tying", "dropout", "ar", "tar"]
-Write = Callable[..., Study]
+MakeStudy = Callable[..., Study]
 
 
 @pytest.fixture
-def study(loaded: Callable[[str], Study]) -> Write:
-    """A study of this baseline and this design, both as TOML."""
+def make_study(load_text: Callable[[str], Study]) -> MakeStudy:
+    """Return a function that makes a study of a baseline and a design, both as TOML."""
 
     def write(design: str, model: str = "lm7", baseline: str = "") -> Study:
         head = f'name = "n"\nquestion = "q?"\n[baseline]\nmodel = "{model}"\n{baseline}\n'
-        return loaded(f"{head}[design]\n{design}")
+        return load_text(f"{head}[design]\n{design}")
 
     return write
 
 
-def changes(study: Study) -> dict[str, dict[str, object]]:
+def read_changes(study: Study) -> dict[str, dict[str, object]]:
     return {arm.name: dict(arm.changes) for arm in study.arms[1:]}
 
 
-def levels(arm: Arm, *keys: str) -> tuple[Any, ...]:
+def read_levels(arm: Arm, *keys: str) -> tuple[Any, ...]:
     return tuple({**arm.settings, **arm.settings["options"]}[key] for key in keys)
 
 
-def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(study: Write) -> None:
-    assert changes(study(f"leave_one_out = {list(FACTORS)}")) == {
+def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(make_study: MakeStudy) -> None:
+    assert read_changes(make_study(f"leave_one_out = {list(FACTORS)}")) == {
         "no tying": {"tying": False},
         "no dropout": {"dropout": 0.0},
         "no AR": {"alpha": 0.0},
@@ -55,9 +55,9 @@ def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(study: Write) -> N
     }
 
 
-def test_add_one_puts_each_factor_to_what_lmmodel7_does(study: Write) -> None:
+def test_add_one_puts_each_factor_to_what_lmmodel7_does(make_study: MakeStudy) -> None:
     # Levels of LMModel7: fastbook chapter 12 (p .4, alpha 2, beta 1, wd .1) and fastai's TextLearner (moms).
-    assert changes(study(f"add_one = {list(FACTORS)}", "lm6")) == {
+    assert read_changes(make_study(f"add_one = {list(FACTORS)}", "lm6")) == {
         "+ tying": {"tying": True},
         "+ dropout": {"dropout": 0.4},
         "+ AR": {"alpha": 2.0},
@@ -67,8 +67,8 @@ def test_add_one_puts_each_factor_to_what_lmmodel7_does(study: Write) -> None:
     }
 
 
-def test_add_one_to_another_base_brings_the_base_as_an_arm(study: Write) -> None:
-    arms = study('add_one = { base = { model = "lm6" }, factors = ["ar"] }').arms
+def test_add_one_to_another_base_brings_the_base_as_an_arm(make_study: MakeStudy) -> None:
+    arms = make_study('add_one = { base = { model = "lm6" }, factors = ["ar"] }').arms
     assert [arm.name for arm in arms] == ["LMModel7", "LMModel6", "LMModel6 + AR"]
     assert arms[2].settings == {**arms[1].settings, "alpha": 2.0}
     assert arms[1].settings == resolve_settings({"model": "lm6"})
@@ -79,24 +79,26 @@ def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:
     assert resolve_settings({"model": "lm6", **on}) == {**resolve_settings({"model": "lm7"}), "model": "lm6"}
 
 
-def test_a_factorial_is_every_combination_once_and_shares_arms_with_other_designs(study: Write) -> None:
-    arms = study(f"leave_one_out = {FOUR}\nfactorial = {FOUR}").arms
-    seen = [levels(arm, "tying", "dropout", "alpha", "beta") for arm in arms]
+def test_a_factorial_is_every_combination_once_and_shares_arms_with_other_designs(
+    make_study: MakeStudy,
+) -> None:
+    arms = make_study(f"leave_one_out = {FOUR}\nfactorial = {FOUR}").arms
+    cells = [read_levels(arm, "tying", "dropout", "alpha", "beta") for arm in arms]
     assert len(arms) == 16  # the four of leave-one-out are cells of the factorial, and so is the baseline
-    assert set(seen) == set(product((True, False), (0.4, 0.0), (2.0, 0.0), (1.0, 0.0)))
+    assert set(cells) == set(product((True, False), (0.4, 0.0), (2.0, 0.0), (1.0, 0.0)))
     assert [arm.name for arm in arms[1:5]] == ["no tying", "no dropout", "no AR", "no TAR"]
     assert [arm.name for arm in arms if len(arm.changes) == 4] == ["no tying, no dropout, no AR, no TAR"]
 
 
-def test_a_factorial_keeps_the_baseline_s_own_level_as_on(study: Write) -> None:
-    arms = study('factorial = ["dropout", "ar"]', "lm6", "dropout = 0.2").arms
-    assert {levels(arm, "dropout", "alpha") for arm in arms} == {(0.2, 0), (0.2, 2), (0, 0), (0, 2)}
+def test_a_factorial_keeps_the_baseline_s_own_level_as_on(make_study: MakeStudy) -> None:
+    arms = make_study('factorial = ["dropout", "ar"]', "lm6", "dropout = 0.2").arms
+    assert {read_levels(arm, "dropout", "alpha") for arm in arms} == {(0.2, 0), (0.2, 2), (0, 0), (0, 2)}
     assert arms[0].name == "LMModel6, dropout 0.2"
     assert {arm.name for arm in arms[1:]} == {"+ AR", "no dropout", "no dropout, + AR"}
 
 
-def test_a_shared_arm_keeps_its_first_name_and_lists_the_others(study: Write) -> None:
-    arms = study(
+def test_a_shared_arm_keeps_its_first_name_and_lists_the_others(make_study: MakeStudy) -> None:
+    arms = make_study(
         'one_at_a_time = { alpha = [0, 1] }\nleave_one_out = ["ar"]\ngrid = { alpha = [0.0], lr = [1e-2] }'
     ).arms
     assert [(arm.name, arm.also) for arm in arms] == [
@@ -106,17 +108,19 @@ def test_a_shared_arm_keeps_its_first_name_and_lists_the_others(study: Write) ->
     ]
 
 
-def test_one_at_a_time_changes_one_thing_an_arm(study: Write) -> None:
-    assert changes(study("one_at_a_time = { lr = [1e-3, 1e-2], detach_every = [4, 16, 32] }", "lm6")) == {
+def test_one_at_a_time_changes_one_thing_an_arm(make_study: MakeStudy) -> None:
+    assert read_changes(
+        make_study("one_at_a_time = { lr = [1e-3, 1e-2], detach_every = [4, 16, 32] }", "lm6")
+    ) == {
         "lr 0.001": {"lr": 0.001},
         "detach every 4": {"detach_every": 4},
         "detach every 32": {"detach_every": 32},
     }  # lr 0.01 and 16 are the baseline's: they are the baseline
 
 
-def test_a_grid_crosses_its_levels(study: Write) -> None:
-    arms = study('grid = { model = ["lm4", "lm6"], lr = [1e-3, 1e-2], epochs = [1, 15] }', "lm6").arms
-    cells = [levels(arm, "model", "lr", "epochs") for arm in arms]
+def test_a_grid_crosses_its_levels(make_study: MakeStudy) -> None:
+    arms = make_study('grid = { model = ["lm4", "lm6"], lr = [1e-3, 1e-2], epochs = [1, 15] }', "lm6").arms
+    cells = [read_levels(arm, "model", "lr", "epochs") for arm in arms]
     assert sorted(cells) == sorted(product(("lm4", "lm6"), (1e-3, 1e-2), (1, 15)))
     assert arms[1].name == "LMModel4, lr 0.001, 1 epoch"
 
@@ -150,11 +154,11 @@ def test_a_detach_every_divides_the_window_or_is_a_multiple_of_it(detach_every: 
     assert resolve_settings({"model": "lm6", "detach_every": 0, "window": 64})["detach_every"] == 64
 
 
-@pytest.mark.parametrize("kept", [{"reset": "batch"}, {"order": "shuffled"}, {"order": "sequential"}])
-def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(kept: dict[str, str]) -> None:
-    assert resolve_settings({"model": "lm6", "detach_every": 8, **kept})["detach_every"] == 8
+@pytest.mark.parametrize("settings", [{"reset": "batch"}, {"order": "shuffled"}, {"order": "sequential"}])
+def test_a_detach_every_beyond_the_window_needs_a_state_that_is_kept(settings: dict[str, str]) -> None:
+    assert resolve_settings({"model": "lm6", "detach_every": 8, **settings})["detach_every"] == 8
     with pytest.raises(BadInput, match=r"^detach_every = 32: goes beyond the window \(16\)"):
-        resolve_settings({"model": "lm6", "detach_every": 32, **kept})
+        resolve_settings({"model": "lm6", "detach_every": 32, **settings})
 
 
 @pytest.mark.parametrize(
@@ -199,16 +203,18 @@ def test_the_command_line_s_settings_are_read_by_type(text: str, key: str, value
 WITHIN = 'within = ["model"]\ngrid = { model = ["lm6", "gru"], layers = [2, 1], lr = [1e-2] }'
 
 
-def test_a_grid_within_a_setting_compares_each_cell_with_the_baseline_s_levels_there(study: Write) -> None:
-    found = study(WITHIN, "lm6", "layers = 1")
-    assert [arm.name for arm in found.arms] == [
+def test_a_grid_within_a_setting_compares_each_cell_with_the_baseline_s_levels_there(
+    make_study: MakeStudy,
+) -> None:
+    study = make_study(WITHIN, "lm6", "layers = 1")
+    assert [arm.name for arm in study.arms] == [
         "LMModel6, 1 layer",
         "nn.GRU, 1 layer, lr 0.01",
         "LMModel6, 2 layers, lr 0.01",
         "nn.GRU, 2 layers, lr 0.01",
     ]
-    assert found.contrasts == {
+    assert study.contrasts == {
         "LMModel6, 2 layers, lr 0.01": "LMModel6, 1 layer",
         "nn.GRU, 2 layers, lr 0.01": "nn.GRU, 1 layer, lr 0.01",
     }
-    assert found.arms[3].changes == {"layers": 2}
+    assert study.arms[3].changes == {"layers": 2}

@@ -21,18 +21,18 @@ LM4 = LM6.replace("lm6", "lm4")
 TOP = HEAD + "{}\n[baseline]\nmodel = 'lm6'\n"
 SWEEP = LM6 + "[design.one_at_a_time]\n"
 ARM = LM6 + '[[arm]]\nname = "a"\n'
-OTHER = "[[arm]]\nname = 'b'\nset = { lr = 0.2 }"
+SECOND_ARM = "[[arm]]\nname = 'b'\nset = { lr = 0.2 }"
 WITHIN = LM6 + 'layers = 3\n[design]\nwithin = [{}]\n[design.grid]\nmodel = ["lm6", "gru"]\nlayers = [2, 1]'
 
 
-def refusal(tmp_path: Path, text: str | bytes) -> str:
-    """What `load` says about a study with this text."""
+def load_refusal(tmp_path: Path, text: str | bytes) -> str:
+    """Return the message of the error that loading this text raises."""
     path = tmp_path / "mine.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInput) as excinfo:
         load_study(path)
-    message = str(caught.value)
-    assert caught.value.place.startswith(str(path)) and "\n" not in message
+    message = str(excinfo.value)
+    assert excinfo.value.place.startswith(str(path)) and "\n" not in message
     return message.removeprefix(str(path))
 
 
@@ -124,7 +124,7 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (ARM + "set = { model = 'lm6', lr = 3e-3 }", "arm 'a': model = 'lm6' changes nothing"),
         (ARM + "set = { model = 'lm' }", "model 'lm': is not in the zoo; did you mean"),
         (ARM + "set = { lr = 0.1 }\n[[arm]]\nname = 'a'\nset = { lr = 0.2 }", "two arms are called 'a'"),
-        (ARM + "set = { lr = 0.1 }\nagainst = 'b'\n" + OTHER, "arm 'a': against: no arm 'b' comes before"),
+        (ARM + "set = { lr = 0.1 }\nagainst = 'b'\n" + SECOND_ARM, "arm 'a': against: no arm 'b' comes"),
         (ARM + "set = { lr = 0.1 }\nagainst = 'a'", "arm 'a': against: no arm 'a' comes before this one"),
         (ARM + "set = { lr = 0.1 }\nagainst = 'LMModel'", "before this one; did you mean 'LMModel6'?"),
         (LM6 + '[design]\nwithin = ["lr"]\none_at_a_time = { lr = [1e-3] }', "within: needs a grid; add"),
@@ -140,10 +140,10 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
     ],
 )  # fmt: skip
 def test_a_bad_study_is_refused_naming_file_key_and_cure(tmp_path: Path, text: str, words: str) -> None:
-    assert words in refusal(tmp_path, text)
+    assert words in load_refusal(tmp_path, text)
 
 
-WRONG: dict[type, list[Any]] = {
+WRONG_VALUES: dict[type, list[Any]] = {
     bool: [1, "true", None],
     int: [-1, 1.5, 64.0, True, "3", 10**11],
     float: [-1.0, float("nan"), float("inf"), True, "0.1", 10**400],
@@ -154,16 +154,16 @@ EDGES = {
     **dict.fromkeys(("lr", "window", "batch", "epochs", "hidden", "embedding", "layers"), 0),
     **dict.fromkeys(("dropout", "embed_p", "input_p", "weight_p", "hidden_p", "output_p"), 1),
 }
-OWN = {key: spec.name for spec in ZOO.values() for key in spec.options}
+OWN_MODELS = {key: spec.name for spec in ZOO.values() for key in spec.options}
 
 
-@pytest.mark.parametrize("key", [*DEFAULTS, *OWN])
+@pytest.mark.parametrize("key", [*DEFAULTS, *OWN_MODELS])
 def test_a_setting_of_the_wrong_type_or_range_is_refused_by_its_name(key: str) -> None:
-    model = OWN.get(key, "lm6")
-    wrong = list(WRONG[type({**DEFAULTS, **ZOO[model].options}[key])])
+    model = OWN_MODELS.get(key, "lm6")
+    values = list(WRONG_VALUES[type({**DEFAULTS, **ZOO[model].options}[key])])
     if key == "corpus":
-        wrong.remove("zzz")
-    for value in (*wrong, *([EDGES[key]] if key in EDGES else [])):
+        values.remove("zzz")
+    for value in (*values, *([EDGES[key]] if key in EDGES else [])):
         with pytest.raises(BadInput, match=rf"^{key}[. ].*should"):
             resolve_settings({"model": model, key: value})
 
@@ -175,19 +175,19 @@ def test_a_model_that_is_not_a_name_is_refused(model: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "seeds",
     [-1, 0, True, False, 1.5, 10**9, "", ",", "-1", "1.5", "9-0", "0-", "x", "0,0", "0-3,3", "4294967296",
      "0-4294967295", [], [-1], [2**32], [1.5], ["3"], [True], [0, 0], [[0]], None, {"a": 1}],
 )  # fmt: skip
-def test_seeds_that_are_no_seeds_are_refused(given: object) -> None:
-    with pytest.raises(BadInput, match="seeds: ") as caught:
-        parse_seeds(given)  # type: ignore[arg-type]
+def test_seeds_that_are_no_seeds_are_refused(seeds: object) -> None:
+    with pytest.raises(BadInput, match="seeds: ") as excinfo:
+        parse_seeds(seeds)  # type: ignore[arg-type]
     # in a string 10 is the one seed 10, so the cure of an integer would mislead
-    assert not (isinstance(given, str) and "write 10 (for 0 to 9)" in str(caught.value))
+    assert not (isinstance(seeds, str) and "write 10 (for 0 to 9)" in str(excinfo.value))
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("seeds", "expected"),
     [
         (1, (0,)),
         (10, tuple(range(10))),
@@ -198,8 +198,10 @@ def test_seeds_that_are_no_seeds_are_refused(given: object) -> None:
         ([2**32 - 1], (2**32 - 1,)),
     ],
 )
-def test_seeds_are_a_number_a_range_or_a_list_and_zero_is_one(given: object, meant: tuple[int, ...]) -> None:
-    assert parse_seeds(given) == meant  # type: ignore[arg-type]
+def test_seeds_are_a_number_a_range_or_a_list_and_zero_is_one(
+    seeds: object, expected: tuple[int, ...]
+) -> None:
+    assert parse_seeds(seeds) == expected  # type: ignore[arg-type]
 
 
 LEVELS = {key: [n / 100 if key in ("lr", "wd") else n for n in range(1, 11)] for key in
@@ -218,7 +220,7 @@ GRID = "[design.grid]\n" + "\n".join(f"{key} = {levels}" for key, levels in LEVE
     ids=["a billion cells", "as long as a file may be", "a million levels"],
 )
 def test_very_many_arms_are_refused_without_being_made(tmp_path: Path, text: str, words: str) -> None:
-    assert words in refusal(tmp_path, text)
+    assert words in load_refusal(tmp_path, text)
 
 
 def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,9 +242,9 @@ def test_more_trials_than_the_limit_need_a_confirmation(monkeypatch: pytest.Monk
     ],
 )
 def test_a_character_that_is_no_text_is_refused_by_its_key(keys: dict[str, Any], key: str) -> None:
-    with pytest.raises(BadInput) as refusal:
+    with pytest.raises(BadInput) as excinfo:
         declare_study("mine", **{"baseline": {"model": "lm1"}, **keys})
-    assert (refusal.value.place, refusal.value.key) == ("study 'mine'", key)
+    assert (excinfo.value.place, excinfo.value.key) == ("study 'mine'", key)
 
 
 def test_a_pipe_is_no_study(tmp_path: Path) -> None:
@@ -263,9 +265,9 @@ def test_a_pipe_is_no_study(tmp_path: Path) -> None:
     ],
 )
 def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInput) as excinfo:
         load_study(name)
-    assert words in str(caught.value)
+    assert words in str(excinfo.value)
 
 
 @pytest.mark.parametrize(
@@ -281,9 +283,9 @@ def test_a_study_that_is_not_there_is_refused(name: str, words: str) -> None:
     ],
 )
 def test_a_bad_set_is_refused_by_its_name(sets: list[tuple[str, list[object]]], words: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(BadInput) as excinfo:
         override_study(load_study("gru"), sets=sets)
-    assert str(caught.value).startswith(f"--set: {words}")
+    assert str(excinfo.value).startswith(f"--set: {words}")
 
 
 @pytest.mark.parametrize("text", ["lr", "=1", "lr=", "", " = "])

@@ -32,31 +32,32 @@ FIELDS = [(header, field) for header, (_, fields) in TABLES.items() for field in
 JARGON = re.compile("pydantic|Input|String|valid |dict|tuple|float|equal to|datetime|Error")
 
 
-def text_of(header: str, field: str, value: str) -> str:
-    sound, _ = TABLES[header]
+def write_text(header: str, field: str, value: str) -> str:
+    required, _ = TABLES[header]
     top = {key: text for key, text in TOP.items() if f"[{key}]" != header}
-    tables = [top, {**sound, field: value}] if header else [{**top, field: value}]
+    tables = [top, {**required, field: value}] if header else [{**top, field: value}]
     lines = ["\n".join(f"{key} = {text}" for key, text in table.items()) for table in tables]
     return f"\n{header}\n".join(lines)
 
 
 @pytest.mark.parametrize(("header", "field"), FIELDS, ids=lambda text: text or "top")
-def test_a_value_of_any_type_or_size_is_read_or_refused_in_one_line_of_toml_s_words(
+def test_any_value_is_read_or_refused_in_one_line_of_toml_s_words(
     tmp_path: Path, header: str, field: str
 ) -> None:
-    path, refused = tmp_path / "mine.toml", []
+    path = tmp_path / "mine.toml"
+    refusals = []
     for name, value in VALUES.items():
-        path.write_text(text_of(header, field, value))
+        path.write_text(write_text(header, field, value))
         try:
             load_study(path)
         except BadInput as error:
-            refused.append(name)
-            where, _, told = str(error).partition("mine.toml: ")
-            assert where == f"{tmp_path}/" and "\n" not in told
+            refusals.append(name)
+            prefix, _, message = str(error).partition("mine.toml: ")
+            assert prefix == f"{tmp_path}/" and "\n" not in message
             place = header.strip("[]").rpartition(".")[2] or field
-            assert field in told or place in told or "plans up to" in told, told
+            assert field in message or place in message or "plans up to" in message, message
             # the names of settings that exist may be told, the value that was written may not echo at length
-            assert not JARGON.search(told.partition("; known: ")[0]), told
-            assert len(told.replace("x" * 10_000, "…")) < 400, told[:400]
-    assert len(refused) >= len(VALUES) / 2, "hardly a field takes every type"
-    assert ("date" in refused) and ("time" in refused), "no field takes these"
+            assert not JARGON.search(message.partition("; known: ")[0]), message
+            assert len(message.replace("x" * 10_000, "…")) < 400, message[:400]
+    assert len(refusals) >= len(VALUES) / 2, "hardly a field takes every type"
+    assert ("date" in refusals) and ("time" in refusals), "no field takes these"

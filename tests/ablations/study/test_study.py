@@ -42,58 +42,58 @@ Edit = Callable[[str, str], Study]
 
 
 @pytest.fixture
-def mine(loaded: Callable[[str], Study]) -> Study:
-    return loaded(TEXT)
+def study(load_text: Callable[[str], Study]) -> Study:
+    return load_text(TEXT)
 
 
 @pytest.fixture
-def edited(loaded: Callable[[str], Study]) -> Edit:
-    """The study with one piece of its text replaced by another."""
+def edit_text(load_text: Callable[[str], Study]) -> Edit:
+    """Return a function that loads the study with one piece of its text replaced."""
 
     def write(old: str, new: str) -> Study:
         assert old in TEXT
-        return loaded(TEXT.replace(old, new))
+        return load_text(TEXT.replace(old, new))
 
     return write
 
 
-def test_a_study_is_what_its_file_says(mine: Study, tmp_path: Path) -> None:
-    assert (mine.name, mine.question, mine.about) == ("mine", "Does dropout help?", "A small one.")
-    assert (mine.metrics, mine.seeds, mine.looks) == ((Metric("valid_accuracy", 0.01),), (3, 0), (2,))
-    assert [arm.name for arm in mine.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
-    assert mine.baseline is mine.arms[0]
-    assert mine.path == str(tmp_path / "mine.toml")
-    calm = mine.arms[2]
+def test_a_study_is_what_its_file_says(study: Study, tmp_path: Path) -> None:
+    assert (study.name, study.question, study.about) == ("mine", "Does dropout help?", "A small one.")
+    assert (study.metrics, study.seeds, study.looks) == ((Metric("valid_accuracy", 0.01),), (3, 0), (2,))
+    assert [arm.name for arm in study.arms] == ["LMModel6, 2 epochs", "+ dropout", "calm", AA_NAME]
+    assert study.baseline is study.arms[0]
+    assert study.path == str(tmp_path / "mine.toml")
+    calm = study.arms[2]
     assert (calm.question, calm.note, calm.exploratory) == ("And AR?", "As in the book.", True)
     assert calm.changes == {"alpha": 2.0}
-    assert calm.settings == {**mine.baseline.settings, "alpha": 2.0}
-    again = mine.arms[3]
-    assert (again.settings, again.changes, again.seed_offset) == (mine.baseline.settings, {}, 1000)
+    assert calm.settings == {**study.baseline.settings, "alpha": 2.0}
+    aa_arm = study.arms[3]
+    assert (aa_arm.settings, aa_arm.changes, aa_arm.seed_offset) == (study.baseline.settings, {}, 1000)
     with pytest.raises(FrozenInstanceError):
-        mine.name = "other"  # type: ignore[misc]
+        study.name = "other"  # type: ignore[misc]
 
 
-def test_a_metric_may_declare_its_direction(edited: Edit) -> None:
+def test_a_metric_may_declare_its_direction(edit_text: Edit) -> None:
     metric = '{ name = "valid_accuracy", delta = 0.01'
-    (declared,) = edited(metric, f'{metric}, better = "lower"').metrics
-    assert declared.lower_is_better and edited(metric, metric).metrics[0].better == "higher"
+    (opposite,) = edit_text(metric, f'{metric}, better = "lower"').metrics
+    assert opposite.lower_is_better and edit_text(metric, metric).metrics[0].better == "higher"
 
 
-def test_a_small_file_is_enough(loaded: Callable[[str], Study]) -> None:
-    study = loaded('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
+def test_a_small_file_is_enough(load_text: Callable[[str], Study]) -> None:
+    study = load_text('name = "small"\nquestion = "How good is it?"\nbaseline.model = "lm6"')
     assert study.metrics == (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
     assert (study.seeds, study.looks) == (tuple(range(40)), (10, 15, 20, 30, 40))
     assert [arm.settings for arm in study.arms] == [resolve_settings({"model": "lm6"})]
 
 
-def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
-    plan, listed = make_plan(mine, "unrolled run mine")
+def test_trials_come_seed_by_seed_and_once_each(study: Study) -> None:
+    plan, trials = make_plan(study, "unrolled run mine")
     arms = list(plan.arm_names.values())
-    assert [(name, trial.seed) for name, trial in zip(arms, listed, strict=True)] == [
+    assert [(name, trial.seed) for name, trial in zip(arms, trials, strict=True)] == [
         ("LMModel6, 2 epochs", 0), ("+ dropout", 0), ("calm", 0), (AA_NAME, 1000),
         ("LMModel6, 2 epochs", 3), ("+ dropout", 3), ("calm", 3), (AA_NAME, 1003),
     ]  # fmt: skip
-    assert all(trial.source and trial.data and trial.versions for trial in listed)
+    assert all(trial.source and trial.data and trial.versions for trial in trials)
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,10 @@ def test_trials_come_seed_by_seed_and_once_each(mine: Study) -> None:
         ('"calm"', '"AR"'),
     ],
 )
-def test_the_plan_s_hash_changes_with_what_is_decided(mine: Study, edited: Edit, old: str, new: str) -> None:
-    assert edited(old, new).plan_hash != mine.plan_hash
+def test_the_plan_s_hash_changes_with_what_is_decided(
+    study: Study, edit_text: Edit, old: str, new: str
+) -> None:
+    assert edit_text(old, new).plan_hash != study.plan_hash
 
 
 @pytest.mark.parametrize(
@@ -125,57 +127,59 @@ def test_the_plan_s_hash_changes_with_what_is_decided(mine: Study, edited: Edit,
         ('name = "mine"', '# a comment\nname = "mine"'),
     ],
 )
-def test_the_plan_s_hash_is_of_what_is_meant(mine: Study, edited: Edit, old: str, new: str) -> None:
-    other = edited(old, new)
-    renamed = replace(other, arms=(replace(other.baseline, name=mine.baseline.name), *other.arms[1:]))
-    assert renamed.plan_hash == mine.plan_hash
-    assert len(mine.plan_hash) == 64
+def test_the_plan_s_hash_is_of_what_is_meant(study: Study, edit_text: Edit, old: str, new: str) -> None:
+    edited = edit_text(old, new)
+    renamed = replace(edited, arms=(replace(edited.baseline, name=study.baseline.name), *edited.arms[1:]))
+    assert renamed.plan_hash == study.plan_hash
+    assert len(study.plan_hash) == 64
 
 
 # What the command line changes.
 
 
-def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(mine: Study) -> None:
-    changed = override_study(mine, sets=[("epochs", [5]), ("hidden", [32])])
-    assert {arm.settings["epochs"] for arm in changed.arms} == {5}
-    assert {arm.settings["options"]["hidden"] for arm in changed.arms} == {32}
-    assert changed.baseline.name == "LMModel6, 5 epochs, hidden 32"
-    assert mine.baseline.settings["epochs"] == 2
+def test_one_value_changes_the_baseline_and_every_arm_that_follows_it(study: Study) -> None:
+    override = override_study(study, sets=[("epochs", [5]), ("hidden", [32])])
+    assert {arm.settings["epochs"] for arm in override.arms} == {5}
+    assert {arm.settings["options"]["hidden"] for arm in override.arms} == {32}
+    assert override.baseline.name == "LMModel6, 5 epochs, hidden 32"
+    assert study.baseline.settings["epochs"] == 2
 
 
-def test_several_values_are_arms_one_at_a_time(mine: Study) -> None:
-    changed = override_study(mine, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
-    assert [arm.name for arm in changed.arms] == [
+def test_several_values_are_arms_one_at_a_time(study: Study) -> None:
+    override = override_study(study, sets=[("lr", [1e-3, 1e-2]), ("layers", [1, 3])])
+    assert [arm.name for arm in override.arms] == [
         "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
     ]  # fmt: skip
-    assert changed.baseline.also == ("lr 0.01",)
-    assert changed.plan_hash != mine.plan_hash
+    assert override.baseline.also == ("lr 0.01",)
+    assert override.plan_hash != study.plan_hash
 
 
-def test_another_model_from_the_command_line_drops_what_it_does_not_have(mine: Study) -> None:
-    with_layers = override_study(mine, sets=[("layers", [1])])
+def test_another_model_from_the_command_line_drops_what_it_does_not_have(study: Study) -> None:
+    single_layer = override_study(study, sets=[("layers", [1])])
     with pytest.raises(BadInput, match="model 'lm4': has no option 'dropout'"):  # of add_one
-        override_study(with_layers, sets=[("model", ["lm4"])])
-    gru = override_study(with_layers, sets=[("model", ["gru"])])
+        override_study(single_layer, sets=[("model", ["lm4"])])
+    gru = override_study(single_layer, sets=[("model", ["gru"])])
     assert gru.baseline.settings == resolve_settings({"model": "gru", "epochs": 2, "layers": 1})
 
 
 def test_settings_that_need_each_other_may_come_in_any_order() -> None:
     sets = [("window", [10]), ("detach_every", [5])]
-    one, other = (override_study(load_study("awd"), sets=way).baseline.settings for way in (sets, sets[::-1]))
-    assert one == other and (one["window"], one["detach_every"]) == (10, 5)
+    settings, reverse = (
+        override_study(load_study("awd"), sets=order).baseline.settings for order in (sets, sets[::-1])
+    )
+    assert settings == reverse and (settings["window"], settings["detach_every"]) == (10, 5)
 
 
 # Cost.
 
 
-def seconds(**settings: object) -> float:
+def predict_seconds(**settings: object) -> float:
     return expected_seconds(ChapterTrial(seed=0, **resolve_settings({"model": "lm6", **settings})))
 
 
 @pytest.mark.parametrize("model", ZOO)
 def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
-    assert seconds(model=model) == ZOO[model].seconds
+    assert predict_seconds(model=model) == ZOO[model].seconds
 
 
 @pytest.mark.parametrize(
@@ -191,18 +195,20 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
     ],
 )
 def test_cost_follows_epochs_updates_and_detach_every(settings: dict[str, object], factor: float) -> None:
-    assert seconds(**settings) == pytest.approx(ZOO["lm6"].seconds * factor)
+    assert predict_seconds(**settings) == pytest.approx(ZOO["lm6"].seconds * factor)
 
 
 def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     words = [f"w{n % 30}" for n in range(2 * 63_095)]  # the tokens of Human Numbers, twice, and its 30 words
     text.write_text(" ".join(words))
-    assert seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].seconds)
+    assert predict_seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].seconds)
     rich = tmp_path / "rich.txt"
     rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
-    assert seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds  # every word more is a number more to predict
-    assert seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].seconds)
+    assert (
+        predict_seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds
+    )  # every word more is a number more to predict
+    assert predict_seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].seconds)
 
 
 AGAINST = """
@@ -213,13 +219,13 @@ against = "calm"
 """
 
 
-def test_an_arm_may_be_held_against_another_one_than_the_baseline(edited: Edit) -> None:
-    study = edited("[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
+def test_an_arm_may_be_held_against_another_one_than_the_baseline(edit_text: Edit) -> None:
+    study = edit_text("[[arm]]", f"{AGAINST.replace('calm', '+ dropout')}[[arm]]")
     stormy = next(arm for arm in study.arms if arm.name == "stormy")
     assert stormy.against == "+ dropout"
     assert stormy.changes == {"alpha": 2.0, "clip": 1.0, "dropout": 0.0}  # less the dropout of the other
     assert study.contrasts == {"stormy": "+ dropout", "calm": study.baseline.name}, "+ dropout is a base"
-    assert study.plan_hash != edited("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan_hash
+    assert study.plan_hash != edit_text("[[arm]]", f"{AGAINST.replace('calm', '')}[[arm]]").plan_hash
 
 
 CHAIN = """
@@ -239,36 +245,38 @@ against = "three"
 """
 
 
-def test_against_may_be_chained_and_an_arm_that_others_name_has_a_contrast_where_it_names_one(
-    edited: Edit,
+def test_against_may_be_chained(
+    edit_text: Edit,
 ) -> None:
-    reference, kept = (
-        edited("[[arm]]", CHAIN.replace("{against}", against))
+    reference_study, contrast_study = (
+        edit_text("[[arm]]", CHAIN.replace("{against}", against))
         for against in ("", 'against = "LMModel6, 2 epochs"')
     )
-    four = next(arm for arm in kept.arms if arm.name == "four")
+    four = next(arm for arm in contrast_study.arms if arm.name == "four")
     assert (four.against, four.changes) == ("three", {"hidden": 8})
-    assert set(reference.contrasts) == {"+ dropout", "calm", "three", "four"}
-    assert set(kept.contrasts) == {"+ dropout", "calm", "three", "four", "two"}, "two names the baseline"
+    assert set(reference_study.contrasts) == {"+ dropout", "calm", "three", "four"}
+    assert set(contrast_study.contrasts) == {"+ dropout", "calm", "three", "four", "two"}, (
+        "two names the baseline"
+    )
 
 
-def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edited: Edit) -> None:
+def test_the_baseline_s_name_in_against_follows_what_is_set_on_the_command_line(edit_text: Edit) -> None:
     chain = CHAIN.replace("{against}", 'against = "LMModel6, 2 epochs"')
-    study = override_study(edited("[[arm]]", chain), sets=[("epochs", [1])])
+    study = override_study(edit_text("[[arm]]", chain), sets=[("epochs", [1])])
     assert {arm.name: arm.against for arm in study.arms}["two"] == study.baseline.name == "LMModel6, 1 epoch"
 
 
-def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edited: Edit) -> None:
-    named = AGAINST.replace('"stormy"', '"again"').replace("alpha = 2, clip = 1.0", "dropout = 0.4")
-    study = edited("[[arm]]", f"{named.replace('calm', 'LMModel6, 2 epochs')}[[arm]]")
+def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edit_text: Edit) -> None:
+    twin = AGAINST.replace('"stormy"', '"again"').replace("alpha = 2, clip = 1.0", "dropout = 0.4")
+    study = edit_text("[[arm]]", f"{twin.replace('calm', 'LMModel6, 2 epochs')}[[arm]]")
     (arm,) = [arm for arm in study.arms if arm.name == "+ dropout"]
     assert (arm.also, arm.against) == (("again",), "LMModel6, 2 epochs")
 
 
 def test_a_whole_number_is_the_same_to_a_program_however_it_is_written(
-    loaded: Callable[[str], Study],
+    load_text: Callable[[str], Study],
 ) -> None:
-    study = loaded(
+    study = load_text(
         'name = "mine"\nquestion = "?"\nmetrics = [{ name = "loss", delta = 1 }]\n'
         '[program]\nrun = "train --lr {lr} --seed {seed}"\n'
         "[baseline]\nlr = 1\n[design.one_at_a_time]\nlr = [0.5, 1.0, 2.0]\n"
@@ -276,25 +284,26 @@ def test_a_whole_number_is_the_same_to_a_program_however_it_is_written(
     assert [repr(arm.settings["settings"]["lr"]) for arm in study.arms] == ["1", "0.5", "2"]
 
 
-def test_against_names_the_arm_that_an_equal_one_became(edited: Edit) -> None:
+def test_against_names_the_arm_that_an_equal_one_became(edit_text: Edit) -> None:
     twin = '[[arm]]\nname = "twin"\nset = { dropout = 0.4 }\n'
-    first, second = AGAINST.replace("calm", "twin"), AGAINST.replace("calm", "+ dropout")
-    study = edited("[[arm]]", f"{twin}{first}{second.replace('stormy', 'storm')}[[arm]]")
+    stormy_arm = AGAINST.replace("calm", "twin")
+    storm_arm = AGAINST.replace("calm", "+ dropout")
+    study = edit_text("[[arm]]", f"{twin}{stormy_arm}{storm_arm.replace('stormy', 'storm')}[[arm]]")
     (stormy,) = [arm for arm in study.arms if arm.against]
     assert (stormy.name, stormy.also, stormy.against) == ("stormy", ("storm",), "+ dropout")
 
 
-def test_a_counting_arm_has_a_trial_for_every_seed_and_no_contrast_unless_it_names_an_arm(
-    edited: Edit,
+def test_a_counting_arm_has_a_trial_a_seed_and_a_contrast_only_by_against(
+    edit_text: Edit,
 ) -> None:
     counts = '[[arm]]\nname = "counts"\nset = { model = "ngram-2" }\n'
-    named = '[[arm]]\nname = "named"\nset = { model = "ngram-1" }\nagainst = "counts"\n'
-    study = edited("[[arm]]", f"{counts}{named}{AGAINST.replace('calm', 'counts')}[[arm]]")
+    opponent = '[[arm]]\nname = "named"\nset = { model = "ngram-1" }\nagainst = "counts"\n'
+    study = edit_text("[[arm]]", f"{counts}{opponent}{AGAINST.replace('calm', 'counts')}[[arm]]")
     assert set(study.contrasts) == {"+ dropout", "calm", "stormy", "named"}
-    plan, listed = make_plan(study, "unrolled run mine")
+    plan, trials = make_plan(study, "unrolled run mine")
     arm = next(arm for arm in plan.arms if arm.name == "counts")
     assert list(arm.trials) == [0, 3] and len(set(arm.trials.values())) == 2
-    assert [trial.seed for trial in listed if trial.model == "ngram-2"] == [0, 3]
-    assert plan.ids == [trial.id for trial in listed]
+    assert [trial.seed for trial in trials if trial.model == "ngram-2"] == [0, 3]
+    assert plan.ids == [trial.id for trial in trials]
     assert plan.arm_and_seed[arm.trials[3]] == (arm, 3)
     assert [arm.name for arm in plan.arms] == [arm.name for arm in study.arms]

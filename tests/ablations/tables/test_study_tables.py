@@ -6,8 +6,8 @@ from statistics import fmean, stdev
 
 import pandas as pd
 import pytest
-from called import call
-from stub_plans import recorded
+from called import run_command
+from stub_plans import store_study_results
 
 import unrolled
 from unrolled.ablations.commands import report
@@ -27,17 +27,19 @@ STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.cs
 
 def test_what_ships_is_small() -> None:
     sizes = [len((study_tables.FOLDER / f"{name}.csv").read_bytes()) for name in STUDIES]
-    assert len(sizes) >= 12 and max(sizes) < 100_000 and sum(sizes) < 500_000
+    assert len(sizes) >= 12
+    assert max(sizes) < 100_000
+    assert sum(sizes) < 500_000
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(name: str) -> None:
     table = unrolled.shipped(name)
-    found = study_tables.compare_study_table(table)
-    assert found.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in found.rows)
-    still_open = [row for row in found.rows_to_decide if not row.decided]
-    assert all(row.verdict.futile or row.contrast.pairs == len(found.design.seeds) for row in still_open)
+    comparison = study_tables.compare_study_table(table)
+    assert comparison.table.counts.equals(table.counts)
+    assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in comparison.rows)
+    open_rows = [row for row in comparison.rows_to_decide if not row.decided]
+    assert all(row.verdict.futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows)
 
 
 def test_the_number_of_averaged_rows_is_no_metric_of_a_table() -> None:
@@ -46,22 +48,22 @@ def test_the_number_of_averaged_rows_is_no_metric_of_a_table() -> None:
 
 
 def test_the_command_judges_a_shipped_table_as_python_does(tmp_path) -> None:
-    done = call(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
-    assert done.returncode == 3, "an arm is worse"
+    process = run_command(tmp_path, "compare", str(study_tables.FOLDER / "order.csv"))
+    assert process.returncode == 3, "an arm is worse"
     table = unrolled.verdicts(unrolled.shipped("order"))
-    lines = [line for line in done.stdout.splitlines() if line.endswith(tuple(table.verdict))]
+    lines = [line for line in process.stdout.splitlines() if line.endswith(tuple(table.verdict))]
     for row in table.itertuples():
         assert sum(line.startswith(row.arm) and line.endswith(row.verdict) for line in lines) > 0
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"], "no ledger is touched"
 
 
-def test_columns_that_ask_what_a_study_asks_are_judged_by_its_looks_and_no_others_are(tmp_path) -> None:
+def test_only_columns_that_ask_a_studys_question_are_judged_by_its_looks(tmp_path) -> None:
     file = str(study_tables.FOLDER / "order.csv")
-    by_seed = "compare", file, "--arm", "arm", "--pair", "seed", "--metric"
-    assert call(tmp_path, *by_seed, "valid_accuracy=0.03", "--metric", "valid_loss=0.05").stdout == (
-        call(tmp_path, "compare", file).stdout
+    command = "compare", file, "--arm", "arm", "--pair", "seed", "--metric"
+    assert run_command(tmp_path, *command, "valid_accuracy=0.03", "--metric", "valid_loss=0.05").stdout == (
+        run_command(tmp_path, "compare", file).stdout
     )
-    assert "first look" in call(tmp_path, *by_seed, "valid_accuracy=0.01").stdout
+    assert "first look" in run_command(tmp_path, *command, "valid_accuracy=0.01").stdout
     pairs = pd.read_csv(tmp_path / "out" / "compare-order" / "comparison.csv").pairs.dropna()
     assert set(pairs) == {10} and len(pairs) == 7
 
@@ -78,10 +80,10 @@ def test_columns_that_ask_what_a_study_asks_are_judged_by_its_looks_and_no_other
 )
 def test_another_question_than_the_studys_is_told_from_it(change) -> None:
     table = unrolled.shipped("order")
-    own = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
-    answer = study_tables.answer_own_question(table, own)
+    columns = Columns(("arm",), ("seed",), (Metric("valid_loss", 0.05),))
+    answer = study_tables.answer_own_question(table, columns)
     assert answer is not None and [view.metric.name for view in answer.per_metric] == ["valid_loss"]
-    assert study_tables.answer_own_question(table, replace(own, **change)) is None
+    assert study_tables.answer_own_question(table, replace(columns, **change)) is None
 
 
 @pytest.mark.parametrize("name", ["order", "detach"])
@@ -101,16 +103,17 @@ def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
     Counting amplifies nothing: its numbers are the same in all six stored digits.
     """
     arms = dict(iter(unrolled.shipped("models").groupby("arm")))
-    counts, seed = arms["bigram counts"].iloc[0], int(arms["LMModel4"].seed.iloc[0])
-    again = run_trial(unrolled.trial("ngram-2", seed)).metrics
+    counts = arms["bigram counts"].iloc[0]
+    seed = int(arms["LMModel4"].seed.iloc[0])
+    metrics = run_trial(unrolled.trial("ngram-2", seed)).metrics
     for name in ("valid_accuracy", "valid_loss"):
-        assert again[name] == pytest.approx(counts[name], abs=1e-6)
+        assert metrics[name] == pytest.approx(counts[name], abs=1e-6)
     accuracies = arms["LMModel4"].valid_accuracy
-    again = run_trial(unrolled.trial("lm4", seed)).metrics
-    assert abs(again["valid_accuracy"] - fmean(accuracies)) < 4 * stdev(accuracies) < 0.3
+    metrics = run_trial(unrolled.trial("lm4", seed)).metrics
+    assert abs(metrics["valid_accuracy"] - fmean(accuracies)) < 4 * stdev(accuracies) < 0.3
 
 
-def made_up(trial: ChapterTrial) -> Result:
+def make_result(trial: ChapterTrial) -> Result:
     if trial.model == "lm5" and trial.seed == 102:
         return failed_result(trial, "loss is nan", status="diverged")
     accuracy = 0.5 + 0.01 * int(trial.options.get("layers", 0)) + trial.seed / 1000
@@ -124,18 +127,24 @@ def models() -> Study:
 
 @pytest.fixture(scope="module")
 def ledger(models, tmp_path_factory) -> Path:
-    return recorded(tmp_path_factory.mktemp("ledger"), models, made_up)
+    return store_study_results(tmp_path_factory.mktemp("ledger"), models, make_result)
 
 
 def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledger, tmp_path) -> None:
     (file,) = study_tables.write_tables(ledger, tmp_path)
     plan = plan_store.load_plan("models", Ledger(ledger))
-    own = report.compare_plan(plan, report.read_page_results(plan, Ledger(ledger)))
-    found = study_tables.compare_study_table(pd.read_csv(file, keep_default_na=False, na_values=[""]))
-    for one, other in zip(own.rows, found.rows, strict=True):
-        assert (one.arm.name, one.done, one.diverged) == (other.arm.name, other.done, other.diverged)
-        assert (one.verdict and one.verdict.text) == (other.verdict and other.verdict.text)
-        assert one.summary.values == pytest.approx(other.summary.values, abs=1e-6)
+    comparison = report.compare_plan(plan, report.read_page_results(plan, Ledger(ledger)))
+    table_comparison = study_tables.compare_study_table(
+        pd.read_csv(file, keep_default_na=False, na_values=[""])
+    )
+    for row, table_row in zip(comparison.rows, table_comparison.rows, strict=True):
+        assert (row.arm.name, row.done, row.diverged) == (
+            table_row.arm.name,
+            table_row.done,
+            table_row.diverged,
+        )
+        assert (row.verdict and row.verdict.text) == (table_row.verdict and table_row.verdict.text)
+        assert row.summary.values == pytest.approx(table_row.summary.values, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -143,16 +152,16 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
 )
 def test_a_table_of_another_design_is_refused_in_one_line(models, monkeypatch, change) -> None:
     table = unrolled.shipped("models")
-    changed = loading.override_study(models, **change)
-    monkeypatch.setattr(loading, "load_study", lambda name: changed)
+    altered = loading.override_study(models, **change)
+    monkeypatch.setattr(loading, "load_study", lambda name: altered)
     for use in (
         study_tables.compare_study_table,
         unrolled.verdicts,
         lambda table: unrolled.compare(table, "LMModel5"),
     ):
-        with pytest.raises(BadInput) as refused:
+        with pytest.raises(BadInput) as excinfo:
             use(table)
-        assert refused.value.place == "study 'models'" and "unrolled run models" in refused.value.cure
+        assert excinfo.value.place == "study 'models'" and "unrolled run models" in excinfo.value.cure
     with pytest.raises(BadInput):
         unrolled.shipped("models")
 
@@ -165,7 +174,7 @@ def test_other_words_in_a_studys_file_change_no_design(models) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda table: table.assign(arm="LMModel9"), "no trial of arm 'LMModel9'"),
         (lambda table: table.drop(columns="design"), "is not a study's table"),
@@ -178,8 +187,8 @@ def test_other_words_in_a_studys_file_change_no_design(models) -> None:
         (lambda table: table.drop(columns="valid_loss"), "^study 'models': "),
     ],
 )
-def test_what_is_no_table_of_a_study_is_refused(change, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
+def test_what_is_no_table_of_a_study_is_refused(change, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         unrolled.verdicts(change(unrolled.shipped("models")))
 
 
@@ -189,7 +198,9 @@ def test_results_that_do_not_come_with_unrolled_are_told_of() -> None:
 
 
 def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
-    recorded(
-        tmp_path / "results", replace(loading.override_study(models, seeds="100-104"), name="mine"), made_up
+    store_study_results(
+        tmp_path / "results",
+        replace(loading.override_study(models, seeds="100-104"), name="mine"),
+        make_result,
     )
     assert study_tables.write_tables(tmp_path / "results", tmp_path) == []

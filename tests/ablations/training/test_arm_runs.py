@@ -6,9 +6,9 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
-from many_trials import ARMS, diverged, keep, planned, study
+from many_trials import ARMS, build_plan, make_arms, make_diverged, store_results
 from scipy import stats
-from stub_plans import kept
+from stub_plans import store_plan_and_results
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
@@ -23,28 +23,30 @@ BASE, OTHER = ARMS[:2]
 
 
 @pytest.fixture
-def mlflow(tmp_path, store, monkeypatch):
-    """A project of its own; syncs a study's results, and returns the active runs of a role by name."""
+def project(tmp_path, store, monkeypatch):
+    """Return a project that syncs results to MLflow and finds its active runs."""
     from mlflow import MlflowClient
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
 
     class Project:
-        folder, results, client = tmp_path, tmp_path / "results", MlflowClient(tracking_uri=store)
+        folder = tmp_path
+        results = tmp_path / "results"
+        client = MlflowClient(tracking_uri=store)
 
-        def sync(self, results, **facts):
-            keep(self.results, results, **facts)
+        def sync_study(self, results, **facts):
+            store_results(self.results, results, **facts)
             assert main(["sync", "--results", str(self.results)]) == 0
 
-        def runs(self, role="arm"):
+        def find_runs(self, role="arm"):
             number = self.client.get_experiment_by_name("unrolled/width").experiment_id
-            found = self.client.search_runs([number], f"tags.`unrolled.role` = '{role}'")
+            runs = self.client.search_runs([number], f"tags.`unrolled.role` = '{role}'")
             key = "unrolled.arm" if role == "arm" else "mlflow.runName"
-            by_name = {run.data.tags[key]: run for run in found}
-            assert len(by_name) == len(found)
-            return by_name
+            runs_by_name = {run.data.tags[key]: run for run in runs}
+            assert len(runs_by_name) == len(runs)
+            return runs_by_name
 
-        def history(self, run, metric):
+        def read_history(self, run, metric):
             points = self.client.get_metric_history(run.info.run_id, metric)
             return [(point.step, point.value) for point in points]
 
@@ -52,165 +54,176 @@ def mlflow(tmp_path, store, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("address", "reason"),
     [
         ("sqlite:///no.db", r"cannot be written \(.*file is not a database"),
         ("http://user:secret@127.0.0.1:1", "nothing answers"),  # no one listens at port 1
     ],
 )
-def test_sync_tells_in_one_line_that_mlflow_cannot_be_written(mlflow, where, told, monkeypatch, capsys):
-    keep(mlflow.results, study(seeds=1, arms=1))
-    monkeypatch.chdir(mlflow.folder)
-    (mlflow.folder / "no.db").write_bytes(b"not a database " * 100)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
+def test_sync_tells_in_one_line_that_mlflow_cannot_be_written(project, address, reason, monkeypatch, capsys):
+    store_results(project.results, make_arms(seeds=1, arms=1))
+    monkeypatch.chdir(project.folder)
+    (project.folder / "no.db").write_bytes(b"not a database " * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert main(["sync"]) == 2
-    said = capsys.readouterr().err
-    assert re.search(f"{told}.* run `unrolled sync` again", said)
-    assert said.count("\n") == 1 and "secret" not in said
+    error = capsys.readouterr().err
+    assert re.search(f"{reason}.* run `unrolled sync` again", error)
+    assert error.count("\n") == 1 and "secret" not in error
 
 
-def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(mlflow):
-    results = study(seeds=6, arms=2)
-    mlflow.sync(results)
-    base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
-    told = ("6 of 6", "baseline")
-    assert (base.tags["unrolled.seeds"], base.tags["unrolled.verdict"]) == told
-    assert f"{OTHER} against {BASE}" in other.tags["unrolled.claim"]
-    assert (other.params["hidden"], other.params["arm"]) == ("8", OTHER)
-    assert "seed" not in other.params
+def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(project):
+    results = make_arms(seeds=6, arms=2)
+    project.sync_study(results)
+    base_run, arm_run = (project.find_runs()[arm].data for arm in (BASE, OTHER))
+    tags = ("6 of 6", "baseline")
+    assert (base_run.tags["unrolled.seeds"], base_run.tags["unrolled.verdict"]) == tags
+    assert f"{OTHER} against {BASE}" in arm_run.tags["unrolled.claim"]
+    assert (arm_run.params["hidden"], arm_run.params["arm"]) == ("8", OTHER)
+    assert "seed" not in arm_run.params
     for arm, of_arm in results.items():
-        shown = mlflow.runs()[arm].data.metrics
+        metrics = project.find_runs()[arm].data.metrics
         for key in ("valid/loss", "valid/accuracy", "speed_train"):
             x = [r.metrics[key.replace("/", "_")] for r in of_arm]
             ends = stats.t.interval(0.95, 5, fmean(x), stats.sem(x))
-            numbers = [shown[f"{key}{end}"] for end in ("", " sd", " low", " high")]
+            numbers = [metrics[f"{key}{end}"] for end in ("", " sd", " low", " high")]
             assert numbers == pytest.approx([fmean(x), stdev(x), *ends], rel=1e-4)
-        assert shown["valid/perplexity"] == pytest.approx(math.exp(shown["valid/loss"]), rel=1e-4)
-        assert shown["valid/perplexity high"] == pytest.approx(math.exp(shown["valid/loss high"]), rel=1e-4)
+        assert metrics["valid/perplexity"] == pytest.approx(math.exp(metrics["valid/loss"]), rel=1e-4)
+        assert metrics["valid/perplexity high"] == pytest.approx(
+            math.exp(metrics["valid/loss high"]), rel=1e-4
+        )
         curve = [(e, fmean(r.curves["valid_loss"][e][1] for r in of_arm)) for e in range(4)]
-        found = mlflow.history(mlflow.runs()[arm], "valid/loss")
-        assert found == [(epoch, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
+        history = project.read_history(project.find_runs()[arm], "valid/loss")
+        assert history == [(epoch, pytest.approx(loss, rel=1e-4)) for epoch, loss in curve]
 
 
-def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(mlflow):
-    (one,) = study(seeds=1, arms=2)[OTHER]
-    counts = [replace(one, trial=ZOO["ngram-1"].make_trial(seed)) for seed in range(6)]
-    results = {**study(seeds=6, arms=1), OTHER: counts}
-    plan = planned(results)
+def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
+    (result,) = make_arms(seeds=1, arms=2)[OTHER]
+    counts = [replace(result, trial=ZOO["ngram-1"].make_trial(seed)) for seed in range(6)]
+    results = {**make_arms(seeds=6, arms=1), OTHER: counts}
+    plan = build_plan(results)
     base = results[BASE][0].trial.factors()
     changes = {key: x for key, x in counts[0].trial.factors().items() if base.get(key) != x}
-    mlflow.sync(results, arms=(plan.arms[0], replace(plan.arms[1], changes=changes)))
-    run = mlflow.runs()[OTHER]
+    project.sync_study(results, arms=(plan.arms[0], replace(plan.arms[1], changes=changes)))
+    run = project.find_runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "6 of 6"
-    assert run.data.metrics["valid/loss"] == pytest.approx(one.metrics["valid_loss"], rel=1e-4)
+    assert run.data.metrics["valid/loss"] == pytest.approx(result.metrics["valid_loss"], rel=1e-4)
     assert not [name for name in run.data.metrics if name.endswith((" sd", " low", " high"))]
-    assert len(mlflow.runs("trial")) == 12
+    assert len(project.find_runs("trial")) == 12
 
 
-def test_an_arm_says_at_which_look_it_was_decided_and_has_every_metric_with_its_ends(mlflow):
-    whole = study(seeds=40, arms=2)
+def test_an_arm_names_its_deciding_look_and_has_every_metric_with_its_interval(project):
+    results = make_arms(seeds=40, arms=2)
     metrics = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
-    plan = planned(whole, metrics=metrics, looks=(10, 15, 20, 30, 40))
-    kept(mlflow.results, plan, {arm: of_arm[:10] for arm, of_arm in whole.items()})
-    assert main(["sync", "--results", str(mlflow.results)]) == 0
-    base, other = (mlflow.runs()[arm].data for arm in (BASE, OTHER))
-    assert [d.tags["unrolled.seeds"] for d in (base, other)] == ["10 of 40", "10 of 40, decided"]
-    said = other.tags["unrolled.claim"]
-    assert (
-        ", decided at 10 of 40 seeds; validation loss: ▼ worse by more than δ, " in said
-        and "perplexity × " in said
-    )
-    assert "decided at 10 of 40 seeds" in other.tags["mlflow.note.content"]
-    shown = other.metrics
+    plan = build_plan(results, metrics=metrics, looks=(10, 15, 20, 30, 40))
+    store_plan_and_results(project.results, plan, {arm: of_arm[:10] for arm, of_arm in results.items()})
+    assert main(["sync", "--results", str(project.results)]) == 0
+    base_run, arm_run = (project.find_runs()[arm].data for arm in (BASE, OTHER))
+    assert [d.tags["unrolled.seeds"] for d in (base_run, arm_run)] == ["10 of 40", "10 of 40, decided"]
+    claim = arm_run.tags["unrolled.claim"]
+    assert ", decided at 10 of 40 seeds; validation loss: ▼ worse by more than δ, " in claim
+    assert "perplexity × " in claim
+    assert "decided at 10 of 40 seeds" in arm_run.tags["mlflow.note.content"]
+    arm_metrics = arm_run.metrics
     for key in ("valid/accuracy", "valid/loss"):
-        mean, low, high = (shown[f"{key} difference{end}"] for end in ("", " low", " high"))
-        assert low < mean < high and mean == pytest.approx(shown[key] - base.metrics[key], abs=1e-4)
-    assert shown["valid/accuracy difference unbiased"] == pytest.approx(
-        shown["valid/accuracy difference"], rel=0.1
+        mean, low, high = (arm_metrics[f"{key} difference{end}"] for end in ("", " low", " high"))
+        assert low < mean < high
+        assert mean == pytest.approx(arm_metrics[key] - base_run.metrics[key], abs=1e-4)
+    assert arm_metrics["valid/accuracy difference unbiased"] == pytest.approx(
+        arm_metrics["valid/accuracy difference"], rel=0.1
     )
-    assert "valid/loss difference unbiased" not in shown, "the accuracy stopped it"
+    assert "valid/loss difference unbiased" not in arm_metrics, "the accuracy stopped it"
 
 
-def test_differences_of_a_metric_that_is_judged_by_its_ratio_are_in_per_cent_as_in_the_csv(mlflow):
-    results = study(seeds=6, arms=2)
-    mlflow.sync(results, metrics=(Metric("valid_loss", 5.0, ratio=True),))
-    base, other = ([math.log(r.metrics["valid_loss"]) for r in results[arm]] for arm in (BASE, OTHER))
-    shown = mlflow.runs()[OTHER].data.metrics
-    mean = 100 * math.expm1(fmean(other) - fmean(base))
-    low, high = (shown[f"valid/loss difference {end}"] for end in ("low", "high"))
-    assert shown["valid/loss difference"] == pytest.approx(mean, rel=1e-4) and low < mean < high
-    assert abs(mean - 100 * (fmean(other) - fmean(base))) > 0.1, "the logarithm is another number"
+def test_differences_of_a_metric_judged_by_its_ratio_are_in_per_cent(project):
+    results = make_arms(seeds=6, arms=2)
+    project.sync_study(results, metrics=(Metric("valid_loss", 5.0, ratio=True),))
+    base_logs, arm_logs = ([math.log(r.metrics["valid_loss"]) for r in results[arm]] for arm in (BASE, OTHER))
+    metrics = project.find_runs()[OTHER].data.metrics
+    mean = 100 * math.expm1(fmean(arm_logs) - fmean(base_logs))
+    low, high = (metrics[f"valid/loss difference {end}"] for end in ("low", "high"))
+    assert metrics["valid/loss difference"] == pytest.approx(mean, rel=1e-4) and low < mean < high
+    assert abs(mean - 100 * (fmean(arm_logs) - fmean(base_logs))) > 0.1, "the logarithm is another number"
 
 
-def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(mlflow):
-    results = study(seeds=6, arms=2)
+def test_a_diverged_seed_is_told_and_leaves_its_arm_without_a_mean(project):
+    results = make_arms(seeds=6, arms=2)
     losses = [r.metrics["valid_loss"] for r in results[OTHER]]
-    results[OTHER][2] = diverged(results[OTHER][2])
-    mlflow.sync(results)
-    run = mlflow.runs()[OTHER]
-    others = fmean(loss for seed, loss in enumerate(losses) if seed != 2)
+    results[OTHER][2] = make_diverged(results[OTHER][2])
+    project.sync_study(results)
+    run = project.find_runs()[OTHER]
+    mean = fmean(loss for seed, loss in enumerate(losses) if seed != 2)
     assert run.data.tags["unrolled.seeds"].startswith("5 of 6, 1 diverged: no mean; median ")
-    assert run.data.tags["unrolled.seeds"].endswith(f"mean given convergence {others:.4f}")
+    assert run.data.tags["unrolled.seeds"].endswith(f"mean given convergence {mean:.4f}")
     assert not run.data.metrics
 
 
-def test_a_metric_that_one_seed_lacks_has_no_mean_and_the_memory_of_a_gpu_has_one(mlflow):
-    results = study(seeds=3, arms=1)
-    of_arm = [
+def test_a_metric_that_one_seed_lacks_has_no_mean_and_the_memory_of_a_gpu_has_one(project):
+    results = make_arms(seeds=3, arms=1)
+    arm_results = [
         replace(r, metrics={**r.metrics, "gpu_memory_peak": 50.0 + r.trial.seed}) for r in results[BASE]
     ]
-    few = {name: x for name, x in of_arm[0].metrics.items() if name != "speed_train"}
-    mlflow.sync({BASE: [replace(of_arm[0], metrics=few), *of_arm[1:]]})
-    shown = mlflow.runs()[BASE].data.metrics
-    assert "valid/loss" in shown and not [name for name in shown if name.startswith("speed")]
-    assert shown["gpu_memory_peak"] == pytest.approx(51.0)
+    metrics = {name: x for name, x in arm_results[0].metrics.items() if name != "speed_train"}
+    project.sync_study({BASE: [replace(arm_results[0], metrics=metrics), *arm_results[1:]]})
+    arm_metrics = project.find_runs()[BASE].data.metrics
+    assert "valid/loss" in arm_metrics
+    assert not [name for name in arm_metrics if name.startswith("speed")]
+    assert arm_metrics["gpu_memory_peak"] == pytest.approx(51.0)
 
 
-def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(mlflow):
-    mlflow.sync(study(seeds=3, arms=3))
-    before, trials = mlflow.runs(), mlflow.runs("trial")
-    for arm, run in before.items():
+def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(project):
+    project.sync_study(make_arms(seeds=3, arms=3))
+    arm_runs = project.find_runs()
+    trials = project.find_runs("trial")
+    for arm, run in arm_runs.items():
         parents = {name: trial.data.tags["mlflow.parentRunId"] for name, trial in trials.items()}
-        beneath = sorted(name for name, parent in parents.items() if parent == run.info.run_id)
-        assert beneath == [f"{arm}/seed={seed}" for seed in range(3)]
-    _, ended = read_ended_runs(f"sqlite:///{mlflow.folder}/mlflow.db", "width")
-    read = {(run.tags["unrolled.role"], run.params["seed"]) for run in ended}
-    assert read == {("trial", str(seed)) for seed in range(3)}, "`compare` reads the trials and no means"
-    mlflow.sync(study(seeds=3, arms=3))
-    after = mlflow.runs()
-    assert after.keys() == before.keys()
-    assert [after[name].to_dictionary() for name in before] == [r.to_dictionary() for r in before.values()]
-    assert {r.info.run_id for r in mlflow.runs("trial").values()} == {r.info.run_id for r in trials.values()}
+        children = sorted(name for name, parent in parents.items() if parent == run.info.run_id)
+        assert children == [f"{arm}/seed={seed}" for seed in range(3)]
+    _, ended_runs = read_ended_runs(f"sqlite:///{project.folder}/mlflow.db", "width")
+    readable = {(run.tags["unrolled.role"], run.params["seed"]) for run in ended_runs}
+    assert readable == {("trial", str(seed)) for seed in range(3)}, "`compare` reads the trials and no means"
+    project.sync_study(make_arms(seeds=3, arms=3))
+    new_arm_runs = project.find_runs()
+    assert new_arm_runs.keys() == arm_runs.keys()
+    assert [new_arm_runs[name].to_dictionary() for name in arm_runs] == [
+        r.to_dictionary() for r in arm_runs.values()
+    ]
+    assert {r.info.run_id for r in project.find_runs("trial").values()} == {
+        r.info.run_id for r in trials.values()
+    }
 
 
-def test_a_partial_arm_says_how_many_seeds_it_covers_and_is_replaced_when_it_is_whole(mlflow):
-    whole = study(seeds=5, arms=2)
-    part = {arm: of_arm[:3] for arm, of_arm in whole.items()}
-    plan_store.store_plan(planned(whole), keep(mlflow.results, part))
-    assert main(["sync", "--results", str(mlflow.results)]) == 0
-    assert mlflow.runs()[OTHER].data.tags["unrolled.seeds"] == "3 of 5, 2 not trained yet"
-    mlflow.sync(whole)
-    run = mlflow.runs()[OTHER]
+def test_a_partial_arm_names_its_seeds_and_is_replaced_when_it_is_complete(project):
+    results = make_arms(seeds=5, arms=2)
+    part = {arm: of_arm[:3] for arm, of_arm in results.items()}
+    plan_store.store_plan(build_plan(results), store_results(project.results, part))
+    assert main(["sync", "--results", str(project.results)]) == 0
+    assert project.find_runs()[OTHER].data.tags["unrolled.seeds"] == "3 of 5, 2 not trained yet"
+    project.sync_study(results)
+    run = project.find_runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "5 of 5"
-    mean = fmean(r.metrics["valid_loss"] for r in whole[OTHER])
-    assert mlflow.history(run, "valid/loss")[-1] == (3, pytest.approx(mean, rel=1e-4))
-    assert len(mlflow.history(run, "valid/loss")) == 4  # no value of the part stays
-    parents = {run.data.tags.get("mlflow.parentRunId") for run in mlflow.runs("trial").values()}
-    assert parents == {run.info.run_id for run in mlflow.runs().values()}
+    mean = fmean(r.metrics["valid_loss"] for r in results[OTHER])
+    assert project.read_history(run, "valid/loss")[-1] == (3, pytest.approx(mean, rel=1e-4))
+    assert len(project.read_history(run, "valid/loss")) == 4  # no value of the part stays
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in project.find_runs("trial").values()}
+    assert parents == {run.info.run_id for run in project.find_runs().values()}
 
 
-def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(mlflow):
-    mlflow.sync(study(seeds=3, arms=2, source="v1"))
-    old = mlflow.runs()
-    mlflow.sync(study(seeds=3, arms=2, source="v2"))  # an edit of the code: the plan's settings are the same
-    now = mlflow.runs()
-    assert not {r.info.run_id for r in old.values()} & {r.info.run_id for r in now.values()}
-    everything = mlflow.client.search_runs([now[BASE].info.experiment_id], "tags.`unrolled.role` = 'trial'")
-    beneath = [run.data.tags.get("mlflow.parentRunId") for run in everything]
-    assert len(beneath) == 12 and beneath.count(None) == 6
-    marks = {r.data.tags["unrolled.plan"] for r in everything if "mlflow.parentRunId" in r.data.tags}
-    assert marks == {r.data.tags["unrolled.plan"] for r in [*now.values(), *mlflow.runs("study").values()]}
+def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(project):
+    project.sync_study(make_arms(seeds=3, arms=2, source="v1"))
+    old_arms = project.find_runs()
+    project.sync_study(
+        make_arms(seeds=3, arms=2, source="v2")
+    )  # an edit of the code: the plan's settings are the same
+    arms = project.find_runs()
+    assert not {r.info.run_id for r in old_arms.values()} & {r.info.run_id for r in arms.values()}
+    trials = project.client.search_runs([arms[BASE].info.experiment_id], "tags.`unrolled.role` = 'trial'")
+    parents = [run.data.tags.get("mlflow.parentRunId") for run in trials]
+    assert len(parents) == 12 and parents.count(None) == 6
+    marks = {r.data.tags["unrolled.plan"] for r in trials if "mlflow.parentRunId" in r.data.tags}
+    assert marks == {
+        r.data.tags["unrolled.plan"] for r in [*arms.values(), *project.find_runs("study").values()]
+    }
     assert len(marks) == 1
     assert not marks & {
-        r.data.tags["unrolled.plan"] for r in everything if "mlflow.parentRunId" not in r.data.tags
+        r.data.tags["unrolled.plan"] for r in trials if "mlflow.parentRunId" not in r.data.tags
     }

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import started_with, succeed_as_typed, write
-from called import call, succeed
+from as_typed import check_process, write_sitecustomize, write_study
+from called import check_command, run_command
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from unrolled.ablations.cli import main
@@ -28,42 +28,40 @@ TIMED = (Metric("seconds", 5.0, ratio=True),)
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch) -> Path:
-    monkeypatch.chdir(write(tmp_path, "tiny", "seeds = 8", widths=(), epochs=3, hidden=8))
+    monkeypatch.chdir(write_study(tmp_path, "tiny", "seeds = 8", widths=(), epochs=3, hidden=8))
     return tmp_path
 
 
-def study(name: str, **program) -> Study:
-    """A study that ships, or that of a program."""
+def make_study(name: str, **program) -> Study:
+    """Return a shipped study, or a program's."""
     if name != "program":
         return loading.load_study(name)
     table = {"run": "./train {seed}", **program}
     return loading.declare_study("mine", program=table, baseline={}, metrics=[{"name": "loss", "delta": 0.1}])
 
 
-def chosen(name: str, asked: str = "auto", stored: str = "", **flags) -> device.Device:
-    return device.choose_device(study(name), PlanOptions(device=asked, **flags), stored)
+def choose_device(name: str, requested: str = "auto", stored: str = "", **flags) -> device.Device:
+    return device.choose_device(make_study(name), PlanOptions(device=requested, **flags), stored)
 
 
 @pytest.mark.parametrize("gpus", [0, 1, 16])
-def test_the_chapter_is_trained_on_the_cpu_and_a_line_tells_of_gpus_that_are_not_used(
-    nvml: Machine, gpus: int
-) -> None:
+def test_the_chapter_is_trained_on_the_cpu_and_a_line_counts_unused_gpus(nvml: Machine, gpus: int) -> None:
     nvml.has(gpus)
-    by_default = chosen("toggles")
-    assert by_default.kind == "cpu"
-    assert (f"{gpus} GPU" in str(by_default)) is ("not used" in str(by_default)) is bool(gpus)
-    assert str(by_default).count("\n") == 0
+    default = choose_device("toggles")
+    assert default.kind == "cpu"
+    assert (f"{gpus} GPU" in str(default)) is ("not used" in str(default)) is bool(gpus)
+    assert str(default).count("\n") == 0
 
 
 @pytest.mark.parametrize(("gpus", "kind"), [(0, "cpu"), (1, "cuda")])
 def test_a_program_gets_the_gpus_that_are_visible(nvml: Machine, gpus: int, kind: str) -> None:
     nvml.has(gpus)
-    assert chosen("program").kind == kind
+    assert choose_device("program").kind == kind
 
 
 @pytest.mark.parametrize("name", ["toggles", "program"])
 @pytest.mark.parametrize(
-    ("asked", "stored", "kind"),
+    ("requested", "stored", "kind"),
     [
         ("cuda", "", "cuda"),
         ("gpu", "cpu", "cuda"),
@@ -73,45 +71,45 @@ def test_a_program_gets_the_gpus_that_are_visible(nvml: Machine, gpus: int, kind
     ],
 )
 def test_a_device_is_the_one_that_is_asked_for_or_that_of_the_stored_plan(
-    nvml: Machine, name: str, asked: str, stored: str, kind: str
+    nvml: Machine, name: str, requested: str, stored: str, kind: str
 ) -> None:
     nvml.has(1)
-    assert chosen(name, asked, stored).kind == kind
+    assert choose_device(name, requested, stored).kind == kind
 
 
 @pytest.mark.parametrize("name", ["toggles", "program"])
 @pytest.mark.parametrize(
-    ("asked", "stored", "kind"), [("auto", "", "cpu"), ("cuda", "", "cuda"), ("auto", "cuda", "cuda")]
+    ("requested", "stored", "kind"), [("auto", "", "cpu"), ("cuda", "", "cuda"), ("auto", "cuda", "cuda")]
 )
 def test_on_a_cluster_the_driver_needs_no_gpu_and_asks_for_none(
-    nvml: Machine, name: str, asked: str, stored: str, kind: str
+    nvml: Machine, name: str, requested: str, stored: str, kind: str
 ) -> None:
-    on_workers = chosen(name, asked, stored, cluster=CLUSTER)
-    assert on_workers.kind == kind and on_workers.hides_gpus
+    choice = choose_device(name, requested, stored, cluster=CLUSTER)
+    assert choice.kind == kind and choice.hides_gpus
 
 
 def test_gpus_are_hidden_from_a_program_only_where_its_device_is_the_cpu_beside_them(nvml: Machine) -> None:
     """A machine may have GPUs of which NVML does not tell, and an instance of a divided one is none."""
-    assert not chosen("program").hides_gpus and chosen("program", "cpu").hides_gpus
+    assert not choose_device("program").hides_gpus and choose_device("program", "cpu").hides_gpus
     nvml.has(1)
-    assert chosen("program", stored="cpu").hides_gpus
-    assert chosen("toggles").hides_gpus
+    assert choose_device("program", stored="cpu").hides_gpus
+    assert choose_device("toggles").hides_gpus
 
 
-def test_a_study_of_speed_is_refused_on_a_cluster_that_trains_several_trials_at_a_time() -> None:
-    with pytest.raises(BadInput) as refused:
-        device.choose_device(replace(study("toggles"), metrics=TIMED), PlanOptions(cluster=CLUSTER), "")
-    assert refused.value.place == "--cluster" and "seconds" in refused.value.rule
+def test_a_study_of_speed_is_refused_on_a_cluster() -> None:
+    with pytest.raises(BadInput) as excinfo:
+        device.choose_device(replace(make_study("toggles"), metrics=TIMED), PlanOptions(cluster=CLUSTER), "")
+    assert excinfo.value.place == "--cluster" and "seconds" in excinfo.value.rule
 
 
 def test_where_speed_is_judged_one_trial_runs_at_a_time(nvml: Machine) -> None:
     nvml.has(2)
-    timed = replace(study("program"), metrics=TIMED)
+    timed = replace(make_study("program"), metrics=TIMED)
     assert device.choose_device(timed, PlanOptions(workers=4), "").slots == 1
 
 
 @pytest.mark.parametrize(
-    ("gpus", "each", "asked", "places"),
+    ("gpus", "gpus_per_trial", "workers", "places"),
     [
         (1, 1, None, 1),
         (2, 1, None, 2),
@@ -123,12 +121,12 @@ def test_where_speed_is_judged_one_trial_runs_at_a_time(nvml: Machine) -> None:
     ],
 )
 def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
-    nvml: Machine, gpus: int, each: int, asked: int | None, places: int
+    nvml: Machine, gpus: int, gpus_per_trial: int, workers: int | None, places: int
 ) -> None:
     nvml.has(gpus)
-    mine = study("program", gpus=each)
-    on_gpus = device.choose_device(mine, PlanOptions(workers=asked), "")
-    assert (on_gpus.kind, on_gpus.slots, len(on_gpus.gpus)) == ("cuda", places, gpus)
+    study = make_study("program", gpus=gpus_per_trial)
+    choice = device.choose_device(study, PlanOptions(workers=workers), "")
+    assert (choice.kind, choice.slots, len(choice.gpus)) == ("cuda", places, gpus)
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
@@ -140,23 +138,25 @@ def test_more_gpus_a_trial_than_are_visible_are_one_line_before_anything_is_trai
     write_program(folder)
     assert main([word, "mine.toml"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "device cuda: " in error and "--device cpu" in error
+    assert error.count("\n") == 1
+    assert "device cuda: " in error
+    assert "--device cpu" in error
     assert not list(folder.glob("results/trials/*"))
     assert main(["plan", "mine.toml", "--device", "cpu"]) == 0
 
 
 def test_gpus_that_a_stored_plan_on_the_cpu_does_not_give_are_told_of(nvml: Machine) -> None:
     nvml.has(2)
-    for stored, gpus, is_told in (("cpu", 2, True), ("cpu", 1, False), ("cuda", 2, False)):
-        kept = device.choose_device(study("program", gpus=gpus), PlanOptions(), stored)
-        assert (kept.kind, "`gpus`" in str(kept)) == (stored, is_told)
+    for stored, gpus, has_line in (("cpu", 2, True), ("cpu", 1, False), ("cuda", 2, False)):
+        choice = device.choose_device(make_study("program", gpus=gpus), PlanOptions(), stored)
+        assert (choice.kind, "`gpus`" in str(choice)) == (stored, has_line)
 
 
 def test_gpus_count_in_the_identity_of_a_trial_that_gets_several(nvml: Machine) -> None:
-    one, two = (study("program", gpus=number).baseline for number in (1, 2))
-    assert one.make_trial().id == two.make_trial().id, "on the CPU there are none"
-    assert "gpus" not in one.make_trial(device="cuda").to_dict(), "as in results before there was the key"
-    assert one.make_trial(device="cuda").id != two.make_trial(device="cuda").id
+    single, double = (make_study("program", gpus=number).baseline for number in (1, 2))
+    assert single.make_trial().id == double.make_trial().id, "on the CPU there are none"
+    assert "gpus" not in single.make_trial(device="cuda").to_dict(), "as in results before there was the key"
+    assert single.make_trial(device="cuda").id != double.make_trial(device="cuda").id
 
 
 def test_a_plan_tells_on_how_many_gpus_it_would_run(nvml: Machine, folder: Path, capsys) -> None:
@@ -164,7 +164,7 @@ def test_a_plan_tells_on_how_many_gpus_it_would_run(nvml: Machine, folder: Path,
     write_program(folder)
     assert main(["plan", "mine.toml"]) == 0
     assert " on 4 GPUs\n" in capsys.readouterr().out
-    assert print_plans([study("toggles")], PlanOptions(device="cuda", workers=3)) == 0
+    assert print_plans([make_study("toggles")], PlanOptions(device="cuda", workers=3)) == 0
     assert " on 3 GPUs\n" in capsys.readouterr().out
 
 
@@ -186,7 +186,9 @@ def test_a_gpu_that_torch_cannot_use_is_one_line_before_the_first_trial(
     assert main(["run", "tiny.toml", "--device", "cuda"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("unrolled: device cuda: torch cannot use a visible GPU (GPU 0: ")
-    assert error.count("\n") == 1 and "https://pytorch.org" in error and "--device cpu" in error
+    assert error.count("\n") == 1
+    assert "https://pytorch.org" in error
+    assert "--device cpu" in error
     assert not list(folder.glob("results/trials/*"))
 
 
@@ -196,29 +198,29 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
     """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
     nvml.has(2)
     words = ["run", "tiny.toml", "-j", "2", "--seeds", "0-1", "--device", "cuda"]
-    printed = succeed_as_typed(folder, *words, **on_stand_ins(folder, nvml))
-    assert "tiny: device cuda: as --device says; " in printed
-    told = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\)(?:;|$)", printed, re.MULTILINE)
-    assert sorted(told) == [(str(i), uuid(i)) for i in range(2)], printed
+    output = check_process(folder, *words, **stand_in_variables(folder, nvml))
+    assert "tiny: device cuda: as --device says; " in output
+    gpus = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\)(?:;|$)", output, re.MULTILINE)
+    assert sorted(gpus) == [(str(i), uuid(i)) for i in range(2)], output
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
     assert {result.environment["trials_at_a_time"] for result in results} == {2}
 
     nvml.has(0)
-    kept = succeed(folder, "run", "tiny.toml", "--seeds", "0-1")
-    assert "0 trained, 2 already there" in kept, "nothing needs a GPU"
+    next_output = check_command(folder, "run", "tiny.toml", "--seeds", "0-1")
+    assert "0 trained, 2 already there" in next_output, "nothing needs a GPU"
     for words in (["run", "tiny.toml", "--seeds", "0-9"], ["verify", "tiny", "-n", "2"]):
-        refused = call(folder, *words)
-        assert (refused.returncode, "device cuda: no GPU is visible; " in refused.stderr) == (2, True)
+        process = run_command(folder, *words)
+        assert (process.returncode, "device cuda: no GPU is visible; " in process.stderr) == (2, True)
 
 
-def on_stand_ins(folder: Path, nvml: Machine) -> dict[str, str]:
-    """The variables by which the processes of a command have the stand-ins for GPUs."""
-    path = f"{started_with(folder, 'import cuda_stand_in')}{os.pathsep}{STAND_INS}"
+def stand_in_variables(folder: Path, nvml: Machine) -> dict[str, str]:
+    """Return the variables by which the processes of a command see stand-ins for GPUs."""
+    path = f"{write_sitecustomize(folder, 'import cuda_stand_in')}{os.pathsep}{STAND_INS}"
     return {"PYTHONPATH": path, VARIABLE: str(nvml.path)}
 
 
-MINE = """
+STUDY = """
 name = "mine"
 question = "Which GPUs are there?"
 metrics = [{ name = "loss", delta = 0.1 }]
@@ -241,7 +243,7 @@ print(json.dumps({"loss": seed + width / 7}))
 """
 
 
-def write_program(folder: Path, study: str = MINE) -> None:
+def write_program(folder: Path, study: str = STUDY) -> None:
     (folder / "mine.toml").write_text(study)
     (folder / "train.py").write_text(TRAIN)
 
@@ -251,24 +253,24 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
 ) -> None:
     write_program(folder)
     nvml.has(2)
-    stand_ins = on_stand_ins(folder, nvml)
-    succeed_as_typed(folder, "run", "mine.toml", **stand_ins)
+    stand_ins = stand_in_variables(folder, nvml)
+    check_process(folder, "run", "mine.toml", **stand_ins)
     assert {*(folder / "seen").read_text().split()} == {f"{uuid(0)},{uuid(1)}"}
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
     assert {result.trial.device for result in results} == {"cuda"}
     assert {find_machine_kind(result.environment)["gpu"] for result in results} == {"NVIDIA Stand-in"}
-    succeed_as_typed(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
+    check_process(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
     nvml.has(0)
-    more = call(folder, "run", "mine.toml", "--seeds", "0-3")
-    assert (more.returncode, more.stderr.count("\n")) == (2, 1), "the CPU would give other numbers"
+    process = run_command(folder, "run", "mine.toml", "--seeds", "0-3")
+    assert (process.returncode, process.stderr.count("\n")) == (2, 1), "the CPU would give other numbers"
 
 
 def test_without_a_visible_gpu_a_program_keeps_what_its_user_has_set(nvml: Machine, folder: Path) -> None:
-    write_program(folder, MINE.replace("gpus = 2\n", ""))
-    variables = {**on_stand_ins(folder, nvml), "CUDA_VISIBLE_DEVICES": "MIG-0"}
-    succeed_as_typed(folder, "run", "mine.toml", **variables)
+    write_program(folder, STUDY.replace("gpus = 2\n", ""))
+    variables = {**stand_in_variables(folder, nvml), "CUDA_VISIBLE_DEVICES": "MIG-0"}
+    check_process(folder, "run", "mine.toml", **variables)
     assert {*(folder / "seen").read_text().split()} == {"MIG-0"}
     (folder / "seen").unlink()
-    succeed_as_typed(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
+    check_process(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
     assert (folder / "seen").read_text().strip("\n") == ""

@@ -15,11 +15,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from as_typed import COMMAND, environment, write
-from processes import Marked, wait_for
-from result_sets import trained
+from as_typed import COMMAND, environment, write_study
+from processes import ProgramGroup, wait_for
+from result_sets import make_result
 from rich.console import Console
-from stub_plans import planned
+from stub_plans import build_plan
 
 from unrolled.ablations.training.arm_table import print_arms
 from unrolled.ablations.training.comparison import compare_plan
@@ -33,38 +33,38 @@ LONGEST = "LMModel6, 1 layer, lr 0.003, split blocks"  # of the arms that ship
 AGAINST = "reset before, one layer, nn.GRU's weights"
 
 
-def terminal() -> Console:
+def make_terminal() -> Console:
     return Console(highlight=False, force_terminal=True, width=80, file=io.StringIO())
 
 
-def without_codes(text: str) -> str:
+def strip_codes(text: str) -> str:
     return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", text)
 
 
 def test_a_study_s_name_is_no_markup_and_no_command_to_the_terminal() -> None:
-    console = terminal()
+    console = make_terminal()
     names = {TRIAL.id: "arm\x1b]0;too"}
     with show_progress(console, "a[/b]\x1b]0;owned", names, [], lambda: Remaining(0, 0, 0)) as show:
         show(failed_result(TRIAL, "no\x1b]0;reason"))
-    shown = console.file.getvalue()
-    assert "a[/b]␛]0;owned" in shown
-    assert "arm␛]0;too: FAILED: no␛]0;reason" in shown
-    assert "\x1b]0;" not in shown
+    output = console.file.getvalue()
+    assert "a[/b]␛]0;owned" in output
+    assert "arm␛]0;too: FAILED: no␛]0;reason" in output
+    assert "\x1b]0;" not in output
 
 
 def test_a_terminal_of_80_columns_shows_the_bar_the_time_left_and_the_latest_trial() -> None:
-    console = terminal()
+    console = make_terminal()
     names = {TRIAL.id: f"{LONGEST}/seed=0"}
-    judged = ["valid_accuracy", "valid_loss"]
+    metric_names = ["valid_accuracy", "valid_loss"]
     metrics = {"valid_loss": 1.5, "valid_accuracy": 0.25}
     remaining = Remaining(101, 9.0, 90.0)
-    with show_progress(console, "regularization", names, judged, lambda: remaining) as show:
+    with show_progress(console, "regularization", names, metric_names, lambda: remaining) as show:
         show(Result(trial=TRIAL, status="done", metrics=metrics, seconds=1.25))
-    shown = without_codes(console.file.getvalue())
+    output = strip_codes(console.file.getvalue())
     assert re.search(
-        r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9]+ s left, study [0-9]+ to [0-9]+ s *$", shown
+        r"(?m)regularization +[━╸╺]+ +1/102 .* [0-9]+ s left, study [0-9]+ to [0-9]+ s *$", output
     )
-    latest = " ".join(shown[shown.rindex("accuracy") :].split())
+    latest = " ".join(output[output.rindex("accuracy") :].split())
     assert latest == f"accuracy 0.2500, loss 1.5000: {LONGEST}/seed=0, 1.2 s"
 
 
@@ -87,22 +87,25 @@ def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     results = {
-        name: [replace(trained(s, worse, name), trial=replace(trained(s).trial, lr=lr)) for s in range(10)]
+        name: [
+            replace(make_result(s, worse, name), trial=replace(make_result(s).trial, lr=lr))
+            for s in range(10)
+        ]
         for name, worse, lr in (("base", 0.0, 0.1), (LONGEST, 0.5, 0.2), (AGAINST, 0.2, 0.3))
     }
-    plan = planned(results, {LONGEST: {"lr": 0.2}, AGAINST: {"lr": 0.3}})
+    plan = build_plan(results, {LONGEST: {"lr": 0.2}, AGAINST: {"lr": 0.3}})
     arms = *plan.arms[:2], replace(plan.arms[2], against=LONGEST)
     by_id = {result.trial.id: result for of_arm in results.values() for result in of_arm}
     comparison = compare_plan(replace(plan, arms=arms), by_id)
-    shown = {}
+    outputs = {}
     for no_color in ("", "1"):
         monkeypatch.setenv("NO_COLOR", no_color)
-        console = terminal()
+        console = make_terminal()
         print_arms(comparison, console)
-        shown[no_color] = console.file.getvalue()
-    assert "\x1b[31m▼" not in shown["1"] and "\x1b[32m▲ better > δ" in shown[""]
-    assert without_codes(shown[""]) == without_codes(shown["1"])
-    lines = [line.rstrip() for line in without_codes(shown[""]).splitlines()]
+        outputs[no_color] = console.file.getvalue()
+    assert "\x1b[31m▼" not in outputs["1"] and "\x1b[32m▲ better > δ" in outputs[""]
+    assert strip_codes(outputs[""]) == strip_codes(outputs["1"])
+    lines = [line.rstrip() for line in strip_codes(outputs[""]).splitlines()]
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
     assert re.search(r"1\.\d\d nats +– +10/10 +baseline", "\n".join(lines))
     assert re.search(r"−0\.30\d? +10/10 +▲ better > δ", "\n".join(lines))
@@ -112,57 +115,57 @@ def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
 
 def test_a_trial_that_has_learnt_nothing_has_a_warning_on_its_line_and_on_the_page() -> None:
     warning = "always predicts “the”"
-    results = {name: [trained(s, 0.1, name) for s in range(3)] for name in ("base", "broken")}
+    results = {name: [make_result(s, 0.1, name) for s in range(3)] for name in ("base", "broken")}
     results["broken"][1:] = [replace(r, records={"warning": warning}) for r in results["broken"][1:]]
-    plan = planned(results, {"broken": {"lr": 0.2}})
+    plan = build_plan(results, {"broken": {"lr": 0.2}})
     by_id = {result.trial.id: result for of_arm in results.values() for result in of_arm}
     assert describe_result("broken/seed=2", results["broken"][2], ["valid_loss"]).endswith(f", {warning}")
     assert f"broken {warning} on 2 seeds" in list_warnings(compare_plan(plan, by_id))
 
 
 @pytest.fixture
-def marked() -> Iterator[Marked]:
-    processes = Marked()
-    yield processes
-    processes.end()
+def programs() -> Iterator[ProgramGroup]:
+    group = ProgramGroup()
+    yield group
+    group.kill_all()
 
 
-def test_on_a_terminal_nothing_is_cut_and_arms_and_index_are_there_after_a_look_and_after_ctrl_c(
-    tmp_path: Path, marked: Marked
+def test_on_a_terminal_lines_fit_and_arms_are_shown_after_a_look_and_after_ctrl_c(
+    tmp_path: Path, programs: ProgramGroup
 ) -> None:
     arms = f'[[arm]]\nname = "{LONGEST}"\nset = {{ hidden = 62 }}\n'
     arms += f'[[arm]]\nname = "{AGAINST}"\nset = {{ hidden = 63 }}\nagainst = "{LONGEST}"\n'
-    write(tmp_path, seeds="looks = [5, 100]\nto_the_end = true", widths=(), arms=arms)
+    write_study(tmp_path, seeds="looks = [5, 100]\nto_the_end = true", widths=(), arms=arms)
     controller, terminal_end = pty.openpty()
     fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     variables = {**environment(tmp_path), "TERM": "xterm-256color"}
     variables.pop("COLUMNS", None)
-    program = marked.start(
+    program = programs.start(
         *(COMMAND, "run", "small.toml"), cwd=tmp_path, env=variables, stdout=terminal_end, stderr=terminal_end
     )
     os.close(terminal_end)
-    shown = bytearray()
-    reader = Thread(target=_read_all, args=(controller, shown))
+    output = bytearray()
+    reader = Thread(target=_read_all, args=(controller, output))
     reader.start()
     index = tmp_path / "out" / "index.html"
-    wait_for(lambda: b"verdict" in shown or program.poll() is not None)
-    assert index.exists(), shown.decode()
+    wait_for(lambda: b"verdict" in output or program.poll() is not None)
+    assert index.exists(), output.decode()
     os.killpg(program.pid, signal.SIGINT)
     assert program.wait(120) == 130
     reader.join(10)
-    text = without_codes(shown.decode())
+    text = strip_codes(output.decode())
     bars = [line for line in re.split(r"[\r\n]+", text) if re.search("[━╸╺]|s left|accuracy 0|/seed=", line)]
     assert any("left, study" in line for line in bars)
     assert max(map(len, bars)) <= 80 and not any("…" in line for line in bars)
     assert f"{LONGEST}/seed=" in " ".join(text.split())
     outcome = text[text.rindex("Ctrl-C again stops them") :]
     assert re.search(r"against +accuracy +\(points\) +seeds +verdict", outcome)
-    assert "\x1b[" in shown.decode()[-2000:] or "better" not in outcome
+    assert "\x1b[" in output.decode()[-2000:] or "better" not in outcome
 
 
-def _read_all(descriptor: int, shown: bytearray) -> None:
+def _read_all(descriptor: int, output: bytearray) -> None:
     """Read what a terminal shows until the last process closes it."""
     with suppress(OSError):
         while data := os.read(descriptor, 65536):
-            shown.extend(data)
+            output.extend(data)
     os.close(descriptor)

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stub_trials import WORK, bits, steady
+from stub_trials import WORK, result_bits, steady
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
@@ -13,43 +13,47 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import Result
 
 
-class Told(list[Result]):
-    """What a driver in another thread told, and its tally in the end."""
+class DriverResults(list[Result]):
+    """The results that a driver in another thread passed on, and its final tally."""
 
     tally: Counts
     error: BaseException | None = None
 
 
 @contextmanager
-def running(trials: list[ChapterTrial], ledger: Ledger, address: str, **words) -> Iterator[Told]:
-    """Drive trials in a thread for as long as the block lasts, and then to the end."""
-    told = Told()
+def drive_trials(
+    trials: list[ChapterTrial], ledger: Ledger, address: str, **words
+) -> Iterator[DriverResults]:
+    """Drive trials in a thread during the block, and then wait for its end."""
+    results = DriverResults()
 
     def drive() -> None:
         try:
-            told.tally = run_trials(
+            results.tally = run_trials(
                 trials,
                 ledger,
                 TrialConditions(run_function=WORK, cluster=address),
-                on_result=told.append,
+                on_result=results.append,
                 **words,
             )
         except BaseException as error:
-            told.error = error
+            results.error = error
 
     thread = threading.Thread(target=drive, daemon=True)
     thread.start()
-    yield told
+    yield results
     thread.join(120)
     assert not thread.is_alive()
-    if told.error is not None and not isinstance(told.error, BadInput):
-        raise told.error
+    if results.error is not None and not isinstance(results.error, BadInput):
+        raise results.error
 
 
-def every_trial_is_kept_once(told: Told, ledger: Ledger, trials: list[ChapterTrial]) -> None:
-    """Each is told once and has one file; those that are done have the local bits."""
-    assert sorted(result.trial.id for result in told) == sorted(each.id for each in trials)
+def check_every_trial_is_stored_once(
+    results: DriverResults, ledger: Ledger, trials: list[ChapterTrial]
+) -> None:
+    """Check that each was passed on once and has one file, and that finished ones have the local bits."""
+    assert sorted(result.trial.id for result in results) == sorted(trial.id for trial in trials)
     files = sorted(path.stem for path in ledger.root.glob("trials/*/*"))
-    assert files == sorted(each.id for each in trials)
-    for result in told:
-        assert not result.done or bits(result) == bits(steady(result.trial))
+    assert files == sorted(trial.id for trial in trials)
+    for result in results:
+        assert not result.done or result_bits(result) == result_bits(steady(result.trial))

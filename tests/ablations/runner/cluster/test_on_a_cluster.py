@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from called import succeed
+from called import check_command
 from git_repository import git
 from look_trials import Study
 
@@ -37,16 +37,16 @@ set = { hidden = 16 }
 
 
 @pytest.mark.slow
-def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two: str, tmp_path: Path) -> None:
+def test_a_study_on_a_cluster_has_the_bits_that_verify_finds_here(two_workers: str, tmp_path: Path) -> None:
     (tmp_path / "leaky.py").write_text(MODEL)
     (tmp_path / "leaky.toml").write_text(CELL)
     (tmp_path / "my.txt").write_text("the cat sat on a mat and saw another cat there . " * 60)
 
-    told = succeed(tmp_path, "run", "leaky.toml", "--cluster", two, "--plugin", "leaky.py")
-    assert "[4/4] " in told
-    assert "leaky: 4 trained, 0 already there, 0 failed, 0 diverged, 0 left" in told
-    told = succeed(tmp_path, "verify", "leaky", "-n", "2", "--plugin", "leaky.py")
-    assert "2 of 2 bit-identical" in told
+    output = check_command(tmp_path, "run", "leaky.toml", "--cluster", two_workers, "--plugin", "leaky.py")
+    assert "[4/4] " in output
+    assert "leaky: 4 trained, 0 already there, 0 failed, 0 diverged, 0 left" in output
+    output = check_command(tmp_path, "verify", "leaky", "-n", "2", "--plugin", "leaky.py")
+    assert "2 of 2 bit-identical" in output
 
 
 PROGRAM = """
@@ -72,8 +72,8 @@ width = [2]
 
 
 @pytest.mark.slow
-def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here_and_so_have_its_commits(
-    two: str, tmp_path: Path
+def test_a_program_and_its_commits_have_the_same_numbers_on_a_cluster_and_here(
+    two_workers: str, tmp_path: Path
 ) -> None:
     for name, text in {
         "train.py": PROGRAM,
@@ -82,24 +82,27 @@ def test_a_program_on_a_cluster_has_the_numbers_that_verify_finds_here_and_so_ha
         "helper.py": "one = 1",
     }.items():
         (tmp_path / name).write_text(text)
-    assert "mine: 4 trained" in succeed(tmp_path, "run", "mine.toml", "--cluster", two)
-    assert "4 of 4 bit-identical" in succeed(tmp_path, "verify", "mine.toml", "-n", "4")
+    assert "mine: 4 trained" in check_command(tmp_path, "run", "mine.toml", "--cluster", two_workers)
+    assert "4 of 4 bit-identical" in check_command(tmp_path, "verify", "mine.toml", "-n", "4")
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "train.py", "helper.py")
     git(tmp_path, "commit", "-qm", "as it was")
     (tmp_path / "helper.py").write_text("one = 2")
     commits = "--set", "commit=HEAD,worktree"
-    assert "mine: 4 trained, 2 already" in succeed(tmp_path, "run", "mine.toml", "--cluster", two, *commits)
+    assert "mine: 4 trained, 2 already" in check_command(
+        tmp_path, "run", "mine.toml", "--cluster", two_workers, *commits
+    )
 
 
 @pytest.mark.slow
-def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two: str, tmp_path: Path) -> None:
+def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two_workers: str, tmp_path: Path) -> None:
     outcomes = []
-    for name, where in (("here", ("-j", "1")), ("there", ("--cluster", two))):
+    for name, flags in (("here", ("-j", "1")), ("there", ("--cluster", two_workers))):
         (tmp_path / name).mkdir()
         study = Study(tmp_path / name)
-        study.run(*where)
-        outcomes.append((study.outcome(), study.trained()))
-    (here, least), (there, trained) = outcomes
-    assert here == there
-    assert least <= trained and len(trained - least) <= 2 * 3, "its two places, at each of three looks"
+        study.run(*flags)
+        outcomes.append((study.outcome(), study.list_results()))
+    (local_outcome, local_trials), (cluster_outcome, cluster_trials) = outcomes
+    assert local_outcome == cluster_outcome
+    assert local_trials <= cluster_trials
+    assert len(cluster_trials - local_trials) <= 2 * 3, "its two places, at each of three looks"

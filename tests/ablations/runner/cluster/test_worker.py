@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, bits, steady, trial
+from stub_trials import WORK, result_bits, steady, trial
 
 from unrolled.ablations.ledger import seal
 from unrolled.ablations.runner import worker
@@ -14,18 +14,19 @@ from unrolled.bench.trial import Result
 
 @pytest.mark.parametrize("name", ["Python", "torch", "unrolled"])
 def test_a_worker_with_another_version_says_which(name: str) -> None:
-    theirs = worker.collect_facts()
-    own, theirs[name] = theirs[name], "0.0"
-    assert worker.find_difference(theirs) == f"has {name} {own}, the driver 0.0: install the same there"
+    facts = worker.collect_facts()
+    version = facts[name]
+    facts[name] = "0.0"
+    assert worker.find_difference(facts) == f"has {name} {version}, the driver 0.0: install the same there"
 
 
 def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> None:
-    kept = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
-    kept.parent.mkdir(parents=True)
-    kept.touch()
+    checkpoint = tmp_path / "unrolled-checkpoints" / "0123" / f"{trial().id}.cuda.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
     answer = worker.run_trial(trial(), TaskSpec(run_function=WORK), "0123", tmp_path / "files", lambda: False)
-    assert not kept.exists(), "the trial has ended"
-    assert bits(Result.from_dict(answer["result"])) == bits(steady(trial()))
+    assert not checkpoint.exists(), "the trial has ended"
+    assert result_bits(Result.from_dict(answer["result"])) == result_bits(steady(trial()))
 
 
 ANSWER = {"result": steady(trial()).to_dict()}
@@ -43,15 +44,15 @@ WRONG_FIELDS = [
 
 
 @pytest.mark.parametrize(
-    "sent",
+    "answer",
     [
         *(b"", b"{}", b"[" * 100_000, seal({}), seal({"result": 3}), None, 3),
         seal(ANSWER).replace(b"done", b"d0ne"),
         *(seal({"result": {**ANSWER["result"], **changed}}) for changed in WRONG_FIELDS),
     ],
 )
-def test_what_is_no_answer_was_damaged_or_has_a_field_that_is_not_what_it_should_be_is_none(
-    sent: object,
+def test_a_damaged_or_wrong_answer_is_no_result(
+    answer: object,
 ) -> None:
-    assert isinstance(read_worker_answer(trial(), sent), str)
+    assert isinstance(read_worker_answer(trial(), answer), str)
     assert isinstance(read_worker_answer(trial(), seal(ANSWER)), Result)
