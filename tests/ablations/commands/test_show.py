@@ -7,22 +7,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from run_unrolled.ablations.api import learner
-from run_unrolled.ablations.commands import show
-from run_unrolled.ablations.ledger import Ledger
-from run_unrolled.ablations.study.retraining import find_result
-from run_unrolled.bench.chapter.retrain import continue_text, retrain_model
-from run_unrolled.bench.chapter.run import run_trial
-from run_unrolled.bench.chapter.trial import ChapterTrial
-from run_unrolled.bench.errors import BadInput
-from run_unrolled.bench.trial import Result, failed_result
+from unrolled.ablations.api import learner
+from unrolled.ablations.commands import show
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study.retraining import find_result
+from unrolled.bench.chapter.retrain import continue_text, retrain_model
+from unrolled.bench.chapter.run import run_trial
+from unrolled.bench.chapter.trial import ChapterTrial
+from unrolled.bench.errors import BadInput
+from unrolled.bench.trial import Result, failed_result
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    folder_made = tmp_path_factory.mktemp("inside")
-    (folder_made / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    return folder_made
+    path = tmp_path_factory.mktemp("inside")
+    (path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
+    return path
 
 
 @pytest.fixture(scope="module")
