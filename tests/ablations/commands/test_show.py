@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from unrolled.ablations.api import learner
 from unrolled.ablations.commands import show
 from unrolled.ablations.ledger import Ledger

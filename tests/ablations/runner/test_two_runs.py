@@ -59,7 +59,7 @@ def test_a_trial_that_is_no_longer_wanted_is_not_waited_for(ledger: Ledger, fore
     assert tally == Counts(left=1)
 
 
-@pytest.mark.usefixtures("locked_elsewhere")
+@pytest.mark.usefixtures("foreign_lock")
 def test_ctrl_c_ends_the_wait_for_another_run(ledger: Ledger, start_study: Callable) -> None:
     study = start_study(ledger.root, count=1)
     study.read_until("waiting for 1 trial that another run trains")

@@ -21,7 +21,7 @@ from unrolled.bench.chapter.trial import ChapterTrial, Setting
 from unrolled.bench.errors import BadInput
 from unrolled.bench.trial import DERIVED
 
-FOUR = ["tying", "dropout", "ar", "tar"]
+FACTOR_NAMES = ["tying", "dropout", "ar", "tar"]
 MakeStudy = Callable[..., Study]
 
 
@@ -82,7 +82,7 @@ def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:
 def test_a_factorial_is_every_combination_once_and_shares_arms_with_other_designs(
     make_study: MakeStudy,
 ) -> None:
-    arms = make_study(f"leave_one_out = {FOUR}\nfactorial = {FOUR}").arms
+    arms = make_study(f"leave_one_out = {FACTOR_NAMES}\nfactorial = {FACTOR_NAMES}").arms
     cells = [read_levels(arm, "tying", "dropout", "alpha", "beta") for arm in arms]
     assert len(arms) == 16  # the four of leave-one-out are cells of the factorial, and so is the baseline
     assert set(cells) == set(product((True, False), (0.4, 0.0), (2.0, 0.0), (1.0, 0.0)))

@@ -1,0 +1,221 @@
+"""What is refused of a program's study: keys that do not fit, taken names, settings without effect."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from called import check_command, run_command
+from program_project import ECHO, PROGRAM, STUDY, write_project
+from stub_plans import build_plan
+
+from unrolled.ablations.api import Study, results
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.training import first_trials
+from unrolled.bench.errors import BadInput
+from unrolled.bench.metric import MEASURED, Metric
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import STUDY_COLUMNS, Result
+
+
+@pytest.mark.parametrize(("metric", "is_advised"), [("accuracy", True), ("loss", False)])
+def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, is_advised: bool) -> None:
+    results = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
+    plan = build_plan({"base": results, "b": results}, metrics=(Metric(metric, 0.1),), trainer="program")
+    with pytest.raises(BadInput, match="no effect") as excinfo:
+        first_trials._refuse_tie((plan.arms[0], plan.arms[0]), plan)
+    assert ("finer" in excinfo.value.cure) is is_advised
+
+
+@pytest.mark.parametrize("words", [(), ("--retry",)])
+def test_a_misspelt_metric_trains_nothing_that_another_study_has_trained(
+    program_copy: Path, words: tuple[str, ...]
+) -> None:
+    (program_copy / "typo.toml").write_text(
+        STUDY.replace('"mine"', '"typo"').replace('"accuracy"', '"acuracy", better = "higher"')
+    )
+    contents = {path: path.read_bytes() for path in (program_copy / "results").rglob("*.json")}
+    process = run_command(program_copy, "run", "typo.toml", *words)
+    assert process.returncode == 2 and process.stderr.count("\n") == 1
+    assert "baseline" in process.stderr and "did you mean 'accuracy'" in process.stderr
+    assert {path: path.read_bytes() for path in (program_copy / "results").rglob("*.json")} == contents
+    assert not (program_copy / "out" / "typo").exists()
+
+
+def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) -> None:
+    name = '"loss" if given.seed > 1 and given.deep else "accuracy"'
+    program = PROGRAM.replace('"accuracy": accuracy', f"{name}: accuracy")
+    folder = write_project(tmp_path / "project", program)
+    process = run_command(folder, "run", "mine.toml")
+    contents = {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")}
+    retry = run_command(folder, "run", "mine.toml", "--retry")
+    assert process.returncode == retry.returncode == 1
+    assert "12 trained" in process.stdout and "it tells no accuracy" in retry.stdout
+    assert "--retry" not in retry.stdout, "it would tell none again"
+    assert {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")} == contents
+
+
+@pytest.mark.parametrize("words", [["run"], ["verify"], ["bundle", "-o", "mine.zip"]])
+def test_plug_ins_are_refused_for_a_program_which_would_not_use_them(
+    program_copy: Path, words: list[str]
+) -> None:
+    check_command(program_copy, "new", "cell", "my_cell.py")
+    process = run_command(program_copy, *words, "mine.toml", "--plugin", "my_cell.py")
+    assert process.returncode == 2 and "--plugin: " in process.stderr
+
+
+def test_a_program_of_which_every_first_trial_diverges_is_refused_within_any_budget(tmp_path: Path) -> None:
+    program = PROGRAM.replace('"accuracy": accuracy + epoch / 100', '"accuracy": float("nan")')
+    process = run_command(write_project(tmp_path / "project", program), "run", "mine.toml", "--budget", "50s")
+    assert process.returncode == 2 and "each of its first trials" in process.stderr
+
+
+def test_a_program_that_used_another_setting_than_was_asked_for_is_refused(tmp_path: Path) -> None:
+    program = PROGRAM + 'print(json.dumps({"settings": {"dropout": 0.0}}))\n'
+    process = run_command(write_project(tmp_path / "project", program), "run", "mine.toml")
+    (line,) = process.stderr.splitlines()
+    assert process.returncode == 2
+    assert "arm 'dropout 0.5'" in line and "it used dropout = 0.0, and not 0.5" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (("{dropout}", "0.1"), "run"),
+        (("{dropout}", "{drop}"), "run"),
+        (("{deep?--deep:--no-deep}", "--deep {deep}"), "run"),
+        (("--seed {seed}", ""), "run"),
+        (("{seed}", "{seed} | tee log"), "run"),
+        (("train.py", "trane.py"), "run"),
+        (("[program]", "[program]\nmetrics = '{outt}/{out}.csv'"), "[program]: metrics"),
+        (("[program]", "[program]\nmetrics = 'rows.csv'"), "[program]: metrics"),
+        (("[program]", "[program]\nmetrics = '{out}/{rows.csv'"), "[program]: metrics"),
+        (("[program]", "[program]\nmetrics = '{out}/training.log'"), "[program]: metrics"),
+        (("[program]", "[program]\nkeep = ['/tmp/*.pt']"), "[program]: keep"),
+        (("[program]", "[program]\nkeep = ['']"), "[program]: keep"),
+        (("[program]", "[program]\nfunction = 'train:main'"), "[program]: run"),
+        (("[program]\nrun = ", "[program]\nfunction = 'train'\n# "), "[program]: function"),
+        (("{dropout}", "{drop out}"), "[program]: run"),
+        (("dropout = 0.0", "dropout = [0.0, 0.1]"), "[program]: run: {dropout} is a list"),
+        (("{deep?--deep:--no-deep}", "{deep*}"), "[program]: run: {deep} is a boolean"),
+        (("{dropout}", "x={dropout*}"), "[program]: run: {dropout*} is part of"),
+        (("dropout = 0.0", "dropout.low = 0.0"), '[baseline]: dropout = {"low": 0.0}'),
+        (("dropout = 0.0", "dropout = 1979-05-27"), "[baseline]: dropout = 1979-05-27"),
+        (("dropout = 0.0", f"dropout = {'9' * 400}"), "[baseline]: dropout = 999"),
+        (("dropout = [0.5]", f"dropout = [{'9' * 400}]"), "dropout = 999"),
+        (("{seed}", "{seed} \\u0000"), "program.run"),
+        (("dropout = [0.5]", "drop = [0.5]"), "'drop'"),
+        (("dropout = [0.5]", "dropout = ['much']"), 'dropout = "much"'),
+        (("deep = [true]", "deep = [1]"), "deep = 1"),
+        (("[program]", "[program]\ncode = ['none.py']"), "'none.py'"),
+        (('metrics = [{ name = "accuracy", delta = 0.01 }]', ""), "metrics"),
+        (("delta = 0.01", 'delta = 0.01, value = "bets"'), 'metrics.0.value = "bets"'),
+        (("delta = 0.01", "delta = 0.01, value = 0"), "metrics.0.value = 0"),
+        (("[baseline]", "[baseline]\nseed = 1"), "'seed'"),
+    ],
+)
+def test_a_study_and_a_template_that_do_not_fit_are_refused_by_key(
+    tmp_path: Path, change: tuple[str, str], key: str
+) -> None:
+    folder = write_project(tmp_path / "project", study=STUDY.replace(*change))
+    for word in ("plan", "run"):
+        process = run_command(folder, word, "mine.toml")
+        assert process.returncode == 2
+        assert f": {key}" in process.stderr
+        assert process.stderr.count("\n") == 1
+    assert not (tmp_path / "project" / "results" / "trials").exists()
+
+
+PROGRAM_STUDY = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}}
+
+
+@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, "lr"}))
+def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name: str) -> None:
+    with pytest.raises(BadInput) as excinfo:
+        Study("mine", **PROGRAM_STUDY, metrics=[{"name": name, "delta": 0.1, "better": "higher"}])
+    assert excinfo.value.key == f'metrics.0.name = "{name}"'
+
+
+@pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, *MEASURED} - {"rows averaged"}))
+def test_a_setting_that_is_called_as_a_column_is_refused(name: str) -> None:
+    program = {"program": {"run": f"echo {{seed}} {{{name}}}"}, "baseline": {name: 1}}
+    with pytest.raises(BadInput) as excinfo:
+        Study("mine", **program, metrics=[{"name": "loss", "delta": 0.1}])
+    assert excinfo.value.key == repr(name)
+
+
+def test_every_column_of_our_own_is_among_those_that_are_refused(program_folder: Path) -> None:
+    table = results("mine", program_folder / "results", all=True)
+    with sqlite3.connect(program_folder / "mlflow.db") as db:
+        params = {key for (key,) in db.execute("SELECT DISTINCT key FROM params")}
+    names = ({*table.columns} | params) - {"dropout", "deep", "accuracy"}
+    assert names <= {*STUDY_COLUMNS, *MEASURED}
+
+
+def test_first_trials_that_all_diverge_are_refused_and_a_diverging_baseline_is_not(
+    tmp_path: Path,
+) -> None:
+    diverging = PROGRAM.replace("0.8 +", "float('nan') +")
+    process = run_command(
+        write_project(tmp_path / "nowhere", diverging), "run", "mine.toml", "--seeds", "0-1"
+    )
+    assert process.returncode == 2
+    assert "study 'mine': each of its first trials diverged: " in process.stderr
+    mixed = PROGRAM.replace("0.8 +", "(0.8 if given.dropout else float('nan')) +")
+    output = check_command(write_project(tmp_path / "some", mixed), "run", "mine.toml", "--seeds", "0-1")
+    assert "0 failed, 4 diverged, 0 left" in output
+
+
+def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_path: Path) -> None:
+    folder = write_project(
+        tmp_path / "project", study=STUDY.replace('"accuracy"', '"acuracy", better = "higher"')
+    )
+    process = run_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert process.returncode == 2 and "did you mean 'accuracy'?" in process.stderr
+    ledger = Ledger(folder / "results")
+    count = len(ledger.files())
+    (folder / "mine.toml").write_text(STUDY)
+    output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert count and f"{6 - count} trained, {count} already there" in output
+    assert plan_store.load_plan("mine", ledger).seen == {}, "no number of theirs was shown"
+
+
+def test_a_quoted_pipe_and_an_apostrophe_are_arguments(tmp_path: Path) -> None:
+    study = STUDY.replace('run = "', "run = '''").replace('{seed}"', "{seed} \"|\" \"a | b\" it\\'s'''")
+    check_command(write_project(tmp_path / "project", study=study), "plan", "mine.toml")
+
+
+def test_a_coarse_metric_that_two_seeds_share_by_chance_stops_no_study(tmp_path: Path) -> None:
+    program = PROGRAM.replace("random.gauss(0, 0.01)", "0.01 * (given.seed > 1)")
+    assert "trained" in check_command(
+        write_project(tmp_path / "project", program), "run", "mine.toml", "--seeds", "0-2"
+    )
+
+
+@pytest.mark.parametrize("design", ["", "[design]\none_at_a_time = { dropout = [0.5] }\n"])
+def test_an_arm_may_be_declared_to_be_identical_also_one_of_the_design(tmp_path: Path, design: str) -> None:
+    arm = '[[arm]]\nname = "same"\nset = { dropout = 0.5 }\nidentical = true\n'
+    study = STUDY.partition("[design")[0] + design + arm
+    folder = write_project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
+    check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+
+
+JUDGED = "time_series_mae"  # a quality, whatever words are in its name
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (("random.seed(given.seed)", "random.seed(0)"), "arm 'baseline': "),
+        (("given.dropout / 10", "0"), "arm 'dropout 0.5': dropout = 0.5: "),
+    ],
+)
+def test_a_seed_or_a_setting_without_effect_is_found_whatever_else_is_told(
+    tmp_path: Path, change: tuple[str, str], place: str
+) -> None:
+    program = (PROGRAM.replace(*change) + ECHO).replace('"accuracy"', f'"{JUDGED}"')
+    study = STUDY.replace('"accuracy", ', f'"{JUDGED}", better = "higher", ')
+    process = run_command(write_project(tmp_path / "project", program, study), "run", "mine.toml")
+    assert process.returncode == 2 and f"unrolled: {place}" in process.stderr
+    ledger = Ledger(tmp_path / "project" / "results")
+    assert 9 <= len(ledger.files()) <= 12, "more seeds of what ties alone: it may be by chance"

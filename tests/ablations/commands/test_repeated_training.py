@@ -1,0 +1,136 @@
+"""A run trains the baseline's first trial a second time, which shows whether a program is deterministic."""
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from called import check_command, run_command
+from program_project import ECHO, PROGRAM, STUDY, write_project
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study import plan_store
+from unrolled.ablations.training.study_run import Budget
+
+
+def test_a_second_training_that_diverges_is_told_of_and_its_plan_can_be_read(tmp_path: Path) -> None:
+    program = PROGRAM.replace(
+        "for epoch",
+        """try:
+    open(f"{__file__}.{given.seed}.{given.dropout}.{given.deep}", "x").close()
+except FileExistsError:
+    accuracy = float("nan")
+for epoch""",
+    )
+    folder = write_project(tmp_path / "project", program)
+    output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert "not deterministic: two trainings of seed 0 differ (accuracy, which diverged once)" in output
+    assert plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
+
+
+def test_unjudged_numbers_that_vary_make_no_program_nondeterministic(
+    tmp_path: Path,
+) -> None:
+    program = PROGRAM.replace('{"epoch"', '{"dt": time.time(), "epoch"').replace("import ", "import time, ")
+    folder = write_project(tmp_path / "project", program + ECHO)
+    assert "not deterministic" not in check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    plan = plan_store.load_plan("mine", Ledger(folder / "results"))
+    assert (plan.nondeterminism, plan.varying) == ({}, ("dt", "timestamp"))
+    output = check_command(folder, "verify", "mine.toml", "-n", "2")
+    assert "2 of 2 bit-identical; not compared: dt and timestamp" in output
+
+
+def test_a_program_that_is_not_deterministic_is_told_of_and_verified_by_its_distance(tmp_path: Path) -> None:
+    program = PROGRAM.replace("+ given.dropout / 10", "+ random.SystemRandom().random() / 1e6")
+    program += "print(json.dumps({'settings': {'deep': given.deep}}))\n"
+    folder = write_project(tmp_path / "project", program)
+    output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    (line,) = (line for line in output.splitlines() if "not deterministic" in line)
+    assert "cannot be checked" in line and "nothing shows that it uses dropout:" in line
+    distance = plan_store.load_plan("mine", Ledger(folder / "results")).nondeterminism
+    assert distance and 0 < distance["accuracy"] < 1e-6
+    assert "Not deterministic" in (folder / "out" / "mine" / "index.html").read_text("utf-8")
+
+
+def test_without_a_repeated_training_the_page_says_what_was_not_checked(
+    tmp_path: Path,
+) -> None:
+    """The same study trains once more when it is to be checked after all; its seeds stay unseen."""
+    program = PROGRAM + "import time\nprint(json.dumps({'stamp': time.time()}))\n"
+    program += "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
+    folder = write_project(
+        tmp_path / "project", program, STUDY.replace("[program]", "[program]\nrepeat = false")
+    )
+    page = folder / "out" / "mine" / "index.html"
+    ledger = Ledger(folder / "results")
+    assert "not checked: whether the same trial gives" in check_command(folder, "plan", "mine.toml")
+    output = check_command(folder, "run", "mine.toml")
+    assert "(repeat = false)" in output and "nothing shows that it uses deep and dropout" in output
+    assert "Not checked: whether the same trial gives" in page.read_text("utf-8")
+    assert len((folder / "train.py.runs").read_text().split()) == 15
+    assert plan_store.load_plan("mine", ledger).nondeterminism is None
+    report = check_command(folder, "verify", "mine.toml", "-n", "2")
+    assert "2 of 2 equal in what is judged" in report
+    (folder / "train.py.runs").unlink()
+    (folder / "mine.toml").write_text(STUDY)
+    assert "1 that repeats" in check_command(folder, "plan", "mine.toml")
+    output = check_command(folder, "run", "mine.toml")
+    assert "had been seen" not in output and "Not checked" not in page.read_text("utf-8")
+    assert len((folder / "train.py.runs").read_text().split()) == 1
+    assert plan_store.load_plan("mine", ledger).nondeterminism == {}
+
+
+def test_without_a_repeated_training_equal_seeds_and_settings_are_still_refused(tmp_path: Path) -> None:
+    study = STUDY.replace("[program]", "[program]\nrepeat = false")
+    changes = ("random.seed(given.seed)", "random.seed(0)"), ("given.dropout / 10", "0")
+    for number, change in enumerate(changes):
+        process = run_command(
+            write_project(tmp_path / f"{number}", PROGRAM.replace(*change), study), "run", "mine.toml"
+        )
+        assert process.returncode == 2 and "effect" in process.stderr
+
+
+def test_an_arm_whose_seeds_may_repeat_makes_no_claim_without_a_repeated_training(
+    tmp_path: Path,
+) -> None:
+    program = PROGRAM.replace("random.seed(given.seed)", "random.seed(0 if given.deep else given.seed)")
+    program = program.replace("+ 0.05 *", "+ 1e-5 * random.SystemRandom().random() + 0.05 *")
+    folder = write_project(
+        tmp_path / "project", program, STUDY.replace("[program]", "[program]\nrepeat = false")
+    )
+    output = check_command(folder, "run", "mine.toml")
+    assert "Open: deep (seed 1 may repeat seed 0" in output and "dropout 0.5 gains" in output
+
+
+def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None:
+    program = PROGRAM + "open(f'{__file__}.{given.seed}.{given.dropout}.{given.deep}', 'x').close()\n"
+    process = run_command(write_project(tmp_path / "project", program), "run", "mine.toml", "--seeds", "0-1")
+    assert process.returncode == 2
+    assert "arm 'baseline', seed 0: trained a second time: " in process.stderr
+    assert plan_store.load_plan("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
+
+
+def test_ctrl_c_while_the_baseline_is_trained_a_second_time_ends_the_run(tmp_path: Path) -> None:
+    code = f"""
+import os, pathlib, signal, time
+try:
+    pathlib.Path(f"{{__file__}}.{{given.seed}}.{{given.dropout}}.{{given.deep}}").touch(exist_ok=False)
+except FileExistsError:
+    os.kill({os.getpid()}, signal.SIGINT)
+    time.sleep(1)
+"""
+    process = run_command(write_project(tmp_path / "project", PROGRAM + code), "run", "mine.toml")
+    assert process.returncode == 130
+    ledger = Ledger(tmp_path / "project" / "results")
+    assert len(ledger.files()) == 6, "two seeds of three arms"
+    assert plan_store.load_plan("mine", ledger).nondeterminism == {}, "what the second time told is kept"
+
+
+def test_a_budget_also_keeps_the_baseline_from_being_trained_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count(1)
+    monkeypatch.setattr(Budget, "allows_trial", lambda *_: next(calls) <= 6)
+    program = PROGRAM + "print('ran', file=open(f'{__file__}.runs', 'a'))\n"
+    run_command(write_project(tmp_path / "project", program), "run", "mine.toml", "-j", "1")
+    assert len((tmp_path / "project" / "train.py.runs").read_text().split()) == 6

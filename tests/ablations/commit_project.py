@@ -1,0 +1,94 @@
+"""A repository with a study in it whose arms are commits."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from called import check_command, run_command
+from git_repository import git
+
+TRAIN = """
+import json, random, sys
+import helper
+
+seed, rate = int(sys.argv[1]), float(sys.argv[2])
+bias = float(open("data/bias.txt").read())
+print(json.dumps({"loss": helper.BASE + rate + bias + random.Random(seed).gauss(0, 0.05)}))
+"""
+STUDY = """
+name = "branch"
+question = "Is the branch better?"
+metrics = [{ name = "loss", delta = 0.05 }]
+seeds = 5
+[program]
+run = "python train.py {seed} {rate}"
+data = ["data"]
+[baseline]
+commit = "main"
+rate = 0.1
+[design.one_at_a_time]
+commit = ["better", "words", "comment", "broken"]
+"""
+EDITS = {
+    "better": {"helper.py": "BASE = 0.5\n"},
+    "words": {"README.md": "Other words.\n"},
+    "comment": {"helper.py": "BASE = 1.0  # as ever\n"},
+    "broken": {"helper.py": "raise SystemExit('no such thing')\n"},
+}
+
+
+def commit_files(folder: Path, message: str, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", message)
+
+
+def make_project(folder: Path, study: str = STUDY) -> Path:
+    """A repository with a study in it, a branch for each of EDITS, and data that git ignores."""
+    folder.mkdir(exist_ok=True)
+    git(folder, "init", "-q", "-b", "main")
+    files = {"train.py": TRAIN, "helper.py": "BASE = 1.0\n", "README.md": "Words.\n", ".gitignore": "data/\n"}
+    commit_files(folder, "first", {**files, "branch.toml": study})
+    for branch, edits in EDITS.items():
+        git(folder, "checkout", "-qb", branch, "main")
+        commit_files(folder, f"a change: {branch}", edits)
+    git(folder, "checkout", "-q", "main")
+    (folder / "data").mkdir()
+    (folder / "data" / "bias.txt").write_text("0.25")
+    return folder
+
+
+def call_command(folder: Path, *words: str) -> tuple[int, str, str]:
+    """A command's exit code, and what it prints."""
+    process = run_command(folder, *words)
+    return process.returncode, process.stdout, process.stderr
+
+
+def read_trials(folder: Path, name: str = "branch") -> pd.DataFrame:
+    return pd.read_csv(folder / "out" / name / "trials.csv")
+
+
+def run_and_require_gain(folder: Path) -> None:
+    """Run the study: each commit has to train its own files, by which `better` is better."""
+    check_command(folder, "run", "branch.toml", "--seeds", "0-1")
+    losses = read_trials(folder).groupby("arm").loss.mean()
+    assert losses["main"] == pytest.approx(losses["better"] + 0.5)
+
+
+PAIR_STUDY = (
+    STUDY.split("[design")[0].replace('data = ["data"]\n', "")
+    + '[design.one_at_a_time]\ncommit = ["better"]\n'
+)
+
+
+def make_pair(folder: Path, study: str, files: dict[str, str], edits: dict[str, str]) -> Path:
+    """A repository with these files on main, and edits of them on the branch `better`."""
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    commit_files(folder, "first", {**files, "branch.toml": study})
+    git(folder, "checkout", "-qb", "better")
+    commit_files(folder, "better", edits)
+    git(folder, "checkout", "-q", "main")
+    return folder
