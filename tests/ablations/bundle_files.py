@@ -8,7 +8,7 @@ from called import check_command, run_command
 
 
 def make_bundle(folder: Path, model: str, *plugin: str, corpus: str = "texts/mine.txt") -> Path:
-    """The bundle of a study of four trials that was run in a folder."""
+    """Run a study of four trials in a folder, and return its bundle."""
     (folder / corpus).parent.mkdir(exist_ok=True)
     arm = '[[arm]]\nname = "lr .02"\nset = { lr = 0.02 }\n'
     write_study(folder, seeds="seeds = 2", widths=(), arms=arm, model=model, corpus=corpus, hidden=8)
@@ -18,18 +18,20 @@ def make_bundle(folder: Path, model: str, *plugin: str, corpus: str = "texts/min
 
 
 def read_files(bundle: Path) -> dict[str, bytes]:
+    """Return the files of a bundle, by name."""
     with zipfile.ZipFile(bundle) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def write_files(bundle: Path, files: dict[str, bytes]) -> None:
+    """Write a bundle of these files."""
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(name, data)
 
 
 def first_name(files: dict[str, bytes], folder: str) -> str:
-    """The first name of a file below a folder."""
+    """Return the first name of a file below a folder."""
     return min(name for name in files if name.startswith(f"{folder}/"))
 
 

@@ -38,6 +38,7 @@ EDITS = {
 
 
 def commit_files(folder: Path, message: str, files: dict[str, str]) -> None:
+    """Write files and commit them with all other changes."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
@@ -46,7 +47,7 @@ def commit_files(folder: Path, message: str, files: dict[str, str]) -> None:
 
 
 def make_project(folder: Path, study: str = STUDY) -> Path:
-    """A repository with a study in it, a branch for each of EDITS, and data that git ignores."""
+    """Make a repository with a study, a branch for each of EDITS, and data that git ignores."""
     folder.mkdir(exist_ok=True)
     git(folder, "init", "-q", "-b", "main")
     files = {"train.py": TRAIN, "helper.py": "BASE = 1.0\n", "README.md": "Words.\n", ".gitignore": "data/\n"}
@@ -61,17 +62,18 @@ def make_project(folder: Path, study: str = STUDY) -> Path:
 
 
 def call_command(folder: Path, *words: str) -> tuple[int, str, str]:
-    """A command's exit code, and what it prints."""
+    """Run a command and return its exit code, output and errors."""
     process = run_command(folder, *words)
     return process.returncode, process.stdout, process.stderr
 
 
 def read_trials(folder: Path, name: str = "branch") -> pd.DataFrame:
+    """Return the table of trials beside a study's page."""
     return pd.read_csv(folder / "out" / name / "trials.csv")
 
 
 def run_and_require_gain(folder: Path) -> None:
-    """Run the study: each commit has to train its own files, by which `better` is better."""
+    """Run the study and require that `better` is better, as its own files make it."""
     check_command(folder, "run", "branch.toml", "--seeds", "0-1")
     losses = read_trials(folder).groupby("arm").loss.mean()
     assert losses["main"] == pytest.approx(losses["better"] + 0.5)
@@ -84,7 +86,7 @@ PAIR_STUDY = (
 
 
 def make_pair(folder: Path, study: str, files: dict[str, str], edits: dict[str, str]) -> Path:
-    """A repository with these files on main, and edits of them on the branch `better`."""
+    """Make a repository with these files on main, and edits of them on the branch `better`."""
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
     commit_files(folder, "first", {**files, "branch.toml": study})

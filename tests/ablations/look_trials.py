@@ -54,6 +54,7 @@ LOSS_SHIFTS = {64: 0.0, 8: 3.0, 24: 0.1, 32: 0.0, 48: 0.0}
 
 
 def act(trial: ChapterTrial) -> Result:
+    """Return the result of a trial, after whatever the environment asks of it."""
     hidden = int(trial.options["hidden"])
     log(f"start {hidden} {trial.seed}")
     time.sleep(float(os.environ.get("SLEEP", 0)))
@@ -76,6 +77,7 @@ def act(trial: ChapterTrial) -> Result:
 
 
 def log(line: str) -> None:
+    """Write a line to the file LOG."""
     if "LOG" in os.environ:
         with Path(os.environ["LOG"]).open("a") as file:
             file.write(f"{line}\n")

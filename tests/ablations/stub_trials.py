@@ -30,14 +30,17 @@ WORK = "stub_trials:act"
 
 
 def trial(seed: int = 0, act: str = "steady", device: str = "cpu", **options) -> ChapterTrial:
+    """Return a trial that behaves as `act` says."""
     return ChapterTrial(model="stub", seed=seed, device=device, options={"act": act, **options})
 
 
 def gpu_trial(seed: int = 0, act: str = "tells_its_gpu", device: str = "cuda", **options) -> ChapterTrial:
+    """Return a trial on a GPU."""
     return trial(seed, act, device, **options)
 
 
 def act(trial: ChapterTrial) -> Result:
+    """Run the function that the trial's option `act` names."""
     return globals()[trial.options["act"]](trial)
 
 

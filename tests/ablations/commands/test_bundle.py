@@ -46,7 +46,7 @@ def test_a_bundle_is_an_ro_crate_that_describes_every_file_by_its_hash(bundle: P
 
 @pytest.fixture(scope="module")
 def plugin_bundle(tmp_path_factory) -> Path:
-    """The bundle of a study of a cell whose file reads another and leaves a trace, `ran`, where it is run.
+    """Return the bundle of a cell that reads a file and leaves a trace, `ran`, where it is run.
 
     Its text came from outside of the author's folder, and is gone.
     """

@@ -38,13 +38,14 @@ def forge(bundle: Path, spoil: Spoil) -> None:
 
 
 def find_faults(bundle: Path) -> str:
+    """Return the faults that a check finds, a line each."""
     with bundle_check.check_bundle(bundle, False, bundle.parent / "out") as check:
         assert bool(check.faults) != (bundle.parent / "out" / "small").exists(), "no page of a fault"
         return "\n".join(check.faults)
 
 
 def edit_file(folder: str, old: bytes, new: bytes) -> Spoil:
-    """Another piece of the first file below a folder, or of the one whose path ends so."""
+    """Return a change of the first file below a folder, or of the one whose path ends so."""
 
     def edit(files: dict[str, bytes]) -> None:
         name = next((name for name in files if name.endswith(folder)), None) or first_name(files, folder)
@@ -55,7 +56,7 @@ def edit_file(folder: str, old: bytes, new: bytes) -> Spoil:
 
 
 def reseal_file(folder: str, change: Callable[[dict[str, Any]], None]) -> Spoil:
-    """The first file below a folder with another content, sealed again."""
+    """Return a change of the first file below a folder that seals it again."""
 
     def reseal(files: dict[str, bytes]) -> None:
         name = first_name(files, folder)
@@ -67,6 +68,7 @@ def reseal_file(folder: str, change: Callable[[dict[str, Any]], None]) -> Spoil:
 
 
 def change_loss(body: dict[str, Any]) -> None:
+    """Lower the loss of a result."""
     body["result"]["metrics"]["valid_loss"] -= 0.5
 
 
@@ -77,32 +79,34 @@ def swap_key(arms: list[dict[str, Any]], key: str) -> None:
 
 
 def swap_arms(body: dict[str, Any]) -> None:
-    """The trials of one arm stand under the name of the other."""
+    """Swap the trials of the two arms."""
     swap_key(body["plan"]["arms"], "trials")
 
 
 def swap_seeds(body: dict[str, Any]) -> None:
-    """The trials of an arm stand under each other's seed."""
+    """Swap the trials of an arm between its seeds."""
     trials = body["plan"]["arms"][1]["trials"]
     body["plan"]["arms"][1]["trials"] = dict(zip(trials, reversed(trials.values()), strict=True))
 
 
 def swap_settings(body: dict[str, Any]) -> None:
-    """Trials and settings of one arm stand under the name and the changes of the other."""
+    """Swap trials and settings of the two arms, but neither names nor changes."""
     swap_arms(body)
     swap_key(body["plan"]["arms"], "trial_fields")
 
 
 def change_title(body: dict[str, Any]) -> None:
+    """Change the title of an arm."""
     body["plan"]["arms"][0]["title"] = "LMModel7"
 
 
 def add_distance(body: dict[str, Any]) -> None:
-    """Equal trials of the chapter are said to differ."""
+    """Claim that equal trials of the chapter differ."""
     body["plan"]["nondeterminism"] = {"valid_loss": 9.0}
 
 
 def remove_machine(body: dict[str, Any]) -> None:
+    """Remove the machine of a result."""
     body["result"]["environment"] = 0
 
 
@@ -111,24 +115,29 @@ edit_source = edit_file("source/bench/chapter/training/optimizer.py", b"import",
 
 
 def remove_source(files: dict[str, bytes]) -> None:
+    """Remove a file of the source."""
     del files["source/bench/chapter/run.py"]
 
 
 def shorten_text(files: dict[str, bytes]) -> None:
+    """Cut the end of the text."""
     name = first_name(files, "files")
     files[name] = files[name][: -len(files[name]) // 10]
 
 
 def add_text(files: dict[str, bytes]) -> None:
+    """Add a text of no trial."""
     files[f"files/{'0' * 64}/more.txt"] = b"one two three"
 
 
 def add_result(files: dict[str, bytes]) -> None:
+    """Add a result of no arm."""
     result = first_name(files, "ledger/trials")
     files["ledger/trials/01/0123456789abcdef.json"] = files[result]
 
 
 def add_details(files: dict[str, bytes]) -> None:
+    """Add details of no result."""
     details = first_name(files, "ledger/details")
     files["ledger/details/01/0123456789abcdef.0123456789abcdef.json"] = files[details]
 
@@ -211,6 +220,7 @@ def test_another_title_in_the_description_is_found(bundle: Path) -> None:
 
 
 def add_link(bundle: Path) -> None:
+    """Add a symbolic link out of the bundle."""
     link = zipfile.ZipInfo(f"files/{PLACE}/link")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(bundle, "a") as archive:
@@ -218,6 +228,7 @@ def add_link(bundle: Path) -> None:
 
 
 def damage_compression(bundle: Path) -> None:
+    """Damage the compressed data of the first file."""
     with zipfile.ZipFile(bundle) as archive:
         entry = archive.infolist()[0]
     data = bytearray(bundle.read_bytes())
@@ -227,6 +238,7 @@ def damage_compression(bundle: Path) -> None:
 
 
 def add_files(*names: str, size: int = 1) -> Callable[[Path], None]:
+    """Return a change that adds files."""
     return lambda bundle: write_files(bundle, {**read_files(bundle), **dict.fromkeys(names, bytes(size))})
 
 
@@ -280,7 +292,7 @@ data = ["words.txt"]
 
 @pytest.fixture(scope="module")
 def source_program_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of a study of a function that reads a file."""
+    """Return the bundle of a study of a function that reads a file."""
     folder = tmp_path_factory.mktemp("program")
     for name, text in {"mine.py": PROGRAM, "words.txt": "one two", "small.toml": STUDY}.items():
         (folder / name).write_text(text)
@@ -291,14 +303,17 @@ def source_program_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def program_bundle(source_program_bundle: Path, tmp_path: Path) -> Path:
+    """Return a copy of the program's bundle."""
     return Path(shutil.copy(source_program_bundle, tmp_path))
 
 
 def add_file(files: dict[str, bytes]) -> None:
+    """Add a file beside those of the program."""
     files[f"{PurePath(first_name(files, 'files')).parent}/more.txt"] = b""
 
 
 def remove_data(files: dict[str, bytes]) -> None:
+    """Remove the data of the program."""
     del files[next(name for name in files if name.endswith("/words.txt"))]
 
 
@@ -322,7 +337,7 @@ def test_a_program_that_was_changed_is_a_fault_though_it_is_not_run(
 
 
 def rename_data_files(pattern: str) -> Spoil:
-    """Results whose program reads other files."""
+    """Return a change by which the results' program reads other files."""
 
     def change(files: dict[str, bytes]) -> None:
         for name in [name for name in files if name.startswith("ledger/trials")]:

@@ -28,7 +28,7 @@ from git_repository import git, hash_files
 def finished_run(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, str, dict[str, str], dict[str, str]]:
-    """A study that was run, what that printed, and the repository's state before and after."""
+    """Run a study; return its folder, the output, and the repository's state before and after."""
     folder = make_project(tmp_path_factory.mktemp("commits") / "project")
     state = hash_files(folder / ".git")
     code, output, _ = call_command(folder, "run", "branch.toml")

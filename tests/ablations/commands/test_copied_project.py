@@ -10,7 +10,7 @@ from called import check_command, run_command
 
 
 def read_state(folder):
-    """Every file and folder below it: its bytes, and when it was changed."""
+    """Return content and time of change of all files and folders below one."""
     return {
         path.relative_to(folder): (
             path.is_file() and hashlib.sha256(path.read_bytes()).digest(),

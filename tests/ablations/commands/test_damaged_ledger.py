@@ -18,7 +18,7 @@ from unrolled.bench.trial import Result
 
 
 def write_two_studies(folder: Path) -> Path:
-    """Two studies of the same trials."""
+    """Write two studies of the same trials and return their folder."""
     for name in ("small", "other"):
         write_study(folder, name, seeds="seeds = 2", widths=(8, 16))
     return folder
@@ -26,7 +26,7 @@ def write_two_studies(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def source_project(tmp_path_factory) -> Path:
-    """A folder in which two studies, of the same trials, were run."""
+    """Return a folder in which two studies of the same trials were run."""
     folder = write_two_studies(tmp_path_factory.mktemp("trained"))
     check_command(folder, "run", "small.toml", "other.toml")
     return folder
@@ -34,20 +34,21 @@ def source_project(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def project(source_project: Path, tmp_path: Path) -> Path:
-    """A copy of it; its MLflow is another one, as its database names the folder that it was made in."""
+    """Return a copy of the folder without its MLflow database, which names the original."""
     shutil.copytree(source_project, tmp_path / "copy", ignore=shutil.ignore_patterns("mlflow.db", "mlruns"))
     return tmp_path / "copy"
 
 
 @pytest.fixture
 def current_project(project: Path, monkeypatch) -> Path:
-    """The copy, for commands of this process."""
+    """Return the copy, in which this process works."""
     monkeypatch.chdir(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
     return project
 
 
 def find_plan_file(folder: Path, study: str) -> Path:
+    """Return the file of a study's plan."""
     plans = (folder / "results" / "plans").glob("*.json")
     return next(path for path in plans if json.loads(path.read_bytes())["plan"]["study"] == study)
 
@@ -84,7 +85,7 @@ def test_a_study_named_whose_plan_cannot_be_read_is_one_line_with_the_cure(
 
 
 def replace_by_folder(file: Path) -> Path:
-    """As what cannot be read: permissions prove nothing where tests run as root."""
+    """Replace a file by a folder, which cannot be read: to root every file is readable."""
     file.unlink()
     file.mkdir()
     return file
@@ -152,7 +153,7 @@ def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(pr
 
 
 def outdate_results(project: Path) -> list[Path]:
-    """Leave what a change of the code would: the plan of one study is gone, the other's has other trials."""
+    """Leave the results that a change of the code would: of no plan, and beside other trials."""
     find_plan_file(project, "other").unlink()
     trial_id = next((project / "results" / "trials").rglob("*.json")).stem  # once the run below has its plan
     assert "3 trained" in check_command(project, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
@@ -184,10 +185,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     ]
     plan_store.store_plan(replace(plan, arms=tuple(arms)), ledger)
     process = run_command(project, "run", "small.toml", "--seeds", "0")
-    line = (
-        f"torch 2.5.0 → {package_version('torch')}: 3 trials to train; the earlier results stay in the ledger"
-    )
-    assert process.stdout.splitlines().count(line) == 1
+    assert process.stdout.count(f"torch 2.5.0 → {package_version('torch')}: 3 trials to train") == 1
     assert "3 trained, 0 already there" in process.stdout
     assert set(ledger.files()) == {*new_ids.values(), *(arm.trials[0] for arm in plan.arms)}
 
@@ -199,14 +197,14 @@ def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(pr
     assert sorted((project / "results" / "trials").rglob("*.json")) == files
 
     output = run_command(project, "studies", "--remove-old").stdout
-    assert output == "removed 6 results, 6 details files, 2 checkpoints and 1 set-aside file\n"
+    counts = {"6 results", "6 details files", "2 checkpoints", "1 set-aside file"}
+    assert all(count in output for count in counts), output
     assert len(list((project / "results" / "trials").rglob("*.json"))) == 3
     assert len(list((project / "results" / "details").rglob("*.json"))) == 3
     assert not (project / "results" / "set-aside").exists()
     assert not (project / "results" / "checkpoints" / "0123456789abcdef.cpu.pt").exists()
     assert "3 of 3 trials finished, none failed" in read_facts(project, "small")
-    message = "nothing to remove: every result belongs to a plan\n"
-    assert run_command(project, "studies", "--remove-old").stdout == message
+    assert "nothing to remove" in run_command(project, "studies", "--remove-old").stdout
 
 
 def test_nothing_is_removed_where_a_plan_cannot_be_read_or_a_study_runs(

@@ -77,7 +77,7 @@ model, training = HfArgumentParser((ModelArguments, TrainingArguments)).parse_ar
 
 
 def write_draft(folder: Path, source: str) -> tuple[str, str]:
-    """The study of a script, and the lines on it."""
+    """Write the study of a script and return its text and the lines on it."""
     (folder / "train.py").write_text(source)
     text, lines = draft_study("mine", folder / "train.py", folder)
     (folder / "mine.toml").write_text(text)
@@ -162,6 +162,7 @@ def test_flags_that_another_library_reads_are_told_and_metrics_are_a_choice(tmp_
 
 
 def flag_source(words: str) -> str:
+    """Return a script with one flag."""
     return f"import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument({words})\n"
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, need, torch_state) -> Path:
-    """A project in which everything has been typed that the document says."""
+    """Return a project in which all commands of the document were run."""
     need("bash")
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(DOCS, folder / "docs")
@@ -78,6 +78,7 @@ def test_the_notebook_trains_reads_compares_and_goes_on(folder: Path) -> None:
 
 
 def read_results(folder: Path) -> list:  # type: ignore[type-arg]
+    """Return all results of the project."""
     ledger = Ledger(folder / "results")
     return list(ledger.results(ledger.files()).values())
 

@@ -34,11 +34,12 @@ rate = 0.1
 
 
 def model_source(**values: str) -> str:
+    """Return the text of model.py with these values."""
     return "".join(f"{name} = {value}\n" for name, value in {**MODEL, **values}.items())
 
 
 def commit_change(folder: Path, branch: str, **files: str) -> None:
-    """A commit on a branch of its own of main, which is checked out, with these files."""
+    """Commit files on a new branch of main, and check it out."""
     git(folder, "checkout", "-q", "-B", branch, "main")
     for name, text in files.items():
         (folder / name.replace("__", ".")).write_text(text)
@@ -66,12 +67,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def run_gate(folder: Path, *words: str, base: str = "main", **variables: str) -> tuple[int, str]:
-    """The exit code of a gate, and what it prints."""
+    """Run a gate and return its exit code and output."""
     process = run_command(folder, "gate", *(["--base", base] if base else []), *words, **variables)
     return process.returncode, process.stdout + process.stderr
 
 
 def count_trials(folder: Path) -> int:
+    """Return the number of results."""
     return len(Ledger(folder / "results").files())
 
 

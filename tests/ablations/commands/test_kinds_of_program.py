@@ -108,6 +108,7 @@ metrics.mkdir(parents=True)
 
 
 def write_project(folder: Path, kind: str, old: str = "", new: str = "") -> None:
+    """Write a program of a kind, with one text replaced, and its study."""
     code, metric, keys = KINDS[kind]
     assert old in TRAIN
     (folder / "train.py").write_text(TRAIN.replace(old, new) + code)

@@ -39,6 +39,7 @@ design.one_at_a_time.lr = [0.2]
 
 
 def write_project(folder: Path, seeds: int) -> Path:
+    """Write the program and its study, and return their folder."""
     (folder / "noisy.py").write_text(PROGRAM.format(runs=str(folder / "runs")))
     (folder / "noisy.toml").write_text(STUDY.replace("SEEDS", str(seeds)))
     return folder
@@ -51,7 +52,7 @@ def seeds(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(scope="module")
 def finished_run(seeds: int, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a study that was run, and what the run printed."""
+    """Run the study and return its folder and the output."""
     folder = write_project(tmp_path_factory.mktemp(f"{seeds}"), seeds)
     return folder, check_command(folder, "run", "noisy.toml")
 

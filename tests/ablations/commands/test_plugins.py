@@ -23,6 +23,7 @@ PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'
 
 
 def write_project(folder: Path, arms: str, **settings) -> Path:
+    """Write a study with these arms and return its folder."""
     return as_typed.write_study(folder, "mine", "seeds = 1", widths=(), arms=arms, hidden=8, **settings)
 
 
@@ -99,8 +100,7 @@ def test_a_strength_below_zero_is_refused_when_the_study_is_planned(folder: Path
     assert main(["new", "regularizer", "my_regularizer.py"]) == 0
     study = ["plan", "toggles", "--plugin", "my_regularizer.py", "--set", "my_regularizer=-1"]
     assert main(study) == 2
-    error = "unrolled: --set: my_regularizer = -1: should be at least 0\n"
-    assert capsys.readouterr().err == error
+    assert "my_regularizer = -1: should be at least 0" in capsys.readouterr().err
 
 
 # What `new` writes
@@ -177,9 +177,6 @@ def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
     streams = capsys.readouterr()
     assert "checking the first batch of 2 arms\n" in streams.out
-    assert re.fullmatch(
-        r"unrolled: arm '.*slow.*': its first batch takes more than 3 s: lower what makes it large "
-        r"\(layers, hidden, window, batch, the text\)\n",
-        streams.err,
-    )
+    assert re.match(r"unrolled: arm '.*slow.*': its first batch takes more than 3 s", streams.err)
+    assert streams.err.count("\n") == 1
     assert not list((folder / "results" / "plans").glob("*.json"))

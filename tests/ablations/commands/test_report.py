@@ -26,6 +26,7 @@ save_file(Path(sys.argv[1]), b"half")
 
 
 def lock_ledger(folder: Path) -> None:
+    """Lock a study of the ledger, as a run does."""
     with Ledger(folder).lock_study("study"):
         pass
 
@@ -56,7 +57,7 @@ def test_the_next_report_or_run_removes_them_and_none_of_a_process_that_lives(
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
-    """Two studies, each of which has its page."""
+    """Return a ledger of two studies with a page each."""
     store_results(tmp_path, make_arms(seeds=3, source="v2", arms=2), study="other")
     ledger = store_results(tmp_path, make_arms(seeds=5, arms=3))
     report([], tmp_path, tmp_path / "out")
@@ -71,6 +72,7 @@ def train_again(ledger: Ledger, study: str) -> None:
 
 
 def read_index(folder: Path) -> str:
+    """Return the text of the index."""
     return (folder / "out" / "index.html").read_text()
 
 

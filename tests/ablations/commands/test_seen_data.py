@@ -27,7 +27,7 @@ from unrolled.reports.tables import comparison_markdown
 
 
 def make_results(seeds, code="v1"):
-    """Results of two arms; `code` is that of the arm b."""
+    """Return results of two arms; `code` is that of the arm b."""
     return {
         "base": [make_result(s, code="base") for s in seeds],
         "b": [
@@ -38,11 +38,12 @@ def make_results(seeds, code="v1"):
 
 
 def declare_plan(ledger, seeds, code="v1", **facts):
-    """The stored plan of these results, as a run stores it."""
+    """Store the plan of these results as a run does, and return it."""
     return store_results(make_results(seeds, code), ledger, **{"hash": f"{seeds}", **facts})
 
 
 def store_results(results, ledger, **facts):
+    """Store the plan of results, with its earlier verdicts, and return it."""
     plan = build_plan(results, {"b": {"lr": 0.1}}, **facts)
     plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
     return plan_store.store_plan(
@@ -51,23 +52,23 @@ def store_results(results, ledger, **facts):
 
 
 def record_results(ledger, seeds, code="v1"):
+    """Record results of two arms in the ledger."""
     for arm_results in make_results(seeds, code).values():
         for result in arm_results:
             ledger.record(result)
 
 
 def describe_seen(plan, ledger):
+    """Return the page's sentence on contrasts whose results were seen."""
     return describe_seen_data(compare_plan(plan, read_page_results(plan, ledger)))
 
 
-WARNING = (
-    "The results of 1 of 1 contrast had been seen when this plan was declared: its claim is exploratory. "
-)
+WARNING = "The results of 1 of 1 contrast had been seen"
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    """A ledger of a study whose ten seeds were declared, and then trained."""
+    """Return a ledger of a study whose ten seeds were declared before they were trained."""
     ledger = Ledger(tmp_path)
     assert declare_plan(ledger, range(10)).seen == {}
     record_results(ledger, range(10))
@@ -85,7 +86,8 @@ def ledger(tmp_path):
 def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
     plan = declare_plan(ledger, range(10), **facts)
     assert plan.seen == {"b": 10}
-    assert describe_seen(plan, ledger) == f"{WARNING}Fresh seeds confirm: --seeds 10-19"
+    assert describe_seen(plan, ledger).startswith(WARNING)
+    assert describe_seen(plan, ledger).endswith("--seeds 10-19")
     assert (
         "b against base (exploratory, attempt 2)"
         in write_claims(compare_plan(plan, read_page_results(plan, ledger)))[0]
@@ -126,7 +128,8 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
         "1 of 1 contrast was planned before in this ledger. Each attempt has"
     )
     (line,) = list_earlier_attempts(c)
-    assert line == "b against base in study s, seeds 0-9: worse by more than δ (valid_loss, δ 0.02)"
+    assert line.startswith("b against base in study s, seeds 0-9: worse by more than δ")
+    assert "valid_loss, δ 0.02" in line
     assert "before any of its contrasts had results of both sides" in describe_declaration(c)
     assert "b against base (attempt 2)" in write_claims(c)[0]
     assert markdown_cell(line) in comparison_markdown(c)
@@ -134,7 +137,7 @@ def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
     third = declare_plan(ledger, range(10, 20), study="again")
     lines = list_earlier_attempts(compare_plan(third, read_page_results(third, ledger)))
     assert [", seeds 10-19: " in line for line in lines] == [False, True], "the oldest first"
-    assert describe_seen(third, ledger).endswith("Fresh seeds confirm: --seeds 20-29")
+    assert describe_seen(third, ledger).endswith("--seeds 20-29")
     assert declare_plan(ledger, range(10, 20), study="again") == third, "resumed"
 
 

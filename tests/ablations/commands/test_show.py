@@ -38,7 +38,7 @@ def make_trial(folder: Path) -> Callable[..., ChapterTrial]:
 
 @pytest.fixture(scope="module")
 def results(folder: Path, make_trial, torch_state) -> dict[str, Result]:
-    """A ledger of a trial under each engine, of a failed trial and of counts."""
+    """Return, by name, a result of each engine, of a failed trial and of counts."""
     ledger = Ledger(folder / "results")
     results_by_name = {engine: run_trial(make_trial(engine=engine)) for engine in ("learner", "loop")}
     failure = failed_result(make_trial(seed=7), "time limit of 5 s", output="step 1\n\x1b[31mstep 2\n")
@@ -53,7 +53,7 @@ def results(folder: Path, make_trial, torch_state) -> dict[str, Result]:
 
 @pytest.fixture
 def run_unrolled(folder: Path, results, command) -> Callable[..., tuple[int, str, str]]:
-    """The command on that ledger."""
+    """Return a function that runs the command on that ledger."""
     return lambda *words: command(*words, "--results", folder / "results")
 
 

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 
 def list_studies(capsys, *words: str) -> dict[str, str]:
-    """The line of each study, by its name."""
+    """Return the line of each study, by its name."""
     assert main(["studies", *words]) == 0
     lines = capsys.readouterr().out.partition("\n\n")[0].splitlines()
     return {line.partition(" ")[0]: line for line in lines[1:]}
@@ -153,6 +153,7 @@ def test_a_text_is_refused_by_its_length_where_its_batches_are(
 
 
 def is_refused(check: Callable[[], object]) -> bool:
+    """Return whether a check raises BadInput."""
     try:
         check()
     except BadInput:

@@ -44,14 +44,14 @@ name = "last"
 
 
 def write_project(folder: Path, last: str = "hidden = 16") -> Path:
-    """Two arms on one text, one on another, one that diverges; the last arm has the setting `last`."""
+    """Write a study of four arms, the last of which has the setting `last`, and return its folder."""
     lines = 'seeds = 1\nmetrics = [{ name = "valid_loss", delta = 0.5 }]'
     return write_study(folder, seeds=lines, widths=(), epochs=2, arms=f"{ARMS}set = {{ {last} }}\n")
 
 
 @pytest.fixture(scope="module")
 def finished_project(tmp_path_factory) -> Path:
-    """The study after it was run."""
+    """Return the folder of the study after a run."""
     folder = write_project(tmp_path_factory.mktemp("trained"))
     (folder / "other.txt").write_text("a dog and a cat and a bird sat on a mat , said the cat . " * 60)
     check_command(folder, "run", "small.toml", "-j", "1")
@@ -60,7 +60,7 @@ def finished_project(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(finished_project: Path, tmp_path: Path, monkeypatch) -> Path:
-    """A copy of it to spoil, and the folder that the command is called in."""
+    """Return a copy of the folder, in which this process works."""
     monkeypatch.chdir(shutil.copytree(finished_project, tmp_path / "study"))
     return Path.cwd()
 
@@ -75,12 +75,12 @@ def verify(folder: Path) -> Callable[..., tuple[int, str]]:
 
 
 def load_project_plan(folder: Path) -> Plan:
-    """The plan of the study that was run."""
+    """Return the plan of the study."""
     return plan_store.load_plan("small", Ledger(folder / "results"))
 
 
 def list_results(folder: Path, status: str) -> list[Result]:
-    """The results with this outcome, whole."""
+    """Return the results with this status."""
     ledger = Ledger(folder / "results")
     return [result for id in ledger.files() if (result := ledger.read(id)) and result.status == status]
 
@@ -145,6 +145,7 @@ def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> 
 
 
 def program_result(accuracy: float, status: str = "done", **metrics: float) -> Result:
+    """Return a result of a program with these metrics."""
     return Result(
         trial=ProgramTrial(seed=0, run="./train"), status=status, metrics={"accuracy": accuracy, **metrics}
     )

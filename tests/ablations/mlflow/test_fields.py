@@ -23,6 +23,7 @@ def write_result(study, store, result, snapshot_run):
 
 
 def list_points(result):
+    """Return the points that MLflow gets of a result."""
     return fields.metric_points(CHAPTER.curve_points(result), CHAPTER.final_numbers(result), 0.0, 1.0)
 
 

@@ -11,12 +11,14 @@ MARK = "f00d-c0ffee"
 
 
 def make_plan(arms=("a", "b"), factors=(), **facts):
+    """Return a plan of these arms, which change these factors."""
     changes = dict.fromkeys(arms, dict.fromkeys(factors, 1))
     defaults = {"question": "Why?", "hash": "f00d" * 16, "command": ""}
     return build_plan(dict.fromkeys(arms, ()), changes, **{**defaults, **facts})
 
 
 def read_state(make_plan, view=views.ARMS):
+    """Return the state of a saved view."""
     return json.loads(
         json.loads(views.saved_views(make_plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"]
     )

@@ -61,11 +61,13 @@ def trials(result):
 
 
 def write_trials(study_writer, trials):
+    """Hand trials to the writer."""
     for arm, result in trials:
         study_writer.write_trial(arm, partial(lambda result: result, result))
 
 
 def list_ended(runs):
+    """Return the names of the runs that ended."""
     return [run[0] for run in runs if run[1] in ("FINISHED", "FAILED")]
 
 
@@ -142,12 +144,14 @@ def test_a_run_that_is_refused_leaves_no_study(store, client, database):
 
 
 def start_process(store, results=(), **options):
+    """Start a process that writes to a store, and feed it results."""
     process = start_writer("write", store, "regularization", **options)
     feed_results(process, results)
     return process
 
 
 def kill_process(process):
+    """Kill a process and wait for it."""
     process.kill()
     process.communicate()
 

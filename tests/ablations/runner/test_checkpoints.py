@@ -41,6 +41,7 @@ CASES = {
 
 
 def make_trial(text: Path, **changes: object) -> ChapterTrial:
+    """Return a trial on a small text."""
     settings = {"model": "lm4", "seed": 3, "options": {"hidden": 32}, "corpus": str(text)}
     return ChapterTrial(**{**settings, "window": 4, "batch": 4, "epochs": 4, **changes})
 

@@ -74,6 +74,7 @@ def kill_any(pids: list[int], dice: random.Random) -> bool:
 
 
 def check_ledger(folder: Path, trials: list[ChapterTrial], expected: dict[str, object]) -> None:
+    """Check that the ledger has the expected results and nothing else."""
     warnings: list[str] = []
     ledger = Ledger(folder, warnings.append)
     files = [

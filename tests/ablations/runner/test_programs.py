@@ -300,6 +300,7 @@ def test_no_result_is_stored_where_a_file_was_edited_while_it_trained_and_put_ba
 
 
 def count_results(trials: Path) -> int:
+    """Return the number of results."""
     return len(list(trials.rglob("*.json")))
 
 

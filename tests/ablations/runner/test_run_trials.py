@@ -20,6 +20,7 @@ from unrolled.bench.trial import Result, failed_result
 
 
 def read_fresh_process(**options) -> dict:
+    """Return what a trial finds in its process."""
     return dict(run_in_process(trial(0, "looks"), **options).environment)
 
 

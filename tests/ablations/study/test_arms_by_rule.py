@@ -37,10 +37,12 @@ def make_study(load_text: Callable[[str], Study]) -> MakeStudy:
 
 
 def read_changes(study: Study) -> dict[str, dict[str, object]]:
+    """Return the changes of each arm but the baseline, by its name."""
     return {arm.name: dict(arm.changes) for arm in study.arms[1:]}
 
 
 def read_levels(arm: Arm, *keys: str) -> tuple[Any, ...]:
+    """Return the levels of an arm's settings."""
     return tuple({**arm.settings, **arm.settings["options"]}[key] for key in keys)
 
 

@@ -33,6 +33,7 @@ JARGON = re.compile("pydantic|Input|String|valid |dict|tuple|float|equal to|date
 
 
 def write_text(header: str, field: str, value: str) -> str:
+    """Return a sound study in which one field has another value."""
     required, _ = TABLES[header]
     top = {key: text for key, text in TOP.items() if f"[{key}]" != header}
     tables = [top, {**required, field: value}] if header else [{**top, field: value}]

@@ -91,9 +91,9 @@ def test_a_file_that_is_no_plan_is_skipped_and_the_other_plans_are_read(
     file.write_bytes(text)
     for _ in range(2):  # a command may read the plans more than once
         assert [plan.study for plan in load_plans(ledger)] == ["other"]
-    assert lines == [
-        f"{file}: is damaged or no plan of this version: skipped; run its study again, which sets it aside"
-    ]
+    (line,) = lines
+    assert line.startswith(f"{file}: ")
+    assert "run its study again" in line
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,13 @@ def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_asid
 
 
 def make_plan(study: str, seeds: range, lr: float = 0.01, time: float = 0.0) -> Plan:
+    """Return a plan of these seeds, declared at a time."""
     facts: dict[str, Any] = {"study": study, "hash": f"{study} {seeds} {lr}", "planned": time}
     return replace(PLAN, seeds=tuple(seeds), arms=(make_arm(seeds, lr=lr),), **facts)
 
 
 def record_trials(ledger: Ledger, seeds: range) -> None:
+    """Record a failed result of each seed."""
     for seed in seeds:
         ledger.record(
             failed_result(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9)

@@ -174,6 +174,7 @@ def test_settings_that_need_each_other_may_come_in_any_order() -> None:
 
 
 def predict_seconds(**settings: object) -> float:
+    """Return the expected seconds of a trial with these settings."""
     return expected_seconds(ChapterTrial(seed=0, **resolve_settings({"model": "lm6", **settings})))
 
 

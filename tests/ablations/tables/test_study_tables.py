@@ -114,6 +114,7 @@ def test_a_training_here_is_another_draw_of_the_shipped_accuracies() -> None:
 
 
 def make_result(trial: ChapterTrial) -> Result:
+    """Return an invented result, of which one diverged."""
     if trial.model == "lm5" and trial.seed == 102:
         return failed_result(trial, "loss is nan", status="diverged")
     accuracy = 0.5 + 0.01 * int(trial.options.get("layers", 0)) + trial.seed / 1000

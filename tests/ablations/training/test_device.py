@@ -41,6 +41,7 @@ def make_study(name: str, **program) -> Study:
 
 
 def choose_device(name: str, requested: str = "auto", stored: str = "", **flags) -> device.Device:
+    """Return the device that is chosen for a study."""
     return device.choose_device(make_study(name), PlanOptions(device=requested, **flags), stored)
 
 
@@ -244,6 +245,7 @@ print(json.dumps({"loss": seed + width / 7}))
 
 
 def write_program(folder: Path, study: str = STUDY) -> None:
+    """Write a program and its study."""
     (folder / "mine.toml").write_text(study)
     (folder / "train.py").write_text(TRAIN)
 

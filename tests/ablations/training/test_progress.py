@@ -34,10 +34,12 @@ AGAINST = "reset before, one layer, nn.GRU's weights"
 
 
 def make_terminal() -> Console:
+    """Return a terminal of 80 columns."""
     return Console(highlight=False, force_terminal=True, width=80, file=io.StringIO())
 
 
 def strip_codes(text: str) -> str:
+    """Return a terminal's text without its control codes."""
     return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", text)
 
 

@@ -88,6 +88,7 @@ class Processes(ProgramGroup):
 
 @contextmanager
 def open_processes(folders: pytest.TempPathFactory) -> Iterator[Processes]:
+    """Yield processes, and kill them afterwards."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("finds processes through /proc")
     group = Processes(folders.mktemp("processes"))

@@ -17,7 +17,7 @@ def test_a_worker_with_another_version_says_which(name: str) -> None:
     facts = worker.collect_facts()
     version = facts[name]
     facts[name] = "0.0"
-    assert worker.find_difference(facts) == f"has {name} {version}, the driver 0.0: install the same there"
+    assert f"has {name} {version}, the driver 0.0" in worker.find_difference(facts)
 
 
 def test_a_trial_has_the_local_bits_and_leaves_no_checkpoint(tmp_path: Path) -> None:
