@@ -41,7 +41,7 @@ def write_study(
     return folder
 
 
-def environment(folder: Path, **more: str) -> dict[str, str]:
+def environment(folder: Path, **variables: str) -> dict[str, str]:
     """Return the caller's variables without those of a test run, with an MLflow database of the folder."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "PYTEST", "COV"))}
     database = folder / "mlflow.db"
@@ -49,7 +49,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         database.write_bytes(empty_database())
         with closing(sqlite3.connect(database)) as db, db:
             db.execute("UPDATE experiments SET artifact_location = ?", [f"{folder}/mlruns/0"])
-    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{database}", **more}
+    return {**clean, "MLFLOW_TRACKING_URI": f"sqlite:///{database}", **variables}
 
 
 @functools.cache
@@ -70,12 +70,12 @@ def empty_database() -> bytes:
     return database.read_bytes()
 
 
-def run_process(folder: Path, *words: str | bytes, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder until it ends, with `more` variables."""
+def run_process(folder: Path, *words: str | bytes, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder until it ends, with these variables."""
     return subprocess.run(
         [COMMAND, *words],
         cwd=folder,
-        env=environment(folder, **more),
+        env=environment(folder, **variables),
         capture_output=True,
         text=True,
         timeout=600,
@@ -83,9 +83,9 @@ def run_process(folder: Path, *words: str | bytes, **more: str) -> subprocess.Co
     )
 
 
-def check_process(folder: Path, *words: str, **more: str) -> str:
+def check_process(folder: Path, *words: str, **variables: str) -> str:
     """Run a command that has to end well and return its output."""
-    process = run_process(folder, *words, **more)
+    process = run_process(folder, *words, **variables)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 

@@ -22,30 +22,30 @@ from unrolled.reports.summary import read_summary
 
 @contextmanager
 def capture_output(
-    folder: Path, words: tuple[str, ...], **more: str
+    folder: Path, words: tuple[str, ...], **variables: str
 ) -> Iterator[tuple[io.StringIO, io.StringIO]]:
     """Capture output and errors of the block, with a new process's arguments, folder and variables."""
     output = io.StringIO()
     errors = io.StringIO()
-    patched = pytest.MonkeyPatch.context()
-    with new_process(), patched as patch, redirect_stdout(output), redirect_stderr(errors):
+    context = pytest.MonkeyPatch.context()
+    with new_process(), context as patch, redirect_stdout(output), redirect_stderr(errors):
         patch.chdir(folder)
         patch.setattr(sys, "argv", [*words])
-        for name, value in environment(folder, **more).items():
+        for name, value in environment(folder, **variables).items():
             patch.setenv(name, value)
         yield output, errors
 
 
-def run_command(folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, with `more` variables."""
-    with capture_output(folder, ("unrolled", *words), **more) as (output, errors):
+def run_command(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, with these variables."""
+    with capture_output(folder, ("unrolled", *words), **variables) as (output, errors):
         code = main()
     return subprocess.CompletedProcess(words, code, output.getvalue(), errors.getvalue())
 
 
-def check_command(folder: Path, *words: str, **more: str) -> str:
+def check_command(folder: Path, *words: str, **variables: str) -> str:
     """Run a command that has to end well and return its output."""
-    process = run_command(folder, *words, **more)
+    process = run_command(folder, *words, **variables)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 

@@ -130,22 +130,22 @@ class Study:
         (folder / "text.txt").write_text(TEXT * 7)  # as long as its batches are
         (folder / "looks.toml").write_text(STUDY)
 
-    def start(self, *words: str, **more: str) -> "subprocess.Popen[str]":
+    def start(self, *words: str, **variables: str) -> "subprocess.Popen[str]":
         return self.programs.start(
             *(sys.executable, "-m", "look_trials", "run", "looks.toml", *words),
             cwd=self.folder,
-            env=environment(self.folder, **self.variables, **more),
+            env=environment(self.folder, **self.variables, **variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
 
-    def run(self, *words: str, code: int = 0, **more: str) -> str:
+    def run(self, *words: str, code: int = 0, **variables: str) -> str:
         """Run the command to its end, in this process, and return its output."""
         from called import run_command
 
         process._preloaded.clear()  # a fork server keeps the environment that it began with
         with replace_trials():
-            completed = run_command(self.folder, "run", "looks.toml", *words, **self.variables, **more)
+            completed = run_command(self.folder, "run", "looks.toml", *words, **self.variables, **variables)
         process._preloaded.clear()
         assert completed.returncode == code, completed.stdout + completed.stderr
         return completed.stdout + completed.stderr

@@ -12,17 +12,19 @@ from unrolled.bench.trial import Result
 MACHINE = {"cpu": "EPYC 9V74", "threads": 1, "device": "cpu", "torch_build": "abc", "commit": "c0ffee12345"}
 
 
-def make_result(seed: int, worse: float = 0.0, code: str = "v1", slow: float = 1.0, **machine: Any) -> Result:
+def make_result(
+    seed: int, penalty: float = 0.0, code: str = "v1", slowdown: float = 1.0, **machine: Any
+) -> Result:
     """Return a finished trial of one version of the code: the loss is the seed's luck and the version's."""
     luck = random.Random(seed).gauss(0, 0.06)
     noise = random.Random(f"{code}{seed}").gauss(0, 0.004)
-    loss = 1.3 + luck + worse + noise
+    loss = 1.3 + luck + penalty + noise
     return Result(
         trial=ChapterTrial(model="lm1", seed=seed, source=code, data="3a3e30cd"),
         status="done",
         started=1_770_000_000.0 + seed,
         seconds=2.0,
-        metrics={"valid_loss": loss, "speed_train": 9000 / slow * (1 + 0.001 * seed)},
+        metrics={"valid_loss": loss, "speed_train": 9000 / slowdown * (1 + 0.001 * seed)},
         fingerprints={"weights": f"w{loss}", "metrics": f"m{loss}"},
         environment={**MACHINE, **machine},
     )

@@ -173,9 +173,9 @@ def test_the_document_tells_what_two_files_give(compare) -> None:
 
 
 def test_several_sources_make_one_table_whatever_each_is_written_in(compare) -> None:
-    base, better = (FRAME[FRAME.model == model].drop(columns="model") for model in ("base", "better"))
-    base.to_csv("base.csv", index=False)
-    better.to_json("better.jsonl", orient="records", lines=True)
+    baseline, arm = (FRAME[FRAME.model == model].drop(columns="model") for model in ("base", "better"))
+    baseline.to_csv("base.csv", index=False)
+    arm.to_json("better.jsonl", orient="records", lines=True)
     FRAME[FRAME.model != "worse"].to_csv("both.csv", index=False)
     assert compare("base.csv", "better.jsonl", *FLAGS[2:])[0] == compare("both.csv", *FLAGS)[0] == 0
     separate, joint = (pd.read_csv(f"out/compare-{name}/comparison.csv") for name in ("base-better", "both"))
@@ -208,7 +208,7 @@ def test_parts_of_one_table_are_read_together(compare) -> None:
 
 def test_two_ledgers_are_compared_as_the_first_ones_plan_says_and_left_alone(compare, tmp_path) -> None:
     for name, penalty, delta in (("one", 0.0, 0.02), ("two", 0.5, 9.0)):
-        results = [make_result(seed, worse=penalty, code=name) for seed in range(8)]
+        results = [make_result(seed, penalty=penalty, code=name) for seed in range(8)]
         write_ledger(tmp_path / name, {"base": results}, metrics=(Metric("valid_loss", delta),))
     files = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
     code, output, errors = compare("one", "two")

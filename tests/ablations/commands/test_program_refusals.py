@@ -20,8 +20,10 @@ from unrolled.bench.trial import STUDY_COLUMNS, Result
 
 @pytest.mark.parametrize(("metric", "is_advised"), [("accuracy", True), ("loss", False)])
 def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, is_advised: bool) -> None:
-    results = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
-    plan = build_plan({"base": results, "b": results}, metrics=(Metric(metric, 0.1),), trainer="program")
+    equal_results = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
+    plan = build_plan(
+        {"base": equal_results, "b": equal_results}, metrics=(Metric(metric, 0.1),), trainer="program"
+    )
     with pytest.raises(BadInput, match="no effect") as excinfo:
         first_trials._refuse_tie((plan.arms[0], plan.arms[0]), plan)
     assert ("finer" in excinfo.value.cure) is is_advised

@@ -101,14 +101,14 @@ def test_results_for_a_page_have_the_drawn_curves_and_a_passage_an_arm(
     baseline, rival = results
     results[baseline][0] = replace(results[baseline][0], status="failed")
     ledger = store_results(tmp_path, results)
-    unstored, stored = (
+    plan_results, ledger_results = (
         read_page_results(plan, ledger)
         for plan in (build_plan(results), plan_store.load_plan("width", ledger))
     )
-    for page_results in (unstored, stored):
+    for page_results in (plan_results, ledger_results):
         ids = {id for id, result in page_results.items() if "passage" in result.records}
         assert ids == {results[baseline][1].trial.id, results[rival][0].trial.id}
-    for id, result in unstored.items():
+    for id, result in plan_results.items():
         ledger_result = ledger.read(id)
         assert ledger_result
         assert result.records["roles"] == ledger_result.records["roles"]

@@ -48,7 +48,7 @@ class Page:
         self.trials = f"{self.runs}?workflowType=machine_learning"
         self.view = f"{self.trials}&viewStateShareKey=by-arm"  # as `unrolled ui` prints it
 
-    def open(self, address):
+    def open_address(self, address):
         self.driver.get("about:blank")  # else a new fragment would not load anything
         self.driver.get(address)
 
@@ -71,7 +71,7 @@ class Page:
 
     def open_description(self, question="What carries the gain?"):
         """Unfold the experiment's description and return the addresses of its links, by their words."""
-        self.open(self.trials)
+        self.open_address(self.trials)
         self.wait_for_words(question)
         self.find_elements(f"//*[text() = '{question}']/following::button")[1].click()
         self.wait_for_words("Charts by arm")
@@ -190,7 +190,7 @@ def compute_means(results):
 
 
 def test_the_address_of_a_study_shows_each_arms_means_the_best_first(width_page, large_results):
-    width_page.open(width_page.view)
+    width_page.open_address(width_page.view)
     width_page.wait_for_words("11 matching runs", "9 of 10, 1 diverged")
     width_page.save_screenshot("means")
     table = width_page.read_table(*COLUMNS, "tags.`unrolled.seeds`")
@@ -208,7 +208,7 @@ def test_the_address_of_a_study_shows_each_arms_means_the_best_first(width_page,
 
 
 def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_page, large_results):
-    width_page.open(width_page.open_description("How wide?")["Charts by arm"])
+    width_page.open_address(width_page.open_description("How wide?")["Charts by arm"])
     width_page.wait_for_words("Arms\n(7)", "11 matching runs")
     means = [compute_means(large_results[arm]) for arm in many_trials.ARMS if arm != "hidden = 12"]
     numbers = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
@@ -226,7 +226,7 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_pa
 
 
 def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
-    width_page.open(width_page.open_description("How wide?")["Trials by arm"])
+    width_page.open_address(width_page.open_description("How wide?")["Trials by arm"])
     width_page.wait_for_words(
         "hidden = 128", "100 matching runs", "Load more"
     )  # MLflow loads a hundred runs at a time
@@ -247,7 +247,7 @@ def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
 
 
 def test_the_report_works_inside_mlflow(page):
-    page.open(page.open_description()["Report"])
+    page.open_address(page.open_description()["Report"])
     page.driver.switch_to.frame(page.find_elements("//iframe")[0])
     try:
         page.wait_for_words("What carries the gain?", "worse by more than δ", "no <b>dropout</b>")
@@ -259,14 +259,14 @@ def test_the_report_works_inside_mlflow(page):
 
 def test_a_trial_is_shown_whole_and_nothing_leaves_the_machine(page):
     (run,) = page.client.search_runs([page.experiment], "tags.`mlflow.runName` = 'baseline/seed=0'")
-    page.open(f"{page.runs}/{run.info.run_id}")
+    page.open_address(f"{page.runs}/{run.info.run_id}")
     page.wait_for_words(
         "baseline/seed=0", "valid/loss\n1.5", "model\nlm7", "arm\nbaseline", "unrolled.trial", "Finished"
     )
     page.save_screenshot("trial")
     text = page.read_text()
     assert text.index("valid/loss") < text.index("train_loss")
-    page.open(f"{page.runs}/{run.info.run_id}/model-metrics")
+    page.open_address(f"{page.runs}/{run.info.run_id}/model-metrics")
     page.wait_for_words("valid/loss", "Model metrics\n(")
     page.save_screenshot("curves-of-a-trial")
     charts = page.read_text()

@@ -218,8 +218,8 @@ def test_a_link_is_kept_as_the_file_that_it_leads_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["", "time.sleep(99)"])
 def test_a_row_that_is_too_long_fails_the_trial(tmp_path: Path, end: str) -> None:
-    long = "print('{\"a\": ' + '1' * (1 << 20), flush=True)"
-    code = "\n".join(["import time", "print('{\"loss\": 1}')", long, end])
+    statement = "print('{\"a\": ' + '1' * (1 << 20), flush=True)"
+    code = "\n".join(["import time", "print('{\"loss\": 1}')", statement, end])
     result = run_program(tmp_path, code)
     assert result.status == "failed" and "row of numbers" in result.reason
 

@@ -40,7 +40,7 @@ def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger
     assert {result.trial.id for result in results} == set(stored)
 
 
-def test_a_trial_that_is_listed_twice_is_trained_once_and_no_trials_is_a_finished_study(
+def test_a_trial_listed_twice_is_trained_once_and_no_trials_are_a_finished_study(
     ledger: Ledger,
 ) -> None:
     assert run_trials([], ledger, TrialConditions(run_function=WORK)) == Counts()

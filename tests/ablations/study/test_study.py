@@ -128,9 +128,11 @@ def test_the_plan_s_hash_changes_with_what_is_decided(
     ],
 )
 def test_the_plan_s_hash_is_of_what_is_meant(study: Study, edit_text: Edit, old: str, new: str) -> None:
-    edited = edit_text(old, new)
-    renamed = replace(edited, arms=(replace(edited.baseline, name=study.baseline.name), *edited.arms[1:]))
-    assert renamed.plan_hash == study.plan_hash
+    variant = edit_text(old, new)
+    renamed_variant = replace(
+        variant, arms=(replace(variant.baseline, name=study.baseline.name), *variant.arms[1:])
+    )
+    assert renamed_variant.plan_hash == study.plan_hash
     assert len(study.plan_hash) == 64
 
 

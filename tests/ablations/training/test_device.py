@@ -105,8 +105,8 @@ def test_a_study_of_speed_is_refused_on_a_cluster() -> None:
 
 def test_where_speed_is_judged_one_trial_runs_at_a_time(nvml: Machine) -> None:
     nvml.has(2)
-    timed = replace(make_study("program"), metrics=TIMED)
-    assert device.choose_device(timed, PlanOptions(workers=4), "").slots == 1
+    study = replace(make_study("program"), metrics=TIMED)
+    assert device.choose_device(study, PlanOptions(workers=4), "").slots == 1
 
 
 @pytest.mark.parametrize(

@@ -90,10 +90,10 @@ def test_arms_have_a_mean_a_difference_seeds_and_a_verdict_in_80_columns(
 ) -> None:
     results = {
         name: [
-            replace(make_result(s, worse, name), trial=replace(make_result(s).trial, lr=lr))
+            replace(make_result(s, penalty, name), trial=replace(make_result(s).trial, lr=lr))
             for s in range(10)
         ]
-        for name, worse, lr in (("base", 0.0, 0.1), (LONGEST, 0.5, 0.2), (AGAINST, 0.2, 0.3))
+        for name, penalty, lr in (("base", 0.0, 0.1), (LONGEST, 0.5, 0.2), (AGAINST, 0.2, 0.3))
     }
     plan = build_plan(results, {LONGEST: {"lr": 0.2}, AGAINST: {"lr": 0.3}})
     arms = *plan.arms[:2], replace(plan.arms[2], against=LONGEST)

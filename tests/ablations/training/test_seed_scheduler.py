@@ -131,7 +131,7 @@ def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: S
 
 
 @pytest.mark.slow
-def test_four_workers_have_the_same_verdicts_and_train_at_most_four_trials_more_a_look(
+def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
     full_study: Study, study: Study
 ) -> None:
     study.run("-j", "4", SLEEP="0.2")

@@ -48,7 +48,7 @@ WRONG_FIELDS = [
     [
         *(b"", b"{}", b"[" * 100_000, seal({}), seal({"result": 3}), None, 3),
         seal(ANSWER).replace(b"done", b"d0ne"),
-        *(seal({"result": {**ANSWER["result"], **changed}}) for changed in WRONG_FIELDS),
+        *(seal({"result": {**ANSWER["result"], **fields}}) for fields in WRONG_FIELDS),
     ],
 )
 def test_a_damaged_or_wrong_answer_is_no_result(
