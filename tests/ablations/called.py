@@ -50,6 +50,13 @@ def check_command(folder: Path, *words: str, **variables: str) -> str:
     return process.stdout
 
 
+def refuse_command(folder: Path, *words: str, **variables: str) -> str:
+    """Run a command that has to be refused and return its errors."""
+    process = run_command(folder, *words, **variables)
+    assert process.returncode == 2, process.stdout + process.stderr
+    return process.stderr
+
+
 def read_facts(folder: Path, study: str) -> str:
     """Return the facts of a study's trials and contrasts on a new page."""
     check_command(folder, "report", study)

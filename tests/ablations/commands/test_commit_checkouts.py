@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import environment
-from called import check_command
+from called import check_command, refuse_command
 from commit_project import (
     PAIR_STUDY,
     STUDY,
@@ -81,8 +81,7 @@ def test_a_wrapper_runs_each_commit_and_a_bundle_holds_the_files_of_each(
 
 def test_a_wrapper_that_would_import_the_work_tree_is_refused(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project", STUDY.replace("python train.py", "python {study}/train.py"))
-    code, _, error = call_command(folder, "run", "branch.toml")
-    assert code == 2
+    error = refuse_command(folder, "run", "branch.toml")
     assert "train.py" in error
     assert "{study}" in error
 
@@ -178,8 +177,9 @@ def test_a_program_that_runs_the_work_tree_unseen_fails_its_trials(
     folder = make_pair(tmp_path / "project", study, {**files, **script}, {"src/package/new.py": ""})
     (packages,) = (tmp_path / "env").glob("lib/*/site-packages")
     (packages / "package.pth").write_text(f"{folder}/src\n")
-    code, _, error = call_command(folder, "run", "branch.toml", "--seeds", "0-1")
-    assert code == 2 and "src/package/__main__.py of the work tree" in error
+    assert "src/package/__main__.py of the work tree" in refuse_command(
+        folder, "run", "branch.toml", "--seeds", "0-1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,7 @@ def test_a_command_line_that_names_the_work_tree_or_hides_the_path_is_refused(
     command = command.format(python=sys.executable, folder=folder)
     study = PAIR_STUDY.replace('run = "python train.py', f'run = "{command}')
     make_pair(folder, study, {"train.py": "print(1)\n"}, {"train.py": "print(2)\n"})
-    code, _, error = call_command(folder, "plan", "branch.toml")
-    assert code == 2
+    error = refuse_command(folder, "plan", "branch.toml")
     assert "commit" in error
     assert error.count("\n") == 1
 
@@ -211,8 +210,7 @@ def test_a_script_that_sets_the_path_and_an_uncounted_module_fail_their_trials(
     files = {"train.py": "print(1)\n", "run.sh": script}
     study = PAIR_STUDY.replace("python train.py {seed} {rate}", "bash run.sh {seed} {rate}")
     folder = make_pair(tmp_path / "script", study, files, {"train.py": "print(2)\n"})
-    code, _, error = call_command(folder, "run", "branch.toml", "--seeds", "0-1")
-    assert code == 2 and "PYTHONPATH" in error
+    assert "PYTHONPATH" in refuse_command(folder, "run", "branch.toml", "--seeds", "0-1")
     program = 'import sys\nsys.path.insert(0, sys.path[0] + "/..")\nimport lib\nprint(lib.X)\n'
     study = PAIR_STUDY.replace("[program]", '[program]\nfolder = "sub"').replace(" {rate}", " {rate}", 1)
     files = {"sub/train.py": program, "lib.py": "X = 1\n"}

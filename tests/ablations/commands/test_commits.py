@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from as_typed import COMMAND, environment
-from called import check_command, run_command
+from called import check_command, refuse_command, run_command
 from commit_project import (
     PAIR_STUDY,
     STUDY,
@@ -121,8 +121,7 @@ def test_commits_are_crossed_with_other_settings_and_given_by_set(tmp_path: Path
 
 def test_a_file_that_git_ignores_and_the_program_opens_is_named(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "project", STUDY.replace('data = ["data"]\n', ""))
-    code, _, error = call_command(folder, "run", "branch.toml")
-    assert code == 2
+    error = refuse_command(folder, "run", "branch.toml")
     assert "data/bias.txt" in error
     assert "`data`" in error
 
@@ -134,8 +133,8 @@ def test_data_that_git_does_not_have_count_and_are_seen_only_where_they_are_name
     (folder / "data" / "bias.txt").write_text("1.25")
     assert "4 trained" in check_command(folder, "run", "branch.toml", "--seeds", "0-1")
     (folder / "other.toml").write_text(study.replace('data = ["data"]\n', "").replace('"branch"', '"other"'))
-    code, _, error = call_command(folder, "run", "other.toml", "--seeds", "0-1")
-    assert code == 2 and "data/bias.txt" in error, "the links of another study are not there"
+    error = refuse_command(folder, "run", "other.toml", "--seeds", "0-1")
+    assert "data/bias.txt" in error, "the links of another study are not there"
 
 
 MISTAKES = {
@@ -154,8 +153,7 @@ def test_a_mistake_is_told_in_one_line_and_nothing_is_trained(tmp_path: Path, mi
     name, correct = MISTAKES[mistake]
     folder = make_project(tmp_path / "project", STUDY.replace(correct, mistake, 1))
     (folder / "elsewhere").mkdir()
-    code, _, error = call_command(folder, "run", "branch.toml")
-    assert code == 2
+    error = refuse_command(folder, "run", "branch.toml")
     assert name in error
     assert error.count("\n") == 1
     assert not (folder / "results" / "trials").exists()

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from called import check_command, run_command
+from called import check_command, refuse_command, run_command
 from program_project import ECHO, PROGRAM, STUDY, write_project
 
 from unrolled.ablations.ledger import Ledger
@@ -84,10 +84,9 @@ def test_without_a_repeated_training_equal_seeds_and_settings_are_still_refused(
     study = STUDY.replace("[program]", "[program]\nrepeat = false")
     changes = ("random.seed(given.seed)", "random.seed(0)"), ("given.dropout / 10", "0")
     for number, change in enumerate(changes):
-        process = run_command(
+        assert "effect" in refuse_command(
             write_project(tmp_path / f"{number}", PROGRAM.replace(*change), study), "run", "mine.toml"
         )
-        assert process.returncode == 2 and "effect" in process.stderr
 
 
 def test_an_arm_whose_seeds_may_repeat_makes_no_claim_without_a_repeated_training(
@@ -104,9 +103,9 @@ def test_an_arm_whose_seeds_may_repeat_makes_no_claim_without_a_repeated_trainin
 
 def test_a_program_that_fails_the_second_time_is_refused(tmp_path: Path) -> None:
     program = PROGRAM + "open(f'{__file__}.{given.seed}.{given.dropout}.{given.deep}', 'x').close()\n"
-    process = run_command(write_project(tmp_path / "project", program), "run", "mine.toml", "--seeds", "0-1")
-    assert process.returncode == 2
-    assert "arm 'baseline', seed 0: trained a second time: " in process.stderr
+    assert "arm 'baseline', seed 0: trained a second time: " in refuse_command(
+        write_project(tmp_path / "project", program), "run", "mine.toml", "--seeds", "0-1"
+    )
     assert plan_store.load_plan("mine", Ledger(tmp_path / "project" / "results")).nondeterminism is None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment
-from called import run_command
+from called import refuse_command
 from mlflow_writers import send_request
 from stub_plans import build_plan, write_to_mlflow
 
@@ -105,6 +105,5 @@ def test_a_server_needs_no_second_server():
 
 def test_a_file_that_is_no_database_is_one_line(tmp_path, find_port):
     (tmp_path / "mlflow.db").write_bytes(b"not a database " * 100)
-    process = run_command(tmp_path, "ui", "--port", str(find_port()))
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1 and "mlflow.db" in process.stderr
+    errors = refuse_command(tmp_path, "ui", "--port", str(find_port()))
+    assert errors.count("\n") == 1 and "mlflow.db" in errors
