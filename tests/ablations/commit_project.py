@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from called import check_command, run_command
+from called import check_command
 from git_repository import git
 
 TRAIN = """
@@ -59,12 +59,6 @@ def make_project(folder: Path, study: str = STUDY) -> Path:
     (folder / "data").mkdir()
     (folder / "data" / "bias.txt").write_text("0.25")
     return folder
-
-
-def call_command(folder: Path, *words: str) -> tuple[int, str, str]:
-    """Run a command and return its exit code, output and errors."""
-    process = run_command(folder, *words)
-    return process.returncode, process.stdout, process.stderr
 
 
 def read_trials(folder: Path, name: str = "branch") -> pd.DataFrame:

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from as_typed import environment
-from called import check_command, refuse_command
+from called import check_command, refuse_command, run_command
 from commit_project import (
     PAIR_STUDY,
     STUDY,
     TRAIN,
-    call_command,
     commit_files,
     make_pair,
     make_project,
@@ -49,7 +48,7 @@ def test_a_commit_runs_where_its_package_is_installed_editable(tmp_path: Path) -
     reviewer.mkdir()
     shutil.copy(folder / "branch.zip", reviewer)
     (packages / "package.pth").unlink()
-    assert "0 faults" in call_command(reviewer, "verify", "branch.zip")[1]
+    assert "0 faults" in run_command(reviewer, "verify", "branch.zip").stdout
 
 
 WRAPPER = """
@@ -215,7 +214,6 @@ def test_a_script_that_sets_the_path_and_an_uncounted_module_fail_their_trials(
     study = PAIR_STUDY.replace("[program]", '[program]\nfolder = "sub"').replace(" {rate}", " {rate}", 1)
     files = {"sub/train.py": program, "lib.py": "X = 1\n"}
     folder = make_pair(tmp_path / "module", study, files, {"sub/train.py": program + "# edited\n"})
-    code, _, error = call_command(folder, "run", "branch.toml", "--seeds", "0-1")
-    assert code == 2
+    error = refuse_command(folder, "run", "branch.toml", "--seeds", "0-1")
     assert "lib.py" in error
     assert "`code`" in error

@@ -15,7 +15,6 @@ from commit_project import (
     PAIR_STUDY,
     STUDY,
     TRAIN,
-    call_command,
     commit_files,
     make_pair,
     make_project,
@@ -31,9 +30,9 @@ def finished_run(
     """Run a study; return its folder, the output, and the repository's state before and after."""
     folder = make_project(tmp_path_factory.mktemp("commits") / "project")
     state = hash_files(folder / ".git")
-    code, output, _ = call_command(folder, "run", "branch.toml")
-    assert code == 1, "the commit that is broken failed"
-    return folder, output, state, hash_files(folder / ".git")
+    process = run_command(folder, "run", "branch.toml")
+    assert process.returncode == 1, "the commit that is broken failed"
+    return folder, process.stdout, state, hash_files(folder / ".git")
 
 
 def test_commits_are_arms_and_the_repository_stays_as_it_was(
@@ -83,7 +82,7 @@ def test_a_rebase_a_reworded_message_and_edited_documents_train_nothing_again(
     git(folder, "rebase", "-q", "main")
     git(folder, "commit", "-q", "--amend", "-m", "reworded")
     git(folder, "checkout", "-q", "main")
-    _, output, _ = call_command(folder, "run", "branch.toml", "--set", "commit=better")
+    output = run_command(folder, "run", "branch.toml", "--set", "commit=better").stdout
     assert "0 trained" in output and "5 already there" in output
 
 
