@@ -216,8 +216,8 @@ def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_pat
         lines = {name: check_command(folder, "run", f"{name}.toml", *words) for name in order}
         assert "0 diverged" in lines["mine"] and "1 diverged" in lines["other"]
         ledger = Ledger(folder / f"{order[0]} first")
-        results = ledger.results(ledger.files())
-        states.append({id: (r.status, r.reason, r.fingerprints) for id, r in results.items()})
+        ledger_results = ledger.results(ledger.files())
+        states.append({id: (r.status, r.reason, r.fingerprints) for id, r in ledger_results.items()})
         assert "diverged: loss is nan" in (folder / "out" / "other" / "index.html").read_text()
         assert "3 of 3 bit-identical" in check_command(folder, "verify", "other.toml", "-n", "3", *words[2:])
     assert states[0] == states[1] and {status for status, *_ in states[0].values()} == {"done"}

@@ -11,9 +11,8 @@ WORKFLOW = Path(__file__).parents[3] / "docs" / "github-actions" / "gate.yml"
 
 @pytest.fixture
 def workflow() -> dict[Any, Any]:
-    parsed_file: dict[Any, Any] = pytest.importorskip("yaml").safe_load(
-        WORKFLOW.read_text()
-    )  # MLflow brings it
+    # MLflow brings it
+    parsed_file: dict[Any, Any] = pytest.importorskip("yaml").safe_load(WORKFLOW.read_text())
     return parsed_file
 
 

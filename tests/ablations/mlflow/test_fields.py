@@ -51,9 +51,7 @@ def test_curves_have_a_point_an_epoch_at_the_time_when_it_ended(write_result):
     assert {"train_ar", "train_tar"} <= set(curves)
     # A value that is measured once has step 0, which MLflow draws as a bar.
     single_steps = {
-        name: [step for step, _, _ in list_points]
-        for name, list_points in curves.items()
-        if len(list_points) == 1
+        name: [step for step, _, _ in points] for name, points in curves.items() if len(points) == 1
     }
     assert single_steps == {"valid/perplexity": [0], "speed_train": [0], "memory_peak": [0]}
 
@@ -93,7 +91,7 @@ def test_infinite_and_missing_numbers_are_never_metrics(write_result):
     numbers = {"losses": (3.0, math.inf, math.nan), "metrics": {"valid_bits": -math.inf}}
     run = write_result(status="diverged", reason="diverged at step 9", **numbers)
     assert [point[:2] for point in run.curves["valid/loss"]] == [(0, 3.0)]
-    values = [value for list_points in run.curves.values() for _, value, _ in list_points]
+    values = [value for points in run.curves.values() for _, value, _ in points]
     assert max(map(abs, values)) < 1e300  # MLflow's inf is 1.8e308
 
 
@@ -131,7 +129,7 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
     runs = snapshot(store, study="s")
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
-        assert [list_points[-1][1] for list_points in curves.values()].count(7.25) == 1
+        assert [points[-1][1] for points in curves.values()].count(7.25) == 1
         assert len(params) == len(result().trial.factors()) - 2 + 3  # no hidden, no dropout; o…, arm, seed
 
 
@@ -146,6 +144,6 @@ def test_a_trial_names_its_data_set_without_its_folder_and_by_its_content(client
     trial_result = replace(trial_result, trial=replace(trial_result.trial, corpus="/home/me/texts/my.txt"))
     write_to_mlflow(study, {"baseline": [trial_result]}, store)
     (run,) = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'trial'")
-    (dataset,) = (snapshot_run.dataset for snapshot_run in run.inputs.dataset_inputs)
+    (dataset,) = (data_input.dataset for data_input in run.inputs.dataset_inputs)
     assert (dataset.name, dataset.digest) == ("my.txt", "5a5a5a5a")
     assert "/home" not in str(dataset) and json.loads(dataset.source) == {"sha256": "5a" * 32}

@@ -214,9 +214,8 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_pa
     numbers = Counter(f"{value:.2f}" for values in means for value in values[:3])  # the first row of charts
     width_page.wait_until(lambda: numbers <= Counter(width_page.read_text().splitlines()), numbers)
     width_page.save_screenshot("charts")
-    section = width_page.find_elements("//*[text() = 'valid']")[
-        -1
-    ]  # the section after the arms', whose last charts are lines
+    # the section after the arms', whose last charts are lines
+    section = width_page.find_elements("//*[text() = 'valid']")[-1]
     width_page.driver.execute_script("arguments[0].scrollIntoView(false)", section)
     width_page.find_elements(
         "//*[local-name() = 'g' and contains(@class, 'scatterlayer')]//*[local-name() = 'path']"
@@ -227,9 +226,8 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_pa
 
 def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
     width_page.open_address(width_page.open_description("How wide?")["Trials by arm"])
-    width_page.wait_for_words(
-        "hidden = 128", "100 matching runs", "Load more"
-    )  # MLflow loads a hundred runs at a time
+    # MLflow loads a hundred runs at a time
+    width_page.wait_for_words("hidden = 128", "100 matching runs", "Load more")
     width_page.find_elements("//button[. = 'Load more']")[0].click()
     width_page.wait_for_words("121 matching runs")
     width_page.find_elements("//a[starts-with(., 'hidden = 16 ')]/ancestor::*[@role = 'row'][1]//button")[

@@ -17,11 +17,9 @@ def make_plan(arms=("a", "b"), factors=(), **facts):
     return build_plan(dict.fromkeys(arms, ()), changes, **{**defaults, **facts})
 
 
-def read_state(make_plan, view=views.ARMS):
+def read_state(plan, view=views.ARMS):
     """Return the state of a saved view."""
-    return json.loads(
-        json.loads(views.saved_views(make_plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"]
-    )
+    return json.loads(json.loads(views.saved_views(plan, MARK)[f"mlflow.sharedViewState.{view}"])["state"])
 
 
 def test_names_are_no_markup():

@@ -113,13 +113,8 @@ def test_models_has_every_model_with_its_chapter_s_settings() -> None:
         expected = {**spec.options, **spec.settings}
         if {key: arm[key] for key in expected.keys() - {"moms"}}.items() <= expected.items():
             models.add(spec.name)
-    other_studies = {
-        "lstm-chunk",
-        "lstm-gates",
-        "gru-after",
-        "gru-before",
-        "awd-scratch",
-    }  # in studies of theirs
+    # in studies of theirs
+    other_studies = {"lstm-chunk", "lstm-gates", "gru-after", "gru-before", "awd-scratch"}
     assert models >= set(ZOO) - other_studies
     task = {key: ZOO["lm1"].settings[key] for key in ("window", "target", "order")}
     counts = [

@@ -208,9 +208,8 @@ def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
     assert predict_seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].seconds)
     rich = tmp_path / "rich.txt"
     rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
-    assert (
-        predict_seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds
-    )  # every word more is a number more to predict
+    # every word more is a number more to predict
+    assert predict_seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds
     assert predict_seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].seconds)
 
 

@@ -211,9 +211,8 @@ def test_a_partial_arm_names_its_seeds_and_is_replaced_when_it_is_complete(proje
 def test_trials_of_an_earlier_plan_leave_their_arms_whose_old_means_are_deleted(project):
     project.sync_study(make_arms(seeds=3, arms=2, source="v1"))
     old_arms = project.find_runs()
-    project.sync_study(
-        make_arms(seeds=3, arms=2, source="v2")
-    )  # an edit of the code: the plan's settings are the same
+    # an edit of the code: the plan's settings are the same
+    project.sync_study(make_arms(seeds=3, arms=2, source="v2"))
     arms = project.find_runs()
     assert not {r.info.run_id for r in old_arms.values()} & {r.info.run_id for r in arms.values()}
     trials = project.client.search_runs([arms[BASE].info.experiment_id], "tags.`unrolled.role` = 'trial'")

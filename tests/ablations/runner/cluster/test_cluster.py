@@ -98,9 +98,8 @@ def test_a_killed_driver_takes_its_trials_with_it(
 ) -> None:
     driver = start_driver(4)
     gate.open_for(0)
-    wait_for(
-        lambda: len(gate.list_attempts()) == 3 and ledger.files()
-    )  # the next one starts before it is kept
+    # the next one starts before it is kept
+    wait_for(lambda: len(gate.list_attempts()) == 3 and ledger.files())
     driver.kill()
     wait_for(lambda: not any(is_alive(process) for _, process, _ in gate.list_attempts()))
     gate.open_for(1, 2, 3, 4)
@@ -126,8 +125,8 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
 ) -> None:
     """Whatever joins or changes after the workers were checked: the trial's own process checks again."""
     (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    trial = ChapterTrial(model="lm4", seed=0, corpus=str(tmp_path / "text.txt")).identify()
-    changed_trial = replace(trial, versions="torch 0.4.1")
+    chapter_trial = ChapterTrial(model="lm4", seed=0, corpus=str(tmp_path / "text.txt")).identify()
+    changed_trial = replace(chapter_trial, versions="torch 0.4.1")
     with pytest.raises(BadInput, match=r"^worker tcp://.* torch [\d.]+ is loaded, but torch 0\.4\.1 when"):
         run_trials([changed_trial], ledger, TrialConditions(cluster=two_workers))
     assert not ledger.files()
@@ -195,15 +194,18 @@ def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: s
     (tmp_path / "meeting").mkdir()
     (tmp_path / "train.py").write_text(MEETS)
     words = {"run": f"python train.py {{seed}} {tmp_path / 'meeting'} {{out}}", "code": ("train.py",)}
-    trial = ProgramTrial(seed=0, folder=str(tmp_path), **words).identify()
+    program_trial = ProgramTrial(seed=0, folder=str(tmp_path), **words).identify()
     ledgers = [Ledger(tmp_path / "one"), Ledger(tmp_path / "two")]
     with ThreadPoolExecutor() as pool:
         drivers = [
-            pool.submit(run_trials, [trial], ledger, TrialConditions(cluster=two_workers))
+            pool.submit(run_trials, [program_trial], ledger, TrialConditions(cluster=two_workers))
             for ledger in ledgers
         ]
     assert [driver.result() for driver in drivers] == [Counts(done=1)] * 2
-    assert [ledger.results([trial.id])[trial.id].metrics["loss"] for ledger in ledgers] == [1, 1]
+    assert [ledger.results([program_trial.id])[program_trial.id].metrics["loss"] for ledger in ledgers] == [
+        1,
+        1,
+    ]
 
 
 def test_no_scheduler_and_no_workers_are_told_in_a_line(
