@@ -1,16 +1,16 @@
 """Unrolled in Python, for a notebook:
 
-    from unrolled import Study, compare, learner, results, run, train, trial, verdicts
+    from unrolled import declare_study, compare, learner, results, run, train, trial, verdicts
     train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
-    print(run(Study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3]}, seeds=2)))
+    print(run(declare_study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3]}, seeds=2)))
     results("toggles").groupby("arm").valid_accuracy.mean()
     print(compare("toggles", "no AR"))
     verdicts("toggles")
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
-`folder` is the folder of the results. A study is its name, the path of its file, or what `Study` returns.
-`compare` and `verdicts` also take a table: `verdicts(shipped("toggles"))`. The chapter's models train fastest
-with one thread: call `torch.set_num_threads(1)`.
+`folder` is the folder of the results. A study is its name, the path of its file, or what `declare_study`
+returns. `compare` and `verdicts` also take a table: `verdicts(shipped("toggles"))`. The chapter's models
+train fastest with one thread: call `torch.set_num_threads(1)`.
 """
 
 import math
@@ -28,7 +28,8 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions, StoredOptions, VerifyOptions
 from unrolled.ablations.study import chapter, study
 from unrolled.ablations.study.errors import check_fields
-from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
+from unrolled.ablations.study.loading import declare_study as declare_study
+from unrolled.ablations.study.loading import load_plugins, load_studies
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
@@ -47,8 +48,8 @@ from unrolled.reports.presentation import Scale
 from unrolled.reports.sentences import write_claims, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.table import list_metric_columns, make_trial_record
-from unrolled.reports.tables import list_number_cells
+from unrolled.reports.text_tables import list_number_cells
+from unrolled.reports.trials_table import list_metric_columns, make_trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
@@ -72,10 +73,6 @@ def train(trial: ChapterTrial) -> Result:
 
     with restoring_torch_state():
         return run_trial(trial)
-
-
-Study = declare_study
-"""Declares a study: see `ablations.study.loading.declare_study`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +233,7 @@ def compare(
     valid = isinstance(delta, Real) and 0 <= delta < math.inf
     require(valid, "is not a number above 0", key="delta", cure=cure)
     comparison = _choose_metric(_load_comparison(study, folder), metric, delta)
-    rows = {row.arm.name: row for row in comparison.rows}
+    rows = {row.arm.name: row for row in comparison.arms}
     for name in filter(None, (arm, against)):
         require(
             name in rows,
@@ -325,7 +322,7 @@ _CELLS = {
 
 def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
     records = []
-    for row in comparison.rows_to_decide:
+    for row in comparison.arms_to_decide:
         if row.verdict and row.contrast:
             cells = list_number_cells(row, comparison)
             record = {

@@ -89,7 +89,7 @@ class Metric:
     name: str
     delta: float  # in the metric's unit; of a ratio in per cent
     better: str = ""  # higher | lower; "" is that of KNOWN
-    ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `judged`
+    ratio: bool = False  # judged as 100 ln, so that differences are per cent: see `to_judged_scale`
     kind: str = ""  # quality | time | speed | memory; "" is that of `kind_of`
 
     def __post_init__(self) -> None:
@@ -105,7 +105,7 @@ class Metric:
         is_direction = self.better in get_args(Better)
         require(is_direction, "should be higher or lower", key=f"better of {self.name} = {self.better}")
 
-    def judged(self, value: float) -> float:
+    def to_judged_scale(self, value: float) -> float:
         """Return the number by which arms are compared: the value, or 100 ln of it for a ratio.
 
         A difference of 5 is then a ratio of e^.05. NaN where there is no logarithm.
@@ -114,13 +114,13 @@ class Metric:
             return value
         return 100 * math.log(value) if value > 0 else math.nan
 
-    def measured(self, judged: float) -> float:
-        """Return the value of which `judged` makes this number."""
+    def from_judged_scale(self, judged: float) -> float:
+        """Return the value of which `to_judged_scale` makes this number."""
         return math.exp(judged / 100) if self.ratio and math.isfinite(judged) else judged
 
     @property
     def zone(self) -> float:
-        """δ as differences of `judged` have it: they count as none from −zone to zone.
+        """δ as differences of `to_judged_scale` have it: they count as none from −zone to zone.
 
         A δ of 25 % is 100 ln 1.25, which is a ratio from 1/1.25 to 1.25.
         """

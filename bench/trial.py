@@ -38,7 +38,7 @@ class Trial:
     versions: str = ""
 
     trainer: ClassVar[str]
-    """The name of what trains it, one of TRAINERS."""
+    """The name of what trains it, one of TRIAL_TYPES."""
     tracking: ClassVar[str]
     """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
     presentation: ClassVar[str]
@@ -66,7 +66,7 @@ class Trial:
         return {k: value for k, value in self.to_dict().items() if k not in (*self.uncounted, *DERIVED)}
 
     @property
-    def settings_key(self) -> dict[str, Any]:
+    def comparable_content(self) -> dict[str, Any]:
         """What is trained, with which settings, on which data: all but the seed, and the code that does it.
 
         By it a contrast is found again in the plans of other studies, of other seeds and of earlier code.
@@ -132,7 +132,7 @@ class Trial:
         """Return every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
 
-    def judge_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
+    def interpret_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
         """Return the result as it counts in a study that judges these metrics."""
         return result
 
@@ -163,7 +163,7 @@ class Trial:
         return self
 
 
-TRAINERS = {
+TRIAL_TYPES = {
     "chapter": "unrolled.bench.chapter.trial:ChapterTrial",
     "program": "unrolled.bench.program.trial:ProgramTrial",
 }
@@ -171,8 +171,8 @@ TRAINERS = {
 
 
 def trial_type(trainer: str) -> type[Trial]:
-    """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRAINERS."""
-    kind: type[Trial] = pkgutil.resolve_name(TRAINERS[trainer])
+    """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRIAL_TYPES."""
+    kind: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
     return kind
 
 

@@ -90,7 +90,7 @@ def list_effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
                 name=_format_name(x.row.arm.name),
                 against=x.row.arm.against,
                 verdict=x.verdict,
-                other_task=bool(x.row.arm.find_task_differences(c.rows[0].arm)),
+                other_task=bool(x.row.arm.find_task_differences(c.arms[0].arm)),
                 disagreement=_describe_disagreement(x, c),
                 standing=x.row.standing,
             )
@@ -168,7 +168,7 @@ def _judge_order(
 
 def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
     """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
-    rows = [row for row in c.rows if row.index == 0 or not row.arm.is_aa_arm]
+    rows = [row for row in c.arms if row.index == 0 or not row.arm.is_aa_arm]
     trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
     trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
     keys = c.design.presentation.task
@@ -185,7 +185,7 @@ def _describe_disagreement(x: Claim, c: Comparison) -> str:
     """Return the effects by other metrics that point elsewhere, such as "perplexity × 1.13"."""
     phrases = []
     for view in c.other_views:
-        v = view.rows[x.row.index].verdict
+        v = view.arms[x.row.index].verdict
         if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
             how = view.scale.second_scale or view.scale
             phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
@@ -198,7 +198,7 @@ def _format_name(name: str) -> Markup:
 
 def _rank_all_arms(c: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
-    for rows in c.rows_by_task:
+    for rows in c.arms_by_task:
         arms = [row for row in rows if row.index == 0 or not row.arm.is_aa_arm]
         if ranked := _rank_arms([(_format_name(row.arm.name), row) for row in arms], c):
             other_task = "" if rows[0].index == 0 else "On another task "
@@ -210,12 +210,12 @@ def _describe_levels(c: Comparison) -> Markup:
 
     In a grid, what the best arm of each line reaches. Arms are ranked only once a contrast is decided.
     """
-    ranked = any(row.verdict and row.verdict.claims for row in c.rows_with_contrast)
+    ranked = any(row.verdict and row.verdict.claims for row in c.arms_with_contrast)
     if ranked and (lines := _find_grid_lines(c)):
         best = _rank_arms([x for line in lines for x in _rank_arms(line, c)[:1]], c)
         return _list_levels(best, c)
-    rows = [row for row in c.same_task_rows if row.index == 0 or not row.arm.is_aa_arm]
-    ladder = ranked and any(row.arm.against for row in c.rows_with_contrast)
+    rows = [row for row in c.same_task_arms if row.index == 0 or not row.arm.is_aa_arm]
+    ladder = ranked and any(row.arm.against for row in c.arms_with_contrast)
     best = _rank_arms([(_format_name(row.arm.name), row) for row in rows], c)
     return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < LEVELS)], c)
 
@@ -223,7 +223,7 @@ def _describe_levels(c: Comparison) -> Markup:
 def _find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
     """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
-    for row in c.rows:
+    for row in c.arms:
         if row.contrast and not row.arm.is_aa_arm:
             lines.setdefault(c.find_base(row).arm.name, [c.find_base(row)]).append(row)
     grid = len(lines) > 1 and all(
@@ -235,7 +235,7 @@ def _find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedA
 def _rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
     """Return the arms that have a mean, the best first."""
     names = {row.index: name for name, row in rows}
-    ranked = c.rank_rows(row for _, row in rows if row.summary.mean is not None)
+    ranked = c.rank_arms(row for _, row in rows if row.summary.mean is not None)
     return [(names[row.index], row) for row in ranked]
 
 
@@ -262,7 +262,7 @@ def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = _format_name(x.against or c.rows[0].arm.name)
+        base = _format_name(x.against or c.arms[0].arm.name)
         everywhere = phrase_all(x.verdict.contrast.pairs, c.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(x.name, base, c.title, everywhere, x.remarks))

@@ -28,18 +28,18 @@ LISTED = 5  # arms that a sentence lists before it counts the others
 
 def describe_decided(c: Comparison) -> str:
     """Return a phrase that counts the contrasts that are decided; "" where there is none to decide."""
-    decided = sum(row.decided for row in c.rows_to_decide)
-    return f"{decided} of {plural(len(c.rows_to_decide), 'contrast')} decided" if c.rows_to_decide else ""
+    decided = sum(row.decided for row in c.arms_to_decide)
+    return f"{decided} of {plural(len(c.arms_to_decide), 'contrast')} decided" if c.arms_to_decide else ""
 
 
 def describe_seen_data(c: Comparison) -> str:
     """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
-    exploratory = [row for row in c.rows_to_decide if row.arm.name in c.design.seen]
+    exploratory = [row for row in c.arms_to_decide if row.arm.name in c.design.seen]
     if not exploratory:
         return ""
     first = max(max(c.design.seeds) + 1, c.design.fresh)
     last = first + len(c.design.seeds) - 1
-    contrasts = plural(len(c.rows_to_decide), "contrast")
+    contrasts = plural(len(c.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
     return (
         f"The results of {len(exploratory)} of {contrasts} had been seen when this plan was declared: "
@@ -49,7 +49,7 @@ def describe_seen_data(c: Comparison) -> str:
 
 def describe_futile_contrasts(c: Comparison) -> str:
     """Return a sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
-    names = [row.arm.name for row in c.rows_to_decide if row.verdict and row.verdict.futile]
+    names = [row.arm.name for row in c.arms_to_decide if row.verdict and row.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -61,24 +61,24 @@ def describe_futile_contrasts(c: Comparison) -> str:
 
 def describe_trials(c: Comparison) -> str:
     """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
-    total = sum(row.total for row in c.rows)
+    total = sum(row.total for row in c.arms)
     ends = {
-        "diverged": sum(row.diverged for row in c.rows),
-        "failed": sum(row.failed for row in c.rows),
-        "not trained yet": sum(row.not_ended for row in c.rows),
-        "trained for a look that is not complete": sum(row.for_next_look for row in c.rows),
+        "diverged": sum(row.diverged for row in c.arms),
+        "failed": sum(row.failed for row in c.arms),
+        "not trained yet": sum(row.not_ended for row in c.arms),
+        "trained for a look that is not complete": sum(row.for_next_look for row in c.arms),
     }
     phrases = [f"{number} {end}" for end, number in ends.items() if number]
     if not c.design.plan_hash:
         return ", of which ".join(filter(None, [plural(total, "row"), " and ".join(phrases)]))
-    finished = f"{sum(row.done for row in c.rows)} of {total} trials finished"
+    finished = f"{sum(row.done for row in c.arms)} of {total} trials finished"
     return ", ".join([finished, *(phrases or ["none failed"])])
 
 
 def list_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """Return the arms that have failures, with their rate of divergence."""
     failures = []
-    for row in c.rows:
+    for row in c.arms:
         phrases = [f"{row.failed} failed"] if row.failed else []
         if row.diverged:
             trials = row.done + row.diverged
@@ -92,16 +92,16 @@ def list_failures(c: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
 def list_warnings(c: Comparison) -> tuple[str, ...]:
     """Return sentences on whatever makes these results doubtful, from dead toggles to mixed machines."""
     phrases = [
-        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.rows if row.is_dead
+        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.arms if row.is_dead
     ]
     seeds_of = attrgetter("where")
-    for row in c.rows:
+    for row in c.arms:
         failed = [proof for proof in row.proofs if not proof.ok]
         for seeds, proofs in groupby(sorted(failed, key=seeds_of), seeds_of):
             factors = ", ".join(proof.factor for proof in proofs)
             in_seeds = f" in {seeds}" if seeds else ""
             phrases.append(f"{row.arm.name}: no proof that {factors} took effect{in_seeds}")
-    self_checks = [row.contrast for row in c.rows if row.contrast and not row.has_contrast_to_decide]
+    self_checks = [row.contrast for row in c.arms if row.contrast and not row.has_contrast_to_decide]
     phrases += [describe_aa_check(k) for k in self_checks if fails_aa_check(k)]
     phrases += [
         describe_warned_trials(c),
@@ -116,7 +116,7 @@ def list_warnings(c: Comparison) -> tuple[str, ...]:
 def describe_warned_trials(c: Comparison) -> str:
     """Return a phrase on the trials that have learnt nothing, by arm; "" if there are none."""
     warned = Counter(
-        (row.arm.name, r.warning) for row in c.rows for r in row.arm.finished_results if r.warning
+        (row.arm.name, r.warning) for row in c.arms for r in row.arm.finished_results if r.warning
     )
     phrases = [
         f"{shorten(name)} {warning} on {plural(number, c.design.noun)}"
@@ -127,7 +127,7 @@ def describe_warned_trials(c: Comparison) -> str:
 
 def describe_copied_arms(c: Comparison) -> str:
     """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([row.arm.name for row in c.rows if row.copied], LISTED)
+    copied = join_first_names([row.arm.name for row in c.arms if row.copied], LISTED)
     if not copied:
         return ""
     if c.design.nondeterminism is None:
@@ -140,7 +140,7 @@ def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
     whose = "pairs" if c.design.pair else "values"
     skewed = []
     too_few = []
-    for row in c.rows_with_contrast:
+    for row in c.arms_with_contrast:
         k = row.contrast
         v = row.verdict
         if k and v and k.skewed:
@@ -162,7 +162,7 @@ MORE_ERRORS = "such verdicts may err more often than they should"
 
 def describe_mixed_machines(c: Comparison) -> str:
     """Return a sentence on pairs of results from different kinds of machine; "" if there are none."""
-    sides = [(c.find_base(row).arm, row.arm) for row in c.rows_with_contrast]
+    sides = [(c.find_base(row).arm, row.arm) for row in c.arms_with_contrast]
     return describe_mixed_pairs(
         (find_machine_kind(base.results[seed].environment), find_machine_kind(arm.results[seed].environment))
         for base, arm in sides
@@ -206,7 +206,7 @@ def format_zone(c: Comparison) -> str:
 def list_limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Return sentences on the limits of these results."""
     is_conditional = c.design.presentation.condition
-    noun = "interval" if any(row.interval for row in c.rows) else "number"
+    noun = "interval" if any(row.interval for row in c.arms) else "number"
     premise = "There is one validation set:" if is_conditional else "If seeds share one validation set,"
     phrases = [
         f"{premise} every {noun} is over seeds, given that set. Other data may differ.",
@@ -224,9 +224,9 @@ def list_limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
         )
     if c.sequential:
         phrases += _CAVEATS_OF_LOOKS
-    if any(row.diverged for row in c.rows):
+    if any(row.diverged for row in c.arms):
         phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")
-    if any(row.arm.exploratory for row in c.rows):
+    if any(row.arm.exploratory for row in c.arms):
         phrases.append("Arms marked exploratory suggest and do not confirm.")
     return tuple(filter(None, phrases))
 
@@ -243,7 +243,7 @@ def describe_declaration(c: Comparison) -> str:
         date = f"first declared on {first} and in this form on {format_time(design.planned)}"
     if design.seen:
         number = len(design.seen)
-        contrasts = plural(len(c.rows_to_decide), "contrast")
+        contrasts = plural(len(c.arms_to_decide), "contrast")
         return f"{date}, after results of both sides of {number} of its {contrasts}"
     if design.ships:
         return f"{date}; it ships with Unrolled, whose own studies were declared before all results"
@@ -252,16 +252,16 @@ def describe_declaration(c: Comparison) -> str:
 
 def list_earlier_attempts(c: Comparison) -> list[str]:
     """Return a line on each earlier plan of one of the contrasts, in the order of the arms."""
-    return [line for row in c.rows_to_decide for line in c.design.attempts.get(row.arm.name, ())]
+    return [line for row in c.arms_to_decide for line in c.design.attempts.get(row.arm.name, ())]
 
 
 def describe_attempts(c: Comparison) -> str:
     """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
-    repeated = [row for row in c.rows_to_decide if c.design.attempts.get(row.arm.name)]
+    repeated = [row for row in c.arms_to_decide if c.design.attempts.get(row.arm.name)]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"
-    contrasts = plural(len(c.rows_to_decide), "contrast")
+    contrasts = plural(len(c.arms_to_decide), "contrast")
     return f"{len(repeated)} of {contrasts} {were} planned before in this ledger. {OWN_LEVEL}"
 
 
@@ -296,7 +296,7 @@ def _count_first(c: Comparison) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     if not judges_clock(c.design.metrics):
         return counts
-    for row in c.rows_with_contrast:
+    for row in c.arms_with_contrast:
         results = row.arm.results
         base_results = c.find_base(row).arm.results
         pairs = [

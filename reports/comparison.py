@@ -23,10 +23,10 @@ from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.statistics.decisions import Decisions
-from unrolled.reports.statistics.gate import GateDecision
+from unrolled.reports.statistics.non_inferiority import GateDecision
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-from unrolled.reports.table import collect_statuses, collect_values
+from unrolled.reports.trials_table import collect_statuses, collect_values
 
 Name = TypeVar("Name")
 
@@ -38,32 +38,32 @@ class Comparison:
     table: pd.DataFrame  # a row a trial; `counts`: whether it counts for its arm's contrast; `first_look`
     design: Design
     metric: Metric
-    rows: tuple[ComparedArm, ...]
+    arms: tuple[ComparedArm, ...]
     looks_taken: int
     other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
 
     @property
-    def rows_to_decide(self) -> tuple[ComparedArm, ...]:
+    def arms_to_decide(self) -> tuple[ComparedArm, ...]:
         """The rows that have a contrast to decide: the A/A check has none."""
-        return tuple(row for row in self.rows if row.has_contrast_to_decide)
+        return tuple(row for row in self.arms if row.has_contrast_to_decide)
 
     @property
-    def rows_with_contrast(self) -> tuple[ComparedArm, ...]:
+    def arms_with_contrast(self) -> tuple[ComparedArm, ...]:
         """The rows that have a contrast."""
-        return tuple(row for row in self.rows if row.contrast is not None)
+        return tuple(row for row in self.arms if row.contrast is not None)
 
     @property
     def has_too_few_pairs(self) -> bool:
         """True if no contrast has enough pairs for a verdict, so that nothing is decided."""
-        contrasts = [row.contrast for row in self.rows_to_decide if row.contrast]
+        contrasts = [row.contrast for row in self.arms_to_decide if row.contrast]
         return bool(contrasts) and all(contrast.pairs < FEWEST_SEEDS for contrast in contrasts)
 
     @property
-    def rows_by_task(self) -> tuple[tuple[ComparedArm, ...], ...]:
+    def arms_by_task(self) -> tuple[tuple[ComparedArm, ...], ...]:
         """The rows of each task, those of the baseline's task first."""
         groups = []
-        left = list(self.rows)
+        left = list(self.arms)
         while left:
             group = [row for row in left if not row.arm.find_task_differences(left[0].arm)]
             left = [row for row in left if row not in group]
@@ -93,7 +93,7 @@ class Comparison:
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
         """The seeds that count for all arms that were trained, failures included."""
-        return tuple(s for s in self.design.seeds if all(s in row.seeds for row in self.rows if row.seeds))
+        return tuple(s for s in self.design.seeds if all(s in row.seeds for row in self.arms if row.seeds))
 
     def has_first_look(self, rows: Iterable[ComparedArm]) -> bool:
         """Return True if the trials of the first look have ended, in whatever way, for all of these arms."""
@@ -131,13 +131,13 @@ class Comparison:
 
     def find_base(self, row: ComparedArm) -> ComparedArm:
         """Return the row that this one is compared with: the baseline, or the arm named in `against`."""
-        return self._rows_by_name.get(row.arm.against, self.rows[0])
+        return self._arms_by_name.get(row.arm.against, self.arms[0])
 
     @cached_property
-    def _rows_by_name(self) -> dict[str, ComparedArm]:
-        return {row.arm.name: row for row in self.rows}
+    def _arms_by_name(self) -> dict[str, ComparedArm]:
+        return {row.arm.name: row for row in self.arms}
 
-    def rank_rows(self, rows: Iterable[ComparedArm]) -> list[ComparedArm]:
+    def rank_arms(self, rows: Iterable[ComparedArm]) -> list[ComparedArm]:
         """Return rows by their mean, the best first; those that have none are last."""
         sign = 1 if self.metric.lower_is_better else -1
 
@@ -147,9 +147,9 @@ class Comparison:
         return sorted(rows, key=sort_key)
 
     @property
-    def same_task_rows(self) -> tuple[ComparedArm, ...]:
+    def same_task_arms(self) -> tuple[ComparedArm, ...]:
         """The baseline, and the rows with a contrast that have its task: their numbers can be compared."""
-        first, *compared_rows = self.rows
+        first, *compared_rows = self.arms
         return first, *(
             row for row in compared_rows if row.contrast and not row.arm.find_task_differences(first.arm)
         )
@@ -157,8 +157,8 @@ class Comparison:
     @property
     def bases_phrase(self) -> str:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
-        has_other_base = any(self.find_base(row) is not self.rows[0] for row in self.rows_with_contrast)
-        return f"{self.rows[0].arm.name}{' or the arm that each names' if has_other_base else ''}"
+        has_other_base = any(self.find_base(row) is not self.arms[0] for row in self.arms_with_contrast)
+        return f"{self.arms[0].arm.name}{' or the arm that each names' if has_other_base else ''}"
 
     @property
     def scale(self) -> Scale:
@@ -217,7 +217,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 table=table,
                 design=design,
                 metric=metric,
-                rows=tuple(rows),
+                arms=tuple(rows),
                 looks_taken=decisions.looks_taken,
             )
         )

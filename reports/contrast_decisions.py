@@ -23,7 +23,7 @@ from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import BOUND
-from unrolled.reports.statistics.gate import non_inferiority
+from unrolled.reports.statistics.non_inferiority import non_inferiority
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -43,7 +43,7 @@ def decide_looks(design: Design) -> Decisions[str]:
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
     """Return the numbers of an arm by seed, as the metric is judged."""
-    judged = {seed: metric.judged(x) for seed, x in arm.collect_metric(metric.name).items()}
+    judged = {seed: metric.to_judged_scale(x) for seed, x in arm.collect_metric(metric.name).items()}
     return {seed: x for seed, x in judged.items() if not math.isnan(x)}
 
 

@@ -114,7 +114,7 @@ class Design:
     about: str = ""
     # the distance of two equal trials, by metric; None where it was not measured
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
-    rows: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
+    averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
     presentation: Presentation = PLAIN

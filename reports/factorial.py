@@ -70,7 +70,7 @@ def find_factorial(c: Comparison) -> Factorial | None:
     Its effects are judged once the first look has ended, as contrasts are that the study does not declare.
     """
     cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
-    for row in c.same_task_rows:
+    for row in c.same_task_arms:
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
             cells.setdefault(frozenset(row.arm.changes.items()), row)
     order = {cell: row.index for cell, row in cells.items()}
@@ -115,11 +115,11 @@ def find_parts(c: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
 
     P is adjusted by Holm over the switches of a view.
     """
-    base = c.rows[0]
+    base = c.arms[0]
     near = _find_neighbours(c, base)
     switches = {key: _make_switch(c, key, _read_settings(row)[key]) for key, row in near.items()}
     opposed = _read_settings(base) | {key: _read_settings(row)[key] for key, row in near.items()}
-    opposite = next((row for row in c.same_task_rows if _read_settings(row) == opposed), None)
+    opposite = next((row for row in c.same_task_arms if _read_settings(row) == opposed), None)
     far = _find_neighbours(c, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
@@ -169,7 +169,7 @@ def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
     """Return by setting the arm that differs from this one in it alone, if there is one such level."""
     settings = _read_settings(row)
     rows_by_level: dict[str, dict[Scalar, ComparedArm]] = {}
-    for neighbour in c.same_task_rows:
+    for neighbour in c.same_task_arms:
         neighbour_settings = _read_settings(neighbour)
         differing = [key for key in settings if neighbour_settings.get(key) != settings[key]]
         if len(differing) == 1 and neighbour_settings.keys() == settings.keys():
@@ -179,6 +179,6 @@ def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:
 
 def _make_switch(c: Comparison, key: str, level: Scalar) -> Switch:
     """Return the switch between the baseline's level and another one."""
-    baseline_level = _read_settings(c.rows[0]).get(key, level)
+    baseline_level = _read_settings(c.arms[0]).get(key, level)
     off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
     return Switch(key, c.design.titles.get(key, key.replace("_", " ")), off, on)

@@ -115,11 +115,11 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     baseline = columns.baseline if columns.baseline in {*table.arm} else table.arm.iloc[0]
     ratios = [metric for metric in columns.metrics if metric.ratio]
     for metric in ratios:  # averaged as they are judged: the mean of ratios is a geometric one
-        table[metric.name] = table[metric.name].map(metric.judged)
+        table[metric.name] = table[metric.name].map(metric.to_judged_scale)
         table["status"] = table.status.mask((table.status == "done") & table[metric.name].isna(), "failed")
     means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
     for metric in ratios:
-        means[metric.name] = means[metric.name].map(metric.measured)
+        means[metric.name] = means[metric.name].map(metric.from_judged_scale)
     qualities = [m.name for m in columns.metrics if m.is_quality and is_computed(m.name)]
     return means.assign(**{ONE_RUN: means.arm.isin(find_copied_arms(table, qualities, items))})
 
@@ -180,7 +180,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
         doubts=(*find_doubts(table, columns),),
-        rows=_describe_rows(table, columns),
+        averaging_note=_describe_rows(table, columns),
     )
 
 

@@ -16,7 +16,7 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, caveats, factorial, formats, gate, sections, sentences, tables
+from unrolled.reports import answer, caveats, factorial, formats, gate_page, sections, sentences, text_tables
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.factorial import Factorial, Part
@@ -35,7 +35,9 @@ def render(comparison: Comparison, out: Path) -> Path:
     page = find_page(comparison.design.study, out)
     context = _build_context(comparison)
     html = _fill_template(comparison.design.presentation.template, context)
-    texts = {page.with_name(name): text.encode() for name, text in tables.make_tables(comparison).items()}
+    texts = {
+        page.with_name(name): text.encode() for name, text in text_tables.make_tables(comparison).items()
+    }
     summary = _summarise_page(comparison, context, html)
     save_files({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
     return page
@@ -47,7 +49,7 @@ def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> S
     ends = [result.started + result.seconds for result in results]
     spent = sum(result.spent for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
-    facts = [f"Baseline {c.rows[0].arm.name}", metrics, context["standing"], context["tally"]]
+    facts = [f"Baseline {c.arms[0].arm.name}", metrics, context["standing"], context["tally"]]
     facts += [f"{formats.format_duration(spent)} of training"] if spent else []
     warnings = (context["seen_data"], context["attempts"], *context["warnings"])
     return Summary(
@@ -56,10 +58,10 @@ def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> S
         answer=tuple(line.removesuffix(".") for line in answer_lines(c)),
         facts="; ".join(filter(None, facts)),
         warnings=tuple(filter(None, warnings)),
-        done=sum(row.done for row in c.rows),
-        failed=sum(row.failed for row in c.rows),
-        decided=sum(row.decided for row in c.rows_to_decide),
-        contrasts=len(c.rows_to_decide),
+        done=sum(row.done for row in c.arms),
+        failed=sum(row.failed for row in c.arms),
+        decided=sum(row.decided for row in c.arms_to_decide),
+        contrasts=len(c.arms_to_decide),
         last_result=formats.format_day(max(ends)) if ends else "",
         plan=c.design.plan_hash,
         largest_effect=min(sentences.find_largest_effect(c), LARGEST),
@@ -155,7 +157,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "extras": extras,
         **extras.context,
         "answers": _write_answers(c, parts, grid),
-        "gate": gate.describe_gate(c),
+        "gate": gate_page.describe_gate(c),
         "standing": caveats.describe_decided(c),
         "futile": caveats.describe_futile_contrasts(c),
         "seen_data": caveats.describe_seen_data(c),
@@ -166,18 +168,18 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
         "panels": forest.make_panels(c, extras),
-        "gate_rows": gate.list_gate_rows(c),
-        "bounded": any(row.interval for view in c.per_metric for row in view.rows),
+        "gate_rows": gate_page.list_gate_rows(c),
+        "bounded": any(row.interval for view in c.per_metric for row in view.arms),
         "broken": caveats.list_failures(c),
-        "limits": caveats.list_limits(c, environments) if c.design.plan_hash else tables.list_notes(c),
+        "limits": caveats.list_limits(c, environments) if c.design.plan_hash else text_tables.list_notes(c),
         "sweeps": sweeps,
         "columns": _find_columns(c),
         "figure_columns": {
             name: head
             for name, head in c.design.presentation.figure_columns.items()
-            if any(row.arm.average_metric(name) for row in c.rows)
+            if any(row.arm.average_metric(name) for row in c.arms)
         },
-        "stopped": tables.STOPPED,
+        "stopped": text_tables.STOPPED,
         "costs": costs,
         "costs_of": {
             name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names
@@ -208,7 +210,7 @@ def _find_columns(c: Comparison) -> dict[str, Scale]:
 def answer_lines(c: Comparison) -> list[str]:
     """Return the answer by the first metric, as a page begins with it, in plain text; a gate's outcome."""
     if c.gate:
-        return gate.write_gate_lines(c)
+        return gate_page.write_gate_lines(c)
     grid = factorial.find_factorial(c)
     return [line.striptags() for line in _write_answers(c, factorial.find_parts(c, grid), grid)[0]]
 

@@ -26,7 +26,7 @@ _RATES = "lr", "learning_rate", "learning-rate"
 def find_sweeps(c: Comparison) -> tuple[Sweep, ...]:
     """Return groups of arms that differ in the learning rate alone."""
     groups: dict[bytes, dict[float, ComparedArm]] = {}
-    for row in c.rows:
+    for row in c.arms:
         if trial := row.arm.example_trial:
             settings = trial.factors()
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
@@ -48,11 +48,11 @@ def average_costs(c: Comparison) -> tuple[Spent, ...]:
     wanted = [name for name in scales if not name.startswith("speed") or describe_devices(c)]
     spent = [
         {n: scales[n].factor * x for n in wanted if (x := _average_cost(row.arm, n)) is not None}
-        for row in c.rows
+        for row in c.arms
     ]
     return tuple(
         (row, arm_costs, _select_comparable(spent[c.find_base(row).index], row, c))
-        for row, arm_costs in zip(c.rows, spent, strict=True)
+        for row, arm_costs in zip(c.arms, spent, strict=True)
         if arm_costs
     )
 
@@ -61,7 +61,7 @@ def describe_devices(c: Comparison) -> tuple[str, ...]:
     """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
     trials = Counter(
         tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
-        for row in c.rows
+        for row in c.arms
         for r in row.arm.finished_results
         if r.environment.get("gpu")
     )
@@ -89,5 +89,5 @@ def _average_cost(arm: MeasuredArm, name: str) -> float | None:
 def merge_environments(c: Comparison) -> dict[str, str]:
     """Return facts of the machines, each with all the values that the trials saw."""
     return dict(
-        sorted(merge_facts(r.environment for row in c.rows for r in row.arm.results.values()).items())
+        sorted(merge_facts(r.environment for row in c.arms for r in row.arm.results.values()).items())
     )

@@ -183,9 +183,9 @@ class Claim:
     def other_metrics(self) -> tuple[str, ...]:
         """The same by each other metric."""
         return tuple(
-            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.rows[self.row.index], view)}"
+            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.row.index], view)}"
             for view in self.comparison.other_views
-            if (v := view.rows[self.row.index].verdict)
+            if (v := view.arms[self.row.index].verdict)
         )
 
     @property
@@ -201,7 +201,7 @@ def list_claims(c: Comparison) -> tuple[Claim, ...]:
     """Return one claim a contrast: better arms first, then worse ones, each with the largest effect first."""
     order = ("better", "worse", "same", "open")
     claims = [
-        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.rows_with_contrast if row.verdict
+        Claim(row=row, verdict=row.verdict, comparison=c) for row in c.arms_with_contrast if row.verdict
     ]
     return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict))))
 
@@ -236,7 +236,7 @@ def describe_too_few_pairs(c: Comparison) -> str:
     """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
     if not c.has_too_few_pairs:
         return ""
-    most = max(row.contrast.pairs for row in c.rows_to_decide if row.contrast)
+    most = max(row.contrast.pairs for row in c.arms_to_decide if row.contrast)
     pairs = f"One {c.design.noun}" if most == 1 else plural(most, c.design.noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 

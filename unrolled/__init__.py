@@ -1,6 +1,6 @@
 """Does a change help? Reproducible benchmarks and ablations, from Python: see `unrolled.ablations.api`.
 
-from unrolled import Study, run
+from unrolled import declare_study, run
 """
 
 from pathlib import Path
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unrolled.ablations.api import (
-        Study,
         bundle,
         compare,
+        declare_study,
         learner,
         plugin,
         result,
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "Study",
     "bundle",
     "compare",
+    "declare_study",
     "learner",
     "plugin",
     "result",

@@ -31,7 +31,7 @@ from unrolled.bench.table_files import FORMATS
 from unrolled.reports import comparison, foreign_table
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.tables import format_screen
+from unrolled.reports.text_tables import format_screen
 
 WORSE = 3  # the exit code if an arm is worse
 
@@ -154,7 +154,7 @@ def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
 def _print_verdicts(compared: Comparison) -> int:
     """Print the verdicts. Returns 0, or `WORSE` if an arm is worse by the first metric."""
     print(format_screen(compared), end="")
-    return WORSE if any(row.verdict and row.verdict.harmful for row in compared.rows_to_decide) else 0
+    return WORSE if any(row.verdict and row.verdict.harmful for row in compared.arms_to_decide) else 0
 
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")

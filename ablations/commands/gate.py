@@ -7,14 +7,14 @@ from unrolled.ablations.commands.run import INTERRUPTED, format_command_line, ru
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse_flags
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.gate import Gate, make_gate
+from unrolled.ablations.study.gate_study import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.bench.errors import escape_markdown, visible
 from unrolled.bench.files import save_file
 from unrolled.reports.formats import format_duration
-from unrolled.reports.gate import describe_gate, write_gate_markdown
-from unrolled.reports.statistics.gate import expected_gate
+from unrolled.reports.gate_page import describe_gate, write_gate_markdown
+from unrolled.reports.statistics.non_inferiority import expected_gate
 from unrolled.reports.statistics.sequential import Looks
 
 NOT_PASSED = 3  # the exit code

@@ -84,7 +84,7 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
             print(visible(line))
-    if commits := list_checked_out_commits(study.baseline.trainer):
+    if commits := list_checked_out_commits(study.baseline.factory):
         print("commits, each with the packages that are installed now:")
         for commit in commits:
             print(visible(f"  {commit.name}  {commit.description}"))

@@ -96,7 +96,7 @@ def run_studies(
         if faults:
             code = 1
     if len(comparisons) > 1:
-        contrasts = [row for comparison in comparisons.values() for row in comparison.rows_to_decide]
+        contrasts = [row for comparison in comparisons.values() for row in comparison.arms_to_decide]
         decided = sum(row.decided for row in contrasts)
         page = options.out / "index.html"
         print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
@@ -114,7 +114,7 @@ def _run_study(
     with ledger.lock_study(study.name):
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
         print(f"{visible(study.name)}: {device}", flush=True)
-        for commit in list_checked_out_commits(study.baseline.trainer):
+        for commit in list_checked_out_commits(study.baseline.factory):
             print(visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)

@@ -9,7 +9,7 @@ from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.seeds import MAX_SEED
 from unrolled.ablations.study.study import Arm
 from unrolled.ablations.study.study_file import ArmTable, StudyFile
-from unrolled.ablations.study.trainer import Settings, Trainer, title_changes
+from unrolled.ablations.study.trial_factory import Settings, TrialFactory, title_changes
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.trial import canonical_json
 
@@ -17,20 +17,20 @@ AA_NAME = "A/A: the baseline again"
 AA_OFFSET = 1000
 
 
-def make_arms(file: StudyFile, trainer: Trainer, seeds: tuple[int, ...]) -> list[Arm]:
+def make_arms(file: StudyFile, factory: TrialFactory, seeds: tuple[int, ...]) -> list[Arm]:
     """Return every arm in declared order, not yet merged. Raises BadInput, naming the table."""
     with error_context("[baseline]"):
-        settings = trainer.resolve_settings(file.baseline)
-    name = file.baseline_name or title_changes(trainer, file.baseline)
-    baseline = Arm(name=name, trainer=trainer, settings=settings, seeds=seeds)
+        settings = factory.resolve_settings(file.baseline)
+    name = file.baseline_name or title_changes(factory, file.baseline)
+    baseline = Arm(name=name, factory=factory, trial_fields=settings, seeds=seeds)
     arms = [baseline]
     with error_context("[design]"):
-        for place, tables in make_arm_tables(file.design, file.baseline, trainer):
+        for place, tables in make_arm_tables(file.design, file.baseline, factory):
             with error_context(place):
                 first = len(arms)
                 for table in tables:
                     arms.append(_make_arm(file, table, arms))
-                changed = any(arm.settings != settings for arm in arms[first:])
+                changed = any(arm.trial_fields != settings for arm in arms[first:])
                 require(changed, "changes nothing: the baseline is set to this already")
     for table in file.arm:
         with error_context(f"arm {table.name!r}"):
@@ -48,8 +48,8 @@ def make_arms(file: StudyFile, trainer: Trainer, seeds: tuple[int, ...]) -> list
 def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
     """Return the arm of a table, with its changes against the baseline or one of the `arms` before it."""
     base = arms[0]
-    trainer = base.trainer
-    settings = trainer.resolve_settings(trainer.inherit_settings(file.baseline, table.set))
+    factory = base.factory
+    settings = factory.resolve_settings(factory.inherit_settings(file.baseline, table.set))
     if table.against:
         by_name = {arm.name: arm for arm in arms}
         require(
@@ -60,17 +60,17 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
         )
         base = by_name[table.against]
         require(
-            base.settings != settings,
+            base.trial_fields != settings,
             f"{table.against!r} is set to the very same",
             key="against",
             cure="change something",
         )
     base_settings = base.flat_settings
-    flat_settings = trainer.make_trial(settings).factors()
+    flat_settings = factory.make_trial(settings).factors()
     return Arm(
-        name=table.name or title_changes(trainer, table.set),
-        trainer=trainer,
-        settings=settings,
+        name=table.name or title_changes(factory, table.set),
+        factory=factory,
+        trial_fields=settings,
         seeds=base.seeds,
         changes={key: value for key, value in flat_settings.items() if base_settings.get(key) != value},
         question=table.question,
@@ -84,15 +84,15 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
 def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
     """Raise BadInput for a key without which the arm would be the same."""
     require(changes, "changes nothing: its `set` is empty")
-    trainer = arm.trainer
+    factory = arm.factory
     for key in changes:
         fewer = {name: value for name, value in changes.items() if name != key}
         try:
-            settings = trainer.resolve_settings(trainer.inherit_settings(file.baseline, fewer))
+            settings = factory.resolve_settings(factory.inherit_settings(file.baseline, fewer))
         except BadInput:  # the others need this key: detach_every = 64 needs its window
             continue
         require(
-            settings != arm.settings,
+            settings != arm.trial_fields,
             f"{key} = {changes[key]!r} changes nothing: without it the arm is the same",
         )
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.study_file import AddOneTable, ArmTable, DesignTable
-from unrolled.ablations.study.trainer import Factor, Settings, Trainer, title_changes
+from unrolled.ablations.study.trial_factory import Factor, Settings, TrialFactory, title_changes
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.trial import canonical_json
 
 
 def make_arm_tables(
-    design: DesignTable, baseline: Settings, trainer: Trainer
+    design: DesignTable, baseline: Settings, factory: TrialFactory
 ) -> Iterator[tuple[str, list[ArmTable]]]:
     """Yield the arms in declared order, with the place in the file that asks for them.
 
@@ -23,12 +23,12 @@ def make_arm_tables(
     already, and for a level that is repeated.
     """
     require(design.grid or not design.within, "needs a grid", key="within", cure="add grid = { … }")
-    for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, trainer):
+    for factor in _find_factors("leave_one_out", design.leave_one_out, baseline, factory):
         yield f"leave_one_out {factor.name!r}", [_make_table({factor.key: factor.off})]
     if design.add_one.factors:
-        yield "add_one", list(_add_factors(design.add_one, baseline, trainer))
+        yield "add_one", list(_add_factors(design.add_one, baseline, factory))
     if design.factorial:
-        yield "factorial", list(_combine_factors(design.factorial, baseline, trainer))
+        yield "factorial", list(_combine_factors(design.factorial, baseline, factory))
     for key, levels in design.one_at_a_time.items():
         place = f"one_at_a_time.{key}"
         _refuse_repeated(place, levels)
@@ -41,21 +41,21 @@ def make_arm_tables(
             for levels in product(*design.grid.values())
         ]
         if design.within:
-            cells = _compare_within(design.within, cells, baseline, trainer)
+            cells = _compare_within(design.within, cells, baseline, factory)
         yield "grid", cells
 
 
-def _add_factors(table: AddOneTable, baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
+def _add_factors(table: AddOneTable, baseline: Settings, factory: TrialFactory) -> Iterator[ArmTable]:
     """Yield the base itself, then the base with each factor alone."""
     with error_context("add_one.base"):
-        base = trainer.inherit_settings(baseline, table.base)
-        trainer.resolve_settings(base)
+        base = factory.inherit_settings(baseline, table.base)
+        factory.resolve_settings(base)
     prefix = ""
     if table.base:
-        prefix = f"{title_changes(trainer, table.base)} "
+        prefix = f"{title_changes(factory, table.base)} "
         yield _make_table(table.base)
-    levels = trainer.complete_settings(base)
-    for factor in _find_factors("add_one", table.factors, base, trainer):
+    levels = factory.complete_settings(base)
+    for factor in _find_factors("add_one", table.factors, base, factory):
         level = levels[factor.key]
         require(
             level == factor.off,
@@ -65,13 +65,13 @@ def _add_factors(table: AddOneTable, baseline: Settings, trainer: Trainer) -> It
         yield _make_table({**table.base, factor.key: factor.on}, f"{prefix}+ {factor.title}")
 
 
-def _combine_factors(names: list[str], baseline: Settings, trainer: Trainer) -> Iterator[ArmTable]:
+def _combine_factors(names: list[str], baseline: Settings, factory: TrialFactory) -> Iterator[ArmTable]:
     """Yield every combination of off and on.
 
     On is the baseline's own level where that is not off, so that the baseline is one of the combinations.
     """
-    levels = trainer.complete_settings(baseline)
-    factors = _find_factors("factorial", names, baseline, trainer)
+    levels = factory.complete_settings(baseline)
+    factors = _find_factors("factorial", names, baseline, factory)
     pairs = [(f.on if levels[f.key] == f.off else levels[f.key], f.off) for f in factors]
     for combination in product(*pairs):
         changes = {}
@@ -80,12 +80,12 @@ def _combine_factors(names: list[str], baseline: Settings, trainer: Trainer) -> 
             if level != levels[factor.key]:
                 changes[factor.key] = level
                 is_off = level == factor.off
-                words.append(trainer.format_setting(factor.key, level) if is_off else f"+ {factor.title}")
+                words.append(factory.format_setting(factor.key, level) if is_off else f"+ {factor.title}")
         yield _make_table(changes, ", ".join(words))
 
 
 def _compare_within(
-    keys: list[str], cells: list[ArmTable], baseline: Settings, trainer: Trainer
+    keys: list[str], cells: list[ArmTable], baseline: Settings, factory: TrialFactory
 ) -> list[ArmTable]:
     """Return the grid's cells, first those that others are compared with, then these others."""
     _refuse_repeated("within", keys)
@@ -94,9 +94,9 @@ def _compare_within(
         require(key in grid, f"{key!r} is no setting of the grid", key="within", cure=suggestion(key, grid))
 
     def resolve_changes(changes: Settings) -> bytes:
-        return canonical_json(trainer.resolve_settings(trainer.inherit_settings(baseline, changes)))
+        return canonical_json(factory.resolve_settings(factory.inherit_settings(baseline, changes)))
 
-    titles = {resolve_changes(cell.set): title_changes(trainer, cell.set) for cell in cells}
+    titles = {resolve_changes(cell.set): title_changes(factory, cell.set) for cell in cells}
     bases = []
     compared = []
     for cell in cells:
@@ -104,11 +104,11 @@ def _compare_within(
         base = titles.get(resolve_changes(levels))
         if base is None:
             raise BadInput(
-                f"no cell has {title_changes(trainer, levels)} and the baseline's levels otherwise",
+                f"no cell has {title_changes(factory, levels)} and the baseline's levels otherwise",
                 key="within",
                 cure="add them",
             )
-        if base == title_changes(trainer, cell.set):
+        if base == title_changes(factory, cell.set):
             bases.append(cell)
         else:
             compared.append(cell.model_copy(update={"against": base}))
@@ -119,10 +119,10 @@ def _make_table(changes: Settings, name: str = "") -> ArmTable:
     return ArmTable.model_construct(name=name, set=changes)  # a name of any length, or none
 
 
-def _find_factors(place: str, names: list[str], settings: Settings, trainer: Trainer) -> list[Factor]:
+def _find_factors(place: str, names: list[str], settings: Settings, factory: TrialFactory) -> list[Factor]:
     """Return the factors of these names. Raises BadInput for one that is unknown or repeated."""
     with error_context(place):
-        factors = [trainer.find_factor(name, settings) for name in names]
+        factors = [factory.find_factor(name, settings) for name in names]
     _refuse_repeated(place, names)
     return factors
 

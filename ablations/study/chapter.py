@@ -1,4 +1,4 @@
-"""The chapter's `Trainer`: flat settings → the fields of a ChapterTrial, checked.
+"""The chapter's `TrialFactory`: flat settings → the fields of a ChapterTrial, checked.
 
 A setting is a field of ChapterTrial or an option of the model. One that is not set comes from the model's
 entry in the registry, and then from ChapterTrial: its default < the model's chapter settings < the study's.
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from unrolled.ablations.study.errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
-from unrolled.ablations.study.trainer import Factor, Settings
+from unrolled.ablations.study.trial_factory import Factor, Settings
 from unrolled.bench.chapter.costs import check_length
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec

@@ -11,7 +11,7 @@ from unrolled.ablations.study.errors import error_context
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
-from unrolled.ablations.study.trainer import Trainer
+from unrolled.ablations.study.trial_factory import TrialFactory
 from unrolled.bench.errors import require
 from unrolled.bench.files import make_output_folder
 from unrolled.bench.program.checkout import Checkout, check_out
@@ -39,17 +39,17 @@ def check_out_commits(study: Study, results: Path) -> Study:
 
     Names are resolved now: a branch may have moved when the study is run again. Raises BadInput.
     """
-    trainer = study.baseline.trainer
-    names = dict.fromkeys(arm.settings["commit"] for arm in study.arms if arm.settings.get("commit"))
-    if not names or not isinstance(trainer, ProgramSettings):
+    factory = study.baseline.factory
+    names = dict.fromkeys(arm.trial_fields["commit"] for arm in study.arms if arm.trial_fields.get("commit"))
+    if not names or not isinstance(factory, ProgramSettings):
         return study
-    repository = open_repository(Path(trainer.table.repository), results)
+    repository = open_repository(Path(factory.table.repository), results)
     commits = {name: repository.resolve(name) for name in names}
-    return run_in_checkouts(study, make_checkouts(trainer, repository, commits, results))
+    return run_in_checkouts(study, make_checkouts(factory, repository, commits, results))
 
 
-def run_in_checkouts(study: Study, trainer: ProgramSettings) -> Study:
-    """Return the study whose arms run in the checkouts that `trainer` has; arms of the same files are one.
+def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
+    """Return the study whose arms run in the checkouts that `factory` has; arms of the same files are one.
 
     Raises BadInput where a program cannot be identified.
     """
@@ -58,13 +58,13 @@ def run_in_checkouts(study: Study, trainer: ProgramSettings) -> Study:
         with error_context(f"arm {arm.name!r}"):
             return arm.make_trial().identify().id
 
-    arms = [replace(arm, trainer=trainer) for arm in study.arms]
+    arms = [replace(arm, factory=factory) for arm in study.arms]
     return replace(study, arms=merge_arms(arms, identify_arm))
 
 
-def list_checked_out_commits(trainer: Trainer) -> list[Commit]:
+def list_checked_out_commits(factory: TrialFactory) -> list[Commit]:
     """Return the commits that have been checked out."""
-    checkouts = trainer.checkouts.values() if isinstance(trainer, ProgramSettings) else ()
+    checkouts = factory.checkouts.values() if isinstance(factory, ProgramSettings) else ()
     return [checkout.commit for checkout in checkouts if checkout.commit]
 
 
@@ -88,19 +88,19 @@ def find_place(table: ProgramTable, repository: Repository) -> str:
 
 
 def make_checkouts(
-    trainer: ProgramSettings,
+    factory: ProgramSettings,
     repository: Repository,
     commits: Mapping[str, Commit],
     results: Path,
     tracked_elsewhere: Collection[str] = (),
 ) -> ProgramSettings:
     """Return the settings with a checkout of each of these commits; see `check_out`. Raises BadInput."""
-    data = trainer.table.data
-    place = find_place(trainer.table, repository)
+    data = factory.table.data
+    place = find_place(factory.table, repository)
     folder = find_checkouts_folder(repository, results)
     checkouts: dict[str, Checkout] = {}
     for name, commit in commits.items():
         checkouts[name] = check_out(repository, commit, folder, place, data, tracked_elsewhere)
         with error_context(f"commit {name!r}"):
-            trainer.check_scripts(checkouts[name].folder)
-    return replace(trainer, checkouts=checkouts)
+            factory.check_scripts(checkouts[name].folder)
+    return replace(factory, checkouts=checkouts)

@@ -26,7 +26,7 @@ from unrolled.ablations.study.study_reader import (
     parse_study,
     read_study_text,
 )
-from unrolled.ablations.study.trainer import Trainer, title_changes
+from unrolled.ablations.study.trial_factory import TrialFactory, title_changes
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
@@ -50,8 +50,9 @@ def load_study(name_or_path: str | Path, *, confirmed: bool = False) -> Study:
 def declare_study(name: str, function: Callable[..., Any] | None = None, **keys: Any) -> Study:
     """Return a study declared in Python: the keys of a study's file as keywords, and those of [design].
 
-        Study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
-        Study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=[{"name": "accuracy", "delta": 0.01}])
+        declare_study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3, 3e-3, 1e-2]})
+        metrics = [{"name": "accuracy", "delta": 0.01}]
+        declare_study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=metrics)
 
     `function` takes a seed and the settings, whose defaults are the baseline, and returns its metrics by
     name. Other processes import it. `question` is the name by default. Raises BadInput for every mistake,
@@ -98,19 +99,19 @@ def _override_settings(file: StudyFile, sets: Sequence[tuple[str, Sequence[Any]]
         )
     single = {key: values[0] for key, values in sets if len(values) == 1}
     swept = {key: list(values) for key, values in sets if key not in single}
-    trainer = make_trainer(file)
-    baseline = trainer.inherit_settings(file.baseline, single)
-    trainer.resolve_settings(baseline)  # all at once: detach_every = 64 is good where window = 64
+    factory = make_factory(file)
+    baseline = factory.inherit_settings(file.baseline, single)
+    factory.resolve_settings(baseline)  # all at once: detach_every = 64 is good where window = 64
     for key, values in swept.items():
         require(values, f"no value for {key}", cure=f"write --set {key}=1 or --set {key}=1,2")
         for value in values:
-            trainer.resolve_settings(trainer.inherit_settings(baseline, {key: value}))
+            factory.resolve_settings(factory.inherit_settings(baseline, {key: value}))
     name = file.baseline_name
     if name:  # a corpus is a path, too long for a name
-        titles = [trainer.format_setting(key, value) for key, value in single.items() if key != "corpus"]
+        titles = [factory.format_setting(key, value) for key, value in single.items() if key != "corpus"]
         name = ", ".join([name, *titles])
-    old_name = file.baseline_name or title_changes(trainer, file.baseline)
-    new_name = name or title_changes(trainer, baseline)
+    old_name = file.baseline_name or title_changes(factory, file.baseline)
+    new_name = name or title_changes(factory, baseline)
     arms = [
         arm.model_copy(update={"against": new_name}) if arm.against == old_name else arm for arm in file.arm
     ]
@@ -141,7 +142,7 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
             _require_packages(study.name)
         for arm in study.arms:
             with error_context(f"arm {arm.name!r}"):
-                arm.trainer.check_data(arm.settings)
+                arm.factory.check_data(arm.trial_fields)
         yield study
 
 
@@ -173,8 +174,8 @@ def load_plugins(files: Sequence[str]) -> None:
         plugins.load_plug_in(name)
 
 
-def make_trainer(file: StudyFile) -> Trainer:
-    """Return the trainer of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
+def make_factory(file: StudyFile) -> TrialFactory:
+    """Return the factory of a study. Raises BadInput for a [program] that does not fit its [baseline]."""
     if file.program is None:
         return chapter
     reduction = {metric.name: metric.reduction for metric in file.metrics if metric.reduction != "last"}
@@ -198,13 +199,13 @@ def make_study(file: StudyFile, path: str, confirmed: bool = False) -> Study:
             f"plans up to {count} trials, more than {MAX_TRIALS:,}",
             cure="take levels out, or run a study's file with --yes",
         )
-    trainer = make_trainer(file)
-    arms = merge_arms(make_arms(file, trainer, seeds), lambda arm: arm.settings)
+    factory = make_factory(file)
+    arms = merge_arms(make_arms(file, factory, seeds), lambda arm: arm.trial_fields)
     return Study(
         name=file.name,
         question=file.question,
         about=file.about,
-        metrics=tuple(table.metric for table in trainer.choose_metrics(file.metrics)),
+        metrics=tuple(table.metric for table in factory.choose_metrics(file.metrics)),
         seeds=seeds,
         looks=looks,
         decide=file.decide,

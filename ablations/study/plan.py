@@ -42,7 +42,7 @@ class PlannedArm(ArmDescription):
     trial_fields: Mapping[str, Any]
     """The fields of its trials that enter their identity, but seed and device: see `Plan.make_trial`."""
     settings_hash: str = ""
-    """Hash of what its trials train with which settings, whatever seed and code: see `Trial.settings_key`."""
+    """Hash of its trials' settings and data, whatever seed and code: see `Trial.comparable_content`."""
     commit: Commit | None = None
     """The code of a program that the study names so."""
 
@@ -108,8 +108,8 @@ class Plan:
     """sha256 of the resolved study."""
     command: str
     """What was typed; "" from Python."""
-    trainer: str
-    """One of `bench.trial.TRAINERS`."""
+    trainer_name: str
+    """One of `bench.trial.TRIAL_TYPES`."""
     planned: float = field(default_factory=time.time)
     """Unix seconds."""
     template: str = ""
@@ -152,15 +152,15 @@ class Plan:
     @property
     def of_program(self) -> bool:
         """True if its trials run a user's program, and not models of the chapter."""
-        return self.trainer == "program"
+        return self.trainer_name == "program"
 
     @property
     def tracking(self) -> Tracking:
         """The names and curves by which its trials are shown."""
-        tracking: Tracking = resolve_name(trial_type(self.trainer).tracking)
+        tracking: Tracking = resolve_name(trial_type(self.trainer_name).tracking)
         return tracking
 
-    def judge_result(self, result: Result) -> Result:
+    def interpret_result(self, result: Result) -> Result:
         """Return the result as this study counts it, by the metrics that it judges.
 
         A time is judged of whole trainings alone: another study may have resumed this one.
@@ -168,7 +168,7 @@ class Plan:
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
-        judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
+        judged = result.trial.interpret_result(result, [metric.name for metric in self.metrics])
         if judged.done and self._has_partial_time(result):
             reason = "it went on from an earlier attempt, so that its time is of a part"
             return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
@@ -180,7 +180,7 @@ class Plan:
         It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
         part. One that ended and lacks a judged metric would lack it again, and other studies may share it.
         """
-        judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
+        judged = stored.trial.interpret_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
             return judged.status == "failed"
         return retry and judged.done and self._has_partial_time(stored)
@@ -195,7 +195,7 @@ class Plan:
 
     def make_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        kind = trial_type(self.trainer)
+        kind = trial_type(self.trainer_name)
         commit = {"commit": arm.commit.name} if arm.commit else {}
         return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 
@@ -245,7 +245,7 @@ class Plan:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
         for id, result in ledger.results(arm_and_seed).items():
-            yield *arm_and_seed[id], self.judge_result(result)
+            yield *arm_and_seed[id], self.interpret_result(result)
 
 
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:
@@ -268,7 +268,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         arms=tuple(arms),
         hash=study.plan_hash,
         command=command,
-        trainer=study.trainer,
+        trainer_name=study.trainer_name,
         template=study.baseline.make_trial().template,
         device=device,
         decide=study.decide,
@@ -282,11 +282,11 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
     """Return the arm with the identities of its trials by seed, of which `trial` is one."""
     return PlannedArm(
         **{f.name: getattr(arm, f.name) for f in fields(ArmDescription)},
-        model=str(arm.settings.get("model", "")),
+        model=str(arm.trial_fields.get("model", "")),
         title=trial.title,
         trials=ids,
         trial_fields=shared_fields(trial),
-        settings_hash=hashlib.sha256(canonical_json(trial.settings_key)).hexdigest()[:16],
+        settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
     )
 

@@ -1,4 +1,4 @@
-"""The `Trainer` of a user's program or function: its settings, and its trials."""
+"""The `TrialFactory` of a user's program or function: its settings, and its trials."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
-from unrolled.ablations.study.trainer import Factor, Settings
+from unrolled.ablations.study.trial_factory import Factor, Settings
 from unrolled.bench.errors import BadInput, nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.checkout import Checkout

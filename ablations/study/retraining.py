@@ -98,14 +98,14 @@ def load_program(study: str | Study, ledger: Ledger) -> tuple[Plan, ProgramSetti
     if isinstance(study, str):
         study = load_study(study, confirmed=True)
     plan = load_plan(study.name, ledger)
-    trainer = study.baseline.trainer
-    if not isinstance(trainer, ProgramSettings):
+    factory = study.baseline.factory
+    if not isinstance(factory, ProgramSettings):
         return plan, None
     commits = {arm.commit.name: arm.commit for arm in plan.arms if arm.commit}
     if commits:
-        repository = open_repository(Path(trainer.table.repository), ledger.root)
-        trainer = make_checkouts(trainer, repository, commits, ledger.root)
-    return plan, trainer
+        repository = open_repository(Path(factory.table.repository), ledger.root)
+        factory = make_checkouts(factory, repository, commits, ledger.root)
+    return plan, factory
 
 
 def attach_files(result: Result, program: ProgramSettings | None) -> Result:

@@ -26,7 +26,7 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
         results = [result]
         if result.trial.id in plans_by_trial:
             results = [
-                plan.judge_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+                plan.interpret_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
             ]
         if any(judged.status != "failed" for judged in results):
             shown.append(result.trial)
@@ -38,7 +38,7 @@ def find_seen_contrasts(pairs: Sequence[Pair], shown: Sequence[Trial], trials: S
 
     `trials` are those of the arms; without them only results of the same code are recognised.
     """
-    keys = {trial.id: canonical_json(trial.settings_key) for trial in (*trials, *shown)}
+    keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown)}
     seeds = defaultdict(set)
     for trial in shown:
         seeds[keys[trial.id]].add(trial.seed)
@@ -82,10 +82,10 @@ def find_equal_results(
     A flag that changes no number makes no seen trial fresh: the new results show whether it changed one.
     """
     templated = [trial for trial in trials if trial.template]
-    by_settings = {(canonical_json(trial.settings_key), trial.seed): trial for trial in templated}
+    by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}
     fingerprints: dict[str, tuple[str, ...]] = {}
     for earlier in shown:
-        trial = by_settings.get((canonical_json(earlier.settings_key), earlier.seed))
+        trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
         if trial and trial.template != earlier.template:
             for result in ledger.results([earlier.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))

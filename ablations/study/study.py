@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from unrolled.ablations.study.study_file import StudyFile
-from unrolled.ablations.study.trainer import Settings, Trainer
+from unrolled.ablations.study.trial_factory import Settings, TrialFactory
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Scalar, Trial, canonical_json
 
@@ -44,15 +44,15 @@ class ArmDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm(ArmDescription):
-    """One arm of a study. `settings` are the fields of its trials but the seed, `seeds` the study's."""
+    """One arm of a study. `trial_fields` are the fields of its trials but the seed, `seeds` the study's."""
 
-    trainer: Trainer = field(repr=False, compare=False)
-    settings: Settings
+    factory: TrialFactory = field(repr=False, compare=False)
+    trial_fields: Settings
     seeds: tuple[int, ...]
 
     def make_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
         """Return its trial for a seed of the study, without the hashes of code and text."""
-        return self.trainer.make_trial(self.settings, seed + self.seed_offset, device)
+        return self.factory.make_trial(self.trial_fields, seed + self.seed_offset, device)
 
     @property
     def flat_settings(self) -> dict[str, Scalar]:
@@ -87,14 +87,14 @@ class Study:
         return self.arms[0]
 
     @property
-    def trainer(self) -> str:
-        """The name of what trains its arms: see `bench.trial.TRAINERS`."""
+    def trainer_name(self) -> str:
+        """The name of what trains its arms: see `bench.trial.TRIAL_TYPES`."""
         return self.baseline.make_trial().trainer
 
     @property
     def of_program(self) -> bool:
         """True if its trials run a user's program, of which nothing is known before the first."""
-        return self.trainer == "program"
+        return self.trainer_name == "program"
 
     @property
     def clocks(self) -> list[str]:
@@ -119,8 +119,8 @@ class Study:
     def task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from the one that it is compared with."""
         base = next((other for other in self.arms if other.name == arm.against), self.baseline)
-        base_task = base.trainer.task_settings(base.settings)
-        task = arm.trainer.task_settings(arm.settings)
+        base_task = base.factory.task_settings(base.trial_fields)
+        task = arm.factory.task_settings(arm.trial_fields)
         return [key for key, value in task.items() if base_task[key] != value]
 
     @property
@@ -130,7 +130,7 @@ class Study:
         for arm in self.arms:
             settings: dict[str, Any] = {
                 "name": arm.name,
-                "settings": arm.settings,
+                "settings": arm.trial_fields,
                 "exploratory": arm.exploratory,
             }
             settings["seed_offset"] = arm.seed_offset

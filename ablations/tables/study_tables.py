@@ -149,7 +149,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> p
     comparison = compare_plan(plan, results)
     bases = {
         row.arm.name: comparison.find_base(row).arm.name
-        for row in comparison.rows
+        for row in comparison.arms
         if row.contrast or row.has_contrast_to_decide
     }
     metrics = [metric.name for metric in plan.metrics]
@@ -159,7 +159,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> p
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     leading = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
     settings = dict.fromkeys(
-        name for arm in comparison.rows if (t := arm.arm.example_trial) for name in t.factors()
+        name for arm in comparison.arms if (t := arm.arm.example_trial) for name in t.factors()
     )
     varied = [name for name in settings if table[name].nunique() > 1]
     return table[[*leading, *varied, *metrics]]

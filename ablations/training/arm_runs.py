@@ -29,7 +29,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
     """
     claims_by_arm = _write_claims_by_arm(comparison)
     differences = _collect_differences(comparison)
-    rows = {row.arm.name: row for row in comparison.rows}
+    rows = {row.arm.name: row for row in comparison.arms}
     summaries = []
     scale = comparison.design.presentation.find_scale(plan.metrics[0].name)
     for arm in plan.arms:
@@ -44,8 +44,8 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
-    notes = {row.arm.name: row.note for row in comparison.rows}
-    notes[comparison.rows[0].arm.name] = "the baseline"
+    notes = {row.arm.name: row.note for row in comparison.arms}
+    notes[comparison.arms[0].arm.name] = "the baseline"
     return notes | {claim.row.arm.name: claim.sentence for claim in list_claims(comparison)}
 
 
@@ -73,7 +73,7 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Return, by arm, the differences from its baseline by each metric, in the unit of the page."""
     by_arm: dict[str, dict[str, float]] = {}
     for view in comparison.per_metric:
-        for row in view.rows_to_decide:
+        for row in view.arms_to_decide:
             if (v := row.verdict) and not v.contrast.given_convergence:
                 name = f"{view.metric.name} difference"
                 numbers = _name_numbers(name, v.contrast.estimate, v.contrast.sd, v.interval)

@@ -17,7 +17,7 @@ _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 
 def print_arms(c: Comparison, console: Console) -> None:
     """Print each arm's mean by the first metric, its difference, its seeds and its verdict."""
-    has_other_base = c.bases_phrase != c.rows[0].arm.name
+    has_other_base = c.bases_phrase != c.arms[0].arm.name
     unit = f"\n({c.scale.difference_unit})" if c.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
@@ -27,7 +27,7 @@ def print_arms(c: Comparison, console: Console) -> None:
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in c.rows:
+    for row in c.arms:
         base = [Text(visible(row.arm.against))] if has_other_base else []
         estimate = row.contrast.estimate if row.contrast else None
         difference = c.scale.format_difference(estimate, row.interval, sign=True)

@@ -45,7 +45,7 @@ def collect_report_parts(
 def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # scipy and pandas
-    from unrolled.reports.table import tabulate_results
+    from unrolled.reports.trials_table import tabulate_results
 
     design = design_of_plan(plan, results)
     return compare(tabulate_results(design), design)
@@ -66,7 +66,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
         stored = ledger.read(id) if id not in results else None
         if stored is None:
             continue
-        result = plan.judge_result(stored)
+        result = plan.interpret_result(stored)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
@@ -82,7 +82,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
 
 def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
     """Return the design of a plan's report: its arms, each with its results."""
-    results = {id: plan.judge_result(result) for id, result in results.items()}
+    results = {id: plan.interpret_result(result) for id, result in results.items()}
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
     attempts = {
         arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.earlier_verdicts.items()
@@ -108,7 +108,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         seen={**_seen_under_another_command(plan, results), **plan.seen},
         attempts=attempts,
         fresh=1 + max(tried, default=-1),
-        titles=_TITLES.get(plan.trainer, {}),
+        titles=_TITLES.get(plan.trainer_name, {}),
         presentation=_find_presentation(plan),
         nondeterminism=plan.nondeterminism if plan.of_program else {},
     )
@@ -128,7 +128,7 @@ def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> di
 
 def _find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
-    presentation: Presentation = resolve_name(trial_type(plan.trainer).presentation)
+    presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation)
     return presentation
 
 

@@ -63,7 +63,9 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """
     results = ledger.results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
-    _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
+    _require_all_numbers(
+        [plan.interpret_result(stored) for stored in final if stored.status != "failed"], plan
+    )
 
 
 def _train_first_trials(study_run: StudyRun) -> dict[str, Result]:
@@ -84,12 +86,12 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result
     ledger = study_run.ledger
     stored = ledger.results(ids)
     final = {id for id in stored if not plan.is_replaced(stored[id], retry=study_run.options.retry)}
-    _require_all_numbers([plan.judge_result(stored[id]) for id in stored if id in final], plan)
+    _require_all_numbers([plan.interpret_result(stored[id]) for id in stored if id in final], plan)
     missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
     study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
-    results = {id: plan.judge_result(result) for id, result in ledger.results(ids).items()}
+    results = {id: plan.interpret_result(result) for id, result in ledger.results(ids).items()}
     _require_all_numbers(results.values(), plan)
     if len(results) < len(ids):  # the budget is over
         raise _TrainingEnded
@@ -131,7 +133,7 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    second = plan.judge_result(second)
+    second = plan.interpret_result(second)
     arm, seed = plan.arm_and_seed[second.trial.id]
     _require_numbers(second, arm, seed, "trained a second time")
     differing = _differing_metrics(first, second)

@@ -135,7 +135,7 @@ class StudyRun:
                 self.conditions_of(trials),
                 is_replaced=lambda stored: retries and plan.is_replaced(stored, retry=self.options.retry),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                judge=plan.judge_result,
+                judge=plan.interpret_result,
                 is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
@@ -203,7 +203,7 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
     """
     stored = [result.without_details() for id in plan.ids if (result := ledger.read(id))]
     final = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
-    return {result.trial.id: plan.judge_result(result) for result in final}
+    return {result.trial.id: plan.interpret_result(result) for result in final}
 
 
 def untried_arms(trials: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:

@@ -114,7 +114,7 @@ class ProgramTrial(Trial):
         return self.time_limit or math.inf
 
     @property
-    def settings_key(self) -> dict[str, Any]:
+    def comparable_content(self) -> dict[str, Any]:
         """The program, its settings and its data; not the words of the command line that are no settings."""
         code = {"source": self.source} if self.commit else {}
         return {"program": self.title, "settings": dict(self.settings), "data": self.data, **code}
@@ -130,7 +130,7 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word), *words[:1])
 
-    def judge_result(self, result: Result, metrics: Sequence[str]) -> Result:
+    def interpret_result(self, result: Result, metrics: Sequence[str]) -> Result:
         """Return the result as a study counts it that judges these metrics; the ledger has all numbers.
 
         One that is not finite, or too large to be compared, means divergence, also where the program failed;

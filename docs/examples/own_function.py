@@ -12,8 +12,10 @@ def train(seed: int, depth: int = 8, leaf: int = 1) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    from unrolled import Study, run
+    from unrolled import declare_study, run
 
     metrics = [{"name": "valid_accuracy", "delta": 0.01}]
-    outcome = run(Study("trees", train, one_at_a_time={"depth": [4, 16], "leaf": [8]}, metrics=metrics))
+    outcome = run(
+        declare_study("trees", train, one_at_a_time={"depth": [4, 16], "leaf": [8]}, metrics=metrics)
+    )
     print(outcome)

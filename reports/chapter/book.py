@@ -92,7 +92,7 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
 def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
     """Compare the book's rows with the arms of their model and settings that have three or more seeds."""
-    return tuple(fit for row in comparison.rows if (fit := _compare_with_row(row)))
+    return tuple(fit for row in comparison.arms if (fit := _compare_with_row(row)))
 
 
 def _compare_with_row(row: ComparedArm) -> BookComparison | None:

@@ -98,9 +98,9 @@ def _worse_than_counting(c: Comparison) -> list[str]:
 
     The verdicts are corrected by Holm over all of these arms.
     """
-    bigrams = [row for row in c.rows if row.arm.model == BIGRAMS]
+    bigrams = [row for row in c.arms if row.arm.model == BIGRAMS]
     pairs = {}
-    for row in c.rows:
+    for row in c.arms:
         counts = next((rival for rival in bigrams if not rival.arm.find_task_differences(row.arm)), None)
         if counts and row.remark in (None, ArmRemark.REFERENCE) and row not in bigrams:
             pairs[row.arm.name] = row, counts
@@ -114,7 +114,7 @@ def choose_samples(c: Comparison) -> list[Sample]:
     The other is the worst arm that was trained, or the second best where the baseline is the best or the
     worst. The A/A check is left out.
     """
-    rows = c.rows_by_task[0]
+    rows = c.arms_by_task[0]
     samples = {
         row.index: Sample(row, r)
         for row in rows
@@ -124,7 +124,7 @@ def choose_samples(c: Comparison) -> list[Sample]:
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
     ranked = [
         samples[row.index]
-        for row in c.rank_rows(rows)
+        for row in c.rank_arms(rows)
         if row.index in samples and [word["token"] for word in samples[row.index].words] == text
     ]
     baseline = [sample for sample in ranked if sample.row.index == 0]
@@ -140,7 +140,7 @@ def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRa
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """
     lines = []
-    for row in c.rows:
+    for row in c.arms:
         pairs = [(a, b) for a, b, reason in _pair_speeds(row, c) if not reason]
         if (mean := row.arm.average_metric("speed_train")) is not None:
             lines.append((row, mean, speed_ratio(pairs) if row.index else None))
@@ -149,7 +149,7 @@ def measure_throughput(c: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRa
 
 def describe_unlike_speeds(c: Comparison) -> str:
     """Return a sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
-    pairs = [pair for row in c.rows[1:] for pair in _pair_speeds(row, c)]
+    pairs = [pair for row in c.arms[1:] for pair in _pair_speeds(row, c)]
     reasons = [reason for _, _, reason in pairs if reason]
     if not reasons:
         return ""

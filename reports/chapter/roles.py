@@ -46,11 +46,11 @@ class RolePart:
 def average_roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...]] | None:
     """Return names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
     names = tuple(
-        dict.fromkeys(name for row in c.rows for r in row.arm.finished_results for name in _read_sums(r))
+        dict.fromkeys(name for row in c.arms for r in row.arm.finished_results for name in _read_sums(r))
     )
     lines = [
         (row, tuple(_average_accuracy(row.arm, name) for name in names))
-        for row in c.rows
+        for row in c.arms
         if row.arm.finished_results
     ]
     return (names, tuple(lines)) if names else None
@@ -76,7 +76,7 @@ def explain_differences(c: Comparison) -> dict[int, Markup]:
     if c.metric.name not in SUMS:
         return {}
     explanations = {}
-    for row in c.rows_with_contrast:
+    for row in c.arms_with_contrast:
         if row.verdict and row.verdict.direction is not Direction.NONE:
             parts = split_difference(row, c)
             if sentence := describe_parts(parts, c.scale):

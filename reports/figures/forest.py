@@ -71,7 +71,7 @@ def _make_panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> P
             (row, _draw_arm(row, view, axis, scale, _draw_mark(axis, marks.get(row.index))))
             for row in _sort_rows(rows, view)
         )
-        for rows in view.rows_by_task
+        for rows in view.arms_by_task
     ]
     return Panel(
         scale=scale,
@@ -106,8 +106,8 @@ def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
     The baseline is first and the A/A check last. Where nothing is decided, all are ranked by their mean.
     """
     if c.has_too_few_pairs:
-        return c.rank_rows(rows)
-    ladder = any(row.arm.against for row in c.rows_with_contrast)
+        return c.rank_arms(rows)
+    ladder = any(row.arm.against for row in c.arms_with_contrast)
     return sorted(rows, key=lambda row: _make_sort_key(row, c, ladder))
 
 
@@ -121,14 +121,14 @@ def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool,
 
 def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     """Return an axis for the seeds of all arms, except those with a mean far from the others'."""
-    means = {row.index: m for row in c.rows if (m := row.summary.mean) is not None}
+    means = {row.index: m for row in c.arms if (m := row.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
     delta = c.metric.zone
     q1, q3 = np.quantile(list(means.values()), (0.25, 0.75))
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
-    near = [row for row in c.rows if row.index in means and means[row.index] in inner]
+    near = [row for row in c.arms if row.index in means and means[row.index] in inner]
     values = [x for row in near for x in row.summary.values.values() if x in outer]
     base = means[near[0].index]
     low = min([*values, base - 2 * delta])

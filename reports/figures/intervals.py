@@ -15,7 +15,7 @@ LOOK = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
 
 def draw_intervals(c: Comparison) -> Markup:
     """Return a picture of each contrast's effect, its interval and the zone of ±δ; "" without contrasts."""
-    rows = [row for row in c.rows_with_contrast if row.contrast and row.contrast.estimate is not None]
+    rows = [row for row in c.arms_with_contrast if row.contrast and row.contrast.estimate is not None]
     if not rows:
         return Markup("")
     title = f"Differences in {c.title} from {c.bases_phrase}"

@@ -44,7 +44,7 @@ def draw_curves(c: Comparison) -> dict[str, dict[int, Markup]]:
     """
     read = c.design.presentation.curves
     curves_of = resolve_name(read) if read else attrgetter("curves")
-    trials = [(row.index, seed, r) for row in c.rows for seed, r in row.arm.trials.items()]
+    trials = [(row.index, seed, r) for row in c.arms for seed, r in row.arm.trials.items()]
     measured = [(arm, seed, r, curves_of(r)) for arm, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     names = [m.name for m in c.design.metrics if m.name in curve_names] or list(curve_names)[:1]
@@ -84,9 +84,9 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     scale = c.design.presentation.find_scale(metric)
     axes = (c.design.presentation.step, scale.level_unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
-    counting = {row.index: _counting_values(row, metric, points, c.common_seeds) for row in c.rows}
+    counting = {row.index: _counting_values(row, metric, points, c.common_seeds) for row in c.arms}
     means = {i: values.mean(axis=1) for i, values in counting.items()}
-    bases = {i: means[c.find_base(c.rows[i]).index] if c.rows[i].contrast else None for i in by_arm}
+    bases = {i: means[c.find_base(c.arms[i]).index] if c.arms[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base]
     levels += [x for curves in by_arm.values() for x in curves.value.quantile([0.005, 0.995])]
     title = scale.title.capitalize()
@@ -96,7 +96,7 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.factor * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
-        name = c.rows[i].arm.name
+        name = c.arms[i].arm.name
         draw = partial(_draw_arm_curves, panel, name, by_arm[i], counting[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:

@@ -23,7 +23,7 @@ from unrolled.reports.statistics.values import Pair, are_computed_alike, select_
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
-    from unrolled.reports.statistics.gate import GateDecision
+    from unrolled.reports.statistics.non_inferiority import GateDecision
 
 Key = TypeVar("Key", bound=Hashable)
 Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values

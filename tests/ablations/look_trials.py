@@ -162,14 +162,14 @@ class Study:
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict, whatever was seen before."""
-        from unrolled.reports.tables import comparison_csv
+        from unrolled.reports.text_tables import comparison_csv
 
         plan = plan_store.load_plan("looks", self.ledger)
         comparison = compare_plan(
             replace(plan, seen={}, earlier_verdicts={}), read_page_results(plan, self.ledger)
         )
         views = (comparison, *comparison.other_views)
-        return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.rows))
+        return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.arms))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def build_plan(
             name=arm,
             model=getattr(arm_results[0].trial, "model", "") if arm_results else "lm1",
             title=arm_results[0].trial.title if arm_results else "",
-            settings_hash=canonical_json(arm_results[0].trial.settings_key).decode() if arm_results else "",
+            settings_hash=canonical_json(arm_results[0].trial.comparable_content).decode()
+            if arm_results
+            else "",
             changes=(changes or {}).get(arm, {}),
             trials={r.trial.seed: r.trial.id for r in arm_results},
             trial_fields=plans.shared_fields(arm_results[0].trial) if arm_results else {},
@@ -59,7 +61,7 @@ def build_plan(
     }
     defaults |= {
         "command": "unrolled",
-        "trainer": "chapter",
+        "trainer_name": "chapter",
         "seeds": seeds,
         "looks": (max(len(seeds), 1),),
         "arms": arms,

@@ -81,7 +81,7 @@ def test_a_study_is_given_by_its_name_its_file_or_itself(project: Path, monkeypa
 def test_two_arms_are_compared_as_the_report_compares_them(project: Path) -> None:
     ledger = Ledger(project / "results")
     plan = plan_store.load_plan("small", ledger)
-    base, *rows = compare_plan(plan, read_page_results(plan, ledger)).rows
+    base, *rows = compare_plan(plan, read_page_results(plan, ledger)).arms
     for row in rows:
         comparison = unrolled.compare("small", row.arm.name, folder=project / "results")
         assert comparison.verdict == row.verdict and comparison.contrast == row.contrast
@@ -134,7 +134,7 @@ def test_a_study_declared_in_python_gives_the_results_and_the_page_of_its_file(
 ) -> None:
     monkeypatch.chdir(project)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    study = unrolled.Study(**tomllib.loads(Path("small.toml").read_text()) | {"name": "a small one"})
+    study = unrolled.declare_study(**tomllib.loads(Path("small.toml").read_text()) | {"name": "a small one"})
     outcome = unrolled.run(study, RunOptions(results=f"{tmp_path}/results", out=f"{tmp_path}/out"))  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(
         outcome.results.drop(columns=CLOCKS), unrolled.results("small").drop(columns=CLOCKS)
@@ -155,7 +155,7 @@ def test_a_mistake_in_a_declared_study_is_one_line_that_names_the_key() -> None:
         ({}, "baseline"),
     ):
         with pytest.raises(BadInput) as excinfo:
-            unrolled.Study("mine", **keys)
+            unrolled.declare_study("mine", **keys)
         assert message in str(excinfo.value) and "\n" not in str(excinfo.value)
 
 

@@ -79,7 +79,7 @@ FIGURE = [
         '    return draw_svg("means", "Means of all arms", "A bar an arm.", partial(_draw_means, c))\n\n\n'
         "def _draw_means(c: Comparison) -> Figure:\n"
         "    figure = Figure(figsize=(4, 2))\n"
-        "    means = [row.summary.mean or 0.0 for row in c.rows]\n"
+        "    means = [row.summary.mean or 0.0 for row in c.arms]\n"
         "    figure.subplots().bar(range(len(means)), means)\n"
         "    return figure\n\n\n"
         "def _sample_points(",

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from as_typed import environment
 
-from unrolled import Study, bundle, run, verify
+from unrolled import bundle, declare_study, run, verify
 from unrolled.ablations.api import Outcome
 from unrolled.ablations.commands import report
 from unrolled.ablations.options import VerifyOptions
@@ -53,7 +53,7 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
 def run_study(module: ModuleType, **keys: object) -> Outcome:
     """Run a study of a module's function."""
     arms = {"one_at_a_time": {"width": [2], "deep": [True]}, "metrics": METRICS, "seeds": 2}
-    return run(Study("mine", module.train, **{**arms, **keys}))
+    return run(declare_study("mine", module.train, **{**arms, **keys}))
 
 
 def test_a_function_is_trained_judged_and_shown(write_module: Callable[[str], ModuleType]) -> None:
@@ -73,7 +73,7 @@ def test_a_study_of_a_function_is_verified_and_bundled_from_python(
 ) -> None:
     module = write_module(CODE)
     run_study(module)
-    study = Study("mine", module.train, one_at_a_time={"width": [2]}, metrics=METRICS, seeds=2)
+    study = declare_study("mine", module.train, one_at_a_time={"width": [2]}, metrics=METRICS, seeds=2)
     assert verify(study, VerifyOptions(number=1))
     bundle(study, tmp_path / "mine.zip")
     assert not verify(f"{tmp_path}/mine.zip"), "its code is someone else's"
@@ -97,7 +97,7 @@ def test_a_function_of_a_module_that_was_started_is_imported_by_its_whole_name(
     write_module: Callable[..., ModuleType], tmp_path: Path
 ) -> None:
     package = write_module("", package=True).__name__
-    end = f"from unrolled import Study\nstudy = Study('mine', train, metrics={METRICS})\n"
+    end = f"from unrolled import declare_study\nstudy = declare_study('mine', train, metrics={METRICS})\n"
     (tmp_path / package / "inner.py").write_text(f"{CODE}\n{end}")
     program = runpy.run_module(f"{package}.inner", run_name="__main__", alter_sys=True)["study"].file.program
     assert (program.function, program.folder) == (f"{package}.inner:train", str(tmp_path.resolve()))
@@ -107,10 +107,12 @@ def test_an_edit_of_a_module_that_it_imports_trains_it_again(
     write_module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     module = write_module(CODE)
-    trial = Study("mine", module.train, metrics=METRICS).baseline.make_trial().identify()
+    trial = declare_study("mine", module.train, metrics=METRICS).baseline.make_trial().identify()
     assert {Path(name).name for name in trial.code} == {f"{module.__name__}.py", "helper.py"}
     (tmp_path / "helper.py").write_text("scale = 0.2\n")
-    assert Study("mine", module.train, metrics=METRICS).baseline.make_trial().identify().id != trial.id
+    assert (
+        declare_study("mine", module.train, metrics=METRICS).baseline.make_trial().identify().id != trial.id
+    )
 
 
 def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
@@ -119,7 +121,7 @@ def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
     code = CODE.replace("return", "yield {'step': 1, 'accuracy': 0.5}\n    yield")
     outcome = run_study(write_module(code), baseline={"width": 3}, one_at_a_time={"deep": [True]})
     assert set(outcome.results.width) == {3}
-    assert outcome.comparison.rows[0].arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
+    assert outcome.comparison.arms[0].arm.results[0].curves["accuracy"][0].tolist() == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -161,16 +163,16 @@ def test_a_function_that_cannot_be_studied_is_refused(
     write_module: Callable[[str], ModuleType], code: str, words: str
 ) -> None:
     with pytest.raises(BadInput, match=words):
-        Study("mine", write_module(code).train, metrics=METRICS)
+        declare_study("mine", write_module(code).train, metrics=METRICS)
 
 
 CELL = """def train(seed, width=1):
     import random
     return {"accuracy": random.Random(seed).random() + width}
 """
-IN_A_NOTEBOOK = """from unrolled import Study, run
+IN_A_NOTEBOOK = """from unrolled import declare_study, run
 metrics = [{"name": "accuracy", "delta": 0.5}]
-print(run(Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)))
+print(run(declare_study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)))
 """
 
 

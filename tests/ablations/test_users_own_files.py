@@ -20,11 +20,11 @@ def train(seed, width=1):
 """
 STUDY_OF_A_FUNCTION = """
 from bench import train
-from unrolled import Study, bundle, run, verify
+from unrolled import declare_study, bundle, run, verify
 from unrolled.ablations.options import VerifyOptions
 
 metrics = [{"name": "loss", "delta": 0.1}]
-study = Study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)
+study = declare_study("mine", train, one_at_a_time={"width": [2]}, metrics=metrics, seeds=2)
 run(study)
 assert verify(study, VerifyOptions(number=1))
 bundle(study, "mine.zip")

@@ -63,7 +63,7 @@ def simulate_failure_rates(rng: np.random.Generator, crashed: int, studies: int)
         worst = losses.b.nlargest(crashed).index
         frame.loc[(frame.arm == "b") & frame.seed.isin(worst), "status"] = "failed"
         survivors = frame[~frame.seed.isin(worst)]
-        verdicts = [compare_table(table, columns).rows[1].verdict for table in (survivors, frame)]
+        verdicts = [compare_table(table, columns).arms[1].verdict for table in (survivors, frame)]
         better += [v.kind == "better" for v in verdicts]
     return better / studies
 
@@ -81,7 +81,7 @@ def simulate_row_rates(rng: np.random.Generator, lacking: tuple[range, range], s
             if document not in lacking[arm]
         )  # fmt: skip
         verdicts = [
-            compare_table(frame, replace(columns, item=(item,))).rows[1].verdict
+            compare_table(frame, replace(columns, item=(item,))).arms[1].verdict
             for item in ("none", "document")
         ]
         different += [v.kind in ("better", "worse") for v in verdicts]
@@ -104,7 +104,7 @@ def simulate_collapse_rates(rng: np.random.Generator, rate: float, size: float, 
         survivors = frame[~failed].groupby(["arm", "seed"], as_index=False).loss.mean()
         marked_frame = frame.assign(status=np.where(failed, "failed", "done"))
         tables = ((survivors, replace(columns, item=())), (marked_frame, columns))
-        verdicts = [compare_table(*table).rows[1].verdict for table in tables]
+        verdicts = [compare_table(*table).arms[1].verdict for table in tables]
         better += [v is not None and v.kind == "better" for v in verdicts]
     return better / studies
 

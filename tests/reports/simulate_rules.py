@@ -17,7 +17,7 @@ from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.elsewhere import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
-from unrolled.reports.statistics.gate import Chance, simulate_gates
+from unrolled.reports.statistics.non_inferiority import Chance, simulate_gates
 from unrolled.reports.statistics.power import (
     ALPHA,
     POWER,
@@ -133,7 +133,7 @@ def copied_run(studies: int, seed: int) -> Rates:
     for draws in d[:tables]:
         runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": draws})
         table = pd.concat([runs, runs.assign(arm="b", loss=0.0)])
-        claims += compare_table(table, columns).rows[1].verdict.claims
+        claims += compare_table(table, columns).arms[1].verdict.claims
     return float(np.mean(tails_to_p(*both_tails(d)) <= ALPHA)), claims / tables
 
 

@@ -25,7 +25,7 @@ from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import render
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.tables import comparison_markdown, format_screen
+from unrolled.reports.text_tables import comparison_markdown, format_screen
 
 
 def write_texts(design):
@@ -179,7 +179,7 @@ def test_too_few_seeds_rank_all_arms_and_say_once_that_nothing_is_decided(seeds,
     ]
     elsewhere_arm = arm("elsewhere", -0.9, 0.0, seeds=seeds, settings={"split": "blocks"})
     c = compare(study((*arms, elsewhere_arm), seeds=tuple(range(seeds)), metrics=BOTH[::-1]))
-    levels = {row.arm.name: f"{row.summary.mean:.2f} nats" for row in c.rows}
+    levels = {row.arm.name: f"{row.summary.mean:.2f} nats" for row in c.arms}
     ranked = f"base {levels['base']}, middling {levels['middling']}, bad {levels['bad']}"
     undecided, ranking, elsewhere = write_lines(c)
     assert undecided.startswith(f"{number}: ")
@@ -228,8 +228,8 @@ def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
 def test_of_many_arms_the_largest_are_named_and_the_others_counted_with_their_range():
     arms = [arm(f"clip {i}", 0.1 * i, 0.01, settings={"clip": float(i)}) for i in range(1, 14)]
     c = compare(study((arm("base", 0.0, 0.01), *arms)))
-    sizes = sorted((abs(r.contrast.mean) for r in c.rows_with_contrast), reverse=True)
-    assert all(row.verdict.kind == "worse" for row in c.rows_with_contrast)
+    sizes = sorted((abs(r.contrast.mean) for r in c.arms_with_contrast), reverse=True)
+    assert all(row.verdict.kind == "worse" for row in c.arms_with_contrast)
     _, *named_arms, remainder = write_lines(c)
     assert len(named_arms) == 8
     assert remainder == f"5 others cost {sizes[-1]:.3f} to {sizes[8]:.2f} nats"

@@ -18,7 +18,7 @@ from unrolled.reports.figures.forest import make_panels
 from unrolled.reports.foreign_table import Columns, find_unnamed_failures
 from unrolled.reports.render import render
 from unrolled.reports.sentences import describe_state, describe_too_few_pairs
-from unrolled.reports.tables import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.text_tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(
@@ -39,7 +39,7 @@ def compare_sleep(pair: str, frame: pd.DataFrame = SLEEP, **columns: str) -> Com
 
 
 def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
-    c = compare_sleep("ID").rows[1].contrast  # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
+    c = compare_sleep("ID").arms[1].contrast  # ?t.test: t = -4.0621, df = 9, p-value = 0.002833, of 1 minus 2
     ends = c.interval()  # the other end is Hall's, as the pairs are skewed
     assert (round(c.p, 6), round(c.mean, 2), round(ends.low, 7)) == (0.002833, 1.58, 0.7001142)
     assert ends.high > 2.4598858
@@ -48,7 +48,7 @@ def test_pairs_give_the_numbers_that_rs_documentation_prints() -> None:
 def test_without_pairs_they_are_welchs_of_rs_documentation_and_every_verdict_says_so(tmp_path) -> None:
     # t = -1.8608, df = 17.776, p-value = 0.07939, of 1 minus 2: −3.3654832 to 0.2054832
     comparison = compare_sleep("")
-    c = comparison.rows[1].contrast
+    c = comparison.arms[1].contrast
     assert (round(c.mean / c.error, 4), round(c.df, 3)) == (1.8608, 17.776)
     ends = c.interval()
     assert c.p == pytest.approx(0.08145, abs=0.01)
@@ -92,7 +92,7 @@ def test_numbers_have_two_digits_beyond_their_delta(unit: float, text: str) -> N
 
 def test_rows_without_a_partner_are_listed_by_their_own_names_and_not_compared(tmp_path) -> None:
     comparison = compare_sleep("ID", SLEEP.drop(index=[2, 15]))
-    assert comparison.rows[1].contrast.pairs == 8
+    assert comparison.arms[1].contrast.pairs == 8
     for text in (
         format_screen(comparison),
         comparison_markdown(comparison),
@@ -107,7 +107,7 @@ def test_a_table_gets_no_further_pairs_and_says_where_they_are_too_few(pairs: in
     c = compare_sleep("ID", unlike[pairs >= SLEEP.ID])
     reason = f"{pairs} IDs: nothing is decided, as a verdict needs at least 5" if pairs < 5 else ""
     assert describe_too_few_pairs(c) == reason
-    assert describe_state(c.rows[1], c) == ("" if reason else f"not decided at {pairs} IDs")
+    assert describe_state(c.arms[1], c) == ("" if reason else f"not decided at {pairs} IDs")
 
 
 def test_a_table_counts_the_rows_that_diverged_and_those_that_failed() -> None:
@@ -121,8 +121,8 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared() -> None:
     trials = pd.read_csv(io.StringIO(trials_csv(compare(looked()))))
     columns = Columns(("arm",), ("seed",), (Metric("valid_accuracy", 0.05),))
     comparison = compare_table(trials, columns)
-    assert comparison.rows[2].arm.name == "weak"
-    assert comparison.rows[2].contrast.pairs == 10
+    assert comparison.arms[2].arm.name == "weak"
+    assert comparison.arms[2].contrast.pairs == 10
     assert len(trials[trials.arm == "weak"]) == 15
     assert "first look" in format_screen(comparison)
     with pytest.raises(BadInput, match="no trial of a study's first look"):
@@ -135,8 +135,8 @@ def test_of_a_pages_trials_those_of_the_first_look_are_compared() -> None:
 def test_rows_that_share_a_pair_are_averaged_and_said_to_be(tmp_path) -> None:
     documents = pd.concat([SLEEP.assign(extra=SLEEP.extra + shift) for shift in (-1.0, 0.0, 1.0)])
     comparison = compare_sleep("ID", documents, item=("none",))
-    k = comparison.rows[1].contrast
-    single = compare_sleep("ID").rows[1].contrast
+    k = comparison.arms[1].contrast
+    single = compare_sleep("ID").arms[1].contrast
     assert k.pairs == 10
     assert (k.mean, k.p) == pytest.approx((single.mean, single.p))
     for text in (format_screen(comparison), text_of(render(comparison, tmp_path))):
@@ -175,7 +175,7 @@ LACKING = {
 
 def arms_differ(frame: pd.DataFrame, columns: Columns = BY_SEED) -> bool:
     """Return whether the second arm is called better or worse."""
-    verdict = compare_table(frame, columns).rows[1].verdict
+    verdict = compare_table(frame, columns).arms[1].verdict
     return verdict is not None and verdict.kind in ("better", "worse")
 
 
@@ -193,7 +193,7 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
             if kind == "missing"
             else frame.assign(status=np.where(lacking_rows, "failed", "done"))
         )
-        row = compare_table(table, BY_SEED).rows[1]
+        row = compare_table(table, BY_SEED).arms[1]
         assert abs(row.contrast.mean) < 0.02
         assert row.contrast.lost == 0
         different += row.verdict.kind in ("better", "worse")
@@ -217,7 +217,7 @@ def test_an_arm_whose_collapses_fail_is_not_called_better(item: str) -> None:
 def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_the_claim() -> None:
     frame = make_documents(np.random.default_rng(3), 10, 100, better=0.02)
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])
-    complete, row = (compare_table(f, BY_SEED).rows[1] for f in (frame, one_a_seed))
+    complete, row = (compare_table(f, BY_SEED).arms[1] for f in (frame, one_a_seed))
     assert row.verdict.kind == complete.verdict.kind == "better"
     assert row.contrast.mean == pytest.approx(complete.contrast.mean, abs=2e-3)
     equal = make_documents(np.random.default_rng(3), 10, 30)
@@ -232,11 +232,11 @@ def test_arms_are_not_the_same_where_rows_are_lacking() -> None:
     hard = frame.assign(extra=10.0 * frame.document.isin(HALF) + 0.1 * frame.extra)
     lacks = (hard.group == "2") & hard.document.isin(HALF)
     for remaining in (hard[~lacks], hard.assign(status=np.where(lacks, "failed", "done"))):
-        assert (row := compare_table(remaining, BY_SEED).rows[1]).verdict is None
+        assert (row := compare_table(remaining, BY_SEED).arms[1]).verdict is None
         assert row.contrast is None
     single_row = (hard.group == "2") & hard.document.eq("d9")
-    assert compare_table(hard, BY_SEED).rows[1].verdict.kind == "same"
-    assert compare_table(hard[~single_row], BY_SEED).rows[1].verdict.kind == "open"
+    assert compare_table(hard, BY_SEED).arms[1].verdict.kind == "same"
+    assert compare_table(hard[~single_row], BY_SEED).arms[1].verdict.kind == "open"
 
 
 HALF = [f"d{number}" for number in range(10, 20)]
@@ -257,12 +257,12 @@ def test_a_copied_run_that_lacks_a_document_is_one_run() -> None:
     losses = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(losses)))
     comparison = compare_table(copied[(copied.group == "1") | copied.document.ne("d3")], BY_SEED)
-    assert comparison.rows[1].copied
-    assert not comparison.rows[1].verdict.claims
+    assert comparison.arms[1].copied
+    assert not comparison.arms[1].verdict.claims
     third = frame[frame.group == "2"].assign(group="3", document=lambda f: "other " + f.document)
     three_arms = compare_table(pd.concat([frame, third]), BY_SEED)
-    assert three_arms.rows[1].verdict.contrast.mean == compare_table(frame, BY_SEED).rows[1].contrast.mean
-    assert three_arms.rows[2].verdict is None, "no document in common"
+    assert three_arms.arms[1].verdict.contrast.mean == compare_table(frame, BY_SEED).arms[1].contrast.mean
+    assert three_arms.arms[2].verdict is None, "no document in common"
 
 
 def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
@@ -274,7 +274,7 @@ def test_a_copied_run_of_which_other_rows_failed_by_seed_is_one_run() -> None:
     for seed in range(10):
         row = frame[(frame.group == "2") & (frame.seed == seed)].sample(1, random_state=seed)
         frame.loc[row.index, "status"] = "failed"
-    row = compare_table(frame, BY_SEED).rows[1]
+    row = compare_table(frame, BY_SEED).arms[1]
     assert row.copied
     assert not row.verdict.claims
 
@@ -284,7 +284,7 @@ def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
     rows = [(g, d % 10, d, rng.random() < p) for g, p in (("1", 0.6), ("2", 0.9)) for d in range(200)]
     frame = pd.DataFrame(rows, columns=["group", "seed", "document", "extra"]).astype({"extra": float})
     metric = Metric("extra", 0.02, "higher")
-    row = compare_table(frame, replace(BY_SEED, metrics=(metric,), test_share=0.1)).rows[1]
+    row = compare_table(frame, replace(BY_SEED, metrics=(metric,), test_share=0.1)).arms[1]
     assert not row.copied
     assert row.verdict.kind == "better"
 
@@ -296,8 +296,8 @@ def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> 
     copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(once)))
     drawn = {(seed, f"d{d}") for seed in range(10) for d in rng.choice(200, 80, replace=False)}
     is_drawn = [pair in drawn for pair in zip(frame.seed, frame.document, strict=True)]
-    assert compare_table(copied[is_drawn], BY_SEED).rows[1].copied
-    assert not compare_table(frame[is_drawn], BY_SEED).rows[1].copied
+    assert compare_table(copied[is_drawn], BY_SEED).arms[1].copied
+    assert not compare_table(frame[is_drawn], BY_SEED).arms[1].copied
 
 
 def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
@@ -307,18 +307,18 @@ def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
     frame.extra = frame.extra.where(frame.group == "1", frame.document.map(once))
     frame.loc[frame[frame.group == "2"].sample(5, random_state=0).index, "status"] = "failed"
     columns = replace(BY_SEED, metrics=(METRIC, Metric("seconds", 1.0)))
-    assert compare_table(frame, columns).rows[1].copied
+    assert compare_table(frame, columns).arms[1].copied
 
 
 @pytest.mark.parametrize("item", ["document", "none"])
 def test_rows_that_are_judged_by_their_ratio_have_a_geometric_mean(item: str) -> None:
     frame = make_documents(np.random.default_rng(3), 10).assign(extra=lambda f: 1000 * np.exp(f.extra))
     ratio = replace(BY_SEED, metrics=(Metric("extra", 5.0, "lower", ratio=True),), item=(item,))
-    contrast = compare_table(frame, ratio).rows[1].contrast
+    contrast = compare_table(frame, ratio).arms[1].contrast
     logs = compare_table(frame.assign(extra=lambda f: 100 * np.log(f.extra)), replace(BY_SEED, item=(item,)))
-    assert contrast.mean == pytest.approx(logs.rows[1].contrast.mean)
+    assert contrast.mean == pytest.approx(logs.arms[1].contrast.mean)
     frame.loc[3, "extra"] = 0.0
-    assert compare_table(frame, ratio).rows[1].contrast.rows_lacking == (0, 1), "zero has no ratio"
+    assert compare_table(frame, ratio).arms[1].contrast.rows_lacking == (0, 1), "zero has no ratio"
 
 
 def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
@@ -327,7 +327,7 @@ def test_a_repeated_item_is_refused_and_one_without_a_name_failed() -> None:
         compare_table(pd.concat([frame, frame[:1]], ignore_index=True), BY_SEED)
     numbers = frame.assign(document=frame.document.str[1:].astype(float))
     numbers.loc[5, ["status", "document"]] = "failed", np.nan
-    match = compare_table(numbers, BY_SEED).rows[1].contrast
+    match = compare_table(numbers, BY_SEED).arms[1].contrast
     assert (match.lost, match.rows_lacking, len(match.bounds)) == (0, (1, 2), 1)
 
 
@@ -344,7 +344,7 @@ def test_a_pair_whose_rows_all_failed_is_lost_and_its_rows_are_not_counted_again
     frame = make_documents(np.random.default_rng(3), 10).assign(status="done")
     frame.loc[(frame.group == "2") & (frame.seed == 2), "status"] = "failed"
     comparison = compare_table(frame, BY_SEED)
-    contrast = comparison.rows[1].contrast
+    contrast = comparison.arms[1].contrast
     assert (contrast.lost, contrast.rows_lacking) == (1, (0, 0))
     assert "mean of 20 rows" in format_screen(comparison)
 
@@ -354,7 +354,7 @@ def test_a_pair_that_shares_no_row_is_lost_and_one_with_a_diverged_row_diverged(
     frame.loc[(frame.group == "2") & (frame.seed == 9) & (frame.document == "d3"), "extra"] = float("inf")
     first = (frame.seed == 0) & frame.document.isin(HALF)
     remaining = frame[~((frame.seed == 0) & (first == frame.group.eq("1")))]
-    contrast = compare_table(remaining, BY_SEED).rows[1].contrast
+    contrast = compare_table(remaining, BY_SEED).arms[1].contrast
     assert (contrast.pairs, contrast.lost, contrast.arm_diverged) == (9, 1, 1)
 
 
@@ -379,7 +379,7 @@ def test_the_order_of_rows_decides_only_the_baseline() -> None:
     comparison = compare_table(
         SLEEP.rename(columns={"extra": "rows"}), Columns(("group",), ("ID",), (metric,))
     )
-    assert comparison.rows[1].verdict == compare_sleep("ID").rows[1].verdict
+    assert comparison.arms[1].verdict == compare_sleep("ID").arms[1].verdict
 
 
 RUNS = pd.DataFrame(
@@ -397,7 +397,7 @@ def fail_runs(number: int, arm: str = "2") -> pd.DataFrame:
 @pytest.mark.parametrize(("number", "word"), [(0, "better"), (3, "better"), (6, "open")])
 def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int, word: str) -> None:
     comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
-    row = comparison.rows[1]
+    row = comparison.arms[1]
     assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
     assert ("10/16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
     assert ("counted against it" in comparison_markdown(comparison)) is (number > 0)
@@ -429,13 +429,13 @@ LACKING = RUNS[(RUNS.group == "1") | (RUNS.ID >= 6)]
     ],
 )
 def test_runs_that_failed_and_pairs_that_are_lacking_count_for_a_verdict(pair, frame, word) -> None:
-    assert compare_sleep(pair, frame).rows[1].verdict.kind == word
+    assert compare_sleep(pair, frame).arms[1].verdict.kind == word
 
 
 def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> None:
     seven_pairs = compare_sleep("ID", RUNS[RUNS.ID < 7])
-    assert seven_pairs.rows[1].verdict.kind == "better"
-    assert not seven_pairs.rows[1].contrast.skewed
+    assert seven_pairs.arms[1].verdict.kind == "better"
+    assert not seven_pairs.arms[1].contrast.skewed
     (warning,) = list_skewed_contrasts(seven_pairs)
     assert "cannot show" in warning
     assert "2 (7 IDs)" in warning
@@ -448,33 +448,33 @@ def test_skewed_values_are_warned_of_and_so_are_pairs_too_few_to_show_it() -> No
     tail = np.exp(1.5 * np.random.default_rng(0).standard_normal(50))
     unequal = pd.DataFrame({"group": ["1"] * 50 + ["2"] * 5, "extra": [*tail, *tail[:5] + 0.1]})
     comparison = compare_sleep("", unequal)
-    assert comparison.rows[1].contrast.skewness == pytest.approx(stats.skew(tail))
+    assert comparison.arms[1].contrast.skewness == pytest.approx(stats.skew(tail))
     assert "over 50 rows" in list_skewed_contrasts(comparison)[0]
 
 
 def test_a_status_that_says_diverged_counts_whatever_number_stands_beside_it() -> None:
     diverged = RUNS.assign(status=RUNS.status.mask((RUNS.group == "2") & (RUNS.ID < 2), "diverged"))
-    assert compare_sleep("ID", diverged).rows[1].diverged == 2
+    assert compare_sleep("ID", diverged).arms[1].diverged == 2
 
 
 @pytest.mark.parametrize("column", ["Status", "State", "state"])
 def test_the_column_of_ends_is_known_as_others_write_it(column: str) -> None:
     """W&B exports `State`: four crashed runs of ten are no evidence."""
-    assert compare_sleep("ID", fail_runs(4).rename(columns={"status": column})).rows[1].contrast.lost == 4
+    assert compare_sleep("ID", fail_runs(4).rename(columns={"status": column})).arms[1].contrast.lost == 4
     running = fail_runs(4).replace({"status": {"failed": "running"}})
-    assert compare_sleep("ID", running.rename(columns={"status": column})).rows[1].contrast.lost == 4
+    assert compare_sleep("ID", running.rename(columns={"status": column})).arms[1].contrast.lost == 4
     states = RUNS.drop(columns="status").assign(State=["OK", "UT"] * 16)
-    assert compare_sleep("ID", states).rows[1].contrast.lost == 0, "those of a country are no ends"
+    assert compare_sleep("ID", states).arms[1].contrast.lost == 0, "those of a country are no ends"
 
 
 def test_an_infinite_value_is_compared_given_convergence() -> None:
-    assert compare_sleep("ID", INFINITE).rows[1].contrast.given_convergence
+    assert compare_sleep("ID", INFINITE).arms[1].contrast.given_convergence
 
 
 def test_a_run_that_failed_without_its_pair_counts_and_one_without_an_arm_is_named() -> None:
     frame = fail_runs(6)
     frame["ID"] = frame.ID.mask(frame.status == "failed").astype(object)
-    assert compare_sleep("ID", frame).rows[1].failed == 6
+    assert compare_sleep("ID", frame).arms[1].failed == 6
     frame["group"] = frame.group.mask(frame.status == "failed")
     assert find_unnamed_failures(frame, GROUP, "elsewhere.csv").sum() == 6
 
@@ -485,7 +485,7 @@ def test_several_columns_name_an_arm_and_an_arm_that_is_worse_is_told() -> None:
          for m in "ab" for lr in (0.1, 0.2) for s in range(12)]
     )  # fmt: skip
     loss = Metric("loss", 0.1)
-    base, *other_arms = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).rows
+    base, *other_arms = compare_table(frame, Columns(("model", "lr"), ("seed",), (loss,))).arms
     assert base.arm.name == "a / 0.1"
     assert {row.arm.name: row.verdict.kind for row in other_arms} == dict.fromkeys(
         ("a / 0.2", "b / 0.1", "b / 0.2"), "worse"

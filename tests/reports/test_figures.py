@@ -84,7 +84,7 @@ def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(page_pictures
 def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
     c = compare(realistic())
     by_panel = draw_strips(c)
-    converged = [row for row in c.rows[:-1] if not row.summary.diverged]
+    converged = [row for row in c.arms[:-1] if not row.summary.diverged]
     for row in converged:  # the last is of another task, and beyond the scale
         strip = by_panel["validation loss"][row.arm.name]
         summary = row.summary
@@ -137,7 +137,7 @@ def test_an_arm_beyond_the_scale_is_an_arrow_with_its_mean():
     lone = set_metrics(arm("lone", 0.0, settings={"wd": 0.1}), valid_loss={3: 3.0})
     c = compare(study((arm("base", 0.0), *close_arms, far, lone)))
     by_arm = draw_strips(c)["validation loss"]
-    assert labels(by_arm["far"]) == [f"{c.rows[6].summary.mean:.2f} nats ▸"]
+    assert labels(by_arm["far"]) == [f"{c.arms[6].summary.mean:.2f} nats ▸"]
     assert not list_places(by_arm["far"])
     assert labels(by_arm["lone"]) == ["1 ▸"]
     assert len(list_places(by_arm["lone"])) == 9
@@ -160,7 +160,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
     (rows,) = panel.groups
     assert [row.arm.name for row, _ in rows] == ["LMModel6", "counts", "clip"]
     assert panel.marked
-    assert f">{c.rows[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
+    assert f">{c.arms[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
     assert [len(find_marks(svg, "band")) for svg in by_arm.values()] == [1, 0, 1]

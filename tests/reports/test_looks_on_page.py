@@ -18,7 +18,7 @@ from unrolled.reports.caveats import (
 from unrolled.reports.formats import format_number
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import list_claims, write_claims, write_verdict_sentence
-from unrolled.reports.tables import comparison_csv, comparison_markdown, trials_csv
+from unrolled.reports.text_tables import comparison_csv, comparison_markdown, trials_csv
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text
 def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_path):
     noisy = arm("noise", 0.0, 0.8, seeds=17, settings={"clip": 4.0})
     c = compare(looked(noisy))
-    row = c.rows[-1]
+    row = c.arms[-1]
     assert row.verdict.futile
     assert row.state == "open"
     assert row.contrast.pairs == 15
@@ -71,7 +71,7 @@ def test_a_contrast_that_is_given_up_says_how_many_seeds_would_decide_it(tmp_pat
     assert describe_futile_contrasts(c) in page
     assert "noise; run again with --to-the-end" in page
     for design in (looked(noisy, to_the_end=True), looked(replace(noisy, exploratory=True))):
-        assert not compare(design).rows[-1].verdict.futile
+        assert not compare(design).arms[-1].verdict.futile
         assert describe_futile_contrasts(compare(design)) == ""
 
 
@@ -108,11 +108,11 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     strong = replace(arm("strong", -0.5, seeds=17, settings={"clip": 1.0}), against="base")
     slow = replace(arm("slow", -0.5, 0.2, seeds=17, settings={"clip": 2.0}), against="strong")
     c = compare(study((arm("base", 0.0, seeds=17), strong, slow), metrics=BOTH, **LOOKS))
-    strong = c.rows[1]
+    strong = c.arms[1]
     assert strong.done == 15
     assert strong.contrast.pairs == 10
     assert strong.seeds_of_mean == "10/40"
-    assert c.rows[2].seeds_of_mean == "15/40"
+    assert c.arms[2].seeds_of_mean == "15/40"
 
 
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
@@ -122,7 +122,7 @@ def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
     assert row["state"] == "decided" and 0 < unbiased < delta, "the difference was chosen for its size"
     (line,) = [claim.text for claim in list_claims(c) if claim.row.arm.name == "near"]
     assert f"+{100 * unbiased:.1f} allowing for the early stop" in line
-    near_row = next(row for row in c.rows if row.arm.name == "near")
+    near_row = next(row for row in c.arms if row.arm.name == "near")
     assert f"{unbiased:+.4f} allowing" in write_verdict_sentence(near_row.verdict, "near", "base", c.scale)
     by_accuracy, by_loss = comparison_markdown(c).split("validation loss (")
     assert f"| {unbiased:+.4f} |" in by_accuracy
@@ -136,7 +136,7 @@ def test_nothing_is_said_to_have_stopped_early_that_went_on_to_the_last_look():
     seeds = {"seeds": 40}
     arms = arm("base", 0.0, **seeds), arm("weak", 0.02, 0.3, **seeds, settings={"clip": 1.0})
     c = compare(study(arms, metrics=BOTH, to_the_end=True, **LOOKS))
-    v = c.rows[1].verdict
+    v = c.arms[1].verdict
     assert v.unbiased != v.contrast.mean
     assert not v.decided
     text = " ".join((*write_claims(c), write_verdict_sentence(v, "weak", "base", c.scale)))
@@ -189,7 +189,7 @@ def ladder(render_study):
 
 def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladder):
     c, page = ladder
-    means = {row.arm.name: row.contrast.mean for row in c.rows if row.contrast}
+    means = {row.arm.name: row.contrast.mean for row in c.arms if row.contrast}
     gained = list_differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
     assert describe_decided(c) == "4 of 6 contrasts decided"
@@ -199,7 +199,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 
 def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
-    assert "counts" not in [row.arm.name for row in c.rows_to_decide]
+    assert "counts" not in [row.arm.name for row in c.arms_to_decide]
     assert "reference for other arms" in text_of(page)
     curves = [svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(c.per_metric)
@@ -227,11 +227,11 @@ def test_an_arm_that_failed_on_every_seed_is_open_for_good():
     lost = break_trials(arm("lost", 0.3, seeds=12, settings={"clip": 3.0}), failed=tuple(range(12)))
     arms = [measured for measured in looked().arms if measured.name != "lost"]
     c = compare(study((*arms, lost), metrics=BOTH, **LOOKS))
-    assert c.rows[-1].note == "open: seed 0 failed, seed 1 failed and 10 more"
+    assert c.arms[-1].note == "open: seed 0 failed, seed 1 failed and 10 more"
 
 
 def test_seeds_that_failed_count_against_a_contrast_that_is_not_declared(c):
-    rows = {row.arm.name: row for row in c.rows}
+    rows = {row.arm.name: row for row in c.arms}
     verdict = c.judge_undeclared({"lost": (rows["lost"], rows["strong"])})["lost"]
     assert (verdict.contrast.losses, verdict.contrast.lost, verdict.kind) == (5, 5, "open")
 
@@ -242,7 +242,7 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     arms = [arm("base", 0.0), arm("a", 0.3, settings={"clip": 1.0})]
     late = arm("b", -0.3, seeds=seeds, settings={"clip": 2.0})
     c = compare(study((*arms, late), metrics=BOTH, **LOOKS))
-    rows = {row.arm.name: row for row in c.rows}
+    rows = {row.arm.name: row for row in c.arms}
     verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in verdicts) is judged
     assert verdicts["whole"].difference.alpha == 0.025 or judged, "both are in the family_size"

@@ -13,7 +13,7 @@ from unrolled.reports.caveats import list_limits, list_warnings
 from unrolled.reports.contrast_decisions import decide_looks
 from unrolled.reports.figures import panels
 from unrolled.reports.render import render
-from unrolled.reports.tables import comparison_csv
+from unrolled.reports.text_tables import comparison_csv
 
 ERROR = Metric("error", 0.01)
 LOSS = Metric("train_loss", 0.1)
@@ -59,11 +59,11 @@ def test_judged_metrics_have_their_curves_and_the_first_one_where_none_has():
 def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     comparison = compare(program(ERROR))
     samples = [
-        (row.index, seed, r, r.curves) for row in comparison.rows for seed, r in row.arm.results.items()
+        (row.index, seed, r, r.curves) for row in comparison.arms for seed, r in row.arm.results.items()
     ]
     points = panels._sample_points("error", samples, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
-    counting = panels._counting_values(comparison.rows[0], "error", points, range(10))
+    counting = panels._counting_values(comparison.arms[0], "error", points, range(10))
     assert list(counting.index) == [0, 100, 200]
 
 
@@ -92,7 +92,7 @@ def test_a_ratio_at_zero_has_nothing_to_judge_and_did_not_fail():
     design = program(Metric("error", 5.0, ratio=True))
     base, second = design.arms
     design = replace(design, arms=(base, set_metrics(second, error=0.0)))
-    row = compare(design).rows[1]
+    row = compare(design).arms[1]
     assert row.note.startswith("open: seed 0 has no error to judge")
     assert row.failed == 0
     assert not any(decide_looks(design).seeds_requested.values()), "the driver decides as the page does"

@@ -225,7 +225,7 @@ def test_a_failed_trial_never_shows_as_a_result(html, text):
 
 
 def test_means_beside_a_median_say_which_pairs_they_are_of(text):
-    row = next(row for row in compare(realistic()).rows if row.diverged)
+    row = next(row for row in compare(realistic()).arms if row.diverged)
     k = row.contrast
     assert k.estimate != pytest.approx(k.arm_mean - k.baseline_mean, abs=1e-3)
     levels = f"{k.baseline_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
@@ -259,7 +259,7 @@ def test_an_arm_is_worse_than_counting_by_verdict_and_never_by_its_mean_alone():
     counts = arm("bigrams", -0.01, 0.0, model="ngram-2")
     for base in (arm("base", 0.0, seeds=4), arm("base", 0.0, spread=0.2)):
         c = compare(study((base, counts)))
-        assert c.rows[0].summary.mean > c.rows[1].summary.mean
+        assert c.arms[0].summary.mean > c.arms[1].summary.mean
         assert chapter.find_extras(c).warnings == ()
 
 
@@ -433,6 +433,6 @@ def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):
         assert sentence in text_of(render(c, tmp_path))
         assert bool(list_warnings(c)) is has_warning
         index = write_index(tmp_path)
-        ends = c.rows[1].interval
+        ends = c.arms[1].interval
         assert has_warning is not (ends.low <= 0 <= ends.high)
         assert (failed in text_of(index)) is has_warning

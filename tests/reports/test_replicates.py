@@ -13,7 +13,7 @@ from unrolled.reports.caveats import list_warnings
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.tables import format_screen
+from unrolled.reports.text_tables import format_screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 
@@ -27,7 +27,7 @@ def make_table(accuracy: np.ndarray, **losses: np.ndarray) -> pd.DataFrame:
 def judge_kind(frame: pd.DataFrame, *metrics: Metric) -> str:
     """Return the kind of verdict on a table by accuracy and these metrics."""
     columns = replace(COLUMNS, metrics=(*COLUMNS.metrics, *metrics))
-    return compare_table(frame, columns).rows[1].verdict.kind
+    return compare_table(frame, columns).arms[1].verdict.kind
 
 
 @pytest.mark.parametrize("n", [5, 10, 298, 299])  # .99 to the 298th is .05004
@@ -72,7 +72,7 @@ def test_equal_numbers_of_a_study_are_the_same_where_their_fingerprints_are(same
         for seed, r in base.results.items()
     }
     twin = replace(base, name="twin", model="lm7", changes={"model": "lm7"}, results=twin)
-    row = compare(study((base, twin), metrics=BOTH, **LOOKS)).rows[1]
+    row = compare(study((base, twin), metrics=BOTH, **LOOKS)).arms[1]
     assert (row.verdict.kind, row.contrast.pairs) == (("same", 10) if same_weights else ("open", 40))
     assert row.contrast.tied
 
@@ -87,7 +87,7 @@ def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: 
         for side in (base, replace(base, name="head", changes={"lr": 0.1}))
     ]
     design = study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
-    assert compare(design).rows[1].verdict.kind == kind
+    assert compare(design).arms[1].verdict.kind == kind
     gate = compare(replace(design, decide="gate")).gate
     assert gate is not None
     assert gate.passed is (kind == "same")
@@ -102,12 +102,12 @@ def test_seeds_of_small_spread_beside_an_arm_that_collapsed_once_are_no_copies(s
     found = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **collapsed})]), COLUMNS
     )
-    assert not any(row.copied for row in found.rows)
+    assert not any(row.copied for row in found.arms)
     single = {**rows, "accuracy": 0.985 + spread * rng.standard_normal(10)}
     found = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
     )
-    assert found.rows[1].copied, "one run whose last digits differ"
+    assert found.arms[1].copied, "one run whose last digits differ"
 
 
 def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None:
@@ -121,8 +121,8 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
         [pd.DataFrame({"arm": name, "seed": range(10), "score": x}) for name, x in sums.items()]
     )
     found = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
-    assert not any(row.copied for row in found.rows)
-    assert found.rows[1].verdict.kind == "better"
+    assert not any(row.copied for row in found.arms)
+    assert found.arms[1].verdict.kind == "better"
 
 
 def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
@@ -135,7 +135,7 @@ def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
                 for a, x in (("a", rates), ("b", value))
             ]
         )
-        assert compare_table(frame, replace(COLUMNS, metrics=(metric,))).rows[1].copied is is_copy
+        assert compare_table(frame, replace(COLUMNS, metrics=(metric,))).arms[1].copied is is_copy
 
 
 def test_equal_means_of_coarse_shares_are_no_equality() -> None:
@@ -146,14 +146,14 @@ def test_equal_means_of_coarse_shares_are_no_equality() -> None:
     frame = pd.concat(
         [pd.DataFrame({"arm": a, "seed": range(10), "balanced_accuracy": values}) for a in "ab"]
     )
-    assert compare_table(frame, replace(COLUMNS, metrics=(score,))).rows[1].verdict.kind == "open"
+    assert compare_table(frame, replace(COLUMNS, metrics=(score,))).arms[1].verdict.kind == "open"
 
 
 def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
     items = np.random.default_rng(0).integers(20, 30, 10) / 30
     frame = make_table(items)
     frame.loc[frame.arm == "b", "accuracy"] = items.round(4)
-    assert compare_table(frame, COLUMNS).rows[1].contrast.tied
+    assert compare_table(frame, COLUMNS).arms[1].contrast.tied
 
 
 def test_losses_that_differ_by_rounding_are_the_same() -> None:
@@ -162,7 +162,7 @@ def test_losses_that_differ_by_rounding_are_the_same() -> None:
     others = losses * (1 + 1e-7 * rng.standard_normal(10))
     rows = [pd.DataFrame({"arm": a, "seed": range(10), "loss": x}) for a, x in (("a", losses), ("b", others))]
     found = compare_table(pd.concat(rows), replace(COLUMNS, metrics=(Metric("loss", 0.02),)))
-    assert found.rows[1].verdict.kind == "same"
+    assert found.arms[1].verdict.kind == "same"
 
 
 @pytest.mark.parametrize(("n", "text"), [(10, "worse, size not settled"), (600, "worse by less than δ")])
@@ -172,7 +172,7 @@ def test_equal_differences_show_a_size_only_where_they_are_many(n, text) -> None
     frame = make_table(scores)
     frame.loc[frame.arm == "b", "accuracy"] -= 0.02
     columns = replace(COLUMNS, metrics=(Metric("accuracy", 0.03),))
-    assert compare_table(frame, columns).rows[1].verdict.text == text
+    assert compare_table(frame, columns).arms[1].verdict.text == text
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -181,7 +181,7 @@ def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: boo
     frame = make_table(scores)
     if single:
         frame.loc[frame.arm == "b", "accuracy"] = scores.astype(np.float32).astype(float)
-    contrast = compare_table(frame, COLUMNS).rows[1].contrast
+    contrast = compare_table(frame, COLUMNS).arms[1].contrast
     assert contrast.tied
     assert contrast.equivalence_p > 0.05
 
@@ -195,7 +195,7 @@ LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
 def make_copy(columns: Columns = LOSS, value: float = 0.5, **facts: object) -> ComparedArm:
     """Return an arm whose runs all end at one loss, beside a baseline whose runs differ."""
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
-    return compare_table(pd.concat([runs, runs.assign(arm="b", loss=value, **facts)]), columns).rows[1]
+    return compare_table(pd.concat([runs, runs.assign(arm="b", loss=value, **facts)]), columns).arms[1]
 
 
 @pytest.mark.parametrize("baseline", ["a", "b"])
@@ -204,10 +204,10 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
     columns = replace(LOSS, pair=pair, baseline=baseline)
     runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
     comparison = compare_table(pd.concat([runs, runs.assign(arm="b", loss=0.5)]), columns)
-    row = comparison.rows[1]
+    row = comparison.arms[1]
     assert (row.verdict.kind, row.contrast.pairs, row.contrast.lost) == ("open", 1, 9)
     assert "one run" in row.blocked_reason
-    assert [r.arm.name for r in comparison.rows if r.copied] == ["b"]
+    assert [r.arm.name for r in comparison.arms if r.copied] == ["b"]
     assert "one run" in format_screen(comparison)
     assert any("one run" in text for text in list_warnings(comparison))
 
@@ -215,14 +215,14 @@ def test_an_arm_that_ignores_its_seed_is_one_run_and_shows_no_difference(baselin
 def test_an_arm_that_declares_to_ignore_its_seed_is_compared_as_one_value() -> None:
     base = arm("base", 0.0, 0.1)
     stuck = set_metrics(make_counting_arm("counts", 0.0), valid_loss=0.5)
-    row = compare(study((base, replace(stuck, against="base")))).rows[1]
+    row = compare(study((base, replace(stuck, against="base")))).arms[1]
     losses = np.array([result.metrics["valid_loss"] for result in base.results.values()])
     assert row.verdict.kind == "better"
     assert row.contrast.pairs == 10
     assert not row.copied
     assert row.contrast.p >= 0.99 * stats.ttest_1samp(0.5 - losses, 0).pvalue
     assert (row.done, row.seeds_of_mean, row.summary.mean, row.summary.sd) == (10, "1", 0.5, None)
-    undeclared = compare(study((base, replace(stuck, against="base", ignores_seed=False)))).rows[1]
+    undeclared = compare(study((base, replace(stuck, against="base", ignores_seed=False)))).arms[1]
     assert undeclared.copied
     assert undeclared.verdict.kind == "open"
 
@@ -232,21 +232,21 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "accuracy": 0.7 + 0.1 * DRAWN})
     solved = rows.assign(arm="b", accuracy=1.0, loss=DRAWN[::-1])
     columns = replace(LOSS, metrics=(accuracy, *LOSS.metrics))
-    row = compare_table(pd.concat([rows, solved]), columns).rows[1]
+    row = compare_table(pd.concat([rows, solved]), columns).arms[1]
     assert not row.copied
     assert row.verdict.kind == "better"
-    single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).rows[1]
+    single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).arms[1]
     assert not single.copied and single.verdict.kind == "better", "there is no higher value than 1"
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
-    assert stuck.rows[1].copied
-    assert stuck.rows[1].verdict.kind == "open"
+    assert stuck.arms[1].copied
+    assert stuck.arms[1].verdict.kind == "open"
 
 
 def test_known_costs_tell_no_seeds_apart() -> None:
     latency = Metric("latency", 1.0)
     rows = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN, "latency": DRAWN})
     stuck = rows.assign(arm="b", loss=2.0, latency=DRAWN[::-1])
-    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, latency))).rows[1]
+    row = compare_table(pd.concat([rows, stuck]), replace(LOSS, metrics=(*LOSS.metrics, latency))).arms[1]
     assert row.copied
 
 
@@ -263,7 +263,7 @@ def test_a_study_asks_for_no_more_seeds_of_one_run(seeds, marks_differ, pairs, k
         results = {s: replace(r, fingerprints={"numbers": "x"}) for s, r in stuck.results.items()}
         stuck = replace(stuck, results=results)
     comparison = compare(study((arm("base", 0.0, seeds=40), stuck), metrics=BOTH, **LOOKS))
-    row = comparison.rows[1]
+    row = comparison.arms[1]
     assert (row.contrast.pairs, row.verdict.kind, row.copied) == (pairs, kind, pairs == 1)
     assert ("repeats seed 0" in row.blocked_reason) is row.copied
 
@@ -284,11 +284,11 @@ def test_the_noise_of_equal_trials_tells_no_seeds_apart_where_seeds_differ_by_mo
     }
     varied = {"valid_loss": distance} if distance else {}
     design = study((arm("base", 0.0, 0.1), replace(stuck, results=noisy)), nondeterminism=varied)
-    row = compare(design).rows[1]
+    row = compare(design).arms[1]
     assert row.copied is is_copied
     assert (row.verdict.kind == "open") is is_copied
     unmeasured = compare(replace(design, nondeterminism=None))
-    row = unmeasured.rows[1]
+    row = unmeasured.arms[1]
     assert row.copied and row.verdict.kind == "open", "some distance would make it one run"
     assert "may repeat seed 0" in row.blocked_reason
     assert any("maybe one run" in w for w in list_warnings(unmeasured))
@@ -299,6 +299,6 @@ def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
     design = study(
         (arm("base", 0.0, 0.1), arm("other", 0.4, 0.05, settings={"clip": 1.0})), nondeterminism=distance
     )
-    row = compare(design).rows[1]
+    row = compare(design).arms[1]
     assert not row.copied
     assert row.verdict.claims

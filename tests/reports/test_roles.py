@@ -37,9 +37,9 @@ def make_change(**changed: tuple[int, ...]) -> MeasuredArm:
 
 def test_the_parts_of_all_roles_add_up_to_the_difference():
     c = compare(study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
-    parts = split_difference(c.rows[1], c)
+    parts = split_difference(c.arms[1], c)
     assert [part.role for part in parts] == list(TARGETS)
-    assert sum(part.part for part in parts) == pytest.approx(c.rows[1].contrast.mean, abs=1e-12)
+    assert sum(part.part for part in parts) == pytest.approx(c.arms[1].contrast.mean, abs=1e-12)
     total = sum(TARGETS.values())
     for part in parts:
         share = TARGETS[part.role] / total
@@ -53,7 +53,7 @@ def test_a_decided_difference_names_the_roles_on_which_seeds_agree(tmp_path):
     assert "Where: all on the first digit of a number (92.7 → 10.0 %)" in text_of(page)
     assert page.read_text(encoding="utf-8").count('class="part worse"') == 1
     mixed = make_change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
-    parts = split_difference(compare(study((BASELINE, mixed), metrics=ACCURACY)).rows[1], c)
+    parts = split_difference(compare(study((BASELINE, mixed), metrics=ACCURACY)).arms[1], c)
     assert {part.role for part in parts if part.is_consistent} == {"lead digit"}
 
 

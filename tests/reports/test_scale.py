@@ -16,7 +16,7 @@ from unrolled.reports.foreign_table import Columns
 from unrolled.reports.formats import MINUS
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.tables import format_screen
+from unrolled.reports.text_tables import format_screen
 
 ACCURACY = CHAPTER.find_scale("valid_accuracy").adapt_to(Metric("valid_accuracy", 0.02))
 SECONDS = PLAIN.find_scale("seconds").adapt_to(Metric("seconds", 5.0, ratio=True))
@@ -47,10 +47,10 @@ def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
 
 def test_a_ratio_is_judged_by_its_logarithm_and_what_has_none_is_missing() -> None:
     metric = Metric("seconds", 5.0, ratio=True)
-    assert metric.judged(math.e) == pytest.approx(100)
-    assert metric.judged(math.inf) == math.inf
-    assert math.isnan(metric.judged(0.0))
-    assert Metric("seconds", 5.0).judged(2.0) == 2.0
+    assert metric.to_judged_scale(math.e) == pytest.approx(100)
+    assert metric.to_judged_scale(math.inf) == math.inf
+    assert math.isnan(metric.to_judged_scale(0.0))
+    assert Metric("seconds", 5.0).to_judged_scale(2.0) == 2.0
 
 
 def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> None:
@@ -67,7 +67,7 @@ def test_a_share_is_the_ratio_that_it_says_and_a_fall_is_what_undoes_it() -> Non
         frame = pd.DataFrame({"arm": ["a"] * 20 + ["b"] * 20, "seed": [*range(20)] * 2})
         frame["seconds"] = [*(10 * noise), *[10 * ratio] * 20] * np.tile(noise, 2)
         comparison = compare_table(frame, columns)
-        assert text in comparison.rows[1].verdict.text
+        assert text in comparison.arms[1].verdict.text
     assert format_zone(comparison) == f"{MINUS}33.3 to +50 %"
     assert "δ 50 %" in format_screen(comparison)
 

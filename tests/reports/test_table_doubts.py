@@ -8,7 +8,7 @@ from synthetic import compare_table
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.tables import format_screen
+from unrolled.reports.text_tables import format_screen
 
 LOSS = Metric("loss", 0.02)
 

@@ -36,7 +36,7 @@ from unrolled.reports.formats import csv_cell, format_count, format_interval, fo
 from unrolled.reports.render import render
 from unrolled.reports.sentences import describe_state, list_claims
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.tables import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.text_tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 
 def read_rows(text):
@@ -70,7 +70,7 @@ def test_the_csv_holds_the_contrast_in_full(two_arms):
 
 def test_a_difference_that_is_a_median_is_called_one():
     c = compare(realistic())
-    by_median = {row.arm.name: row.contrast.by_median for row in c.rows_with_contrast}
+    by_median = {row.arm.name: row.contrast.by_median for row in c.arms_with_contrast}
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     assert {name: "| median " in lines[name] for name in by_median} == by_median
     assert [name for name, median in by_median.items() if median] == ["lr 3e-2"]  # another lost a pair
@@ -80,7 +80,7 @@ def test_every_interval_has_its_level_beside_it():
     c = compare(realistic())
     lines = {line.split(" | ")[0].strip("| "): line for line in comparison_markdown(c).splitlines()}
     records = {row["arm"]: row for row in read_rows(comparison_csv(c))}
-    levels = {row.arm.name: row.interval for row in c.rows_with_contrast}
+    levels = {row.arm.name: row.interval for row in c.arms_with_contrast}
     assert len({ends.percent for ends in levels.values()}) > 3, "rows differ in it"
     assert draw_intervals(c).count(" % CI") == len(levels)
     for name, ends in levels.items():
@@ -110,14 +110,14 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
 def test_a_metric_that_does_not_decide_says_why_it_is_open():
     wide = arm("wide", 0.0, 0.3, seeds=12, settings={"clip": 4.0})
     view = compare(looked(set_metrics(wide, valid_accuracy=0.99))).other_views[0]
-    row = view.rows[-1]
+    row = view.arms[-1]
     assert row.decided
     assert row.verdict.kind == "open"
     assert describe_state(row, view).endswith("is shown at 10 seeds, where the first metric was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
-    by_name = {row.arm.name: row for row in compare(realistic()).rows}
+    by_name = {row.arm.name: row for row in compare(realistic()).arms}
     reset = by_name["no reset"]
     swift = by_name["lr 3e-2"]
     assert (reset.done, reset.failed, reset.diverged, reset.contrast.pairs) == (9, 1, 0, 9)
@@ -129,7 +129,7 @@ def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
 def test_a_number_whose_powers_overflow_is_a_divergence_at_a_look_and_on_a_page():
     base, second = pair().arms
     design = replace(pair(), arms=(base, set_metrics(second, valid_loss={3: 1e200})))
-    row = compare(design).rows[1]
+    row = compare(design).arms[1]
     assert (row.diverged, row.contrast.arm_diverged, row.verdict.direction) == (1, 1, "worse")
     assert decide_looks(design).verdicts["b"]["valid_loss"] == row.verdict
 
@@ -145,7 +145,7 @@ def test_a_failed_trial_has_no_number_and_a_table_without_trials_has_its_head():
 
 
 def test_another_task_gets_no_contrast_and_is_not_in_the_family():
-    by_name = {row.arm.name: row for row in compare(realistic()).rows}
+    by_name = {row.arm.name: row for row in compare(realistic()).arms}
     assert by_name["random blocks"].contrast is None
     assert by_name["random blocks"].note == "another task: split"
     assert by_name["LMModel7"].contrast.family_size == 9  # ten arms against the baseline, less one
@@ -154,10 +154,10 @@ def test_another_task_gets_no_contrast_and_is_not_in_the_family():
 def test_an_interim_report_is_corrected_for_the_arms_without_results():
     arms = (arm("base", 0.0), arm("now", 0.1, settings={"clip": 1.0}))
     later = tuple(arm(f"later {wd}", 0.0, seeds=0, settings={"wd": wd}) for wd in (0.0, 1.0))
-    single = compare(study(arms)).rows[1]
+    single = compare(study(arms)).arms[1]
     complete = compare(study(arms + later))
-    interim = complete.rows[1]
-    waiting = complete.rows[2]
+    interim = complete.arms[1]
+    waiting = complete.arms[2]
     assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
     assert (single.decided, interim.decided, interim.verdict.difference.p) == (
@@ -176,7 +176,7 @@ def test_exploratory_arms_do_not_burden_the_declared_family():
     arms = tuple(arm(f"arm {i}", 0.05 * i, settings={"clip": float(i)}) for i in range(6))
     arms = arms[:3] + tuple(replace(a, exploratory=True) for a in arms[3:])
     c = compare(study(arms))
-    assert [row.contrast.family_size for row in c.rows_with_contrast] == [2, 2, 3, 3, 3]
+    assert [row.contrast.family_size for row in c.arms_with_contrast] == [2, 2, 3, 3, 3]
     assert "of exploratory arms Benjamini–Hochberg's" in comparison_markdown(c)
     assert list_limits(c, {})[-1] == "Arms marked exploratory suggest and do not confirm."
     assert "Benjamini" not in comparison_markdown(compare(study(arms[:3])))
@@ -284,7 +284,7 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():
     arms = (arm("base", 0.0), arm("moved", 0.1, settings={"corpus": "elsewhere.txt", "clip": 1.0}))
     assert ChapterTrial(model="lm6", seed=0, corpus="x").id == ChapterTrial(model="lm6", seed=0).id
-    assert compare(study(arms)).rows[1].contrast
+    assert compare(study(arms)).arms[1].contrast
 
 
 def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
@@ -292,8 +292,8 @@ def test_arms_of_another_task_than_the_baseline_s_are_not_ranked_with_it():
     base = arm("three words", 0.5, settings=window)
     third = replace(arm("held", 0.3, settings={**window, "clip": 2.0}), against="three words")
     c = compare(study((arm("baseline", 0.0), arm("wd", 0.1, settings={"wd": 0.0}), base, third)))
-    assert [row.arm.name for row in c.rows_with_contrast] == ["wd", "held"]
-    assert [row.arm.name for row in c.same_task_rows] == ["baseline", "wd"]
+    assert [row.arm.name for row in c.arms_with_contrast] == ["wd", "held"]
+    assert [row.arm.name for row in c.same_task_arms] == ["baseline", "wd"]
 
 
 def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
@@ -302,13 +302,13 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     third = replace(arm("named", 0.2, settings={"wd": 0.0}), against="baseline")
     c = compare(study((arm("baseline", 0.0), base, second, third)))
     pairs = {"second": "other", "named": "baseline"}
-    assert {row.arm.name: c.find_base(row).arm.name for row in c.rows_with_contrast} == pairs
-    assert {row.contrast.family_size for row in c.rows_with_contrast} == {len(pairs)}
+    assert {row.arm.name: c.find_base(row).arm.name for row in c.arms_with_contrast} == pairs
+    assert {row.contrast.family_size for row in c.arms_with_contrast} == {len(pairs)}
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
-    _, reference, second_row, _ = c.rows
+    _, reference, second_row, _ = c.arms
     assert reference.contrast is None
     assert "reference for other arms" in reference.note
-    assert second_row.summary.mean > c.rows[0].summary.mean
+    assert second_row.summary.mean > c.arms[0].summary.mean
     assert second_row.verdict.kind == "better"
     assert second_row.changed.endswith("against other")
     assert "against other" not in list_claims(c)[0].text  # the names stand beside the sentence
@@ -320,7 +320,7 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     c = compare(
         study((arm("baseline", 0.0), make_counting_arm("bigrams", 0.5), against_counts, second_counts))
     )
-    _, counts, first_row, second_row = c.rows
+    _, counts, first_row, second_row = c.arms
     assert counts.contrast is None
     assert counts.remark is ArmRemark.COUNTED
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)

@@ -18,58 +18,58 @@ from unrolled.bench.chapter.witnesses.types import (
     DataWitnessInput,
     Witness,
     WitnessInput,
-    check_all_equal,
-    check_close,
-    check_equal,
-    check_penalty,
+    witness_all_equal,
+    witness_close,
+    witness_equal,
+    witness_penalty,
 )
 
 DATA_WITNESSES: Mapping[str, Callable[[DataWitnessInput], Witness]] = {
-    "tokens": data.check_tokens,
-    "vocab": data.check_vocab,
-    "split": data.check_split,
-    "stride": data.check_stride,
+    "tokens": data.witness_tokens,
+    "vocab": data.witness_vocab,
+    "split": data.witness_split,
+    "stride": data.witness_stride,
 }
 
 TRAINING_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness | None]] = {
-    "window": lambda case: check_all_equal(case.trial.window, case.recorder.widths),
-    "batch": lambda case: check_all_equal(case.trial.batch, {rows for rows, _ in case.recorder.shapes}),
-    "epochs": lambda case: check_equal(case.trial.epochs, len(case.record.epochs)),
-    "order": training.check_order,
-    "target": training.check_target,
-    "reset": training.check_reset,
-    "lr": training.check_lr,
-    "moms": training.check_moms,
-    "wd": lambda case: check_close(case.trial.wd, case.record.wd, 0.0),
-    "clip": training.check_clip,
-    "alpha": lambda case: check_penalty(
+    "window": lambda case: witness_all_equal(case.trial.window, case.recorder.widths),
+    "batch": lambda case: witness_all_equal(case.trial.batch, {rows for rows, _ in case.recorder.shapes}),
+    "epochs": lambda case: witness_equal(case.trial.epochs, len(case.record.epochs)),
+    "order": training.witness_order,
+    "target": training.witness_target,
+    "reset": training.witness_reset,
+    "lr": training.witness_lr,
+    "moms": training.witness_moms,
+    "wd": lambda case: witness_close(case.trial.wd, case.record.wd, 0.0),
+    "clip": training.witness_clip,
+    "alpha": lambda case: witness_penalty(
         "AR", case.trial.alpha, sum(epoch.ar for epoch in case.record.epochs)
     ),
-    "beta": lambda case: check_penalty(
+    "beta": lambda case: witness_penalty(
         "TAR", case.trial.beta, sum(epoch.tar for epoch in case.record.epochs)
     ),
-    "detach_every": training.check_detach_every,
+    "detach_every": training.witness_detach_every,
 }
 
 MODEL_WITNESSES: Mapping[str, Callable[[WitnessInput], Witness]] = {
-    "hidden": model.check_hidden,
-    "embedding": lambda case: check_equal(
+    "hidden": model.witness_hidden,
+    "embedding": lambda case: witness_equal(
         case.trial.options["embedding"], case.untrained_model.embed(case.train.inputs[:1]).shape[-1]
     ),
-    "layers": model.check_layers,
-    "nonlinearity": model.check_nonlinearity,
-    "form": model.check_form,
-    "init": model.check_init,
-    "tying": lambda case: check_equal(
+    "layers": model.witness_layers,
+    "nonlinearity": model.witness_nonlinearity,
+    "form": model.witness_form,
+    "init": model.witness_init,
+    "tying": lambda case: witness_equal(
         case.trial.options["tying"],
         case.model.get_parameter("h_o.weight") is case.model.get_parameter("i_h.weight"),
     ),
-    "dropout": partial(model.check_dropout, "dropout", "drop"),
-    "embed_p": model.check_embed_p,
-    "input_p": partial(model.check_dropout, "input_p", "input_dropout"),
-    "weight_p": model.check_weight_p,
-    "hidden_p": partial(model.check_dropout, "hidden_p", "hidden_dropout"),
-    "output_p": partial(model.check_dropout, "output_p", "output_dropout"),
+    "dropout": partial(model.witness_dropout, "dropout", "drop"),
+    "embed_p": model.witness_embed_p,
+    "input_p": partial(model.witness_dropout, "input_p", "input_dropout"),
+    "weight_p": model.witness_weight_p,
+    "hidden_p": partial(model.witness_dropout, "hidden_p", "hidden_dropout"),
+    "output_p": partial(model.witness_dropout, "output_p", "output_dropout"),
 }
 
 PLUG_IN_OPTIONS = ("tying", "dropout")
@@ -88,7 +88,7 @@ def collect_witnesses(case: WitnessInput) -> dict[str, Witness]:
         torch.manual_seed(0)
         of_model = {name: MODEL_WITNESSES[name](case) for name in witnessed_options if name in options}
         of_penalties = {
-            name: check_penalty(name, strength, case.record.penalties.get(name, 0.0) / steps)
+            name: witness_penalty(name, strength, case.record.penalties.get(name, 0.0) / steps)
             for name, strength in active_penalties(options).items()
         }
         of_data = {name: check(case) for name, check in DATA_WITNESSES.items()}
@@ -104,5 +104,5 @@ def collect_counting_witnesses(case: DataWitnessInput, logits: Tensor) -> dict[s
     """
     witnesses = {name: check(case) for name, check in DATA_WITNESSES.items()}
     if "context" in case.trial.options:
-        witnesses["context"] = data.check_context(case, logits)
+        witnesses["context"] = data.witness_context(case, logits)
     return witnesses

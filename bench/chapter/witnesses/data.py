@@ -4,16 +4,18 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.corpus import UNKNOWN
-from unrolled.bench.chapter.witnesses.types import DataWitnessInput, Witness, check_equal, check_level
+from unrolled.bench.chapter.witnesses.types import DataWitnessInput, Witness, witness_equal, witness_level
 
 
-def check_tokens(case: DataWitnessInput) -> Witness:
+def witness_tokens(case: DataWitnessInput) -> Witness:
     """Check whether every token is one character. Words may be that short, too."""
     single = all(len(token) == 1 for token in case.data.vocab if token != UNKNOWN)
-    return check_level(case.trial.tokens, {"char": single, "word": not single or case.trial.tokens == "word"})
+    return witness_level(
+        case.trial.tokens, {"char": single, "word": not single or case.trial.tokens == "word"}
+    )
 
 
-def check_vocab(case: DataWitnessInput) -> Witness:
+def witness_vocab(case: DataWitnessInput) -> Witness:
     """Check the size of the vocabulary, which contains <unk> only if it is capped."""
     size = len(case.data.vocab)
     cap = case.trial.vocab
@@ -21,21 +23,21 @@ def check_vocab(case: DataWitnessInput) -> Witness:
     return {"ok": fits, "declared": cap, "seen": size}
 
 
-def check_split(case: DataWitnessInput) -> Witness:
+def witness_split(case: DataWitnessInput) -> Witness:
     """Check whether all validation targets come after all training targets in the text."""
     train_positions, valid_positions = (part.positions[part.order] for part in (case.train, case.valid))
     in_tail = bool(train_positions.max() < valid_positions.min())
-    return check_level(case.trial.split, {"tail": in_tail, "blocks": not in_tail})
+    return witness_level(case.trial.split, {"tail": in_tail, "blocks": not in_tail})
 
 
-def check_stride(case: DataWitnessInput) -> Witness:
+def witness_stride(case: DataWitnessInput) -> Witness:
     """Check the least distance between two windows."""
     positions = [part.positions[part.order].view(len(part.order), -1) for part in (case.train, case.valid)]
     ends = torch.cat(positions)[:, -1].sort().values
-    return check_equal(case.trial.stride or case.trial.window, int(ends.diff().min()))
+    return witness_equal(case.trial.stride or case.trial.window, int(ends.diff().min()))
 
 
-def check_context(case: DataWitnessInput, logits: Tensor) -> Witness:
+def witness_context(case: DataWitnessInput, logits: Tensor) -> Witness:
     """Check how many preceding tokens determine each prediction; declared + 1 stands for more."""
     declared = int(case.trial.options["context"])
     weights = torch.linspace(1, 2, logits.shape[1], dtype=torch.float64)
@@ -47,5 +49,5 @@ def check_context(case: DataWitnessInput, logits: Tensor) -> Witness:
         contexts = (tuple(ids[max(position - length, 0) : position]) for position in positions)
         pairs = zip(contexts, marks, strict=True)
         if all(mark_by_context.setdefault(context, mark) == mark for context, mark in pairs):
-            return check_equal(declared, length)
-    return check_equal(declared, declared + 1)
+            return witness_equal(declared, length)
+    return witness_equal(declared, declared + 1)

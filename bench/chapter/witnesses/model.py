@@ -15,9 +15,9 @@ from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.witnesses.types import (
     Witness,
     WitnessInput,
-    check_all_equal,
-    check_equal,
-    check_level,
+    witness_all_equal,
+    witness_equal,
+    witness_level,
 )
 
 SHARED_OPTIONS = ("hidden", "layers", "dropout", "tying")
@@ -28,41 +28,41 @@ MIN_DRAWS = 2**14
 
 
 @torch.no_grad()
-def check_hidden(case: WitnessInput) -> Witness:
+def witness_hidden(case: WitnessInput) -> Witness:
     """Check the widths of state and output; AWD-LSTM's last layer is as wide as its embedding."""
     model = case.untrained_model
     model.eval().reset()
     output = model(case.train.inputs[case.train.order[:1]])
     widths = {tensor.shape[-1] for tensor in [output.raw, *flatten_state(model.state)]}
     declared = int(case.trial.options["hidden"])
-    return check_equal(declared, declared if declared in widths else sorted(widths))
+    return witness_equal(declared, declared if declared in widths else sorted(widths))
 
 
 @torch.no_grad()
-def check_nonlinearity(case: WitnessInput) -> Witness:
+def witness_nonlinearity(case: WitnessInput) -> Witness:
     """Check outputs for large inputs: those of tanh lie between −1 and 1, those of ReLU are at least 0."""
     rnn = case.untrained_model.get_submodule("rnn")
     outputs, _ = rnn(100 * torch.randn(8, 2, int(case.trial.options["hidden"])))
     fits = {"tanh": bool(outputs.abs().max() <= 1), "relu": bool(outputs.min() >= 0)}
-    return check_level(str(case.trial.options["nonlinearity"]), fits)
+    return witness_level(str(case.trial.options["nonlinearity"]), fits)
 
 
-def check_layers(case: WitnessInput) -> Witness:
+def witness_layers(case: WitnessInput) -> Witness:
     """Check the number of layers of torch's modules, and of cells from scratch."""
     modules = case.untrained_model.modules()
     builtin_layers = sum(module.num_layers for module in modules if isinstance(module, nn.RNNBase))
-    return check_equal(case.trial.options["layers"], builtin_layers + len(find_cells(case.untrained_model)))
+    return witness_equal(case.trial.options["layers"], builtin_layers + len(find_cells(case.untrained_model)))
 
 
-def check_form(case: WitnessInput) -> Witness:
+def witness_form(case: WitnessInput) -> Witness:
     """Check the classes of the cells from scratch, by their names in `forms`."""
     assert isinstance(case.untrained_model, ScratchLM)
     classes = {type(cell) for cell in find_cells(case.untrained_model)}
     forms = {form for form, cell_class in case.untrained_model.forms.items() if cell_class in classes}
-    return check_all_equal(case.trial.options["form"], forms)
+    return witness_all_equal(case.trial.options["form"], forms)
 
 
-def check_init(case: WitnessInput) -> Witness:
+def witness_init(case: WitnessInput) -> Witness:
     """Check whether the initial weights are those that the twin around torch's module draws from the seed."""
     options: dict[str, Any] = {**spec_of(case.trial.model).options, **case.trial.options}
     model = case.untrained_model
@@ -76,7 +76,7 @@ def check_init(case: WitnessInput) -> Witness:
     cells_equal = _parameters_equal(model.rnn, twin_cells)
     others_equal = _parameters_equal(model.i_h, twin.i_h) and _parameters_equal(model.h_o, twin.h_o)
     fits = {"built-in": cells_equal and others_equal, "own": not cells_equal}
-    return check_level(str(options["init"]), fits)
+    return witness_level(str(options["init"]), fits)
 
 
 def _parameters_equal(module: nn.Module, other_module: nn.Module) -> bool:
@@ -84,14 +84,14 @@ def _parameters_equal(module: nn.Module, other_module: nn.Module) -> bool:
     return all(torch.equal(weight, other_weight) for weight, other_weight in pairs)
 
 
-def check_dropout(option: str, part: str, case: WitnessInput) -> Witness:
+def witness_dropout(option: str, part: str, case: WitnessInput) -> Witness:
     """Check the share of numbers that a part of the model drops."""
     dropout = case.untrained_model.get_submodule(part)
     ones = torch.ones(MIN_DRAWS // 64, 1, 64)
     return _check_dropped_share(case, option, part, lambda: dropout(ones) == 0)
 
 
-def check_embed_p(case: WitnessInput) -> Witness:
+def witness_embed_p(case: WitnessInput) -> Witness:
     """Check the share of words that lose their whole embedding."""
     words = torch.arange(len(case.data.vocab))
 
@@ -101,7 +101,7 @@ def check_embed_p(case: WitnessInput) -> Witness:
     return _check_dropped_share(case, "embed_p", "embedding_dropout", draw_mask)
 
 
-def check_weight_p(case: WitnessInput) -> Witness:
+def witness_weight_p(case: WitnessInput) -> Witness:
     """Check the share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
     layers = case.untrained_model.get_submodule("rnns").children()
     witnesses = [

@@ -11,20 +11,20 @@ from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.witnesses.types import (
     Witness,
     WitnessInput,
-    check_close,
-    check_equal,
-    check_level,
+    witness_close,
+    witness_equal,
+    witness_level,
 )
 
 MAX_ROWS = 8  # of a batch that are looked up in the text
 
 
-def check_lr(case: WitnessInput) -> Witness:
+def witness_lr(case: WitnessInput) -> Witness:
     """Check the peak of the cycle."""
-    return check_close(case.trial.lr, max(case.record.lrs), _peak_tolerance(case))
+    return witness_close(case.trial.lr, max(case.record.lrs), _peak_tolerance(case))
 
 
-def check_moms(case: WitnessInput) -> Witness:
+def witness_moms(case: WitnessInput) -> Witness:
     """Check the momentum of the first step, of the peak and of the last step."""
     moms = case.record.moms
     declared = list(case.trial.moms)
@@ -43,20 +43,22 @@ def _peak_tolerance(case: WitnessInput) -> float:
     return 0.01 + math.sin(math.pi / len(case.record.lrs)) ** 2
 
 
-def check_clip(case: WitnessInput) -> Witness | None:
+def witness_clip(case: WitnessInput) -> Witness | None:
     """Check the largest gradient norm of an update, which equals the bound if any gradient was clipped."""
     if not case.trial.clip:
         return None
-    return check_close(case.trial.clip, float(case.record.max_grad_norm), 0.01)
+    return witness_close(case.trial.clip, float(case.record.max_grad_norm), 0.01)
 
 
-def check_target(case: WitnessInput) -> Witness:
+def witness_target(case: WitnessInput) -> Witness:
     """Check the number of targets of each row of a batch."""
     targets = case.recorder.targets
-    return check_level(case.trial.target, {"every": targets == case.recorder.widths, "last": targets == {1}})
+    return witness_level(
+        case.trial.target, {"every": targets == case.recorder.widths, "last": targets == {1}}
+    )
 
 
-def check_reset(case: WitnessInput) -> Witness:
+def witness_reset(case: WitnessInput) -> Witness:
     """Check whether passes and later batches began with a state, and whether the network uses its state."""
     uses_state = _uses_state(case.untrained_model, case.train)
     at_start = {has_state and uses_state for has_state in case.recorder.state_at_start}
@@ -66,7 +68,7 @@ def check_reset(case: WitnessInput) -> Witness:
         "batch": at_start <= {False} and later <= {False},
         "never": at_start <= {True} and later <= {True},
     }
-    return check_level(case.trial.reset, fits)
+    return witness_level(case.trial.reset, fits)
 
 
 @torch.no_grad()
@@ -80,7 +82,7 @@ def _uses_state(model: LanguageModel, train: Batches) -> bool:
     return not torch.equal(with_state, model(window).logits)
 
 
-def check_order(case: WitnessInput) -> Witness:
+def witness_order(case: WitnessInput) -> Witness:
     """Check whether each row of a batch continues in the next batch, or in the row below it."""
     first, *later = (batch.cpu() for batch in case.recorder.batches)
     overlap = case.trial.window - case.trial.stride if case.trial.stride else 0  # words of two neighbours
@@ -90,7 +92,7 @@ def check_order(case: WitnessInput) -> Witness:
         in_next_row = _rows_continue(case.data.ids, first[:-1], first[1:, overlap:])
     is_unshuffled = torch.equal(first, case.train.inputs[case.train.rows[0]])
     fits = {"grouped": in_next_batch, "sequential": in_next_row, "shuffled": not is_unshuffled}
-    return check_level(case.trial.order, fits)
+    return witness_level(case.trial.order, fits)
 
 
 def _rows_continue(ids: Tensor, rows: Tensor, next_rows: Tensor) -> bool:
@@ -107,9 +109,9 @@ def _occurs(ids: Tensor, row: Tensor) -> bool:
     return len(starts) > 0
 
 
-def check_detach_every(case: WitnessInput) -> Witness:
+def witness_detach_every(case: WitnessInput) -> Witness:
     """Check how many tokens a gradient reaches back from the last word. Changes the untrained model."""
     window_count = max(case.trial.detach_every // case.trial.window, 1) + 1
     windows = case.train.inputs[case.train.order[:window_count].view(-1, 1)]
     norms = gradient_by_distance(case.untrained_model, windows)
-    return check_equal(case.trial.detach_every, int((norms > 0).sum()))
+    return witness_equal(case.trial.detach_every, int((norms > 0).sum()))

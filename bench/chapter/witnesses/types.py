@@ -35,36 +35,36 @@ class WitnessInput(DataWitnessInput):
     recorder: BatchRecorder
 
 
-def check_equal(declared: Any, observed: Any) -> Witness:
+def witness_equal(declared: Any, observed: Any) -> Witness:
     """Return a witness that is ok if `observed` equals `declared`."""
     return {"ok": declared == observed, "declared": declared, "seen": observed}
 
 
-def check_all_equal(declared: Any, observed: set[Any]) -> Witness:
+def witness_all_equal(declared: Any, observed: set[Any]) -> Witness:
     """Return a witness that is ok if every observed value equals `declared`."""
     if len(observed) == 1:
-        return check_equal(declared, next(iter(observed)))
-    return check_equal(declared, sorted(observed))
+        return witness_equal(declared, next(iter(observed)))
+    return witness_equal(declared, sorted(observed))
 
 
-def check_level(declared: str, fits: Mapping[str, bool]) -> Witness:
+def witness_level(declared: str, fits: Mapping[str, bool]) -> Witness:
     """Return a witness that is ok if `fits` is true for the declared level.
 
     `fits` tells of each level whether it agrees with what was observed.
     """
     if fits[declared]:
-        return check_equal(declared, declared)
+        return witness_equal(declared, declared)
     fitting_levels = (level for level, fit in fits.items() if fit)
-    return check_equal(declared, next(fitting_levels, "neither"))
+    return witness_equal(declared, next(fitting_levels, "neither"))
 
 
-def check_close(declared: float, observed: float, tolerance: float) -> Witness:
+def witness_close(declared: float, observed: float, tolerance: float) -> Witness:
     """Return a witness that is ok if `observed` equals `declared` within a relative tolerance."""
     is_close = math.isclose(declared, observed, rel_tol=tolerance)
     return {"ok": is_close, "declared": declared, "seen": observed}
 
 
-def check_penalty(title: str, declared: float, observed: float) -> Witness:
+def witness_penalty(title: str, declared: float, observed: float) -> Witness:
     """Return a witness that is ok if a penalty is observed exactly where one is declared.
 
     It has the penalty's title, as `seen` is a penalty and `declared` its strength.

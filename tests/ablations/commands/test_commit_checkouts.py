@@ -102,13 +102,14 @@ def train(seed, rate=0.1):
     return {"loss": BASE + rate + random.Random(seed).gauss(0, 0.05)}
 """
 FROM_PYTHON = """
-from unrolled import Study, run
+from unrolled import declare_study, run
 from model import train
 
 if __name__ == "__main__":
     metrics = [{"name": "loss", "delta": 0.05}]
     arms = {"commit": ["better"]}
-    study = Study("mine", train, baseline={"commit": "main"}, one_at_a_time=arms, metrics=metrics, seeds=2)
+    keys = {"metrics": metrics, "seeds": 2}
+    study = declare_study("mine", train, baseline={"commit": "main"}, one_at_a_time=arms, **keys)
     print(run(study).results.groupby("arm").loss.mean().to_dict())
 """
 

@@ -68,7 +68,7 @@ def main():
 """
 HUGGING_FACE = """
 from dataclasses import dataclass, field
-from transformers import HfArgumentParser, Trainer, TrainingArguments
+from transformers import HfArgumentParser, TrialFactory, TrainingArguments
 @dataclass
 class ModelArguments:
     model_name: str = field(metadata={"help": "which"})

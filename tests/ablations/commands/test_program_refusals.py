@@ -8,7 +8,7 @@ from called import check_command, refuse_command, run_command
 from program_project import ECHO, PROGRAM, STUDY, write_project
 from stub_plans import build_plan
 
-from unrolled.ablations.api import Study, results
+from unrolled.ablations.api import declare_study, results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training import first_trials
@@ -22,7 +22,7 @@ from unrolled.bench.trial import STUDY_COLUMNS, Result
 def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, is_advised: bool) -> None:
     equal_results = [Result(trial=ProgramTrial(seed=seed, run="train"), status="done") for seed in range(5)]
     plan = build_plan(
-        {"base": equal_results, "b": equal_results}, metrics=(Metric(metric, 0.1),), trainer="program"
+        {"base": equal_results, "b": equal_results}, metrics=(Metric(metric, 0.1),), trainer_name="program"
     )
     with pytest.raises(BadInput, match="no effect") as excinfo:
         first_trials._refuse_tie((plan.arms[0], plan.arms[0]), plan)
@@ -131,7 +131,7 @@ PROGRAM_STUDY = {"program": {"run": "echo {seed} {lr}"}, "baseline": {"lr": 0.1}
 @pytest.mark.parametrize("name", sorted({*STUDY_COLUMNS, "lr"}))
 def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name: str) -> None:
     with pytest.raises(BadInput) as excinfo:
-        Study("mine", **PROGRAM_STUDY, metrics=[{"name": name, "delta": 0.1, "better": "higher"}])
+        declare_study("mine", **PROGRAM_STUDY, metrics=[{"name": name, "delta": 0.1, "better": "higher"}])
     assert excinfo.value.key == f'metrics.0.name = "{name}"'
 
 
@@ -139,7 +139,7 @@ def test_a_judged_metric_that_is_called_as_a_column_or_a_setting_is_refused(name
 def test_a_setting_that_is_called_as_a_column_is_refused(name: str) -> None:
     program = {"program": {"run": f"echo {{seed}} {{{name}}}"}, "baseline": {name: 1}}
     with pytest.raises(BadInput) as excinfo:
-        Study("mine", **program, metrics=[{"name": "loss", "delta": 0.1}])
+        declare_study("mine", **program, metrics=[{"name": "loss", "delta": 0.1}])
     assert excinfo.value.key == repr(name)
 
 

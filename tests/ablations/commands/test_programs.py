@@ -10,7 +10,7 @@ from as_typed import mlflow_runs
 from called import check_command, refuse_command, run_command
 from program_project import PROGRAM, STUDY, write_project
 
-from unrolled.ablations.api import Study, results, verdicts
+from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.program import ProgramSettings
@@ -19,7 +19,7 @@ from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.table import make_trial_record
+from unrolled.reports.trials_table import make_trial_record
 
 
 def test_a_program_is_trained_and_judged_like_a_model(program_folder: Path) -> None:
@@ -307,7 +307,8 @@ def test_a_declared_time_is_measured_one_trial_at_a_time_and_a_name_declares_not
     time = {"name": "epoch_cost", "delta": "5%", "kind": "time"}
     program = {"run": "echo {seed}"}
     clocks = [
-        Study("mine", program=program, baseline={}, metrics=[metric]).clocks for metric in (quality, time)
+        declare_study("mine", program=program, baseline={}, metrics=[metric]).clocks
+        for metric in (quality, time)
     ]
     assert clocks == [[], ["epoch_cost"]]
 

@@ -23,7 +23,7 @@ from unrolled.reports.caveats import (
 )
 from unrolled.reports.formats import markdown_cell
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.tables import comparison_markdown
+from unrolled.reports.text_tables import comparison_markdown
 
 
 def make_results(seeds, code="v1"):

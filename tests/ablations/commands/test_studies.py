@@ -114,7 +114,9 @@ def test_what_is_misspelt_is_answered_with_what_is_near(
 
 def test_a_study_that_was_stopped_has_the_reason(tmp_path: Path, capsys) -> None:
     result = Result(trial=ProgramTrial(seed=0, run="train"), status="done", metrics={"loss": 1.0})
-    plan = build_plan({"base": [result], "b": [result]}, trainer="program", metrics=(Metric("loss", 0.1),))
+    plan = build_plan(
+        {"base": [result], "b": [result]}, trainer_name="program", metrics=(Metric("loss", 0.1),)
+    )
     store_plan_and_results(tmp_path, replace(plan, refusal="arm 'base', seed 0: it tells no loss"), {})
     line = list_studies(capsys, "--results", str(tmp_path))["s"]
     assert line.endswith("  stopped by its first trials: arm 'base', seed 0: it tells no loss")

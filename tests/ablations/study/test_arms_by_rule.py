@@ -43,7 +43,7 @@ def read_changes(study: Study) -> dict[str, dict[str, object]]:
 
 def read_levels(arm: Arm, *keys: str) -> tuple[Any, ...]:
     """Return the levels of an arm's settings."""
-    return tuple({**arm.settings, **arm.settings["options"]}[key] for key in keys)
+    return tuple({**arm.trial_fields, **arm.trial_fields["options"]}[key] for key in keys)
 
 
 def test_leave_one_out_puts_each_factor_to_what_lmmodel6_does(make_study: MakeStudy) -> None:
@@ -72,8 +72,8 @@ def test_add_one_puts_each_factor_to_what_lmmodel7_does(make_study: MakeStudy) -
 def test_add_one_to_another_base_brings_the_base_as_an_arm(make_study: MakeStudy) -> None:
     arms = make_study('add_one = { base = { model = "lm6" }, factors = ["ar"] }').arms
     assert [arm.name for arm in arms] == ["LMModel7", "LMModel6", "LMModel6 + AR"]
-    assert arms[2].settings == {**arms[1].settings, "alpha": 2.0}
-    assert arms[1].settings == resolve_settings({"model": "lm6"})
+    assert arms[2].trial_fields == {**arms[1].trial_fields, "alpha": 2.0}
+    assert arms[1].trial_fields == resolve_settings({"model": "lm6"})
 
 
 def test_lmmodel6_with_all_of_lmmodel7_s_parts_is_lmmodel7() -> None:

@@ -42,7 +42,7 @@ PLAN = Plan(
     arms=(ARM,),
     hash="h",
     command="unrolled run s",
-    trainer="chapter",
+    trainer_name="chapter",
 )
 
 

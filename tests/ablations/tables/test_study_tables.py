@@ -37,8 +37,8 @@ def test_a_shipped_table_is_of_todays_design_and_has_all_that_its_looks_ask_for(
     table = unrolled.shipped(name)
     comparison = study_tables.compare_study_table(table)
     assert comparison.table.counts.equals(table.counts)
-    assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in comparison.rows)
-    open_rows = [row for row in comparison.rows_to_decide if not row.decided]
+    assert len(unrolled.verdicts(table)) == sum(row.has_contrast_to_decide for row in comparison.arms)
+    open_rows = [row for row in comparison.arms_to_decide if not row.decided]
     assert all(row.verdict.futile or row.contrast.pairs == len(comparison.design.seeds) for row in open_rows)
 
 
@@ -138,7 +138,7 @@ def test_a_table_written_from_a_ledger_compares_as_the_ledger_does(models, ledge
     table_comparison = study_tables.compare_study_table(
         pd.read_csv(file, keep_default_na=False, na_values=[""])
     )
-    for row, table_row in zip(comparison.rows, table_comparison.rows, strict=True):
+    for row, table_row in zip(comparison.arms, table_comparison.arms, strict=True):
         assert (row.arm.name, row.done, row.diverged) == (
             table_row.arm.name,
             table_row.done,

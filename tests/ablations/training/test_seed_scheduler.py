@@ -29,7 +29,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.caveats import describe_trials
-from unrolled.reports.tables import trials_csv
+from unrolled.reports.text_tables import trials_csv
 
 LOOKS = 5, 6, 8
 
@@ -208,7 +208,7 @@ def _check_numbers_of_trials(study: Study, full_study: Study) -> None:
     page = compare_plan(plan, read_page_results(plan, study.ledger))
     means = table.groupby("arm").valid_loss.mean()
     assert all(
-        row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by_metric("valid_loss").rows
+        row.summary.mean == pytest.approx(means[row.arm.name]) for row in page.by_metric("valid_loss").arms
     )
     assert len(trials_csv(page).splitlines()) == 1 + len(table)
     assert f"{len(table)} of {len(table)} trials finished" in describe_trials(page)

@@ -168,7 +168,7 @@ def test_files_beside_a_program_count_that_its_files_import(tmp_path: Path) -> N
 
 
 def test_modules_of_unrolled_count_that_a_program_imports_by_name(tmp_path: Path) -> None:
-    write(tmp_path / "train.py", "from unrolled import Study, run\n")
+    write(tmp_path / "train.py", "from unrolled import declare_study, run\n")
     assert list(program(tmp_path).counted_files()) == ["train.py"]
     write(tmp_path / "train.py", "from unrolled.bench.chapter.models import lstm\n")
     trial = program(tmp_path)

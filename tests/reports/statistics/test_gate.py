@@ -10,7 +10,7 @@ from synthetic import four_errors
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import evaluate_looks
-from unrolled.reports.statistics.gate import (
+from unrolled.reports.statistics.non_inferiority import (
     GateDecision,
     Outcome,
     expected_gate,

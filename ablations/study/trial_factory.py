@@ -1,4 +1,4 @@
-"""The protocol of a study's trainer: the settings that it has, and the trials that it makes of them.
+"""The protocol of a study's factory: the settings that it has, and the trials that it makes of them.
 
 `ablations.study.chapter` trains the chapter's models, `ablations.study.program` a user's program.
 """
@@ -25,8 +25,8 @@ class Factor:
     on: Any
 
 
-class Trainer(Protocol):
-    """A trainer of trials. Every function raises BadInput for settings that are wrong."""
+class TrialFactory(Protocol):
+    """A factory of trials. Every function raises BadInput for settings that are wrong."""
 
     def choose_metrics(self, tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
         """Return the metrics that judge arms: those of the study's file, or else the default ones."""
@@ -56,6 +56,6 @@ class Trainer(Protocol):
         """Return the settings that define the task: numbers of different tasks cannot be compared."""
 
 
-def title_changes(trainer: Trainer, changes: Settings) -> str:
+def title_changes(factory: TrialFactory, changes: Settings) -> str:
     """Return the name of an arm that has none in the file: 'LMModel5, lr 0.003'."""
-    return ", ".join(trainer.format_setting(key, value) for key, value in changes.items())
+    return ", ".join(factory.format_setting(key, value) for key, value in changes.items())

@@ -92,7 +92,7 @@ def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
         "verdict",
         "remarks",
     )
-    rows = [head, *(_format_row(row, view) for row in view.rows)]
+    rows = [head, *(_format_row(row, view) for row in view.arms)]
     column = head.index(UNBIASED)
     return rows if view.stops_contrasts else [row[:column] + row[column + 1 :] for row in rows]
 
@@ -129,27 +129,27 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
 def list_notes(c: Comparison) -> list[str]:
     """Return how arms were compared, and what cannot be known of the results in a foreign table."""
     correction = "Holm's over all arms"
-    if any(row.arm.exploratory for row in c.rows):
+    if any(row.arm.exploratory for row in c.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
-    has_few_pairs = any(row.contrast.pairs < FEWEST_SEEDS for row in c.rows if row.contrast)
-    copied = [f"WARNING: {describe_copied_arms(c)}."] if any(row.copied for row in c.rows) else []
+    has_few_pairs = any(row.contrast.pairs < FEWEST_SEEDS for row in c.arms if row.contrast)
+    copied = [f"WARNING: {describe_copied_arms(c)}."] if any(row.copied for row in c.arms) else []
     doubtful = [*([FEW] if has_few_pairs and not c.has_too_few_pairs else []), *copied]
     if c.design.plan_hash:
-        self_checks = [row.contrast for row in c.rows if row.contrast and not row.verdict]
+        self_checks = [row.contrast for row in c.arms if row.contrast and not row.verdict]
         checks = [f"{describe_aa_check(k)}." for k in self_checks if not c.has_too_few_pairs]
         return [test, *doubtful, *([STOPPED] if c.sequential else []), *checks]
     pairs = f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
     diverged = DIVERGED if c.design.pair and not c.design.test_share else DIVERGED_DEPENDENT
-    unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.rows}
+    unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.arms}
     sentences = [
         test + pairs,
-        c.design.rows,
+        c.design.averaging_note,
         FOLDS if c.design.test_share else "",
         FIRST_SEEDS if FIRST_LOOK in c.table else "",
         *doubtful,
-        diverged if any(row.diverged for row in c.rows) else "",
-        LOSSES if any(row.failed or unpaired[row.arm.name] for row in c.rows) else "",
+        diverged if any(row.diverged for row in c.arms) else "",
+        LOSSES if any(row.failed or unpaired[row.arm.name] for row in c.arms) else "",
         *(f"WARNING: {sentence}." for sentence in (*c.design.doubts, *list_skewed_contrasts(c))),
         *(_describe_unpaired(name, labels, c) for name, labels in unpaired.items() if labels),
         NOT_KNOWN,
@@ -208,7 +208,7 @@ NOT_KNOWN = (
 
 def comparison_csv(c: Comparison) -> str:
     """Return one line an arm, numbers in full; empty where there is none."""
-    table = pd.DataFrame([_make_record(row, c) for row in c.rows], dtype=object)
+    table = pd.DataFrame([_make_record(row, c) for row in c.arms], dtype=object)
     if not c.design.plan_hash:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
     return _write_csv(table)
@@ -231,7 +231,7 @@ def write_caption(c: Comparison) -> str:
     condition = c.design.presentation.condition
     return (
         f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{condition}; Δ is the arm "
-        f"minus {'the baseline' if c.bases_phrase == c.rows[0].arm.name else c.bases_phrase}"
+        f"minus {'the baseline' if c.bases_phrase == c.arms[0].arm.name else c.bases_phrase}"
     )
 
 
@@ -256,7 +256,7 @@ def _make_record(row: ComparedArm, c: Comparison) -> dict[str, object]:
         "most_seeds": row.max_seeds if c.design.looks else None,
     }
     for view in c.per_metric:
-        cells = list_number_cells(view.rows[row.index], view)
+        cells = list_number_cells(view.arms[row.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
     return record | {"note": row.note, "witness": "; ".join(map(str, row.shown_proofs))}
 

@@ -76,26 +76,26 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     file, remarks = _read_study(file_path, sides)
     with error_context(str(file_path)):
         study = _make_study(file, str(file_path))
-        trainer = study.baseline.trainer
-        assert isinstance(trainer, ProgramSettings)
+        factory = study.baseline.factory
+        assert isinstance(factory, ProgramSettings)
         study_place = sides.find_place(file_path.parent)
-        replaced = sides.find_edits(_list_base_patterns(trainer, study_place, sides))
+        replaced = sides.find_edits(_list_base_patterns(factory, study_place, sides))
         if replaced:
             remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
             head_commit = replace(head_commit, tree=repository.replace_files(head_commit.tree, replaced))
-        trainer = replace(trainer, study_place=study_place)
+        factory = replace(factory, study_place=study_place)
         commits = {BASE: base_commit, HEAD: head_commit}
         tracked = {*sides.base_files, *sides.head_files}
-        study = run_in_checkouts(study, make_checkouts(trainer, repository, commits, results, tracked))
+        study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
     if judges_clock(study.metrics):  # a time of another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
-        arms = [replace(arm, settings={**arm.settings, "occasion": occasion}) for arm in study.arms]
+        arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
         study = replace(study, arms=tuple(arms))
     uncounted = [name for name in sides.find_edits(["**"]) if name not in replaced]
-    place = find_place(trainer.table, repository)
+    place = find_place(factory.table, repository)
     outside = [name for name in uncounted if place and not name.startswith(f"{place}/") and is_code(name)]
     require(
-        study.contrasts or trainer.table.code or not outside,
+        study.contrasts or factory.table.code or not outside,
         "differs outside of the program's folder, so that it does not count",
         key=", ".join(outside),
         cure="set `folder` to the top, or name in `code` what counts",
@@ -137,13 +137,13 @@ class _Sides:
         return name if name in self.head_files else f"{name} (deleted)"
 
 
-def _list_base_patterns(trainer: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:
+def _list_base_patterns(factory: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:
     """Return patterns, from the repository's top, of the files that both sides have as the base has them.
 
     These are data, frozen files and those of {study}. A frozen module includes what Python would import in
     its place. Raises BadInput for a frozen file that is in neither commit.
     """
-    table = trainer.table
+    table = factory.table
     place = find_place(table, sides.repository)
     frozen = [os.path.normpath(f"{place}/{pattern}".lstrip("/")) for pattern in table.frozen]
     for pattern in frozen:
@@ -209,12 +209,12 @@ def _make_study(file: StudyFile, path: str) -> Study:
     """Return the study that has the base and the head at every level of the other settings of a file."""
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
-    levels = {canonical_json(arm.settings["settings"]): arm for arm in arms}
+    levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
     first, *others = reversed(levels.values())
-    baseline = {**first.settings["settings"], "commit": BASE}
+    baseline = {**first.trial_fields["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
     for arm in others:
-        settings = arm.settings["settings"]
+        settings = arm.trial_fields["settings"]
         changes = {name: value for name, value in settings.items() if baseline[name] != value}
         base = ArmTable(name=f"{BASE}, {arm.name}", set=changes)
         head = ArmTable(name=f"{HEAD}, {arm.name}", set={**changes, "commit": HEAD}, against=base.name)

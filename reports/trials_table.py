@@ -54,11 +54,11 @@ def collect_statuses(table: pd.DataFrame, design: Design) -> Statuses:
 
 
 def collect_values(table: pd.DataFrame, metric: str, design: Design) -> Mapping[str, Mapping[Any, float]]:
-    """Return the numbers of one metric, as the design judges it: see `Metric.judged`."""
+    """Return the numbers of one metric, as the design judges it: see `Metric.to_judged_scale`."""
     by_arm: dict[str, dict[Any, float]] = {arm.name: {} for arm in design.arms}
     numbers = read_numbers(table, metric)
     if declared := next((m for m in design.metrics if m.name == metric and m.ratio), None):
-        numbers = numbers.map(declared.judged)
+        numbers = numbers.map(declared.to_judged_scale)
     is_present = numbers.notna()
     for arm, seed, x in zip(table.arm[is_present], table.seed[is_present], numbers[is_present], strict=True):
         by_arm[arm][seed] = x

@@ -8,7 +8,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table
 from unrolled.reports.presentation import Scale
-from unrolled.reports.statistics.gate import Outcome
+from unrolled.reports.statistics.non_inferiority import Outcome
 
 
 class GateRow(NamedTuple):
@@ -28,7 +28,7 @@ def list_gate_rows(c: Comparison) -> list[GateRow]:
     if c.gate is None:
         return []
     rows = []
-    only = c.rows_to_decide[0].arm.name if c.rows_to_decide else ""
+    only = c.arms_to_decide[0].arm.name if c.arms_to_decide else ""
     for (arm, _), bound in c.gate.bounds.items():
         scale = c.design.find_scale(bound.metric)
         rows.append(
