@@ -125,9 +125,16 @@ def _make_environment() -> Environment:
         lstrip_blocks=True,
         finalize=_make_visible,
     )
-    for name in ("number", "count", "seconds", "interval", "setting", "p"):
-        jinja.filters[name] = getattr(formats, f"format_{name}")
-    jinja.filters |= {"plural": plural, "on_all": formats.phrase_all}
+    jinja.filters |= {
+        "number": formats.format_number,
+        "count": formats.format_count,
+        "seconds": formats.format_seconds,
+        "interval": formats.format_interval,
+        "setting": formats.format_setting,
+        "p": formats.format_p,
+        "plural": plural,
+        "on_all": formats.phrase_all,
+    }
     jinja.globals |= {
         "describe_interaction": sentences.describe_interaction,
         "remark": sentences.describe_state,

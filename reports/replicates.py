@@ -66,12 +66,11 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     Such an arm has one value by every metric that is judged on all seeds of a table, or of the first look
     with five or more; its fingerprints are equal, too. Clocks and known costs do not count.
 
-    Two equal trials of a program may differ. The values of its arm are then one value if they lie within
-    `NOISE` times that distance, and the values of another arm are spread `NOISE` times as widely: where two
-    trials of one seed differ as two seeds do, nothing can be told. If the distance was not measured, it is
-    taken to be the largest one for which another arm would be spread so. In a table from elsewhere the last
-    digits of one run may differ: by `LAST_DIGITS`, or ten times that where another arm is spread a hundred
-    times as widely.
+    Two equal trials of a program may differ, by a measured distance d. Its arm is then one copied run if its
+    range is at most `NOISE` d and another arm is spread over more than `NOISE`² d: where two trials of one
+    seed differ as two seeds do, nothing can be told. If d was not measured, it is one if its range is at most
+    a quarter of the widest spread. In a table from elsewhere the last digits of one run may differ: by
+    `LAST_DIGITS`, or ten times that if another arm is spread a hundred times as widely.
 
     Left out are models that declare that no seed changes them, and arms with the best possible value on
     every seed.

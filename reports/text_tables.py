@@ -172,8 +172,7 @@ UNBIASED = "unbiased Δ"
 FEW = f"With fewer than {FEWEST_SEEDS} pairs nothing is decided, whatever p is."
 STOPPED = (
     f"The {UNBIASED} is the median-unbiased estimate, which allows for the looks that were taken. The mean "
-    "of an arm is over the seeds of its own contrast. Over these the arm that it is compared with may have "
-    "another mean than in its own row, so that two rows need not subtract to Δ."
+    "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
 )
 UNPAIRED = (
     " Rows are not paired (Welch's test). Where rows of two arms share what moves both, such as a seed or a "

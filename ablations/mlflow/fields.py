@@ -30,10 +30,10 @@ Point = tuple[str, float, int, int]  # name, value, unix milliseconds, step
 def metric_points(
     curves: Iterable[CurvePoint], numbers: Mapping[str, float], started: float, ended: float
 ) -> list[Point]:
-    """Return learning curves, then the final metrics, each in place of its curve's last point. Unix seconds.
+    """Return the curves' points, with each final value in place of its curve's last one.
 
-    Those of held-out data come first, as MLflow lists metrics in the order of their points. A value that is
-    measured once has step 0, which MLflow draws as a bar.
+    `started` and `ended` are unix seconds. Points of held-out data come first, as MLflow lists metrics in the
+    order of their points. A value without a curve has step 0, which MLflow draws as a bar.
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:

@@ -100,8 +100,8 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
 def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:
     """Return the arms, of which those of equal `content` are one, with the first's name.
 
-    The names of the others are in its `also`, and where an arm names one of them in `against`, it names the
-    first there. `against` the baseline means the same as no `against`. The baseline's cell of a factorial has
+    The others' names go to its `also`, and an `against` that names one of them is redirected to the first.
+    `against` the baseline means the same as no `against`. The factorial's cell that equals the baseline has
     no name. Raises BadInput for two arms of one name.
     """
     merged: dict[bytes, Arm] = {}

@@ -120,9 +120,9 @@ class Plan:
     It is empty for a study that `ships`.
     """
     alike: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
-    """By trial, fingerprints of earlier results of its program, settings and seed under another `template`.
+    """By trial, fingerprints of earlier results of its settings and seed under another `template`.
 
-    With the same numbers they are the same program.
+    If all equal those of the new results, the pair counts as seen.
     """
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from unrolled.bench.chapter.text import data_hash, is_human_numbers, tokens_of
-from unrolled.bench.chapter.trial import CUT, TRAIN_SHARE, ChapterTrial
+from unrolled.bench.chapter.trial import ROWS_PER_VALID_BLOCK, TRAIN_SHARE, ChapterTrial
 
 UNKNOWN = "<unk>"
 
@@ -173,14 +173,14 @@ def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
     if trial.split == "tail":
         cut = int(count * TRAIN_SHARE)
         return torch.arange(cut), torch.arange(cut, count)
-    valid_blocks = -(-trial.batch // CUT)
+    valid_blocks = -(-trial.batch // ROWS_PER_VALID_BLOCK)
     block_count = trial.batch + valid_blocks
     block_size = count // block_count  # in windows; those behind the last block are left out
     blocks = torch.arange(block_count * block_size).view(block_count, block_size)
     permutation = torch.randperm(block_count, generator=torch.Generator().manual_seed(0))
     valid = blocks[permutation[:valid_blocks].sort().values]
     train = blocks[permutation[valid_blocks:].sort().values]
-    rows_per_block = -(-trial.batch // valid_blocks)  # CUT, where that divides the batch
+    rows_per_block = -(-trial.batch // valid_blocks)  # ROWS_PER_VALID_BLOCK if that divides the batch
     row_size = block_size // rows_per_block
     valid_rows = valid[:, : row_size * rows_per_block].reshape(valid_blocks * rows_per_block, row_size)
     return train.flatten(), valid_rows[: trial.batch].flatten()

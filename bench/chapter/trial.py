@@ -11,7 +11,7 @@ from unrolled.bench.trial import DERIVED, FileState, Scalar, Trial
 
 WARM_UP = "unrolled.bench.chapter.warm_up"
 TRAIN_SHARE = 0.8  # of the windows, where the tail validates
-CUT = 4  # rows that read a validation block; one reads a training block, so that a fifth is validation
+ROWS_PER_VALID_BLOCK = 4  # a training block is one row: one block in five validates
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class ChapterTrial(Trial):
         if self.split == "tail":
             is_short = count - int(count * TRAIN_SHARE) < self.batch
         else:
-            valid_blocks = -(-self.batch // CUT)
+            valid_blocks = -(-self.batch // ROWS_PER_VALID_BLOCK)
             is_short = count // (self.batch + valid_blocks) < -(-self.batch // valid_blocks)
         rule = f"{tokens:,} tokens are too few for batch = {self.batch} and window = {self.window}"
         needed = max(self.batch, 2) * (self.stride or self.window) * 5 + self.window + 1

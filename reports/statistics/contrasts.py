@@ -40,12 +40,11 @@ from unrolled.reports.statistics.values import diverged_as_worst, highest_of, me
 class Contrast:
     """An arm minus the baseline, over the seeds that both have, at one look of a design.
 
-    A pair is converged when both its sides are. Means, SD, skewness and r are over converged pairs, and None
-    when there are too few; wins, losses and the median count every pair, of which one with a diverged side is
-    infinite and one with two is a tie. Tests and intervals are of the mean. Where a side diverged or a pair
-    was lost, the median by signs has to agree: each p is the larger of both tests, and an interval covers
-    both. Where all differences are equal there are signs alone, and equality within ±δ is shown as far as n
-    ties show it (`ties_p`).
+    A pair is converged when both its sides are. Means, SD, skewness and r use converged pairs, and are None
+    if there are too few. Wins, losses and the median use all pairs: one diverged side counts as ±∞, two as a
+    tie. Tests and intervals are of the mean. If a side diverged or a pair was lost, the median by signs has
+    to agree: each p is the larger of both tests, and an interval covers both. If all differences are equal,
+    there are signs alone, and equality within ±δ is shown as far as n ties show it (`ties_p`).
     """
 
     seeds: tuple[int, ...]
