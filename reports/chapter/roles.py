@@ -139,7 +139,7 @@ def _format_share(share: float) -> str:
     if share < 0:
         return "against it"
     if share < 0.95:
-        return f"{100 * share:.0f} % on"
+        return f"{100 * share:.0f}\u00a0% on"
     return "all on" if share <= 1.05 else "more than all on"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
+from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import Factorial
@@ -103,7 +104,8 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
 def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
     """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
 
-    The baseline is first and the A/A check last. Where nothing is decided, all are ranked by their mean.
+    The baseline is first; models that count and then the A/A check are last. Where nothing is decided,
+    all are ranked by their mean.
     """
     if c.has_too_few_pairs:
         return c.rank_arms(rows)
@@ -111,12 +113,13 @@ def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
     return sorted(rows, key=lambda row: _make_sort_key(row, c, ladder))
 
 
-def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, float, int]:
+def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, bool, float, int]:
     effect = row.contrast.estimate if row.contrast and row.contrast.estimate is not None else math.inf
     gain = effect if c.metric.lower_is_better else -effect
     if ladder or not math.isfinite(effect):
         gain = 0.0
-    return row.index > 0, bool(row.index) and row.arm.is_aa_arm, gain, row.index
+    is_counted = row.remark is ArmRemark.COUNTED
+    return row.index > 0, row.index > 0 and row.arm.is_aa_arm, is_counted, gain, row.index
 
 
 def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:

@@ -81,7 +81,7 @@ def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():
         make_part("rank 1–10", 0.07),
         make_part("digit", 0.01, is_consistent=False),
     ]
-    assert describe_parts(parts, scale) == f"70 % on rank 1–10 {level}, 20 % on twenty to ninety"
+    assert describe_parts(parts, scale) == f"70\u00a0% on rank 1–10 {level}, 20\u00a0% on twenty to ninety"
     parts = [make_part("teen", 0.13), make_part("hundred", -0.03)]
     sentence = f"more than all on ten to nineteen {level}, against it the word hundred"
     assert describe_parts(parts, scale) == sentence

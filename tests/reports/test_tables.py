@@ -261,7 +261,7 @@ def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
     assert alike == {"engine"}
     assert has_book_settings(off, name)
-    shipped = [arm.make_trial() for arm in load_study("models").arms if arm.settings["model"] == name]
+    shipped = [arm.make_trial() for arm in load_study("models").arms if arm.trial_fields["model"] == name]
     assert shipped
     assert all(has_book_settings(trial, name) for trial in shipped)
 

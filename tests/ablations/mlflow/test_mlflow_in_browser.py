@@ -169,7 +169,7 @@ def width_page(server, browser):
 def test_the_description_asks_and_answers(page):
     page.open_description()
     page.wait_for_words(
-        "▼ worse by more than δ — no <b>dropout</b> against baseline",
+        "↓ worse, size not settled — no <b>dropout</b> against baseline",
         "1.00 nats higher",
         "better on 0 of 6 seeds",
     )
@@ -248,7 +248,7 @@ def test_the_report_works_inside_mlflow(page):
     page.open_address(page.open_description()["Report"])
     page.driver.switch_to.frame(page.find_elements("//iframe")[0])
     try:
-        page.wait_for_words("What carries the gain?", "worse by more than δ", "no <b>dropout</b>")
+        page.wait_for_words("What carries the gain?", "worse, size not settled", "no <b>dropout</b>")
         page.find_elements("//th/button[contains(., 'Mean')]")  # made by its script, which runs
     finally:
         page.driver.switch_to.default_content()
