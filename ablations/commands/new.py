@@ -175,7 +175,7 @@ def new(kind: str, path: Path, script: Path | None = None) -> int:
         command = f"run {written}"
     elif kind == "regularizer":
         command = f"new study my.toml\n  unrolled run my.toml --plugin {written} --set {name}=0.1,0.5"
-    works = "as far as its source shows; edit it, then" if script else "and works as it is. Try it"
+    works = "as far as its source shows; edit it, then" if script else "ready to run. Try it"
     print(f"{' and '.join(map(str, texts))}: written, {works}:\n  unrolled {command}")
     for remark in remarks:
         print(visible(remark))

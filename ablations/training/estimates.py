@@ -139,24 +139,24 @@ def describe_costs(
     repeats = int(is_repeated(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
     cost = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
-    checks = f"{first} of them{' and the one that repeats' if repeats else ''}"
+    checks = f"{plural(first, 'trial')}{', one of them twice' if repeats else ''}"
     if seconds is not None:
         workers, places = count_workers(device, program.gpu_count)
         times = [format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
         cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
         checks += f", {(first + repeats) * seconds:.0f} s of training"
-    checks += ": that none fails"
+    checks += ": none fails"
     if plan.qualities:
-        checks += f", that the seed and each setting change {join_names(plan.qualities)}"
+        checks += f"; the seed and each setting change {join_names(plan.qualities)}"
     is_unchecked = not plan.repeat and plan.nondeterminism is None
-    checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f", {REPEATED}"
+    checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f"; {REPEATED}"
     repetition = ", and 1 that repeats the baseline's first" if repeats else ""
     return [
         f"arms: {join_first_names([arm.name for arm in plan.arms], ARMS_NAMED)}",
         f"trainings: {' to '.join(map(str, numbers))}{repetition}; {ended} have ended",
         f"seconds of one: {cost}",
         f"counts in the identity: {program.describe_identity()}",
-        f"checked first, on {checks}",
+        f"first checks, on {checks}",
     ]
 
 
