@@ -152,14 +152,12 @@ class Metric:
         return 1.0 if self.delta < 1 else 100.0
 
     def are_best(self, values: Iterable[float]) -> bool:
-        """Return True if all values are the best that there is: 0 of a loss or error, 1 or 100 of a share."""
-        levels = {*values}
-        if self.ratio:
+        """Return True if all values are the best of a share: 0 of one of errors, else 1 or 100."""
+        shares = SHARES | {"r2", "r2_score", "wer", "cer"}
+        if self.ratio or not shares & {*_known_names(self.name)}:
             return False
-        if self.lower_is_better:
-            return levels == {0.0}
-        names = {*_known_names(self.name)}
-        return bool((SHARES | {"r2", "r2_score"}) & names) and levels in ({1.0}, {100.0})
+        levels = {*values}
+        return levels == {0.0} if self.lower_is_better else levels in ({1.0}, {100.0})
 
     @property
     def lower_is_better(self) -> bool:

@@ -69,7 +69,7 @@ class Trial:
     def comparable_content(self) -> dict[str, Any]:
         """What is trained, with which settings, on which data: all but the seed, and the code that does it.
 
-        By it a contrast is found again in the plans of other studies, of other seeds and of earlier code.
+        Equal content marks the same contrast across studies, seeds and versions of the code.
         """
         settings = {name: value for name, value in self.declared.items() if name != "seed"}
         return {**settings, "data": self.data}

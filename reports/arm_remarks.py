@@ -10,7 +10,7 @@ class ArmRemark(StrEnum):
     """Why an arm is not compared, or not to be believed; the values are what is shown."""
 
     COUNTED = "reference: the same on every seed"
-    REFERENCE = "reference for other arms"
+    REFERENCE = "reference: others are compared with it"
     NO_RESULTS = "no results yet"
     OTHER_TASK = "another task"
     DEAD = "dead toggle: the weights equal the baseline's"

@@ -32,7 +32,7 @@ def describe_decided(c: Comparison) -> str:
         return ""
     verdicts = [row.verdict for row in c.arms_to_decide if row.decided and row.verdict]
     unsettled = sum(verdict.claims and not verdict.settled for verdict in verdicts)
-    sizes = f", of {unsettled} not the size" if unsettled else ""
+    sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(row.decided for row in c.arms_to_decide)
     return f"{decided} of {plural(len(c.arms_to_decide), 'contrast')} decided{sizes}"
 

@@ -174,7 +174,7 @@ class Comparison:
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
     """Compare the arms of a table, each with its baseline, by every metric.
 
-    The columns are those of `reports.table`. Raises BadInput where there is no arm, or no δ.
+    The columns are those of `reports.trials_table`. Raises BadInput where there is no arm, or no δ.
     """
     place = f"study {design.study!r}"
     if not design.arms:

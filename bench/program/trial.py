@@ -194,7 +194,7 @@ class ProgramTrial(Trial):
             "a program runs from its study's file alone",
             place=self.title,
             cure="name that: `unrolled verify FILE.toml`, `unrolled bundle FILE.toml`; a .zip needs --trust, "
-            "and a study from Python is given to `ablations.verify` and `ablations.bundle`",
+            "and a study from Python is given to `unrolled.verify` and `unrolled.bundle`",
         )
         return identify_program(
             self.places,

@@ -58,8 +58,8 @@ def are_computed_alike(
 ) -> bool:
     """Return True if values are equal on every seed, five or more, and too fine to be equal by chance.
 
-    Hardly two are alike, and a change by δ would move them by so many steps of their scale, in all, that none
-    moves in .05 of cases, over `family_size` contrasts: three steps for one of them, as exp(−3) = .05. The
+    At least 80 % of the values are distinct, and a change of δ would move them by so many steps in all that
+    the chance of moving none is under .05/`family_size`: three steps for one contrast, as exp(−3) = .05. The
     step is the smallest one seen, or an eighth of the range: the mean of scores of few items each has values
     that are finer than its steps. A change that acts in few seeds, or on few items, can still move none.
     """

@@ -47,9 +47,9 @@ OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
     ),
     (
         "bench/chapter/witnesses/__init__.py",
-        '    "layers": model.check_layers,\n',
-        '    "layers": model.check_layers,\n'
-        '    "bias": lambda case: check_equal(\n'
+        '    "layers": model.witness_layers,\n',
+        '    "layers": model.witness_layers,\n'
+        '    "bias": lambda case: witness_equal(\n'
         '        case.trial.options["bias"], "rnn.bias_hh_l0" in dict(case.model.named_parameters())\n'
         "    ),\n",
     ),

@@ -192,7 +192,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     means = {row.arm.name: row.contrast.mean for row in c.arms if row.contrast}
     gained = list_differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
-    assert describe_decided(c).startswith("4 of 6 contrasts decided, of 1 not")
+    assert describe_decided(c).startswith("4 of 6 contrasts decided, 1 in direction")
     assert "rung 3 against rung 2" in text_of(page)
     assert "rung 3 gains 7.4 points over rung 2, 9" in text_of(write_index(page.parents[1]))
 
@@ -200,7 +200,7 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
 def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladder):
     c, page = ladder
     assert "counts" not in [row.arm.name for row in c.arms_to_decide]
-    assert "reference for other arms" in text_of(page)
+    assert "others are compared with it" in text_of(page)
     curves = [svg for svg in svgs(page.read_text()) if svg[0].text == "Learning curves of rung 1"]
     assert len(curves) == len(c.per_metric)
     for svg in curves:

@@ -291,9 +291,9 @@ def test_print_leaves_out_the_controls_and_stays_light(browser, pages):
 def test_numbers_sort_by_p_with_arms_that_have_none_last(browser, pages):
     browser.open(pages["report"])
     table = "const t = [...document.querySelectorAll('table')].find((t) => t.textContent.includes('TOST p'));"
-    browser.ask(table + "t.tHead.arms[0].cells[5].querySelector('button').click();")
+    browser.ask(table + "t.tHead.rows[0].cells[5].querySelector('button').click();")
     _, *texts, last = browser.ask(
-        table + "return [...t.tBodies[0].arms].map((r) => r.cells[5]?.textContent ?? '')"
+        table + "return [...t.tBodies[0].rows].map((r) => r.cells[5]?.textContent ?? '')"
     )
     numbers = [float(text.replace("<", "")) for text in texts]
     assert numbers == sorted(numbers)
@@ -305,8 +305,8 @@ def test_numbers_sort_by_p_with_arms_that_have_none_last(browser, pages):
 def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages):
     browser.open(pages["report"])
     column = "const t = document.querySelector('table.arms'); const i = 3;"
-    press = column + "t.tHead.arms[0].cells[i].querySelector('button').click();"
-    read = column + "return [...t.tBodies[0].arms].map((r) => r.cells[i].dataset.value)"
+    press = column + "t.tHead.rows[0].cells[i].querySelector('button').click();"
+    read = column + "return [...t.tBodies[0].rows].map((r) => r.cells[i].dataset.value)"
     for order in (1, -1):
         browser.ask(press)
         base, *others = browser.ask(read)
@@ -314,4 +314,4 @@ def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages)
         assert base == ""
         assert numbers == sorted(numbers)
         assert len(numbers) == 9
-    assert browser.ask(column + "return t.tHead.arms[0].cells[i].ariaSort") == "descending"
+    assert browser.ask(column + "return t.tHead.rows[0].cells[i].ariaSort") == "descending"

@@ -307,7 +307,7 @@ def test_arms_may_be_held_against_one_another_and_a_reference_has_no_contrast():
     assert "Δ is the arm minus baseline or the arm that each names" in comparison_markdown(c)
     _, reference, second_row, _ = c.arms
     assert reference.contrast is None
-    assert "reference for other arms" in reference.note
+    assert "others are compared with it" in reference.note
     assert second_row.summary.mean > c.arms[0].summary.mean
     assert second_row.verdict.kind == "better"
     assert second_row.changed.endswith("against other")

@@ -77,8 +77,8 @@ def test_a_mistake_stops_the_study_and_a_later_error_fails_one_trial(
     assert errors.count("\n") == 1
     assert not list((folder / "results").rglob("trials/*/*.json"))
 
-    # The first batches take some 50 calls, the training 200.
-    check = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 100, 'enough'\n"
+    # A model takes some 220 calls in the first batches, and more in its training.
+    check = "        self.calls = getattr(self, 'calls', 0) + 1\n        assert self.calls < 260, 'enough'\n"
     cell.write_text(source.replace("        return h, h", f"{check}        return h, h"))
     second_process = run_command(folder, *command)
     assert second_process.returncode == 1

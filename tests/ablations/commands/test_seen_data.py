@@ -172,7 +172,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
 
     ledger = Ledger(tmp_path)
     run = "python train.py --lr {lr} --seed {seed}"
-    facts = {"trainer": "program", "metrics": (Metric("accuracy", 0.01),)}
+    facts = {"trainer_name": "program", "metrics": (Metric("accuracy", 0.01),)}
     for study, template, numbers_read in (("first", run, ""), ("second", f"{run} --verbose", numbers)):
         plan = store_results(
             results(template, numbers_read), ledger, study=study, template=template, hash=study, **facts
@@ -227,7 +227,7 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
         ]
         for arm, lr in (("base", 0.3), ("b", 0.1))
     }
-    facts = {"trainer": "program", "template": run}
+    facts = {"trainer_name": "program", "template": run}
     for name in ("lss", "loss", "finer"):
         plan = store_results(
             results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts

@@ -25,7 +25,7 @@ def test_row_j_of_every_batch_reads_the_jth_stretch_on_and_on(numbers: Corpus) -
     for split in make_batches(trial, numbers):
         first = int(split.order.min())
         m = len(split)
-        for k, row in enumerate(split.arms):
+        for k, row in enumerate(split.rows):
             assert row.tolist() == [first + m * j + k for j in range(trial.batch)]
         inputs = torch.stack([inputs for inputs, _ in split])  # (batches, rows, window)
         for j in range(trial.batch):
@@ -52,11 +52,11 @@ def test_no_row_runs_from_one_block_into_another(numbers: Corpus, batch: int, st
     blocks = batch + -(-batch // 4)
     size = len(train.inputs) // blocks
     assert len(train) == size
-    assert (valid.arms // size == valid.arms[0] // size).all()
-    row = train.arms[0]
-    assert torch.equal(train.arms, row + torch.arange(size)[:, None])  # whole blocks, window by window
-    assert torch.equal(valid.arms, valid.arms[0] + torch.arange(len(valid))[:, None])
-    valid_blocks = (valid.arms[0] // size).unique()
+    assert (valid.rows // size == valid.rows[0] // size).all()
+    row = train.rows[0]
+    assert torch.equal(train.rows, row + torch.arange(size)[:, None])  # whole blocks, window by window
+    assert torch.equal(valid.rows, valid.rows[0] + torch.arange(len(valid))[:, None])
+    valid_blocks = (valid.rows[0] // size).unique()
     assert sorted([*(row // size).tolist(), *valid_blocks.tolist()]) == list(range(blocks))
     words = " ".join(numbers.decode(train.inputs[train.order].flatten()))
     assert stride or "nine thousand" in words  # what the chapter's own split never trains on
@@ -122,4 +122,4 @@ def test_the_last_batch_of_an_ungrouped_validation_is_read_however_short(
     assert len(valid.order) == 60
     assert len(train.partial_batch) == 0  # 299 windows: 239 and 60
     assert [len(x) for x, _ in valid] == [8] * 7 + [4]
-    assert train.arms.shape == (29, 8)
+    assert train.rows.shape == (29, 8)
