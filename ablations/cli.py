@@ -91,8 +91,8 @@ RunStudy = Annotated[str, Parameter(help="A study that was run, by its name or .
 Source = Annotated[
     tuple[str, ...],
     Parameter(
-        help="A table with arms in it (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, mlflow:URI); several tables "
-        "or results folders, which make one; or models"
+        help="A table with arms in it (.csv, .tsv, .json, .jsonl, .ndjson, .parquet, mlflow:URI); several "
+        "tables or results folders, which make one; or models"
     ),
 ]
 What = Annotated[
