@@ -72,7 +72,7 @@ class StoredOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class PlaceOptions(StoredOptions):
+class WorkerOptions(StoredOptions):
     """The places where trials run."""
 
     workers: Annotated[Count | None, Parameter(alias="-j")] = None
@@ -94,7 +94,7 @@ class LimitOptions:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(PlaceOptions):
+class PlanOptions(WorkerOptions):
     """What to change in a study before it is planned."""
 
     seeds: str | int | None = None
@@ -146,7 +146,7 @@ then origin/HEAD)."""
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class VerifyOptions(LimitOptions, PlaceOptions):
+class VerifyOptions(LimitOptions, WorkerOptions):
     """How trials are trained again."""
 
     number: Annotated[Count, Parameter(alias="-n")] = 5

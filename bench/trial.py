@@ -39,9 +39,9 @@ class Trial:
 
     trainer: ClassVar[str]
     """The name of what trains it, one of TRIAL_TYPES."""
-    tracking: ClassVar[str]
+    tracking_path: ClassVar[str]
     """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
-    presentation: ClassVar[str]
+    presentation_path: ClassVar[str]
     """How pages show it, a `reports.presentation.Presentation` by its import name."""
     run_function: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
@@ -128,7 +128,7 @@ class Trial:
         """Return every field by its name, as plain data."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def factors(self) -> dict[str, Scalar]:
+    def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
 
@@ -143,7 +143,7 @@ class Trial:
         """
         raise NotImplementedError
 
-    def check(self) -> Mapping[Path, FileState]:
+    def confirm_identity(self) -> Mapping[Path, FileState]:
         """Return the state of the user's files that count, which may be read until the trial has ended.
 
         Raises BadInput if this process would not compute the trial as it was planned.

@@ -170,7 +170,7 @@ def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
     """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
     rows = [row for row in c.arms if row.index == 0 or not row.arm.is_aa_arm]
     trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
-    trained = [(row, trial.factors()) for row, trial in trials if trial and trial.task]
+    trained = [(row, trial.flat_settings()) for row, trial in trials if trial and trial.task]
     keys = c.design.presentation.task
     differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}

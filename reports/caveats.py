@@ -42,7 +42,7 @@ def describe_seen_data(c: Comparison) -> str:
     exploratory = [row for row in c.arms_to_decide if row.arm.name in c.design.seen]
     if not exploratory:
         return ""
-    first = max(max(c.design.seeds) + 1, c.design.fresh)
+    first = max(max(c.design.seeds) + 1, c.design.first_fresh_seed)
     last = first + len(c.design.seeds) - 1
     contrasts = plural(len(c.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
@@ -243,8 +243,8 @@ def describe_declaration(c: Comparison) -> str:
     """Return a sentence on when the plan was declared, and whether its contrasts had results by then."""
     design = c.design
     date = f"declared on {format_time(design.planned)}"
-    if design.first is not None:
-        first = format_time(design.first)
+    if design.first_declared is not None:
+        first = format_time(design.first_declared)
         date = f"first declared on {first} and in this form on {format_time(design.planned)}"
     if design.seen:
         number = len(design.seen)
@@ -257,12 +257,12 @@ def describe_declaration(c: Comparison) -> str:
 
 def list_earlier_attempts(c: Comparison) -> list[str]:
     """Return a line on each earlier plan of one of the contrasts, in the order of the arms."""
-    return [line for row in c.arms_to_decide for line in c.design.attempts.get(row.arm.name, ())]
+    return [line for row in c.arms_to_decide for line in c.design.earlier_plans.get(row.arm.name, ())]
 
 
 def describe_attempts(c: Comparison) -> str:
     """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
-    repeated = [row for row in c.arms_to_decide if c.design.attempts.get(row.arm.name)]
+    repeated = [row for row in c.arms_to_decide if c.design.earlier_plans.get(row.arm.name)]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"

@@ -154,7 +154,7 @@ def make_compared_arm(
         remark=remark,
         copied=copied,
         exploratory=arm.exploratory or arm.name in design.seen,
-        attempt=1 + len(design.attempts.get(arm.name, ())),
+        attempt=1 + len(design.earlier_plans.get(arm.name, ())),
         task_differences=tuple(differences),
         proofs=collect_proofs(arm.finished_results),
     )

@@ -19,7 +19,7 @@ from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values,
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast, contrast
-from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
+from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import BOUND
@@ -163,7 +163,7 @@ def _look_by_look(
     lost: Mapping[str, dict[Any, str]],
     values: Values,
     design: Design,
-    adjust: Any,
+    adjust: Adjust,
     futility: float,
 ) -> Decisions[str]:
     """Return the contrasts that are corrected together: those of the plan, or the exploratory ones."""

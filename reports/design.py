@@ -45,20 +45,19 @@ class MeasuredArm:
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
     ignores_seed: bool = False  # no seed changes it, as it is fitted by counting
 
-    @property
-    def trials(self) -> dict[int, Result]:
-        """Its results in the order of seeds."""
-        return dict(sorted(self.results.items()))
+    def __post_init__(self) -> None:
+        """Put the results in the order of their seeds."""
+        object.__setattr__(self, "results", dict(sorted(self.results.items())))
 
     @property
     def finished_results(self) -> tuple[Result, ...]:
         """The results whose numbers may be used, in the order of seeds."""
-        return tuple(result for result in self.trials.values() if result.done)
+        return tuple(result for result in self.results.values() if result.done)
 
     @property
     def example_trial(self) -> Trial | None:
         """Any trial of the arm: they differ in the seed alone."""
-        return next((result.trial for result in self.trials.values()), self.trial)
+        return next((result.trial for result in self.results.values()), self.trial)
 
     @property
     def is_aa_arm(self) -> bool:
@@ -68,7 +67,7 @@ class MeasuredArm:
     def collect_metric(self, metric: str) -> dict[int, float]:
         """Return a number by seed: infinity for a diverged trial, none for one that failed otherwise."""
         numbers = {}
-        for seed, result in self.trials.items():
+        for seed, result in self.results.items():
             if result.done and metric in result.metrics:
                 value = result.metrics[metric]
                 numbers[seed] = value if abs(value) <= LARGEST else math.inf
@@ -107,10 +106,12 @@ class Design:
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
     seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
-    attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)  # earlier plans of a contrast, by arm
-    fresh: int = 0  # no plan of its contrasts had this seed, or a higher one
+    earlier_plans: Mapping[str, Sequence[str]] = field(
+        default_factory=dict
+    )  # earlier plans of a contrast, by arm
+    first_fresh_seed: int = 0  # no plan of its contrasts had this seed, or a higher one
     ships: bool = False  # with Unrolled, unchanged: it was declared before all results
-    first: float | None = None  # unix seconds, when this study first declared one of its trials
+    first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
     about: str = ""
     # the distance of two equal trials, by metric; None where it was not measured
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)

@@ -162,7 +162,7 @@ def _read_settings(row: ComparedArm) -> dict[str, Scalar]:
     Two names of one network are one model if all options are equal.
     """
     trial = row.arm.example_trial
-    return {key: value for key, value in trial.factors().items() if key != "model"} if trial else {}
+    return {key: value for key, value in trial.flat_settings().items() if key != "model"} if trial else {}
 
 
 def _find_neighbours(c: Comparison, row: ComparedArm) -> dict[str, ComparedArm]:

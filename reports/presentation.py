@@ -26,7 +26,7 @@ class Scale:
     factor: float = 1.0  # from what is measured to the unit
     digits: int | None = None  # decimals of a level; by default δ decides
     finest: int | None = None  # most decimals of a difference, likewise
-    places: int = 4  # decimals in tables
+    table_decimals: int = 4  # decimals in tables
     log: float = 0.0
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another reading of the same numbers
@@ -35,12 +35,14 @@ class Scale:
         """Return the same for a metric with a δ, and for one that is judged by its ratio."""
         places = count_decimals(metric.delta)
         if metric.ratio:
-            return replace(self, difference_unit="%", log=100.0, finest=3, places=places, second_scale=None)
+            return replace(
+                self, difference_unit="%", log=100.0, finest=3, table_decimals=places, second_scale=None
+            )
         by_delta = max(0, count_decimals(self.factor * metric.delta) - 1)
         digits, finest = (
             by_delta if decimals is None else decimals for decimals in (self.digits, self.finest)
         )
-        return replace(self, digits=digits, finest=finest, places=places)
+        return replace(self, digits=digits, finest=finest, table_decimals=places)
 
     @property
     def unit(self) -> str:
@@ -126,13 +128,13 @@ class Scale:
     def format_cell(self, x: float | None) -> str:
         """Return a level in a table."""
         if x is None or not self.log:
-            return format_number(x, self.places)
+            return format_number(x, self.table_decimals)
         return format_number(self.convert_level(x), _count_significant(self.convert_level(x), 4))
 
     def format_difference_cell(self, x: float | None, *, sign: bool = False) -> str:
         """Return a difference in a table."""
         if x is None or not self.log:
-            return format_number(x, self.places, sign=sign)
+            return format_number(x, self.table_decimals, sign=sign)
         return f"{format_number(self.convert_difference(x), 1, sign=sign)} {self.difference_unit}"
 
     def format_measured(self, x: float | None, *, sign: bool = False) -> str:

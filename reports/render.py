@@ -202,7 +202,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
 
 
 def _list_results(c: Comparison) -> list[Result]:
-    return [r for arm in c.design.arms for r in arm.trials.values()]
+    return [r for arm in c.design.arms for r in arm.results.values()]
 
 
 def _find_columns(c: Comparison) -> dict[str, Scale]:

@@ -28,7 +28,7 @@ def find_sweeps(c: Comparison) -> tuple[Sweep, ...]:
     groups: dict[bytes, dict[float, ComparedArm]] = {}
     for row in c.arms:
         if trial := row.arm.example_trial:
-            settings = trial.factors()
+            settings = trial.flat_settings()
             lr = next((settings.pop(name) for name in _RATES if name in settings), None)
             if isinstance(lr, float):
                 groups.setdefault(canonical_json([trial.data, settings]), {}).setdefault(lr, row)

@@ -50,7 +50,7 @@ def describe_divergence(v: Verdict) -> str:
     counts = describe_diverged(v.contrast)
     if not counts or not v.contrast.divergence_test:
         return counts
-    return f"{counts} ({v.contrast.divergence_test}, adjusted p {format_p(v.divergence.p)})"
+    return f"{counts} ({v.contrast.divergence_test}, adjusted p {format_p(v.divergence_test.p)})"
 
 
 def describe_diverged(contrast: Contrast) -> str:

@@ -21,7 +21,7 @@ def tabulate_results(design: Design) -> pd.DataFrame:
     records = [
         make_trial_record(arm.name, seed, result)
         for arm in design.arms
-        for seed, result in arm.trials.items()
+        for seed, result in arm.results.items()
     ]
     return pd.DataFrame(records or {"arm": [], "seed": [], "status": []}, dtype=object)
 
@@ -33,14 +33,14 @@ def make_trial_record(arm: str, seed: int, result: Result) -> dict[str, object]:
     measured = result.metrics if result.done else {}
     facts["seconds"] = measured.get("seconds", result.spent)
     numbers = {name: x if math.isfinite(x) else math.inf for name, x in sorted(measured.items())}
-    settings = result.trial.factors()
+    settings = result.trial.flat_settings()
     cells = {**numbers, **settings, **facts}  # what a program logs replaces neither
     return {name: cells[name] for name in (*facts, *settings, *numbers)}
 
 
 def list_metric_columns(table: pd.DataFrame, design: Design) -> list[str]:
     """Return the columns that are metrics, `seconds` among them: no fact of a trial and no setting."""
-    settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.factors()}
+    settings = {name for arm in design.arms if (trial := arm.example_trial) for name in trial.flat_settings()}
     return sorted(set(table.columns) - settings - {*STUDY_COLUMNS})
 
 

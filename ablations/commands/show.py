@@ -49,7 +49,7 @@ def describe_trial(result: Result, uses: Sequence[str]) -> Iterator[str]:
     yield from (f"  in {use}" for use in uses)
     if not result.done:
         yield from ("", f"{result.trouble} (attempts: {result.attempts})")
-    settings = [f"{key} {value}" for key, value in trial.factors().items()]
+    settings = [f"{key} {value}" for key, value in trial.flat_settings().items()]
     yield from _format_section("settings", _wrap_parts(settings))
     yield from _format_section(
         "result", _wrap_parts([f"{name} {x:,.6g}" for name, x in result.metrics.items()])

@@ -63,7 +63,7 @@ def trial_dataset(trial: Trial) -> dict[str, str]:
 
 def trial_params(arm: str, result: Result) -> dict[str, Scalar]:
     """Return arm, seed and every factor."""
-    return {**result.trial.factors(), "arm": arm, "seed": result.trial.seed}
+    return {**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed}
 
 
 def trial_tags(result: Result) -> dict[str, str]:

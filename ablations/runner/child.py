@@ -148,7 +148,7 @@ def _run_trial(trial: Trial, task: TaskSpec) -> bytes:
         try:
             for plug_in in plug_ins:
                 plugins.load_plug_in(plug_in)
-            states = trial.check()
+            states = trial.confirm_identity()
         except BadInput as error:
             return canonical_json({"refused": str(error)})
         if memory_bytes:

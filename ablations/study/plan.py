@@ -157,7 +157,7 @@ class Plan:
     @property
     def tracking(self) -> Tracking:
         """The names and curves by which its trials are shown."""
-        tracking: Tracking = resolve_name(trial_type(self.trainer_name).tracking)
+        tracking: Tracking = resolve_name(trial_type(self.trainer_name).tracking_path)
         return tracking
 
     def interpret_result(self, result: Result) -> Result:

@@ -247,9 +247,9 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     if arm.seed_offset and arm.changes:
         yield "has other seeds than its base, which only the baseline again has"
     trial = plan.make_trial(arm, min(arm.trials))
-    factors = trial.factors()
+    factors = trial.flat_settings()
     base = next((other for other in plan.arms if other.name == arm.against), plan.arms[0])
-    base_factors = plan.make_trial(base, min(base.trials)).factors()
+    base_factors = plan.make_trial(base, min(base.trials)).flat_settings()
     declared = {name: base_factors.get(name) for name in factors} | dict(arm.changes)
     if arm.model:
         declared["model"] = arm.model

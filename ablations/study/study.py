@@ -54,11 +54,6 @@ class Arm(ArmDescription):
         """Return its trial for a seed of the study, without the hashes of code and text."""
         return self.factory.make_trial(self.trial_fields, seed + self.seed_offset, device)
 
-    @property
-    def flat_settings(self) -> dict[str, Scalar]:
-        """Its settings by their flat names."""
-        return self.make_trial().factors()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Study:

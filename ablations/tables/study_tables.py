@@ -104,9 +104,9 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
 
 def _check_settings(table: pd.DataFrame, trial_of_arm: Mapping[str, Trial], study: str) -> None:
     """Raise BadInput where a row has another setting than the trials of its arm."""
-    settings = {name for trial in trial_of_arm.values() for name in trial.factors()} & {*table.columns}
+    settings = {name for trial in trial_of_arm.values() for name in trial.flat_settings()} & {*table.columns}
     for arm, rows in table.groupby("arm", sort=False):
-        factors = trial_of_arm[str(arm)].factors()
+        factors = trial_of_arm[str(arm)].flat_settings()
         for name in sorted(settings):
             planned = factors.get(name)
             cells = rows[name]
@@ -159,7 +159,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> p
     table[metrics] = table[metrics].astype(float).round(DIGITS)
     leading = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
     settings = dict.fromkeys(
-        name for arm in comparison.arms if (t := arm.arm.example_trial) for name in t.factors()
+        name for arm in comparison.arms if (t := arm.arm.example_trial) for name in t.flat_settings()
     )
     varied = [name for name in settings if table[name].nunique() > 1]
     return table[[*leading, *varied, *metrics]]

@@ -59,7 +59,7 @@ def _make_arm_run(
     return ArmRun(
         name=arm.name,
         trials=tuple(arm.trials.values()),
-        settings=trial.factors() if trial else {"model": arm.model, **arm.changes},
+        settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
         title=_format_title(measured, metrics[0], scale),
         metrics=_collect_means(measured, tracking.table_metrics(metrics), tracking),
         curves=_average_curves(measured, tracking.drawn or metrics),
@@ -145,7 +145,7 @@ def _describe_seeds(arm: MeasuredArm, metric: Metric, row: ComparedArm | None, p
 
     "15 of 40, decided": of the seeds that the arm may come to need, those of the looks that were taken.
     """
-    kinds = Counter(result.status for result in arm.trials.values())
+    kinds = Counter(result.status for result in arm.results.values())
     missing = {
         "diverged": kinds["diverged"],
         "failed": kinds["failed"],

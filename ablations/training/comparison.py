@@ -104,10 +104,10 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         planned=plan.planned,
         command=plan.command,
         ships=plan.ships,
-        first=min(shared, default=None),
+        first_declared=min(shared, default=None),
         seen={**_seen_under_another_command(plan, results), **plan.seen},
-        attempts=attempts,
-        fresh=1 + max(tried, default=-1),
+        earlier_plans=attempts,
+        first_fresh_seed=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer_name, {}),
         presentation=_find_presentation(plan),
         nondeterminism=plan.nondeterminism if plan.of_program else {},
@@ -128,7 +128,7 @@ def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> di
 
 def _find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
-    presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation)
+    presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation_path)
     return presentation
 
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from unrolled.ablations.options import PlaceOptions, PlanOptions
+from unrolled.ablations.options import PlanOptions, WorkerOptions
 from unrolled.ablations.study.study import Study
 from unrolled.bench.devices import Gpu, check_gpus, count_cores, visible_gpus
 from unrolled.bench.errors import plural, require
@@ -25,7 +25,7 @@ class Device(NamedTuple):
         return f"device {self.kind}: {self.reason}{gpus}"
 
 
-def device_of_trial(trial: Trial, options: PlaceOptions) -> Device:
+def device_of_trial(trial: Trial, options: WorkerOptions) -> Device:
     """Return the Device of a trial that is trained again. Raises BadInput if it needs a GPU and has none."""
     gpus = _local_gpus(options)
     if not options.cluster:
@@ -79,7 +79,7 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     return "cpu", "no GPU is visible"
 
 
-def _local_gpus(options: PlaceOptions) -> tuple[Gpu, ...]:
+def _local_gpus(options: WorkerOptions) -> tuple[Gpu, ...]:
     """Return the visible GPUs of this machine, () if a cluster trains."""
     return () if options.cluster else visible_gpus()
 

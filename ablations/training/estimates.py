@@ -43,7 +43,7 @@ def read_measurements(
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
     stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
-    settings = {arm.name: arm.make_trial(device=device).factors() for arm in study.arms}
+    settings = {arm.name: arm.make_trial(device=device).flat_settings() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
         results = ledger.results(source.ids)
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
@@ -51,7 +51,7 @@ def read_measurements(
         times = defaultdict(list)
         names = source.arm_names
         for id, result in results.items() if source.device == device else ():
-            if result.done and result.trial.factors() == settings.get(names[id]):
+            if result.done and result.trial.flat_settings() == settings.get(names[id]):
                 times[names[id]].append(result.spent)
         seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds

@@ -41,8 +41,8 @@ class ChapterTrial(Trial):
     """
 
     trainer: ClassVar[str] = "chapter"
-    tracking: ClassVar[str] = "unrolled.bench.chapter.tracking:CHAPTER"
-    presentation: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
+    tracking_path: ClassVar[str] = "unrolled.bench.chapter.tracking:CHAPTER"
+    presentation_path: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
     run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
@@ -135,7 +135,7 @@ class ChapterTrial(Trial):
 
         return costs.expected_seconds(self)
 
-    def factors(self) -> dict[str, Scalar]:
+    def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting but the seed by its flat name, as tables and MLflow show it."""
         flat: dict[str, Scalar] = {}
         for name, value in self.to_dict().items():
@@ -151,7 +151,7 @@ class ChapterTrial(Trial):
 
         return replace(self, **compute_identity_fields(self))
 
-    def check(self) -> Mapping[Path, FileState]:
+    def confirm_identity(self) -> Mapping[Path, FileState]:
         """Return the state of its plug-ins' files. Raises BadInput if code, text or versions have changed."""
         from unrolled.bench.chapter.identity import check_as_planned
 

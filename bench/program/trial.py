@@ -37,8 +37,8 @@ class ProgramTrial(Trial):
     """
 
     trainer: ClassVar[str] = "program"
-    tracking: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
-    presentation: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
+    tracking_path: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
+    presentation_path: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
     run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted: ClassVar[tuple[str, ...]] = (
         "folder",
@@ -94,7 +94,7 @@ class ProgramTrial(Trial):
         defaults = {"occasion": "", "gpus": 1}  # which older results do not have
         return {k: value for k, value in values.items() if k not in defaults or value != defaults[k]}
 
-    def factors(self) -> dict[str, Scalar]:
+    def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting by its name, the commit first."""
         return {**({"commit": self.commit} if self.commit else {}), **self.settings}
 
@@ -168,7 +168,7 @@ class ProgramTrial(Trial):
         trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
 
-    def check(self) -> Mapping[Path, FileState]:
+    def confirm_identity(self) -> Mapping[Path, FileState]:
         """Return the state of the files that count. Raises BadInput if they, or packages, have changed."""
         self.snapshot.remember()
         current = self.identify()

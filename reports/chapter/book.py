@@ -86,8 +86,10 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
     A plugged-in penalty, which the registry has only while its plug-in is loaded, is off at 0.
     """
-    book = spec_of(model).make_trial().factors()
-    return all(value == book.get(name, 0) for name, value in trial.factors().items() if name != "engine")
+    book = spec_of(model).make_trial().flat_settings()
+    return all(
+        value == book.get(name, 0) for name, value in trial.flat_settings().items() if name != "engine"
+    )
 
 
 def compare_with_book(comparison: Comparison) -> tuple[BookComparison, ...]:
@@ -100,7 +102,9 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
     published = BOOK.get(row.arm.model)
     if trial is None or published is None or not has_book_settings(trial, row.arm.model):
         return None
-    losses, hits = (list(row.arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy"))
+    losses, accuracies = (
+        list(row.arm.collect_metric(name).values()) for name in ("valid_loss", "valid_accuracy")
+    )
     predicted = predict_value(losses, published.valid_loss)
     if predicted is None:
         return None
@@ -110,7 +114,7 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
         prediction=predicted,
         losses=tuple(x for x in losses if math.isfinite(x)),
         accuracy=row.arm.average_metric("valid_accuracy"),
-        accuracy_prediction=predict_value(hits, published.accuracy),
+        accuracy_prediction=predict_value(accuracies, published.accuracy),
     )
 
 

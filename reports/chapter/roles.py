@@ -93,7 +93,7 @@ def split_difference(row: ComparedArm, c: Comparison) -> tuple[RolePart, ...]:
     """
     seeds = row.contrast.seeds if row.contrast else ()
     arms = (c.find_base(row).arm, row.arm)
-    finished = [{seed: _read_sums(r) for seed, r in arm.trials.items() if r.done} for arm in arms]
+    finished = [{seed: _read_sums(r) for seed, r in arm.results.items() if r.done} for arm in arms]
     sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
     names = {name: None for side in sides for sums in side for name in sums}
     is_whole = all(sums.keys() == names.keys() for side in sides for sums in side)

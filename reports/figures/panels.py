@@ -44,7 +44,7 @@ def draw_curves(c: Comparison) -> dict[str, dict[int, Markup]]:
     """
     read = c.design.presentation.curves
     curves_of = resolve_name(read) if read else attrgetter("curves")
-    trials = [(row.index, seed, r) for row in c.arms for seed, r in row.arm.trials.items()]
+    trials = [(row.index, seed, r) for row in c.arms for seed, r in row.arm.results.items()]
     measured = [(arm, seed, r, curves_of(r)) for arm, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     names = [m.name for m in c.design.metrics if m.name in curve_names] or list(curve_names)[:1]

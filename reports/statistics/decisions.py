@@ -237,8 +237,8 @@ def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> di
         test = LastLook(
             looks=c.look.looks,
             delta=c.delta,
-            alpha=v.difference.alpha,
-            alpha_same=v.equivalence.alpha,
+            alpha=v.difference_test.alpha,
+            alpha_same=v.equivalence_test.alpha,
             until_size=rule == "size",
         )
         candidates[name] = test, Moments(c.pairs, *map(np.asarray, (c.mean, c.sd, c.skewness)))

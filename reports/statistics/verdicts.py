@@ -64,9 +64,9 @@ class Verdict:
     direction: Direction
     size: Size
     interval: Interval | None  # at the level that agrees with the adjusted p, valid over all looks
-    difference: Adjusted
-    equivalence: Adjusted
-    divergence: Adjusted
+    difference_test: Adjusted
+    equivalence_test: Adjusted
+    divergence_test: Adjusted
     diverges: Direction = Direction.NONE
     rule: str = ""  # what stops the contrast, "direction" or "size"; "" by a metric that does not stop it
     decided: bool = False
@@ -95,8 +95,8 @@ class Verdict:
             c.mean,
             c.sd,
             delta=c.delta,
-            alpha=self.difference.alpha,
-            alpha_same=self.equivalence.alpha,
+            alpha=self.difference_test.alpha,
+            alpha_same=self.equivalence_test.alpha,
             until_size=self.rule == "size",
         )
 
@@ -104,16 +104,16 @@ class Verdict:
     def difference_p(self) -> float | None:
         """The adjusted p of a difference; None where only an earlier look's interval excluded zero."""
         ends = self.interval
-        if self.difference.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high:
+        if self.difference_test.p <= ALPHA and ends is not None and ends.low <= 0 <= ends.high:
             return None
-        return self.difference.p
+        return self.difference_test.p
 
     @property
     def equivalence_p(self) -> float | None:
         """The adjusted p of equality within ±δ; None where it is .05 or less and nothing is claimed."""
-        if self.equivalence.p <= ALPHA and not self.claims:
+        if self.equivalence_test.p <= ALPHA and not self.claims:
             return None
-        return self.equivalence.p
+        return self.equivalence_test.p
 
     @property
     def open_by_skewness(self) -> bool:
@@ -254,9 +254,9 @@ def judge_contrast(
         direction=direction,
         size=size,
         interval=ends,
-        difference=difference,
-        equivalence=equivalence,
-        divergence=divergence,
+        difference_test=difference,
+        equivalence_test=equivalence,
+        divergence_test=divergence,
         diverges=more_often if enough and divergence.p <= ALPHA else Direction.NONE,
     )
 

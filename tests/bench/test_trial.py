@@ -75,13 +75,13 @@ def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytes
 
 
 def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:
-    flat = TRIAL.factors()
+    flat = TRIAL.flat_settings()
     assert flat["moms"] == "0.95,0.85,0.95"
     assert flat["hidden"] == 64
     assert flat["model"] == "lm6"
     assert not {"seed", "options", "source", "data"} & set(flat)
     assert all(isinstance(value, bool | int | float | str) for value in flat.values())
-    assert replace(TRIAL, seed=5).factors() == flat
+    assert replace(TRIAL, seed=5).flat_settings() == flat
 
 
 @pytest.mark.parametrize("kind", ["done", "failed"])

@@ -60,7 +60,7 @@ def test_a_diverged_seed_leaves_the_effects_given_convergence_and_undecided(tmp_
     c = compare(study((arm("base", 0.0), arm("clip", 0.2, **clip), arm("tying", 0.2, **tying), combined)))
     effect = find_factorial(c).effects[0]
     assert (effect.left_out, effect.diverged, len(effect.seeds)) == ((3,), (3,), 9)
-    assert effect.verdict.difference.p < 0.001
+    assert effect.verdict.difference_test.p < 0.001
     assert effect.verdict.kind == "open"
     assert "Seeds left out: 3" in text_of(render(c, tmp_path))
 
@@ -99,7 +99,10 @@ def test_a_contrast_of_the_study_has_one_verdict_on_the_page():
         view = find_views()[name].views[BESIDE]
         words = {view.kind, row.verdict.kind}
         assert words == {"better", "worse"} or len(words) == 1  # with the part, and without
-        assert (view.difference.p, view.contrast.wins) == (row.verdict.difference.p, row.contrast.losses)
+        assert (view.difference_test.p, view.contrast.wins) == (
+            row.verdict.difference_test.p,
+            row.contrast.losses,
+        )
 
 
 def test_the_answer_names_the_parts_whose_effects_do_not_add_up_and_by_how_much():

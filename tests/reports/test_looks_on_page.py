@@ -245,4 +245,4 @@ def test_an_undeclared_contrast_is_not_judged_before_the_first_look_has_ended(se
     rows = {row.arm.name: row for row in c.arms}
     verdicts = c.judge_undeclared({"late": (rows["b"], rows["a"]), "whole": (rows["a"], rows["base"])})
     assert ("late" in verdicts) is judged
-    assert verdicts["whole"].difference.alpha == 0.025 or judged, "both are in the family_size"
+    assert verdicts["whole"].difference_test.alpha == 0.025 or judged, "both are in the family_size"

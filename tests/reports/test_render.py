@@ -190,7 +190,7 @@ SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in
             id="of an arm with a question and a note",
         ),
         pytest.param(
-            pair(planned=1_770_000_000.0, first=1_770_000_000.0 - 86400),
+            pair(planned=1_770_000_000.0, first_declared=1_770_000_000.0 - 86400),
             [
                 "first declared on 2026-02-01 02:40:00 UTC",
                 "in this form on 2026-02-02 02:40:00 UTC",
@@ -199,7 +199,7 @@ SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in
             id="of a plan that was declared twice",
         ),
         pytest.param(
-            pair(attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}),
+            pair(earlier_plans={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}),
             ["1 of 1 contrast was planned before", "b against base in study s, seeds 0-9: open"],
             id="of a contrast that was planned before",
         ),

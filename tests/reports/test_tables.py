@@ -160,7 +160,7 @@ def test_an_interim_report_is_corrected_for_the_arms_without_results():
     waiting = complete.arms[2]
     assert (waiting.note, waiting.not_ended, waiting.verdict) == ("no results yet", 10, None)
     assert (single.contrast.family_size, interim.contrast.family_size) == (1, 3)
-    assert (single.decided, interim.decided, interim.verdict.difference.p) == (
+    assert (single.decided, interim.decided, interim.verdict.difference_test.p) == (
         True,
         False,
         1,

@@ -123,7 +123,9 @@ def test_a_program_is_judged_as_it_is_and_its_faults_are_named_in_a_line(tmp_pat
     metric = KINDS[kind][1]
     levels = {"decay 0.5": [], "baseline": []}
     for result in Ledger(tmp_path / "results").all_results():
-        levels["decay 0.5" if result.trial.factors()["decay"] else "baseline"].append(result.metrics[metric])
+        levels["decay 0.5" if result.trial.flat_settings()["decay"] else "baseline"].append(
+            result.metrics[metric]
+        )
     assert sum(levels["decay 0.5"]) - sum(levels["baseline"]) == pytest.approx(0.1, abs=1e-5)
     for fault, message in (
         (("args.decay / 10", "0"), "arm 'decay 0.5': decay = 0.5: no effect seen"),

@@ -33,7 +33,7 @@ def test_a_trial_becomes_one_run_with_its_true_times(study, write_result, result
     assert (run.start, run.end) == (1_700_000_300_250, 1_700_000_310_250)  # 1 s of loading, 3 epochs of 3 s
     params = {"model": "lm7", "arm": "baseline", "seed": "3", "dropout": "0.4", "lr": "0.01"}
     assert params.items() <= run.params.items()
-    assert set(result().trial.factors()) <= set(run.params)
+    assert set(result().trial.flat_settings()) <= set(run.params)
     params = {
         "trial": result(seed=3).trial.id,
         "study": study.study,
@@ -130,7 +130,9 @@ def test_hostile_names_never_fail_a_study_and_stay_apart(store, result, snapshot
     assert len({run[0] for run in runs}) == len(HOSTILE)
     for _, _, _, _, params, _, curves in runs:
         assert [points[-1][1] for points in curves.values()].count(7.25) == 1
-        assert len(params) == len(result().trial.factors()) - 2 + 3  # no hidden, no dropout; o…, arm, seed
+        assert (
+            len(params) == len(result().trial.flat_settings()) - 2 + 3
+        )  # no hidden, no dropout; o…, arm, seed
 
 
 def test_a_study_of_any_name_can_be_written(store, result):

@@ -361,7 +361,7 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
     finished = list(ledger.results(ledger.files()).values())
     assert len(finished) == 40
     for result in finished:
-        expected = random.Random(result.trial.seed).random() / int(result.trial.factors()["width"])
+        expected = random.Random(result.trial.seed).random() / int(result.trial.flat_settings()["width"])
         assert result.done and result.metrics["loss"] == expected
 
 

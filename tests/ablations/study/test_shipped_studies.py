@@ -73,7 +73,7 @@ def test_a_shipped_study_is_expected_to_be_decided_in_about_half_an_hour(name: s
 @pytest.mark.parametrize("name", [name for name in NAMES if load_study(name).file.design.within])
 def test_a_contrast_of_a_shipped_grid_changes_one_setting(name: str) -> None:
     study = load_study(name)
-    arms = {arm.name: ChapterTrial(seed=0, **arm.trial_fields).factors() for arm in study.arms}
+    arms = {arm.name: ChapterTrial(seed=0, **arm.trial_fields).flat_settings() for arm in study.arms}
     for arm, base in study.contrasts.items():
         changed_keys = [key for key in study.file.design.grid if arms[arm].get(key) != arms[base].get(key)]
         assert len(changed_keys) == 1 and changed_keys[0] not in study.file.design.within
@@ -106,7 +106,9 @@ def test_shipped_studies_begin_at_a_seed_that_no_choice_was_made_by() -> None:
 
 def test_models_has_every_model_with_its_chapter_s_settings() -> None:
     study = load_study("models")
-    arms = [ChapterTrial(seed=0, **arm.trial_fields).factors() for arm in study.arms if not arm.seed_offset]
+    arms = [
+        ChapterTrial(seed=0, **arm.trial_fields).flat_settings() for arm in study.arms if not arm.seed_offset
+    ]
     models = set()
     for arm in arms:
         spec = ZOO[str(arm["model"])]

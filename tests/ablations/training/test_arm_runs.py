@@ -101,8 +101,8 @@ def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
     counts = [replace(result, trial=ZOO["ngram-1"].make_trial(seed)) for seed in range(6)]
     results = {**make_arms(seeds=6, arms=1), OTHER: counts}
     plan = build_plan(results)
-    base = results[BASE][0].trial.factors()
-    changes = {key: x for key, x in counts[0].trial.factors().items() if base.get(key) != x}
+    base = results[BASE][0].trial.flat_settings()
+    changes = {key: x for key, x in counts[0].trial.flat_settings().items() if base.get(key) != x}
     project.sync_study(results, arms=(plan.arms[0], replace(plan.arms[1], changes=changes)))
     run = project.find_runs()[OTHER]
     assert run.data.tags["unrolled.seeds"] == "6 of 6"

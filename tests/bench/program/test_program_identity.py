@@ -254,7 +254,7 @@ def test_a_trials_process_reads_no_file_again_and_asks_no_python_unless_somethin
             cache.clear()  # as in a process that starts now
         for calls in (read, questions):
             calls.clear()
-        trial.check()
+        trial.confirm_identity()
 
     check()
     assert (read, questions) == ([], [])

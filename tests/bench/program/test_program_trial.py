@@ -99,14 +99,14 @@ def test_a_stored_trial_is_the_same_and_can_run_nothing(trial: ProgramTrial) -> 
 
 
 def test_the_process_that_runs_it_finds_an_edited_file(trial: ProgramTrial, tmp_path: Path) -> None:
-    trial.check()
+    trial.confirm_identity()
     (tmp_path / "data.csv").write_text("3,4\n")
     with pytest.raises(BadInput, match=r"its data was edited .* data\.csv"):
-        trial.check()
+        trial.confirm_identity()
     (tmp_path / "data.csv").write_text("1,2\n")
     (tmp_path / "written.py").write_text("")
     with pytest.raises(BadInput, match=r"its code was edited .* written\.py"):
-        trial.check()
+        trial.confirm_identity()
 
 
 def test_its_files_are_the_same_trial_elsewhere(trial: ProgramTrial, tmp_path: Path) -> None:

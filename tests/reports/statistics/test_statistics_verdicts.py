@@ -175,7 +175,7 @@ def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
     evidence = "diverged 8 of 30 against 0 of 30 (McNemar, adjusted p .008)"
     assert (v.kind, v.harmful, evidence in write_verdict_sentence(v, "x", "y", NATS)) == ("worse", True, True)
     among = judge_contrasts({0: make_diverging(8)} | {i: make_contrast(0.0, 0.2) for i in range(1, 9)})[0]
-    assert among.divergence.p > 0.05
+    assert among.divergence_test.p > 0.05
     assert among.text == "open"  # Holm's p claims; the plain one forbids
     (rare,) = judge_contrasts({0: make_diverging(3)}).values()
     assert rare.direction is BETTER
@@ -275,7 +275,7 @@ def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
     )
     single, in_family = (judge_contrasts(dict.fromkeys(range(n), close_contrast))[0] for n in (1, 5))
     assert (single.kind, in_family.kind) == ("same", "open")
-    assert in_family.equivalence.p == pytest.approx(5 * single.equivalence.p)
+    assert in_family.equivalence_test.p == pytest.approx(5 * single.equivalence_test.p)
 
 
 def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
