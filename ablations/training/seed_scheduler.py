@@ -123,7 +123,7 @@ def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, st
     """
     parts = []
     if look and looks > 1:
-        parts.append(f"look {look} of {looks}, ")
+        parts.append(f"after look {look - 1} of {looks}, " if look > 1 else f"before look 1 of {looks}, ")
     if contrasts:
         parts.append(f"{contrasts - len(blocked)} of {plural(contrasts, 'contrast')} decided")
     else:
