@@ -117,7 +117,10 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     for metric in ratios:  # averaged as they are judged: the mean of ratios is a geometric one
         table[metric.name] = table[metric.name].map(metric.to_judged_scale)
         table["status"] = table.status.mask((table.status == "done") & table[metric.name].isna(), "failed")
-    means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
+    names = [metric.name for metric in columns.metrics]
+    is_diverged = table[names].abs().eq(np.inf).where(table.status != "diverged", True)
+    table[names] = table[names].mask(is_diverged, np.inf)  # the last number of such a row is no result
+    means = average_rows(table, names, baseline, items)
     for metric in ratios:
         means[metric.name] = means[metric.name].map(metric.from_judged_scale)
     qualities = [m.name for m in columns.metrics if m.is_quality and is_computed(m.name)]
@@ -304,7 +307,7 @@ def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
         yield f"rows of one {seeds[0]} share its training, so that pairs are not independent: {cure}"
-    elif steps := [name for name in columns.pair if name.lower() in _STEPS]:
+    elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
     for metric in columns.metrics:
         perfect = (table[metric.name] == np.inf) & (table.status == "done")

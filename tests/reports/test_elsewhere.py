@@ -214,6 +214,24 @@ def test_an_arm_whose_collapses_fail_is_not_called_better(item: str) -> None:
     assert better <= 1
 
 
+@pytest.mark.parametrize("item", ["document", "none"])
+@pytest.mark.parametrize("last", [0.0, np.nan, np.inf], ids=["a number", "an empty cell", "inf"])
+def test_averaged_rows_that_diverged_are_no_result_whatever_number_they_have(item: str, last: float) -> None:
+    columns = replace(BY_SEED, item=(item,))
+    better = make_documents(np.random.default_rng(3), 10, better=0.1).assign(status="done")
+    equal = make_documents(np.random.default_rng(3), 10).assign(status="done")
+    one_row = (equal.seed < 6) & (equal.document == "d0")
+    for frame, where, kind, counts in (
+        (better, one_row & (better.group == "2"), "worse", (6, 0)),
+        (equal, one_row, "open", (6, 6)),
+        (equal, one_row & (equal.seed == 0) & (equal.group == "2"), "open", (1, 0)),
+    ):
+        rows = frame.assign(extra=frame.extra.mask(where, last), status=frame.status.mask(where, "diverged"))
+        row = compare_table(rows, columns).arms[1]
+        assert (row.contrast.arm_diverged, row.contrast.baseline_diverged) == counts
+        assert row.verdict.kind == kind
+
+
 def test_one_missing_row_of_a_hundred_costs_little_and_twelve_of_thirty_the_claim() -> None:
     frame = make_documents(np.random.default_rng(3), 10, 100, better=0.02)
     one_a_seed = frame.drop(index=frame.index[frame.group == "2"][3::100])

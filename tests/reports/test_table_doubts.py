@@ -42,12 +42,14 @@ def test_rows_that_were_written_several_times_are_warned_of(times: int, count: i
     [
         ({"item": ("run_id",)}, "--pair run_id"),
         ({"pair": ("step",), "item": ("seed",)}, "--pair seed"),
+        ({"pair": ("trainer/global_step",), "item": ("seed",)}, "--pair seed"),
         ({}, ""),
     ],
 )
 def test_runs_that_are_items_and_steps_that_are_pairs_are_warned_of(columns: dict, word: str) -> None:
     """Equal runs are called different in .62 by `--item run_id`, and by `--pair step` in .69."""
     frame = make_runs(documents=2).assign(run_id=lambda f: f.seed, step=lambda f: f.document)
+    frame["trainer/global_step"] = frame.document
     pair = columns.pop("pair", ("document",) if columns else ("seed",))
     sentences = find_doubts(frame, *pair, **{"item": ("document",), **columns})
     assert any(word in sentence for sentence in sentences) if word else sentences == ()
