@@ -117,10 +117,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     for metric in ratios:  # averaged as they are judged: the mean of ratios is a geometric one
         table[metric.name] = table[metric.name].map(metric.to_judged_scale)
         table["status"] = table.status.mask((table.status == "done") & table[metric.name].isna(), "failed")
-    names = [metric.name for metric in columns.metrics]
-    is_diverged = table[names].abs().eq(np.inf).where(table.status != "diverged", True)
-    table[names] = table[names].mask(is_diverged, np.inf)  # the last number of such a row is no result
-    means = average_rows(table, names, baseline, items)
+    means = average_rows(table, [metric.name for metric in columns.metrics], baseline, items)
     for metric in ratios:
         means[metric.name] = means[metric.name].map(metric.from_judged_scale)
     qualities = [m.name for m in columns.metrics if m.is_quality and is_computed(m.name)]

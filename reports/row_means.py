@@ -35,9 +35,11 @@ def average_rows(
 ) -> pd.DataFrame:
     """Return a row for each arm and pair, in the order of the first of them, for `read_row_matches`, too.
 
-    A mean is of the rows that did not fail; one that diverged makes it infinite. Without `items` the rows are
-    independent samples, of which any number may be taken.
+    A mean is of the rows that did not fail. One that diverged makes it infinite, whatever number it
+    has. Without `items` the rows are independent samples, of which any number may be taken.
     """
+    diverged = table[[*metrics]].abs().eq(np.inf).where(table.status != "diverged", True)
+    table = table.assign(**table[[*metrics]].mask(diverged, np.inf))
     by_pair = table.groupby(PAIR, sort=False)
     ended = table[table.status != "failed"]
     means = ended.groupby(PAIR, sort=False)[[*metrics]].mean().reindex(by_pair.size().index)

@@ -9,8 +9,8 @@ import numpy as np
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
 
-Values = Mapping[int, float]
-Pair = tuple[Values, Values]  # of an arm and of its baseline
+Side = Mapping[Any, float]  # the values of one arm by seed
+Pair = tuple[Side, Side]  # of an arm and of its baseline
 
 
 def select_pair(pair: Pair, seeds: Sequence[int]) -> Pair:
@@ -51,8 +51,8 @@ def highest_of(values: Floats, highest: float) -> float:
 
 
 def are_computed_alike(
-    arm: Mapping[Any, float],
-    baseline: Mapping[Any, float],
+    arm: Side,
+    baseline: Side,
     delta: float,
     family_size: int = 1,
 ) -> bool:
