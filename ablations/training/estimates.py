@@ -145,9 +145,9 @@ def describe_costs(
         times = [format_estimate(max(0, number - ended + repeats) * seconds / workers) for number in numbers]
         cost = f"{seconds:.1f}, so that {' to '.join(dict.fromkeys(times))} are left on {places}"
         checks += f", {(first + repeats) * seconds:.0f} s of training"
-    checks += ": none fails"
+    checks += ": whether none fails"
     if plan.qualities:
-        checks += f"; the seed and each setting change {join_names(plan.qualities)}"
+        checks += f"; whether the seed and each setting change {join_names(plan.qualities)}"
     is_unchecked = not plan.repeat and plan.nondeterminism is None
     checks += f"; not checked: {REPEATED}, so that a change may be noise" if is_unchecked else f"; {REPEATED}"
     repetition = ", and 1 that repeats the baseline's first" if repeats else ""
