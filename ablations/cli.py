@@ -22,6 +22,7 @@ from cyclopts import (
 )
 
 from unrolled.ablations.options import (
+    AuditOptions,
     CompareOptions,
     GateOptions,
     PlanOptions,
@@ -68,6 +69,8 @@ compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --m
 gate
 gate unrolled.toml --base main --head worktree
 gate --dry-run
+audit main..HEAD
+audit v1.0..main my.toml --forward --markdown audit.md
 sync
 sync toggles --results elsewhere
 ui
@@ -254,6 +257,20 @@ def gate(
     from unrolled.ablations.commands.gate import gate
 
     return gate(study, options)
+
+
+@add_command
+def audit(
+    commits: Annotated[str, Parameter(help="Two commits with dots between them: main..HEAD.")],
+    study: Annotated[str, Parameter(help="The study's .toml (default: unrolled.toml at the top).")] = "",
+    /,
+    *,
+    options: AuditOptions = AuditOptions(),
+) -> int:
+    """Which commits of a branch help? Each is taken back alone."""
+    from unrolled.ablations.commands.audit import audit
+
+    return audit(commits, study, options)
 
 
 @add_command

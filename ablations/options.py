@@ -57,6 +57,7 @@ Count = Annotated[int, Ge(1), Parameter(validator=validators.Number(gte=1, lt=10
 Positive = Annotated[float, Gt(0), Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
 GATE = Group("What is compared")
+HISTORY = Group("For a history")
 
 
 @Parameter(name="*")
@@ -142,6 +143,19 @@ then origin/HEAD)."""
     """The change: a commit, or worktree (default: HEAD)."""
     markdown: Annotated[Path | None, Parameter(group=GATE)] = None
     """Write a summary for a pull request to this file."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class AuditOptions(RunOptions):
+    """How the changes of a history are judged."""
+
+    forward: Annotated[bool, Parameter(group=HISTORY)] = False
+    """Compare each commit with the one before it, and not the tip with itself without it."""
+    markdown: Annotated[Path | None, Parameter(group=HISTORY)] = None
+    """Write the answer and a row for each change to this file."""
+    json: Annotated[bool, Parameter(group=HISTORY)] = False
+    """Print the answer as JSON, and all else to standard error."""
 
 
 @Parameter(name="*")

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from unrolled.bench.audit import Audit
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.trial import Result, Scalar, Trial
 from unrolled.reports.presentation import PLAIN, Presentation, Scale
@@ -119,6 +120,7 @@ class Design:
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
     titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
     presentation: Presentation = PLAIN
+    audit: Audit | None = None  # of a study whose arms are the changes of a history
 
     def find_scale(self, metric: Metric) -> Scale:
         """Return how a metric is read that is judged."""

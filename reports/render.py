@@ -16,7 +16,17 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, caveats, factorial, formats, gate_page, sections, sentences, text_tables
+from unrolled.reports import (
+    answer,
+    audit_page,
+    caveats,
+    factorial,
+    formats,
+    gate_page,
+    sections,
+    sentences,
+    text_tables,
+)
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.factorial import Factorial, Part
@@ -176,6 +186,9 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "thorough": _is_thorough(parts),
         "panels": forest.make_panels(c, extras),
         "gate_rows": gate_page.list_gate_rows(c),
+        "audit": audit_page.describe_audit(c),
+        "audit_rows": audit_page.list_audit_rows(c),
+        "audit_notes": audit_page.list_notes(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.arms),
         "broken": caveats.list_failures(c),
         "limits": caveats.list_limits(c, environments) if c.design.plan_hash else text_tables.list_notes(c),
@@ -215,9 +228,11 @@ def _find_columns(c: Comparison) -> dict[str, Scale]:
 
 
 def answer_lines(c: Comparison) -> list[str]:
-    """Return the answer by the first metric, as a page begins with it, in plain text; a gate's outcome."""
+    """Return the answer by the first metric, as a page begins with it, in plain text."""
     if c.gate:
         return gate_page.write_gate_lines(c)
+    if c.design.audit:
+        return audit_page.write_audit_lines(c)
     grid = factorial.find_factorial(c)
     return [line.striptags() for line in _write_answers(c, factorial.find_parts(c, grid), grid)[0]]
 

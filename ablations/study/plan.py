@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
+from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric, judges_clock
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
@@ -147,6 +148,9 @@ class Plan:
     varying: tuple[str, ...] = ()
     """The other metrics in which they differ."""
 
+    audit: Audit | None = None
+    """The changes that are judged, of a study whose arms are those of a history."""
+
     __pydantic_config__ = _STRICT
 
     @property
@@ -274,6 +278,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         decide=study.decide,
         to_the_end=study.to_the_end,
         repeat=study.file.program is None or study.file.program.repeat,
+        audit=study.audit,
     )
     return plan, [trials[id] for id in plan.ids]
 

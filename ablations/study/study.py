@@ -7,6 +7,7 @@ from typing import Any
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import Settings, TrialFactory
+from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Scalar, Trial, canonical_json
 
@@ -75,6 +76,7 @@ class Study:
     arms: tuple[Arm, ...]
     path: str
     file: StudyFile = field(repr=False, compare=False)
+    audit: Audit | None = None
 
     @property
     def baseline(self) -> Arm:

@@ -110,6 +110,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         first_fresh_seed=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer_name, {}),
         presentation=_find_presentation(plan),
+        audit=plan.audit,
         nondeterminism=plan.nondeterminism if plan.of_program else {},
     )
 

@@ -25,7 +25,7 @@ WORK_TREE = "worktree"
 What Unrolled and MLflow write, and studies, are not among the new ones.
 """
 
-_NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
+NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
     "filter.lfs.required": "false"
 }
 """Git LFS would download: what it stores as pointers stays one, and `find_pointers` finds them."""
@@ -63,6 +63,15 @@ class Commit:
     def description(self) -> str:
         """Its hash, date and subject, in a line."""
         return "  ".join(filter(None, [self.hash[:10], self.author_date[:10], self.subject]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedCommit:
+    """A commit of a history: the hashes of its parents, and its whole message."""
+
+    commit: Commit
+    parents: tuple[str, ...]
+    message: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,35 @@ class Repository:
                 cure=FETCH if shallow else "name two commits of one history",
             ) from error
 
+    def log(self, base: str, tip: str) -> list[LoggedCommit]:
+        """Return the commits from `base` to `tip`, which are hashes, the oldest first.
+
+        These are the first parents that `tip` has and `base` does not: a merge stands for what it merged.
+        """
+        words = ("log", "-z", "--first-parent", "--reverse", "--format=%H%n%P%n%T%n%aI%n%s%n%B")
+        log = self._git(*words, f"{base}..{tip}").decode(errors="replace")
+        commits = []
+        for record in filter(None, log.split("\0")):
+            full, parents, tree, date, subject, message = record.split("\n", 5)
+            commit = Commit(name=full, hash=full, tree=tree, subject=subject, author_date=date)
+            commits.append(LoggedCommit(commit=commit, parents=tuple(parents.split()), message=message))
+        return commits
+
+    def count_lines(self, before: str, after: str) -> tuple[int, int]:
+        """Return how many lines are added and deleted from one tree or commit to another."""
+        changes = self._git("diff-tree", "-r", "-z", "--numstat", before, after).decode(errors="replace")
+        lines = changes.split("\0")
+        numbers = [line.split("\t")[:2] for line in lines if line.count("\t") == 2]
+        counts = [
+            (int(added), int(deleted)) for added, deleted in numbers if added != "-"
+        ]  # of a binary file
+        return sum(added for added, _ in counts), sum(deleted for _, deleted in counts)
+
+    def list_changed_files(self, before: str, after: str) -> set[str]:
+        """Return the files, by their paths from the root, that differ between two trees or commits."""
+        changes = self._git("diff-tree", "-r", "-z", "--name-only", before, after)
+        return {os.fsdecode(path) for path in changes.split(b"\0") if path}
+
     def list_files(self, tree: str) -> dict[str, TreeEntry]:
         """Return the files of a tree, by their paths from the root."""
         listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree)
@@ -158,6 +196,11 @@ class Repository:
     def is_shallow(self) -> bool:
         """True if it is a clone without the whole history."""
         return self._git("rev-parse", "--is-shallow-repository").strip() == b"true"
+
+    @property
+    def object_format(self) -> str:
+        """The hash that names its objects: sha1, or sha256."""
+        return self._git("rev-parse", "--show-object-format").decode().strip()
 
     def write_files(self, tree: str, folder: Path) -> None:
         """Write the files of a tree into a folder, with git's own conversions.
@@ -209,7 +252,7 @@ class Repository:
             yield index
 
     @cached_property
-    def _places(self) -> dict[str, str]:
+    def object_places(self) -> dict[str, str]:
         """Variables by which git writes objects among ours, and reads the repository's, too."""
         stored = run_git(self.root, "rev-parse", "--path-format=absolute", "--git-path", "objects")
         make_folder(self.objects)
@@ -219,8 +262,8 @@ class Repository:
         }
 
     def _git(self, *words: str, index: str = "", stdin: bytes = b"", folder: Path | None = None) -> bytes:
-        variables = self._places | ({"GIT_INDEX_FILE": index} if index else {})
-        return run_git(folder or self.root, *words, settings=_NO_LFS, variables=variables, stdin=stdin)
+        variables = self.object_places | ({"GIT_INDEX_FILE": index} if index else {})
+        return run_git(folder or self.root, *words, settings=NO_LFS, variables=variables, stdin=stdin)
 
 
 def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:

@@ -1,0 +1,101 @@
+"""`unrolled audit`: which changes of a history help? Each is taken back alone, and compared with the tip."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unrolled.ablations import run_folder
+from unrolled.ablations.commands.run import format_command_line, run_studies
+from unrolled.ablations.commits.audit import make_audit, read_audited_study
+from unrolled.ablations.commits.history import read_history
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import AuditOptions
+from unrolled.ablations.runner.parallel import run_trials
+from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study.commits import open_repository
+from unrolled.ablations.study.gate_study import STUDY
+from unrolled.ablations.study.loading import make_study
+from unrolled.ablations.study.plan import make_plan
+from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import StudyFile
+from unrolled.ablations.training.comparison import compare_plan
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.bench.errors import plural, visible
+from unrolled.bench.files import save_file
+
+if TYPE_CHECKING:
+    from unrolled.reports.comparison import Comparison
+
+
+def audit(commits: str, study: str, options: AuditOptions) -> int:
+    """Judge each change of a range, BASE..TIP. Returns the exit code of `run`."""
+    with redirect_stdout(sys.stderr if options.json else sys.stdout):
+        code, comparison = run_audit(commits, study, options)
+    if comparison:
+        from unrolled.reports.audit_page import audit_record, write_audit_markdown  # pandas
+
+        if options.markdown:
+            save_file(options.markdown, write_audit_markdown(comparison).encode())
+        if options.json:
+            print(json.dumps(audit_record(comparison), indent=1, ensure_ascii=False))
+    return code
+
+
+@run_folder.use_run_folder()
+def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Comparison | None]":
+    """Train what an audit needs. Returns the exit code of `run`, and the comparison if there is one."""
+    repository = open_repository(Path(path).parent if path else Path(), options.results)
+    history = read_history(repository, commits)
+    file_path = Path(path) if path else repository.root / STUDY
+    file = read_audited_study(file_path, history)
+    count = plural(len(history.commits), "commit")
+    print(visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
+    study = make_audit(
+        history,
+        file,
+        str(file_path),
+        options.results,
+        forward=options.forward,
+        find_failures=lambda names, factory: _find_failures(names, factory, file, str(file_path), options),
+    )
+    if not study.contrasts:
+        return 0, _compare_nothing(study)
+    code, comparisons = run_studies([study], options, format_command_line())
+    return code, comparisons.get(study.name)
+
+
+def _compare_nothing(study: Study) -> "Comparison":
+    """Print and return the comparison of a history that changes no file that counts."""
+    from unrolled.reports.audit_page import write_audit_lines  # pandas
+
+    comparison = compare_plan(make_plan(study, format_command_line())[0], {})
+    for line in write_audit_lines(comparison):
+        print(visible(line))
+    return comparison
+
+
+def _find_failures(
+    names: Sequence[str], factory: ProgramSettings, file: StudyFile, path: str, options: AuditOptions
+) -> Mapping[str, str]:
+    """Train the first seed in these checkouts. Returns why the program fails, by their names."""
+    study = make_study(file, path)
+    device = choose_device(study, options, "")
+    fields = {name: factory.resolve_settings({**factory.baseline, "commit": name}) for name in names}
+    trials = {
+        name: factory.make_trial(f, study.seeds[0], device.kind).identify() for name, f in fields.items()
+    }
+    ledger = Ledger(options.results)
+    run_trials([*trials.values()], ledger, trial_conditions(trials.values(), options, device))
+    metrics = [metric.name for metric in study.metrics]
+    results = ledger.results([trial.id for trial in trials.values()])
+    judged = {
+        name: trial.interpret_result(results[trial.id], metrics)
+        for name, trial in trials.items()
+        if trial.id in results
+    }
+    return {name: plain_reason(result) for name, result in judged.items() if result.status == "failed"}

@@ -1,0 +1,1 @@
+"""What is asked of commits: which of a history help."""

@@ -1,0 +1,156 @@
+"""An audit as a study: the tip of a history, and an arm for each of its changes, the tip without it.
+
+Forward, each commit is an arm, beside the one before it. Study, data and frozen files are the tip's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from unrolled.ablations.commits.history import Change, History
+from unrolled.ablations.commits.removal import Checkouts, Removal, list_removals
+from unrolled.ablations.study.commits import run_in_checkouts
+from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.gate_study import Sides
+from unrolled.ablations.study.loading import make_study
+from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
+from unrolled.ablations.study.study_reader import parse_study, read_study_text
+from unrolled.bench.audit import Audit, AuditedChange
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.program.clone import Clone
+from unrolled.bench.program.repository import LINK
+
+TIP = "tip"
+BASE = "base"
+"""The names of the arm that the others are compared with: the tip or, forward, the base."""
+
+FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
+"""Return why the program fails in each of these checkouts, named as their arms, in which it does."""
+
+
+def read_audited_study(path: Path, history: History) -> StudyFile:
+    """Return the study in a file as the tip has it, with its baseline alone; else as it lies there.
+
+    Raises BadInput for a study that trains no program.
+    """
+    sides = Sides(history.repository, history.tip, history.tip)
+    place = sides.find_place(path)
+    entry = sides.base_files.get(place) if place else None
+    if entry and entry.mode != LINK:
+        text = history.repository.read_file(entry).decode("utf-8-sig", errors="replace")
+    else:
+        text = read_study_text(str(path))[1]
+    with error_context(str(path)):
+        file = parse_study(text)
+        require(
+            file.program, "is missing", key="[program]", cure="an audit trains a program of the repository"
+        )
+    baseline = {name: value for name, value in file.baseline.items() if name != "commit"}
+    updates = {"baseline": baseline, "baseline_name": "", "design": DesignTable(), "arm": (), "aa": False}
+    return file.model_copy(update=updates).locate(path.parent)
+
+
+def make_audit(
+    history: History, file: StudyFile, path: str, results: Path, *, forward: bool, find_failures: FindFailures
+) -> Study:
+    """Return the study that compares the tip with itself without each change or, forward, each with the last.
+
+    A change without which the program fails, or whose removal conflicts, is taken back with the fewest later
+    ones that mend it. Raises BadInput where the tip itself cannot be compared.
+    """
+    with error_context(path):
+        factory = make_study(file, path).baseline.factory
+        assert isinstance(factory, ProgramSettings)
+        checkouts = Checkouts(history, factory, results)
+        if forward:
+            tables, changes = _compare_forward(history, checkouts)
+        else:
+            tables, changes = _compare_removals(history, checkouts, find_failures)
+        base = BASE if forward else TIP
+        ends = f"{history.base.hash[:7]}..{history.tip.hash[:7]}"
+        updates = {
+            "name": f"{file.name}-audit",
+            "question": f"Which changes of {ends} help? ({file.question})",
+            "baseline": {**file.baseline, "commit": base},
+            "baseline_name": base,
+            "arm": tuple(tables),
+        }
+        study = make_study(file.model_copy(update=updates), path, confirmed=True)
+        study = run_in_checkouts(study, checkouts.factory)
+    return replace(study, audit=Audit(changes=tuple(changes), forward=forward))
+
+
+def _compare_removals(
+    history: History, checkouts: Checkouts, find_failures: FindFailures
+) -> tuple[list[ArmTable], list[AuditedChange]]:
+    """Return an arm for each change that can be taken back, and all changes."""
+    arms = {checkouts.add(replace(history.tip, name=TIP)): ""}  # names by the identity of their trials
+    removals = list_removals(history)
+    with TemporaryDirectory() as folder:
+        clone = Clone(history.repository, history.tip.hash, Path(folder))
+        untried = removals
+        while untried:
+            for removal in untried:
+                removal.take_back(history, clone, checkouts)
+            found = [removal.name for removal in untried if removal.commit and removal.identity not in arms]
+            failures = find_failures(found, checkouts.factory)
+            untried = [removal for removal in untried if removal.name in failures]
+            for removal in untried:
+                removal.refuse(f"the program fails without it: {failures[removal.name]}")
+    tables = []
+    changes = []
+    for removal in removals:
+        if not removal.commit:
+            changes.append(_describe_change(removal.change, history, reason=removal.reason))
+            continue
+        arm = arms.setdefault(removal.identity, removal.name)
+        if arm == removal.name:
+            tables.append(ArmTable(name=arm, set={"commit": arm}, note=_write_note(removal)))
+        changes.append(_describe_change(removal.change, history, arm, removal.others))
+    return tables, changes
+
+
+def _write_note(removal: Removal) -> str:
+    names = " and ".join(change.name for change in removal.others)
+    return f"Taken back with {names}." if names else ""
+
+
+def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTable], list[AuditedChange]]:
+    """Return an arm for each commit whose files differ from those of the one before, and all commits."""
+    parent = history.repository.resolve(history.commits[0].parents[0])
+    last_arm = ""
+    last_identity = checkouts.add(replace(parent, name=BASE))
+    tables = []
+    changes = []
+    for logged in history.commits:
+        change = Change((logged,))
+        try:
+            identity = checkouts.add(replace(logged.commit, name=change.name))
+        except BadInput as error:
+            changes.append(_describe_change(change, history, reason=f"the program cannot run: {error}"))
+            continue
+        arm = "" if identity == last_identity else change.name
+        changes.append(_describe_change(change, history, arm))
+        if arm:
+            tables.append(ArmTable(name=arm, set={"commit": arm}, against=last_arm or BASE))
+            last_arm = arm
+            last_identity = identity
+    return tables, changes
+
+
+def _describe_change(
+    change: Change, history: History, arm: str = "", others: Sequence[Change] = (), reason: str = ""
+) -> AuditedChange:
+    added, deleted = history.count_lines(change)
+    return AuditedChange(
+        name=change.name,
+        hash=change.first.hash,
+        added=added,
+        deleted=deleted,
+        arm=arm,
+        taken_back_with=tuple(other.name for other in others),
+        reason=reason,
+    )

@@ -1,0 +1,114 @@
+"""The changes of a history: its commits, of which a merge is one, and a commit with its reverts is one."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from unrolled.bench.errors import require
+from unrolled.bench.program.repository import WORK_TREE, Commit, LoggedCommit, Repository
+
+_REVERT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
+"""The line that `git revert` writes into a message."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Commits that are judged as one, the oldest first."""
+
+    commits: tuple[LoggedCommit, ...]
+
+    @property
+    def first(self) -> Commit:
+        """The commit that it is named by."""
+        return self.commits[0].commit
+
+    @property
+    def short(self) -> str:
+        """The first digits of the hash that it is named by."""
+        return self.first.hash[:7]
+
+    @property
+    def name(self) -> str:
+        """Its hash and subject in short, and how often it was reverted."""
+        subject = self.first.subject
+        subject = f"{subject[:47].rstrip()}…" if len(subject) > 48 else subject
+        reverts = len(self.commits) - 1
+        note = {0: "", 1: " and its revert"}.get(reverts, f" and {reverts} reverts")
+        return f"{self.short} {subject}{note}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The changes from a base to a tip, the oldest first, and the repository that has them."""
+
+    repository: Repository
+    base: Commit
+    tip: Commit
+    commits: tuple[LoggedCommit, ...]
+
+    @property
+    def changes(self) -> list[Change]:
+        """The commits as changes that can be taken back: each with the reverts of it."""
+        groups: list[list[LoggedCommit]] = []
+        for logged in self.commits:
+            hashes = _REVERT.findall(logged.message)
+            group = next((group for group in groups if _has_hash(group, hashes)), None)
+            if group is None:
+                groups.append([logged])
+            else:
+                group.append(logged)
+        return [Change(tuple(group)) for group in groups]
+
+    def list_files(self, change: Change) -> set[str]:
+        """Return the files that a change edits."""
+        return {name for logged in change.commits for name in self._files_by_hash[logged.commit.hash]}
+
+    @cached_property
+    def _files_by_hash(self) -> dict[str, set[str]]:
+        return {
+            logged.commit.hash: self.repository.list_changed_files(logged.parents[0], logged.commit.hash)
+            for logged in self.commits
+        }
+
+    def count_lines(self, change: Change) -> tuple[int, int]:
+        """Return the lines that a change adds and deletes, over all of its commits."""
+        counts = [
+            self.repository.count_lines(logged.parents[0], logged.commit.hash) for logged in change.commits
+        ]
+        return sum(added for added, _ in counts), sum(deleted for _, deleted in counts)
+
+
+def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:
+    return any(logged.commit.hash.startswith(hash) for logged in group for hash in hashes)
+
+
+def read_history(repository: Repository, text: str) -> History:
+    """Return the history of a range, BASE..TIP, of which TIP is HEAD by default.
+
+    Raises BadInput for what is no range, for one without commits, and where a shallow clone ends in it.
+    """
+    base_name, dots, tip_name = text.partition("..")
+    key = f"range {text!r}"
+    require(
+        dots and base_name and not tip_name.startswith(".") and WORK_TREE not in (base_name, tip_name),
+        "is not BASE..TIP",
+        key=key,
+        cure="write two names of commits with two dots between them: main..HEAD",
+    )
+    base = repository.resolve(base_name)
+    tip = repository.resolve(tip_name or "HEAD")
+    commits = repository.log(base.hash, tip.hash)
+    require(
+        commits,
+        f"has no commit: {tip.hash[:10]} is {base.hash[:10]}, or comes before it",
+        key=key,
+        cure="write the older one first",
+    )
+    require(
+        all(logged.parents for logged in commits),
+        "reaches back to a commit without a parent",
+        key=key,
+        cure="begin after it; a shallow clone lacks what comes before: git fetch --unshallow",
+    )
+    return History(repository=repository, base=base, tip=tip, commits=tuple(commits))

@@ -1,0 +1,64 @@
+"""A clone of our own, in which commits are taken back: the user's repository is only read."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import make_folder
+from unrolled.bench.git import run_git
+from unrolled.bench.program.repository import NO_LFS, LoggedCommit, Repository
+
+_SETTINGS = {
+    **NO_LFS,
+    "core.autocrlf": "false",
+    "rerere.enabled": "false",
+    "user.name": "unrolled",
+    "user.email": "unrolled@localhost",
+}
+
+
+class Clone:
+    """A work tree in a folder of ours, at one commit of a repository.
+
+    It shares the repository's objects, and writes its own beside those of `Repository`, which therefore reads
+    the trees that it makes.
+    """
+
+    def __init__(self, repository: Repository, commit: str, folder: Path) -> None:
+        self._repository = repository
+        self._commit = commit
+        self._folder = folder
+        make_folder(folder)
+        form = repository.object_format
+        self._git("init", "--quiet", "--template=", f"--object-format={form}")
+        self._git("checkout", "--quiet", "--detach", "--force", commit)
+
+    def take_back(self, commits: Sequence[LoggedCommit]) -> str | None:
+        """Return the tree without these commits, the last first, of merges against their first parent.
+
+        It is None where what came later conflicts.
+        """
+        try:
+            for logged in reversed(commits):
+                mainline = ("--mainline", "1") if len(logged.parents) > 1 else ()
+                self._git("revert", "--no-commit", *mainline, logged.commit.hash)
+            return self._git("write-tree").decode().strip()
+        except BadInput:
+            if not self._git("ls-files", "--unmerged"):
+                raise
+            return None
+        finally:
+            with suppress(BadInput):  # there is none to end
+                self._git("revert", "--quit")
+            self._git("reset", "--quiet", "--hard", self._commit)
+
+    def _git(self, *words: str) -> bytes:
+        folder = os.fspath(self._folder)
+        variables = {
+            **self._repository.object_places,
+            "GIT_DIR": f"{folder}/.git",
+            "GIT_WORK_TREE": folder,
+        }
+        return run_git(self._folder, *words, settings=_SETTINGS, variables=variables)

@@ -1,0 +1,203 @@
+"""An audit in words: which changes of a history help, by the study's first metric."""
+
+from collections import Counter
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from unrolled.bench.audit import AuditedChange
+from unrolled.bench.errors import escape_markdown, plural
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quote_name
+
+NO_FILE = "no file that counts differs"
+SHADOWED = "Of two changes that do the same, neither shows a loss when it alone is taken back"
+
+
+class Effect(StrEnum):
+    """What a change does to the tip, or to the commit before it."""
+
+    HELPS = "helps"
+    HURTS = "hurts"
+    NOTHING = "changes nothing that matters"
+    NO_NUMBER = "changes no number"
+    OPEN = "open"
+    NOT_JUDGED = "not judged"
+
+
+class AuditRow(NamedTuple):
+    """What is shown of one change; texts, with their units."""
+
+    change: str
+    lines: str  # added and deleted
+    difference: str  # of the tip without it or, forward, of the commit against the one before
+    interval: str
+    seeds: int  # pairs
+    effect: Effect
+    remark: str
+
+
+def list_audit_rows(c: Comparison) -> list[AuditRow]:
+    """Return a row for each change of an audit, the oldest first."""
+    if c.design.audit is None:
+        return []
+    return [_make_row(change, c) for change in c.design.audit.changes]
+
+
+def _make_row(change: AuditedChange, c: Comparison) -> AuditRow:
+    row = _find_arm(change, c)
+    contrast = row.contrast if row else None
+    interval = row.interval if row else None
+    return AuditRow(
+        change=change.name,
+        lines=f"+{change.added} −{change.deleted}",
+        difference=c.scale.format_measured(contrast.estimate if contrast else None, sign=True),
+        interval=c.scale.format_interval(interval),
+        seeds=contrast.pairs if contrast else 0,
+        effect=find_effect(change, c),
+        remark=_write_remark(change, row, c),
+    )
+
+
+def find_effect(change: AuditedChange, c: Comparison) -> Effect:
+    """Return what a change does, by the first metric."""
+    if change.reason:
+        return Effect.NOT_JUDGED
+    row = _find_arm(change, c)
+    if row is None or _has_equal_numbers(row, c):
+        return Effect.NO_NUMBER
+    if row.verdict is None or not row.verdict.claims:
+        return Effect.OPEN
+    assert c.design.audit is not None
+    better = Effect.HELPS if c.design.audit.forward else Effect.HURTS
+    worse = Effect.HURTS if c.design.audit.forward else Effect.HELPS
+    return {"better": better, "worse": worse}.get(row.verdict.effect, Effect.NOTHING)
+
+
+def _find_arm(change: AuditedChange, c: Comparison) -> ComparedArm | None:
+    return next((row for row in c.arms[1:] if change.arm and row.arm.name == change.arm), None)
+
+
+def _has_equal_numbers(row: ComparedArm, c: Comparison) -> bool:
+    """Return True if every judged quality of an arm is that of its base, on all seeds of a first look."""
+    views = [view for view in c.per_metric if view.metric.is_quality]
+    contrasts = [view.arms[row.index].contrast for view in views]
+    return bool(contrasts) and all(contrast is not None and contrast.identical for contrast in contrasts)
+
+
+def _write_remark(change: AuditedChange, row: ComparedArm | None, c: Comparison) -> str:
+    """Return why a change is not judged or open, what was taken back with it, and another metric's claim."""
+    if change.reason:
+        return change.reason
+    if row is None:
+        return NO_FILE
+    remarks = []
+    if change.taken_back_with:
+        remarks.append(f"taken back with {join_names([quote_name(name) for name in change.taken_back_with])}")
+    if row.verdict is None:
+        remarks.append(row.note or "no seed has a result of both")
+    elif row.verdict.blocked_reason:
+        remarks.append(row.verdict.blocked_reason)
+    for view in c.other_views:
+        verdict = view.arms[row.index].verdict
+        if verdict and verdict.effect in ("better", "worse"):
+            size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
+            side = "with it" if c.design.audit and c.design.audit.forward else "without it"
+            remarks.append(f"{view.title} {side}: {size}, {verdict.text}")
+    return "; ".join(remarks)
+
+
+def describe_audit(c: Comparison) -> str:
+    """Return the answer in a sentence; "" where the study is no audit."""
+    audit = c.design.audit
+    if audit is None:
+        return ""
+    counts = Counter(find_effect(change, c) for change in audit.changes)
+    helps = counts[Effect.HELPS]
+    hurts = counts[Effect.HURTS]
+    same = counts[Effect.NOTHING] + counts[Effect.NO_NUMBER]
+    total = plural(len(audit.changes), "change")
+    if audit.forward:
+        first = f"Of {total} {helps or 'none'} {_verb(helps, 'helps', 'help')}"
+        second = f"{hurts} {_verb(hurts, 'hurts', 'hurt')}" if hurts else ""
+    else:
+        first = f"Of {total} the tip needs {helps or 'none'}"
+        second = f"{hurts} {_verb(hurts, 'hurts', 'hurt')} it" if hurts else ""
+    parts = [first, second]
+    if same:
+        silent = counts[Effect.NO_NUMBER]
+        inner = f" ({silent} of them no number at all)" if silent else ""
+        parts.append(f"{same} {_verb(same, 'changes', 'change')} nothing that matters{inner}")
+    if counts[Effect.OPEN]:
+        seeds = plural(max((row.done for row in c.arms), default=0), "seed")
+        parts.append(f"{counts[Effect.OPEN]} {_verb(counts[Effect.OPEN], 'is', 'are')} open after {seeds}")
+    if counts[Effect.NOT_JUDGED]:
+        parts.append(f"{counts[Effect.NOT_JUDGED]} could not be judged")
+    return "; ".join(filter(None, parts))
+
+
+def _verb(count: int, singular: str, many: str) -> str:
+    return singular if count == 1 else many
+
+
+def write_audit_lines(c: Comparison) -> list[str]:
+    """Return the answer, and a line for each change, in plain text."""
+    lines = [f"{describe_audit(c)}."]
+    for row in list_audit_rows(c):
+        numbers = f"{row.difference}, {row.interval}" if row.interval else row.difference
+        evidence = f"{numbers}, {plural(row.seeds, 'seed')}" if row.seeds else ""
+        lines.append(
+            f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, evidence, row.remark]))}"
+        )
+    return [*lines, *list_notes(c)]
+
+
+def list_notes(c: Comparison) -> list[str]:
+    """Return what a reader has to know of the rows."""
+    audit = c.design.audit
+    if audit is None:
+        return []
+    side = "Each commit beside the one before it" if audit.forward else "The tip without it, minus the tip"
+    effects = [find_effect(change, c) for change in audit.changes]
+    shadowed = not audit.forward and effects.count(Effect.NOTHING) + effects.count(Effect.NO_NUMBER) > 1
+    return [f"{side}; by {c.title}.", *([f"{SHADOWED}."] if shadowed else [])]
+
+
+def write_audit_markdown(c: Comparison) -> str:
+    """Return the answer and a table of the changes as Markdown."""
+    head = ("Change", "Lines", "Difference", "Interval", "Seeds", "Effect", "Remark")
+    rows = [[markdown_cell(cell) for cell in row] for row in list_audit_rows(c)]
+    notes = escape_markdown(" ".join(list_notes(c)))
+    return f"**{escape_markdown(describe_audit(c))}.**\n\n{pipe_table([head, *rows])}\n{notes}\n"
+
+
+def audit_record(c: Comparison) -> dict[str, Any]:
+    """Return the audit as JSON has it: the answer, and the changes with numbers in the metric's own unit."""
+    audit = c.design.audit
+    assert audit is not None
+    records = []
+    for change, row in zip(audit.changes, list_audit_rows(c), strict=True):
+        arm = _find_arm(change, c)
+        contrast = arm.contrast if arm else None
+        interval = arm.interval if arm else None
+        records.append(
+            {
+                "commit": change.hash,
+                "name": change.name,
+                "added": change.added,
+                "deleted": change.deleted,
+                "effect": row.effect,
+                "difference": contrast.estimate if contrast else None,
+                "interval": [interval.low, interval.high, interval.level] if interval else None,
+                "pairs": row.seeds,
+                "taken_back_with": change.taken_back_with,
+                "remark": row.remark,
+            }
+        )
+    return {
+        "study": c.design.study,
+        "metric": c.metric.name,
+        "forward": audit.forward,
+        "answer": describe_audit(c),
+        "changes": records,
+    }

@@ -1,0 +1,242 @@
+"""`unrolled audit`: which changes of a branch help, on a branch of which the truth is known."""
+
+import json
+from pathlib import Path
+
+import pytest
+from called import refuse_command, run_command
+from git_repository import git, hash_files
+
+from unrolled.ablations.ledger import Ledger
+
+TRAIN = """
+import json, random, sys
+
+import model
+
+
+def read_seed():
+    text = sys.argv[1]
+    return int(text)
+
+
+def measure_loss(seed):
+    total = sum(model.PARTS.values())
+    noise = random.Random(f"{seed} {model.STREAM} {total}").gauss(0, 0.004)
+    return 2.0 + total + noise
+
+
+print(json.dumps({"loss": measure_loss(read_seed())}))
+"""
+MODEL = """
+STREAM = 0
+PARTS = {}
+
+# first
+
+# second
+
+# third
+
+# fourth
+
+# fifth
+
+# sixth
+
+# seventh
+
+# eighth
+"""
+STUDY = """
+name = "mine"
+question = "Is the loss lower?"
+metrics = [{ name = "loss", delta = 0.1 }]
+seeds = 5
+[program]
+run = "python train.py {seed}"
+[baseline]
+"""
+
+
+class Branch:
+    """A repository, with a branch to which changes are committed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        git(folder, "init", "-q", "-b", "main")
+        self.write("train.py", TRAIN)
+        self.write("model.py", MODEL)
+        self.write("README.md", "Words.\n")
+        self.write("unrolled.toml", STUDY)
+        self.commit("first")
+        git(folder, "checkout", "-qb", "branch")
+
+    def read(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        text = self.read(name)
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def commit(self, message: str) -> str:
+        """Commit all files but what Unrolled writes, and return the hash."""
+        git(self.folder, "add", "-A", ":!mlflow.db", ":!results", ":!out")
+        git(self.folder, "commit", "-q", "--allow-empty", "-m", message)
+        return git(self.folder, "rev-parse", "HEAD")
+
+    def add_part(self, place: str, effect: float, message: str) -> str:
+        """Commit a part of the model that changes the loss by so much."""
+        self.replace("model.py", f"# {place}\n", f"PARTS['{place}'] = {effect}\n")
+        return self.commit(message)
+
+    def audit(self, *words: str) -> tuple[int, dict[str, dict[str, object]], str]:
+        """Audit the branch. Returns the exit code, the changes by subject, and the answer."""
+        process = run_command(self.folder, "audit", "main..branch", *words, "--json")
+        record = json.loads(process.stdout)
+        changes = {change["name"].partition(" ")[2]: change for change in record["changes"]}
+        return process.returncode, changes, record["answer"]
+
+
+@pytest.fixture
+def branch(tmp_path: Path) -> Branch:
+    return Branch(tmp_path / "project")
+
+
+def test_planted_truths_are_found_and_the_repository_stays_as_it_was(branch: Branch) -> None:
+    branch.add_part("first", -0.3, "helps by three deltas")
+    branch.add_part("second", -0.25, "helps by two deltas")
+    branch.add_part("third", 0.25, "hurts by two deltas")
+    branch.add_part("fourth", 0.0, "adds a part of no effect")
+    branch.write("README.md", "Other words.\n")
+    branch.commit("edits a document")
+    branch.replace("model.py", "STREAM = 0", "STREAM = 1")
+    branch.commit("other random numbers")
+    branch.add_part("fifth", 0.3, "hurts by three deltas")
+    branch.add_part("sixth", -0.25, "helps by more than two deltas")
+    branch.replace("train.py", "    text = sys.argv[1]\n    return int(text)", "    return int(sys.argv[1])")
+    branch.commit("rewrites a function")
+    branch.replace("train.py", "import model\n", "import helper\nimport model\n")
+    branch.replace("train.py", "total = sum", "total = helper.OFFSET + sum")
+    branch.write("helper.py", "OFFSET = 0.0\n")
+    branch.commit("adds a module")
+    branch.replace("train.py", "total = helper.OFFSET + sum", "total = helper.OFFSET - 0.4 + sum")
+    branch.commit("uses the module")
+    before = hash_files(branch.folder / ".git")
+    code, changes, answer = branch.audit("--markdown", "audit.md")
+    effects = {subject: change["effect"] for subject, change in changes.items()}
+    assert code == 0
+    assert effects == {
+        "helps by three deltas": "helps",
+        "helps by two deltas": "helps",
+        "hurts by two deltas": "hurts",
+        "adds a part of no effect": "changes no number",
+        "edits a document": "changes no number",
+        "other random numbers": "changes nothing that matters",
+        "hurts by three deltas": "hurts",
+        "helps by more than two deltas": "helps",
+        "rewrites a function": "changes no number",
+        "adds a module": "helps",  # with what uses it, without which it cannot be taken back
+        "uses the module": "helps",
+    }
+    assert answer.startswith("Of 11 changes the tip needs 5; 2 hurt it; 4 change nothing that matters")
+    (other,) = changes["adds a module"]["taken_back_with"]
+    assert other.endswith("uses the module")
+    assert changes["helps by three deltas"]["difference"] == pytest.approx(0.3, abs=0.02)
+    assert hash_files(branch.folder / ".git") == before
+    assert answer in branch.read("audit.md")
+    page = branch.read("out/mine-audit/index.html")
+    assert answer in page and "helps by three deltas" in page
+
+
+def test_forward_each_commit_is_compared_with_the_one_before(branch: Branch) -> None:
+    branch.add_part("first", -0.3, "helps")
+    branch.write("README.md", "Other words.\n")
+    branch.commit("edits a document")
+    branch.add_part("second", 0.3, "hurts")
+    code, changes, answer = branch.audit("--forward")
+    assert code == 0
+    assert {subject: change["effect"] for subject, change in changes.items()} == {
+        "helps": "helps",
+        "edits a document": "changes no number",
+        "hurts": "hurts",
+    }
+    assert answer.startswith("Of 3 changes 1 helps; 1 hurts; 1 changes nothing")
+
+
+def test_a_merge_is_one_change_and_a_commit_with_its_revert_is_one(branch: Branch) -> None:
+    git(branch.folder, "checkout", "-qb", "side")
+    branch.add_part("first", -0.2, "one half")
+    branch.add_part("second", -0.2, "other half")
+    git(branch.folder, "checkout", "-q", "branch")
+    git(branch.folder, "merge", "-q", "--no-ff", "-m", "merges two halves", "side")
+    reverted = branch.add_part("third", 0.4, "hurts")
+    git(branch.folder, "revert", "--no-edit", reverted)
+    code, changes, _ = branch.audit()
+    assert code == 0
+    assert {subject: change["effect"] for subject, change in changes.items()} == {
+        "merges two halves": "helps",
+        "hurts and its revert": "changes no number",
+    }
+    assert changes["merges two halves"]["difference"] == pytest.approx(0.4, abs=0.02)
+
+
+def test_a_change_without_which_the_program_fails_is_taken_back_with_what_uses_it(branch: Branch) -> None:
+    branch.write("helper.py", "GAIN = -0.3\n")
+    branch.commit("adds a module")
+    branch.replace("train.py", "import model", "import helper\nimport model")
+    branch.replace("train.py", "total = sum", "total = helper.GAIN + sum")
+    branch.commit("uses the module")
+    code, changes, _ = branch.audit()
+    assert code == 0
+    assert {subject: change["effect"] for subject, change in changes.items()} == {
+        "adds a module": "helps",
+        "uses the module": "helps",
+    }
+    (other,) = changes["adds a module"]["taken_back_with"]
+    assert other.endswith("uses the module")
+
+
+def test_a_change_that_the_program_needs_is_named_with_the_reason(branch: Branch) -> None:
+    git(branch.folder, "checkout", "-q", "--orphan", "fresh")
+    git(branch.folder, "rm", "-rqf", ".")
+    branch.write("README.md", "Words.\n")
+    root = branch.commit("nothing yet")
+    branch.write("train.py", TRAIN)
+    branch.write("model.py", MODEL)
+    branch.write("unrolled.toml", STUDY)
+    branch.commit("adds the program")
+    branch.add_part("first", -0.3, "helps")
+    process = run_command(branch.folder, "audit", f"{root}..fresh", "--json")
+    changes = json.loads(process.stdout)["changes"]
+    assert [change["effect"] for change in changes] == ["not judged", "helps"]
+    assert changes[0]["remark"]
+
+
+def test_commits_of_documents_train_nothing(branch: Branch) -> None:
+    branch.write("README.md", "Other words.\n")
+    branch.commit("edits a document")
+    code, changes, _ = branch.audit()
+    assert code == 0
+    assert [change["effect"] for change in changes.values()] == ["changes no number"]
+    assert not Ledger(branch.folder / "results").files()
+
+
+@pytest.mark.parametrize(
+    "text", ["main", "main...branch", "..branch", "main..worktree", "branch..main", "main..brunch"]
+)
+def test_what_is_no_range_of_commits_is_refused_in_a_line(branch: Branch, text: str) -> None:
+    branch.add_part("first", -0.3, "helps")
+    errors = refuse_command(branch.folder, "audit", text)
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_repository_without_a_study_is_told_so(branch: Branch) -> None:
+    git(branch.folder, "rm", "-q", "unrolled.toml")
+    branch.commit("no study")
+    assert "unrolled.toml" in refuse_command(branch.folder, "audit", "main..branch")
