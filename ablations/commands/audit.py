@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.run import format_command_line, run_studies
-from unrolled.ablations.commits.audit import make_audit, read_audited_study
+from unrolled.ablations.commits.audit import find_repository, make_audit, read_audited_study
 from unrolled.ablations.commits.history import read_history
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions
@@ -49,7 +49,7 @@ def audit(commits: str, study: str, options: AuditOptions) -> int:
 @run_folder.use_run_folder()
 def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Comparison | None]":
     """Train what an audit needs. Returns the exit code of `run`, and the comparison if there is one."""
-    repository = open_repository(Path(path).parent if path else Path(), options.results)
+    repository = open_repository(find_repository(path), options.results)
     history = read_history(repository, commits)
     file_path = Path(path) if path else repository.root / STUDY
     file = read_audited_study(file_path, history)
@@ -90,6 +90,8 @@ def _find_failures(
         name: factory.make_trial(f, study.seeds[0], device.kind).identify() for name, f in fields.items()
     }
     ledger = Ledger(options.results)
+    if trials:
+        print(f"{plural(len(trials), 'change')} taken back: trying each on seed {study.seeds[0]}", flush=True)
     run_trials([*trials.values()], ledger, trial_conditions(trials.values(), options, device))
     metrics = [metric.name for metric in study.metrics]
     results = ledger.results([trial.id for trial in trials.values()])

@@ -31,6 +31,15 @@ FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
 """Return why the program fails in each of these checkouts, named as their arms, in which it does."""
 
 
+def find_repository(study_path: str) -> Path:
+    """Return a folder of the repository that a study's file names; without a file, where we are."""
+    if not Path(study_path).is_file():
+        return Path(study_path).parent
+    with error_context(study_path):
+        file = parse_study(read_study_text(study_path)[1]).locate(Path(study_path).parent)
+    return Path(file.program.repository) if file.program else Path(study_path).parent
+
+
 def read_audited_study(path: Path, history: History) -> StudyFile:
     """Return the study in a file as the tip has it, with its baseline alone; else as it lies there.
 
