@@ -4,20 +4,22 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
+from unrolled.ablations.commands.plan import print_plan
 from unrolled.ablations.commands.run import format_command_line, run_studies
 from unrolled.ablations.commits.audit import find_repository, make_audit, read_audited_study
 from unrolled.ablations.commits.history import read_history
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import AuditOptions
+from unrolled.ablations.options import AuditOptions, parse_set, refuse_flags
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.commits import open_repository
 from unrolled.ablations.study.gate_study import STUDY
-from unrolled.ablations.study.loading import make_study
+from unrolled.ablations.study.loading import make_study, override_study
 from unrolled.ablations.study.plan import make_plan
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
@@ -25,7 +27,7 @@ from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.study_run import trial_conditions
-from unrolled.bench.errors import plural, visible
+from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.files import save_file
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 def audit(commits: str, study: str, options: AuditOptions) -> int:
     """Judge each change of a range, BASE..TIP. Returns the exit code of `run`."""
+    refuse_flags(options, ("plugin",), "is for models of the chapter", "leave it out")
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         code, comparison = run_audit(commits, study, options)
     if comparison:
@@ -52,7 +55,7 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
     repository = open_repository(find_repository(path), options.results)
     history = read_history(repository, commits)
     file_path = Path(path) if path else repository.root / STUDY
-    file = read_audited_study(file_path, history)
+    file = _override_file(read_audited_study(file_path, history), str(file_path), options)
     count = plural(len(history.commits), "commit")
     print(visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
     study = make_audit(
@@ -61,12 +64,33 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
         str(file_path),
         options.results,
         forward=options.forward,
+        confirmed=options.yes,
         find_failures=lambda names, factory: _find_failures(names, factory, file, str(file_path), options),
     )
+    study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
     if not study.contrasts:
         return 0, _compare_nothing(study)
+    if options.dry_run:
+        print_plan(study, choose_device(study, options, ""), Ledger(options.results))
+        return 0, None
     code, comparisons = run_studies([study], options, format_command_line())
     return code, comparisons.get(study.name)
+
+
+def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFile:
+    """Return the study's file with the seeds and settings of --seeds and --set."""
+    sets = [parse_set(text) for text in options.set]
+    for key, values in sets:
+        cure = "give one, for all of them" if key != "commit" else "leave it out"
+        require(
+            len(values) == 1 and key != "commit",
+            "would make arms, and those of an audit are changes",
+            place=f"--set {key}",
+            cure=cure,
+        )
+    return override_study(
+        make_study(file, path, options.yes), options.seeds, sets, confirmed=options.yes
+    ).file
 
 
 def _compare_nothing(study: Study) -> "Comparison":
@@ -83,6 +107,8 @@ def _find_failures(
     names: Sequence[str], factory: ProgramSettings, file: StudyFile, path: str, options: AuditOptions
 ) -> Mapping[str, str]:
     """Train the first seed in these checkouts. Returns why the program fails, by their names."""
+    if options.dry_run:
+        return {}
     study = make_study(file, path)
     device = choose_device(study, options, "")
     fields = {name: factory.resolve_settings({**factory.baseline, "commit": name}) for name in names}

@@ -42,11 +42,11 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
     for study in load_studies(studies, options):
         ledger = Ledger(options.results)
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
-        _print_plan(plan_store.keep_to_the_end(study, ledger), device, ledger)
+        print_plan(plan_store.keep_to_the_end(study, ledger), device, ledger)
     return 0
 
 
-def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
+def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
     has_plan = study.of_program or ledger.files()
     plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])

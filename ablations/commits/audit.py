@@ -63,16 +63,26 @@ def read_audited_study(path: Path, history: History) -> StudyFile:
 
 
 def make_audit(
-    history: History, file: StudyFile, path: str, results: Path, *, forward: bool, find_failures: FindFailures
+    history: History,
+    file: StudyFile,
+    path: str,
+    results: Path,
+    *,
+    forward: bool,
+    confirmed: bool,
+    find_failures: FindFailures,
 ) -> Study:
     """Return the study that compares the tip with itself without each change or, forward, each with the last.
 
     A change without which the program fails, or whose removal conflicts, is taken back with the fewest later
-    ones that mend it. Raises BadInput where the tip itself cannot be compared.
+    ones that mend it. Raises BadInput where the tip itself cannot be compared, and for more trials than a
+    study may have, unless they are `confirmed`.
     """
     with error_context(path):
-        factory = make_study(file, path).baseline.factory
+        commits = [ArmTable(name=change.name, set={"commit": change.name}) for change in history.changes]
+        factory = make_study(file.model_copy(update={"arm": commits}), path, confirmed).baseline.factory
         assert isinstance(factory, ProgramSettings)
+        factory = replace(factory, baseline=file.baseline)
         checkouts = Checkouts(history, factory, results)
         if forward:
             tables, changes = _compare_forward(history, checkouts)

@@ -82,8 +82,9 @@ class Removal:
             if tree is None:
                 self.refuse("conflicts with later changes when it is taken back")
                 continue
-            subject = f"{history.tip.hash[:7]} {self.name}"
-            commit = replace(history.tip, name=self.name, tree=tree, subject=subject, author_date="")
+            commit = replace(
+                history.tip, name=self.name, tree=tree, subject="the tip without it", author_date=""
+            )
             try:
                 self.identity = checkouts.add(commit)
             except BadInput as error:

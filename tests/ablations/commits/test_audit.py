@@ -240,3 +240,12 @@ def test_a_repository_without_a_study_is_told_so(branch: Branch) -> None:
     git(branch.folder, "rm", "-q", "unrolled.toml")
     branch.commit("no study")
     assert "unrolled.toml" in refuse_command(branch.folder, "audit", "main..branch")
+
+
+def test_seeds_and_settings_are_changed_for_all_and_no_arm_is_added(branch: Branch) -> None:
+    branch.add_part("first", -0.3, "helps")
+    assert "--set commit" in refuse_command(branch.folder, "audit", "main..branch", "--set", "commit=main")
+    process = run_command(branch.folder, "audit", "main..branch", "--seeds", "3-4", "--dry-run")
+    assert process.returncode == 0
+    assert "2 arms, looks after 2 seeds" in process.stdout
+    assert not Ledger(branch.folder / "results").files()
