@@ -1,5 +1,6 @@
 """An audit in words: which changes of a history help, by the study's first metric."""
 
+import math
 from collections import Counter
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -187,8 +188,11 @@ def audit_record(c: Comparison) -> dict[str, Any]:
                 "added": change.added,
                 "deleted": change.deleted,
                 "effect": row.effect,
-                "difference": contrast.estimate if contrast else None,
-                "interval": [interval.low, interval.high, interval.level] if interval else None,
+                "difference": _finite_or_none(contrast.estimate) if contrast else None,
+                "interval": [_finite_or_none(end) for end in (interval.low, interval.high)]
+                if interval
+                else None,
+                "level": interval.level if interval else None,
                 "pairs": row.seeds,
                 "taken_back_with": change.taken_back_with,
                 "remark": row.remark,
@@ -201,3 +205,8 @@ def audit_record(c: Comparison) -> dict[str, Any]:
         "answer": describe_audit(c),
         "changes": records,
     }
+
+
+def _finite_or_none(x: float | None) -> float | None:
+    """Return a number as JSON has it, which knows no infinity."""
+    return x if x is not None and math.isfinite(x) else None

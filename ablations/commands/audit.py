@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -52,6 +53,7 @@ def audit(commits: str, study: str, options: AuditOptions) -> int:
 @run_folder.use_run_folder()
 def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Comparison | None]":
     """Train what an audit needs. Returns the exit code of `run`, and the comparison if there is one."""
+    end = time.monotonic() + options.budget
     repository = open_repository(find_repository(path), options.results)
     history = read_history(repository, commits)
     file_path = Path(path) if path else repository.root / STUDY
@@ -65,7 +67,9 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
         options.results,
         forward=options.forward,
         confirmed=options.yes,
-        find_failures=lambda names, factory: _find_failures(names, factory, file, str(file_path), options),
+        find_failures=lambda names, factory: _find_failures(
+            names, factory, file, str(file_path), options, end
+        ),
     )
     study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
     if not study.contrasts:
@@ -73,6 +77,7 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
     if options.dry_run:
         print_plan(study, choose_device(study, options, ""), Ledger(options.results))
         return 0, None
+    options = replace(options, budget=max(end - time.monotonic(), 0.0))
     code, comparisons = run_studies([study], options, format_command_line())
     return code, comparisons.get(study.name)
 
@@ -104,7 +109,12 @@ def _compare_nothing(study: Study) -> "Comparison":
 
 
 def _find_failures(
-    names: Sequence[str], factory: ProgramSettings, file: StudyFile, path: str, options: AuditOptions
+    names: Sequence[str],
+    factory: ProgramSettings,
+    file: StudyFile,
+    path: str,
+    options: AuditOptions,
+    end: float,
 ) -> Mapping[str, str]:
     """Train the first seed in these checkouts. Returns why the program fails, by their names."""
     if options.dry_run:
@@ -118,7 +128,15 @@ def _find_failures(
     ledger = Ledger(options.results)
     if trials:
         print(f"{plural(len(trials), 'change')} taken back: trying each on seed {study.seeds[0]}", flush=True)
-    run_trials([*trials.values()], ledger, trial_conditions(trials.values(), options, device))
+    counts = run_trials(
+        [*trials.values()],
+        ledger,
+        trial_conditions(trials.values(), options, device),
+        is_replaced=lambda stored: options.retry and stored.status == "failed",
+        is_wanted=lambda _: time.monotonic() < end,
+    )
+    if counts.interrupted:
+        raise KeyboardInterrupt
     metrics = [metric.name for metric in study.metrics]
     results = ledger.results([trial.id for trial in trials.values()])
     judged = {

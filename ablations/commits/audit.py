@@ -114,8 +114,8 @@ def _compare_removals(
         while untried:
             for removal in untried:
                 removal.take_back(history, clone, checkouts)
-            found = [removal.name for removal in untried if removal.commit and removal.identity not in arms]
-            failures = find_failures(found, checkouts.factory)
+            names = [removal.name for removal in untried if removal.commit and removal.identity not in arms]
+            failures = find_failures(names, checkouts.factory)
             untried = [removal for removal in untried if removal.name in failures]
             for removal in untried:
                 removal.refuse(f"the program fails without it: {failures[removal.name]}")
@@ -128,12 +128,12 @@ def _compare_removals(
         arm = arms.setdefault(removal.identity, removal.name)
         if arm == removal.name:
             tables.append(ArmTable(name=arm, set={"commit": arm}, note=_write_note(removal)))
-        changes.append(_describe_change(removal.change, history, arm, removal.others))
+        changes.append(_describe_change(removal.change, history, arm, removal.companions))
     return tables, changes
 
 
 def _write_note(removal: Removal) -> str:
-    names = " and ".join(change.name for change in removal.others)
+    names = " and ".join(change.name for change in removal.companions)
     return f"Taken back with {names}." if names else ""
 
 
@@ -161,7 +161,7 @@ def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTa
 
 
 def _describe_change(
-    change: Change, history: History, arm: str = "", others: Sequence[Change] = (), reason: str = ""
+    change: Change, history: History, arm: str = "", companions: Sequence[Change] = (), reason: str = ""
 ) -> AuditedChange:
     added, deleted = history.count_lines(change)
     return AuditedChange(
@@ -170,6 +170,6 @@ def _describe_change(
         added=added,
         deleted=deleted,
         arm=arm,
-        taken_back_with=tuple(other.name for other in others),
+        taken_back_with=tuple(other.name for other in companions),
         reason=reason,
     )

@@ -35,7 +35,7 @@ class Change:
         subject = f"{subject[:47].rstrip()}…" if len(subject) > 48 else subject
         reverts = len(self.commits) - 1
         note = {0: "", 1: " and its revert"}.get(reverts, f" and {reverts} reverts")
-        return f"{self.short} {subject}{note}"
+        return f"{self.short} {subject}{note}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.program.clone import Clone
 from unrolled.bench.program.repository import Commit
 
-MOST_TRIES = 24
+MOST_ATTEMPTS = 24
 """Sets of later changes that are tried with a change that cannot be taken back alone."""
 
 
@@ -57,13 +57,13 @@ class Checkouts:
 class Removal:
     """A change that is to be taken back from the tip.
 
-    `tries` are the sets of later changes to take back with it. `commit` is the tip without it and `others`,
-    and None where there is none yet; `reason` says why the first try failed.
+    `attempts` are the sets of later changes that may be taken back with it, and `companions` is the present
+    one. `commit` is the tip without them, None where there is none; `reason` says why the first attempt failed.
     """
 
     change: Change
-    tries: Iterator[tuple[Change, ...]]
-    others: tuple[Change, ...] = ()
+    attempts: Iterator[tuple[Change, ...]]
+    companions: tuple[Change, ...] = ()
     commit: Commit | None = None
     identity: str = ""  # of its trials
     reason: str = ""
@@ -76,8 +76,10 @@ class Removal:
     def take_back(self, history: History, clone: Clone, checkouts: Checkouts) -> None:
         """Find the next set of later changes with which it can be taken back, and check that tip out."""
         self.commit = None
-        for others in self.tries:
-            hashes = {logged.commit.hash for change in (self.change, *others) for logged in change.commits}
+        for companions in self.attempts:
+            hashes = {
+                logged.commit.hash for change in (self.change, *companions) for logged in change.commits
+            }
             tree = clone.take_back([logged for logged in history.commits if logged.commit.hash in hashes])
             if tree is None:
                 self.refuse("conflicts with later changes when it is taken back")
@@ -91,11 +93,11 @@ class Removal:
                 self.refuse(f"the program cannot run without it: {error}")
                 continue
             self.commit = commit
-            self.others = others
+            self.companions = companions
             return
 
     def refuse(self, reason: str) -> None:
-        """Note why a try failed; the reason of the first one is kept."""
+        """Note why an attempt failed; the reason of the first one is kept."""
         self.reason = self.reason or reason
 
 
@@ -103,16 +105,19 @@ def list_removals(history: History) -> list[Removal]:
     """Return the removal of each change, none of which is taken back yet."""
     changes = history.changes
     return [
-        Removal(change, _list_tries(change, changes[i + 1 :], history)) for i, change in enumerate(changes)
+        Removal(change, _list_attempts(change, changes[i + 1 :], history)) for i, change in enumerate(changes)
     ]
 
 
-def _list_tries(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_TRIES sets of later changes, the smallest first, those of the same files first."""
+def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
+    """Yield at most MOST_ATTEMPTS sets of later changes, the smallest first, those of the same files first."""
     files = history.list_files(change)
-    near = [other for other in later if not files.isdisjoint(history.list_files(other))]
-    far = [other for other in later if other not in near]
-    sets: list[tuple[Change, ...]] = [(), *((other,) for other in near), *combinations(near, 2)]
-    sets += [tuple(near)] if len(near) > 2 else []
-    sets += [(other,) for other in far]
-    return islice(iter(sets), MOST_TRIES)
+    overlapping = [other for other in later if not files.isdisjoint(history.list_files(other))]
+    separate = [other for other in later if other not in overlapping]
+    sets: list[tuple[Change, ...]] = [()]
+    sets += [(other,) for other in overlapping]
+    sets += combinations(overlapping, 2)
+    if len(overlapping) > 2:
+        sets.append(tuple(overlapping))
+    sets += [(other,) for other in separate]
+    return islice(iter(sets), MOST_ATTEMPTS)
