@@ -58,7 +58,7 @@ class Removal:
     """A change that is to be taken back from the tip.
 
     `attempts` are the sets of later changes that may be taken back with it, and `companions` is the present
-    one. `commit` is the tip without them, None where there is none; `reason` says why the first attempt failed.
+    one. `commit` is the tip without them, None where there is none; `reason` says why the first one failed.
     """
 
     change: Change
@@ -110,7 +110,7 @@ def list_removals(history: History) -> list[Removal]:
 
 
 def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_ATTEMPTS sets of later changes, the smallest first, those of the same files first."""
+    """Yield at most MOST_ATTEMPTS sets of later changes, small ones and those of the same files first."""
     files = history.list_files(change)
     overlapping = [other for other in later if not files.isdisjoint(history.list_files(other))]
     separate = [other for other in later if other not in overlapping]
