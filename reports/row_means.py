@@ -17,6 +17,7 @@ from unrolled.reports.statistics.power import FEWEST_SEEDS
 ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
 ONE_RUN = "one run"  # the column that tells whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]
+BY_CHANCE = 0.001
 _MOST_LACKING = 0.5  # of the rows of a pair
 _ARM_LACKS = "rows that the arm lacks"
 _BASE_LACKS = "rows that its baseline lacks"
@@ -63,20 +64,30 @@ def find_copied_arms(
 ) -> list[str]:
     """Return the arms of which every item that several pairs have has one value on all of them.
 
-    The mean of such an arm may differ from pair to pair where rows failed. The items of another arm differ
-    from pair to pair, or half of them are in five pairs or more. An arm with one value for all items is none
-    of them: it may be right on each.
+    The mean of such an arm may differ from pair to pair where rows failed. So many items have to agree that
+    they would hardly (`BY_CHANCE`) if each value were drawn from all of the arm's: a few easy questions that
+    two seeds share do, and so may an arm that has one value throughout, as it may be right each time. The
+    items of another arm differ from pair to pair, or half of them are in five pairs or more.
     """
     if items is None or not metrics:
         return []
     rows = table.assign(item=items)[table.status != "failed"]
     by_item = rows.groupby(["arm", "item"], sort=False)
-    is_shared = by_item.seed.nunique() > 1
+    pairs = by_item.seed.nunique()
+    is_shared = pairs > 1
     varies = (by_item[[*metrics]].nunique() > 1).any(axis=1)[is_shared].groupby(level="arm").any()
-    is_repeated = by_item.seed.nunique().groupby(level="arm").median() >= FEWEST_SEEDS
-    is_one_level = (rows.groupby("arm")[[*metrics]].nunique() == 1).all(axis=1)
-    constant = [str(arm) for arm in varies.index if not varies[arm] and not is_one_level[arm]]
+    is_repeated = pairs.groupby(level="arm").median() >= FEWEST_SEEDS
+    repeats = (pairs - 1).groupby(level="arm").sum()
+    by_arm = rows.groupby("arm")
+    agreement = pd.DataFrame({m: by_arm[m].agg(_measure_agreement) for m in metrics}).min(axis=1)
+    is_chance = agreement**repeats > BY_CHANCE
+    constant = [str(arm) for arm in varies.index if not varies[arm] and not is_chance[arm]]
     return [arm for arm in constant if varies.any() or is_repeated[arm]]
+
+
+def _measure_agreement(values: "pd.Series[float]") -> float:
+    """Return the chance that two values drawn at random are equal."""
+    return float((values.value_counts(normalize=True, dropna=False) ** 2).sum())
 
 
 def read_row_matches(table: pd.DataFrame, metric: str) -> dict[str, RowMatch]:

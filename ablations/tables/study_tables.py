@@ -130,10 +130,9 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     own_baseline = columns.baseline in ("", study.arms[0].name)
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
-    view, *other_views = (
-        view for view in compare_study_table(table).per_metric if view.metric in columns.metrics
-    )
-    return replace(view, other_views=tuple(other_views))
+    views = {view.metric: view for view in compare_study_table(table).per_metric}
+    first, *others = columns.metrics
+    return replace(views[first], other_views=tuple(views[metric] for metric in others))
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:

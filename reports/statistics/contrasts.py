@@ -335,7 +335,8 @@ def contrast(
     a = np.array([arm[s] for s in seeds])
     b = np.array([baseline[s] for s in seeds])
     sign = 1 if lower_is_better else -1
-    described = _describe_pairs(seeds, a, b, _printing_noise(a, b, delta) if highest < math.inf else 0.0)
+    noise = _printing_noise(a, b, delta) if highest < math.inf else 0.0
+    described = _describe_pairs(seeds, a, b, noise)
     is_whole = bool(a.size and not lost and not bounds and np.isfinite(a).all() and np.isfinite(b).all())
     tied = is_whole and not any(described["differences"].values())
     return Contrast(
@@ -350,8 +351,8 @@ def contrast(
         family_size=family_size,
         look=look,
         lower_is_better=lower_is_better,
-        wins=int((sign * a < sign * b).sum()),
-        losses=int((sign * a > sign * b).sum()),
+        wins=int((sign * a < sign * b - noise).sum()),
+        losses=int((sign * a > sign * b + noise).sum()),
         arm_diverged=int((~np.isfinite(a)).sum()),
         baseline_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
@@ -370,14 +371,14 @@ def _mcnemar_p(fewer: int, more: int) -> float:
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
     """Return by how much equal shares differ where one side was stored or printed with fewer digits.
 
-    That is rounding of single precision, if under δ/1000, or a unit of the side with fewer decimals, up to
-    2 δ, if no difference is larger: then no pair is known to differ.
+    That is rounding of single precision, if under δ/1000, or half a unit of the side with fewer decimals, up
+    to δ, if no difference is larger: then no pair is known to differ.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(_count_decimals(side) for side in (a, b))
-    unit = 1.001 * 10.0**-fewer
-    if fewer < more and np.abs(a - b).max(initial=0) <= unit <= 2 * delta:
-        return unit
+    half_unit = 0.501 * 10.0**-fewer
+    if fewer < more and np.abs(a - b).max(initial=0) <= half_unit <= delta:
+        return half_unit
     return min(SINGLE_ROUNDING * size, delta / 1000)
 
 

@@ -12,6 +12,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.foreign_table import Columns
+from unrolled.reports.row_means import find_copied_arms
 from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.text_tables import format_screen
 
@@ -302,3 +303,38 @@ def test_seeds_that_differ_as_much_as_those_of_other_arms_make_claims(distance):
     row = compare(design).arms[1]
     assert not row.copied
     assert row.verdict.claims
+
+
+def draw_questions(arm: str, share: float, seeds: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Return rows of an arm that is right on this share of questions, of which each seed draws its own."""
+    rows = [
+        (arm, seed, question, float(rng.random() < share), "done")
+        for seed in range(seeds)
+        for question in rng.choice(1000, 20, replace=False)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "seed", "question", "accuracy", "status"])
+
+
+def test_a_few_questions_that_two_seeds_share_and_get_right_make_no_copied_run() -> None:
+    """Of tables of 20 of 1,000 questions and five seeds, some honest arm was called one run in .48."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        table = pd.concat([draw_questions("a", 0.9, 5, rng), draw_questions("b", 0.7, 5, rng)])
+        assert not find_copied_arms(table, ["accuracy"], table.question.astype(str))
+    one_run = draw_questions("c", 0.8, 1, rng)
+    copied = pd.concat([one_run.assign(seed=seed) for seed in range(5)])
+    table = pd.concat([draw_questions("a", 0.9, 5, rng), copied])
+    assert find_copied_arms(table, ["accuracy"], table.question.astype(str)) == ["c"]
+
+
+def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
+    """One decimal beside two hid that all of ten pairs were worse by .06 to .10, with a δ of .06."""
+    seeds = range(10)
+    coarse = {seed: 0.5 + 0.1 * (seed % 3) for seed in seeds}
+    lower = {seed: coarse[seed] - 0.06 - 0.01 * (seed % 4) for seed in seeds}
+    rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
+    options = {"delta": 0.06, "lower_is_better": False, "highest": 1.0}
+    assert not contrast(lower, coarse, **options).tied
+    assert contrast(lower, coarse, **options).losses == 10
+    ties = contrast(rounded, coarse, **options)
+    assert ties.tied and not ties.wins and not ties.losses

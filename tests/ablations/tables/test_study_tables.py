@@ -205,3 +205,11 @@ def test_a_study_of_the_readers_own_does_not_ship(models, tmp_path) -> None:
         make_result,
     )
     assert study_tables.write_tables(tmp_path / "results", tmp_path) == []
+
+
+def test_the_first_metric_that_is_named_decides_also_of_a_study_that_names_another_first() -> None:
+    table = unrolled.shipped("depth")
+    accuracy, loss = loading.load_study("depth").metrics
+    columns = Columns(("arm",), ("seed",), (loss, accuracy))
+    answer = study_tables.answer_own_question(table, columns)
+    assert [view.metric for view in answer.per_metric] == [loss, accuracy]
