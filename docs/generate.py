@@ -25,22 +25,25 @@ from unrolled.reports.statistics.verdicts import Verdict
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
-        "# Python API: reference\n\n`make docs` writes this page from the code. Import the functions from "
-        "`unrolled`. The options of `run`, `verify` and `bundle` are those of the commands "
-        "([command.md](command.md#flags)); import their classes from `unrolled.ablations.options`."
+        "# Python API: reference\n\nThe functions of `unrolled`, and what they return. The options of `run`, "
+        "`verify` and `bundle` are those of the commands ([command.md](command.md#flags)); import their "
+        "classes from `unrolled.ablations.options`. `make docs` writes this page from the code."
     ),
     "study-file.md": (
-        "# Study file: reference\n\n`make docs` writes this page from the code.\n\n"
-        "Every key of a study's file, which is TOML. `unrolled new study my.toml` writes one, and "
-        "[studies.md](studies.md) explains it with examples. An unknown key or a wrong value is refused in "
-        "one line that names the key."
+        "# Study file: reference\n\n"
+        "Every key of a study's file. [studies.md](studies.md) explains them with examples; "
+        "`unrolled new study my.toml` writes a file to start from.\n\n"
+        '```toml\nname = "narrow"\nquestion = "How much does the width of LMModel4 matter?"\n'
+        '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
+        "An unknown key or a wrong value is refused in one line that names the key. `make docs` writes this "
+        "page from the code."
     ),
     "Metrics": (
-        "The direction of these metrics is known by the whole name, in any case, also behind `train_`, "
-        "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Declare any "
-        'other: `better = "higher"` in a study, `--higher NAME` on the command line. Declare the kind of a '
-        'cost, too: `kind = "time"`, `--kind NAME=time`. Lower is better for a time and memory, higher for a '
-        "speed. Unrolled knows the kinds of what it measures itself: "
+        "Unrolled knows the direction of these metrics by their whole name, in any case, also behind "
+        "`train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For any "
+        'other write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its '
+        'kind, too, `kind = "time"` or `--kind NAME=time`: lower is better for a time and memory, higher for '
+        "a speed. The kinds of what Unrolled measures itself are known: "
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
@@ -48,12 +51,12 @@ INTRODUCTIONS = {
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings that belong to some models only. "
-        "`unrolled show models --plugin FILE.py` lists those of a plug-in."
+        "Settings that belong to some models only: `unrolled show models` lists each model with its options, "
+        "and those of a plug-in with `--plugin FILE.py`."
     ),
     "Models": (
-        '`unrolled show models` prints this list. The column "settings" has those in which a model differs '
-        "from the defaults."
+        "`unrolled show models` describes every model. These have settings of their own; all others take the "
+        "defaults above."
     ),
     "Factors": (
         "Names for `leave_one_out`, `add_one` and `factorial`: a setting with its levels off and on. In a "
@@ -116,11 +119,10 @@ def study_file() -> Iterator[str]:
         (k, _defaults({n: models[n]["options"][k] for n in names}), _rules(k, names), OPTIONS[k].description)
         for k, names in having.items()
     ]
-    yield _section("Options", "option, default and its models, values, meaning", options)
+    yield _section("Options", "option, default, values, meaning", options)
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
-    zoo = [(name, f"{spec.title}: {spec.description}", _toml(own[name])) for name, spec in ZOO.items()]
-    yield _section("Models", "model, description, settings", zoo)
+    yield _section("Models", "model, settings", [(name, _toml(own[name])) for name in ZOO if own[name]])
     factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
     yield _section("Factors", "factor, off, on", factors)
 
@@ -144,10 +146,9 @@ def public_api() -> Iterator[str]:
             else:
                 annotation = fields[name].type
                 meaning = _comments(cls)[name]
-            rows.append((name, f"`{MODULES.sub('', inspect.formatannotation(annotation))}`", meaning))
-        yield _section(
-            cls.__name__, "name, type, meaning", rows, INTRODUCTIONS.get(cls.__name__, _summary(cls))
-        )
+            kind = MODULES.sub("", inspect.formatannotation(annotation))
+            rows.append(f"- `{name}: {kind}`{meaning and ' – '}{meaning}\n")
+        yield f"## {cls.__name__}\n\n{INTRODUCTIONS.get(cls.__name__, _summary(cls))}\n\n{''.join(rows)}"
 
 
 def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -181,11 +182,15 @@ def _summary(documented: object) -> str:
 
 
 def _defaults(values: Mapping[str, Any]) -> str:
-    """Return each default, and the models that have it."""
+    """Return the default of most models, then each other default with the models that have it."""
     models: dict[str, list[str]] = {}
     for model, value in values.items():
         models.setdefault(_toml(value), []).append(model)
-    return "; ".join(f"{value}: {', '.join(names)}" for value, names in models.items())
+    usual = max(models, key=lambda value: len(models[value]))
+    if len(models) > 1 and len(models[usual]) == 1:
+        usual = ""
+    others = [f"{value} ({', '.join(names)})" for value, names in models.items() if value != usual]
+    return ", ".join(filter(None, [usual, *others]))
 
 
 def _comments(cls: type) -> dict[str, str]:
@@ -199,11 +204,11 @@ def _toml(value: Any) -> str:
     return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
 
 
-def _section(title: str, head: str, rows: Iterable[Iterable[str]], said: str = "") -> str:
+def _section(title: str, head: str, rows: Iterable[Iterable[str]]) -> str:
     columns = head.split(", ")
     lines = [columns, ["---"] * len(columns), *([f"`{name}`", *rest] for name, *rest in rows)]
     table = "".join(f"| {' | '.join(cell.translate(ESCAPED) for cell in line)} |\n" for line in lines)
-    return "\n\n".join(filter(None, [f"## {title}", said or INTRODUCTIONS.get(title), table]))
+    return "\n\n".join(filter(None, [f"## {title}", INTRODUCTIONS.get(title), table]))
 
 
 if __name__ == "__main__":
