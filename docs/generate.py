@@ -41,9 +41,9 @@ INTRODUCTIONS = {
     "Metrics": (
         "Unrolled knows the direction of these metrics by their whole name, in any case, also behind "
         "`train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For "
-        'any other write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs its '
-        'kind, too, `kind = "time"` or `--kind NAME=time`: lower is better for a time and memory, higher for '
-        "a speed. The kinds of what Unrolled measures itself are known: "
+        'any other write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs '
+        'its kind, too, `kind = "time"` or `--kind NAME=time`: lower is better for a time and memory, higher '
+        "for a speed. The kinds of what Unrolled measures itself are known: "
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
