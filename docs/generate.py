@@ -25,22 +25,25 @@ from unrolled.reports.statistics.verdicts import Verdict
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
-        "# Python API: reference\n\n`make docs` writes this page from the code. Import the functions from "
-        "`unrolled`. The options of `run`, `verify` and `bundle` are those of the commands "
-        "([command.md](command.md#flags)); import their classes from `unrolled.ablations.options`."
+        "# Python API: reference\n\nThe functions of `unrolled`, and what they return. The options of `run`, "
+        "`verify` and `bundle` are those of the commands ([command.md](command.md#flags)); import their "
+        "classes from `unrolled.ablations.options`. `make docs` writes this page from the code."
     ),
     "study-file.md": (
-        "# Study file: reference\n\n`make docs` writes this page from the code.\n\n"
-        "Every key of a study's file, which is TOML. `unrolled new study my.toml` writes one, and "
-        "[studies.md](studies.md) explains it with examples. An unknown key or a wrong value is refused in "
-        "one line that names the key."
+        "# Study file: reference\n\n"
+        "Every key of a study's file. [studies.md](studies.md) explains them with examples; "
+        "`unrolled new study my.toml` writes a file to start from.\n\n"
+        '```toml\nname = "narrow"\nquestion = "How much does the width of LMModel4 matter?"\n'
+        '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
+        "An unknown key or a wrong value is refused in one line that names the key. `make docs` writes this "
+        "page from the code."
     ),
     "Metrics": (
-        "The direction of these metrics is known by the whole name, in any case, also behind `train_`, "
-        "`valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. Declare any "
-        'other: `better = "higher"` in a study, `--higher NAME` on the command line. Declare the kind of a '
-        'cost, too: `kind = "time"`, `--kind NAME=time`. Lower is better for a time and memory, higher for a '
-        "speed. Unrolled knows the kinds of what it measures itself: "
+        "Unrolled knows the direction of these metrics by their whole name, in any case, also behind "
+        "`train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For "
+        'any other write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs '
+        'its kind, too, `kind = "time"` or `--kind NAME=time`: lower is better for a time and memory, higher '
+        "for a speed. The kinds of what Unrolled measures itself are known: "
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
@@ -48,12 +51,12 @@ INTRODUCTIONS = {
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings that belong to some models only. "
-        "`unrolled show models --plugin FILE.py` lists those of a plug-in."
+        "Settings that belong to some models only: `unrolled show models` lists each model with its options, "
+        "and those of a plug-in with `--plugin FILE.py`."
     ),
     "Models": (
-        '`unrolled show models` prints this list. The column "settings" has those in which a model differs '
-        "from the defaults."
+        "`unrolled show models` describes every model. These have settings of their own; all others take the "
+        "defaults above."
     ),
     "Factors": (
         "Names for `leave_one_out`, `add_one` and `factorial`: a setting with its levels off and on. In a "
@@ -74,12 +77,13 @@ SHORTER_RULES = {
     ", at least": " ≥",
     ", more than": " >",
     ", below": ", <",
-    "a boolean, true or false": "true or false",
+    "a boolean, true or false": "",
+    "a string": "",
+    "an array": "",
     "an integer": "integer",
     "a number": "number",
 }
 WRONG = ({}, -1, 10**12)  # each is refused with the rule that it breaks
-ESCAPED = str.maketrans({"|": r"\|", "<": r"\<", "\n": " "})
 MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
 OPTIONS_IN_FULL = re.compile(r"(\w+Options)\((?:[^()]|\([^()]*\))*\)")
 PUBLIC_ATTRIBUTES = {
@@ -97,32 +101,26 @@ def study_file() -> Iterator[str]:
     """The page of a study's file: its tables, settings, options, models and factors."""
     schema = StudyFile.model_json_schema()
     for title, table in _tables(schema, schema["$defs"]):
-        needed, rows = table.get("required", ()), table["properties"].items()
-        usual = {k: "" if "$defs" in str(rule) else _toml(rule.get("default")) for k, rule in rows}
-        usual |= dict.fromkeys(needed, "required")
-        keys = [(k, _kind(rule), usual[k], rule["description"]) for k, rule in rows]
-        yield _section(title, "key, type, default, meaning", keys)
+        needed = table.get("required", ())
+        yield _list(title, [_key(k, rule, k in needed) for k, rule in table["properties"].items()])
     better = [
         (way, ", ".join(f"`{name}`" for name in KNOWN if KNOWN[name] == way)) for way in ("higher", "lower")
     ]
-    yield _section("Metrics", "better, metrics", better)
+    yield _table("Metrics", "better, metrics", better)
     models = {name: resolve_settings({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
-    settings = [(k, _toml(usual[k]), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
-    yield _section("Settings", "setting, default, values, meaning", settings)
+    settings = [(_toml({k: usual[k]}), _rules(k, ["lm4"]), SETTINGS[k].description) for k in known]
+    yield _list("Settings", settings)
     having = {k: [n for n in ZOO if k in models[n]["options"]] for m in models.values() for k in m["options"]}
-    options = [
-        (k, _defaults({n: models[n]["options"][k] for n in names}), _rules(k, names), OPTIONS[k].description)
-        for k, names in having.items()
-    ]
-    yield _section("Options", "option, default and its models, values, meaning", options)
+    yield _list(
+        "Options", [_option(k, {n: models[n]["options"][k] for n in names}) for k, names in having.items()]
+    )
     known.remove("detach_every")  # which is the window's unless it is written
     own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
-    zoo = [(name, f"{spec.title}: {spec.description}", _toml(own[name])) for name, spec in ZOO.items()]
-    yield _section("Models", "model, description, settings", zoo)
+    yield _list("Models", [(f"`{name}`", "", _toml(own[name])) for name in ZOO if own[name]])
     factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
-    yield _section("Factors", "factor, off, on", factors)
+    yield _table("Factors", "factor, off, on", factors)
 
 
 def public_api() -> Iterator[str]:
@@ -144,10 +142,9 @@ def public_api() -> Iterator[str]:
             else:
                 annotation = fields[name].type
                 meaning = _comments(cls)[name]
-            rows.append((name, f"`{MODULES.sub('', inspect.formatannotation(annotation))}`", meaning))
-        yield _section(
-            cls.__name__, "name, type, meaning", rows, INTRODUCTIONS.get(cls.__name__, _summary(cls))
-        )
+            kind = MODULES.sub("", inspect.formatannotation(annotation))
+            rows.append((f"`{name}`", f"`{kind}`", meaning))
+        yield _list(cls.__name__, rows, _summary(cls))
 
 
 def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]]:
@@ -157,10 +154,31 @@ def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]
             yield from _tables(known[name], known, f"{place}.{key}".strip("."))
 
 
+def _key(key: str, rule: Mapping[str, Any], is_needed: bool) -> tuple[str, str, str]:
+    """Return a key with its default, its type if it has none, and its meaning."""
+    default = "" if "$defs" in str(rule) else rule.get("default")
+    if default in (None, "", [], {}):
+        return f"`{key}`", ", ".join([_kind(rule)] + is_needed * ["required"]), rule["description"]
+    return _toml({key: default}), "", rule["description"]
+
+
+def _option(key: str, defaults: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return an option with the default of most models, its values and other defaults, its meaning."""
+    models: dict[str, list[str]] = {}
+    for model, value in defaults.items():
+        models.setdefault(_toml(value), []).append(model)
+    usual = max(models, key=lambda value: len(models[value]))
+    if len(models) > 1 and len(models[usual]) == 1:
+        usual = ""
+    others = [f"{value} of {', '.join(names)}" for value, names in models.items() if value != usual]
+    name = f"`{key} = {usual[1:]}" if usual else f"`{key}`"
+    return name, "; ".join(filter(None, [_rules(key, defaults), *others])), OPTIONS[key].description
+
+
 def _kind(rule: Mapping[str, Any]) -> str:
     kinds = [one["type"] for one in (rule, *rule.get("anyOf", ())) if one.get("type", "null") != "null"]
     kind = kinds[0] if kinds else "table" if "$defs" in str(rule) else "integer, string or array"
-    return ", ".join(map(_toml, filter(None, rule.get("enum", ())))) or kind.replace("object", "table")
+    return str(kind).replace("object", "table")
 
 
 def _rules(key: str, models: Iterable[str]) -> str:
@@ -180,14 +198,6 @@ def _summary(documented: object) -> str:
     return str(inspect.getdoc(documented)).partition("\n\n")[0]
 
 
-def _defaults(values: Mapping[str, Any]) -> str:
-    """Return each default, and the models that have it."""
-    models: dict[str, list[str]] = {}
-    for model, value in values.items():
-        models.setdefault(_toml(value), []).append(model)
-    return "; ".join(f"{value}: {', '.join(names)}" for value, names in models.items())
-
-
 def _comments(cls: type) -> dict[str, str]:
     sources = "\n".join(inspect.getsource(one) for one in cls.__mro__ if dataclasses.is_dataclass(one))
     return dict(re.findall(r"(?m)^    (\w+): [^#\n]*(?:# (.*))?$", sources))
@@ -199,11 +209,23 @@ def _toml(value: Any) -> str:
     return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
 
 
-def _section(title: str, head: str, rows: Iterable[Iterable[str]], said: str = "") -> str:
+def _table(title: str, head: str, rows: Iterable[Iterable[str]]) -> str:
     columns = head.split(", ")
     lines = [columns, ["---"] * len(columns), *([f"`{name}`", *rest] for name, *rest in rows)]
-    table = "".join(f"| {' | '.join(cell.translate(ESCAPED) for cell in line)} |\n" for line in lines)
-    return "\n\n".join(filter(None, [f"## {title}", said or INTRODUCTIONS.get(title), table]))
+    return _section(title, "".join(f"| {' | '.join(line)} |\n" for line in lines))
+
+
+def _list(title: str, rows: Iterable[tuple[str, str, str]], introduction: str = "") -> str:
+    lines = []
+    for name, values, meaning in rows:
+        head = f"- {name}{values and f' ({values})'}"
+        lines.append(": ".join(filter(None, [head, meaning])).replace("<", r"\<").replace("\n", " ") + "\n")
+    return _section(title, "".join(lines), introduction)
+
+
+def _section(title: str, content: str, introduction: str = "") -> str:
+    introduction = INTRODUCTIONS.get(title, introduction)
+    return "\n\n".join(filter(None, [f"## {title}", introduction, content]))
 
 
 if __name__ == "__main__":
