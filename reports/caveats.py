@@ -201,9 +201,9 @@ def describe_nondeterminism(c: Comparison) -> str:
 
 
 def format_zone(c: Comparison) -> str:
-    """Return ±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
+    """Return ±δ with its unit; in per cent both ends, as that of a fall is smaller: −4.8 to +5 %."""
     zone = c.metric.zone
-    if c.metric.ratio:
+    if c.scale.log:
         return f"{format_number(c.scale.convert_difference(-zone), 1)} to +{c.scale.format_delta(zone)}"
     return f"±{c.scale.format_delta(zone)}"
 

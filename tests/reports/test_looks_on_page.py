@@ -79,7 +79,7 @@ def test_a_claim_has_the_levels_of_both_sides_over_the_same_seeds_and_the_loss(c
     accuracy, loss = (list_differences(c.design, "strong", m.name, 10) for m in BOTH)
     base = fmean(c.design.arms[0].results[s].metrics["valid_accuracy"] for s in range(10))
     (claim,) = [x for x in list_claims(c) if x.row.arm.name == "strong"]
-    levels = f"{100 * base:.1f} → {100 * (base + fmean(accuracy)):.1f} %"
+    levels = f"{100 * base:.2f} → {100 * (base + fmean(accuracy)):.2f} %"  # 67.2 → 78.4 would make 11.2
     assert claim.text.startswith(f"{levels}, {100 * fmean(accuracy):.1f} points higher, 98.3 % CI [+")
     (by_loss,) = claim.other_metrics
     assert ": ▲ better by more than δ, " in by_loss
