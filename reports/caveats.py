@@ -176,7 +176,7 @@ def describe_mixed_machines(c: Comparison) -> str:
 
 
 _CAVEATS_OF_LOOKS = (
-    "Pairs of seeds are not exactly normal. With smoothed differences of the shipped study toggles, looks at "
+    "Pairs of seeds are not exactly normal. In simulations with smoothed differences of models, looks at "
     "10 to 40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 "
     "by loss, where .05 is meant. With exponential differences and the default looks one contrast errs in "
     ".06 of studies, and some one of fifteen in .13; looks from five seeds on err more often.",

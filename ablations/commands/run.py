@@ -134,8 +134,11 @@ def _run_study(
             _prepare_training(study_run)
             interrupted = plan.of_program and _check_first_trials(study_run)
             _announce_replacement(plan, options.out)
-            if not interrupted:
-                interrupted = study_run.train_trials(study_run.missing_trials()).interrupted
+            if not interrupted and (todo := study_run.missing_trials()):
+                page = find_page(plan.study, options.out)  # not before: the first trials may be refused
+                print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+                interrupted = study_run.train_trials(todo).interrupted
+            is_checked = plans.is_repeated(plan) and not plans.is_repeated(study_run.plan)
             plan = study_run.plan
             trained = study_run.trained
             arm_names = plan.arm_names
@@ -149,7 +152,14 @@ def _run_study(
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
-        comparison, plan, results, ledger, trained, timed_out=budget.has_refused, interrupted=interrupted
+        comparison,
+        plan,
+        results,
+        ledger,
+        trained,
+        is_checked=is_checked,
+        timed_out=budget.has_refused,
+        interrupted=interrupted,
     )
     print(f"report: {page}")
     return comparison, faults, interrupted
@@ -158,14 +168,12 @@ def _run_study(
 def _prepare_training(study_run: StudyRun) -> None:
     """Do what comes before the first trial.
 
-    Check that the trials can be trained, print why some are trained again and where the report will be, store
-    the plan and open it in MLflow, tell the budget how long the trials so far took, and remove what
-    checkpoints they left.
+    Check that the trials can be trained, print why some are trained again, store the plan and open it in
+    MLflow, tell the budget how long the trials so far took, and remove what checkpoints they left.
     """
     todo = study_run.missing_trials()
     plan = study_run.plan
     ledger = study_run.ledger
-    page = find_page(plan.study, study_run.options.out)
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow: a refused one is not to appear there
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
@@ -188,8 +196,6 @@ def _prepare_training(study_run: StudyRun) -> None:
         mean = fmean(times) if times else None
         for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
             print(f"{visible(plan.study)}: {visible(line)}")
-    if todo:
-        print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
     for result in study_run.scheduler.results.values():
         study_run.budget.measure_trial(result)
         if result.status != "failed":  # another study may be training that again
@@ -224,11 +230,13 @@ def _print_outcome(
     ledger: Ledger,
     trained: set[str],
     *,
+    is_checked: bool,
     timed_out: bool,
     interrupted: bool,
 ) -> int:
     """Print what became of a plan's trials. Returns how many failed or have no result.
 
+    `is_checked` says that the baseline's first trial was trained a second time, which is no result.
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
     from unrolled.ablations.training.arm_table import print_arms  # pandas
@@ -249,6 +257,9 @@ def _print_outcome(
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
+    if beyond := comparison.beyond_looks:
+        counts += f"; {beyond} of a look that is not needed or not complete, and not counted"
+    counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     failed = next((result for result in results.values() if result.status == "failed"), None)
     writers = (
         describe_warned_trials,
