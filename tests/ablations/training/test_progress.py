@@ -161,6 +161,7 @@ def test_on_a_terminal_lines_fit_and_arms_are_shown_after_a_look_and_after_ctrl_
     assert max(map(len, bars)) <= 80 and not any("…" in line for line in bars)
     assert f"{LONGEST}/seed=" in " ".join(text.split())
     outcome = text[text.rindex("Ctrl-C again stops them") :]
+    assert max(map(len, re.split(r"[\r\n]+", outcome.partition("\n")[2]))) <= 80, "words are not broken"
     assert re.search(r"against +accuracy +\(points\) +seeds +verdict", outcome)
     assert "\x1b[" in output.decode()[-2000:] or "better" not in outcome
 
