@@ -176,6 +176,11 @@ class Comparison:
         return self.reading or self.design.find_scale(self.metric)
 
     @property
+    def first_title(self) -> str:
+        """The metric that decides, in words."""
+        return self.design.find_scale(self.design.metrics[0]).title
+
+    @property
     def title(self) -> str:
         """The metric in words."""
         return self.scale.title

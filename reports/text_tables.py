@@ -291,7 +291,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         "r": k and k.r,
         "verdict": v and v.text,
         "provisional": v and v.provisional,
-        "open_because": explain_open(row),
+        "open_because": explain_open(row, view.first_title),
     }
 
 

@@ -116,7 +116,7 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     row = view.arms[-1]
     assert row.decided
     assert row.verdict.kind == "open"
-    assert describe_state(row, view).endswith("is shown at 10 seeds, where the first metric was decided")
+    assert describe_state(row, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
