@@ -69,7 +69,7 @@ docs: .venv/installed-for-chapter
 
 # docs/report.png: the first screen of the report of `models`, which must have been run. Needs Chromium.
 pictures:
-	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1340 \
+	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1420 \
 	  --screenshot=docs/report.png file://$(CURDIR)/out/models/index.html
 
 ui: .venv/installed

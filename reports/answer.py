@@ -1,19 +1,27 @@
 """The answer to a study's question: a short list in everyday words, made from means and verdicts."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
-from pathlib import PurePath
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
-from unrolled.bench.trial import Scalar
-from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
+from unrolled.reports.levels import (
+    count_listed,
+    describe_order,
+    find_grid_lines,
+    format_name,
+    list_first,
+    list_levels,
+    phrase_level,
+    rank_all_arms,
+    rank_arms,
+)
 from unrolled.reports.sentences import (
     Claim,
     describe_diverged,
@@ -22,13 +30,12 @@ from unrolled.reports.sentences import (
     effect_size,
     list_claims,
 )
+from unrolled.reports.statistics.elsewhere import Unpaired
 from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
-NAMED = 8  # arms of each verdict that the answer names before it counts the others
 LEVELS = 3  # steps of a ladder whose levels it tells
-Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is found again on another task
-Arms = Mapping[Key, ComparedArm]
+KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # of arms that are not better
 
 
 class Finding(NamedTuple):
@@ -63,7 +70,7 @@ class Finding(NamedTuple):
 def write_answer(
     c: Comparison, parts: Sequence[Part] = (), grid: Factorial | None = None
 ) -> tuple[Markup, ...]:
-    """Return the study's question answered by the first metric: a sentence on levels, then a line each.
+    """Return the study's question answered by one metric: a headline, then a line each.
 
     First the arms that are better, best first; then those that are worse, worst first; what differs by less
     than δ; what is open. `parts` are the switches of a study that asks for the effect of each, and `grid`
@@ -71,35 +78,35 @@ def write_answer(
     tasks asks for their order. Where nothing is decided, as there are too few seeds, all arms are ranked.
     """
     if few := describe_too_few_pairs(c):
-        return Markup(visible(few)), *_rank_all_arms(c)
-    return describe_order(c) or tuple(
-        filter(None, [_describe_levels(c), *list_effects(c, parts), *_describe_interactions(grid, c)])
-    )
-
-
-def list_effects(c: Comparison, parts: Sequence[Part] = ()) -> list[Markup]:
-    """Return the lines of `write_answer` on what changes."""
-    view = next((v for v in VIEWS if any(part.views[v] for part in parts)), None)
-    if view:
-        findings = [
-            Finding(_format_name(part.switch.name), "", v) for part in parts if (v := part.views[view])
-        ]
-    else:
-        findings = [
-            Finding(
-                name=_format_name(x.row.arm.name),
-                against=x.row.arm.against,
-                verdict=x.verdict,
-                other_task=bool(x.row.arm.find_task_differences(c.arms[0].arm)),
-                disagreement=_describe_disagreement(x, c),
-                standing=x.row.standing,
-            )
-            for x in list_claims(c)
-        ]
+        return Markup(visible(few)), *rank_all_arms(c)
+    if order := describe_order(c):
+        return order
+    view = next((v for v in VIEWS if any(part.views[v] for part in parts)), "")
+    findings = _list_part_findings(parts, view) if view else _list_arm_findings(c)
     lines = _describe_effects(findings, c)
     if view and lines:
         lines[:0] = [Markup("{}:").format(view.capitalize())]
-    return lines
+    return tuple(filter(None, [_write_headline(findings, view, c), *lines, *_describe_interactions(grid, c)]))
+
+
+def _list_part_findings(parts: Sequence[Part], view: str) -> list[Finding]:
+    """Return the verdict on each part in a view of the study."""
+    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+
+
+def _list_arm_findings(c: Comparison) -> list[Finding]:
+    """Return the verdict on each arm: better ones first, then worse ones, each the largest effect first."""
+    return [
+        Finding(
+            name=format_name(x.row.arm.name),
+            against=x.row.arm.against,
+            verdict=x.verdict,
+            other_task=bool(x.row.arm.find_task_differences(c.arms[0].arm)),
+            disagreement=_describe_disagreement(x, c),
+            standing=x.row.standing,
+        )
+        for x in list_claims(c)
+    ]
 
 
 def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Markup]:
@@ -109,7 +116,7 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
     together = Markup("Together {} and {} are {} {} {} than their two effects add up to, {}")
     for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
         v = effect.verdict
-        first, second = map(_format_name, effect.factors)
+        first, second = map(format_name, effect.factors)
         size = c.scale.format_size(effect.mean, v.interval)
         ends = c.scale.format_interval(v.interval, sizes=True)
         yield together.format(first, second, size, c.scale.difference_unit, v.direction, ends)
@@ -118,71 +125,8 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
 
 
-def describe_order(c: Comparison) -> tuple[Markup, ...]:
-    """Return sentences on whether arms keep their order from task to task.
-
-    There are none unless a study has two arms or more on several tasks.
-    """
-    tasks = _group_by_task(c)
-    shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
-    if len(shared) < 2:
-        return ()
-    arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
-    titles = [arm.title for arm in arms.values()]
-    names = {
-        k: _format_name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()
-    }
-    directions = _judge_order(tasks, list(names), c)
-    sure = {Direction.BETTER, Direction.WORSE}
-    stable = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
-    reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
-    unclear = [pair for pair in directions if pair not in (*stable, *reversed_pairs)]
-    verb = "keeps its" if len(stable) == 1 else "keep their"
-    phrases = [Markup(f"{len(stable)} of {plural(len(directions), 'pair')} of arms {verb} order")]
-    unsure = Markup("Which is better is not shown on every task for {}")
-    for pairs, phrase in ((reversed_pairs, Markup("{} change places")), (unclear, unsure)):
-        if pairs:
-            pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
-            phrases.append(phrase.format(Markup("; ").join(_list_first(pair_names))))
-    levels = [
-        Markup("On {} {}").format(
-            task, _list_levels(_rank_arms([(names[key], rows[key]) for key in names], c), c)
-        )
-        for task, rows in tasks.items()
-    ]
-    return *phrases, *levels
-
-
-def _judge_order(
-    tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
-) -> dict[tuple[Key, Key], list[Direction]]:
-    """Return the direction of every pair of these arms on each task, Holm-corrected together."""
-    directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
-    sides = {
-        (task, pair): (rows[pair[0]], rows[pair[1]]) for task, rows in tasks.items() for pair in directions
-    }
-    for (_, pair), v in c.judge_undeclared(sides).items():
-        directions[pair].append(v.direction)
-    return directions
-
-
-def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
-    """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
-    rows = [row for row in c.arms if row.index == 0 or not row.arm.is_aa_arm]
-    trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
-    trained = [(row, trial.flat_settings()) for row, trial in trials if trial and trial.task]
-    keys = c.design.presentation.task
-    differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
-    tasks: dict[str, dict[Key, ComparedArm]] = {}
-    for row, factors in trained:
-        task = ", ".join(f"{key} {PurePath(str(factors[key])).name}" for key in differing)
-        settings = frozenset((key, value) for key, value in factors.items() if key not in keys)
-        tasks.setdefault(task, {})[settings] = row
-    return tasks
-
-
 def _describe_disagreement(x: Claim, c: Comparison) -> str:
-    """Return the effects by other metrics that point elsewhere, such as "perplexity × 1.13"."""
+    """Return the effects by other metrics that point elsewhere, such as "perplexity 13 % higher"."""
     phrases = []
     for view in c.other_views:
         v = view.arms[x.row.index].verdict
@@ -192,64 +136,73 @@ def _describe_disagreement(x: Claim, c: Comparison) -> str:
     return ", ".join(phrases)
 
 
-def _format_name(name: str) -> Markup:
-    return Markup("<b>{}</b>").format(visible(name))
+def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Markup:
+    """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
-
-def _rank_all_arms(c: Comparison) -> Iterator[Markup]:
-    """Yield the arms of each task by their means, the best first; the A/A check is left out."""
-    for rows in c.arms_by_task:
-        arms = [row for row in rows if row.index == 0 or not row.arm.is_aa_arm]
-        if ranked := _rank_arms([(_format_name(row.arm.name), row) for row in arms], c):
-            other_task = "" if rows[0].index == 0 else "On another task "
-            yield Markup("{}{}").format(other_task, _list_levels(ranked, c))
-
-
-def _describe_levels(c: Comparison) -> Markup:
-    """Return what the baseline reaches; in a ladder, what the best arms of its task reach, and the baseline.
-
-    In a grid, what the best arm of each line reaches. Arms are ranked only once a contrast is decided.
+    In a ladder it tells what the best arms of the baseline's task reach, and the baseline; in a grid, what
+    the best arm of each line reaches; of a study of parts, the part that brings the most. Arms are ranked
+    only once a contrast is decided.
     """
-    ranked = any(row.verdict and row.verdict.claims for row in c.arms_with_contrast)
-    if ranked and (lines := _find_grid_lines(c)):
-        best = _rank_arms([x for line in lines for x in _rank_arms(line, c)[:1]], c)
-        return _list_levels(best, c)
+    ranked = any(x.verdict.claims for x in findings)
+    if ranked and (lines := find_grid_lines(c)):
+        best = rank_arms([x for line in lines for x in rank_arms(line, c)[:1]], c)
+        return list_levels(best, c)
     rows = [row for row in c.same_task_arms if row.index == 0 or not row.arm.is_aa_arm]
-    ladder = ranked and any(row.arm.against for row in c.arms_with_contrast)
-    best = _rank_arms([(_format_name(row.arm.name), row) for row in rows], c)
-    return _list_levels([x for i, x in enumerate(best) if x[1].index == 0 or (ladder and i < LEVELS)], c)
-
-
-def _find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
-    """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
-    lines: dict[str, list[ComparedArm]] = {}
-    for row in c.arms:
-        if row.contrast and not row.arm.is_aa_arm:
-            lines.setdefault(c.find_base(row).arm.name, [c.find_base(row)]).append(row)
-    grid = len(lines) > 1 and all(
-        len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
+    ladder = any(x.against for x in findings)
+    best = rank_arms([(format_name(row.arm.name), row) for row in rows], c)
+    levels = list_levels(
+        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i < LEVELS)], c
     )
-    return [[(_format_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
+    better = [x for x in findings if x.verdict.kind == Direction.BETTER]
+    better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
+    if ladder or not levels or not findings or (view and not better):
+        return levels
+    if view:
+        return Markup("{}; {} brings the most: {}").format(
+            levels, better[0].name, _describe_gain(better[0], c)
+        )
+    if better or len(findings) == 1:
+        first, *others = better or findings
+        verb = "is" if len(others) == 1 else "are"
+        names = join_names(list_first([x.name for x in others]))
+        too = Markup("; {} {} better, too").format(Markup(names), verb) if others else ""
+        return Markup("{}{}").format(_describe_pair(first, levels, c), too)
+    kinds = Counter(x.verdict.kind for x in findings)
+    counts = [f"{kinds[kind]} {phrase}" for kind, phrase in KINDS.items() if kinds[kind]]
+    return Markup("{}; no arm is shown to be better: {}").format(levels, ", ".join(counts))
 
 
-def _rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
-    """Return the arms that have a mean, the best first."""
-    names = {row.index: name for name, row in rows}
-    ranked = c.rank_arms(row for _, row in rows if row.summary.mean is not None)
-    return [(names[row.index], row) for row in ranked]
+def _describe_pair(x: Finding, levels: Markup, c: Comparison) -> Markup:
+    """Return what an arm and the baseline reach, and the verdict: "A has a loss of 1, B 2: better by 1".
+
+    Where seeds diverged it begins with the baseline's `levels`, as the means of converged pairs do not
+    subtract to the difference.
+    """
+    k = x.verdict.contrast
+    if k.given_convergence:
+        diverges = not _has_effect(x) and x.verdict.diverges is not Direction.NONE
+        verdict = f"{x.verdict.kind}, {describe_divergence(x.verdict)}" if diverges else _describe_gain(x, c)
+        return Markup("{}; {} is {}{}").format(levels, x.name, verdict, _bracket(x.state))
+    digits = c.scale.count_level_decimals(k.baseline_mean, k.arm_mean)
+    level = phrase_level(c.scale.format_level(k.arm_mean, digits), c)
+    base_level = c.scale.format_level(k.baseline_mean, digits)
+    base = format_name(c.arms[0].arm.name)
+    verdict = _describe_gain(x, c) + _bracket(x.state)
+    return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)
 
 
-def _list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
-    """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)"."""
-    reaches = c.scale.reaches
-    levels = [c.scale.format_level(row.summary.mean, 0 if reaches else None) for _, row in rows]
-    article = "an" if c.title[:1] in "aeiou" else "a"
-    levels[:1] = [reaches.format(x) if reaches else f"has {article} {c.title} of {x}" for x in levels[:1]]
-    diverged = [
-        f" ({s.diverged} of {s.n} diverged)" if (s := row.summary).diverged else "" for _, row in rows
-    ]
-    phrases = zip(rows, levels, diverged, strict=True)
-    return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
+def _describe_gain(x: Finding, c: Comparison) -> str:
+    """Return a difference and its seeds: "better by 0.010 over 20 seeds, maybe by less than δ"."""
+    v = x.verdict
+    k = v.contrast
+    numbers = [str(n) for n in dict.fromkeys(k.sizes if isinstance(k, Unpaired) else (k.pairs,))]
+    seeds = f"{' and '.join(numbers)} {c.design.noun}{'' if numbers == ['1'] else 's'}"
+    if not _has_effect(x):
+        return f"the same within δ over {seeds}" if v.kind == "same" else f"open after {seeds}"
+    size = f"{c.scale.format_size(k.estimate or 0.0, v.interval)} {c.scale.difference_unit}".rstrip()
+    median = " in the median" if k.by_median else ""
+    remark = {Size.MORE: "", Size.LESS: ", which is less than δ", Size.UNSETTLED: ", maybe by less than δ"}
+    return f"{v.direction} by {size}{median} over {seeds}{remark[v.size]}"
 
 
 def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
@@ -262,7 +215,7 @@ def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = _format_name(x.against or c.arms[0].arm.name)
+        base = format_name(x.against or c.arms[0].arm.name)
         everywhere = phrase_all(x.verdict.contrast.pairs, c.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(x.name, base, c.title, everywhere, x.remarks))
@@ -282,7 +235,7 @@ def _list_findings(findings: Sequence[Finding]) -> Markup:
     for x in findings:
         against = f" against {quote_name(visible(x.against))}" if x.against else ""
         names.append(Markup("{}{}{}").format(x.name, against, x.remarks))
-    return Markup(join_names(_list_first(names))) + _describe_diverged(findings[_count_listed(findings) :])
+    return Markup(join_names(list_first(names))) + _describe_diverged(findings[count_listed(findings) :])
 
 
 def _describe_diverged(others: Sequence[Finding]) -> str:
@@ -298,7 +251,7 @@ def _bracket(*remarks: str) -> str:
 
 def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup]:
     """Return arms with their effects, largest first: "A gains 20 points over B"; many are counted."""
-    listed = _count_listed(findings)
+    listed = count_listed(findings)
     lines = []
     for x in findings[:listed]:
         verb, over = _choose_verb(x.verdict, bool(x.against), c)
@@ -345,15 +298,3 @@ def _choose_verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
     if c.metric.lower_is_better:
         return ("saves", "over") if gain else ("costs", "against")
     return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")
-
-
-def _list_first(names: Sequence[Markup]) -> list[Markup]:
-    """Return the first names, and the number of the others in place of these."""
-    listed = _count_listed(names)
-    others = [Markup(f"{len(names) - listed} others")] if len(names) > listed else []
-    return [*names[:listed], *others]
-
-
-def _count_listed(things: Sequence[object]) -> int:
-    """Return how many things are listed before the others are counted. There is never one other."""
-    return NAMED + (len(things) == NAMED + 1)

@@ -176,7 +176,7 @@ def describe_mixed_machines(c: Comparison) -> str:
 
 
 _CAVEATS_OF_LOOKS = (
-    "Pairs of seeds are not exactly normal. With smoothed differences of the shipped study toggles, looks at "
+    "Pairs of seeds are not exactly normal. In simulations with smoothed differences of models, looks at "
     "10 to 40 seeds claimed a difference where there was none in .043 of studies by accuracy and in .035 "
     "by loss, where .05 is meant. With exponential differences and the default looks one contrast errs in "
     ".06 of studies, and some one of fifteen in .13; looks from five seeds on err more often.",
@@ -201,9 +201,9 @@ def describe_nondeterminism(c: Comparison) -> str:
 
 
 def format_zone(c: Comparison) -> str:
-    """Return ±δ with its unit; of a ratio both ends, as that of a fall is smaller: −4.8 to +5 %."""
+    """Return ±δ with its unit; in per cent both ends, as that of a fall is smaller: −4.8 to +5 %."""
     zone = c.metric.zone
-    if c.metric.ratio:
+    if c.scale.log:
         return f"{format_number(c.scale.convert_difference(-zone), 1)} to +{c.scale.format_delta(zone)}"
     return f"±{c.scale.format_delta(zone)}"
 

@@ -77,15 +77,16 @@ class ComparedArm:
 
     @property
     def seeds_of_mean(self) -> str:
-        """How many seeds its mean is over, of the most that its contrasts may need: 10/40.
+        """How many seeds its mean is over, and of how many where more may come or some diverged: 10 of 40.
 
-        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
-        that no seed changes has one value, however many seeds it was trained with.
+        With a contrast those are its pairs, of the most that it may need. The arm may have more seeds, for
+        contrasts of other arms. An arm that no seed changes has one value, however many it was trained with.
         """
         if self.arm.ignores_seed and self.done:
             return "1"
-        done = self.summary.n - self.summary.diverged
-        return f"{done}/{self.max_seeds if self.state else self.total}"
+        number = self.summary.n - self.summary.diverged
+        most = {"open": self.max_seeds, "decided": self.summary.n}.get(self.state, self.total)
+        return f"{number} of {most}" if number < most else str(number)
 
     @property
     def shown_proofs(self) -> tuple[Proof, ...]:

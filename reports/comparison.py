@@ -42,6 +42,7 @@ class Comparison:
     looks_taken: int
     other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
+    reading: Scale | None = None  # in place of the metric's own scale: perplexity for a loss
 
     @property
     def arms_to_decide(self) -> tuple[ComparedArm, ...]:
@@ -74,6 +75,15 @@ class Comparison:
     def per_metric(self) -> tuple["Comparison", ...]:
         """The comparison by each metric, this one first."""
         return self, *self.other_views
+
+    @property
+    def readings(self) -> tuple["Comparison", ...]:
+        """The comparison by each metric, this one first, in each of the units that it is read in."""
+        return tuple(
+            replace(view, reading=reading) if reading else view
+            for view in self.per_metric
+            for reading in dict.fromkeys((None, view.scale.second_scale))
+        )
 
     @property
     def sequential(self) -> bool:
@@ -163,7 +173,12 @@ class Comparison:
     @property
     def scale(self) -> Scale:
         """How values of the metric are shown."""
-        return self.design.find_scale(self.metric)
+        return self.reading or self.design.find_scale(self.metric)
+
+    @property
+    def first_title(self) -> str:
+        """The metric that decides, in words."""
+        return self.design.find_scale(self.design.metrics[0]).title
 
     @property
     def title(self) -> str:

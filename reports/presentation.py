@@ -17,7 +17,7 @@ class Scale:
     """How a metric is read: on the first screen in its unit, in tables as it is measured.
 
     What is judged may be a logarithm, `log` times ln of what is read. Levels are then written as they are
-    read and differences as ratios: in per cent or, without a unit, as a factor.
+    read and differences in per cent.
     """
 
     title: str = ""
@@ -28,42 +28,35 @@ class Scale:
     finest: int | None = None  # most decimals of a difference, likewise
     table_decimals: int = 4  # decimals in tables
     log: float = 0.0
+    delta: float = 0.0  # the smallest difference that matters, as differences are judged
     reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
     second_scale: "Scale | None" = None  # another reading of the same numbers
 
     def adapt_to(self, metric: Metric) -> "Scale":
         """Return the same for a metric with a δ, and for one that is judged by its ratio."""
         places = count_decimals(metric.delta)
+        scale = replace(self, delta=metric.zone, table_decimals=places)
         if metric.ratio:
-            return replace(
-                self, difference_unit="%", log=100.0, finest=3, table_decimals=places, second_scale=None
-            )
+            return replace(scale, difference_unit="%", log=100.0, finest=3, second_scale=None)
         by_delta = max(0, count_decimals(self.factor * metric.delta) - 1)
         digits, finest = (
             by_delta if decimals is None else decimals for decimals in (self.digits, self.finest)
         )
-        return replace(self, digits=digits, finest=finest, table_decimals=places)
+        second = self.second_scale and replace(self.second_scale, delta=metric.zone)
+        return replace(scale, digits=digits, finest=finest, second_scale=second)
 
     @property
     def unit(self) -> str:
         """The unit of what is measured, where it is known."""
         return self.level_unit if self.factor == 1 else ""
 
-    @property
-    def as_factor(self) -> bool:
-        """True if differences are written as factors."""
-        return bool(self.log) and not self.difference_unit
-
     def convert_level(self, x: float) -> float:
         """Return a level as it is measured."""
         return safe_exp(x / self.log) if self.log else x
 
     def convert_difference(self, x: float) -> float:
-        """Return a difference as it is measured; of logarithms the ratio, as a factor or in per cent."""
-        if not self.log:
-            return x
-        ratio = safe_exp(x / self.log)
-        return ratio if self.as_factor else 100 * (ratio - 1)
+        """Return a difference as it is measured; of logarithms in per cent."""
+        return 100 * (safe_exp(x / self.log) - 1) if self.log else x
 
     def scale_difference(self, x: float) -> float:
         """Return a difference in its unit."""
@@ -79,17 +72,29 @@ class Scale:
             digits = _count_significant(level, 3)
         return f"{format_number(level, digits)} {self.level_unit}".rstrip()
 
-    def format_change(self, before: float | None, after: float | None) -> str:
+    def format_levels(self, before: float | None, after: float | None, digits: int | None = None) -> str:
         """Return two levels with their unit: 88.4 → 90.0 %."""
-        return (
-            f"{self.format_level(before).removesuffix(self.level_unit).rstrip()} → {self.format_level(after)}"
-        )
+        first = self.format_level(before, digits).removesuffix(self.level_unit).rstrip()
+        return f"{first} → {self.format_level(after, digits)}"
+
+    def format_change(self, before: float | None, after: float | None) -> str:
+        """Return the levels of a difference; a decimal more where, rounded, they would not subtract to it."""
+        return self.format_levels(before, after, self.count_level_decimals(before, after))
+
+    def count_level_decimals(self, before: float | None, after: float | None) -> int | None:
+        """Return the decimals of two levels beside their difference; None for those of a level."""
+        if self.log or before is None or after is None or not math.isfinite(after - before):
+            return None
+        levels = [self.factor * before, self.factor * after]
+        fewest = max(_count_significant(x, 3) for x in levels) if self.digits is None else self.digits
+        first, second = (round(x, fewest) for x in levels)
+        subtracts = round(second - first, fewest) == round(levels[1] - levels[0], fewest)
+        return self.digits if subtracts else fewest + 1
 
     def format_difference(self, x: float | None, ends: Interval | None = None, *, sign: bool = False) -> str:
         """Return a difference without its unit, with two digits of the uncertainty that `ends` show."""
         if x is None:
             return "–"
-        sign &= not self.as_factor
         return format_number(self.scale_difference(x), self._count_decimals(x, ends), sign=sign)
 
     def format_size(self, x: float, ends: Interval | None = None) -> str:
@@ -97,9 +102,7 @@ class Scale:
         return self.format_difference(x, ends).removeprefix(MINUS)
 
     def describe_difference(self, x: float, ends: Interval | None = None) -> str:
-        """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, × 1.13."""
-        if self.as_factor:
-            return f"× {self.format_difference(x)}"
+        """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, 13 % higher."""
         size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
         return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
 
@@ -117,7 +120,8 @@ class Scale:
 
     def format_delta(self, delta: float) -> str:
         """Return δ, as differences are judged, with its unit: 2 points."""
-        return f"{self.scale_difference(delta):g} {self.difference_unit}".rstrip()
+        digits = ".3g" if self.log else "g"
+        return f"{self.scale_difference(delta):{digits}} {self.difference_unit}".rstrip()
 
     def format_measured_delta(self, delta: float) -> str:
         """Return the same as tables measure it: 0.02, 0.05 nats, 5 %."""
@@ -150,20 +154,28 @@ class Scale:
     def _count_decimals(self, x: float, ends: Interval | None) -> int:
         """Return the decimals that show two digits of a difference's uncertainty, or of a tenth of its size.
 
-        They are more where an end of the interval would be shown as zero and is not.
+        They are more where an end of the interval would be shown as 0 or as ±δ and is not.
         """
         finest = 3 if self.finest is None else self.finest
-        if self.as_factor:
-            return finest
         fewest = 0 if self.log else min(1, finest)  # the means beside it have one, too
-        nearest = 0.0
         if ends and math.isfinite(ends.high - ends.low):
             x = max((ends.high - ends.low) / 2, abs(ends.high + ends.low) / 20)
-            nearest = min(abs(self.scale_difference(end)) for end in (ends.low, ends.high))
-        digits = min(finest, max(fewest, _count_significant(x if self.log else self.factor * x, 2)))
-        if 0 < nearest < 0.5 * 10**-digits:
-            return min(digits + 2, _count_significant(nearest, 1))
+        size = 100 * x / self.log if self.log else self.factor * x
+        digits = min(finest, max(fewest, _count_significant(size, 2)))
+        most = digits + 2
+        while ends and digits < most and self._hides_a_limit(ends, digits):
+            digits += 1
         return digits
+
+    def _hides_a_limit(self, ends: Interval, digits: int) -> bool:
+        """Return True if an end would be rounded to 0 or ±δ without being it."""
+        limits = [self.scale_difference(x) for x in (0.0, self.delta, -self.delta)]
+        finite_ends = [self.scale_difference(x) for x in (ends.low, ends.high) if math.isfinite(x)]
+        return any(
+            end != limit and round(end, digits) == round(limit, digits)
+            for end in finite_ends
+            for limit in limits
+        )
 
 
 def _count_significant(x: float, digits: int) -> int:

@@ -238,9 +238,13 @@ def answer_lines(c: Comparison) -> list[str]:
 
 
 def _write_answers(c: Comparison, parts: Sequence[Part], grid: Factorial | None) -> list[tuple[Markup, ...]]:
-    """Return the answer by each metric, by the first one with the effects of switches."""
-    first = answer.write_answer(c, parts, grid) if _is_thorough(parts) else answer.write_answer(c)
-    return [first, *map(answer.write_answer, c.other_views)]
+    """Return the answer by each metric in each of its units; by the first, with the effects of switches."""
+    return [
+        answer.write_answer(view, parts, grid)
+        if view.metric == c.metric and _is_thorough(parts)
+        else answer.write_answer(view)
+        for view in c.readings
+    ]
 
 
 def _is_thorough(parts: Sequence[Part]) -> bool:

@@ -61,7 +61,7 @@ def describe_diverged(contrast: Contrast) -> str:
     return f"diverged {contrast.arm_diverged} of {n[0]} against {contrast.baseline_diverged} of {n[1]}"
 
 
-def describe_stage(v: Verdict) -> str:
+def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
     """Return where in its looks a contrast stands; "" in a fixed design that can go on.
 
     One that gets more seeds is open itself, or by its size, or because the gate or the first metric is.
@@ -73,10 +73,10 @@ def describe_stage(v: Verdict) -> str:
         return ""
     seeds = f"{v.contrast.pairs} of {looks.last} seeds"
     if v.decided:
-        return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
+        return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
     if v.contrast.pairs >= looks.last:
         return f"open at the last look, {seeds}"
-    subjects = {"": "the first metric is ", "size": "its size is ", "gate": "the gate is "}
+    subjects = {"": f"{first_metric} is ", "size": "its size is ", "gate": "the gate is "}
     return f"{subjects[v.rule] if v.claims else ''}open after {seeds}"
 
 
@@ -255,14 +255,14 @@ def describe_state(row: ComparedArm, c: Comparison) -> str:
     phrases = [
         describe_divergence(v) if contrast.given_convergence else "",
         describe_lost(contrast) if contrast.lost else "",
-        "" if c.has_too_few_pairs and not v.blocked_reason else _describe_progress(row, v),
+        "" if c.has_too_few_pairs and not v.blocked_reason else _describe_progress(row, v, c.first_title),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
     return "; ".join(filter(None, phrases))
 
 
-def explain_open(row: ComparedArm) -> str:
+def explain_open(row: ComparedArm, first_metric: str) -> str:
     """Return why the arm's contrast is open; "" where it claims anything, or is none."""
     v = row.verdict
     contrast = row.contrast
@@ -277,18 +277,18 @@ def explain_open(row: ComparedArm) -> str:
     if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
     reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, row.noun)}"
-    return f"{reason}, where the first metric was decided" if v.decided else reason
+    return f"{reason}, where {first_metric} was decided" if v.decided else reason
 
 
-def _describe_progress(row: ComparedArm, v: Verdict) -> str:
+def _describe_progress(row: ComparedArm, v: Verdict, first_metric: str) -> str:
     """Return why a contrast is open, or how many pairs it has that may get more; "" for what it claims."""
     contrast = v.contrast
     looks = contrast.look.looks
     has_more_looks = len(looks.numbers) > 1 and contrast.pairs < looks.last
     if v.blocked_reason or (has_more_looks and not v.decided):
-        return describe_stage(v)
+        return describe_stage(v, first_metric)
     if v.decided:
-        return "" if v.claims else f"open: {explain_open(row)}"
+        return "" if v.claims else f"open: {explain_open(row, first_metric)}"
     remark = f": under {FEWEST_SEEDS} nothing is decided" if contrast.pairs < FEWEST_SEEDS else ""
     return f"not decided at {plural(contrast.pairs, row.noun)}{remark}"
 

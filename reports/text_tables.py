@@ -270,7 +270,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
     second = view.scale.second_scale
     level = _of_known(view.scale.convert_level)
     change = _of_known(view.scale.convert_difference)
-    ratio = _of_known(second.convert_difference) if second else change
+    ratio = _of_known(second.convert_level) if second else change
     return {
         "mean": level(row.summary.mean),
         "sd": change(row.summary.sd),
@@ -291,7 +291,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         "r": k and k.r,
         "verdict": v and v.text,
         "provisional": v and v.provisional,
-        "open_because": explain_open(row),
+        "open_because": explain_open(row, view.first_title),
     }
 
 

@@ -53,6 +53,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     results = ledger.results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     metric = study.metrics[0]
+    is_timed = bool(measured) or not study.of_program
     usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
@@ -60,7 +61,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     chances = estimate_chances(study, spreads, study.decide == "size")
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
-    _print_rows(_make_rows(study, seconds, spreads, chances))
+    _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
     source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
     print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
@@ -68,6 +69,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if len(study.looks) > 1 and not study.to_the_end:
         print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
     explanation = "of a trial, measured where there are results" if measured else "of a trial"
+    explanation += "" if is_timed else ", unknown until the first has ended"
     if device.kind == "cuda" and not study.of_program and measured.keys() != usual.keys():
         explanation += ", else of one on a core: how long a GPU takes is not known before"
     print(f"seconds: {explanation}.")
@@ -97,17 +99,20 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     seconds_by_truth = [sum(number * seconds[name] for name, number in by_arm.items()) for by_arm in missing]
     workers, places = count_workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
     for truth, need, by_arm, total in zip(TRUTHS, needs, missing, seconds_by_truth, strict=True):
-        cost = f"{total:.0f} seconds of training, {format_estimate(total / workers)} on {places}"
-        left = f"{sum(by_arm.values()):.0f} left to train, " if results else ""
-        print(f"if {truth}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
+        phrases = [f"about {sum(need.values()):.0f} trials expected"]
+        phrases += [f"{sum(by_arm.values()):.0f} left to train"] if results else []
+        if is_timed:
+            phrases += [f"{total:.0f} seconds of training", f"{format_estimate(total / workers)} on {places}"]
+        print(f"if {truth}: {', '.join(phrases)}")
     if study.decide != "size" and len(study.looks) > 1:
         until_size = [estimate_seeds(study, by_arm) for by_arm in estimate_chances(study, spreads, True)]
         trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
-        print(f'until sizes are settled too (decide = "size"): about {trials} trials expected')
+        sizes = "until it is settled, too, whether each difference is more or less than δ"
+        print(f'{sizes} (decide = "size" in the study): about {trials} trials expected')
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
-    if (longest := max(seconds_by_truth) / workers) > HOUR:
+    if is_timed and (longest := max(seconds_by_truth) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
@@ -131,7 +136,8 @@ def _make_rows(
         against = f", against {visible(arm.against)}" if arm.against else ""
         if other := study.task_differences(arm):
             against += f"; no contrast, as it is of another task: {', '.join(other)}"
-        rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
+        duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
+        rows.append([visible(arm.name), *cells, duration, changes + against])
         rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
     return rows
 

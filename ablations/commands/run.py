@@ -37,6 +37,7 @@ from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
 from unrolled.ablations.training.estimates import describe_costs
 from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
+from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import (
     Budget,
@@ -115,7 +116,7 @@ def _run_study(
         device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
         print(f"{visible(study.name)}: {device}", flush=True)
         for commit in list_checked_out_commits(study.baseline.factory):
-            print(visible(f"{study.name}: {commit.name} is {commit.description}"))
+            print_line(visible(f"{study.name}: {commit.name} is {commit.description}"))
         study = plan_store.keep_to_the_end(study, ledger)
         plan, trials = plans.make_plan(study, command, device.kind)
         if plan.of_program:
@@ -132,11 +133,15 @@ def _run_study(
                 budget=budget,
             )
             _prepare_training(study_run)
+            was_unchecked = plans.is_repeated(study_run.plan)
             interrupted = plan.of_program and _check_first_trials(study_run)
             _announce_replacement(plan, options.out)
-            if not interrupted:
-                interrupted = study_run.train_trials(study_run.missing_trials()).interrupted
+            if not interrupted and (todo := study_run.missing_trials()):
+                page = find_page(plan.study, options.out)  # not before: the first trials may be refused
+                print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+                interrupted = study_run.train_trials(todo).interrupted
             plan = study_run.plan
+            is_checked = was_unchecked and not plans.is_repeated(plan)
             trained = study_run.trained
             arm_names = plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
@@ -149,7 +154,14 @@ def _run_study(
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
-        comparison, plan, results, ledger, trained, timed_out=budget.has_refused, interrupted=interrupted
+        comparison,
+        plan,
+        results,
+        ledger,
+        trained,
+        is_checked=is_checked,
+        timed_out=budget.has_refused,
+        interrupted=interrupted,
     )
     print(f"report: {page}")
     return comparison, faults, interrupted
@@ -158,27 +170,27 @@ def _run_study(
 def _prepare_training(study_run: StudyRun) -> None:
     """Do what comes before the first trial.
 
-    Check that the trials can be trained, print why some are trained again and where the report will be, store
-    the plan and open it in MLflow, tell the budget how long the trials so far took, and remove what
-    checkpoints they left.
+    Check that the trials can be trained, print why some are trained again, store the plan and open it in
+    MLflow, tell the budget how long the trials so far took, and remove what checkpoints they left.
     """
     todo = study_run.missing_trials()
     plan = study_run.plan
     ledger = study_run.ledger
-    page = find_page(plan.study, study_run.options.out)
     if todo and not study_run.options.cluster:
         # before the study is opened in MLflow: a refused one is not to appear there
         check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
-            print(reason)
+            print_line(reason)
     untried = untried_arms(todo, plan, study_run.scheduler.results)
     unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
     if unchecked:
         study_run.unchecked_arms = unchecked
         study_run.budget.has_refused = True
         tried = f"{len(untried) - len(unchecked)} of {plural(len(untried), 'arm')}"
-        print(f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left")
+        print_line(
+            f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left"
+        )
     plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
     study_run.writer.open_study(study_run.plan)
@@ -187,9 +199,7 @@ def _prepare_training(study_run: StudyRun) -> None:
         times = [result.spent for result in results.values() if result.done]
         mean = fmean(times) if times else None
         for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
-            print(f"{visible(plan.study)}: {visible(line)}")
-    if todo:
-        print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+            print_line(f"{visible(plan.study)}: {visible(line)}")
     for result in study_run.scheduler.results.values():
         study_run.budget.measure_trial(result)
         if result.status != "failed":  # another study may be training that again
@@ -202,7 +212,7 @@ def _announce_replacement(plan: plans.Plan, out: Path) -> None:
     page = find_page(plan.study, out)
     summary = read_summary(page)
     if summary and summary.plan != plan.hash:
-        print(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+        print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
 
 
 def _check_first_trials(study_run: StudyRun) -> bool:
@@ -224,11 +234,13 @@ def _print_outcome(
     ledger: Ledger,
     trained: set[str],
     *,
+    is_checked: bool,
     timed_out: bool,
     interrupted: bool,
 ) -> int:
     """Print what became of a plan's trials. Returns how many failed or have no result.
 
+    `is_checked` says that the baseline's first trial was trained a second time, which is no result.
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
     from unrolled.ablations.training.arm_table import print_arms  # pandas
@@ -249,6 +261,9 @@ def _print_outcome(
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
+    if beyond := comparison.beyond_looks:
+        counts += f"; {beyond} of a look that is not needed or not complete, and not counted"
+    counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     failed = next((result for result in results.values() if result.status == "failed"), None)
     writers = (
         describe_warned_trials,
@@ -264,18 +279,18 @@ def _print_outcome(
     remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *remainder)]
     lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
     for line in filter(None, lines):
-        print(f"{visible(plan.study)}: {line}")
+        print_line(f"{visible(plan.study)}: {line}")
     if any(result.done for result in results.values()):
         console = Console(highlight=False)
         with console.capture() as table:  # rich would end the process where the reader of the output has gone
             print_arms(comparison, console)
         print(table.get(), end="")
     for line in answer_lines(comparison):
-        print(f"  {visible(line)}")
+        print_line(f"  {visible(line)}")
     if missing:
         cause = "were not begun, as the time is up" if timed_out else "have no result"
         reason = "have no result, as the run was interrupted" if interrupted else cause
-        print(f"{plural(missing, 'trial')} of this look {reason}: run again", file=sys.stderr)
+        print_line(f"{plural(missing, 'trial')} of this look {reason}: run again", sys.stderr)
     return ends["failed"] + (0 if interrupted or timed_out else missing)
 
 

@@ -32,7 +32,10 @@ run = \"""{words}\"""
 [design.one_at_a_time]  # an ablation to begin with: edit it
 {design}
 """
-NO_SEED = "no flag for a seed was found: let the script take one for every random draw, and add --seed={seed}"
+NO_SEED = (
+    "no flag for a seed was found, without which run refuses the study: "
+    "let the script take one for every random draw, and add --seed={seed}"
+)
 NO_METRIC = (
     "no metric was found that is sure: write its name, and how it is read. "
     "Where the name is wrong, the first trial says which there are"

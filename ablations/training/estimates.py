@@ -138,7 +138,7 @@ def describe_costs(
     first = len(list_first_trials(plan))
     repeats = int(is_repeated(plan))
     numbers = list(dict.fromkeys((len(plan.arms) * plan.looks[0], len(plan.ids))))
-    cost = "taken as a minute until one has ended (--seeds 0 trains one of each arm)"
+    cost = "unknown until the first has ended (--seeds 0 trains one of each arm)"
     checks = f"{plural(first, 'trial')}{', one of them twice' if repeats else ''}"
     if seconds is not None:
         workers, places = count_workers(device, program.gpu_count)
@@ -155,7 +155,7 @@ def describe_costs(
         f"arms: {join_first_names([arm.name for arm in plan.arms], ARMS_NAMED)}",
         f"trainings: {' to '.join(map(str, numbers))}{repetition}; {ended} have ended",
         f"seconds of one: {cost}",
-        f"counts in the identity: {program.describe_identity()}",
+        f"trained again if one of these changes: {program.describe_identity()}",
         f"first checks, on {checks}",
     ]
 

@@ -24,6 +24,7 @@ from unrolled.ablations.study.plan import (
     list_first_trials,
     list_trials,
 )
+from unrolled.ablations.training.progress import print_line
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measurements_by_metric
@@ -50,7 +51,7 @@ def check_first_trials(study_run: StudyRun) -> bool:
         results = _train_first_trials(study_run)
         plan = study_run.plan
         if reason := _reason_not_to_check(plan, results):
-            print(f"{visible(plan.study)}: {visible(reason)}", flush=True)
+            print_line(f"{visible(plan.study)}: {visible(reason)}")
         if plan.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
     return study_run.interrupted
@@ -246,7 +247,7 @@ def _print_ties(pairs: Sequence[Pair], plan: Plan) -> None:
     """Print the arms whose judged qualities are those of their base."""
     for arm, base in pairs:
         line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
-        print(f"{visible(plan.study)}: {visible(line)}", flush=True)
+        print_line(f"{visible(plan.study)}: {visible(line)}")
 
 
 def _refuse_tie(pair: Pair, plan: Plan) -> None:

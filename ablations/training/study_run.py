@@ -186,7 +186,8 @@ class StudyRun:
 
             comparison = compare_plan(self.plan, read_page_results(self.plan, self.ledger))
             render_page(comparison, self.options.out)
-            console.print(f"{visible(self.plan.study)}: {status_line}", markup=False, soft_wrap=True)
+            line = f"{visible(self.plan.study)}: {status_line}"
+            console.print(line, markup=False, soft_wrap=not console.is_terminal)
             print_arms(comparison, console)
 
         with ThreadPoolExecutor(1, "page") as pool:

@@ -2,8 +2,8 @@
 
 from unrolled.reports.presentation import COSTS, MEASURED, Presentation, Scale
 
-PERPLEXITY = Scale(title="perplexity", digits=2, log=1.0)
-"""Exp of a loss in nats; a difference of losses is a ratio of perplexities."""
+PERPLEXITY = Scale(title="perplexity", difference_unit="%", digits=2, log=1.0)
+"""Exp of a loss in nats; a difference of losses is a ratio of perplexities, written in per cent."""
 
 CHAPTER = Presentation(
     condition=", given this validation set",

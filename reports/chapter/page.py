@@ -90,7 +90,21 @@ def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:
         place = f"{'within' if is_inside else 'outside'} our 95 % prediction interval{s}"
         phrases += [f"{', '.join(names)} {verb} {place}"] if names else []
     title = "accuracies" if by_accuracy else "validation losses"
+    phrases += [
+        f"those of {base} and {name} differ where ours are identical, as the book ran each once, from other "
+        "random numbers"
+        for base, name in _list_identical_rows(fits, c)
+    ]
     return f"Of the book's {title}, {'; '.join(phrases)}" if phrases else ""
+
+
+def _list_identical_rows(fits: Sequence[BookComparison], c: Comparison) -> list[tuple[str, str]]:
+    """Return the pairs of rows of the book whose arms have the same numbers on every seed of ours."""
+    titles = {fit.row.index: fit.published.title for fit in fits}
+    pairs = [
+        (c.find_base(fit.row), fit.row) for fit in fits if fit.row.contrast and fit.row.contrast.identical
+    ]
+    return [(titles[base.index], titles[row.index]) for base, row in pairs if base.index in titles]
 
 
 def _worse_than_counting(c: Comparison) -> list[str]:

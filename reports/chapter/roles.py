@@ -130,7 +130,7 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     if not named or shares[named[0].role] < 0:
         return ""
     phrases = [f"{_format_share(shares[part.role])} {PHRASES.get(part.role, part.role)}" for part in named]
-    levels = scale.format_change(named[0].before, named[0].after).replace(" ", "\u00a0")
+    levels = scale.format_levels(named[0].before, named[0].after).replace(" ", "\u00a0")
     phrases[0] += f" ({levels})"
     return ", ".join(phrases[:NAMED])
 
@@ -155,7 +155,7 @@ def _draw_parts(parts: Sequence[RolePart], c: Comparison) -> Markup:
         kind = ("better" if is_better else "worse") if part.is_consistent else ""
         x = f"{(k + 0.5) * width:.4g}%"
         place = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
-        title = escape(f"{part.role}: {c.scale.format_change(part.before, part.after)}")
+        title = escape(f"{part.role}: {c.scale.format_levels(part.before, part.after)}")
         bars.append(f'<line class="part {kind}" {place}><title>{title}</title></line>')
     bars.append('<line x2="100%" y1="10" y2="10"/>')
     return Markup(f'<svg class="strip roles" height="20" aria-hidden="true">{"".join(bars)}</svg>')

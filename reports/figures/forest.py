@@ -50,7 +50,6 @@ class Axis:
 class Panel:
     """The figure by one metric in one of its units; arms are grouped by task, each with its strip."""
 
-    scale: Scale
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
     groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
@@ -59,25 +58,21 @@ class Panel:
 
 def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    readings = [
-        (view, scale) for view in c.per_metric for scale in (view.scale, view.scale.second_scale) if scale
-    ]
-    return tuple(_make_panel(view, scale, extras.marks.get(view.metric.name, {})) for view, scale in readings)
+    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in c.readings)
 
 
-def _make_panel(view: Comparison, scale: Scale, marks: Mapping[int, float]) -> Panel:
+def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
     axis = _fit_axis(view, marks)
     groups = [
         tuple(
-            (row, _draw_arm(row, view, axis, scale, _draw_mark(axis, marks.get(row.index))))
+            (row, _draw_arm(row, view, axis, _draw_mark(axis, marks.get(row.index))))
             for row in _sort_rows(rows, view)
         )
         for rows in view.arms_by_task
     ]
     return Panel(
-        scale=scale,
         view=view,
-        ticks=_make_ticks(axis, scale),
+        ticks=_make_ticks(axis, view.scale),
         groups=tuple(groups),
         marked=bool(marks),
     )
@@ -144,7 +139,7 @@ def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
     return Axis(low - pad, high + pad)
 
 
-def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, marks: Sequence[str]) -> Markup:
+def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[str]) -> Markup:
     """Return the strip of an arm; the interval of a contrast is drawn from the mean of its base.
 
     An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
@@ -162,9 +157,9 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, scale: Scale, mark
     dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
     drawn = (
         *_draw_zone(axis, None if row.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, scale.format_level, row.noun),
+        *_draw_seeds(axis, dots, view.scale.format_level, row.noun),
         *marks,
-        *_draw_estimate(axis, mean, bars, kind, scale.format_level),
+        *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
         *_describe_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)

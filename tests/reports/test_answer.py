@@ -1,5 +1,6 @@
 """The answer in words: each number is the ledger's, each verb the verdict's."""
 
+import math
 import re
 from dataclasses import replace
 from statistics import fmean
@@ -39,9 +40,11 @@ def write_lines(c):
 
 
 def test_the_answer_has_the_effect_of_each_arm_the_best_first_and_the_open_ones_last():
-    level, *changes, undecided = write_texts(realistic())
-    assert level.startswith("LMModel6 ")
-    assert "1.31 nats" in level
+    headline, *changes, undecided = write_texts(realistic())
+    assert headline == (
+        "LMModel7 has a validation loss of 0.82 nats, LMModel6 1.31 nats: better by 0.490 nats over "
+        "10 seeds; dropout and tying and dropout 0.4 are better, too"
+    )
     expected = [
         ("LMModel7 saves", "0.490 nats", "99.4 % CI [0.439, 0.579]"),
         ("dropout and tying saves", "0.242 nats", "99.4 % CI [0.203, 0.279]"),
@@ -62,8 +65,46 @@ def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
     base, strong = ([r.metrics["valid_accuracy"] for r in a.results.values()] for a in design.arms[:2])
     gain = 100 * (fmean(strong[:10]) - fmean(base[:10]))
     first, second, *_ = write_texts(design)
-    assert first == f"base predicts {100 * fmean(base[:15]):.0f} % of the words"
+    levels = (
+        f"strong predicts {100 * fmean(strong[:10]):.2f} % of the words, base {100 * fmean(base[:10]):.2f} %"
+    )
+    assert first == f"{levels}: better by {gain:.1f} points over 10 seeds"
     assert second.startswith(f"strong gains {gain:.1f} points, 98.3 % CI [")
+
+
+@pytest.mark.parametrize(
+    ("effects", "headline"),
+    [
+        ({"b": 0.2}, r"b has .* of 1\.\d\d nats, base 1\.\d\d nats: worse by 0\.\d+ nats over 10 seeds"),
+        ({"b": 0.001}, r"b has .*: the same within δ over 10 seeds"),
+        ({"b": 0.02}, r"b has .*: open after 10 seeds"),
+        (
+            {"b": 0.2, "c": 0.001, "d": 0.3, "e": 0.02},
+            r"base has .* nats; no arm is shown to be better: 2 worse, 1 the same within δ, 1 open",
+        ),
+    ],
+)
+def test_the_headline_says_which_arm_is_better_or_that_none_is_shown_to_be(effects, headline):
+    spreads = {0.02: 0.05}
+    arms = [
+        arm(name, effect, spreads.get(effect, 0.003), settings={"clip": 1.0 + i})
+        for i, (name, effect) in enumerate(effects.items())
+    ]
+    assert re.fullmatch(headline, write_texts(study((arm("base", 0.0, 0.003), *arms)))[0])
+
+
+def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
+    c = compare(realistic())
+    in_nats, in_per_cent = (write_lines(view) for view in c.readings)
+    assert len(in_nats) == len(in_per_cent)
+    assert not any("nats" in line or "loss" in line for line in in_per_cent)
+    row = c.arms[1]
+    reading = math.exp(row.contrast.arm_mean), math.exp(row.contrast.baseline_mean)
+    levels = "LMModel7 has a perplexity of {:.2f}, LMModel6 {:.2f}".format(*reading)
+    change = 100 * (1 - math.exp(row.contrast.mean))
+    assert in_per_cent[0].startswith(f"{levels}: better by {change:.1f} % over 10 seeds")
+    ends = sorted(100 * (1 - math.exp(x)) for x in (row.interval.low, row.interval.high))
+    assert in_per_cent[1] == "LMModel7 saves {:.1f} %, 99.4 % CI [{:.1f}, {:.1f}]".format(change, *ends)
 
 
 def test_a_line_says_where_the_second_metric_disagrees():
@@ -82,8 +123,8 @@ def test_a_line_says_where_the_second_metric_disagrees():
     worse = make_measured_arm("against", 0.1, 0.2)
     texts = write_texts(study((*jitter, worse), metrics=BOTH))
     assert "both gains 10.0 points, 98.3 % CI [10.0, 10.0]" in texts
-    assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity × 1.221)" in texts
-    assert "Open: loss (perplexity × 1.221)" in texts, "equal accuracies alone show no equality"
+    assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity 22.1 % higher)" in texts
+    assert "Open: loss (perplexity 22.1 % higher)" in texts, "equal accuracies alone show no equality"
 
 
 def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
@@ -215,9 +256,8 @@ def test_how_many_seeds_diverged_is_said_wherever_an_arm_is_named():
         assert "5 diverged" in format_screen(c)
         assert "5 diverged" in comparison_markdown(c)
     c = compare_arms(make_arm("base", 0.0, 3, 9, 11, 20, 31), make_arm("other", 0.0))
-    level, undecided = write_lines(c)
-    assert level.startswith("base ")
-    assert "(5 of 40 diverged)" in level
+    headline, undecided = write_lines(c)
+    assert headline.endswith("nats (5 of 40 diverged); other is open after 40 seeds")
     assert undecided == "Open: other (diverged 0 of 40 against 5 of 40)"
     texts = write_lines(
         compare_arms(make_arm("base", 0.0), *(make_arm(f"wd {i}", -0.01, 0) for i in range(10)))

@@ -42,7 +42,7 @@ def draw_strips(c, extras=NOTHING):
     by_panel = {}
     for panel in forest.make_panels(c, extras):
         strips = {row.arm.name: ET.fromstring(strip) for rows in panel.groups for row, strip in rows}
-        by_panel[panel.scale.title] = strips
+        by_panel[panel.view.title] = strips
     return by_panel
 
 

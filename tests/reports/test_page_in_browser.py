@@ -191,6 +191,8 @@ def test_the_figure_begins_beneath_the_question_and_its_explanations_are_folded(
     assert question < first < 300
     assert arm < 450
     assert browser.ask("return document.querySelector('.legend').checkVisibility()") is False
+    labels = "[...document.querySelectorAll('.choose label')].map((e) => e.getBoundingClientRect().height)"
+    assert min(browser.ask(f"return {labels}")) >= 24  # px, which a finger meets
 
 
 def test_the_learning_curves_are_those_of_the_metric_that_is_shown(browser, pages):
@@ -229,9 +231,9 @@ def test_without_the_script_all_can_be_read_and_another_metric_chosen(browser, p
         browser.driver.find_element("css selector", ".r2").click()
     finally:
         browser.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
-    # accuracy and loss in headline, findings, curves and numbers; with perplexity in the figure
-    headline = findings = curves = numbers = ["none", "block"]
-    figure = ["none", "block", "none"]
+    # accuracy and loss in curves and numbers; with perplexity in headline, figure and findings
+    headline = figure = findings = ["none", "block", "none"]
+    curves = numbers = ["none", "block"]
     assert browser.ask(SEEN) == [*headline, *figure, *findings, *curves, *numbers]
 
     assert all(text in body for text in ("better by more than δ", "10 of 10", "Provenance"))

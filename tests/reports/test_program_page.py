@@ -24,8 +24,10 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
     text = text_of(render(compare(program(ERROR, LOSS, SECONDS)), tmp_path))
     words = "nats|perplexity|tokens?|book|words|chapter|passage"
     assert not re.search(rf"\b({words})\b", text, re.IGNORECASE)
-    assert "baseline has an error of 0.204." in text
+    assert "lr 0.5 has an error of 0.106, baseline 0.204: better by 0.098 over 10 seeds." in text
     assert "lr 0.5 saves 0.098, 95 % CI [0.09" in text
+    assert "baseline 0.204 over 10 seeds baseline" in text
+    assert "toggles" not in " ".join(list_limits(compare(replace(program(ERROR), looks=(5, 10))), {}))
     assert "4.07 → 2.04 s 50.0 % lower" in text
 
 

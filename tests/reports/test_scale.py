@@ -36,6 +36,28 @@ def test_an_end_that_is_not_zero_is_shown_as_zero_only_where_it_is_tiny(low, hig
     assert ACCURACY.format_interval(Interval(low, high, 0.95)) == f"95 % CI {text}"
 
 
+@pytest.mark.parametrize(
+    "low, high, text",
+    [
+        (-0.0096, 0.003, "[−0.0096, +0.0030]"),
+        (-0.01, 0.003, "[−0.010, +0.003]"),
+        (0.0101, 0.02, "[+0.0101, +0.0200]"),
+        (0.012, 0.02, "[+0.012, +0.020]"),
+    ],
+)
+def test_an_end_is_shown_as_delta_only_where_it_is_delta(low, high, text) -> None:
+    top1 = PLAIN.find_scale("top1").adapt_to(Metric("top1", 0.01))
+    assert top1.format_interval(Interval(low, high, 0.95)) == f"95 % CI {text}"
+
+
+@pytest.mark.parametrize(
+    "before, after, text",
+    [(0.88, 0.834, "88.0 → 83.4 %"), (0.88049, 0.83351, "88.05 → 83.35 %"), (0.881, math.inf, "88.1 → ∞ %")],
+)
+def test_two_levels_subtract_to_their_difference(before, after, text) -> None:
+    assert ACCURACY.format_change(before, after) == text
+
+
 def test_a_metric_is_read_as_its_trainer_reads_it() -> None:
     loss = Metric("valid_loss", 0.05)
     assert CHAPTER.find_scale("valid_loss").adapt_to(loss).describe_difference(-0.25) == "0.25 nats lower"

@@ -17,6 +17,7 @@ from synthetic import (
     make_counting_arm,
     pair,
     realistic,
+    result,
     set_metrics,
     study,
 )
@@ -30,7 +31,9 @@ from unrolled.reports.answer import write_answer
 from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.caveats import describe_trials, list_limits
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
+from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.contrast_decisions import decide_looks
+from unrolled.reports.design import MeasuredArm
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
 from unrolled.reports.render import render
@@ -113,7 +116,7 @@ def test_a_metric_that_does_not_decide_says_why_it_is_open():
     row = view.arms[-1]
     assert row.decided
     assert row.verdict.kind == "open"
-    assert describe_state(row, view).endswith("is shown at 10 seeds, where the first metric was decided")
+    assert describe_state(row, view).endswith("is shown at 10 seeds, where validation accuracy was decided")
 
 
 def test_arms_are_joined_on_the_seed_and_failures_are_no_results():
@@ -279,6 +282,20 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
     assert [h.row.arm.name for h in values] == ["LMModel6", "LMModel7"]
     # 1.368 is near 1.30, .458 not near .80
     assert [h.prediction.plausible for h in values] == [True, False]
+
+
+def test_a_page_says_why_the_book_s_values_differ_where_ours_are_equal():
+    def make_book_arm(model, effect):
+        chapter = spec_of(model).make_trial()
+        losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
+        results = {seed: result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
+        return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
+
+    c = compare(study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.0))))
+    _, _, reason = describe_fits(compare_with_book(c), c).rpartition("; ")
+    assert reason.startswith("those of LMModel1 and LMModel2 differ where ours are identical")
+    c = compare(study((make_book_arm("lm1", 0.0), make_book_arm("lm2", 0.1))))
+    assert "identical" not in describe_fits(compare_with_book(c), c)
 
 
 def test_two_arms_are_one_task_whatever_the_path_of_their_text():

@@ -75,7 +75,7 @@ def test_rows_that_diverged_are_counted_and_their_mean_is_of_the_others(compare)
     frame.loc[(frame.model == "better") & (frame.seed < 3), "loss"] = float("inf")
     frame.to_csv("runs.csv", index=False)
     _, output, _ = compare("runs.csv", *FLAGS[:4], "--metric", "loss=0.02")
-    assert "7/10, 3 diverged" in output and "Means leave out the rows that diverged" in output
+    assert "7 of 10, 3 diverged" in output and "Means leave out the rows that diverged" in output
     assert pd.read_csv("out/compare-runs/comparison.csv").set_index("arm").diverged.to_dict() == {
         "base": 0,
         "better": 3,

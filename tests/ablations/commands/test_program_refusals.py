@@ -167,12 +167,16 @@ def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_pa
     folder = write_project(
         tmp_path / "project", study=STUDY.replace('"accuracy"', '"acuracy", better = "higher"')
     )
-    assert "did you mean 'accuracy'?" in refuse_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    process = run_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    assert process.returncode and "did you mean 'accuracy'?" in process.stderr
+    assert "index.html" not in process.stdout, "there is no page, so that none is named"
     ledger = Ledger(folder / "results")
     count = len(ledger.files())
     (folder / "mine.toml").write_text(STUDY)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     assert count and f"{6 - count} trained, {count} already there" in output
+    assert output.count("a second time, as a check") == 1
+    assert "a second time" not in check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     assert plan_store.load_plan("mine", ledger).seen == {}, "no number of theirs was shown"
 
 
