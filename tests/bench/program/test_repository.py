@@ -110,9 +110,12 @@ def test_no_repository_and_one_of_another_user_are_refused_with_the_cure(
     with pytest.raises(BadInput, match="git init"):
         open_repository(tmp_path)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.chdir(folder)
     with pytest.raises(BadInput) as error:
-        open_repository(folder)
-    assert "safe.directory" in error.value.cure
+        open_repository(Path("src"))
+    git(tmp_path, *error.value.cure.split()[1:])
+    assert open_repository(Path("src")).root == folder
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="git is not installed"):
         open_repository(folder)
