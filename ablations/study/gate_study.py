@@ -59,7 +59,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput where there is nothing to
     compare, and for what `check_out` refuses.
     """
-    repository = open_repository(Path(path).parent if path else Path(), results)
+    repository = open_repository(_find_program_folder(path), results)
     file_path = Path(path) if path else repository.root / STUDY
     head_commit = replace(repository.resolve(head), name=HEAD)
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
@@ -101,6 +101,18 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         cure="set `folder` to the top, or name in `code` what counts",
     )
     return Gate(study, base_commit, head_commit, remarks, uncounted)
+
+
+def _find_program_folder(path: str) -> Path:
+    """Return the folder whose repository a gate is of, as the study in a file names it now.
+
+    It is the file's own where the head has deleted or broken that: the base's study decides.
+    """
+    folder = Path(path).parent
+    with suppress(BadInput):
+        program = parse_study(read_study_text(path)[1]).program
+        return folder / program.repository if program else folder
+    return folder
 
 
 class _Sides:

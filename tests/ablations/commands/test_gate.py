@@ -153,6 +153,14 @@ def test_a_base_that_fails_and_a_gate_that_stays_open_do_not_pass(project: Path)
     assert code == 3 and "not shown to be less than δ worse" in output
 
 
+def test_a_study_outside_of_the_repository_is_no_part_of_the_change(project: Path) -> None:
+    study = STUDY.replace("[program]", '[program]\nrepository = "project"')
+    (project.parent / "study.toml").write_text(study)
+    commit_change(project, "worse", model__py=model_source(BASE="1.3", STREAM="1"))
+    code, output = run_gate(project, "../study.toml")
+    assert code == 3 and "more than δ worse" in output
+
+
 def test_every_level_of_the_other_settings_has_to_pass(project: Path) -> None:
     (project / "unrolled.toml").write_text(STUDY + "[design.one_at_a_time]\nrate = [1.0]\n")
     git(project, "commit", "-qam", "two levels")
