@@ -182,7 +182,7 @@ def _list_base_patterns(factory: ProgramSettings, study_place: str | None, sides
 def _find_base(repository: Repository) -> str:
     """Return the branch that a change is to be merged into. Raises BadInput where it is not known."""
     branch = os.environ.get("GITHUB_BASE_REF", "")
-    for name in ([f"origin/{branch}", branch] if branch else []) + ["origin/HEAD"]:
+    for name in [f"origin/{branch}", branch] if branch else ["origin/HEAD"]:
         with suppress(BadInput):
             return repository.resolve(name).hash
     cure = FETCH if repository.is_shallow else "name it: --base main"

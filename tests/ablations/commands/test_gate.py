@@ -234,6 +234,9 @@ def test_in_ci_a_detached_merge_commit_needs_the_history_and_says_so(project: Pa
     git(clone, "fetch", "-q", "--unshallow", "origin", "+refs/heads/*:refs/remotes/origin/*")
     code, output = run_gate(clone, base="", GITHUB_BASE_REF="main")
     assert code == 0 and "merge of a pull request" in output
+    git(clone, "remote", "set-head", "origin", "main")
+    code, output = run_gate(clone, base="", GITHUB_BASE_REF="release")
+    assert code == 2 and "--base" in output, "another branch is not what the change is for"
     code, output = run_gate(clone, base="", GITHUB_BASE_REF="main", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     assert code == 2 and "safe.directory" in output
 
