@@ -8,7 +8,7 @@ elsewhere: an index to a temporary file, the objects of a work tree that is not 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,13 +106,15 @@ class Repository:
         except BadInput as error:
             names = self._git("for-each-ref", "--format=%(refname:short)").decode(errors="replace").split()
             choices = [choice for choice in (*names, WORK_TREE, "HEAD") if choice != name]
+            cure = suggestion(name, choices) if names else "commit its files first"
             raise BadInput(
                 "names no commit",
                 place=f"repository {self.root}",
                 key=f"commit {name!r}",
-                cure=FETCH if self.is_shallow else suggestion(name, choices),
+                cure=FETCH if self.is_shallow else cure,
             ) from error
-        tree, date, subject = self._describe(full)
+        fields = self._git("show", "--no-patch", "--format=%T%x00%aI%x00%s", full).decode(errors="replace")
+        tree, date, subject = fields.rstrip("\n").split("\0")
         return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
 
     def find_merge_base(self, left: str, right: str) -> str:
@@ -176,9 +178,8 @@ class Repository:
 
         The index starts as HEAD's, whose entries keep modes and line ends.
         """
-        head = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").decode().strip()
-        tree, date, subject = self._describe(head)
-        with self._index_of(head) as index:
+        head = self.resolve("HEAD")
+        with self._index_of(head.tree) as index:
             committed = self._git("ls-files", "-z", "--cached", index=index)
             staged = self._git("ls-files", "-z", "--cached")
             untracked = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
@@ -189,16 +190,11 @@ class Repository:
             words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
             new_tree = self._git("write-tree", index=index).decode().strip()
-        if new_tree != tree:
-            date = ""
-            subject = "the files as they are now"
-        return Commit(name=WORK_TREE, hash=head, tree=new_tree, subject=subject, author_date=date)
-
-    def _describe(self, full: str) -> tuple[str, str, str]:
-        """Tree, author date and subject of a commit."""
-        fields = self._git("show", "--no-patch", "--format=%T%x00%aI%x00%s", full).decode(errors="replace")
-        tree, date, subject = fields.rstrip("\n").split("\0")
-        return tree, date, subject
+        if new_tree == head.tree:
+            return replace(head, name=WORK_TREE)
+        return replace(
+            head, name=WORK_TREE, tree=new_tree, subject="the files as they are now", author_date=""
+        )
 
     @contextmanager
     def _index_of(self, tree: str) -> Iterator[str]:

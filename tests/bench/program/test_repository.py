@@ -93,6 +93,13 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(
             repository.resolve(name)
 
 
+def test_the_work_tree_of_a_repository_without_a_commit_is_refused_with_the_cure(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    with pytest.raises(BadInput, match="no commit") as error:
+        Repository.containing(tmp_path, tmp_path / "objects").resolve("worktree")
+    assert "commit" in error.value.cure
+
+
 def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
