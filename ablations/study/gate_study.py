@@ -46,11 +46,6 @@ class Gate(NamedTuple):
     remarks: Sequence[str]  # on what the change edited and the base decides
     edits: Sequence[str]  # the other files that it edited
 
-    @property
-    def has_contrast(self) -> bool:
-        """True if any file that counts differs."""
-        return len(self.study.contrasts) > 0
-
 
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     """Return the gate of `head` against its merge base with `base`, by the study in a file.
@@ -78,7 +73,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
         assert isinstance(factory, ProgramSettings)
-        study_place = sides.find_place(file_path.parent)
+        study_place = repository.find_place(file_path.parent)
         replaced = sides.find_edits(_list_base_patterns(factory, study_place, sides))
         if replaced:
             remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
@@ -123,14 +118,6 @@ class _Sides:
         self.base = base
         self.base_files = repository.list_files(base.tree)
         self.head_files = repository.list_files(head.tree)
-
-    def find_place(self, path: Path) -> str | None:
-        """Return the place of a file or folder in the repository, "" for its top; None if it lies outside."""
-        real = Path(os.path.realpath(path.parent)) / path.name if path.name else Path(os.path.realpath(path))
-        place = os.path.relpath(real, os.path.realpath(self.repository.root))
-        if place == ".." or place.startswith("../"):
-            return None
-        return "" if place == "." else place
 
     def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
         """Return the files that patterns match and that differ between the two commits, as the base has them.
@@ -194,9 +181,10 @@ def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
 
     A file outside of the repository is no part of the change.
     """
-    place = sides.find_place(path)
+    folder = sides.repository.find_place(path.parent)
+    place = "" if folder is None else f"{folder}/{path.name}".lstrip("/")
     remarks: list[str] = []
-    if place is None:
+    if not place:
         text = read_study_text(str(path))[1]
     else:
         entry = sides.base_files.get(place)

@@ -6,7 +6,7 @@ elsewhere: an index to a temporary file, the objects of a work tree that is not 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +28,7 @@ What Unrolled and MLflow write, and studies, are not among the new ones.
 _NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
     "filter.lfs.required": "false"
 }
-"""Git LFS would download: what it stores as pointers stays one, and `find_pointers` finds them."""
+"""Git LFS would download: what it stores as pointers stays one, and `is_pointer` sees it."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # a pointer is shorter
@@ -133,6 +133,14 @@ class Repository:
                 cure=FETCH if shallow else "name two commits of one history",
             ) from error
 
+    def find_place(self, folder: Path) -> str | None:
+        """Return the path of a folder from the top, "" for that itself; None if it lies outside."""
+        real = Path(os.path.realpath(folder))
+        top = Path(os.path.realpath(self.root))
+        if not real.is_relative_to(top):
+            return None
+        return "" if real == top else real.relative_to(top).as_posix()
+
     def list_files(self, tree: str) -> dict[str, TreeEntry]:
         """Return the files of a tree, by their paths from the root."""
         listing = self._git("ls-tree", "-r", "-z", "--full-tree", tree)
@@ -219,11 +227,7 @@ class Repository:
         return run_git(folder or self.root, *words, settings=_NO_LFS, variables=variables, stdin=stdin)
 
 
-def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Return the files below a folder that are Git LFS's pointers to what is stored elsewhere."""
-    pointers = []
-    for path in paths:
-        file = folder / path
-        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(POINTER):
-            pointers.append(path)
-    return pointers
+def is_pointer(path: Path) -> bool:
+    """Return True for a file that is Git LFS's pointer to what is stored elsewhere."""
+    is_small = path.is_file() and path.stat().st_size < _POINTER_BYTES
+    return is_small and path.read_bytes().startswith(POINTER)
