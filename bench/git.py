@@ -1,6 +1,7 @@
 """git as a reader: it runs no program of the user's, and writes nothing of its own accord."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,11 +59,12 @@ def run_git(
 
 def _explain_failure(folder: Path, command: str, stderr: str) -> BadInput:
     """Return the error of a git command that failed."""
-    if "dubious ownership" in stderr:
+    if owned_by_another := re.search("dubious ownership in repository at '(.*)'", stderr):
+        top = owned_by_another[1]  # a path from here or of a folder below it would not help
         return BadInput(
             "belongs to another user, so that git does not read it",
-            place=f"repository of {folder}",
-            cure=f"git config --global --add safe.directory {folder}",
+            place=f"repository {top}",
+            cure=f"git config --global --add safe.directory {top}",
         )
     if "not a git repository" in stderr:
         return BadInput(

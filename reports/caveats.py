@@ -43,12 +43,14 @@ def describe_seen_data(c: Comparison) -> str:
     if not exploratory:
         return ""
     first = max(max(c.design.seeds) + 1, c.design.first_fresh_seed)
-    last = first + len(c.design.seeds) - 1
+    fresh = f"--seeds {first}-{first + len(c.design.seeds) - 1}"
+    if c.design.decide == "gate":  # which has the seeds of its base's study
+        fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(c.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
     return (
         f"The results of {len(exploratory)} of {contrasts} had been seen when this plan was declared: "
-        f"{whose} exploratory. Fresh seeds confirm: --seeds {first}-{last}"
+        f"{whose} exploratory. Fresh seeds confirm: {fresh}"
     )
 
 

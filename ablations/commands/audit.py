@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plan
 from unrolled.ablations.commands.run import format_command_line, run_studies
-from unrolled.ablations.commits.audit import find_repository, make_audit, read_audited_study
+from unrolled.ablations.commits.audit import make_audit, read_audited_study
 from unrolled.ablations.commits.history import read_history
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set, refuse_flags
 from unrolled.ablations.runner.parallel import run_trials
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.commits import open_repository
-from unrolled.ablations.study.gate_study import STUDY
+from unrolled.ablations.study.gate_study import STUDY, find_program_folder
 from unrolled.ablations.study.loading import make_study, override_study
 from unrolled.ablations.study.plan import make_plan
 from unrolled.ablations.study.program import ProgramSettings
@@ -54,7 +54,7 @@ def audit(commits: str, study: str, options: AuditOptions) -> int:
 def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Comparison | None]":
     """Train what an audit needs. Returns the exit code of `run`, and the comparison if there is one."""
     end = time.monotonic() + options.budget
-    repository = open_repository(find_repository(path), options.results)
+    repository = open_repository(find_program_folder(path), options.results)
     history = read_history(repository, commits)
     file_path = Path(path) if path else repository.root / STUDY
     file = _override_file(read_audited_study(file_path, history), str(file_path), options)

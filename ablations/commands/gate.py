@@ -33,7 +33,7 @@ def gate(study: str, options: GateOptions) -> int:
     for remark in change.remarks:
         print(visible(remark))
     sides = _describe_sides(change)
-    if not change.has_contrast:
+    if not change.study.contrasts:
         print(visible(sides))
         edited = f" (edited: {', '.join(change.edits)})" if change.edits else ""
         sentence = f"Passed: no file that counts differs, and nothing is trained{edited}"

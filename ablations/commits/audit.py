@@ -12,7 +12,7 @@ from unrolled.ablations.commits.history import Change, History
 from unrolled.ablations.commits.removal import Checkouts, Removal, list_removals
 from unrolled.ablations.study.commits import run_in_checkouts
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.gate_study import Sides
+from unrolled.ablations.study.gate_study import find_file_place
 from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
@@ -31,23 +31,13 @@ FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
 """Return why the program fails in each of these checkouts, named as their arms, in which it does."""
 
 
-def find_repository(study_path: str) -> Path:
-    """Return a folder of the repository that a study's file names; without a file, where we are."""
-    if not Path(study_path).is_file():
-        return Path(study_path).parent
-    with error_context(study_path):
-        file = parse_study(read_study_text(study_path)[1]).locate(Path(study_path).parent)
-    return Path(file.program.repository) if file.program else Path(study_path).parent
-
-
 def read_audited_study(path: Path, history: History) -> StudyFile:
     """Return the study in a file as the tip has it, with its baseline alone; else as it lies there.
 
     Raises BadInput for a study that trains no program.
     """
-    sides = Sides(history.repository, history.tip, history.tip)
-    place = sides.find_place(path)
-    entry = sides.base_files.get(place) if place else None
+    place = find_file_place(path, history.repository)
+    entry = history.repository.list_files(history.tip.tree).get(place)
     if entry and entry.mode != LINK:
         text = history.repository.read_file(entry).decode("utf-8-sig", errors="replace")
     else:

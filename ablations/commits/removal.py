@@ -34,7 +34,7 @@ class Checkouts:
         repository = self._history.repository
         sides = Sides(repository, self._history.tip, commit)
         study_folder = self._factory.table.study_folder
-        place = sides.find_place(Path(study_folder)) if study_folder else None
+        place = repository.find_place(Path(study_folder)) if study_folder else None
         edits = sides.find_edits(list_base_patterns(self._factory, place, sides))
         if edits:
             commit = replace(commit, tree=repository.replace_files(commit.tree, edits))

@@ -27,7 +27,7 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
     What searches upwards from a checkout, as pytest does for its settings, would find the work tree there.
     """
     folder = Path(os.path.realpath(results)) / FOLDER
-    if not folder.is_relative_to(os.path.realpath(repository.root)):
+    if repository.find_place(folder) is None:
         return folder
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "unrolled")
     cache = Path(os.environ.get("UNROLLED_CACHE") or cache)
@@ -76,15 +76,15 @@ def open_repository(folder: Path, results: Path) -> Repository:
 
 def find_place(table: ProgramTable, repository: Repository) -> str:
     """Return the program's folder in the repository, "" for its top. Raises BadInput if it lies outside."""
-    place = os.path.relpath(os.path.realpath(table.folder), os.path.realpath(repository.root))
-    inside = place != ".." and not place.startswith("../")
+    place = repository.find_place(Path(table.folder))
     require(
-        inside,
+        place is not None,
         f"lies outside of the repository {repository.root}",
         place=table.folder,
         cure="name it by `repository` in [program]",
     )
-    return "" if place == "." else place
+    assert place is not None
+    return place
 
 
 def make_checkouts(

@@ -46,11 +46,6 @@ class Gate(NamedTuple):
     remarks: Sequence[str]  # on what the change edited and the base decides
     edits: Sequence[str]  # the other files that it edited
 
-    @property
-    def has_contrast(self) -> bool:
-        """True if any file that counts differs."""
-        return len(self.study.contrasts) > 0
-
 
 def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     """Return the gate of `head` against its merge base with `base`, by the study in a file.
@@ -59,7 +54,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     change (GITHUB_BASE_REF), or the remote's default branch. Raises BadInput where there is nothing to
     compare, and for what `check_out` refuses.
     """
-    repository = open_repository(Path(path).parent if path else Path(), results)
+    repository = open_repository(find_program_folder(path), results)
     file_path = Path(path) if path else repository.root / STUDY
     head_commit = replace(repository.resolve(head), name=HEAD)
     base_hash = repository.resolve(base).hash if base else _find_base(repository)
@@ -78,7 +73,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
         assert isinstance(factory, ProgramSettings)
-        study_place = sides.find_place(file_path.parent)
+        study_place = repository.find_place(file_path.parent)
         replaced = sides.find_edits(list_base_patterns(factory, study_place, sides))
         if replaced:
             remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
@@ -103,6 +98,18 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     return Gate(study, base_commit, head_commit, remarks, uncounted)
 
 
+def find_program_folder(path: str) -> Path:
+    """Return the folder whose repository a study in a file is of, as that names it now.
+
+    It is the file's own where the head has deleted or broken that: the base's study decides.
+    """
+    folder = Path(path).parent
+    with suppress(BadInput):
+        program = parse_study(read_study_text(path)[1]).program
+        return folder / program.repository if program else folder
+    return folder
+
+
 class Sides:
     """The two commits of a gate and their files, by their paths in the repository."""
 
@@ -111,14 +118,6 @@ class Sides:
         self.base = base
         self.base_files = repository.list_files(base.tree)
         self.head_files = repository.list_files(head.tree)
-
-    def find_place(self, path: Path) -> str | None:
-        """Return the place of a file or folder in the repository, "" for its top; None if it lies outside."""
-        real = Path(os.path.realpath(path.parent)) / path.name if path.name else Path(os.path.realpath(path))
-        place = os.path.relpath(real, os.path.realpath(self.repository.root))
-        if place == ".." or place.startswith("../"):
-            return None
-        return "" if place == "." else place
 
     def find_edits(self, patterns: Iterable[str]) -> dict[str, TreeEntry | None]:
         """Return the files that patterns match and that differ between the two commits, as the base has them.
@@ -170,7 +169,7 @@ def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides:
 def _find_base(repository: Repository) -> str:
     """Return the branch that a change is to be merged into. Raises BadInput where it is not known."""
     branch = os.environ.get("GITHUB_BASE_REF", "")
-    for name in ([f"origin/{branch}", branch] if branch else []) + ["origin/HEAD"]:
+    for name in [f"origin/{branch}", branch] if branch else ["origin/HEAD"]:
         with suppress(BadInput):
             return repository.resolve(name).hash
     cure = FETCH if repository.is_shallow else "name it: --base main"
@@ -182,9 +181,9 @@ def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
 
     A file outside of the repository is no part of the change.
     """
-    place = sides.find_place(path)
+    place = find_file_place(path, sides.repository)
     remarks: list[str] = []
-    if place is None:
+    if not place:
         text = read_study_text(str(path))[1]
     else:
         entry = sides.base_files.get(place)
@@ -203,6 +202,12 @@ def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
         file = parse_study(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
     return file.locate(path.parent), remarks
+
+
+def find_file_place(path: Path, repository: Repository) -> str:
+    """Return the path of a file from the repository's top; "" if it lies outside."""
+    folder = repository.find_place(path.parent)
+    return "" if folder is None else f"{folder}/{path.name}".lstrip("/")
 
 
 def _make_study(file: StudyFile, path: str) -> Study:

@@ -29,7 +29,7 @@ from unrolled.bench.program.repository import (
     Commit,
     Repository,
     TreeEntry,
-    find_pointers,
+    is_pointer,
 )
 from unrolled.bench.trial import canonical_json
 
@@ -179,7 +179,7 @@ def _is_file_of_pointer(commit: Commit, name: str, pointer: bytes, path: Path) -
 
     Raises BadInput where the work tree has another file.
     """
-    if not pointer.startswith(POINTER) or find_pointers(path.parent, [path.name]):
+    if not pointer.startswith(POINTER) or is_pointer(path):
         return False
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -195,10 +195,14 @@ def _is_file_of_pointer(commit: Commit, name: str, pointer: bytes, path: Path) -
 
 def _refuse_pointers(commit: Commit, root: Path, paths: Sequence[str]) -> None:
     """Raise BadInput for a pointer of Git LFS, whose content a checkout lacks."""
-    for path in find_pointers(root, paths):
-        rule = "is a pointer of Git LFS, and not the file"
-        cure = "fetch it (git lfs pull) and name it in `data`"
-        raise BadInput(rule, place=f"commit {commit.name!r}", key=path, cure=cure)
+    for path in paths:
+        require(
+            not is_pointer(root / path),
+            "is a pointer of Git LFS, and not the file",
+            place=f"commit {commit.name!r}",
+            key=path,
+            cure="fetch it (git lfs pull) and name it in `data`",
+        )
 
 
 def _make_checkout(repository: Repository, tree: str, checkout: Path, files: Mapping[str, TreeEntry]) -> None:

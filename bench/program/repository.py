@@ -6,9 +6,9 @@ elsewhere: an index to a temporary file, the objects of a work tree that is not 
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ What Unrolled and MLflow write, and studies, are not among the new ones.
 NO_LFS = {f"filter.lfs.{name}": "" for name in ("process", "smudge", "clean")} | {
     "filter.lfs.required": "false"
 }
-"""Git LFS would download: what it stores as pointers stays one, and `find_pointers` finds them."""
+"""Git LFS would download: what it stores as pointers stays one, and `is_pointer` sees it."""
 
 POINTER = b"version https://git-lfs.github.com/spec/"
 _POINTER_BYTES = 1024  # a pointer is shorter
@@ -115,13 +115,15 @@ class Repository:
         except BadInput as error:
             names = self._git("for-each-ref", "--format=%(refname:short)").decode(errors="replace").split()
             choices = [choice for choice in (*names, WORK_TREE, "HEAD") if choice != name]
+            cure = suggestion(name, choices) if names else "commit its files first"
             raise BadInput(
                 "names no commit",
                 place=f"repository {self.root}",
                 key=f"commit {name!r}",
-                cure=FETCH if self.is_shallow else suggestion(name, choices),
+                cure=FETCH if self.is_shallow else cure,
             ) from error
-        tree, date, subject = self._describe(full)
+        fields = self._git("show", "--no-patch", "--format=%T%x00%aI%x00%s", full).decode(errors="replace")
+        tree, date, subject = fields.rstrip("\n").split("\0")
         return Commit(name=name, hash=full, tree=tree, subject=subject, author_date=date)
 
     def find_merge_base(self, left: str, right: str) -> str:
@@ -168,6 +170,14 @@ class Repository:
         """Return the files, by their paths from the root, that differ between two trees or commits."""
         changes = self._git("diff-tree", "-r", "-z", "--name-only", before, after)
         return {os.fsdecode(path) for path in changes.split(b"\0") if path}
+
+    def find_place(self, folder: Path) -> str | None:
+        """Return the path of a folder from the top, "" for that itself; None if it lies outside."""
+        real = Path(os.path.realpath(folder))
+        top = Path(os.path.realpath(self.root))
+        if not real.is_relative_to(top):
+            return None
+        return "" if real == top else real.relative_to(top).as_posix()
 
     def list_files(self, tree: str) -> dict[str, TreeEntry]:
         """Return the files of a tree, by their paths from the root."""
@@ -219,9 +229,8 @@ class Repository:
 
         The index starts as HEAD's, whose entries keep modes and line ends.
         """
-        head = self._git("rev-parse", "--verify", "--quiet", "HEAD^{commit}").decode().strip()
-        tree, date, subject = self._describe(head)
-        with self._index_of(head) as index:
+        head = self.resolve("HEAD")
+        with self._index_of(head.tree) as index:
             committed = self._git("ls-files", "-z", "--cached", index=index)
             staged = self._git("ls-files", "-z", "--cached")
             untracked = self._git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
@@ -232,16 +241,11 @@ class Repository:
             words = ("update-index", "--add", "--remove", "--replace", "-z", "--stdin")
             self._git(*words, index=index, stdin=b"\0".join(sorted(paths)) + b"\0")
             new_tree = self._git("write-tree", index=index).decode().strip()
-        if new_tree != tree:
-            date = ""
-            subject = "the files as they are now"
-        return Commit(name=WORK_TREE, hash=head, tree=new_tree, subject=subject, author_date=date)
-
-    def _describe(self, full: str) -> tuple[str, str, str]:
-        """Tree, author date and subject of a commit."""
-        fields = self._git("show", "--no-patch", "--format=%T%x00%aI%x00%s", full).decode(errors="replace")
-        tree, date, subject = fields.rstrip("\n").split("\0")
-        return tree, date, subject
+        if new_tree == head.tree:
+            return replace(head, name=WORK_TREE)
+        return replace(
+            head, name=WORK_TREE, tree=new_tree, subject="the files as they are now", author_date=""
+        )
 
     @contextmanager
     def _index_of(self, tree: str) -> Iterator[str]:
@@ -266,11 +270,7 @@ class Repository:
         return run_git(folder or self.root, *words, settings=NO_LFS, variables=variables, stdin=stdin)
 
 
-def find_pointers(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Return the files below a folder that are Git LFS's pointers to what is stored elsewhere."""
-    pointers = []
-    for path in paths:
-        file = folder / path
-        if file.is_file() and file.stat().st_size < _POINTER_BYTES and file.read_bytes().startswith(POINTER):
-            pointers.append(path)
-    return pointers
+def is_pointer(path: Path) -> bool:
+    """Return True for a file that is Git LFS's pointer to what is stored elsewhere."""
+    is_small = path.is_file() and path.stat().st_size < _POINTER_BYTES
+    return is_small and path.read_bytes().startswith(POINTER)

@@ -153,6 +153,14 @@ def test_a_base_that_fails_and_a_gate_that_stays_open_do_not_pass(project: Path)
     assert code == 3 and "not shown to be less than δ worse" in output
 
 
+def test_a_study_outside_of_the_repository_is_no_part_of_the_change(project: Path) -> None:
+    study = STUDY.replace("[program]", '[program]\nrepository = "project"')
+    (project.parent / "study.toml").write_text(study)
+    commit_change(project, "worse", model__py=model_source(BASE="1.3", STREAM="1"))
+    code, output = run_gate(project, "../study.toml")
+    assert code == 3 and "more than δ worse" in output
+
+
 def test_every_level_of_the_other_settings_has_to_pass(project: Path) -> None:
     (project / "unrolled.toml").write_text(STUDY + "[design.one_at_a_time]\nrate = [1.0]\n")
     git(project, "commit", "-qam", "two levels")
@@ -226,6 +234,9 @@ def test_in_ci_a_detached_merge_commit_needs_the_history_and_says_so(project: Pa
     git(clone, "fetch", "-q", "--unshallow", "origin", "+refs/heads/*:refs/remotes/origin/*")
     code, output = run_gate(clone, base="", GITHUB_BASE_REF="main")
     assert code == 0 and "merge of a pull request" in output
+    git(clone, "remote", "set-head", "origin", "main")
+    code, output = run_gate(clone, base="", GITHUB_BASE_REF="release")
+    assert code == 2 and "--base" in output, "another branch is not what the change is for"
     code, output = run_gate(clone, base="", GITHUB_BASE_REF="main", GIT_TEST_ASSUME_DIFFERENT_OWNER="1")
     assert code == 2 and "safe.directory" in output
 

@@ -6,7 +6,7 @@ import pytest
 from git_repository import git, hash_files, read_texts
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.repository import GITLINK, Repository, find_pointers
+from unrolled.bench.program.repository import GITLINK, Repository, is_pointer
 
 
 def open_repository(folder: Path) -> Repository:
@@ -93,6 +93,13 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_options_are_no_names(
             repository.resolve(name)
 
 
+def test_the_work_tree_of_a_repository_without_a_commit_is_refused_with_the_cure(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    with pytest.raises(BadInput, match="no commit") as error:
+        Repository.containing(tmp_path, tmp_path / "objects").resolve("worktree")
+    assert "commit" in error.value.cure
+
+
 def test_variables_that_git_sets_for_its_hooks_do_not_name_another_repository(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,9 +117,12 @@ def test_no_repository_and_one_of_another_user_are_refused_with_the_cure(
     with pytest.raises(BadInput, match="git init"):
         open_repository(tmp_path)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.chdir(folder)
     with pytest.raises(BadInput) as error:
-        open_repository(folder)
-    assert "safe.directory" in error.value.cure
+        open_repository(Path("src"))
+    git(tmp_path, *error.value.cure.split()[1:])
+    assert open_repository(Path("src")).root == folder
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match="git is not installed"):
         open_repository(folder)
@@ -144,7 +154,8 @@ def test_submodules_and_pointers_of_lfs_are_seen(
     files = repository.list_files(repository.resolve("HEAD").tree)
     assert files["library"].mode == GITLINK
     assert "src/train.py" in files
-    assert find_pointers(write_commit(repository, "HEAD", tmp_path / "out"), list(files)) == ["model.pt"]
+    out = write_commit(repository, "HEAD", tmp_path / "out")
+    assert [name for name in files if is_pointer(out / name)] == ["model.pt"]
 
 
 def test_a_linked_work_tree_and_a_bare_repository_are_read(folder: Path, tmp_path: Path) -> None:
