@@ -29,7 +29,6 @@ from unrolled.ablations.training.estimates import (
 from unrolled.bench.errors import BadInput, plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import Expected
@@ -100,10 +99,6 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         cost = f"{total:.0f} seconds of training, {format_estimate(total / workers)} on {places}"
         left = f"{sum(by_arm.values()):.0f} left to train, " if results else ""
         print(f"if {truth}: about {sum(need.values()):.0f} trials expected, {left}{cost}")
-    if study.decide != "size" and len(study.looks) > 1:
-        until_size = [estimate_seeds(study, by_arm) for by_arm in estimate_chances(study, spreads, True)]
-        trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
-        print(f'until sizes are settled too (decide = "size"): about {trials} trials expected')
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")

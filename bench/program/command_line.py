@@ -53,7 +53,6 @@ class CommandLine:
     search: tuple[Path, ...] = ()  # folders in which that Python first looks for modules
     modules: tuple[str, ...] = ()  # that are run by their name, or by a script beside the interpreter
     variables: Mapping[str, str] = field(default_factory=dict)  # that `env` sets
-    isolating: str = ""  # the word by which a Python ignores the variable PYTHONPATH that it gets
 
 
 def read_command(template: str, settings: Mapping[str, Scalar], places: Places) -> CommandLine:
@@ -95,26 +94,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], places: Places) 
         search=search,
         modules=modules,
         variables=variables,
-        isolating=_find_isolating_word(words),
     )
-
-
-def _find_isolating_word(words: Sequence[str]) -> str:
-    """Return the word by which a Python does not get PYTHONPATH; "" for none."""
-    for index, program in enumerate(words):
-        if _PYTHON.fullmatch(Path(program).name):
-            for word in words[index + 1 :]:
-                if word.endswith(".py") or word in ("-m", "-c"):
-                    break
-                if re.fullmatch("-[A-Za-z]*[EIS][A-Za-z]*", word):
-                    return word
-        elif Path(program).name == "env":
-            for word in words[index + 1 :]:
-                if re.fullmatch("-i?|--ignore-environment|(--unset=)?PYTHONPATH", word):
-                    return word
-                if not word.startswith("-") and "=" not in word:
-                    break
-    return ""
 
 
 def is_python(path: Path) -> bool:

@@ -140,8 +140,6 @@ def _resolve_imports(
         places.refuse_work_tree(name, facts.path, is_named=name in files)
     for name in command.folders:
         places.refuse_work_tree(name, places.folder / name, is_named=True)
-    rule = f"{command.isolating} keeps Python from looking first in the checkout of the commit"
-    require(not command.isolating, rule, key="run", cure="leave it out")
     return places, imported
 
 

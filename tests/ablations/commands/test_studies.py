@@ -131,14 +131,6 @@ def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, caps
     assert hint + f"--results {folder}/results\n" in capsys.readouterr().err
 
 
-def test_a_study_with_the_name_of_a_shipped_one_says_so(folder: Path, capsys) -> None:
-    write_study(folder, "toggles")
-    assert main(["plan", "toggles.toml"]) == 0
-    assert capsys.readouterr().err.startswith("toggles.toml: is called 'toggles' as a shipped study is")
-    assert main(["plan", "stability"]) == 0
-    assert capsys.readouterr().err == ""
-
-
 @pytest.mark.parametrize("split", ["tail", "blocks"])
 @pytest.mark.parametrize("shape", [{"window": 8, "batch": 4}, {"window": 5, "batch": 7, "stride": 2}])
 def test_a_text_is_refused_by_its_length_where_its_batches_are(
