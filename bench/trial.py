@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NewType, Self
 
 FORMAT = 8
 """Version of the trial and result format; part of every identity."""
@@ -132,9 +132,9 @@ class Trial:
         """Return every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
 
-    def interpret_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
+    def judge_result(self, result: "Result", metrics: Sequence[str]) -> "JudgedResult":
         """Return the result as it counts in a study that judges these metrics."""
-        return result
+        return JudgedResult(result)
 
     def identify(self) -> Self:
         """Return the trial with `source`, `data` and `versions`: after a change of one it is another trial.
@@ -260,6 +260,9 @@ class Result:
         data["curves"] = {k: tuple((float(x), float(y)) for x, y in points) for k, points in curves}
         return cls(**data)
 
+
+JudgedResult = NewType("JudgedResult", Result)
+"""A result as a study counts it; a ledger has results as they were measured. See `Trial.judge_result`."""
 
 STATUSES = ("done", "diverged", "failed")
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
@@ -22,7 +23,6 @@ from unrolled.reports.sentences import (
     effect_size,
     list_claims,
 )
-from unrolled.reports.statistics.power import FEWEST_SEEDS
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 NAMED = 8  # arms of each verdict that the answer names before it counts the others

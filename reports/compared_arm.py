@@ -7,12 +7,13 @@ from typing import Any
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.arm_remarks import ArmRemark
-from unrolled.reports.design import Design, MeasuredArm, select_seeds
+from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast, contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 from unrolled.reports.witnesses import Proof, collect_proofs
 

@@ -15,7 +15,7 @@ from typing import Any
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
-from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast, contrast
@@ -24,6 +24,7 @@ from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.non_inferiority import non_inferiority
+from unrolled.reports.statistics.seed_values import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
@@ -180,7 +181,7 @@ def _look_by_look(
     )
 
 
-def _select_sides(name: str, values: Values, design: Design) -> dict[str, tuple[Side, Side]]:
+def _select_sides(name: str, values: Values, design: Design) -> dict[str, SidePair]:
     """Return the numbers of an arm and of its base, by metric."""
     base = design.bases[name]
     return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in values.items()}
@@ -228,7 +229,7 @@ def _at_once(
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
-def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: Design) -> int:
+def _count_lost(name: str, ended: Statuses, sides: SidePair, design: Design) -> int:
     """Return the pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
     arm = ended[name].keys()
     base = ended[design.bases[name]].keys()
@@ -255,8 +256,8 @@ def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowM
 
 
 def compare_sides(
-    arm: Side,
-    base: Side,
+    arm: SeedValues,
+    base: SeedValues,
     metric: Metric,
     design: Design,
     *,

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.metric import LARGEST, Metric, is_computed
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_first_names, shorten
 from unrolled.reports.row_means import ONE_RUN, PAIR, ROWS, average_rows, find_copied_arms, read_row_matches
-from unrolled.reports.statistics.power import FEWEST_SEEDS
 
 LONGEST_NAME = 200
 CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline

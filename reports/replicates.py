@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import Metric, is_computed
-from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
 from unrolled.reports.statistics.values import are_computed_alike, select_finite
 
 NOISE = 4
@@ -45,7 +45,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     return frozenset(equal if is_fine else ())
 
 
-def _is_equal(arm: Side, base: Side, seed: Any) -> bool:
+def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
     return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
 
 
@@ -121,7 +121,7 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
     return bound if widest > NOISE * bound else 0.0
 
 
-def _measure_widest(arms: Iterable[Side]) -> float:
+def _measure_widest(arms: Iterable[SeedValues]) -> float:
     """Return the widest spread of an arm: twice the range of its middle half, whatever few seeds collapse."""
     spreads = [0.0]
     for by_seed in arms:

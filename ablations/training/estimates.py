@@ -64,7 +64,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     from unrolled.ablations.training.comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
-    verdicts = decide_looks(design_of_plan(plan, results)).verdicts
+    verdicts = decide_looks(design_of_plan(plan, plan.judge_results(results))).verdicts
     return {
         (arm, metric): verdict.contrast.sd
         for arm, by_metric in verdicts.items()

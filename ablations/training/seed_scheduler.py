@@ -6,7 +6,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import judges_clock
-from unrolled.bench.trial import Result, Trial
+from unrolled.bench.trial import JudgedResult, Trial
 from unrolled.reports.formats import quote_name, shorten
 
 
@@ -19,7 +19,7 @@ class SeedScheduler:
     arrival does not matter.
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, JudgedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self.pending: set[str] = set()
         self.gate_has_ended = False  # of a plan that is a gate: then nothing is wanted
@@ -72,7 +72,7 @@ class SeedScheduler:
         """The missing trials that some look may need, those of `pending` among them."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
-    def add_result(self, result: Result) -> bool:
+    def add_result(self, result: JudgedResult) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()

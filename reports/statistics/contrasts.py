@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import special
 
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import (
     SINGLE_ROUNDING,
@@ -31,7 +32,7 @@ from unrolled.reports.statistics.estimators import (
     without_rounding,
 )
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS, FEWEST_SEEDS
+from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
 from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.values import diverged_as_worst, highest_of, median, select_finite
 

@@ -70,8 +70,8 @@ def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
     assert result.attempts == 2
     assert result.metrics["began"] == 3
     loss_plan, time_plan = (build_plan({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
-    assert loss_plan.interpret_result(result).done
-    assert time_plan.interpret_result(result).status == "failed", "its time is of a part"
+    assert loss_plan.judge_result(result).done
+    assert time_plan.judge_result(result).status == "failed", "its time is of a part"
     replacements = [
         plan.is_replaced(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
     ]
@@ -141,7 +141,7 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
     assert result.done
     assert result.attempts == 2
     assert result.metrics["began"] == 0
-    assert build_plan({"base": [result]}, metrics=(SECONDS,)).interpret_result(result).done
+    assert build_plan({"base": [result]}, metrics=(SECONDS,)).judge_result(result).done
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path
         "exit code 1: no number",
         ["loss"],
     )
-    assert result.trial.interpret_result(result, ["loss"]).diverged
+    assert result.trial.judge_result(result, ["loss"]).diverged
 
 
 def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_patterns_read_both_pipes_and_progress_bars_of_a_program(
     result = run_program(tmp_path, PRINTS_TEXT, patterns=PATTERNS)
     assert result.metrics["loss"] == 3.25 and result.metrics["accuracy"] == 30
     assert result.curves["loss"] == ((1, 3.5), (2, 3.25))
-    verdict = result.trial.interpret_result(result, ["perplexity"])
+    verdict = result.trial.judge_result(result, ["perplexity"])
     assert verdict.status == "failed" and "perplexity" in verdict.reason
 
 
