@@ -9,9 +9,10 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
 from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
@@ -167,7 +168,7 @@ def add_contrast(
     """Return the row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
     if row.arm.is_aa_arm:
-        k = contrast(
+        k = compare_pairs(
             row.summary.values,
             baseline.summary.values,
             delta=metric.zone,

@@ -18,12 +18,13 @@ from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
 from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.non_inferiority import non_inferiority
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.seed_values import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
@@ -285,7 +286,7 @@ def compare_sides(
         options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
     if design.test_share:
         return compare_folds(arm, base, test_share=design.test_share, **options)
-    return contrast(arm, base, **options)
+    return compare_pairs(arm, base, **options)
 
 
 def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:

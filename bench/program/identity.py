@@ -24,7 +24,16 @@ from unrolled.bench.trial import FileState, Scalar
 READERS = (
     *(
         ROOT / "bench" / "program" / name
-        for name in ("loaded_files.py", "output.py", "patterns.py", "places.py", "run.py", "template.py")
+        for name in (
+            "listener.py",
+            "loaded_files.py",
+            "output.py",
+            "patterns.py",
+            "places.py",
+            "run.py",
+            "template.py",
+            "trial_folder.py",
+        )
     ),
     ROOT / "bench" / "program" / "at_start" / "sitecustomize.py",
     *(ROOT / "bench" / name for name in ("table_files.py", "trial.py")),

@@ -13,10 +13,11 @@ import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.formats import join_first
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
 from unrolled.reports.statistics.values import are_computed_alike
@@ -151,7 +152,7 @@ class _Walk(Generic[Key]):
         """Return the contrast at look k."""
         arm, baseline = self.select_sides(name, metric, k)
         paired = arm.keys() & baseline.keys()
-        return contrast(
+        return compare_pairs(
             arm,
             baseline,
             delta=metric.zone,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import (
     Floats,
     correct_skew,
@@ -29,6 +29,7 @@ from unrolled.reports.statistics.estimators import (
     ties_p,
 )
 from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.values import highest_of, select_finite
@@ -185,7 +186,7 @@ class FoldContrast(_ByError):
 
 
 def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
-    """Compare two samples; options as of `contrast`.
+    """Compare two samples; options as of `compare_pairs`.
 
     Fewer than two values, or an infinite one, have no test.
     """
@@ -210,7 +211,7 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         "error": error,
         "df": df,
     }
-    return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **fields})
+    return Unpaired(**{**vars(compare_pairs({}, {}, **options)), **means, **fields})
 
 
 def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
@@ -238,9 +239,9 @@ def compare_folds(
 ) -> FoldContrast:
     """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
 
-    Options as of `contrast`.
+    Options as of `compare_pairs`.
     """
-    plain = contrast(arm, baseline, **options)
+    plain = compare_pairs(arm, baseline, **options)
     error = math.nan
     if plain.sd and not plain.given_convergence:
         error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))

@@ -16,8 +16,8 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.seed_values import SidePair, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
@@ -67,7 +67,7 @@ class Bound:
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
         head, base = select_side_seeds(pair, seeds)
         is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
-        c = contrast(
+        c = compare_pairs(
             head,
             base,
             delta=self.metric.zone,

@@ -12,7 +12,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.text_tables import format_screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
@@ -45,7 +45,9 @@ def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(val
     equal = dict.fromkeys(range(299), value)
     share = Metric("error_rate", 0.01)
     points = Metric("error_rate", 1.0)
-    contrasts = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
+    contrasts = [
+        compare_pairs(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)
+    ]
     assert [c.equivalence_p for c in contrasts] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
 

@@ -25,7 +25,7 @@ from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.run import PIPE_SECONDS
+from unrolled.bench.program.listener import PIPE_SECONDS
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 

@@ -7,9 +7,9 @@ import pytest
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.sentences import describe_stage
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import LOOKS, Looks
 from unrolled.reports.statistics.verdicts import judge_contrasts
@@ -291,7 +291,7 @@ def test_fewer_than_five_pairs_decide_nothing() -> None:
 
 def test_one_look_is_the_fixed_design() -> None:
     contrasts = {
-        name: contrast(*by_metric["valid_accuracy"], delta=0.02, lower_is_better=False)
+        name: compare_pairs(*by_metric["valid_accuracy"], delta=0.02, lower_is_better=False)
         for name, by_metric in cut_pairs(PAIRS, 10).items()
     }
     fixed = judge_contrasts(contrasts)

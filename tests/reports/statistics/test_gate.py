@@ -8,7 +8,6 @@ from laws import LAWS, gate_law
 from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.non_inferiority import (
     GateDecision,
@@ -17,6 +16,7 @@ from unrolled.reports.statistics.non_inferiority import (
     non_inferiority,
     simulate_gates,
 )
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import LOOKS, Looks
 
@@ -89,7 +89,7 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
 
 def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
-    ends = contrast(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
+    ends = compare_pairs(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
     assert (fixed.bound, fixed.least, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
