@@ -172,8 +172,8 @@ TRIAL_TYPES = {
 
 def trial_type(trainer: str) -> type[Trial]:
     """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRIAL_TYPES."""
-    kind: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
-    return kind
+    trial_class: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
+    return trial_class
 
 
 DETAILS = ("curves", "records", "trace", "output")
@@ -185,7 +185,7 @@ class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
     `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
-    are `seconds` (see `spent`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
+    are `seconds` (see `total_seconds`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
     `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
     one. `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     """
@@ -221,7 +221,7 @@ class Result:
         return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
 
     @property
-    def spent(self) -> float:
+    def total_seconds(self) -> float:
         """Seconds of all attempts that are part of this result."""
         return max(self.seconds, self.metrics.get("seconds", 0.0))
 

@@ -120,7 +120,7 @@ def make_compared_arm(
     metric: Metric,
     design: Design,
     *,
-    ended: Mapping[Any, str],
+    statuses: Mapping[Any, str],
     values: Mapping[Any, float],
     seeds: Collection[Any],
     needed: int,
@@ -129,11 +129,11 @@ def make_compared_arm(
 ) -> ComparedArm:
     """Return an arm as its rows that count show it; `add_contrast` adds the contrast.
 
-    `ended` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
+    `statuses` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
     """
     planned_arm = design.arms[index]
     arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
-    counting = select_seeds(ended, seeds)
+    counting = select_seeds(statuses, seeds)
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
@@ -150,7 +150,7 @@ def make_compared_arm(
         done=len(counting) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        for_next_look=len((ended.keys() - counting.keys()) & set(design.seeds[:total])),
+        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:total])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,

@@ -182,16 +182,16 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     for metric in design.metrics:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
-    ended = collect_statuses(table, design)
+    statuses = collect_statuses(table, design)
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
-    remarks = find_arm_remarks(ended, design)
+    remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
-    copies = find_copies(ended, values, design)
+    copies = find_copies(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    decisions = decide_contrasts(arms_to_compare(remarks), ended, values, design, copies, matches)
-    seeds, needed = _seeds_that_count(decisions, ended, design)
+    decisions = decide_contrasts(arms_to_compare(remarks), statuses, values, design, copies, matches)
+    seeds, needed = _seeds_that_count(decisions, statuses, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
     if design.looks:
@@ -204,7 +204,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 index,
                 metric,
                 design,
-                ended=ended[name],
+                statuses=statuses[name],
                 values=values[metric.name][name],
                 seeds=seeds[name],
                 needed=needed[name],
@@ -225,13 +225,13 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 
 
 def _seeds_that_count(
-    decisions: Decisions[str], ended: Statuses, design: Design
+    decisions: Decisions[str], statuses: Statuses, design: Design
 ) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
     """Return, by arm, the seeds that count for a contrast, and how many are needed for the next look."""
     if not design.looks:
         return (
-            {name: by_seed.keys() for name, by_seed in ended.items()},
-            {name: len(by_seed) for name, by_seed in ended.items()},
+            {name: by_seed.keys() for name, by_seed in statuses.items()},
+            {name: len(by_seed) for name, by_seed in statuses.items()},
         )
     first = design.metrics[0].name
     counting = {name: by_metric[first].contrast.look.seeds for name, by_metric in decisions.verdicts.items()}

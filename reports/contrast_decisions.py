@@ -37,10 +37,12 @@ def decide_looks(design: Design) -> Decisions[str]:
 
     From the results themselves, as `compare` has it from their table: pandas takes half a second to load.
     """
-    ended = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
+    statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    copies = find_copies(ended, numbers, design)
-    return decide_contrasts(arms_to_compare(find_arm_remarks(ended, design)), ended, numbers, design, copies)
+    copies = find_copies(statuses, numbers, design)
+    return decide_contrasts(
+        arms_to_compare(find_arm_remarks(statuses, design)), statuses, numbers, design, copies
+    )
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
@@ -51,7 +53,7 @@ def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
 
 def decide_contrasts(
     contrasts: Sequence[str],
-    ended: Statuses,
+    statuses: Statuses,
     values: Values,
     design: Design,
     copies: Mapping[str, Any],
@@ -64,12 +66,12 @@ def decide_contrasts(
     """
     values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design, copies, matches)
+        return _at_once(contrasts, statuses, values, design, copies, matches)
     arms = design.arms_by_name
-    lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
+    lost = {name: _explain_lost(name, statuses, values, design, copies) for name in contrasts}
     declared_arms = [name for name in contrasts if not arms[name].is_aa_arm]
     if design.decide == "gate":
-        return _decide_gate(declared_arms, lost, ended, values, design)
+        return _decide_gate(declared_arms, lost, statuses, values, design)
     futility = 0.0 if design.to_the_end else BOUND
     declared, exploratory = ([n for n in declared_arms if arms[n].exploratory is x] for x in (False, True))
     families = [
@@ -90,7 +92,7 @@ def decide_contrasts(
 def _decide_gate(
     contrasts: Sequence[str],
     lost: Mapping[str, dict[Any, str]],
-    ended: Statuses,
+    statuses: Statuses,
     values: Values,
     design: Design,
 ) -> Decisions[str]:
@@ -106,7 +108,7 @@ def _decide_gate(
         looks=looks,
         metrics=design.metrics,
         lost={
-            level: _side_of_loss(name, lost[name], ended, values, design) for name, level in levels.items()
+            level: _side_of_loss(name, lost[name], statuses, values, design) for name, level in levels.items()
         },
         equal={level: _find_equal_sides(name, values, design) for name, level in levels.items()},
     )
@@ -118,7 +120,7 @@ def _decide_gate(
     judged = _look_by_look(contrasts, lost, counting, design, holm, 0.0)
     verdicts = {
         name: {
-            metric: replace(v, decided=gate.ended, blocked_reason=gate.fault)
+            metric: replace(v, decided=gate.has_ended, blocked_reason=gate.fault)
             for metric, v in by_metric.items()
         }
         for name, by_metric in judged.verdicts.items()
@@ -132,13 +134,13 @@ def _decide_gate(
 
 
 def _side_of_loss(
-    name: str, lost: Mapping[Any, str], ended: Statuses, values: Values, design: Design
+    name: str, lost: Mapping[Any, str], statuses: Statuses, values: Values, design: Design
 ) -> dict[Any, str]:
     """Return the seeds that a gate lost, each with the side that ended without a number."""
     sides = {"head": name, "base": design.bases[name]}
 
     def lacks(arm: str, seed: Any) -> bool:
-        return seed in ended[arm] and any(seed not in by_arm[arm] for by_arm in values.values())
+        return seed in statuses[arm] and any(seed not in by_arm[arm] for by_arm in values.values())
 
     return {
         seed: f"{reason} at the {next((side for side, arm in sides.items() if lacks(arm, seed)), 'head')}"
@@ -147,15 +149,15 @@ def _side_of_loss(
 
 
 def _explain_lost(
-    name: str, ended: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
+    name: str, statuses: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
 ) -> dict[Any, str]:
     """Return the seeds of which a side of a contrast has no number of its own, with the reason."""
     lost = {}
     repeats = "may repeat" if design.nondeterminism is None else "repeats"
     for metric, numbers in values.items():
         for side in (name, design.bases[name]):
-            for seed in ended[side].keys() - numbers[side].keys():
-                reason = "failed" if ended[side][seed] != "done" else f"has no {metric} to judge"
+            for seed in statuses[side].keys() - numbers[side].keys():
+                reason = "failed" if statuses[side][seed] != "done" else f"has no {metric} to judge"
                 lost[seed] = f"{repeats} seed {copies[side]}" if side in copies else reason
     return lost
 
@@ -196,7 +198,7 @@ def _find_equal_sides(name: str, values: Values, design: Design) -> frozenset[An
 
 def _at_once(
     contrasts: Sequence[str],
-    ended: Statuses,
+    statuses: Statuses,
     values: Values,
     design: Design,
     copies: Mapping[str, Any],
@@ -210,7 +212,7 @@ def _at_once(
         matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
         arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
         sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
-        lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
+        lost = {name: _count_lost(name, statuses, sides[name], design) for name in contrasts}
         compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
         of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
         judged = of_survivors
@@ -230,10 +232,10 @@ def _at_once(
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
-def _count_lost(name: str, ended: Statuses, sides: SidePair, design: Design) -> int:
+def _count_lost(name: str, statuses: Statuses, sides: SidePair, design: Design) -> int:
     """Return the pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
-    arm = ended[name].keys()
-    base = ended[design.bases[name]].keys()
+    arm = statuses[name].keys()
+    base = statuses[design.bases[name]].keys()
     if not design.pair:
         return len(arm - sides[0].keys()) + len(base - sides[1].keys())
     return len((arm | base) - (sides[0].keys() & sides[1].keys()))

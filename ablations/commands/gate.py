@@ -105,5 +105,5 @@ def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, st
         return {}, 0.0
     plan = plan_store.load_plan(study.name, ledger)
     results = ledger.results(plan.ids)
-    times = [result.spent for result in results.values() if result.done]
+    times = [result.total_seconds for result in results.values() if result.done]
     return measure_spreads(plan, results), fmean(times) if times else 0.0

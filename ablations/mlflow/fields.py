@@ -37,7 +37,7 @@ def metric_points(
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:
-        time = to_milliseconds(started + point.seconds)
+        time = to_milliseconds(started + point.elapsed)
         values[metric_key(point.metric), round(point.step)] = point.value, time
     last_steps = dict(sorted(values))
     for name, value in numbers.items():

@@ -152,7 +152,7 @@ class StudyRuns:
         plan keep their runs, which are then listed beneath no arm.
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
-        self._place_trials(
+        self._attach_trials(
             {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trials}
         )
         report_run = self._write_report(page_folder, arms)
@@ -193,7 +193,7 @@ class StudyRuns:
         self._summaries[run_id] = arm_tags
         return run_id
 
-    def _place_trials(self, parents: Mapping[tuple[str, str], str]) -> None:
+    def _attach_trials(self, parents: Mapping[tuple[str, str], str]) -> None:
         """Put the trials of the plan beneath their arms' runs, and no other trial beneath any.
 
         `parents` has, by arm and trial, the arm's run for each trial of the plan.

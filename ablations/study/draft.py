@@ -133,8 +133,8 @@ def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:
         return Flag(flag.option, flag.set_to("{seed}"), {}, "gets the seed")
     if _FOLDER_FLAG.fullmatch(flag.name) and "?" not in flag.words and not flag.choices:
         files = [f"/{Path(value).name}" for value in map(str, flag.defaults.values()) if "." in value]
-        place = f"{{out}}{''.join(files)}"
-        return Flag(flag.option, flag.set_to(place), {}, f"gets {place}, in a folder of each trial")
+        path = f"{{out}}{''.join(files)}"
+        return Flag(flag.option, flag.set_to(path), {}, f"gets {path}, in a folder of each trial")
     return flag
 
 

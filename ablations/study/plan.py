@@ -199,9 +199,9 @@ class Plan:
 
     def make_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        kind = trial_type(self.trainer_name)
+        trial_class = trial_type(self.trainer_name)
         commit = {"commit": arm.commit.name} if arm.commit else {}
-        return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
+        return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 
     @property
     def qualities(self) -> list[str]:

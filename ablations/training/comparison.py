@@ -99,7 +99,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
 def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
     """Return the design of a plan's report: its arms, each with its results."""
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    attempts = {
+    earlier_plans = {
         arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.earlier_verdicts.items()
     }
     tried = [
@@ -121,7 +121,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
         ships=plan.ships,
         first_declared=min(shared, default=None),
         seen={**_seen_under_another_command(plan, results), **plan.seen},
-        earlier_plans=attempts,
+        earlier_plans=earlier_plans,
         first_fresh_seed=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer_name, {}),
         presentation=_find_presentation(plan),

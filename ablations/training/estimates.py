@@ -52,7 +52,7 @@ def read_measurements(
         names = source.arm_names
         for id, result in results.items() if source.device == device else ():
             if result.done and result.trial.flat_settings() == settings.get(names[id]):
-                times[names[id]].append(result.spent)
+                times[names[id]].append(result.total_seconds)
         seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds
 

@@ -110,8 +110,8 @@ def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str 
     cure = "nothing may stay of a trial before it" if key else ""
     if reason.startswith("exit code") and result.curves:  # it had begun to train
         cure = cure or "where training diverges, let it tell NaN"
-    ended = result.done or result.diverged
-    require(ended, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
+    has_result = result.done or result.diverged
+    require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 
 
 def _repeat_trial(id: str, study_run: StudyRun) -> None:

@@ -175,7 +175,7 @@ def _prepare_training(study_run: StudyRun) -> None:
     study_run.writer.open_study(study_run.plan)
     if todo and isinstance(program := study_run.trials[0], ProgramTrial):
         results = study_run.scheduler.results
-        times = [result.spent for result in results.values() if result.done]
+        times = [result.total_seconds for result in results.values() if result.done]
         mean = fmean(times) if times else None
         for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
             print(f"{visible(plan.study)}: {visible(line)}")

@@ -63,7 +63,7 @@ class Budget:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
             self._expected_seconds += result.trial.expected_seconds
-            self._measured_seconds += result.spent
+            self._measured_seconds += result.total_seconds
 
     def allows_trial(self, expected_seconds: float) -> bool:
         """Return True if a trial that starts now is expected to end in time. A refusal sets `has_refused`."""
@@ -229,11 +229,11 @@ def try_first_batches(
         return frozenset()
     half = budget.first_half()
     conditions = trial_conditions(arms.values(), options, device)
-    seconds = min(FIRST_BATCH_SECONDS, conditions.limits.seconds)
+    seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
         conditions,
         run_function=next(iter(arms.values())).rehearsal,
-        limits=replace(conditions.limits, seconds=seconds),
+        limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as on_result:
         results, interrupted = run_in_temporary_ledger(
@@ -268,5 +268,5 @@ def trial_conditions(
         gpus=device.gpus,
         hides_gpus=device.hides_gpus,
         cluster=options.cluster,
-        limits=Limits(seconds=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
+        limits=Limits(time_limit=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
     )

@@ -33,7 +33,7 @@ def expected_seconds(trial: ChapterTrial) -> float:
     updates = chapter.batch * chapter.window / (trial.batch * trial.window)
     token_cost = microseconds_per_token(trial.options, min(words, trial.vocab or words))
     chapter_cost = microseconds_per_token(spec.options, HUMAN_NUMBERS_SIZE[1])
-    return spec.seconds * passes * (1 + updates) / 2 * (token_cost / chapter_cost)
+    return spec.chapter_seconds * passes * (1 + updates) / 2 * (token_cost / chapter_cost)
 
 
 def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:

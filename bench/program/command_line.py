@@ -231,8 +231,8 @@ def _find_lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> di
     Raises BadInput where there is none.
     """
     patterns = LOCK_FILES[launcher]
-    for place in (folder, *folder.parents):
-        if paths := sorted(path for pattern in patterns for path in place.glob(pattern)):
+    for parent in (folder, *folder.parents):
+        if paths := sorted(path for pattern in patterns for path in parent.glob(pattern)):
             return {os.path.relpath(path, folder): path for path in paths}
     locks = [script.with_name(f"{script.name}.lock") for script in scripts]
     if paths := [path for path in locks if path.is_file()]:

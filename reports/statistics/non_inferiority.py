@@ -101,14 +101,14 @@ class GateDecision(Generic[Key]):
     seeds_requested: int = 0  # of the planned ones, for the next look; 0: no more
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """True if it has passed or failed."""
         return not self.seeds_requested
 
     @property
     def passed(self) -> bool:
         """True if it ended without a fault."""
-        return self.ended and not self.fault
+        return self.has_ended and not self.fault
 
 
 def non_inferiority(

@@ -36,7 +36,7 @@ def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: 
     fields = {"run": "python train.py {seed} {out}", "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
-    conditions = TrialConditions(limits=Limits(seconds=30), resumes=resumes)
+    conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)
     run_trials([trial], ledger, conditions, is_replaced=lambda result: result.status == "failed")
     result = ledger.read(trial.id)
     assert result is not None
@@ -405,10 +405,10 @@ def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_pa
 def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> None:
     endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
     device = Device("cpu", "", 1)
-    assert trial_conditions([endless], RunOptions(), device).limits.seconds == math.inf
+    assert trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf
     assert endless.disk == 0
-    assert trial_conditions([limited], RunOptions(), device).limits.seconds == 90
-    assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.seconds == 5
+    assert trial_conditions([limited], RunOptions(), device).limits.time_limit == 90
+    assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.time_limit == 5
 
 
 def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_path: Path) -> None:
