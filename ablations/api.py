@@ -41,6 +41,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
+from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.foreign_table import FIRST_LOOK
@@ -254,8 +255,16 @@ def compare(
             exploratory=row.exploratory,
         )
     judge = replace(judge, delta=delta or judge.delta)
-    against = against or base
-    undeclared = comparison.judge_undeclared({arm: (row, rows[against])}, judge)
+    return _compare_undeclared(comparison, row, rows[against or base], judge)
+
+
+def _compare_undeclared(
+    comparison: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric
+) -> Compared:
+    """Compare two arms that the study does not compare, on the seeds of the first look. Raises BadInput."""
+    arm = row.arm.name
+    against = base.arm.name
+    undeclared = comparison.judge_undeclared({arm: (row, base)}, metric)
     require(
         undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
@@ -265,10 +274,10 @@ def compare(
     return Compared(
         arm=arm,
         against=against,
-        metric=judge.name,
+        metric=metric.name,
         verdict=undeclared[arm],
         correction="unadjusted",
-        scale=comparison.design.find_scale(judge),
+        scale=comparison.design.find_scale(metric),
         exploratory=True,
     )
 

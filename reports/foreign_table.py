@@ -339,4 +339,6 @@ def _rank_first(table: pd.DataFrame, metric: str) -> str:
     if len(means) < CHOSEN or means.nunique() < CHOSEN:
         return ""
     first = means.iloc[0]
-    return "highest" if first == means.max() else "lowest" if first == means.min() else ""
+    if first == means.max():
+        return "highest"
+    return "lowest" if first == means.min() else ""

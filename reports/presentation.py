@@ -101,7 +101,9 @@ class Scale:
         if self.as_factor:
             return f"× {self.format_difference(x)}"
         size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
-        return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
+        if not x:
+            return size
+        return f"{size} {'higher' if x > 0 else 'lower'}"
 
     def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
         """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" for None.

@@ -1,6 +1,6 @@
 """`unrolled plan`: print the trials of studies, their costs and power. Nothing is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -51,7 +51,6 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
-    metric = study.metrics[0]
     usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
@@ -60,16 +59,7 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
     _print_rows(_make_rows(study, seconds, spreads, chances))
-    source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
-    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
-    print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
-    print("chance: of a right verdict by then, at least.")
-    if len(study.looks) > 1 and not study.to_the_end:
-        print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
-    explanation = "of a trial, measured where there are results" if measured else "of a trial"
-    if device.kind == "cuda" and not study.of_program and measured.keys() != usual.keys():
-        explanation += ", else of one on a core: how long a GPU takes is not known before"
-    print(f"seconds: {explanation}.")
+    _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured.keys())
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
     if plan:
@@ -104,6 +94,23 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
     if (longest := max(seconds_by_truth) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
+
+
+def _explain_columns(
+    study: Study, device: Device, *, has_spreads: bool, measured_arms: Collection[str]
+) -> None:
+    """Print what the columns of the table say; trials of the `measured_arms` have results."""
+    metric = study.metrics[0]
+    source = "of the results so far" if has_spreads else f"taken as {SPREAD:g} δ"
+    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
+    print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
+    print("chance: of a right verdict by then, at least.")
+    if len(study.looks) > 1 and not study.to_the_end:
+        print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
+    explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
+    if device.kind == "cuda" and not study.of_program and len(measured_arms) < len(study.arms):
+        explanation += ", else of one on a core: how long a GPU takes is not known before"
+    print(f"seconds: {explanation}.")
 
 
 def _make_rows(

@@ -16,7 +16,7 @@ INTERRUPTED = 130  # the exit code after Ctrl-C
 def run(names: Sequence[str], options: RunOptions) -> int:
     """Train the trials of each study that have no result, log them to MLflow, and render the reports."""
     if "golden" in names:
-        from unrolled.ablations.commands.golden import replay_golden  # torch and fastai: four seconds
+        from unrolled.ablations.commands.chapter import replay_golden
 
         return replay_golden(names, options)
     if options.dry_run:

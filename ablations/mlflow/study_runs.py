@@ -15,7 +15,6 @@ from unrolled.ablations.mlflow.fields import (
     round_number,
     to_milliseconds,
     trial_dataset,
-    trial_params,
     trial_tags,
 )
 from unrolled.ablations.study.plan import Plan
@@ -134,7 +133,7 @@ class StudyRuns:
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
             points=metric_points(tracking.curve_points(result), numbers, result.started, ended),
-            params=trial_params(arm, result),
+            params={**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed},
             dataset=trial_dataset(result.trial),
         )
         self._trials[key] = _TrialRun(

@@ -223,15 +223,6 @@ def _print_outcome(
     Trials without a result do not count where Ctrl-C or the budget kept them from starting.
     """
     from unrolled.ablations.training.arm_table import print_arms  # pandas
-    from unrolled.reports.caveats import (
-        describe_attempts,
-        describe_futile_contrasts,
-        describe_mixed_machines,
-        describe_nondeterminism,
-        describe_seen_data,
-        describe_warned_trials,
-        list_earlier_attempts,
-    )
     from unrolled.reports.render import answer_lines
 
     scheduler = SeedScheduler(plan, results)
@@ -241,18 +232,7 @@ def _print_outcome(
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
     failed = next((result for result in results.values() if result.status == "failed"), None)
-    writers = (
-        describe_warned_trials,
-        describe_futile_contrasts,
-        describe_mixed_machines,
-        describe_nondeterminism,
-        describe_seen_data,
-        describe_attempts,
-    )
-    sentences = [write(comparison) for write in writers]
-    attempts = list_earlier_attempts(comparison)
-    remainder = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
-    remarks = [visible(line) for line in (*sentences, *attempts[:LISTED], *remainder)]
+    remarks = map(visible, _list_remarks(comparison))
     lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
     for line in filter(None, lines):
         print(f"{visible(plan.study)}: {line}")
@@ -263,11 +243,40 @@ def _print_outcome(
         print(table.get(), end="")
     for line in answer_lines(comparison):
         print(f"  {visible(line)}")
-    if missing:
-        cause = "were not begun, as the time is up" if timed_out else "have no result"
-        reason = "have no result, as the run was interrupted" if interrupted else cause
-        print(f"{plural(missing, 'trial')} of this look {reason}: run again", file=sys.stderr)
+    if not missing:
+        return ends["failed"]
+    reason = "have no result"
+    if interrupted:
+        reason += ", as the run was interrupted"
+    elif timed_out:
+        reason = "were not begun, as the time is up"
+    print(f"{plural(missing, 'trial')} of this look {reason}: run again", file=sys.stderr)
     return ends["failed"] + (0 if interrupted or timed_out else missing)
+
+
+def _list_remarks(comparison: "Comparison") -> list[str]:
+    """Return sentences on what a reader of the verdicts has to know, and the first earlier attempts."""
+    from unrolled.reports.caveats import (  # scipy
+        describe_attempts,
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        describe_warned_trials,
+        list_earlier_attempts,
+    )
+
+    writers = (
+        describe_warned_trials,
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        describe_attempts,
+    )
+    attempts = list_earlier_attempts(comparison)
+    remainder = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
+    return [*(write(comparison) for write in writers), *attempts[:LISTED], *remainder]
 
 
 def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Ledger) -> str:

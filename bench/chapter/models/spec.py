@@ -24,8 +24,8 @@ class ModelSpec:
 
     `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
     the allowed values of the options whose default is a string.
-    `settings` are the ChapterTrial's fields in the chapter's set-up. `chapter_seconds` is the measured cost of
-    one such trial (engine loop, one core), from which plans are estimated.
+    `settings` are the ChapterTrial's fields in the chapter's set-up. `chapter_seconds` is the measured cost
+    of one such trial (engine loop, one core), from which plans are estimated.
     """
 
     name: str
