@@ -1,7 +1,6 @@
 """`unrolled plan`: print the trials of studies, their costs and power. Nothing is trained."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ from unrolled.ablations.training.estimates import (
     format_estimate,
     read_measurements,
 )
-from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
 
@@ -62,13 +61,11 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured.keys())
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
-    if plan:
-        with suppress(BadInput):  # of a study that was never run, or whose plan is damaged
-            earlier = plan_store.load_plan(study.name, ledger)
-            plan = plan_store.copy_nondeterminism(plan, earlier)
-            todo = [trial for trial in planned_trials if trial.id not in results]
-            for reason in explain_retraining(earlier, plan, todo, ledger):
-                print(visible(reason))
+    if plan and (earlier := plan_store.read_sound_plan(study.name, ledger)):
+        plan = plan_store.copy_nondeterminism(plan, earlier)
+        todo = [trial for trial in planned_trials if trial.id not in results]
+        for reason in explain_retraining(earlier, plan, todo, ledger):
+            print(visible(reason))
     if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
