@@ -10,7 +10,7 @@ import pandas as pd
 
 from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
+from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
@@ -75,18 +75,18 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
     """Return the ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
     name, runs = read_ended_runs(uri, experiment)
     require(
-        any(run.done for run in runs),
+        any(describe_end(run) == "done" for run in runs),
         f"experiment {name!r} has no finished run",
         place=hide_credentials(uri),
     )
     frame = pd.DataFrame(
         [
             {
-                **run.tags,
-                **run.metrics,
-                **run.params,
-                **{name: run.metrics[name] for name in metrics if name in run.metrics},
-                STATUS: run.end,
+                **run.data.tags,
+                **run.data.metrics,
+                **run.data.params,
+                **{name: run.data.metrics[name] for name in metrics if name in run.data.metrics},
+                STATUS: describe_end(run),
             }
             for run in runs
         ]
