@@ -158,7 +158,9 @@ class Comparison:
     def bases_phrase(self) -> str:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
         has_other_base = any(self.find_base(row) is not self.arms[0] for row in self.arms_with_contrast)
-        return f"{self.arms[0].arm.name}{' or the arm that each names' if has_other_base else ''}"
+        if has_other_base:
+            return f"{self.arms[0].arm.name} or the arm that each names"
+        return self.arms[0].arm.name
 
     @property
     def scale(self) -> Scale:

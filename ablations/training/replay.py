@@ -153,10 +153,13 @@ def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: 
     """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = [identify_today(result.trial) for result in results]
     trained, _ = run_in_temporary_ledger([trial for trial, _ in today if trial], conditions)
-    return [
-        _compare_replay(result, trained.get(t.id), reason, plan) if t else Replay(result, unplayed=reason)
-        for result, (t, reason) in zip(results, today, strict=True)
-    ]
+    outcomes = []
+    for result, (trial, reason) in zip(results, today, strict=True):
+        if trial is None:
+            outcomes.append(Replay(result, unplayed=reason))
+        else:
+            outcomes.append(_compare_replay(result, trained.get(trial.id), reason, plan))
+    return outcomes
 
 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
