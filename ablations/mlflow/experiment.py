@@ -125,8 +125,8 @@ def list_studies(uri: str) -> dict[str, str]:
 def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
     """Read a study's name and its ended runs: of the experiment `unrolled/STUDY`, STUDY, or the only one.
 
-    The runs are MLflow's own, in the order of their starts. Raises BadInput with the reason when MLflow cannot be read, or
-    several studies fit.
+    The runs are MLflow's own, in the order of their starts. Raises BadInput with the reason when MLflow
+    cannot be read, or several studies fit.
     """
     check_uri(uri, hide_credentials(uri))
     path = sqlite_path(uri)
