@@ -101,8 +101,8 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
         )
     items = None
     if columns.item != (SAMPLES,):
-        named = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
-        items = _shared_values(named, columns.item, table.status, source).astype(str)
+        item_cells = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
+        items = _shared_values(item_cells, columns.item, table.status, source).astype(str)
         repeated = table.assign(item=items).duplicated([*PAIR, "item"])
         if repeated.any():
             raise BadInput(

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import Metric, safe_exp
 from unrolled.reports.formats import MINUS, count_decimals, format_number
-from unrolled.reports.statistics.interval import Interval, safe_exp
+from unrolled.reports.statistics.interval import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

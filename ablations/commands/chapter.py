@@ -73,12 +73,16 @@ def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
 
 def replay_golden(names: Sequence[str], options: RunOptions) -> int:
     """Replay the book's notebook and print its rows beside ours. It is no study: it has no arms."""
-    from unrolled.bench.chapter.golden import describe_machine_differences, play, tabulate  # fastai
+    from unrolled.bench.chapter.golden import (  # fastai
+        describe_machine_differences,
+        play_notebook,
+        tabulate_rows,
+    )
 
     rule = "golden is the book's notebook and no study"
     require(list(names) == ["golden"], rule, cure="run it alone, as `unrolled run golden`")
     flags = {*TRAINING_FLAGS, "out"}
     refuse_flags(options, flags, "golden is the book's notebook, played as it is", "leave the flag out")
-    for line in tabulate(play(), describe_machine_differences()):
+    for line in tabulate_rows(play_notebook(), describe_machine_differences()):
         print(line, flush=True)
     return 0

@@ -128,10 +128,10 @@ def _make_rows(
             ]
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
-        if other := study.task_differences(arm):
-            against += f"; no contrast, as it is of another task: {', '.join(other)}"
+        if differences := study.task_differences(arm):
+            against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         rows.append([visible(arm.name), *cells, f"{seconds[arm.name]:.1f}", changes + against])
-        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(name)}"] for name in arm.also]
     return rows
 
 

@@ -27,8 +27,8 @@ def expected_seconds(trial: ChapterTrial) -> float:
     chapter = spec.make_trial()
     length, words = _text_size(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
-    again = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
-    tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + again)
+    rereading = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
+    tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + rereading)
     passes = tokens / (chapter.epochs * HUMAN_NUMBERS_SIZE[0])
     updates = chapter.batch * chapter.window / (trial.batch * trial.window)
     token_cost = microseconds_per_token(trial.options, min(words, trial.vocab or words))
