@@ -90,9 +90,7 @@ class ProgramTrial(Trial):
     def to_dict(self) -> dict[str, Any]:
         """Return every field by its name, but for folders, one of which may be a home, and their content."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
-        values = {name: value for name, value in super().to_dict().items() if name not in left_out}
-        defaults = {"occasion": "", "gpus": 1}  # which older results do not have
-        return {k: value for k, value in values.items() if k not in defaults or value != defaults[k]}
+        return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting by its name, the commit first."""
