@@ -15,7 +15,7 @@ from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.statistics.elsewhere import compare_folds
+from unrolled.reports.statistics.folds import compare_folds
 from unrolled.reports.statistics.pairs import compare_pairs
 
 ROWS = 200

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from unrolled.reports.statistics.designs import Cells, factorial_effects
+from unrolled.reports.statistics.factorial_effects import Cells, factorial_effects
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
