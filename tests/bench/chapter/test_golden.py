@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastai.make_learner import Recorder, defaults
+from fastai.learner import Recorder, defaults
 
 from unrolled.bench import machine
 from unrolled.bench.chapter import golden
