@@ -11,7 +11,8 @@ from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
-REPLAY, PIECE = 0.75, 0.1  # of a window's time: to read one before it again, and to cut it once more
+REPLAY = 0.75  # of a window's time: to read one before it again
+PIECE = 0.1  # of the same: to cut it once more
 
 FIXED = 5.0  # µs a token of one core that no size changes
 

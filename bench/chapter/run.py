@@ -47,7 +47,8 @@ def run_trial(trial: ChapterTrial) -> Result:
     Seeds first, then data, then the model; separate streams for the initial weights, the order of the
     data and dropout, so that arms of one seed stay paired.
     """
-    started, clock = time.time(), time.perf_counter()
+    started = time.time()
+    clock = time.perf_counter()
     environment.make_deterministic()
     environment.select_device(trial.device)  # refuses it by name, before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
@@ -84,7 +85,8 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     model = training.build_model(trial, len(data.vocab))
     recorder = BatchRecorder(model)
     record = training.train_model(trial, model, train, valid)
-    last, steps = record.epochs[-1], len(record.losses)
+    last = record.epochs[-1]
+    steps = len(record.losses)
     metrics = {
         **record.validation.to_metrics(),
         "train_loss": last.train_loss,

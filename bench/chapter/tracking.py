@@ -31,7 +31,8 @@ class ChapterTracking(Tracking):
         """Yield the points of each epoch, at its end; other time is taken to come before the first."""
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
-        clock, ends = max(0.0, result.seconds - sum(seconds for _, seconds in spent)), {}
+        clock = max(0.0, result.seconds - sum(seconds for _, seconds in spent))
+        ends = {}
         for epoch, seconds in spent:
             clock += seconds
             ends[epoch] = clock
