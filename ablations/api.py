@@ -41,6 +41,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result
+from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.foreign_table import FIRST_LOOK
@@ -113,19 +114,16 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     options = check_fields(options)
     require(not options.dry_run, "trains nothing", key="dry_run", cure="`unrolled plan` prints a plan")
     require(study != "all", "are several studies", place=f"study {study!r}", cure="name one")
-    from unrolled.ablations.commands.run import (  # MLflow and more, which reading results does not need
-        INTERRUPTED,
-        run_studies,
-    )
+    from unrolled.ablations.training.run_studies import run_studies  # MLflow: not to read results
 
     (loaded_study,) = load_studies([study], options)
-    code, comparisons = run_studies([loaded_study], options)
-    if code == INTERRUPTED:
+    outcome = run_studies([loaded_study], options)
+    if outcome.interrupted:
         raise KeyboardInterrupt
-    require(comparisons, "no time was left", place="budget", cure="give more")
+    require(outcome.comparisons, "no time was left", place="budget", cure="give more")
     name = loaded_study.name
     page = find_page(name, options.out)
-    return Outcome(study=name, folder=options.results, page=page, comparison=comparisons[name])
+    return Outcome(study=name, folder=options.results, page=page, comparison=outcome.comparisons[name])
 
 
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
@@ -176,7 +174,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    table = compare_plan(plan, ledger.results(plan.ids)).table
+    table = compare_plan(plan, plan.judge_results(ledger.results(plan.ids))).table
     if not all:
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
     ids = set(table.trial)
@@ -257,8 +255,16 @@ def compare(
             exploratory=row.exploratory,
         )
     judge = replace(judge, delta=delta or judge.delta)
-    against = against or base
-    undeclared = comparison.judge_undeclared({arm: (row, rows[against])}, judge)
+    return _compare_undeclared(comparison, row, rows[against or base], judge)
+
+
+def _compare_undeclared(
+    comparison: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric
+) -> Compared:
+    """Compare two arms that the study does not compare, on the seeds of the first look. Raises BadInput."""
+    arm = row.arm.name
+    against = base.arm.name
+    undeclared = comparison.judge_undeclared({arm: (row, base)}, metric)
     require(
         undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
@@ -268,10 +274,10 @@ def compare(
     return Compared(
         arm=arm,
         against=against,
-        metric=judge.name,
+        metric=metric.name,
         verdict=undeclared[arm],
         correction="unadjusted",
-        scale=comparison.design.find_scale(judge),
+        scale=comparison.design.find_scale(metric),
         exploratory=True,
     )
 
@@ -350,7 +356,7 @@ def _load_comparison(study: str | study.Study | pd.DataFrame, folder: str | Path
         return study_tables.compare_study_table(study)
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    return compare_plan(plan, ledger.results(plan.ids))
+    return compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
 
 
 def _choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:

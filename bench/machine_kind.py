@@ -101,7 +101,9 @@ def describe_mixed_pairs(pairs: Iterable[tuple[Mapping[str, str], Mapping[str, s
 
 
 def _format_fact(value: Any) -> str:
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value)
 
 
 def _shorten(value: str) -> str:

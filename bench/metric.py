@@ -201,3 +201,8 @@ def _known_names(name: str) -> tuple[str, str]:
 def judges_clock(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
     return not all(metric.is_quality for metric in metrics)
+
+
+def safe_exp(x: float) -> float:
+    """Return eˣ, or infinity where that would overflow."""
+    return math.exp(x) if x < 709 else math.inf

@@ -303,7 +303,7 @@ def _register_model(
         builder,
         options,
         {**LM6.settings, **settings},
-        seconds=14.0,
+        chapter_seconds=14.0,
         file=file,
     )
 

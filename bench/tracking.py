@@ -16,7 +16,7 @@ class CurvePoint(NamedTuple):
     metric: str
     step: float  # or the epoch
     value: float
-    seconds: float  # since the trial began
+    elapsed: float  # seconds since the trial began
 
 
 class Tracking:

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NewType, Self
 
 FORMAT = 8
 """Version of the trial and result format; part of every identity."""
@@ -132,9 +132,9 @@ class Trial:
         """Return every setting but the seed, by its flat name, as tables and MLflow show it."""
         raise NotImplementedError
 
-    def interpret_result(self, result: "Result", metrics: Sequence[str]) -> "Result":
+    def judge_result(self, result: "Result", metrics: Sequence[str]) -> "JudgedResult":
         """Return the result as it counts in a study that judges these metrics."""
-        return result
+        return JudgedResult(result)
 
     def identify(self) -> Self:
         """Return the trial with `source`, `data` and `versions`: after a change of one it is another trial.
@@ -172,8 +172,8 @@ TRIAL_TYPES = {
 
 def trial_type(trainer: str) -> type[Trial]:
     """Return the kind of trial of a trainer. Raises KeyError for a name that is not in TRIAL_TYPES."""
-    kind: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
-    return kind
+    trial_class: type[Trial] = pkgutil.resolve_name(TRIAL_TYPES[trainer])
+    return trial_class
 
 
 DETAILS = ("curves", "records", "trace", "output")
@@ -185,7 +185,7 @@ class Result:
     """The outcome of one trial. Divergence and failure are results too: `status`, and the reason.
 
     `metrics` are numbers by name, `curves` points (step, value) by metric. Among the metrics of every trainer
-    are `seconds` (see `spent`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
+    are `seconds` (see `total_seconds`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
     `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
     one. `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
     """
@@ -221,7 +221,7 @@ class Result:
         return self.status == "failed" and self.reason.startswith((TIME_LIMIT, DISK_LIMIT))
 
     @property
-    def spent(self) -> float:
+    def total_seconds(self) -> float:
         """Seconds of all attempts that are part of this result."""
         return max(self.seconds, self.metrics.get("seconds", 0.0))
 
@@ -260,6 +260,9 @@ class Result:
         data["curves"] = {k: tuple((float(x), float(y)) for x, y in points) for k, points in curves}
         return cls(**data)
 
+
+JudgedResult = NewType("JudgedResult", Result)
+"""A result as a study counts it; a ledger has results as they were measured. See `Trial.judge_result`."""
 
 STATUSES = ("done", "diverged", "failed")
 

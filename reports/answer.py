@@ -8,6 +8,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from unrolled.bench.errors import plural, visible
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
@@ -30,8 +31,7 @@ from unrolled.reports.sentences import (
     effect_size,
     list_claims,
 )
-from unrolled.reports.statistics.elsewhere import Unpaired
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.reports.statistics.unpaired import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 LEVELS = 3  # steps of a ladder whose levels it tells

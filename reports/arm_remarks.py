@@ -18,9 +18,9 @@ class ArmRemark(StrEnum):
     BLOCKED = "open"
 
 
-def find_arm_remarks(ended: Statuses, design: Design) -> dict[str, ArmRemark | None]:
+def find_arm_remarks(statuses: Statuses, design: Design) -> dict[str, ArmRemark | None]:
     """Return why each arm but the baseline is not compared; None where it is."""
-    return {arm.name: _find_remark(arm, ended, design) for arm in design.arms[1:]}
+    return {arm.name: _find_remark(arm, statuses, design) for arm in design.arms[1:]}
 
 
 def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
@@ -29,13 +29,13 @@ def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
     return [name for name, remark in remarks.items() if remark in compared]
 
 
-def _find_remark(arm: MeasuredArm, ended: Statuses, design: Design) -> ArmRemark | None:
+def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     baseline = design.find_base(arm)
     if arm.ignores_seed and not arm.against:
         return ArmRemark.COUNTED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):
         return ArmRemark.REFERENCE
-    if not (ended[arm.name] and ended[baseline.name]):
+    if not (statuses[arm.name] and statuses[baseline.name]):
         return ArmRemark.NO_RESULTS
     if arm.find_task_differences(baseline):
         return ArmRemark.OTHER_TASK

@@ -7,12 +7,14 @@ from typing import Any
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.arm_remarks import ArmRemark
-from unrolled.reports.design import Design, MeasuredArm, select_seeds
+from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 from unrolled.reports.witnesses import Proof, collect_proofs
 
@@ -119,7 +121,7 @@ def make_compared_arm(
     metric: Metric,
     design: Design,
     *,
-    ended: Mapping[Any, str],
+    statuses: Mapping[Any, str],
     values: Mapping[Any, float],
     seeds: Collection[Any],
     needed: int,
@@ -128,11 +130,11 @@ def make_compared_arm(
 ) -> ComparedArm:
     """Return an arm as its rows that count show it; `add_contrast` adds the contrast.
 
-    `ended` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
+    `statuses` and `values` are by seed. `seeds` count, and `needed` is how many the next look needs.
     """
     planned_arm = design.arms[index]
     arm = replace(planned_arm, results=select_seeds(planned_arm.results, seeds))
-    counting = select_seeds(ended, seeds)
+    counting = select_seeds(statuses, seeds)
     values = select_seeds(values, seeds)
     diverged = sum(math.isinf(values.get(seed, 0.0)) for seed in counting)
     failed = sum(status not in ("done", "diverged") for status in counting.values())
@@ -149,7 +151,7 @@ def make_compared_arm(
         done=len(counting) - diverged - failed,
         diverged=diverged,
         failed=failed,
-        for_next_look=len((ended.keys() - counting.keys()) & set(design.seeds[:total])),
+        for_next_look=len((statuses.keys() - counting.keys()) & set(design.seeds[:total])),
         max_seeds=looks[0 if index and arm.is_aa_arm else -1],
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
@@ -167,7 +169,7 @@ def add_contrast(
     """Return the row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
     if row.arm.is_aa_arm:
-        k = contrast(
+        k = compare_pairs(
             row.summary.values,
             baseline.summary.values,
             delta=metric.zone,

@@ -13,18 +13,18 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
-from unrolled.reports.design import Design, Statuses, Values, select_seeds
+from unrolled.reports.design import Design, Statuses, Values
 from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.non_inferiority import GateDecision
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 from unrolled.reports.trials_table import collect_statuses, collect_values
 
@@ -168,7 +168,9 @@ class Comparison:
     def bases_phrase(self) -> str:
         """The baseline's name, plus a remark if some arms are compared with another arm."""
         has_other_base = any(self.find_base(row) is not self.arms[0] for row in self.arms_with_contrast)
-        return f"{self.arms[0].arm.name}{' or the arm that each names' if has_other_base else ''}"
+        if has_other_base:
+            return f"{self.arms[0].arm.name} or the arm that each names"
+        return self.arms[0].arm.name
 
     @property
     def scale(self) -> Scale:
@@ -197,16 +199,16 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
     for metric in design.metrics:
         if not metric.delta > 0:
             raise BadInput(f"δ of {metric.name}: must be above 0, in its unit", place=place)
-    ended = collect_statuses(table, design)
+    statuses = collect_statuses(table, design)
     values = {metric.name: collect_values(table, metric.name, design) for metric in design.metrics}
-    remarks = find_arm_remarks(ended, design)
+    remarks = find_arm_remarks(statuses, design)
     matches = {metric.name: read_row_matches(table, metric.name) for metric in design.metrics}
-    copies = find_copies(ended, values, design)
+    copies = find_copies(statuses, values, design)
     if ONE_RUN in table:
         first_pairs = table[table[ONE_RUN]].drop_duplicates("arm")
         copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
-    decisions = decide_contrasts(arms_to_compare(remarks), ended, values, design, copies, matches)
-    seeds, needed = _seeds_that_count(decisions, ended, design)
+    decisions = decide_contrasts(arms_to_compare(remarks), statuses, values, design, copies, matches)
+    seeds, needed = _seeds_that_count(decisions, statuses, design)
     counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
     table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
     if design.looks:
@@ -219,7 +221,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 index,
                 metric,
                 design,
-                ended=ended[name],
+                statuses=statuses[name],
                 values=values[metric.name][name],
                 seeds=seeds[name],
                 needed=needed[name],
@@ -240,13 +242,13 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
 
 
 def _seeds_that_count(
-    decisions: Decisions[str], ended: Statuses, design: Design
+    decisions: Decisions[str], statuses: Statuses, design: Design
 ) -> tuple[dict[str, Collection[Any]], dict[str, int]]:
     """Return, by arm, the seeds that count for a contrast, and how many are needed for the next look."""
     if not design.looks:
         return (
-            {name: by_seed.keys() for name, by_seed in ended.items()},
-            {name: len(by_seed) for name, by_seed in ended.items()},
+            {name: by_seed.keys() for name, by_seed in statuses.items()},
+            {name: len(by_seed) for name, by_seed in statuses.items()},
         )
     first = design.metrics[0].name
     counting = {name: by_metric[first].contrast.look.seeds for name, by_metric in decisions.verdicts.items()}

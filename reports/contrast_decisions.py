@@ -15,16 +15,19 @@ from typing import Any
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
 from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
-from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import RowMatch
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
-from unrolled.reports.statistics.elsewhere import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
+from unrolled.reports.statistics.folds import compare_folds
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.non_inferiority import non_inferiority
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.seed_values import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.unpaired import welch
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
@@ -35,10 +38,12 @@ def decide_looks(design: Design) -> Decisions[str]:
 
     From the results themselves, as `compare` has it from their table: pandas takes half a second to load.
     """
-    ended = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
+    statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
-    copies = find_copies(ended, numbers, design)
-    return decide_contrasts(arms_to_compare(find_arm_remarks(ended, design)), ended, numbers, design, copies)
+    copies = find_copies(statuses, numbers, design)
+    return decide_contrasts(
+        arms_to_compare(find_arm_remarks(statuses, design)), statuses, numbers, design, copies
+    )
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
@@ -49,7 +54,7 @@ def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
 
 def decide_contrasts(
     contrasts: Sequence[str],
-    ended: Statuses,
+    statuses: Statuses,
     values: Values,
     design: Design,
     copies: Mapping[str, Any],
@@ -62,12 +67,12 @@ def decide_contrasts(
     """
     values = drop_copies(values, copies)
     if not design.looks:
-        return _at_once(contrasts, ended, values, design, copies, matches)
+        return _at_once(contrasts, statuses, values, design, copies, matches)
     arms = design.arms_by_name
-    lost = {name: _explain_lost(name, ended, values, design, copies) for name in contrasts}
+    lost = {name: _explain_lost(name, statuses, values, design, copies) for name in contrasts}
     declared_arms = [name for name in contrasts if not arms[name].is_aa_arm]
     if design.decide == "gate":
-        return _decide_gate(declared_arms, lost, ended, values, design)
+        return _decide_gate(declared_arms, lost, statuses, values, design)
     futility = 0.0 if design.to_the_end else BOUND
     declared, exploratory = ([n for n in declared_arms if arms[n].exploratory is x] for x in (False, True))
     families = [
@@ -88,7 +93,7 @@ def decide_contrasts(
 def _decide_gate(
     contrasts: Sequence[str],
     lost: Mapping[str, dict[Any, str]],
-    ended: Statuses,
+    statuses: Statuses,
     values: Values,
     design: Design,
 ) -> Decisions[str]:
@@ -104,7 +109,7 @@ def _decide_gate(
         looks=looks,
         metrics=design.metrics,
         lost={
-            level: _side_of_loss(name, lost[name], ended, values, design) for name, level in levels.items()
+            level: _side_of_loss(name, lost[name], statuses, values, design) for name, level in levels.items()
         },
         equal={level: _find_equal_sides(name, values, design) for name, level in levels.items()},
     )
@@ -116,7 +121,7 @@ def _decide_gate(
     judged = _look_by_look(contrasts, lost, counting, design, holm, 0.0)
     verdicts = {
         name: {
-            metric: replace(v, decided=gate.ended, blocked_reason=gate.fault)
+            metric: replace(v, decided=gate.has_ended, blocked_reason=gate.fault)
             for metric, v in by_metric.items()
         }
         for name, by_metric in judged.verdicts.items()
@@ -130,13 +135,13 @@ def _decide_gate(
 
 
 def _side_of_loss(
-    name: str, lost: Mapping[Any, str], ended: Statuses, values: Values, design: Design
+    name: str, lost: Mapping[Any, str], statuses: Statuses, values: Values, design: Design
 ) -> dict[Any, str]:
     """Return the seeds that a gate lost, each with the side that ended without a number."""
     sides = {"head": name, "base": design.bases[name]}
 
     def lacks(arm: str, seed: Any) -> bool:
-        return seed in ended[arm] and any(seed not in by_arm[arm] for by_arm in values.values())
+        return seed in statuses[arm] and any(seed not in by_arm[arm] for by_arm in values.values())
 
     return {
         seed: f"{reason} at the {next((side for side, arm in sides.items() if lacks(arm, seed)), 'head')}"
@@ -145,15 +150,15 @@ def _side_of_loss(
 
 
 def _explain_lost(
-    name: str, ended: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
+    name: str, statuses: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
 ) -> dict[Any, str]:
     """Return the seeds of which a side of a contrast has no number of its own, with the reason."""
     lost = {}
     repeats = "may repeat" if design.nondeterminism is None else "repeats"
     for metric, numbers in values.items():
         for side in (name, design.bases[name]):
-            for seed in ended[side].keys() - numbers[side].keys():
-                reason = "failed" if ended[side][seed] != "done" else f"has no {metric} to judge"
+            for seed in statuses[side].keys() - numbers[side].keys():
+                reason = "failed" if statuses[side][seed] != "done" else f"has no {metric} to judge"
                 lost[seed] = f"{repeats} seed {copies[side]}" if side in copies else reason
     return lost
 
@@ -180,7 +185,7 @@ def _look_by_look(
     )
 
 
-def _select_sides(name: str, values: Values, design: Design) -> dict[str, tuple[Side, Side]]:
+def _select_sides(name: str, values: Values, design: Design) -> dict[str, SidePair]:
     """Return the numbers of an arm and of its base, by metric."""
     base = design.bases[name]
     return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in values.items()}
@@ -194,7 +199,7 @@ def _find_equal_sides(name: str, values: Values, design: Design) -> frozenset[An
 
 def _at_once(
     contrasts: Sequence[str],
-    ended: Statuses,
+    statuses: Statuses,
     values: Values,
     design: Design,
     copies: Mapping[str, Any],
@@ -208,7 +213,7 @@ def _at_once(
         matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
         arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
         sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
-        lost = {name: _count_lost(name, ended, sides[name], design) for name in contrasts}
+        lost = {name: _count_lost(name, statuses, sides[name], design) for name in contrasts}
         compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
         of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
         judged = of_survivors
@@ -228,10 +233,10 @@ def _at_once(
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
 
 
-def _count_lost(name: str, ended: Statuses, sides: tuple[Side, Side], design: Design) -> int:
+def _count_lost(name: str, statuses: Statuses, sides: SidePair, design: Design) -> int:
     """Return the pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
-    arm = ended[name].keys()
-    base = ended[design.bases[name]].keys()
+    arm = statuses[name].keys()
+    base = statuses[design.bases[name]].keys()
     if not design.pair:
         return len(arm - sides[0].keys()) + len(base - sides[1].keys())
     return len((arm | base) - (sides[0].keys() & sides[1].keys()))
@@ -255,8 +260,8 @@ def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowM
 
 
 def compare_sides(
-    arm: Side,
-    base: Side,
+    arm: SeedValues,
+    base: SeedValues,
     metric: Metric,
     design: Design,
     *,
@@ -284,7 +289,7 @@ def compare_sides(
         options |= {"bounds": match.bounds, "rows_lacking": match.lacks}
     if design.test_share:
         return compare_folds(arm, base, test_share=design.test_share, **options)
-    return contrast(arm, base, **options)
+    return compare_pairs(arm, base, **options)
 
 
 def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:

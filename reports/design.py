@@ -4,26 +4,22 @@ import hashlib
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import LARGEST, Metric
 from unrolled.bench.trial import Result, Scalar, Trial
 from unrolled.reports.presentation import PLAIN, Presentation, Scale
-
-Value = TypeVar("Value")
+from unrolled.reports.statistics.seed_values import SeedValues
 
 Statuses = Mapping[str, Mapping[Any, str]]
 """How each row ended, by arm and seed."""
 
-Side = Mapping[Any, float]
-"""The numbers of one arm by seed."""
-
-Values = Mapping[str, Mapping[str, Side]]
+Values = Mapping[str, Mapping[str, SeedValues]]
 """Numbers by metric, arm and seed; infinite where the trial diverged, none where it failed otherwise."""
 
 
@@ -164,8 +160,3 @@ def find_page(study: str, out: Path) -> Path:
         mark = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
         folder = f"{folder}-{mark}".lstrip("-")
     return out / folder / "index.html"
-
-
-def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:
-    """Return the values of these seeds, without those that have none."""
-    return {seed: by_seed[seed] for seed in seeds if seed in by_seed}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from unrolled.bench.trial import Scalar
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.design import select_seeds
-from unrolled.reports.statistics.designs import Cells, Effect, factorial_effects
+from unrolled.reports.statistics.factorial_effects import Cells, Effect, factorial_effects
+from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
 BESIDE = "beside all the others"

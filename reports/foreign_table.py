@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.metric import LARGEST, Metric, is_computed
+from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_first_names, shorten
 from unrolled.reports.row_means import ONE_RUN, PAIR, ROWS, average_rows, find_copied_arms, read_row_matches
-from unrolled.reports.statistics.power import FEWEST_SEEDS
 
 LONGEST_NAME = 200
 CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline
@@ -102,8 +101,8 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
         )
     items = None
     if columns.item != (SAMPLES,):
-        named = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
-        items = _shared_values(named, columns.item, table.status, source).astype(str)
+        item_cells = frame[[*columns.item]].convert_dtypes()  # 3 and 3.0 are one item
+        items = _shared_values(item_cells, columns.item, table.status, source).astype(str)
         repeated = table.assign(item=items).duplicated([*PAIR, "item"])
         if repeated.any():
             raise BadInput(
@@ -340,4 +339,6 @@ def _rank_first(table: pd.DataFrame, metric: str) -> str:
     if len(means) < CHOSEN or means.nunique() < CHOSEN:
         return ""
     first = means.iloc[0]
-    return "highest" if first == means.max() else "lowest" if first == means.min() else ""
+    if first == means.max():
+        return "highest"
+    return "lowest" if first == means.min() else ""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import Metric, safe_exp
 from unrolled.reports.formats import MINUS, count_decimals, format_number
-from unrolled.reports.statistics.interval import Interval, safe_exp
+from unrolled.reports.statistics.interval import Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,9 @@ class Scale:
     def describe_difference(self, x: float, ends: Interval | None = None) -> str:
         """Return a difference without a sign: 14.2 points higher, 1.30 nats lower, 13 % higher."""
         size = f"{self.format_size(x, ends)} {self.difference_unit}".rstrip()
-        return f"{size} {'higher' if x > 0 else 'lower'}" if x else size
+        if not x:
+            return size
+        return f"{size} {'higher' if x > 0 else 'lower'}"
 
     def format_interval(self, ends: Interval | None, *, sizes: bool = False) -> str:
         """Return a difference's interval with its level, such as 95 % CI [−1.2, +0.3]; "" for None.

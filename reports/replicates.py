@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from unrolled.bench.metric import Metric, is_computed
-from unrolled.reports.design import Design, MeasuredArm, Side, Statuses, Values, select_seeds
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
 from unrolled.reports.statistics.values import are_computed_alike, select_finite
 
 NOISE = 4
@@ -45,7 +45,7 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     return frozenset(equal if is_fine else ())
 
 
-def _is_equal(arm: Side, base: Side, seed: Any) -> bool:
+def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
     return seed in arm and seed in base and arm[seed] == base[seed] and math.isfinite(arm[seed])
 
 
@@ -60,7 +60,7 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
     return {"numbers": repr(computed)}
 
 
-def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, Any]:
+def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
     Such an arm has one value by every metric that is judged on all seeds of a table, or of the first look
@@ -76,7 +76,7 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
     every seed.
     """
     copies = {}
-    of_arms = {arm.name: _select_first_values(arm, ended, values, design) for arm in design.arms}
+    of_arms = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
     metrics = {metric.name: metric for metric in design.metrics}
     widest = {
         name: _measure_widest([by_metric.get(name, {}) for by_metric in of_arms.values()]) for name in metrics
@@ -99,10 +99,10 @@ def find_copies(ended: Statuses, values: Values, design: Design) -> dict[str, An
 
 
 def _select_first_values(
-    arm: MeasuredArm, ended: Statuses, values: Values, design: Design
+    arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
 ) -> dict[str, dict[Any, float]]:
     """Return the values of an arm by quality and seed, of the seeds of the first look."""
-    seeds = _find_first_seeds(design, ended[arm.name])
+    seeds = _find_first_seeds(design, statuses[arm.name])
     qualities = [m.name for m in design.metrics if m.is_quality and is_computed(m.name)]
     return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
 
@@ -121,7 +121,7 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
     return bound if widest > NOISE * bound else 0.0
 
 
-def _measure_widest(arms: Iterable[Side]) -> float:
+def _measure_widest(arms: Iterable[SeedValues]) -> float:
     """Return the widest spread of an arm: twice the range of its middle half, whatever few seeds collapse."""
     spreads = [0.0]
     for by_seed in arms:
@@ -149,13 +149,13 @@ def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
     }
 
 
-def _find_first_seeds(design: Design, ended: Mapping[Any, str]) -> Collection[Any]:
+def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.looks:
-        return ended.keys()
+        return statuses.keys()
     enough = next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])
     seeds = design.seeds[:enough]
-    return seeds if set(seeds) <= ended.keys() else ()
+    return seeds if set(seeds) <= statuses.keys() else ()
 
 
 def _is_one_value(numbers: Sequence[float], noise: float) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS
 
 ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
 ONE_RUN = "one run"  # the column that tells whether the rows of an arm are those of one run, copied

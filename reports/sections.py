@@ -81,7 +81,7 @@ def _select_comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparis
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        durations = [r.spent for r in arm.finished_results]
+        durations = [r.total_seconds for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
     return arm.average_metric(name)
 

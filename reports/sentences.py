@@ -5,18 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 
 from unrolled.bench.errors import plural
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.elsewhere import Unpaired
-from unrolled.reports.statistics.power import (
-    CLAIM_SEEDS,
-    FEWEST_SEEDS,
-    SELF_CHECK_ALPHA,
-    minimum_detectable_effect,
-)
+from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, minimum_detectable_effect
+from unrolled.reports.statistics.unpaired import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from unrolled.bench.errors import plural, visible
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.caveats import (
     describe_attempts,
     describe_copied_arms,
@@ -32,7 +33,6 @@ from unrolled.reports.sentences import (
     explain_open,
 )
 from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.statistics.power import FEWEST_SEEDS
 
 LISTED = 20  # rows without a partner, of one arm
 

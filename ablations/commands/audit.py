@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commands.plan import print_plan
-from unrolled.ablations.commands.run import format_command_line, run_studies
+from unrolled.ablations.commands.run import exit_code, format_command_line
 from unrolled.ablations.commits.audit import make_audit, read_audited_study
 from unrolled.ablations.commits.history import read_history
 from unrolled.ablations.ledger import Ledger
@@ -27,6 +27,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.run_studies import run_studies
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.files import save_file
@@ -78,8 +79,8 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
         print_plan(study, choose_device(study, options, ""), Ledger(options.results))
         return 0, None
     options = replace(options, budget=max(end - time.monotonic(), 0.0))
-    code, comparisons = run_studies([study], options, format_command_line())
-    return code, comparisons.get(study.name)
+    outcome = run_studies([study], options, format_command_line())
+    return exit_code(outcome), outcome.comparisons.get(study.name)
 
 
 def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFile:
@@ -140,7 +141,7 @@ def _find_failures(
     metrics = [metric.name for metric in study.metrics]
     results = ledger.results([trial.id for trial in trials.values()])
     judged = {
-        name: trial.interpret_result(results[trial.id], metrics)
+        name: trial.judge_result(results[trial.id], metrics)
         for name, trial in trials.items()
         if trial.id in results
     }

@@ -1,10 +1,10 @@
-"""What `unrolled show` has of the chapter alone: its models, a corpus, the text that a model goes on with."""
+"""What the command has of the chapter alone: models, a corpus, generated text, the book's notebook."""
 
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from unrolled.ablations.options import ShowOptions, parse_set
+from unrolled.ablations.options import TRAINING_FLAGS, RunOptions, ShowOptions, parse_set, refuse_flags
 from unrolled.ablations.study.chapter import resolve_settings
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.models.spec import PENALTIES
@@ -69,3 +69,20 @@ def _join_tokens(tokens: Sequence[str], trial: Trial) -> list[str]:
         text = "".join(tokens).replace("\n", "⏎").replace(" ", "␣")
         return [text[start : start + WIDTH] for start in range(0, len(text), WIDTH)]
     return textwrap.wrap(" ".join(tokens), WIDTH, break_on_hyphens=False)
+
+
+def replay_golden(names: Sequence[str], options: RunOptions) -> int:
+    """Replay the book's notebook and print its rows beside ours. It is no study: it has no arms."""
+    from unrolled.bench.chapter.golden import (  # fastai
+        describe_machine_differences,
+        play_notebook,
+        tabulate_rows,
+    )
+
+    rule = "golden is the book's notebook and no study"
+    require(list(names) == ["golden"], rule, cure="run it alone, as `unrolled run golden`")
+    flags = {*TRAINING_FLAGS, "out"}
+    refuse_flags(options, flags, "golden is the book's notebook, played as it is", "leave the flag out")
+    for line in tabulate_rows(play_notebook(), describe_machine_differences()):
+        print(line, flush=True)
+    return 0

@@ -9,7 +9,7 @@ import pandas as pd
 
 from unrolled.ablations.commands.compare_columns import list_metric_names, make_columns
 from unrolled.ablations.commands.plan import print_plans
-from unrolled.ablations.commands.run import format_command_line, run_studies
+from unrolled.ablations.commands.run import exit_code, format_command_line
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.options import TRAINING_FLAGS, CompareOptions, refuse_flags
 from unrolled.ablations.study.loading import declare_study, load_plugins, load_studies
@@ -24,6 +24,7 @@ from unrolled.ablations.tables.sources import (
     require_one_machine,
 )
 from unrolled.ablations.training.comparison import render_page
+from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import judges_clock
@@ -194,6 +195,6 @@ def _compare_models(sources: Sequence[str], options: CompareOptions) -> int:
         )
     if options.dry_run:
         return print_plans([declaration], options)
-    code, comparisons = run_studies([study], options, format_command_line())
-    require(comparisons, "no time was left", place="--budget", cure="give more")
-    return code or _print_verdicts(comparisons[study.name])
+    outcome = run_studies([study], options, format_command_line())
+    require(outcome.comparisons, "no time was left", place="--budget", cure="give more")
+    return exit_code(outcome) or _print_verdicts(outcome.comparisons[study.name])

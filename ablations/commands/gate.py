@@ -3,13 +3,14 @@
 import sys
 from statistics import fmean
 
-from unrolled.ablations.commands.run import INTERRUPTED, format_command_line, run_studies
+from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import GateOptions, refuse_flags
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.gate_study import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
+from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import escape_markdown, visible
 from unrolled.bench.files import save_file
 from unrolled.reports.formats import format_duration
@@ -43,13 +44,13 @@ def gate(study: str, options: GateOptions) -> int:
     if options.dry_run:
         print(visible(sides))
         return _print_costs(change.study, Ledger(options.results))
-    code, comparisons = run_studies([change.study], options, format_command_line())
-    comparison = comparisons.get(change.study.name)
+    outcome = run_studies([change.study], options, format_command_line())
+    comparison = outcome.comparisons.get(change.study.name)
     if comparison is None:
         print("Not passed: no time was left.")
-        return INTERRUPTED if code == INTERRUPTED else NOT_PASSED
+        return NOT_PASSED
     _write_markdown(write_gate_markdown(comparison, escape_markdown(sides)), options)
-    if code == INTERRUPTED:
+    if outcome.interrupted:
         return INTERRUPTED
     passed = comparison.gate is not None and comparison.gate.passed
     if not passed:
@@ -104,5 +105,5 @@ def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, st
         return {}, 0.0
     plan = plan_store.load_plan(study.name, ledger)
     results = ledger.results(plan.ids)
-    times = [result.spent for result in results.values() if result.done]
+    times = [result.total_seconds for result in results.values() if result.done]
     return measure_spreads(plan, results), fmean(times) if times else 0.0

@@ -1,7 +1,6 @@
 """`unrolled plan`: print the trials of studies, their costs and power. Nothing is trained."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -26,10 +25,9 @@ from unrolled.ablations.training.estimates import (
     format_estimate,
     read_measurements,
 )
-from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import Expected
@@ -52,7 +50,6 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
     results = ledger.results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
-    metric = study.metrics[0]
     is_timed = bool(measured) or not study.of_program
     usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core
     if study.of_program and measured:
@@ -62,26 +59,14 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     needs = [estimate_seeds(study, by_arm) for by_arm in chances]
     print(f"{visible(study.name)}: {visible(study.question)}\n")
     _print_rows(_make_rows(study, seconds if is_timed else {}, spreads, chances))
-    source = "of the results so far" if spreads else f"taken as {SPREAD:g} δ"
-    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
-    print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
-    print("chance: of a right verdict by then, at least.")
-    if len(study.looks) > 1 and not study.to_the_end:
-        print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
-    explanation = "of a trial, measured where there are results" if measured else "of a trial"
-    explanation += "" if is_timed else ", unknown until the first has ended"
-    if device.kind == "cuda" and not study.of_program and measured.keys() != usual.keys():
-        explanation += ", else of one on a core: how long a GPU takes is not known before"
-    print(f"seconds: {explanation}.")
+    _explain_columns(study, device, has_spreads=bool(spreads), measured_arms=measured.keys())
     looks = ", ".join(map(str, study.looks))
     print(f"{plural(len(study.arms), 'arm')}, looks after {looks} seeds, plan {study.plan_hash[:12]}")
-    if plan:
-        with suppress(BadInput):  # of a study that was never run, or whose plan is damaged
-            earlier = plan_store.load_plan(study.name, ledger)
-            plan = plan_store.copy_nondeterminism(plan, earlier)
-            todo = [trial for trial in planned_trials if trial.id not in results]
-            for reason in explain_retraining(earlier, plan, todo, ledger):
-                print(visible(reason))
+    if plan and (earlier := plan_store.read_sound_plan(study.name, ledger)):
+        plan = plan_store.copy_nondeterminism(plan, earlier)
+        todo = [trial for trial in planned_trials if trial.id not in results]
+        for reason in explain_retraining(earlier, plan, todo, ledger):
+            print(visible(reason))
     if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
@@ -104,16 +89,30 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         if is_timed:
             phrases += [f"{total:.0f} seconds of training", f"{format_estimate(total / workers)} on {places}"]
         print(f"if {truth}: {', '.join(phrases)}")
-    if study.decide != "size" and len(study.looks) > 1:
-        until_size = [estimate_seeds(study, by_arm) for by_arm in estimate_chances(study, spreads, True)]
-        trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
-        sizes = "until it is settled, too, whether each difference is more or less than δ"
-        print(f'{sizes} (decide = "size" in the study): about {trials} trials expected')
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
     if is_timed and (longest := max(seconds_by_truth) / workers) > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
+
+
+def _explain_columns(
+    study: Study, device: Device, *, has_spreads: bool, measured_arms: Collection[str]
+) -> None:
+    """Print what the columns of the table say; trials of the `measured_arms` have results."""
+    metric = study.metrics[0]
+    source = "of the results so far" if has_spreads else f"taken as {SPREAD:g} δ"
+    print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
+    print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
+    print("chance: of a right verdict by then, at least.")
+    if len(study.looks) > 1 and not study.to_the_end:
+        print("A contrast that is unlikely to be decided gets no more seeds, unless --to-the-end is given.")
+    explanation = "of a trial, measured where there are results" if measured_arms else "of a trial"
+    if study.of_program and not measured_arms:
+        explanation += ", unknown until the first has ended"
+    if device.kind == "cuda" and not study.of_program and len(measured_arms) < len(study.arms):
+        explanation += ", else of one on a core: how long a GPU takes is not known before"
+    print(f"seconds: {explanation}.")
 
 
 def _make_rows(
@@ -134,11 +133,11 @@ def _make_rows(
             ]
         changes = ", ".join(f"{key}={visible(value)}" for key, value in arm.changes.items()) or "–"
         against = f", against {visible(arm.against)}" if arm.against else ""
-        if other := study.task_differences(arm):
-            against += f"; no contrast, as it is of another task: {', '.join(other)}"
+        if differences := study.task_differences(arm):
+            against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
         rows.append([visible(arm.name), *cells, duration, changes + against])
-        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(other)}"] for other in arm.also]
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(name)}"] for name in arm.also]
     return rows
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import compare_plan, read_page_results, render_page
-from unrolled.bench.errors import BadInput
-from unrolled.bench.files import PARTIAL, make_output_folder, remove_abandoned_drafts
+from unrolled.ablations.training.comparison import (
+    compare_plan,
+    prepare_folder,
+    read_page_results,
+    render_page,
+)
 
 
 def report(studies: Sequence[str], results: Path, out: Path) -> int:
@@ -19,16 +21,3 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     pages = [render_page(compare_plan(plan, read_page_results(plan, ledger)), out) for plan in chosen]
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0
-
-
-def prepare_folder(out: Path) -> None:
-    """Make the reports' folder, without drafts of killed processes. Raises BadInput where it is read-only."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=out).close()
-        remove_abandoned_drafts([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
-    except OSError as error:
-        raise BadInput(
-            f"cannot be written ({error.strerror})", place=f"--out {out}", cure="choose another folder"
-        ) from error
-    make_output_folder(out)

@@ -91,7 +91,10 @@ def _remove_unplanned(ledger: Ledger) -> None:
         for path in chain.from_iterable(leftovers.values()):
             _remove_path(path)
     counts = [plural(len(paths), noun) for noun, paths in leftovers.items() if paths]
-    print(f"removed {join_names(counts)}" if counts else "nothing to remove: every result belongs to a plan")
+    if counts:
+        print(f"removed {join_names(counts)}")
+    else:
+        print("nothing to remove: every result belongs to a plan")
 
 
 def _planned_ids(plans: Iterable[Plan]) -> set[str]:

@@ -1,8 +1,6 @@
 """`unrolled verify`: train ended trials again in fresh processes and compare every number."""
 
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,16 +11,10 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions, refuse_flags
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.loading import load_plugins, refuse_plugins
-from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import attach_files, load_program
 from unrolled.ablations.study.study import Study
-from unrolled.ablations.training.device import device_of_trial
-from unrolled.ablations.training.replay import REPEATS, Replay, allow_for_noise, draw_sample, replay_trials
-from unrolled.ablations.training.study_run import trial_conditions
-from unrolled.bench.errors import require, suggestion, visible
-from unrolled.bench.metric import MEASURED
-from unrolled.bench.trial import Result
-from unrolled.reports.formats import describe_distances, join_names, shorten
+from unrolled.ablations.training.replay import replay_sample
+from unrolled.bench.errors import require, suggestion
 
 
 @run_folder.use_run_folder()
@@ -54,48 +46,3 @@ def verify(study: str | Study, options: VerifyOptions) -> int:
     if plan.of_program:
         refuse_plugins(plan.study, options)
     return replay_sample(plan, ledger, options, partial(attach_files, program=program))
-
-
-def replay_sample(
-    plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[[Result], Result]
-) -> int:
-    """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
-
-    `locate` is the result with the files that its trial reads. Results of a program that is not deterministic
-    may be `REPEATS` times as far from the new ones as the new ones of one trial are from each other.
-    """
-    results = list(map(locate, draw_sample(plan, ledger, options.number)))
-    device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
-    conditions = trial_conditions([result.trial for result in results], options, device)
-    outcomes = replay_trials(results, conditions, plan)
-    alike = "bit-identical"
-    if plan.of_program:
-        outcomes, noise = allow_for_noise(outcomes, plan, conditions)
-        if any(noise.values()) or (noise and plan.nondeterminism):
-            print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
-            alike = f"within {REPEATS} times the distance of equal trials"
-        elif noise:
-            alike = "equal in what is judged, and not in all that is told"
-    return _print_outcomes(outcomes, plan, alike)
-
-
-def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
-    """Print what differs, and how many are `alike`. Returns the exit code."""
-    differing = [outcome for outcome in outcomes if outcome.differs]
-    for outcome in differing:
-        trial = outcome.result.trial
-        arm = plan.arm_names[trial.id]
-        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.differs)}")
-    unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
-    same = len(outcomes) - len(differing) - unplayed.total()
-    parts = [f"{same} of {len(outcomes)} {alike}"]
-    parts += [f"{len(differing)} not"] if differing else []
-    if unplayed:
-        reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
-        parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
-    reported = {name for outcome in outcomes for name in outcome.result.metrics}
-    left_out = sorted(reported & plan.irreproducible - {*MEASURED})
-    print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
-    if unplayed["interrupted"] and not differing:
-        return 130
-    return 0 if same == len(outcomes) else 1

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,33 +122,11 @@ def list_studies(uri: str) -> dict[str, str]:
     return {e.name.removeprefix("unrolled/"): str(e.experiment_id) for e in experiments}
 
 
-@dataclass(frozen=True)
-class EndedRun:
-    """A run that ended, whoever logged it."""
-
-    status: str  # FINISHED | FAILED | KILLED
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    metrics: Mapping[str, float]
-
-    @property
-    def done(self) -> bool:
-        """Whether the training finished, so that its numbers may be used."""
-        return self.status == "FINISHED"
-
-    @property
-    def end(self) -> str:
-        """How it ended: done, diverged or failed."""
-        if self.tags.get("unrolled.status") == "diverged":
-            return "diverged"
-        return "done" if self.done else "failed"
-
-
-def read_ended_runs(uri: str, study: str) -> tuple[str, list[EndedRun]]:
+def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
     """Read a study's name and its ended runs: of the experiment `unrolled/STUDY`, STUDY, or the only one.
 
-    The runs come in the order of their starts. Raises BadInput with the reason when MLflow cannot be read, or
-    several studies fit.
+    The runs are MLflow's own, in the order of their starts. Raises BadInput with the reason when MLflow
+    cannot be read, or several studies fit.
     """
     check_uri(uri, hide_credentials(uri))
     path = sqlite_path(uri)
@@ -163,10 +140,15 @@ def read_ended_runs(uri: str, study: str) -> tuple[str, list[EndedRun]]:
         name = _choose_experiment(list(ids), study, uri)
         runs = sorted(read_runs(client, ids[name]), key=lambda run: run.info.start_time or 0)
     return name.removeprefix("unrolled/"), [
-        EndedRun(run.info.status, run.data.params, run.data.tags, run.data.metrics)
-        for run in runs
-        if run.info.end_time and run.data.tags.get("unrolled.role", "trial") == "trial"
+        run for run in runs if run.info.end_time and run.data.tags.get("unrolled.role", "trial") == "trial"
     ]
+
+
+def describe_end(run: Any) -> str:
+    """Return how a run ended: done, diverged or failed."""
+    if run.data.tags.get("unrolled.status") == "diverged":
+        return "diverged"
+    return "done" if run.info.status == "FINISHED" else "failed"
 
 
 def _choose_experiment(names: Sequence[str], study: str, uri: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.tracking import CurvePoint
-from unrolled.bench.trial import Result, Scalar, Trial, describe_witness
+from unrolled.bench.trial import Result, Trial, describe_witness
 
 PARAM_LENGTH = 6000  # characters; MLflow cuts longer ones in silence
 TAG_LENGTH = 8000
@@ -37,7 +37,7 @@ def metric_points(
     """
     values: dict[tuple[str, int], tuple[float, int]] = {}
     for point in curves:
-        time = to_milliseconds(started + point.seconds)
+        time = to_milliseconds(started + point.elapsed)
         values[metric_key(point.metric), round(point.step)] = point.value, time
     last_steps = dict(sorted(values))
     for name, value in numbers.items():
@@ -59,11 +59,6 @@ def trial_dataset(trial: Trial) -> dict[str, str]:
         "source": json.dumps({"sha256": trial.data}),
         "profile": json.dumps(profile),
     }
-
-
-def trial_params(arm: str, result: Result) -> dict[str, Scalar]:
-    """Return arm, seed and every factor."""
-    return {**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed}
 
 
 def trial_tags(result: Result) -> dict[str, str]:

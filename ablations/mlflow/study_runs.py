@@ -15,7 +15,6 @@ from unrolled.ablations.mlflow.fields import (
     round_number,
     to_milliseconds,
     trial_dataset,
-    trial_params,
     trial_tags,
 )
 from unrolled.ablations.study.plan import Plan
@@ -112,7 +111,7 @@ class StudyRuns:
 
     def write_trial(self, arm: str, result: Result) -> bool:
         """Write one trial, unless it has a run of this status and start. Returns True if it was written."""
-        result = self._plan.interpret_result(result)
+        result = self._plan.judge_result(result)
         key = _trial_key(arm, result.trial.id)
         start = to_milliseconds(result.started)
         if stored := self._trials.get(key):
@@ -134,7 +133,7 @@ class StudyRuns:
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
             points=metric_points(tracking.curve_points(result), numbers, result.started, ended),
-            params=trial_params(arm, result),
+            params={**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed},
             dataset=trial_dataset(result.trial),
         )
         self._trials[key] = _TrialRun(
@@ -152,7 +151,7 @@ class StudyRuns:
         plan keep their runs, which are then listed beneath no arm.
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
-        self._place_trials(
+        self._attach_trials(
             {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trials}
         )
         report_run = self._write_report(page_folder, arms)
@@ -193,7 +192,7 @@ class StudyRuns:
         self._summaries[run_id] = arm_tags
         return run_id
 
-    def _place_trials(self, parents: Mapping[tuple[str, str], str]) -> None:
+    def _attach_trials(self, parents: Mapping[tuple[str, str], str]) -> None:
         """Put the trials of the plan beneath their arms' runs, and no other trial beneath any.
 
         `parents` has, by arm and trial, the arm's run for each trial of the plan.

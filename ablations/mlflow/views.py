@@ -129,23 +129,23 @@ def _table_metrics(plan: Plan) -> list[str]:
 def _chart_section(plan: Plan) -> dict[str, object]:
     """Return the first section of charts."""
     curves = plan.tracking.drawn or [metric.name for metric in plan.metrics]
-    kinds = [*(("BAR", name) for name in _table_metrics(plan)), *(("LINE", name) for name in curves)]
-    cards = [_chart_card(kind, metric_key(name)) for kind, name in kinds]
+    charts = [*(("BAR", name) for name in _table_metrics(plan)), *(("LINE", name) for name in curves)]
+    cards = [_chart_card(chart_type, metric_key(name)) for chart_type, name in charts]
     section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}
     return {"compareRunSections": [section], "compareRunCharts": cards}
 
 
-def _chart_card(kind: str, metric: str) -> dict[str, object]:
+def _chart_card(chart_type: str, metric: str) -> dict[str, object]:
     """Return a card of the section of charts: bars of the last values, or lines over the epochs."""
     return {
-        "uuid": f"{kind} {metric}",
-        "type": kind,
+        "uuid": f"{chart_type} {metric}",
+        "type": chart_type,
         "metricKey": metric,
         "metricSectionId": "arms",
         "runsCountToCompare": 100,
         "isGenerated": False,
         "deleted": False,
-        **(_LINE_CHART if kind == "LINE" else {}),
+        **(_LINE_CHART if chart_type == "LINE" else {}),
     }
 
 

@@ -45,7 +45,7 @@ SAFE_PATH_OF_SERVER = "of the fork server"
 class Limits:
     """Limits of one trial."""
 
-    seconds: float = 3600.0  # wall clock, an attempt
+    time_limit: float = 3600.0  # seconds of an attempt, by the clock on the wall
     memory_bytes: int = 0  # private memory (RLIMIT_DATA) of each of its processes; 0 sets no limit
     attempts: int = 3  # how often a trial is started whose process gets killed
 
@@ -90,7 +90,7 @@ def main(
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # The kernel's own limit, for code that holds the interpreter's lock after the parent has died.
-    signal.alarm(math.ceil(min(task.limits.seconds, 1e9)) + 60)
+    signal.alarm(math.ceil(min(task.limits.time_limit, 1e9)) + 60)
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
@@ -194,11 +194,11 @@ def _describe_error(error: BaseException, trial: Trial, memory_bytes: int) -> st
         return f"out of memory ({message}): {cure}"
     if isinstance(error, BadInput):
         return BAD_INPUT + message
-    place = _place_in_program(error, trial) or plugins.locate_error(error)
+    place = _locate_in_program(error, trial) or plugins.locate_error(error)
     return ": ".join(filter(None, (place, type(error).__name__, message)))
 
 
-def _place_in_program(error: BaseException, trial: Trial) -> str:
+def _locate_in_program(error: BaseException, trial: Trial) -> str:
     """Return "train.py, line 9" if the error passed through a file of the trial's program, else ""."""
     from unrolled.bench.program.trial import ProgramTrial  # which no trial of the chapter loads
 

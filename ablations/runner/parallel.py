@@ -21,7 +21,7 @@ from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.ablations.runner.shutdown import Shutdown
 from unrolled.ablations.runner.trial_queue import TrialQueue
 from unrolled.bench.devices import Gpu
-from unrolled.bench.trial import Result, Trial
+from unrolled.bench.trial import JudgedResult, Result, Trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,10 @@ def run_trials(
     *,
     is_replaced: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
-    judge: Callable[[Result], Result] = lambda result: result,
+    judge: Callable[[Result], JudgedResult] = JudgedResult,
     is_wanted: Callable[[Trial], bool] = lambda _: True,
-    on_result: Callable[[Result], None] = lambda _: None,
-    on_result_of_another_run: Callable[[Result], None] = lambda _: None,
+    on_result: Callable[[JudgedResult], None] = lambda _: None,
+    on_result_of_another_run: Callable[[JudgedResult], None] = lambda _: None,
 ) -> Counts:
     """Run the trials that the ledger has no result for, in this order.
 
@@ -88,11 +88,11 @@ def run_trials(
         ledger.record(result)
         remove_checkpoints(ledger.checkpoints, result)
         queue.unlock_trial(result.trial.id)
-        result = judge(result)
+        judged = judge(result)
         with lock:
-            ended[result.status] += 1
-            on_result(result)
-        if fail_fast and result.status == "failed":
+            ended[judged.status] += 1
+            on_result(judged)
+        if fail_fast and judged.status == "failed":
             shutdown.drain_trials()
 
     queue = TrialQueue(missing, ledger.checkpoints, is_wanted, is_missing, ledger.warn_once, shutdown, lock)

@@ -108,7 +108,7 @@ def run_alone(
         killed = attempt.code < 0 or attempt.code == FORK_SERVER_LOST
         if result or attempt.timed_out or not killed or number >= task.limits.attempts:
             break
-    result = result or failed_result(trial, _describe_failure(attempt, task.limits.seconds, number))
+    result = result or failed_result(trial, _describe_failure(attempt, task.limits.time_limit, number))
     useful = result.done and any(kind_of(name) == "quality" for name in result.metrics)
     return replace(
         result,
@@ -144,8 +144,8 @@ def remove_checkpoints(checkpoints: Path, result: Result) -> None:
 
 def _describe_checkpoint(checkpoints: Path, result: Result) -> str:
     """Return a clause on the checkpoint of a trial that a limit stopped; "" where there is none."""
-    for kind in ("out", "pt") if result.stopped_by_limit else ():
-        for path in checkpoints.glob(f"{result.trial.id}.*{kind}"):
+    for suffix in ("out", "pt") if result.stopped_by_limit else ():
+        for path in checkpoints.glob(f"{result.trial.id}.*{suffix}"):
             return f"; what it wrote stays in {path}, and another run goes on from there"
     return ""
 
@@ -177,8 +177,8 @@ def _read_answer(trial: Trial, answer: bytes) -> Result | None:
 def check_result(data: Mapping[str, Any], trial: Trial) -> Result:
     """Return the trial's result from plain data. Raises one of `MISREAD` where a field is invalid."""
     result = Result.from_dict(data)
-    kinds = {"status": str, "reason": str, "output": str, "attempts": int}
-    wrong = [name for name, kind in kinds.items() if type(getattr(result, name)) is not kind]
+    types = {"status": str, "reason": str, "output": str, "attempts": int}
+    wrong = [name for name, type_ in types.items() if type(getattr(result, name)) is not type_]
     if wrong or result.status not in STATUSES:
         raise ValueError(*wrong or ["status"])
     if type(result.seconds) not in (int, float) or not 0 <= result.seconds < inf:
@@ -208,7 +208,7 @@ def _run_attempt(
             reason = f"its process could not be started: {error!r}"
             return _Attempt(code=FORK_SERVER_LOST, started=time.time(), output=reason.encode())
         try:
-            return _listen_to_process(process, answer, output, stop, task.limits.seconds)
+            return _listen_to_process(process, answer, output, stop, task.limits.time_limit)
         finally:
             _end_group(process)
             process.close()

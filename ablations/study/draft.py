@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +95,7 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
         filter(is_judged, metrics), key=lambda key: (_rank_split(key), metrics[key] in LOGGERS.values())
     )
     metric = f"metrics = [{{ name = {_format_toml([*judged, *metrics, 'valid_loss'][0])}, delta = 0.01 }}]"
-    readings = [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
-    if judged:
-        patterns = [
-            f"patterns.{key} = {_format_pattern(metrics[key])}" for key in judged if "(?P<" in metrics[key]
-        ]
-        writer = metrics[judged[0]]
-        if writer == "CSVLogger" and writer not in imports:
-            writer = "SummaryWriter"  # which Lightning has by default
-        readings = [_WRITERS[writer]] if writer in LOGGERS.values() else patterns
+    readings = _list_readings(judged, metrics, imports)
     remarks = defaultdict(list)
     for flag in flags:
         remarks[flag.remark].append(flag.option)
@@ -124,6 +116,20 @@ def draft_study(name: str, script: Path, folder: Path) -> tuple[str, list[str]]:
     return text, lines
 
 
+def _list_readings(judged: Sequence[str], metrics: Mapping[str, str], imports: Set[str]) -> list[str]:
+    """Return the keys of [program] that read the judged metrics; without any, comments on likely ones."""
+    if not judged:
+        return [f"# {reading}" for name, reading in _WRITERS.items() if name in imports]
+    writer = metrics[judged[0]]
+    if writer not in LOGGERS.values():
+        return [
+            f"patterns.{key} = {_format_pattern(metrics[key])}" for key in judged if "(?P<" in metrics[key]
+        ]
+    if writer == "CSVLogger" and writer not in imports:
+        writer = "SummaryWriter"  # which Lightning has by default
+    return [_WRITERS[writer]]
+
+
 def _rank_split(metric: str) -> int:
     """Return the place in _SPLITS of the split that the name of a metric has, as `loss/val` does."""
     words = {*re.split("[^a-z]+", metric.lower())}
@@ -136,16 +142,17 @@ def _fill_flag(flag: Flag, seed: Flag | None) -> Flag:
         return Flag(flag.option, flag.set_to("{seed}"), {}, "gets the seed")
     if _FOLDER_FLAG.fullmatch(flag.name) and "?" not in flag.words and not flag.choices:
         files = [f"/{Path(value).name}" for value in map(str, flag.defaults.values()) if "." in value]
-        place = f"{{out}}{''.join(files)}"
-        return Flag(flag.option, flag.set_to(place), {}, f"gets {place}, in a folder of each trial")
+        path = f"{{out}}{''.join(files)}"
+        return Flag(flag.option, flag.set_to(path), {}, f"gets {path}, in a folder of each trial")
     return flag
 
 
 def _format_command(script: Path, folder: Path) -> str:
     """Return the words that run a script from a folder."""
-    path = os.path.relpath(script, folder).replace("{", "{{").replace("}", "}}")
-    launcher = "python " if is_python(script) else "bash " if script.suffix == ".sh" else "./"
-    return launcher + shlex.quote(path)
+    path = shlex.quote(os.path.relpath(script, folder).replace("{", "{{").replace("}", "}}"))
+    if is_python(script):
+        return f"python {path}"
+    return f"bash {path}" if script.suffix == ".sh" else f"./{path}"
 
 
 def _propose_levels(flags: Sequence[Flag]) -> str:

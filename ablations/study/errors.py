@@ -68,23 +68,23 @@ def explain_validation(
     errors = error.errors(include_url=False)
     # a misspelt key is missing too, which is less to the point
     first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    kind = first["type"]
-    place = first["loc"]
-    key = ".".join(map(str, place))
-    if kind == "extra_forbidden" and tables:
-        names = [part for part in place[:-1] if isinstance(part, str)]
+    error_type = first["type"]
+    location = first["loc"]
+    key = ".".join(map(str, location))
+    if error_type == "extra_forbidden" and tables:
+        names = [part for part in location[:-1] if isinstance(part, str)]
         keys = list(tables[names[-1] if names else ""].model_fields)
-        return BadInput("unknown key", key=repr(key), cure=suggestion(str(place[-1]), keys))
-    if kind == "missing" and not isinstance(place[-1], int):
+        return BadInput("unknown key", key=repr(key), cure=suggestion(str(location[-1]), keys))
+    if error_type == "missing" and not isinstance(location[-1], int):
         return BadInput("is missing", key=key, cure="add this key")
-    if kind == "missing":
+    if error_type == "missing":
         key = key.rpartition(".")[0]
         rule = f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
     else:
-        rule = _RULES.get(kind, "cannot be used").format(**first.get("ctx", {}))
-    if tables and isinstance(first["input"], dict) and kind == "tuple_type":
+        rule = _RULES.get(error_type, "cannot be used").format(**first.get("ctx", {}))
+    if tables and isinstance(first["input"], dict) and error_type == "tuple_type":
         return BadInput(f"{rule} of tables", key=f"[{key}]", cure=f"write [[{key}]]")
-    if tables and isinstance(first["input"], list) and kind in ("dict_type", "model_type"):
+    if tables and isinstance(first["input"], list) and error_type in ("dict_type", "model_type"):
         return BadInput(rule, key=f"[[{key}]]", cure=f"write [{key}]")
     return BadInput(rule, key=f"{key} = {format_value(first['input'])}")
 

@@ -1,6 +1,5 @@
 """From a study's file, or its keys in Python, to the study: all is checked before the first trial."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -28,7 +27,7 @@ from unrolled.ablations.study.study_reader import (
 )
 from unrolled.ablations.study.trial_factory import TrialFactory, title_changes
 from unrolled.bench import plugins
-from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
 from unrolled.bench.program.repository import WORK_TREE
 
@@ -126,16 +125,12 @@ def load_studies(studies: Sequence[str | Study], options: PlanOptions) -> Iterat
     """
     load_plugins(options.plugin)
     sets = [parse_set(text) for text in options.set]
-    shipped = list_shipped_studies()
-    for name in shipped if list(studies) == ["all"] else studies:
+    for name in list_shipped_studies() if list(studies) == ["all"] else studies:
         study = load_study(name, confirmed=options.yes) if isinstance(name, str) else name
         if options.seeds is not None or sets:
             study = override_study(study, options.seeds, sets, confirmed=options.yes)
         study = replace(study, to_the_end=study.to_the_end or options.to_the_end)
         study = check_out_commits(study, options.results)
-        if study.name != name and study.name in shipped:
-            rule = f"is called {study.name!r} as a shipped study is, and takes its report's place"
-            print(f"{visible(study.path)}: {rule}; change `name` to keep both", file=sys.stderr)
         if study.of_program:
             refuse_plugins(study.name, options)
         else:

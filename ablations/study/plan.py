@@ -23,7 +23,7 @@ from unrolled.bench.metric import Metric, judges_clock
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.tracking import Tracking
-from unrolled.bench.trial import Result, Trial, canonical_json, trial_type
+from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
 
@@ -54,7 +54,7 @@ class PlannedArm(ArmDescription):
         object.__setattr__(self, "trials", dict(sorted(self.trials.items())))
 
 
-Pair = tuple[PlannedArm, PlannedArm]
+ArmPair = tuple[PlannedArm, PlannedArm]
 """An arm, and the one that it is compared with."""
 
 
@@ -164,7 +164,7 @@ class Plan:
         tracking: Tracking = resolve_name(trial_type(self.trainer_name).tracking_path)
         return tracking
 
-    def interpret_result(self, result: Result) -> Result:
+    def judge_result(self, result: Result) -> JudgedResult:
         """Return the result as this study counts it, by the metrics that it judges.
 
         A time is judged of whole trainings alone: another study may have resumed this one.
@@ -172,11 +172,15 @@ class Plan:
         name = self._commit_names.get(result.trial.id)
         if name and isinstance(result.trial, ProgramTrial):  # a branch may have had another name
             result = replace(result, trial=replace(result.trial, commit=name))
-        judged = result.trial.interpret_result(result, [metric.name for metric in self.metrics])
+        judged = result.trial.judge_result(result, [metric.name for metric in self.metrics])
         if judged.done and self._has_partial_time(result):
             reason = "it went on from an earlier attempt, so that its time is of a part"
             return replace(judged, status="failed", reason=f"{reason}; --retry trains it anew")
         return judged
+
+    def judge_results(self, results: Mapping[str, Result]) -> dict[str, JudgedResult]:
+        """Return results by trial as this study counts them: see `judge_result`."""
+        return {id: self.judge_result(result) for id, result in results.items()}
 
     def is_replaced(self, stored: Result, *, retry: bool) -> bool:
         """Return True if another training takes the place of a stored result that counts as a failure.
@@ -184,7 +188,7 @@ class Plan:
         It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
         part. One that ended and lacks a judged metric would lack it again, and other studies may share it.
         """
-        judged = stored.trial.interpret_result(stored, [metric.name for metric in self.metrics])
+        judged = stored.trial.judge_result(stored, [metric.name for metric in self.metrics])
         if stored.status == "failed":
             return judged.status == "failed"
         return retry and judged.done and self._has_partial_time(stored)
@@ -199,9 +203,9 @@ class Plan:
 
     def make_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
-        kind = trial_type(self.trainer_name)
+        trial_class = trial_type(self.trainer_name)
         commit = {"commit": arm.commit.name} if arm.commit else {}
-        return kind(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
+        return trial_class(**arm.trial_fields, **commit, seed=seed + arm.seed_offset, device=self.device)
 
     @property
     def qualities(self) -> list[str]:
@@ -234,7 +238,7 @@ class Plan:
         return list(self.arm_and_seed)
 
     @property
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[ArmPair]:
         """Every arm but the baseline, with the one that it is compared with."""
         by_name = {arm.name: arm for arm in self.arms}
         return [(arm, by_name.get(arm.against, self.arms[0])) for arm in self.arms[1:]]
@@ -245,11 +249,11 @@ class Plan:
         pairs = {arm.name: frozenset((arm.settings_hash, base.settings_hash)) for arm, base in self.pairs}
         return {name: pair for name, pair in pairs.items() if len(pair) > 1}
 
-    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, Result]]:
+    def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, JudgedResult]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
-        for id, result in ledger.results(arm_and_seed).items():
-            yield *arm_and_seed[id], self.interpret_result(result)
+        for id, result in self.judge_results(ledger.results(arm_and_seed)).items():
+            yield *arm_and_seed[id], result
 
 
 def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, list[Trial]]:

@@ -180,20 +180,24 @@ def read_or_set_aside(study: str, ledger: Ledger) -> Plan | None:
         return None
 
 
+def read_sound_plan(study: str, ledger: Ledger) -> Plan | None:
+    """Return the stored plan of a study; None if there is none, or none that can be read."""
+    with suppress(BadInput):
+        return _read_file(plan_path(ledger, study))
+    return None
+
+
 def find_stored_device(study: str, ledger: Ledger) -> str:
     """Return the device of a study's stored plan; "" if there is none that can be read."""
-    with suppress(BadInput):
-        if plan := _read_file(plan_path(ledger, study)):
-            return plan.device
-    return ""
+    plan = read_sound_plan(study, ledger)
+    return plan.device if plan else ""
 
 
 def keep_to_the_end(study: Study, ledger: Ledger) -> Study:
     """Return the study, with `to_the_end` if its stored plan has it, so that no verdict is taken back."""
-    with suppress(BadInput):
-        plan = _read_file(plan_path(ledger, study.name))
-        if plan and plan.to_the_end and plan.hash == study.plan_hash:
-            return replace(study, to_the_end=True)
+    plan = read_sound_plan(study.name, ledger)
+    if plan and plan.to_the_end and plan.hash == study.plan_hash:
+        return replace(study, to_the_end=True)
     return study
 
 

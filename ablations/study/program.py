@@ -186,9 +186,9 @@ class ProgramSettings:
         for key in settings:
             self.check_key(settings, key)
         commit = settings.get("commit", "")
-        named = isinstance(commit, str) and (commit or "commit" not in settings)
+        is_name = isinstance(commit, str) and (commit or "commit" not in settings)
         require(
-            named,
+            is_name,
             "should be a string",
             key=f"commit = {format_value(commit)}",
             cure='write the name of a commit, or "worktree"',

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.plan import Pair, Plan, PlannedArm
+from unrolled.ablations.study.plan import ArmPair, Plan, PlannedArm
 from unrolled.bench.trial import Result, Trial, canonical_json
 
 SEEN_PAIRS = 3
@@ -23,17 +23,19 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
             plans_by_trial[id].append(plan)
     shown = []
     for result in ledger.all_results():
-        results = [result]
+        results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
             results = [
-                plan.interpret_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
+                plan.judge_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
             ]
         if any(judged.status != "failed" for judged in results):
             shown.append(result.trial)
     return shown
 
 
-def find_seen_contrasts(pairs: Sequence[Pair], shown: Sequence[Trial], trials: Sequence[Trial]) -> list[Pair]:
+def find_seen_contrasts(
+    pairs: Sequence[ArmPair], shown: Sequence[Trial], trials: Sequence[Trial]
+) -> list[ArmPair]:
     """Return the contrasts of which SEEN_PAIRS pairs were shown, on whatever seeds.
 
     `trials` are those of the arms; without them only results of the same code are recognised.
@@ -51,7 +53,7 @@ def find_seen_contrasts(pairs: Sequence[Pair], shown: Sequence[Trial], trials: S
 
 
 def count_seen_pairs(
-    contrasts: Sequence[Pair], shown: Sequence[Trial], trials: Sequence[Trial]
+    contrasts: Sequence[ArmPair], shown: Sequence[Trial], trials: Sequence[Trial]
 ) -> dict[str, int]:
     """Return by arm the number of its seeds for which results of both the arm and its base were shown.
 
@@ -65,7 +67,7 @@ def count_seen_pairs(
     return count_pairs(contrasts, ids)
 
 
-def count_pairs(pairs: Sequence[Pair], ids: Collection[str]) -> dict[str, int]:
+def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int]:
     """Return by arm the number of its seeds for which its trial and its base's are among these, if any."""
     counts = {
         arm.name: sum(id in ids and base.trials.get(seed) in ids for seed, id in arm.trials.items())

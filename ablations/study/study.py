@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.study.trial_factory import Settings, TrialFactory
@@ -123,25 +122,23 @@ class Study:
     @property
     def plan_hash(self) -> str:
         """sha256 of what is decided: question, metrics, seeds, looks, the arms' settings."""
-        arms = []
-        for arm in self.arms:
-            settings: dict[str, Any] = {
+        arms = [
+            {
                 "name": arm.name,
                 "settings": arm.trial_fields,
                 "exploratory": arm.exploratory,
+                "seed_offset": arm.seed_offset,
+                "against": arm.against,
             }
-            settings["seed_offset"] = arm.seed_offset
-            if arm.against:
-                settings["against"] = arm.against
-            arms.append(settings)
-        decided: dict[str, Any] = {
+            for arm in self.arms
+        ]
+        decisions = {
             "name": self.name,
             "question": self.question,
             "seeds": self.seeds,
             "looks": self.looks,
             "metrics": [asdict(metric) for metric in self.metrics],
             "arms": arms,
+            "decide": self.decide,
         }
-        if self.decide != "direction":
-            decided["decide"] = self.decide
-        return hashlib.sha256(canonical_json(decided)).hexdigest()
+        return hashlib.sha256(canonical_json(decisions)).hexdigest()

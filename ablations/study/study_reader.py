@@ -94,12 +94,6 @@ def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
 
 def check_keys(keys: Mapping[str, Any]) -> StudyFile:
     """Return the checked keys of a study's file. Raises BadInput, naming the key."""
-    require(
-        "tuning" not in keys,
-        "is no key any more",
-        key="[tuning]",
-        cure="two studies do it: see docs/studies.md",
-    )
     check_texts(keys)
     try:
         return StudyFile.model_validate(keys)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.mlflow.database import hide_credentials
-from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, read_ended_runs
+from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_files import FORMATS, read_rows
 from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
@@ -42,7 +42,7 @@ BY_PANDAS: dict[str, Callable[..., Any]] = {
     ".parquet": pd.read_parquet,
 }
 """The formats that pandas reads, a million rows in seconds; a line that is no row is an error to it."""
-KINDS = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
+SOURCES = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"
 
 
 def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.DataFrame:
@@ -53,11 +53,11 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
     if source.startswith("mlflow:"):
         return _read_experiment(source.removeprefix("mlflow:"), experiment, metrics)
     path = Path(source)
-    kind = path.suffix.lower()
-    require(kind in FORMATS, "is of no known kind", place=path, cure=f"give {KINDS}")
+    suffix = path.suffix.lower()
+    require(suffix in FORMATS, "is of no known kind", place=path, cure=f"give {SOURCES}")
     try:
-        if kind in BY_PANDAS:
-            table: pd.DataFrame = BY_PANDAS[kind](path).reset_index(drop=True)
+        if suffix in BY_PANDAS:
+            table: pd.DataFrame = BY_PANDAS[suffix](path).reset_index(drop=True)
             return table
         return pd.DataFrame(read_rows(path))
     except BadInput:
@@ -67,7 +67,7 @@ def read_table(source: str, experiment: str, metrics: Sequence[str] = ()) -> pd.
     except (*MISREAD, OSError) as error:  # pandas' and pyarrow's own derive from them
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BadInput(
-            f"cannot be read as {kind[1:]} ({reason})", place=path, cure="put that right"
+            f"cannot be read as {suffix[1:]} ({reason})", place=path, cure="put that right"
         ) from error
 
 
@@ -75,18 +75,18 @@ def _read_experiment(uri: str, experiment: str, metrics: Sequence[str]) -> pd.Da
     """Return the ended runs of an experiment: end, judged metrics, parameters, metrics and tags, by rank."""
     name, runs = read_ended_runs(uri, experiment)
     require(
-        any(run.done for run in runs),
+        any(describe_end(run) == "done" for run in runs),
         f"experiment {name!r} has no finished run",
         place=hide_credentials(uri),
     )
     frame = pd.DataFrame(
         [
             {
-                **run.tags,
-                **run.metrics,
-                **run.params,
-                **{name: run.metrics[name] for name in metrics if name in run.metrics},
-                STATUS: run.end,
+                **run.data.tags,
+                **run.data.metrics,
+                **run.data.params,
+                **{name: run.data.metrics[name] for name in metrics if name in run.data.metrics},
+                STATUS: describe_end(run),
             }
             for run in runs
         ]

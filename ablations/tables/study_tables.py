@@ -23,7 +23,7 @@ from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save_file
-from unrolled.bench.trial import Result, Trial, canonical_json
+from unrolled.bench.trial import JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -143,7 +143,7 @@ def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
 
 
-def tabulate_study(study: Study, plan: Plan, results: Mapping[str, Result]) -> pd.DataFrame:
+def tabulate_study(study: Study, plan: Plan, results: Mapping[str, JudgedResult]) -> pd.DataFrame:
     """Return the table of a study's results, given by the identities of their trials."""
     comparison = compare_plan(plan, results)
     bases = {
@@ -177,7 +177,8 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     written = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
-            table = tabulate_study(loading.load_study(plan.study), plan, ledger.results(plan.ids))
+            judged = plan.judge_results(ledger.results(plan.ids))
+            table = tabulate_study(loading.load_study(plan.study), plan, judged)
             written.append(folder / f"{plan.study}.csv")
             save_file(written[-1], table.to_csv(index=False).encode())
     return written

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from pkgutil import resolve_name
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
-from unrolled.bench.trial import Result, trial_type
+from unrolled.bench.errors import BadInput
+from unrolled.bench.files import PARTIAL, make_output_folder, remove_abandoned_drafts
+from unrolled.bench.trial import JudgedResult, Result, trial_type
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
 from unrolled.reports.presentation import Presentation
@@ -20,6 +23,19 @@ from unrolled.reports.presentation import Presentation
 if TYPE_CHECKING:
     from unrolled.ablations.mlflow.study_runs import ArmRun
     from unrolled.reports.comparison import Comparison
+
+
+def prepare_folder(out: Path) -> None:
+    """Make the reports' folder, without drafts of killed processes. Raises BadInput where it is read-only."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+        remove_abandoned_drafts([*out.glob(f".*{PARTIAL}"), *out.glob(f"*/.*{PARTIAL}")])
+    except OSError as error:
+        raise BadInput(
+            f"cannot be written ({error.strerror})", place=f"--out {out}", cure="choose another folder"
+        ) from error
+    make_output_folder(out)
 
 
 def render_page(comparison: "Comparison", out: Path) -> Path:
@@ -42,7 +58,7 @@ def collect_report_parts(
     return page.parent, write_claims(comparison), summarise_arms(plan, comparison)
 
 
-def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
+def compare_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # scipy and pandas
     from unrolled.reports.trials_table import tabulate_results
@@ -51,7 +67,7 @@ def compare_plan(plan: Plan, results: Mapping[str, Result]) -> "Comparison":
     return compare(tabulate_results(design), design)
 
 
-def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
+def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     """Read the stored results of a plan's trials, by id, with the details that pages and arms show.
 
     These are the records, and the curves that are drawn (of a program all curves), as arrays of shape
@@ -61,12 +77,12 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     drawn_curves = plan.tracking.drawn
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
-    results: dict[str, Result] = {}
+    results: dict[str, JudgedResult] = {}
     for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trials.values()]:
         stored = ledger.read(id) if id not in results else None
         if stored is None:
             continue
-        result = plan.interpret_result(stored)
+        result = plan.judge_result(stored)
         curves: Any = {
             name: np.array(curve, dtype=float).reshape(-1, 2)
             for name, curve in result.curves.items()
@@ -80,11 +96,10 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, Result]:
     return {id: results[id] for id in plan.ids if id in results}
 
 
-def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
+def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
     """Return the design of a plan's report: its arms, each with its results."""
-    results = {id: plan.interpret_result(result) for id, result in results.items()}
     shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    attempts = {
+    earlier_plans = {
         arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.earlier_verdicts.items()
     }
     tried = [
@@ -106,7 +121,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, Result]) -> Design:
         ships=plan.ships,
         first_declared=min(shared, default=None),
         seen={**_seen_under_another_command(plan, results), **plan.seen},
-        earlier_plans=attempts,
+        earlier_plans=earlier_plans,
         first_fresh_seed=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer_name, {}),
         presentation=_find_presentation(plan),

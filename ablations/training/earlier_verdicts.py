@@ -49,7 +49,7 @@ def _find_verdicts_of_plan(
     """
     from unrolled.reports.contrast_decisions import decide_looks  # scipy
 
-    results = {id: plan.interpret_result(result) for id, result in ledger.results(plan.ids).items()}
+    results = plan.judge_results(ledger.results(plan.ids))
     if not results:
         return []
     usable = {id for id, result in results.items() if result.status != "failed"}

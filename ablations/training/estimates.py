@@ -52,7 +52,7 @@ def read_measurements(
         names = source.arm_names
         for id, result in results.items() if source.device == device else ():
             if result.done and result.trial.flat_settings() == settings.get(names[id]):
-                times[names[id]].append(result.spent)
+                times[names[id]].append(result.total_seconds)
         seconds |= {name: fmean(durations) for name, durations in times.items()}
     return spreads, seconds
 
@@ -64,7 +64,7 @@ def measure_spreads(plan: Plan, results: Mapping[str, Result]) -> dict[tuple[str
     from unrolled.ablations.training.comparison import design_of_plan
     from unrolled.reports.contrast_decisions import decide_looks  # scipy: not without results
 
-    verdicts = decide_looks(design_of_plan(plan, results)).verdicts
+    verdicts = decide_looks(design_of_plan(plan, plan.judge_results(results))).verdicts
     return {
         (arm, metric): verdict.contrast.sd
         for arm, by_metric in verdicts.items()

@@ -17,7 +17,7 @@ from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import (
     FIRST_SEEDS,
-    Pair,
+    ArmPair,
     Plan,
     PlannedArm,
     is_repeated,
@@ -30,7 +30,7 @@ from unrolled.ablations.training.study_run import StudyRun
 from unrolled.bench.differences import measurements_by_metric
 from unrolled.bench.errors import BadInput, require, visible
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import JudgedResult, Result
 from unrolled.reports.formats import REPEATED, describe_distances, join_names
 
 SEEDS_AFTER_TIE = 5  # where the numbers of the first seeds are equal
@@ -64,12 +64,10 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     """
     results = ledger.results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
-    _require_all_numbers(
-        [plan.interpret_result(stored) for stored in final if stored.status != "failed"], plan
-    )
+    _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
 
 
-def _train_first_trials(study_run: StudyRun) -> dict[str, Result]:
+def _train_first_trials(study_run: StudyRun) -> dict[str, JudgedResult]:
     """Train the first trials, and the baseline's first one twice. Returns their results by identity."""
     ids = list_first_trials(study_run.plan)
     results = _train_strictly(ids, study_run)
@@ -78,7 +76,7 @@ def _train_first_trials(study_run: StudyRun) -> dict[str, Result]:
     return results
 
 
-def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result]:
+def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, JudgedResult]:
     """Train those of these trials that have no result, or whose training failed. Returns all results.
 
     Raises BadInput for a trial that fails, of any arm but another commit.
@@ -87,19 +85,19 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Result
     ledger = study_run.ledger
     stored = ledger.results(ids)
     final = {id for id in stored if not plan.is_replaced(stored[id], retry=study_run.options.retry)}
-    _require_all_numbers([plan.interpret_result(stored[id]) for id in stored if id in final], plan)
+    _require_all_numbers([plan.judge_result(stored[id]) for id in stored if id in final], plan)
     missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
     study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
-    results = {id: plan.interpret_result(result) for id, result in ledger.results(ids).items()}
+    results = plan.judge_results(ledger.results(ids))
     _require_all_numbers(results.values(), plan)
     if len(results) < len(ids):  # the budget is over
         raise _TrainingEnded
     return results
 
 
-def _require_all_numbers(results: Iterable[Result], plan: Plan) -> None:
+def _require_all_numbers(results: Iterable[JudgedResult], plan: Plan) -> None:
     """Raise BadInput for a trial that failed, of any arm but another commit; a gate fails by it."""
     for result in results:
         arm, seed = plan.arm_and_seed[result.trial.id]
@@ -107,14 +105,14 @@ def _require_all_numbers(results: Iterable[Result], plan: Plan) -> None:
             _require_numbers(result, arm, seed)
 
 
-def _require_numbers(result: Result, arm: PlannedArm, seed: int, key: str = "") -> None:
+def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str = "") -> None:
     """Raise BadInput for a trial that failed."""
     reason = plain_reason(result)
     cure = "nothing may stay of a trial before it" if key else ""
     if reason.startswith("exit code") and result.curves:  # it had begun to train
         cure = cure or "where training diverges, let it tell NaN"
-    ended = result.done or result.diverged
-    require(ended, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
+    has_result = result.done or result.diverged
+    require(has_result, reason, place=f"arm {arm.name!r}, seed {seed}", key=key, cure=cure)
 
 
 def _repeat_trial(id: str, study_run: StudyRun) -> None:
@@ -134,14 +132,14 @@ def _repeat_trial(id: str, study_run: StudyRun) -> None:
 def _store_nondeterminism(first: Result, second: Result, study_run: StudyRun) -> None:
     """Store with the plan in which metrics two results of one trial differ, and how far."""
     plan = study_run.plan
-    second = plan.interpret_result(second)
+    judged = plan.judge_result(second)
     arm, seed = plan.arm_and_seed[second.trial.id]
-    _require_numbers(second, arm, seed, "trained a second time")
+    _require_numbers(judged, arm, seed, "trained a second time")
     differing = _differing_metrics(first, second)
-    judged = [] if differing.isdisjoint(plan.qualities) else plan.qualities
+    names = [] if differing.isdisjoint(plan.qualities) else plan.qualities
     measured = replace(
         plan,
-        nondeterminism={name: _measure_distance(first, second, name) for name in judged},
+        nondeterminism={name: _measure_distance(first, second, name) for name in names},
         varying=tuple(sorted(differing - {*plan.qualities})),
     )
     study_run.plan = plan_store.store_plan(measured, study_run.ledger)
@@ -164,7 +162,7 @@ def _measure_distance(first: Result, second: Result, metric: str) -> float:
     return min(LARGEST, abs(x - y))
 
 
-def _reason_not_to_check(plan: Plan, results: Mapping[str, Result]) -> str:
+def _reason_not_to_check(plan: Plan, results: Mapping[str, JudgedResult]) -> str:
     """Return why no effect can be checked, and what its user can do about it; "" if it can."""
     effects = "whether the seed and the settings have an effect cannot be checked"
     if not plan.qualities:
@@ -187,7 +185,7 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, Result]) -> str:
     )
 
 
-def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
+def _check_effects(study_run: StudyRun, results: dict[str, JudgedResult]) -> None:
     """Raise BadInput for a seed or an arm without effect; print arms that may equal their base by chance."""
     plan = study_run.plan
     require(
@@ -213,13 +211,13 @@ def _check_effects(study_run: StudyRun, results: dict[str, Result]) -> None:
         _refuse_tie(ties[0], plan)
 
 
-def _pairs_to_differ(plan: Plan) -> list[Pair]:
+def _pairs_to_differ(plan: Plan) -> list[ArmPair]:
     """Return the pairs that should differ: each arm and its base, and the baseline twice, for its seeds."""
     changed = [(a, b) for a, b in plan.pairs if a.changes and not (a.may_be_identical or a.is_other_commit)]
     return [(plan.arms[0], plan.arms[0]), *changed]
 
 
-def _is_tie(pair: Pair, results: Mapping[str, Result], study_run: StudyRun) -> bool:
+def _is_tie(pair: ArmPair, results: Mapping[str, JudgedResult], study_run: StudyRun) -> bool:
     """Return True if all trained seeds of a pair have the same judged numbers."""
     arm, base = pair
     plan = study_run.plan
@@ -231,7 +229,7 @@ def _is_tie(pair: Pair, results: Mapping[str, Result], study_run: StudyRun) -> b
     return bool(trials) and all(_has_same_numbers(results[a], results[b], study_run) for a, b in trials)
 
 
-def _has_same_numbers(first: Result, second: Result, study_run: StudyRun) -> bool:
+def _has_same_numbers(first: JudgedResult, second: JudgedResult, study_run: StudyRun) -> bool:
     """Return True if two results are equal in every judged quality; one that diverged equals no other."""
     qualities = study_run.plan.qualities
     if not (first.done and second.done):
@@ -243,14 +241,14 @@ def _has_same_numbers(first: Result, second: Result, study_run: StudyRun) -> boo
     return a is not None and b is not None and _differing_metrics(a, b).isdisjoint(qualities)
 
 
-def _print_ties(pairs: Sequence[Pair], plan: Plan) -> None:
+def _print_ties(pairs: Sequence[ArmPair], plan: Plan) -> None:
     """Print the arms whose judged qualities are those of their base."""
     for arm, base in pairs:
         line = f"{arm.name}: {join_names(plan.qualities)} as of {base.name}, to the last digit"
         print_line(f"{visible(plan.study)}: {visible(line)}")
 
 
-def _refuse_tie(pair: Pair, plan: Plan) -> None:
+def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     """Raise BadInput for a seed, or an arm, without effect."""
     arm, base = pair
     seeds = join_names([str(seed) for seed in plan.seeds[:SEEDS_AFTER_TIE]])

@@ -1,21 +1,26 @@
 """Training ended trials again, in fresh processes, and comparing every number."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from math import inf
 from typing import NamedTuple
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import VerifyOptions
 from unrolled.ablations.runner.parallel import TrialConditions, run_in_temporary_ledger
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
+from unrolled.ablations.training.device import device_of_trial
+from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.differences import list_differences, reproducible_values
-from unrolled.bench.errors import plural, require
+from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.machine_kind import find_machine_kind, machine_difference
-from unrolled.bench.metric import kind_of
-from unrolled.bench.trial import Result
+from unrolled.bench.metric import MEASURED, kind_of
+from unrolled.bench.trial import JudgedResult, Result
+from unrolled.reports.formats import describe_distances, join_names, shorten
 
 REPEATS = 4
 """How many times the distance of equal trials a stored result may be away from a new one."""
@@ -30,6 +35,51 @@ class Replay(NamedTuple):
     differs: str = ""  # what differs first, and the kinds of machine where they do
     unplayed: str = ""  # why it could not be trained again
     new_result: Result | None = None  # what the second training gave
+
+
+def replay_sample(
+    plan: Plan, ledger: Ledger, options: VerifyOptions, locate: Callable[[Result], Result]
+) -> int:
+    """Train a sample of a plan's trials again and print how many are bit-identical. Returns the exit code.
+
+    `locate` is the result with the files that its trial reads. Results of a program that is not deterministic
+    may be `REPEATS` times as far from the new ones as the new ones of one trial are from each other.
+    """
+    results = list(map(locate, draw_sample(plan, ledger, options.number)))
+    device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
+    conditions = trial_conditions([result.trial for result in results], options, device)
+    outcomes = replay_trials(results, conditions, plan)
+    alike = "bit-identical"
+    if plan.of_program:
+        outcomes, noise = allow_for_noise(outcomes, plan, conditions)
+        if any(noise.values()) or (noise and plan.nondeterminism):
+            print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
+            alike = f"within {REPEATS} times the distance of equal trials"
+        elif noise:
+            alike = "equal in what is judged, and not in all that is told"
+    return _print_outcomes(outcomes, plan, alike)
+
+
+def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
+    """Print what differs, and how many are `alike`. Returns the exit code."""
+    differing = [outcome for outcome in outcomes if outcome.differs]
+    for outcome in differing:
+        trial = outcome.result.trial
+        arm = plan.arm_names[trial.id]
+        print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.differs)}")
+    unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
+    same = len(outcomes) - len(differing) - unplayed.total()
+    parts = [f"{same} of {len(outcomes)} {alike}"]
+    parts += [f"{len(differing)} not"] if differing else []
+    if unplayed:
+        reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
+        parts.append(f"{unplayed.total()} could not be replayed ({reasons})")
+    reported = {name for outcome in outcomes for name in outcome.result.metrics}
+    left_out = sorted(reported & plan.irreproducible - {*MEASURED})
+    print(", ".join(parts) + (f"; not compared: {visible(join_names(left_out))}" if left_out else ""))
+    if unplayed["interrupted"] and not differing:
+        return 130
+    return 0 if same == len(outcomes) else 1
 
 
 def allow_for_noise(
@@ -49,7 +99,7 @@ def allow_for_noise(
         new_result, interrupted = run_in_temporary_ledger([differing[0].result.trial], conditions)
         if interrupted:
             raise KeyboardInterrupt
-        trainings += map(plan.interpret_result, new_result.values())
+        trainings += map(plan.judge_result, new_result.values())
         noise = _measure_spread(trainings, plan)
         explained = [outcome for outcome in differing if _is_explained(outcome, noise)]
         if not noise or len(explained) == len(differing):
@@ -84,7 +134,7 @@ def _is_explained(outcome: Replay, noise: Mapping[str, float]) -> bool:
     )
 
 
-def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
+def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[JudgedResult]:
     """Return at most `number` ended results, drawn anew each time: no author can know which.
 
     Raises BadInput if there are none.
@@ -92,7 +142,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[Result]:
     ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
     results = filter(None, (ledger.read(result.trial.id) for result in ended))
-    drawn = list(islice(map(plan.interpret_result, results), number))
+    drawn = list(islice(map(plan.judge_result, results), number))
     require(
         drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"
     )
@@ -103,17 +153,20 @@ def replay_trials(results: Sequence[Result], conditions: TrialConditions, plan: 
     """Train each trial again where today's code and data still make it; results count as in the plan."""
     today = [identify_today(result.trial) for result in results]
     trained, _ = run_in_temporary_ledger([trial for trial, _ in today if trial], conditions)
-    return [
-        _compare_replay(result, trained.get(t.id), reason, plan) if t else Replay(result, unplayed=reason)
-        for result, (t, reason) in zip(results, today, strict=True)
-    ]
+    outcomes = []
+    for result, (trial, reason) in zip(results, today, strict=True):
+        if trial is None:
+            outcomes.append(Replay(result, unplayed=reason))
+        else:
+            outcomes.append(_compare_replay(result, trained.get(trial.id), reason, plan))
+    return outcomes
 
 
 def _compare_replay(result: Result, new_result: Result | None, reason: str, plan: Plan) -> Replay:
     """Return the outcome of a second training; `reason` is why it may differ, "" where it may not."""
     if new_result is None:
         return Replay(result, unplayed="interrupted")
-    new_result = plan.interpret_result(new_result)
+    new_result = plan.judge_result(new_result)
     if not (new_result.done or new_result.diverged):
         return Replay(result, unplayed=plain_reason(new_result))
     if reason:

@@ -6,7 +6,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import judges_clock
-from unrolled.bench.trial import Result, Trial
+from unrolled.bench.trial import JudgedResult, Trial
 from unrolled.reports.formats import quote_name, shorten
 
 
@@ -19,7 +19,7 @@ class SeedScheduler:
     arrival does not matter.
     """
 
-    def __init__(self, plan: Plan, results: Mapping[str, Result]) -> None:
+    def __init__(self, plan: Plan, results: Mapping[str, JudgedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self.pending: set[str] = set()
         self.gate_has_ended = False  # of a plan that is a gate: then nothing is wanted
@@ -36,7 +36,7 @@ class SeedScheduler:
 
         design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(design)
-        self.gate_has_ended = decisions.gate is not None and decisions.gate.ended
+        self.gate_has_ended = decisions.gate is not None and decisions.gate.has_ended
         requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
         first = self._plan.metrics[0].name
@@ -52,7 +52,7 @@ class SeedScheduler:
     def sort_trials(self, trials: Iterable[Trial]) -> list[Trial]:
         """Sort trials by seed: a run that is stopped leaves whole pairs. Within a seed the longest is first.
 
-        Where a time, a speed or memory is judged, arms take turns within the seeds (see `_place_of_turn`):
+        Where a time, a speed or memory is judged, arms take turns within the seeds (see `_find_turn`):
         what one trial leaves to the next, such as a filled cache, then favours none of them.
         """
         names = [arm.name for arm in self._plan.arms]
@@ -62,7 +62,7 @@ class SeedScheduler:
             arms = self._seed_index_by_arm[trial.id]
             arm = min(arms, key=lambda name: arms[name])
             if take_turns:
-                return arms[arm], _place_of_turn(names.index(arm), arms[arm], len(names))
+                return arms[arm], _find_turn(names.index(arm), arms[arm], len(names))
             return arms[arm], -trial.expected_seconds
 
         return sorted(trials, key=sort_key)
@@ -72,7 +72,7 @@ class SeedScheduler:
         """The missing trials that some look may need, those of `pending` among them."""
         return {id for id in self._seed_index_by_arm if id not in self.results and self.is_wanted(id)}
 
-    def add_result(self, result: Result) -> bool:
+    def add_result(self, result: JudgedResult) -> bool:
         """Take a result into account. Returns True if it completed a look."""
         id = result.trial.id
         self.results[id] = result.without_details()
@@ -105,14 +105,14 @@ def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
     return indices
 
 
-def _place_of_turn(arm: int, seed: int, arms: int) -> int:
-    """Return the place of an arm among all arms within a seed; `arm` and `seed` are indices in the plan.
+def _find_turn(arm: int, seed: int, arms: int) -> int:
+    """Return the turn of an arm among all arms within a seed; `arm` and `seed` are indices in the plan.
 
     Seeds come in twos. The second reverses the order of the first, so that of two arms each comes first once,
     and the next two begin with another arm.
     """
-    place = (arm - seed // 2) % arms
-    return arms - 1 - place if seed % 2 else place
+    turn = (arm - seed // 2) % arms
+    return arms - 1 - turn if seed % 2 else turn
 
 
 def _status_line(look: int, looks: int, contrasts: int, blocked: Mapping[str, str]) -> str:

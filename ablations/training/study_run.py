@@ -27,7 +27,7 @@ from unrolled.ablations.training.progress import Remaining, show_first_batches, 
 from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import judges_clock
-from unrolled.bench.trial import TIME_LIMIT, Result, Trial
+from unrolled.bench.trial import TIME_LIMIT, JudgedResult, Trial
 
 FIRST_BATCH_SECONDS = 120.0  # what the first batch of an arm may take
 
@@ -59,11 +59,11 @@ class Budget:
         start = time.monotonic()
         return Budget(start + (self._end - start) / 2)
 
-    def measure_trial(self, result: Result) -> None:
+    def measure_trial(self, result: JudgedResult) -> None:
         """Count the seconds of a finished trial; one that did not finish may have ended early."""
         if result.done:
             self._expected_seconds += result.trial.expected_seconds
-            self._measured_seconds += result.spent
+            self._measured_seconds += result.total_seconds
 
     def allows_trial(self, expected_seconds: float) -> bool:
         """Return True if a trial that starts now is expected to end in time. A refusal sets `has_refused`."""
@@ -115,11 +115,11 @@ class StudyRun:
         )
         with progress as show_result, self._page_thread(console) as queue_page:
 
-            def on_result(result: Result) -> None:
+            def on_result(result: JudgedResult) -> None:
                 self.trained.add(result.trial.id)
                 on_stored_result(result)
 
-            def on_stored_result(result: Result) -> None:
+            def on_stored_result(result: JudgedResult) -> None:
                 id = result.trial.id
                 self.ended_trials += 1
                 if self.scheduler.add_result(result) and self.scheduler.pending:
@@ -135,7 +135,7 @@ class StudyRun:
                 self.conditions_of(trials),
                 is_replaced=lambda stored: retries and plan.is_replaced(stored, retry=self.options.retry),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
-                judge=plan.interpret_result,
+                judge=plan.judge_result,
                 is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
                 on_result=on_result,
                 on_result_of_another_run=on_stored_result,
@@ -197,17 +197,19 @@ class StudyRun:
             page.result()  # raises where the disk is full
 
 
-def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, Result]:
+def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, JudgedResult]:
     """Read the results of trials that are not run again, as the plan judges them, without details.
 
     Those that are damaged are set aside.
     """
     stored = [result.without_details() for id in plan.ids if (result := ledger.read(id))]
     final = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
-    return {result.trial.id: plan.interpret_result(result) for result in final}
+    return {result.trial.id: plan.judge_result(result) for result in final}
 
 
-def untried_arms(trials: Sequence[Trial], plan: Plan, results: Mapping[str, Result]) -> dict[str, Trial]:
+def untried_arms(
+    trials: Sequence[Trial], plan: Plan, results: Mapping[str, JudgedResult]
+) -> dict[str, Trial]:
     """Return, by name, one of these trials of each arm of which no trial has finished or diverged.
 
     Trials without a rehearsal are left out.
@@ -228,11 +230,11 @@ def try_first_batches(
         return frozenset()
     half = budget.first_half()
     conditions = trial_conditions(arms.values(), options, device)
-    seconds = min(FIRST_BATCH_SECONDS, conditions.limits.seconds)
+    seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
         conditions,
         run_function=next(iter(arms.values())).rehearsal,
-        limits=replace(conditions.limits, seconds=seconds),
+        limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as on_result:
         results, interrupted = run_in_temporary_ledger(
@@ -267,5 +269,5 @@ def trial_conditions(
         gpus=device.gpus,
         hides_gpus=device.hides_gpus,
         cluster=options.cluster,
-        limits=Limits(seconds=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
+        limits=Limits(time_limit=options.time_limit or usual, memory_bytes=options.memory_limit * 2**20),
     )

@@ -11,7 +11,8 @@ from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
-REPLAY, PIECE = 0.75, 0.1  # of a window's time: to read one before it again, and to cut it once more
+REPLAY = 0.75  # of a window's time: to read one before it again
+PIECE = 0.1  # of the same: to cut it once more
 
 FIXED = 5.0  # µs a token of one core that no size changes
 
@@ -27,13 +28,13 @@ def expected_seconds(trial: ChapterTrial) -> float:
     chapter = spec.make_trial()
     length, words = _text_size(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
-    again = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
-    tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + again)
+    rereading = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)
+    tokens = trial.epochs * length * trial.window / (trial.stride or trial.window) * (1 + rereading)
     passes = tokens / (chapter.epochs * HUMAN_NUMBERS_SIZE[0])
     updates = chapter.batch * chapter.window / (trial.batch * trial.window)
     token_cost = microseconds_per_token(trial.options, min(words, trial.vocab or words))
     chapter_cost = microseconds_per_token(spec.options, HUMAN_NUMBERS_SIZE[1])
-    return spec.seconds * passes * (1 + updates) / 2 * (token_cost / chapter_cost)
+    return spec.chapter_seconds * passes * (1 + updates) / 2 * (token_cost / chapter_cost)
 
 
 def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:

@@ -82,7 +82,7 @@ for _model, _epoch, *_digits in map(str.split, _ROWS.strip().splitlines()):
     PRINTED.setdefault(_model, {})[int(_epoch)] = (_digits[0], _digits[1], _digits[2])
 
 
-def play() -> Iterator[Epoch]:
+def play_notebook() -> Iterator[Epoch]:
     """Train the notebook's models in its order; yield every epoch of each.
 
     Seeds and draws from the global generators. All seven take about a minute and a half on one core.
@@ -92,12 +92,12 @@ def play() -> Iterator[Epoch]:
     for name in PRINTED:
         trial = spec_of(name).make_trial(SEED)
         if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
-            dls = loaders(trial)
+            dls = make_loaders(trial)
         if name == "lm2":
             list(dls.valid)  # here the notebook counts the validation targets
         if name == "lm7":
-            build(trial, dropout=0.5)  # the notebook's first LMModel7 is never trained
-        learn = learner(trial, dls)
+            build_book_model(trial, dropout=0.5)  # the notebook's first LMModel7 is never trained
+        learn = make_learner(trial, dls)
         with learn.no_bar(), learn.no_logging():
             learn.fit_one_cycle(trial.epochs, trial.lr, wd=trial.wd)
         for epoch, values in enumerate(learn.recorder.values):
@@ -105,14 +105,14 @@ def play() -> Iterator[Epoch]:
             yield name, epoch, (train_loss, valid_loss, share)
 
 
-def loaders(trial: ChapterTrial) -> DataLoaders:
+def make_loaders(trial: ChapterTrial) -> DataLoaders:
     """Return fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
     parts = corpus.make_batches(trial, corpus.load_corpus(trial))
     sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
 
 
-def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
+def build_book_model(trial: ChapterTrial, **changes: float) -> LanguageModel:
     """Return the trial's model, with weights drawn from torch's global generator in its present state."""
     vocab = len(corpus.load_corpus(trial).vocab)
     make: Callable[..., LanguageModel] = (
@@ -123,45 +123,50 @@ def build(trial: ChapterTrial, **changes: float) -> LanguageModel:
     return model
 
 
-def learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
+def make_learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
     """Return the notebook's Learner: for LMModel7 a TextLearner, which adds AR, TAR and its own momentum."""
     same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
     if trial.model == "lm7":
-        return TextLearner(dls, build(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **same)
+        return TextLearner(
+            dls, build_book_model(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **same
+        )
     reset = ResetEveryBatch() if trial.reset == "batch" else ModelResetter()
-    return Learner(dls, build(trial), cbs=[reset, RNNCallback()], **same)
+    return Learner(dls, build_book_model(trial), cbs=[reset, RNNCallback()], **same)
 
 
-def decimals(printed: str, ours: float) -> int:
+def count_equal_decimals(printed: str, ours: float) -> int:
     """Return how many decimals of a printed number agree with ours, rounded to as many as were printed.
 
     n decimals agree when the two are at most half a unit of the n-th apart.
     """
     if not math.isfinite(ours):
         return 0
-    places = _places(printed)
-    apart = abs(Decimal(printed) - Decimal(f"{ours:.{places}f}"))
-    return next((n for n in range(places, 0, -1) if apart <= Decimal(1).scaleb(-n) / 2), 0)
+    places = _count_places(printed)
+    distance = abs(Decimal(printed) - Decimal(f"{ours:.{places}f}"))
+    return next((n for n in range(places, 0, -1) if distance <= Decimal(1).scaleb(-n) / 2), 0)
 
 
 def count_wrong_decimals(printed: Digits, ours: Numbers) -> int:
     """Return the most decimals of one number that do not agree: 1 if only last digits differ."""
-    return max(_places(text) - decimals(text, number) for text, number in zip(printed, ours, strict=True))
+    return max(
+        _count_places(text) - count_equal_decimals(text, number)
+        for text, number in zip(printed, ours, strict=True)
+    )
 
 
 def describe_machine_differences() -> list[str]:
     """Return the differences of this machine from the reference."""
     environment.make_deterministic()
-    here = machine.machine_facts()
-    seen = {**here["packages"], "cpu": here["cpu"], "cpu_capability": here["cpu_capability"]}
+    facts = machine.machine_facts()
+    values = {**facts["packages"], "cpu": facts["cpu"], "cpu_capability": facts["cpu_capability"]}
     return [
-        f"{name.replace('_', ' ')} {seen[name]} instead of {value}"
+        f"{name.replace('_', ' ')} {values[name]} instead of {value}"
         for name, value in REFERENCE.items()
-        if not f"{seen[name]} ".replace("+", " ").startswith(f"{value} ")
+        if not f"{values[name]} ".replace("+", " ").startswith(f"{value} ")
     ]
 
 
-def tabulate(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
+def tabulate_rows(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
     """Yield the printed rows beside ours, each as it is played, and sentences on how far they agree."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
@@ -169,21 +174,21 @@ def tabulate(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
     for model, epoch, ours in epochs:
         if printed := PRINTED[model].get(epoch):
             wrong[model, epoch] = count_wrong_decimals(printed, ours)
-            yield f"{spec_of(model).title:<10}{epoch:>5}  {''.join(_cells(printed, ours)).rstrip()}"
+            yield f"{spec_of(model).title:<10}{epoch:>5}  {''.join(_format_cells(printed, ours)).rstrip()}"
     if unlike:
         yield f"This machine has {', '.join(unlike)}: sums may round in another way, and digits differ."
-    yield from ("", *_summarise(wrong))
+    yield from ("", *_summarise_rows(wrong))
 
 
-def _cells(printed: Digits, ours: Numbers) -> Iterator[str]:
+def _format_cells(printed: Digits, ours: Numbers) -> Iterator[str]:
     """Return each printed number, ours, and how many decimals agree."""
     for text, number in zip(printed, ours, strict=True):
-        places = _places(text)
-        agree = decimals(text, number)
+        places = _count_places(text)
+        agree = count_equal_decimals(text, number)
         yield f"{text} → {number:.{places}f} {'=' if agree == places else agree}".ljust(25)
 
 
-def _summarise(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
+def _summarise_rows(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
     """Return sentences on the printed rows, of which so many decimals are wrong."""
     counts = Counter(wrong.values())
     exact = f"{counts[0]} of {len(wrong)} printed rows come out in every digit"
@@ -197,5 +202,5 @@ def _summarise(wrong: Mapping[tuple[str, int], int]) -> Iterator[str]:
         yield f"Rounding takes over in {names}."
 
 
-def _places(printed: str) -> int:
+def _count_places(printed: str) -> int:
     return len(printed.partition(".")[2])

@@ -41,17 +41,7 @@ class RetrainedModel:
 
 def retrain_model(result: Result) -> RetrainedModel:
     """Train a finished trial again in this process. Raises BadInput if its code or text has changed."""
-    trial = result.trial
-    place = f"trial {trial.id}"
-    if not isinstance(trial, ChapterTrial):
-        cure = "only models of the chapter can be trained again here"
-        raise BadInput("is of a program", place=place, cure=cure)
-    rule = f"{trial.model} is fitted by counting"
-    is_trained = not spec_of(trial.model).is_counting_model
-    require(is_trained, rule, place=place, cure="there is nothing to train")
-    require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
-    is_unchanged = trial.identify().id == trial.id
-    require(is_unchanged, "its code or text have changed since", place=place, cure="run its study again")
+    trial = _check_retrainable(result)
     import torch  # takes seconds, which the checks above do not need
 
     from unrolled.bench import environment
@@ -81,6 +71,22 @@ def retrain_model(result: Result) -> RetrainedModel:
     if fingerprint != result.fingerprints["weights"]:
         difference = find_first_difference(result.trace, record.trace.to_dict()) or "the last step on"
     return RetrainedModel(trial, learn, data, valid, fingerprint, difference)
+
+
+def _check_retrainable(result: Result) -> ChapterTrial:
+    """Return the trial of a result. Raises BadInput if no model can be trained that is the same."""
+    trial = result.trial
+    place = f"trial {trial.id}"
+    if not isinstance(trial, ChapterTrial):
+        cure = "only models of the chapter can be trained again here"
+        raise BadInput("is of a program", place=place, cure=cure)
+    rule = f"{trial.model} is fitted by counting"
+    is_trained = not spec_of(trial.model).is_counting_model
+    require(is_trained, rule, place=place, cure="there is nothing to train")
+    require(result.done, f"has no model, as its training did not finish: {result.reason}", place=place)
+    is_unchanged = trial.identify().id == trial.id
+    require(is_unchanged, "its code or text have changed since", place=place, cure="run its study again")
+    return trial
 
 
 def continue_text(retrained: RetrainedModel, count: int) -> tuple[list[str], list[str]]:

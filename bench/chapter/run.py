@@ -47,7 +47,8 @@ def run_trial(trial: ChapterTrial) -> Result:
     Seeds first, then data, then the model; separate streams for the initial weights, the order of the
     data and dropout, so that arms of one seed stay paired.
     """
-    started, clock = time.time(), time.perf_counter()
+    started = time.time()
+    clock = time.perf_counter()
     environment.make_deterministic()
     environment.select_device(trial.device)  # refuses it by name, before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
@@ -84,7 +85,8 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     model = training.build_model(trial, len(data.vocab))
     recorder = BatchRecorder(model)
     record = training.train_model(trial, model, train, valid)
-    last, steps = record.epochs[-1], len(record.losses)
+    last = record.epochs[-1]
+    steps = len(record.losses)
     metrics = {
         **record.validation.to_metrics(),
         "train_loss": last.train_loss,
@@ -93,7 +95,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         **{f"train_penalty_{k}": total / steps for k, total in record.penalties.items() if k in PENALTIES},
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,
-        **_speeds(record, train, valid),
+        **_measure_speeds(record, train, valid),
         "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
         "model_parameters": sum(p.numel() for p in model.parameters()),
         **gpu_memory(environment.select_device(trial.device)),
@@ -128,7 +130,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     }
 
 
-def _speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
+def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> dict[str, float]:
     """Return tokens a second: see the module."""
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
@@ -140,9 +142,9 @@ def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
     """Fit a counting baseline and measure it. Returns fields of a Result."""
     logits, evaluation = training.fit_counting_model(trial, data, train, valid)
     marks = {"weights": {"log_probabilities": logits}, "metrics": {"nats": evaluation.nats[0]}}
-    counted = train.positions[train.order].numel()
+    target_count = train.positions[train.order].numel()
     return {
-        "metrics": {**evaluation.to_metrics(), "train_tokens": float(counted)},
+        "metrics": {**evaluation.to_metrics(), "train_tokens": float(target_count)},
         "witnesses": collect_counting_witnesses(
             DataWitnessInput(trial=trial, data=data, train=train, valid=valid), logits
         ),
@@ -157,14 +159,14 @@ def _error_analysis(
     """Return where it goes wrong: sums by token role, and the guesses along the first row's text."""
     roles = data.roles[valid.positions[valid.order].flatten()]
     sums = evaluation.sum_by_role(roles, data.role_names)
-    records: dict[str, Any] = {"roles": sums, "passage": _passage(trial, data, evaluation)}
+    records: dict[str, Any] = {"roles": sums, "passage": _describe_passage(trial, data, evaluation)}
     guesses = torch.cat(evaluation.guesses).cpu()
     if bool((guesses == guesses[0]).all()) and not spec_of(trial.model).is_counting_model:
         records["warning"] = f"always predicts “{data.decode(guesses[:1])[0]}”"
     return records
 
 
-def _passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
+def _describe_passage(trial: ChapterTrial, data: Corpus, evaluation: Evaluation) -> list[dict[str, Any]]:
     rows = zip(
         data.decode(_first_row(trial, torch.cat(evaluation.targets))),
         data.decode(_first_row(trial, torch.cat(evaluation.guesses))),

@@ -15,7 +15,8 @@ class Clock:
 
     def lap(self) -> float:
         """Return the seconds since the last lap. On a GPU, wait for the queued work first."""
-        last, self.last = self.last, self._mark()
+        last = self.last
+        self.last = self._mark()
         if self.device.type == "cuda":
             return float(last.elapsed_time(self.last)) / 1000
         return float(self.last - last)

@@ -1,15 +1,10 @@
 """What MLflow shows of the chapter's trials: language models, with curves by epoch."""
 
-import math
 from collections.abc import Iterator
 
+from unrolled.bench.metric import safe_exp
 from unrolled.bench.tracking import CurvePoint, Tracking
 from unrolled.bench.trial import Result
-
-
-def perplexity(loss: float) -> float:
-    """Return exp of a mean loss in nats."""
-    return math.exp(loss) if loss < 700 else math.inf
 
 
 class ChapterTracking(Tracking):
@@ -19,7 +14,7 @@ class ChapterTracking(Tracking):
     last = ()
     on_a_gpu = "speed_steady", "gpu_memory_peak"
     drawn = "valid_accuracy", "valid_loss", "train_loss"
-    derived = {"valid_perplexity": ("valid_loss", perplexity)}  # noqa: RUF012 (declared by Tracking)
+    derived = {"valid_perplexity": ("valid_loss", safe_exp)}  # noqa: RUF012 (declared by Tracking)
 
     def final_numbers(self, result: Result) -> dict[str, float]:
         """Return the metrics, and the loss (nats a token) and accuracy of each role of token."""
@@ -36,7 +31,8 @@ class ChapterTracking(Tracking):
         """Yield the points of each epoch, at its end; other time is taken to come before the first."""
         parts = (result.curves.get(f"speed_{part}_seconds", ()) for part in ("train", "valid"))
         spent = [(epoch, train + valid) for (epoch, train), (_, valid) in zip(*parts, strict=True)]
-        clock, ends = max(0.0, result.seconds - sum(seconds for _, seconds in spent)), {}
+        clock = max(0.0, result.seconds - sum(seconds for _, seconds in spent))
+        ends = {}
         for epoch, seconds in spent:
             clock += seconds
             ends[epoch] = clock

@@ -53,7 +53,6 @@ class CommandLine:
     search: tuple[Path, ...] = ()  # folders in which that Python first looks for modules
     modules: tuple[str, ...] = ()  # that are run by their name, or by a script beside the interpreter
     variables: Mapping[str, str] = field(default_factory=dict)  # that `env` sets
-    isolating: str = ""  # the word by which a Python ignores the variable PYTHONPATH that it gets
 
 
 def read_command(template: str, settings: Mapping[str, Scalar], places: Places) -> CommandLine:
@@ -95,26 +94,7 @@ def read_command(template: str, settings: Mapping[str, Scalar], places: Places) 
         search=search,
         modules=modules,
         variables=variables,
-        isolating=_find_isolating_word(words),
     )
-
-
-def _find_isolating_word(words: Sequence[str]) -> str:
-    """Return the word by which a Python does not get PYTHONPATH; "" for none."""
-    for index, program in enumerate(words):
-        if _PYTHON.fullmatch(Path(program).name):
-            for word in words[index + 1 :]:
-                if word.endswith(".py") or word in ("-m", "-c"):
-                    break
-                if re.fullmatch("-[A-Za-z]*[EIS][A-Za-z]*", word):
-                    return word
-        elif Path(program).name == "env":
-            for word in words[index + 1 :]:
-                if re.fullmatch("-i?|--ignore-environment|(--unset=)?PYTHONPATH", word):
-                    return word
-                if not word.startswith("-") and "=" not in word:
-                    break
-    return ""
 
 
 def is_python(path: Path) -> bool:
@@ -251,8 +231,8 @@ def _find_lock_files(launcher: str, folder: Path, scripts: Sequence[Path]) -> di
     Raises BadInput where there is none.
     """
     patterns = LOCK_FILES[launcher]
-    for place in (folder, *folder.parents):
-        if paths := sorted(path for pattern in patterns for path in place.glob(pattern)):
+    for parent in (folder, *folder.parents):
+        if paths := sorted(path for pattern in patterns for path in parent.glob(pattern)):
             return {os.path.relpath(path, folder): path for path in paths}
     locks = [script.with_name(f"{script.name}.lock") for script in scripts]
     if paths := [path for path in locks if path.is_file()]:

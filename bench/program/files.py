@@ -117,15 +117,15 @@ def default_code(folder: Path) -> dict[str, Path]:
     exclusions = Exclusions(folder)
     for directory, folders, names in os.walk(folder, followlinks=True):
         path = Path(directory)
-        place = path.relative_to(folder)
+        relative = path.relative_to(folder)
         visited.add(os.path.realpath(path))
         inner = [name for name in folders if name[0] != "." and not exclusions.has_folder(path / name)]
         folders[:] = sorted(name for name in inner if os.path.realpath(path / name) not in visited)
         visible = [name for name in names if name[0] != "."]
         code = [name for name in visible if is_code(name)]
-        if code or place == Path() or not CONFIGURATION_FOLDERS.isdisjoint(place.parts):
+        if code or relative == Path() or not CONFIGURATION_FOLDERS.isdisjoint(relative.parts):
             code += filter(_is_beside_code, visible)
-        paths = {str(place / name): path / name for name in code}
+        paths = {str(relative / name): path / name for name in code}
         files |= {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
     return dict(sorted(files.items()))
 

@@ -24,7 +24,16 @@ from unrolled.bench.trial import FileState, Scalar
 READERS = (
     *(
         ROOT / "bench" / "program" / name
-        for name in ("loaded_files.py", "output.py", "patterns.py", "places.py", "run.py", "template.py")
+        for name in (
+            "listener.py",
+            "loaded_files.py",
+            "output.py",
+            "patterns.py",
+            "places.py",
+            "run.py",
+            "template.py",
+            "trial_folder.py",
+        )
     ),
     ROOT / "bench" / "program" / "at_start" / "sitecustomize.py",
     *(ROOT / "bench" / name for name in ("table_files.py", "trial.py")),
@@ -140,8 +149,6 @@ def _resolve_imports(
         places.refuse_work_tree(name, facts.path, is_named=name in files)
     for name in command.folders:
         places.refuse_work_tree(name, places.folder / name, is_named=True)
-    rule = f"{command.isolating} keeps Python from looking first in the checkout of the commit"
-    require(not command.isolating, rule, key="run", cure="leave it out")
     return places, imported
 
 

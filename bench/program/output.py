@@ -73,6 +73,12 @@ class ReportedMetrics:
                             self.not_numbers.setdefault(name, reason)
                     self.add_row(row)
 
+    @property
+    def gaps(self) -> dict[str, Any]:
+        """What should be a metric and is none: text in place of numbers, patterns without a match."""
+        gaps = {"not_numbers": self.not_numbers, "unmatched": self.patterns.unmatched}
+        return {name: metrics for name, metrics in gaps.items() if metrics}
+
     def reduce_metric(self, metric: str, reduction: str) -> float:
         """Return a metric's "last" value, "min" or "max" of its curve, or "mean 5" of its last 5 points."""
         points = [value for _, value in sorted(self.curves.get(metric, {}).items())]

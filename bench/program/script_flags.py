@@ -81,8 +81,8 @@ def _read_call(call: ast.Call) -> Flag | None:
     if default is None and (required or not (option.startswith("-") or nargs)):
         flag = Flag(option, "", {}, "without a default: set in [baseline] what is required")
         return flag._replace(words=flag.set_to(f"{{{flag.name}}}"))
-    kind = name_of(keys["type"]) if "type" in keys else "str"
-    flag = _read_value(option, default, kind, nargs not in (None, "?"))
+    parser = name_of(keys["type"]) if "type" in keys else "str"
+    flag = _read_value(option, default, parser, nargs not in (None, "?"))
     return flag._replace(choices=_literal_value(keys.get("choices")))
 
 
@@ -93,15 +93,15 @@ def _read_switch(option: str, name: str, on: str, off: str, default: Any) -> Fla
     return Flag(option, "", {}, "left out, as nothing changes the default, or that is no literal")
 
 
-def _read_value(option: str, default: Any, kind: str, takes_list: bool = False) -> Flag:
-    """Return a flag with a value, which the function of the name `kind` parses."""
+def _read_value(option: str, default: Any, parser: str, takes_list: bool = False) -> Flag:
+    """Return a flag with a value, which the function of the name `parser` has."""
     flag = Flag(option, "", {}, "left out, as the default is no literal that can be typed")
     if default is None:
         return flag._replace(remark="left out, without a default")
-    if isinstance(default, bool) and kind not in ("bool", "str"):  # which take every text for true
+    if isinstance(default, bool) and parser not in ("bool", "str"):  # which take every text for true
         return _read_switch(option, flag.name, flag.set_to("True"), flag.set_to("False"), default)
     is_list = isinstance(default, list | tuple)
-    is_odd = is_list != takes_list or (kind == "int" and isinstance(default, float))
+    is_odd = is_list != takes_list or (parser == "int" and isinstance(default, float))
     if is_odd or not all(map(_is_plain, default if is_list else [default])):
         return flag
     if is_list:

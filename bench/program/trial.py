@@ -16,7 +16,7 @@ from unrolled.bench.program.file_facts import FileFacts
 from unrolled.bench.program.identity import Identity, Snapshot, identify_program
 from unrolled.bench.program.output import find_similar_line
 from unrolled.bench.program.places import STUDY, Places, absolute_folder
-from unrolled.bench.trial import FileState, Result, Scalar, Trial, canonical_json
+from unrolled.bench.trial import FileState, JudgedResult, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # how many files a message names
 REASON_LENGTH = 300  # characters of a program's line that the reason of a failure quotes
@@ -90,9 +90,7 @@ class ProgramTrial(Trial):
     def to_dict(self) -> dict[str, Any]:
         """Return every field by its name, but for folders, one of which may be a home, and their content."""
         left_out = "folder", "snapshot", "study_folder", "checkout"
-        values = {name: value for name, value in super().to_dict().items() if name not in left_out}
-        defaults = {"occasion": "", "gpus": 1}  # which older results do not have
-        return {k: value for k, value in values.items() if k not in defaults or value != defaults[k]}
+        return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting by its name, the commit first."""
@@ -130,7 +128,7 @@ class ProgramTrial(Trial):
         words = self.run.split()
         return self.function or next((word for word in words if "." in word), *words[:1])
 
-    def interpret_result(self, result: Result, metrics: Sequence[str]) -> Result:
+    def judge_result(self, result: Result, metrics: Sequence[str]) -> JudgedResult:
         """Return the result as a study counts it that judges these metrics; the ledger has all numbers.
 
         One that is not finite, or too large to be compared, means divergence, also where the program failed;
@@ -138,13 +136,15 @@ class ProgramTrial(Trial):
         """
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
-                return replace(result, status="diverged", reason=f"diverged: {name} is {value}")
+                reason = f"diverged: {name} is {value}"
+                return JudgedResult(replace(result, status="diverged", reason=reason))
             if not_number := result.environment.get("not_numbers", {}).get(name):
-                return replace(result, status="failed", reason=not_number)
+                return JudgedResult(replace(result, status="failed", reason=not_number))
         missing = next((name for name in metrics if name not in result.metrics), None)
         if missing is None or not result.done:
-            return result
-        return replace(result, status="failed", reason=self._explain_missing_metric(missing, result))
+            return JudgedResult(result)
+        reason = self._explain_missing_metric(missing, result)
+        return JudgedResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
         """Return why a program that ended well has no number of a metric, and what it printed instead."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.trial import Result
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.estimators import t_interval
-from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import Direction
 
 SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # the place of a metric's sums in [nats, hits, targets]

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats, mean_interval, mean_tails, moments
-from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, POWER
+from unrolled.reports.statistics.power import CLAIM_SEEDS, POWER
 from unrolled.reports.statistics.sequential import Look, Looks
 
 CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))

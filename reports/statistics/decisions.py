@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from unrolled.bench.metric import Metric
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.formats import join_first
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
-from unrolled.reports.statistics.power import FEWEST_SEEDS
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.seed_values import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
-from unrolled.reports.statistics.values import Pair, are_computed_alike, select_pair
+from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class _Track:
 
 
 def evaluate_looks(
-    pairs: Mapping[Key, Mapping[str, Pair]],
+    pairs: Mapping[Key, Mapping[str, SidePair]],
     *,
     seeds: Sequence[int],
     looks: Looks,
@@ -134,7 +135,7 @@ def evaluate_looks(
 class _Walk(Generic[Key]):
     """The results and the rules of a study, which its looks read."""
 
-    pairs: Mapping[Key, Mapping[str, Pair]]
+    pairs: Mapping[Key, Mapping[str, SidePair]]
     seeds: Sequence[int]
     looks: Looks
     metrics: Sequence[Metric]
@@ -142,16 +143,16 @@ class _Walk(Generic[Key]):
     equal: Mapping[Key, Collection[int]]
     is_gate: bool  # a gate takes fine values that are equal for computed alike
 
-    def select_sides(self, name: Key, metric: Metric, k: int) -> Pair:
+    def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""
         pair = self.pairs[name].get(metric.name, ({}, {}))
-        return select_pair(pair, self.seeds[: self.looks.numbers[k]])
+        return select_side_seeds(pair, self.seeds[: self.looks.numbers[k]])
 
     def make_contrast(self, name: Key, metric: Metric, k: int) -> Contrast:
         """Return the contrast at look k."""
         arm, baseline = self.select_sides(name, metric, k)
         paired = arm.keys() & baseline.keys()
-        return contrast(
+        return compare_pairs(
             arm,
             baseline,
             delta=metric.zone,
@@ -199,8 +200,7 @@ class _Walk(Generic[Key]):
 
     def select_lost_seeds(self, name: Key, k: int) -> dict[int, str]:
         """Return the seeds of look k that cannot have a result, with the reason."""
-        lost = self.lost.get(name, {})
-        return {s: lost[s] for s in self.seeds[: self.looks.numbers[k]] if s in lost}
+        return select_seeds(self.lost.get(name, {}), self.seeds[: self.looks.numbers[k]])
 
     def is_complete(self, name: Key, k: int) -> bool:
         """Return True if both sides have all seeds of look k by all metrics, except lost ones."""

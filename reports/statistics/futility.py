@@ -101,10 +101,10 @@ class LastLook:
             return max(float(test(m.mean, error, at_zero)) for test in tests)
 
         numbers = range(self.looks.last + 1, MOST_SEEDS + 1)
-        place = bisect_left(numbers, POWER, key=find_power)
-        if place == len(numbers):
+        index = bisect_left(numbers, POWER, key=find_power)
+        if index == len(numbers):
             return None
-        return numbers[place]
+        return numbers[index]
 
     def _show_difference(self, mean: Floats, error: Floats, at_zero: Moments) -> Floats:
         """Return the chance that a mean, which is normal around `mean`, is decided as a difference.

@@ -1,6 +1,5 @@
 """Intervals, which pages show without computing any: this module imports no numpy."""
 
-import math
 from dataclasses import dataclass
 
 
@@ -17,8 +16,3 @@ class Interval:
         """The level in per cent: 95 %, 99.7 %."""
         digits = 3 if self.level < 0.9995 else 5
         return f"{100 * self.level:.{digits}g} %"
-
-
-def safe_exp(x: float) -> float:
-    """Return eˣ, or infinity where that would overflow."""
-    return math.exp(x) if x < 709 else math.inf

@@ -15,12 +15,13 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from unrolled.bench.metric import Metric, is_computed
-from unrolled.reports.statistics.contrasts import contrast
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
-from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.seed_values import SidePair, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
-from unrolled.reports.statistics.values import Pair, are_computed_alike, select_pair
+from unrolled.reports.statistics.values import are_computed_alike
 
 Key = TypeVar("Key", bound=Hashable)
 GATES = 4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008
@@ -57,16 +58,16 @@ class Bound:
             return Outcome.MORE
         return Outcome.OPEN
 
-    def add_look(self, pair: Pair, look: Look, equal: Collection[int]) -> "Bound":
+    def add_look(self, pair: SidePair, look: Look, equal: Collection[int]) -> "Bound":
         """Return the bound after one more look, at which head and base have these values by seed.
 
         A number that follows from the settings, such as a number of parameters, is known.
         """
         head, base = pair
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
-        head, base = select_pair(pair, seeds)
+        head, base = select_side_seeds(pair, seeds)
         is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
-        c = contrast(
+        c = compare_pairs(
             head,
             base,
             delta=self.metric.zone,
@@ -100,18 +101,18 @@ class GateDecision(Generic[Key]):
     seeds_requested: int = 0  # of the planned ones, for the next look; 0: no more
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """True if it has passed or failed."""
         return not self.seeds_requested
 
     @property
     def passed(self) -> bool:
         """True if it ended without a fault."""
-        return self.ended and not self.fault
+        return self.has_ended and not self.fault
 
 
 def non_inferiority(
-    pairs: Mapping[Key, Mapping[str, Pair]],
+    pairs: Mapping[Key, Mapping[str, SidePair]],
     *,
     seeds: Sequence[int],
     looks: Looks,
@@ -133,7 +134,7 @@ def non_inferiority(
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
     bounds = {(level, metric.name): Bound(metric=metric) for level in pairs for metric in metrics}
     for k, n in enumerate(looks.numbers):
-        values = {key: select_pair(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
+        values = {key: select_side_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
         if fault := next(_find_faults(values, lost or {}, seeds[:n]), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         if any(len(side) < n for pair in values.values() for side in pair):
@@ -155,7 +156,7 @@ def non_inferiority(
 
 
 def _find_faults(
-    pairs: Mapping[tuple[Key, str], Pair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
+    pairs: Mapping[tuple[Key, str], SidePair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
 ) -> Iterator[str]:
     """Yield planned seeds that were lost, and those that diverged at the head alone."""
     for level, reasons in lost.items():
@@ -169,7 +170,7 @@ def _find_faults(
 
 
 def _find_copies(
-    pairs: Mapping[tuple[Key, str], Pair], metrics: Sequence[Metric], equal: Mapping[Key, Collection[int]]
+    pairs: Mapping[tuple[Key, str], SidePair], metrics: Sequence[Metric], equal: Mapping[Key, Collection[int]]
 ) -> Iterator[str]:
     """Yield the sides that are one run under all seeds, unless both sides computed the same."""
     qualities = [m.name for m in metrics if m.is_quality and is_computed(m.name)]

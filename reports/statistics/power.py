@@ -11,8 +11,6 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-from unrolled.bench.metric import FEWEST_SEEDS as FEWEST_SEEDS
-
 ALPHA = 0.05  # the error rate of every claim: 95 % intervals, Holm's family, the two one-sided tests
 SELF_CHECK_ALPHA = 0.01
 """The error rate of the A/A check: one study in a hundred is distrusted without a cause."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.bench.machine_kind import machine_difference
+from unrolled.bench.metric import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
-from unrolled.reports.statistics.interval import Interval, safe_exp
+from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
 
 FEWEST = 3

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats, Moments, mean_interval, moments
 from unrolled.reports.statistics.futility import LastLook
-from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
+from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Look, Looks
 
 Flags = NDArray[np.bool_]

@@ -1,22 +1,15 @@
 """The values of arms by seed, of which contrasts are made; an infinite one is a seed that diverged."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import statistics
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats
-from unrolled.reports.statistics.power import ALPHA, FEWEST_SEEDS
-
-Side = Mapping[Any, float]  # the values of one arm by seed
-Pair = tuple[Side, Side]  # of an arm and of its baseline
-
-
-def select_pair(pair: Pair, seeds: Sequence[int]) -> Pair:
-    """Return the values of both sides at these seeds."""
-    arm, baseline = ({seed: side[seed] for seed in seeds if seed in side} for side in pair)
-    return arm, baseline
+from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.seed_values import SeedValues
 
 
 def select_finite(values: Iterable[float]) -> Floats:
@@ -26,9 +19,8 @@ def select_finite(values: Iterable[float]) -> Floats:
 
 def median(values: Iterable[float]) -> float | None:
     """Return the median; halfway to infinity is infinite."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return float(ordered[middle] + ordered[~middle]) / 2 if ordered else None
+    values = [*values]
+    return float(statistics.median(values)) if values else None
 
 
 def diverged_as_worst(values: Mapping[int, float], lower_is_better: bool) -> dict[int, float]:
@@ -51,8 +43,8 @@ def highest_of(values: Floats, highest: float) -> float:
 
 
 def are_computed_alike(
-    arm: Side,
-    baseline: Side,
+    arm: SeedValues,
+    baseline: SeedValues,
     delta: float,
     family_size: int = 1,
 ) -> bool:

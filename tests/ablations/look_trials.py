@@ -97,8 +97,7 @@ def return_nothing(*_: object) -> tuple[()]:
 @contextmanager
 def replace_trials() -> Iterator[None]:
     """Give the command these trials for its work, and neither MLflow nor pages, within the block."""
-    from unrolled.ablations.commands import run
-    from unrolled.ablations.training import study_run
+    from unrolled.ablations.training import run_studies, study_run
 
     def conditions(*args: Any) -> TrialConditions:
         return replace(choose_conditions(*args), run_function="look_trials:act", preload=())
@@ -108,9 +107,9 @@ def replace_trials() -> Iterator[None]:
         for module, name, stand_in in (
             (study_run, "trial_conditions", conditions),
             (study_run, "render_page", log_page),
-            (run, "render_page", log_page),
-            (run, "Writer", SilentWriter),
-            *((run, name, return_nothing) for name in ("collect_report_parts", "try_first_batches")),
+            (run_studies, "render_page", log_page),
+            (run_studies, "Writer", SilentWriter),
+            *((run_studies, name, return_nothing) for name in ("collect_report_parts", "try_first_batches")),
         ):
             stack.enter_context(patch.object(module, name, stand_in))
         yield

@@ -310,7 +310,7 @@ def study(folder: str, count: int, workers: int = 1, attempts: int = 3, cluster:
                 run_function=WORK,
                 workers=workers,
                 cluster=cluster,
-                limits=Limits(attempts=attempts, seconds=600),
+                limits=Limits(attempts=attempts, time_limit=600),
             ),
             is_wanted=lambda trial: not print("start", trial.seed, flush=True),
             on_result=lambda result: print("result", result.trial.seed, result.reason, flush=True),

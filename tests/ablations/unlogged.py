@@ -3,7 +3,7 @@
 import sys
 
 from unrolled.ablations import cli
-from unrolled.ablations.commands import run
+from unrolled.ablations.training import run_studies
 
 
 class SilentWriter:
@@ -17,5 +17,5 @@ class SilentWriter:
 
 
 if __name__ == "__main__":
-    run.Writer = SilentWriter
+    run_studies.Writer = SilentWriter
     sys.exit(cli.main())

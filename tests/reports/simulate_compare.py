@@ -15,8 +15,8 @@ from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.elsewhere import compare_folds
+from unrolled.reports.statistics.folds import compare_folds
+from unrolled.reports.statistics.pairs import compare_pairs
 
 ROWS = 200
 FEATURES = 10
@@ -46,7 +46,7 @@ def simulate_fold_rates(rng: np.random.Generator, repeats: int, studies: int) ->
     zeros = dict.fromkeys(range(10 * repeats), 0.0)
     for _ in range(studies):
         d = dict(enumerate(draw_fold_differences(rng, 10, repeats)))
-        plain = contrast(d, zeros, delta=1.0)
+        plain = compare_pairs(d, zeros, delta=1.0)
         corrected = compare_folds(d, zeros, delta=1.0, test_share=0.1)
         wrong += plain.p <= 0.05, corrected.p <= 0.05
     return wrong / studies

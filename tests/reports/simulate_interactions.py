@@ -11,8 +11,8 @@ from itertools import product
 
 import numpy as np
 
-from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.designs import Cells, factorial_effects
+from unrolled.reports.statistics.factorial_effects import Cells, factorial_effects
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 PARTS = 4
@@ -36,8 +36,8 @@ def words_differ(cells: Cells) -> bool:
     with_others = {}
     single_parts = {}
     for part in range(PARTS):
-        with_others[part] = contrast(cells[ON], cells[_switch_part(ON, part)], delta=1.0)
-        single_parts[part] = contrast(cells[_switch_part(OFF, part)], cells[OFF], delta=1.0)
+        with_others[part] = compare_pairs(cells[ON], cells[_switch_part(ON, part)], delta=1.0)
+        single_parts[part] = compare_pairs(cells[_switch_part(OFF, part)], cells[OFF], delta=1.0)
     average = factorial_effects(cells, "abcd", delta=1.0)[:PARTS]
     views = judge_contrasts(with_others), judge_contrasts(single_parts), [e.verdict for e in average]
     return any(len({view[part].effect for view in views}) > 1 for part in range(PARTS))

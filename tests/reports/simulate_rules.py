@@ -14,10 +14,9 @@ from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign_table import Columns
-from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.elsewhere import welch
 from unrolled.reports.statistics.estimators import mean_interval, moments, tails_to_p, ties_p
 from unrolled.reports.statistics.non_inferiority import Chance, simulate_gates
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import (
     ALPHA,
     POWER,
@@ -25,6 +24,7 @@ from unrolled.reports.statistics.power import (
     t_detectable_effect,
 )
 from unrolled.reports.statistics.sequential import LOOKS
+from unrolled.reports.statistics.unpaired import welch
 
 Rates = tuple[float, float]  # before, and now
 Both = tuple[np.ndarray, np.ndarray]  # one-sided p on either side
@@ -158,7 +158,7 @@ def share_of_warnings(law: str, studies: int, seed: int) -> Rates:
     wrong = 0
     counts = np.zeros(2)
     for d in LAWS[law](np.random.default_rng(seed), studies)[:, :5]:
-        c = contrast(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), delta=1.0)
+        c = compare_pairs(dict(enumerate(d)), dict.fromkeys(range(5), 0.0), delta=1.0)
         if c.p <= ALPHA:
             wrong += 1
             counts += c.skewed, c.skewed or c.hides_skewness

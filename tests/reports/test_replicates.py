@@ -13,7 +13,7 @@ from unrolled.reports.caveats import list_warnings
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.row_means import find_copied_arms
-from unrolled.reports.statistics.contrasts import contrast
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.text_tables import format_screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
@@ -46,7 +46,9 @@ def test_zeros_do_not_tell_a_share_from_per_cents_and_a_delta_of_points_does(val
     equal = dict.fromkeys(range(299), value)
     share = Metric("error_rate", 0.01)
     points = Metric("error_rate", 1.0)
-    contrasts = [contrast(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)]
+    contrasts = [
+        compare_pairs(equal, equal, delta=0.01, highest=metric.highest) for metric in (share, points)
+    ]
     assert [c.equivalence_p for c in contrasts] == pytest.approx([p, 0.9999**299 if value else 1.0])
 
 
@@ -334,7 +336,7 @@ def test_values_with_fewer_decimals_are_ties_only_within_half_a_unit() -> None:
     lower = {seed: coarse[seed] - 0.06 - 0.01 * (seed % 4) for seed in seeds}
     rounded = {seed: coarse[seed] + 0.04 * (-1) ** seed for seed in seeds}
     options = {"delta": 0.06, "lower_is_better": False, "highest": 1.0}
-    assert not contrast(lower, coarse, **options).tied
-    assert contrast(lower, coarse, **options).losses == 10
-    ties = contrast(rounded, coarse, **options)
+    assert not compare_pairs(lower, coarse, **options).tied
+    assert compare_pairs(lower, coarse, **options).losses == 10
+    ties = compare_pairs(rounded, coarse, **options)
     assert ties.tied and not ties.wins and not ties.losses

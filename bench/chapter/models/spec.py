@@ -24,8 +24,8 @@ class ModelSpec:
 
     `options` are the keywords that the class takes, with their defaults; no others can be set. `choices` are
     the allowed values of the options whose default is a string.
-    `settings` are the ChapterTrial's fields in the chapter's set-up. `seconds` is the measured cost of one
-    such trial (engine loop, one core), from which plans are estimated.
+    `settings` are the ChapterTrial's fields in the chapter's set-up. `chapter_seconds` is the measured cost
+    of one such trial (engine loop, one core), from which plans are estimated.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ModelSpec:
     builder: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 10.0
+    chapter_seconds: float = 10.0
     is_counting_model: bool = False  # fitted by counting: no seed, no gradient, no learning rate
     packages: tuple[str, ...] = ()  # packages that provide the model, without torch
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

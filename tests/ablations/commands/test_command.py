@@ -24,8 +24,7 @@ from called import check_command, read_facts, run_command
 from unlogged import SilentWriter
 
 from unrolled.ablations.cli import app, main
-from unrolled.ablations.commands import run
-from unrolled.ablations.training import estimates
+from unrolled.ablations.training import estimates, run_studies
 from unrolled.bench.devices import count_cores
 from unrolled.bench.errors import plural
 from unrolled.reports.statistics.futility import BOUND
@@ -300,8 +299,8 @@ def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, comma
     def try_first_batches(arms, *_):
         arms_by_run.append([name.partition(",")[0] for name in arms])
 
-    monkeypatch.setattr(run, "try_first_batches", try_first_batches)
-    monkeypatch.setattr(run, "Writer", SilentWriter)
+    monkeypatch.setattr(run_studies, "try_first_batches", try_first_batches)
+    monkeypatch.setattr(run_studies, "Writer", SilentWriter)
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
         write_study(folder, widths=widths)
         assert command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0

@@ -182,18 +182,8 @@ def test_a_program_that_runs_the_work_tree_unseen_fails_its_trials(
     )
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "{python} -I train.py",
-        "env -i {python} train.py",
-        "{python} {folder}/train.py",
-        "bash -c 'cd {folder}; true'",
-    ],
-)
-def test_a_command_line_that_names_the_work_tree_or_hides_the_path_is_refused(
-    tmp_path: Path, command: str
-) -> None:
+@pytest.mark.parametrize("command", ["{python} {folder}/train.py", "bash -c 'cd {folder}; true'"])
+def test_a_command_line_that_names_the_work_tree_is_refused(tmp_path: Path, command: str) -> None:
     folder = tmp_path / "project"
     command = command.format(python=sys.executable, folder=folder)
     study = PAIR_STUDY.replace('run = "python train.py', f'run = "{command}')
@@ -201,6 +191,13 @@ def test_a_command_line_that_names_the_work_tree_or_hides_the_path_is_refused(
     error = refuse_command(folder, "plan", "branch.toml")
     assert "commit" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["{python} -I train.py", "env -i {python} train.py"])
+def test_a_python_that_ignores_the_path_fails_its_trials(tmp_path: Path, command: str) -> None:
+    study = PAIR_STUDY.replace('run = "python train.py', f'run = "{command.format(python=sys.executable)}')
+    folder = make_pair(tmp_path / "project", study, {"train.py": "print(1)\n"}, {"train.py": "print(2)\n"})
+    assert "PYTHONPATH" in refuse_command(folder, "run", "branch.toml", "--seeds", "0-1")
 
 
 def test_a_script_that_sets_the_path_and_an_uncounted_module_fail_their_trials(

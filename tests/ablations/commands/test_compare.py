@@ -12,8 +12,8 @@ from as_typed import TEXT, list_imports
 from result_sets import make_result, write_ledger
 from stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 
+from unrolled.ablations.commands.chapter import replay_golden
 from unrolled.ablations.commands.compare import compare as compare_sources
-from unrolled.ablations.commands.golden import replay_golden
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.options import CompareOptions, RunOptions
 from unrolled.ablations.training.study_run import Budget

@@ -10,9 +10,8 @@ from called import check_command, read_facts, refuse_command, run_command
 from unlogged import SilentWriter
 
 from unrolled.ablations.cli import main
-from unrolled.ablations.commands import run
 from unrolled.ablations.study import loading
-from unrolled.ablations.training import study_run
+from unrolled.ablations.training import run_studies, study_run
 from unrolled.bench import plugins
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.models.registry import spec_of
@@ -171,7 +170,7 @@ def test_a_slow_first_batch_is_refused_by_its_arm_before_the_plan_is_stored(
         "    time.sleep(600)\n    return output.raw.mean()\n"
     )
     write_project(folder, '[[arm]]\nname = "slower"\nset = { slow = 0.5 }\n', slow=0.1)
-    monkeypatch.setattr(run, "Writer", Writer)
+    monkeypatch.setattr(run_studies, "Writer", Writer)
     monkeypatch.setattr(study_run, "FIRST_BATCH_SECONDS", 3.0)
     assert main(["run", "mine.toml", "--plugin", "slow.py", "-j", "2"]) == 2
     streams = capsys.readouterr()

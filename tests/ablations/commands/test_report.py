@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from many_trials import build_plan, make_arms, store_results
 
-from unrolled.ablations.commands.report import prepare_folder, report
+from unrolled.ablations.commands.report import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import read_page_results
+from unrolled.ablations.training.comparison import prepare_folder, read_page_results
 from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary
 

@@ -13,7 +13,6 @@ from as_typed import write_study
 from called import check_command, run_command
 
 from unrolled.ablations.cli import main
-from unrolled.ablations.commands import verify as verify_command
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
@@ -139,7 +138,7 @@ def test_nobody_can_know_which_trials_are_trained_again(finished_project) -> Non
 
 def test_an_interrupted_replay_is_no_difference(folder, verify, monkeypatch) -> None:
     monkeypatch.setattr(
-        verify_command, "replay_trials", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
+        replay, "replay_trials", lambda results, *_: [Replay(r, "", "interrupted") for r in results]
     )
     assert verify() == (130, "0 of 4 bit-identical, 4 could not be replayed (interrupted: 4)\n")
 
@@ -173,7 +172,7 @@ def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
         replay, "run_in_temporary_ledger", lambda trials, _: ({trials[0].id: next(queue)}, False)
     )
     plan: Any = SimpleNamespace(
-        qualities=["accuracy"], irreproducible=set(), interpret_result=lambda result: result
+        qualities=["accuracy"], irreproducible=set(), judge_result=lambda result: result
     )
     outcomes = [Replay(stored, describe_difference(stored, new_result, plan), new_result=new_result)]
     (outcome,), _ = allow_for_noise(outcomes, plan, TrialConditions())

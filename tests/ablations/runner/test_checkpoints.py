@@ -116,7 +116,7 @@ def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
     checkpoint = ledger.checkpoints / f"{trial.id}.cpu.0123.pt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    run_trials([trial], ledger, TrialConditions(run_function=stub_trials.WORK, limits=Limits(seconds=1)))
+    run_trials([trial], ledger, TrialConditions(run_function=stub_trials.WORK, limits=Limits(time_limit=1)))
     result = ledger.read(trial.id)
     assert result is not None and result.stopped_by_limit
     assert str(checkpoint) in result.reason and checkpoint.exists()

@@ -19,7 +19,7 @@ MIB = 2**20
 
 def run_fault(act: str, *, seconds: float = 120.0, **options) -> Result:
     """Run a trial with a behaviour and return its result."""
-    return run_in_process(trial(0, act, **options), limits=Limits(seconds=seconds))
+    return run_in_process(trial(0, act, **options), limits=Limits(time_limit=seconds))
 
 
 OUT_OF_MEMORY = "out of memory (limit 512 MiB): raise --memory-limit"
@@ -53,7 +53,7 @@ def test_every_fault_is_one_failed_trial_with_its_reason_and_the_rest_goes_on(tm
     endless = [pair for pair in pairs if FAULTS[str(pair[0].options["act"])] == ENDLESS]
     # Two limits: one that comes soon, and one that no machine is too busy to keep for what does end.
     for group, seconds in ((endless, 5), ([pair for pair in pairs if pair not in endless], 120)):
-        limits = Limits(seconds=seconds, memory_bytes=512 * MIB)
+        limits = Limits(time_limit=seconds, memory_bytes=512 * MIB)
         tally = run_trials(
             [member for pair in group for member in pair],
             ledger,

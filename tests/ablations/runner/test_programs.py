@@ -25,7 +25,7 @@ from unrolled.ablations.training.device import Device
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.run import PIPE_SECONDS
+from unrolled.bench.program.listener import PIPE_SECONDS
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
@@ -36,7 +36,7 @@ def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: 
     fields = {"run": "python train.py {seed} {out}", "code": ("train.py",), **changes}
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
-    conditions = TrialConditions(limits=Limits(seconds=30), resumes=resumes)
+    conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)
     run_trials([trial], ledger, conditions, is_replaced=lambda result: result.status == "failed")
     result = ledger.read(trial.id)
     assert result is not None
@@ -70,8 +70,8 @@ def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
     assert result.attempts == 2
     assert result.metrics["began"] == 3
     loss_plan, time_plan = (build_plan({"base": [result]}, metrics=(metric,)) for metric in (LOSS, SECONDS))
-    assert loss_plan.interpret_result(result).done
-    assert time_plan.interpret_result(result).status == "failed", "its time is of a part"
+    assert loss_plan.judge_result(result).done
+    assert time_plan.judge_result(result).status == "failed", "its time is of a part"
     replacements = [
         plan.is_replaced(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
     ]
@@ -141,7 +141,7 @@ def test_a_killed_program_that_does_not_resume_begins_anew(tmp_path: Path) -> No
     assert result.done
     assert result.attempts == 2
     assert result.metrics["began"] == 0
-    assert build_plan({"base": [result]}, metrics=(SECONDS,)).interpret_result(result).done
+    assert build_plan({"base": [result]}, metrics=(SECONDS,)).judge_result(result).done
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path
         "exit code 1: no number",
         ["loss"],
     )
-    assert result.trial.interpret_result(result, ["loss"]).diverged
+    assert result.trial.judge_result(result, ["loss"]).diverged
 
 
 def test_what_is_measured_is_not_what_a_program_calls_so(tmp_path: Path) -> None:
@@ -384,7 +384,7 @@ def test_patterns_read_both_pipes_and_progress_bars_of_a_program(
     result = run_program(tmp_path, PRINTS_TEXT, patterns=PATTERNS)
     assert result.metrics["loss"] == 3.25 and result.metrics["accuracy"] == 30
     assert result.curves["loss"] == ((1, 3.5), (2, 3.25))
-    verdict = result.trial.interpret_result(result, ["perplexity"])
+    verdict = result.trial.judge_result(result, ["perplexity"])
     assert verdict.status == "failed" and "perplexity" in verdict.reason
 
 
@@ -405,10 +405,10 @@ def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_pa
 def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> None:
     endless, limited = (ProgramTrial(seed=0, run="./train", time_limit=limit) for limit in (0.0, 90.0))
     device = Device("cpu", "", 1)
-    assert trial_conditions([endless], RunOptions(), device).limits.seconds == math.inf
+    assert trial_conditions([endless], RunOptions(), device).limits.time_limit == math.inf
     assert endless.disk == 0
-    assert trial_conditions([limited], RunOptions(), device).limits.seconds == 90
-    assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.seconds == 5
+    assert trial_conditions([limited], RunOptions(), device).limits.time_limit == 90
+    assert trial_conditions([limited], RunOptions(time_limit=5), device).limits.time_limit == 5
 
 
 def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_clock_that_jumps_back_changes_no_duration_and_no_limit(
         run_trials(
             [stub],
             ledger,
-            TrialConditions(run_function=WORK, limits=Limits(seconds=seconds)),
+            TrialConditions(run_function=WORK, limits=Limits(time_limit=seconds)),
             on_result=results.append,
         )
     assert [result.trial.seed for result in results] == [0, 1]

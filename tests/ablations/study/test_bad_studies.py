@@ -51,7 +51,6 @@ def test_an_error_says_place_key_rule_and_cure_also_in_another_process() -> None
         (LM6 + "[design]\nleave_one_oot = []", "leave_one_oot': unknown key; did you mean 'leave_one_out'?"),
         (LM6 + "[design.add_one]\nfactor = []", "'design.add_one.factor': unknown key; did you mean"),
         (ARM + 'notes = ""\nset = {}', "'arm.0.notes': unknown key; did you mean 'note'?"),
-        (LM6 + "[tuning]\nlr = [1e-3, 1e-2]", "[tuning]: is no key any more; two studies do it"),
         (LM6 + "lrr = 0.1", "[baseline]: 'lrr': unknown setting; did you mean 'lr'?"),
         (LM6 + "tar = 1", "'tar': unknown setting; did you mean 'beta'?"),
         (LM6 + "seed = 1", "'seed': is not a setting; the study's own `seeds` name them"),

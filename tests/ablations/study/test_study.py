@@ -186,7 +186,7 @@ def predict_seconds(**settings: object) -> float:
 
 @pytest.mark.parametrize("model", ZOO)
 def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
-    assert predict_seconds(model=model) == ZOO[model].seconds
+    assert predict_seconds(model=model) == ZOO[model].chapter_seconds
 
 
 @pytest.mark.parametrize(
@@ -202,19 +202,19 @@ def test_the_chapter_s_set_up_costs_what_was_measured(model: str) -> None:
     ],
 )
 def test_cost_follows_epochs_updates_and_detach_every(settings: dict[str, object], factor: float) -> None:
-    assert predict_seconds(**settings) == pytest.approx(ZOO["lm6"].seconds * factor)
+    assert predict_seconds(**settings) == pytest.approx(ZOO["lm6"].chapter_seconds * factor)
 
 
 def test_cost_follows_the_length_of_the_text(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     words = [f"w{n % 30}" for n in range(2 * 63_095)]  # the tokens of Human Numbers, twice, and its 30 words
     text.write_text(" ".join(words))
-    assert predict_seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].seconds)
+    assert predict_seconds(corpus=str(text)) == pytest.approx(2 * ZOO["lm6"].chapter_seconds)
     rich = tmp_path / "rich.txt"
     rich.write_text(" ".join(words[:-3000] + [f"rare{n}" for n in range(3000)]))
     # every word more is a number more to predict
-    assert predict_seconds(corpus=str(rich)) > 10 * ZOO["lm6"].seconds
-    assert predict_seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].seconds)
+    assert predict_seconds(corpus=str(rich)) > 10 * ZOO["lm6"].chapter_seconds
+    assert predict_seconds(corpus=str(rich), vocab=30) == pytest.approx(2 * ZOO["lm6"].chapter_seconds)
 
 
 AGAINST = """

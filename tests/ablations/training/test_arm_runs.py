@@ -179,7 +179,7 @@ def test_every_trial_lies_beneath_its_arm_and_syncing_again_changes_nothing(proj
         children = sorted(name for name, parent in parents.items() if parent == run.info.run_id)
         assert children == [f"{arm}/seed={seed}" for seed in range(3)]
     _, ended_runs = read_ended_runs(f"sqlite:///{project.folder}/mlflow.db", "width")
-    readable = {(run.tags["unrolled.role"], run.params["seed"]) for run in ended_runs}
+    readable = {(run.data.tags["unrolled.role"], run.data.params["seed"]) for run in ended_runs}
     assert readable == {("trial", str(seed)) for seed in range(3)}, "`compare` reads the trials and no means"
     project.sync_study(make_arms(seeds=3, arms=3))
     new_arm_runs = project.find_runs()

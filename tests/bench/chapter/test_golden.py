@@ -24,7 +24,7 @@ on_the_reference = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def recorded_rows():
     """Return the numbers of each epoch of the notebook's training, by model and epoch."""
-    return {(model, epoch): numbers for model, epoch, numbers in golden.play()}
+    return {(model, epoch): numbers for model, epoch, numbers in golden.play_notebook()}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_the_notebook_written_a_second_time_gives_the_same_bits(monkeypatch):
 
     assert {name: peers.RECIPES[name].epochs for name in golden.PRINTED} == EPOCHS
     monkeypatch.setattr(defaults, "callbacks", [*defaults.callbacks, OneEpoch])
-    first = [((model, epoch), numbers) for model, epoch, numbers in golden.play()]
+    first = [((model, epoch), numbers) for model, epoch, numbers in golden.play_notebook()]
     assert [key for key, _ in first] == [(name, 0) for name in EPOCHS]
     assert first == list(peers.replay(golden.SEED))
 
@@ -95,13 +95,13 @@ def test_a_printed_accuracy_is_a_whole_number_of_hits():
     ],
 )
 def test_decimals_agree_as_far_as_half_a_unit(printed, recomputed, agree):
-    assert golden.decimals(printed, recomputed) == agree
+    assert golden.count_equal_decimals(printed, recomputed) == agree
 
 
 def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
     trial = spec_of("lm4").make_trial(golden.SEED)
     torch.manual_seed(0)
-    book = golden.build(trial)
+    book = golden.build_book_model(trial)
     torch.manual_seed(0)
     zoo = spec_of("lm4").build_model(30)
     assert type(book) is not type(zoo)
@@ -112,7 +112,7 @@ def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
 def test_text_learner_honours_the_chapters_settings():
     """fastai 2.2.0 to 2.8.3 dropped alpha and beta without a word (fastai #3605)."""
     trial = spec_of("lm7").make_trial(golden.SEED)
-    learn = golden.learner(trial, golden.loaders(trial))
+    learn = golden.make_learner(trial, golden.make_loaders(trial))
     assert (learn.rnn_regularizer.alpha, learn.rnn_regularizer.beta) == (2, 1)
     assert learn.moms == (0.8, 0.7, 0.8)
     assert (learn.model.drop.p, learn.model.h_o.weight is learn.model.i_h.weight) == (0.4, True)
@@ -126,7 +126,7 @@ def test_another_torch_or_processor_is_named(monkeypatch):
     unlike = golden.describe_machine_differences()
     differences = ["torch 2.9.1+cpu instead of 2.13.0", "cpu capability AVX2 instead of AVX512"]
     assert {*differences, "cpu Intel(R) Xeon(R) Processor instead of AMD EPYC"} <= set(unlike)
-    assert any("torch 2.9.1+cpu instead of 2.13.0" in line for line in golden.tabulate([], unlike))
+    assert any("torch 2.9.1+cpu instead of 2.13.0" in line for line in golden.tabulate_rows([], unlike))
 
 
 def test_the_table_shows_how_many_decimals_agree_and_where_rounding_takes_over():
@@ -137,7 +137,7 @@ def test_the_table_shows_how_many_decimals_agree_and_where_rounding_takes_over()
         ("lm4", 1, (2.3303714, 1.9695220, 0.4257813)),
         ("lm6", 0, (3.0261135, 2.7721014, 0.1530762)),
     ]
-    assert list(golden.tabulate(epochs, []))[2:] == [
+    assert list(golden.tabulate_rows(epochs, []))[2:] == [
         "LMModel3      2  1.090705 → 1.090705 =    1.651793 → 1.651793 =    0.462500 → 0.462500 =",
         "LMModel3      3  1.005092 → 1.005216 3    1.613794 → 1.615990 2    0.516587 → 0.515144 2",
         "LMModel4      0  3.285931 → 3.285931 =    3.072032 → 3.072032 =    0.212565 → 0.212565 =",

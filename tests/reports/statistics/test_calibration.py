@@ -15,7 +15,6 @@ import pytest
 from synthetic import equivalence_p, four_errors
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.estimators import (
     mean_interval,
@@ -26,6 +25,7 @@ from unrolled.reports.statistics.estimators import (
     tails_to_p,
 )
 from unrolled.reports.statistics.futility import BOUND
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks
 from unrolled.reports.statistics.stopping import predict_contrast
@@ -152,7 +152,7 @@ def compute_sign_p(wins: int, losses: int, ties: int) -> float:
     """Return the p of a contrast with these wins, losses and ties."""
     single = {s: math.inf if s >= wins else 0.0 for s in range(wins + losses)}
     diverged = {wins + losses + s: math.inf for s in range(ties)}
-    return contrast(single | diverged, dict.fromkeys(single, 0.5) | diverged, delta=1.0).p
+    return compare_pairs(single | diverged, dict.fromkeys(single, 0.5) | diverged, delta=1.0).p
 
 
 def load_differences(metric: str) -> np.ndarray:

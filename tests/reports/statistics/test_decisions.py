@@ -7,20 +7,20 @@ import pytest
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.sentences import describe_stage
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.values import Pair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 ACCURACY = Metric("valid_accuracy", 0.02)
 LOSS = Metric("valid_loss", 0.05)
 SEEDS = tuple(range(10, 50))
-Pairs = dict[str, dict[str, Pair]]
+Pairs = dict[str, dict[str, SidePair]]
 
 
-def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, Pair]:
+def make_arm(effect: float, sd: float, seed: int, n: int = 40) -> dict[str, SidePair]:
     """Return both metrics of an arm that differs from its baseline by effect ± sd; loss mirrors accuracy."""
     rng = np.random.default_rng(seed)
     baseline_values = 0.7 + 0.05 * rng.standard_normal(40)
@@ -141,7 +141,7 @@ def test_contrasts_without_results_are_in_the_family() -> None:
     assert get_outcome(family, "alone")[1] > get_outcome(single, "alone")[1]
 
 
-def drop_seeds(pair: dict[str, Pair], *seeds: int) -> dict[str, Pair]:
+def drop_seeds(pair: dict[str, SidePair], *seeds: int) -> dict[str, SidePair]:
     """Return the pair whose arm failed on these seeds."""
     return {m: ({s: v for s, v in a.items() if s not in seeds}, b) for m, (a, b) in pair.items()}
 
@@ -236,7 +236,7 @@ def test_the_other_metric_is_judged_where_the_first_one_stopped() -> None:
 def test_a_direction_needs_the_estimate_that_is_claimed() -> None:
     """p of the first falls to .02 at 10 seeds; its mean turns before the second is decided."""
 
-    def make_sides(*parts: tuple[int, float, float]) -> dict[str, Pair]:
+    def make_sides(*parts: tuple[int, float, float]) -> dict[str, SidePair]:
         d = [mean + spread * (-1) ** i for n, mean, spread in parts for i in range(n)]
         return {"valid_accuracy": (dict(zip(SEEDS, d, strict=False)), dict.fromkeys(SEEDS, 0.0))}
 
@@ -291,7 +291,7 @@ def test_fewer_than_five_pairs_decide_nothing() -> None:
 
 def test_one_look_is_the_fixed_design() -> None:
     contrasts = {
-        name: contrast(*by_metric["valid_accuracy"], delta=0.02, lower_is_better=False)
+        name: compare_pairs(*by_metric["valid_accuracy"], delta=0.02, lower_is_better=False)
         for name, by_metric in cut_pairs(PAIRS, 10).items()
     }
     fixed = judge_contrasts(contrasts)

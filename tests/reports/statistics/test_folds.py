@@ -6,8 +6,8 @@ from scipy import stats
 from simulate_compare import simulate_fold_rates
 from synthetic import four_errors
 
-from unrolled.reports.statistics.contrasts import contrast
-from unrolled.reports.statistics.elsewhere import compare_folds
+from unrolled.reports.statistics.folds import compare_folds
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 DIFFERENCES = dict(enumerate([0.02, 0.05, -0.01, 0.04, 0.03, 0.06, 0.00, 0.05, 0.02, 0.04]))
@@ -25,7 +25,7 @@ def test_the_variance_is_that_of_nadeau_and_bengio() -> None:
         (d.mean() - law.ppf(0.975) * error, d.mean() + law.ppf(0.975) * error)
     )
     assert c.equivalence_p == pytest.approx(law.sf((0.05 - d.mean()) / error))
-    assert contrast(DIFFERENCES, ZEROS, delta=0.05).p < c.p
+    assert compare_pairs(DIFFERENCES, ZEROS, delta=0.05).p < c.p
 
 
 @pytest.mark.parametrize(

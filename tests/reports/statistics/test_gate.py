@@ -8,7 +8,6 @@ from laws import LAWS, gate_law
 from synthetic import four_errors
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.non_inferiority import (
     GateDecision,
@@ -17,8 +16,9 @@ from unrolled.reports.statistics.non_inferiority import (
     non_inferiority,
     simulate_gates,
 )
+from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import LOOKS, Looks
-from unrolled.reports.statistics.values import Pair
 
 LOSS = Metric("loss", 1.0)
 ACCURACY = Metric("accuracy", 0.02)
@@ -26,7 +26,7 @@ SEEDS = tuple(range(40))
 GATES = 4_000
 
 
-def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> Pair:
+def make_pair(worse: np.ndarray, base: np.ndarray | None = None) -> SidePair:
     """Return losses by seed of a head that is worse by so much on each."""
     base = np.arange(len(worse)) / 4 if base is None else base
     return dict(enumerate((base + worse).tolist())), dict(enumerate(base.tolist()))
@@ -89,7 +89,7 @@ def test_skewed_pairs_pass_no_more_often_at_delta_than_the_documents_say(law, at
 
 def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> None:
     fixed = judge_gate(NOISE, Looks((40,))).bounds["", "loss"]
-    ends = contrast(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
+    ends = compare_pairs(*make_pair(NOISE), delta=1.0).interval(0.05, sides=1)
     assert (fixed.bound, fixed.least, fixed.pairs) == (pytest.approx(ends.high), pytest.approx(ends.low), 40)
     wide = judge_gate(1.0 + 3 * NOISE)
     assert wide.looks_taken == 5
@@ -101,7 +101,7 @@ def test_the_bound_is_the_repeated_one_sided_one_and_the_smallest_so_far() -> No
 
 
 def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> None:
-    def make_accuracies(worse: float) -> dict[str, dict[str, Pair]]:
+    def make_accuracies(worse: float) -> dict[str, dict[str, SidePair]]:
         return {"": {"accuracy": make_pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
     for worse, passed, outcome in ((-0.1, True, Outcome.LESS), (0.1, False, Outcome.MORE)):
@@ -118,7 +118,7 @@ def test_every_metric_at_every_level_has_to_pass_and_one_that_is_worse_fails_at_
     wide = make_pair(1 + 3 * NOISE)
     error_metric = Metric("error", 1.0)
 
-    def decide_gate(**levels: tuple[Pair, Pair]) -> GateDecision[str]:
+    def decide_gate(**levels: tuple[SidePair, SidePair]) -> GateDecision[str]:
         pairs = {level: {"loss": loss, "error": error} for level, (loss, error) in levels.items()}
         return non_inferiority(pairs, seeds=SEEDS, looks=LOOKS, metrics=(LOSS, error_metric))
 
@@ -198,7 +198,7 @@ def test_a_side_that_is_one_run_under_every_seed_fails_unless_both_computed_the_
     sides = dict.fromkeys(SEEDS, 0.4), dict(enumerate(base.tolist()))
     clock = Metric("seconds", 1.0)
 
-    def decide_gate(*sides: Pair, **options: object) -> GateDecision[str]:
+    def decide_gate(*sides: SidePair, **options: object) -> GateDecision[str]:
         names = ("loss", "error")
         metrics = tuple(Metric(name, 1.0) for name in names[: len(sides)])
         pairs = {"": {**dict(zip(names, sides, strict=False)), "seconds": make_pair(NOISE)}}

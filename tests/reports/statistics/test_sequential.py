@@ -9,8 +9,8 @@ import pytest
 from scipy import special, stats
 
 from unrolled.reports.statistics import sequential
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import mean_interval, moments
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.sequential import DRAWS, FIXED, LOOKS, Look, Looks, simulate_table
 
 SHORT = Looks((10, 20, 40))
@@ -126,7 +126,7 @@ def test_looks_that_do_not_rise_from_two_are_refused(numbers: tuple[int, ...]) -
 def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
     d = np.random.default_rng(3).normal(0.01, 0.03, 15)
     sides = dict(enumerate(d)), dict.fromkeys(range(15), 0.0)
-    c = contrast(*sides, delta=0.02, family_size=4, look=Look(LOOKS, 1))
+    c = compare_pairs(*sides, delta=0.02, family_size=4, look=Look(LOOKS, 1))
     w = math.sqrt(15 / 40)
     for sides_, tail in (
         (2, w * LOOKS.find_critical_q(0.01) / 2),
@@ -136,7 +136,7 @@ def test_intervals_of_a_contrast_are_the_repeated_ones() -> None:
         expected = mean_interval(moments(d), 2 * tail)
         assert (ends.low, ends.high) == pytest.approx(expected)
     assert (c.interval().level, c.interval(0.01).level, c.interval(sides=1).level) == (0.95, 0.99, 0.9)
-    plain = contrast(*sides, delta=0.02, family_size=4)
+    plain = compare_pairs(*sides, delta=0.02, family_size=4)
     assert plain.look is FIXED
     assert (c.p, c.equivalence_p, c.mean) == (plain.p, plain.equivalence_p, plain.mean)
     assert c.mde > plain.mde

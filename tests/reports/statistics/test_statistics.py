@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import (
     median_interval,
     median_tails,
@@ -21,6 +21,7 @@ from unrolled.reports.statistics.estimators import (
 )
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
 from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
@@ -60,7 +61,7 @@ def compute_hall_t(d: np.ndarray, mu: float) -> float:
 
 
 def test_a_contrast_gives_the_paired_t() -> None:
-    c = contrast(A, B, delta=0.02)
+    c = compare_pairs(A, B, delta=0.02)
     assert c.mean == pytest.approx(-0.045)
     assert c.estimate == c.mean
     assert (c.arm_mean, c.baseline_mean) == pytest.approx((1.24375, 1.28875))
@@ -82,7 +83,7 @@ def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
         d = law(9) - 0.9
         for sign in (1, -1):
             x = sign * d
-            c = contrast(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
+            c = compare_pairs(dict(enumerate(x.tolist())), dict.fromkeys(range(9), 0.0), delta=1.0)
             t = stats.ttest_1samp(x, 0)
             corrected = 2 * stats.t.sf(abs(compute_hall_t(x, 0)), 8)
             agree = t.statistic * compute_hall_t(x, 0) > 0
@@ -107,32 +108,34 @@ def test_the_p_and_the_interval_cover_by_t_and_by_halls_corrected_t() -> None:
 def test_samples_without_spread_or_skewness_have_none() -> None:
     m = moments([[1.0, 1.0, 1.0], [1.0, 2.0, 3.0], [0.0, 0.0, 3.0]])
     assert m.skewness.tolist() == pytest.approx([0, 0, stats.skew([0, 0, 3])])
-    assert contrast(dict.fromkeys(range(9), 1.0) | {9: 9.0}, dict.fromkeys(range(10), 0.0), delta=1).skewed
-    assert not contrast(A, B, delta=0.02).skewed
+    assert compare_pairs(
+        dict.fromkeys(range(9), 1.0) | {9: 9.0}, dict.fromkeys(range(10), 0.0), delta=1
+    ).skewed
+    assert not compare_pairs(A, B, delta=0.02).skewed
 
 
 def test_a_contrast_joins_on_the_seed_and_never_on_position() -> None:
     shuffled = {s: B[s] for s in (7, 3, 0, 1, 6, 2, 5, 4)}
-    assert contrast(A, shuffled, delta=0.02) == contrast(A, B, delta=0.02)
+    assert compare_pairs(A, shuffled, delta=0.02) == compare_pairs(A, B, delta=0.02)
 
 
 def test_seeds_that_one_side_lacks_are_named_and_not_paired() -> None:
-    c = contrast({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
+    c = compare_pairs({**A, 90: 1.0}, {**B, 80: 1.0, 81: 1.1}, delta=0.02)
     assert (c.pairs, c.unpaired, c.mean) == (8, (80, 81, 90), pytest.approx(-0.045))
 
 
 def test_swapping_the_arms_or_the_direction_of_the_metric_turns_the_contrast_round() -> None:
-    ab = contrast(A, B, delta=0.02)
-    ba = contrast(B, A, delta=0.02)
+    ab = compare_pairs(A, B, delta=0.02)
+    ba = compare_pairs(B, A, delta=0.02)
     assert (ba.mean, ba.p, ba.wins, ba.losses) == (-(ab.mean or 0), pytest.approx(ab.p), 0, 8)
     assert ab.swap_sides() == replace(ba, r=ab.r)
-    accuracy = contrast(B, A, delta=0.02, lower_is_better=False)
+    accuracy = compare_pairs(B, A, delta=0.02, lower_is_better=False)
     assert (accuracy.wins, accuracy.losses) == (8, 0)
 
 
 @pytest.mark.parametrize("values", [{3: math.nan}, {**A, 3: math.nan}])
 def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
-    for use in (lambda: summarise_values(values), lambda: contrast(values, B, delta=0.02)):
+    for use in (lambda: summarise_values(values), lambda: compare_pairs(values, B, delta=0.02)):
         with pytest.raises(ValueError, match="seed 3 is NaN"):
             use()
 
@@ -140,16 +143,16 @@ def test_nan_is_refused_and_not_dropped(values: dict[int, float]) -> None:
 def test_a_zone_or_a_family_that_is_not_positive_is_refused() -> None:
     for delta, family_size in ((0.0, 1), (-0.1, 1), (math.nan, 1), (0.02, 0)):
         with pytest.raises(ValueError, match="δ must be positive"):
-            contrast(A, B, delta=delta, family_size=family_size)
+            compare_pairs(A, B, delta=delta, family_size=family_size)
 
 
 def test_differences_whose_powers_underflow_are_none() -> None:
-    c = contrast({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
+    c = compare_pairs({**dict.fromkeys(range(10), 0.0), 3: 1e-170}, dict.fromkeys(range(10), 0.0), delta=0.01)
     assert (c.p, c.constant, c.tied, judge_contrasts({"x": c})["x"].text) == (1.0, True, True, "open")
 
 
 def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
-    c = contrast(B, dict(B), delta=0.01, identical=True)
+    c = compare_pairs(B, dict(B), delta=0.01, identical=True)
     assert c.identical
     assert c.constant
     assert (c.mean, c.sd, c.p, c.equivalence_p) == (0.0, 0.0, 1.0, 0.0)
@@ -159,7 +162,7 @@ def test_arms_that_computed_the_same_are_identical_and_not_nan() -> None:
 
 def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None:
     shifted = {s: b + 0.1 for s, b in B.items()}  # the floats' differences vary by 1e-16
-    c = contrast(shifted, B, delta=0.01)
+    c = compare_pairs(shifted, B, delta=0.01)
     assert c.constant
     assert not c.identical
     assert (c.p, c.equivalence_p) == (0.0078125, 1.0)
@@ -170,7 +173,7 @@ def test_the_same_difference_on_every_seed_is_judged_by_the_exact_test() -> None
 def make_ties(n: int, difference: float = 0.0, **facts: Any) -> Contrast:
     """Return the contrast of n pairs that have one difference."""
     sides = dict.fromkeys(range(n), 0.5 + difference), dict.fromkeys(range(n), 0.5)
-    return contrast(*sides, **{"delta": 0.02, "highest": 1.0, **facts})
+    return compare_pairs(*sides, **{"delta": 0.02, "highest": 1.0, **facts})
 
 
 @pytest.mark.parametrize("n", [5, 25, 148, 149])
@@ -187,7 +190,9 @@ def test_ties_of_a_share_show_what_the_chance_of_no_other_pair_lets_them_show(n:
 
 def test_ties_of_a_metric_without_a_known_end_show_nothing() -> None:
     assert judge_contrasts({"x": make_ties(10_000, highest=math.inf)})["x"].text == "open"
-    percent = contrast(dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), delta=2, highest=1.0)
+    percent = compare_pairs(
+        dict.fromkeys(range(200), 71.0), dict.fromkeys(range(200), 71.0), delta=2, highest=1.0
+    )
     assert percent.highest == math.inf
     assert percent.equivalence_p == 1.0
     assert make_ties(5, identical=True).equivalence_p == 0.0
@@ -213,7 +218,7 @@ def test_rounding_is_told_from_a_real_spread() -> None:
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
     arm = {s: A[s] for s in range(n)}
-    c = contrast(arm, B, delta=0.02)
+    c = compare_pairs(arm, B, delta=0.02)
     assert c.interval() is None
     assert c.r is None
     assert c.pairs == n
@@ -223,10 +228,10 @@ def test_few_pairs_give_no_interval_and_no_claim(n: int) -> None:
 
 
 def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others() -> None:
-    c = contrast({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
+    c = compare_pairs({**A, 2: math.inf, 6: math.inf}, B, delta=0.02)  # the third and the seventh seed
     assert c.given_convergence
     assert c.estimate == pytest.approx(-0.04)
-    of_converged = contrast({s: A[s] for s in c.differences}, B, delta=0.02)
+    of_converged = compare_pairs({s: A[s] for s in c.differences}, B, delta=0.02)
     # by signs from the least of 8, −.07, to the largest; the others' mean begins lower, as they are skewed
     assert c.interval() == Interval(of_converged.interval().low, math.inf, 0.95)
     assert of_converged.interval().low < -0.07
@@ -238,14 +243,16 @@ def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others()
 
 
 def test_a_seed_that_diverged_on_both_sides_is_a_tie() -> None:
-    c = contrast({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
+    c = compare_pairs({**A, 2: math.inf}, {**B, 2: math.inf}, delta=0.02)
     assert (c.wins, c.losses, c.pairs, len(c.differences)) == (7, 0, 8, 7)
     assert c.p == 2 * (1 + 8) / 2**8  # a tie counts against the claim
     assert c.divergence_p == 1.0
 
 
 def test_a_diverged_seed_is_the_worst_accuracy_too() -> None:
-    c = contrast({0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False)
+    c = compare_pairs(
+        {0: math.inf, 1: 0.8, 2: 0.9}, {0: 0.5, 1: 0.7, 2: 0.7}, delta=0.02, lower_is_better=False
+    )
     assert (c.wins, c.losses, c.estimate) == (2, 1, pytest.approx(0.1))
     assert summarise_values({0: math.inf}, lower_is_better=False).median == -math.inf
 
@@ -284,9 +291,9 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
     differences = [*(-0.2 - 0.02 * i for i in range(16)), 0.6, 0.9, 1.2, 1.4]
     arm = dict(enumerate(differences))
     baseline = dict.fromkeys(range(20), 0.0)
-    complete = contrast(arm, baseline, delta=0.02)
+    complete = compare_pairs(arm, baseline, delta=0.02)
     arm.pop(3)
-    lost = contrast(arm, baseline, delta=0.02, lost=1)
+    lost = compare_pairs(arm, baseline, delta=0.02, lost=1)
     assert stats.binomtest(15, 20).pvalue < 0.05 < complete.p < lost.p
     for alpha in (0.05, 0.5, 0.99 * lost.p, min(1.01 * lost.p, 0.99)):
         ends = lost.interval(alpha)
@@ -299,18 +306,18 @@ def test_where_a_pair_is_lost_the_mean_and_the_signs_both_have_to_agree() -> Non
 def test_a_lost_pair_is_the_worst_of_the_others_in_the_test_of_the_mean() -> None:
     noise = np.random.default_rng(8).standard_normal(14)
     signs = [*(0.4 + 0.1 * noise), 0.1]
-    c = contrast(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost=1)
-    filled = contrast(dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), delta=0.02)
+    c = compare_pairs(dict(enumerate(signs)), dict.fromkeys(range(15), 0.0), delta=0.02, lost=1)
+    filled = compare_pairs(dict(enumerate([*signs, min(signs)])), dict.fromkeys(range(16), 0.0), delta=0.02)
     assert c.p == pytest.approx(max(filled.p, stats.binomtest(15, 16).pvalue))
 
 
 def test_lost_pairs_count_as_the_worst_for_a_claim() -> None:
     arm = dict.fromkeys(range(9), 1.0)
     baseline = {s: 1.1 + 0.01 * s for s in range(9)}
-    complete, lost = (contrast(arm, baseline, delta=0.02, lost=k) for k in (0, 1))
+    complete, lost = (compare_pairs(arm, baseline, delta=0.02, lost=k) for k in (0, 1))
     assert complete.p < lost.p == pytest.approx(stats.binomtest(9, 10).pvalue)
     assert (lost.interval(0.05) or Interval(0, 0, 0)).high < 0  # nine of ten are a claim still
-    assert contrast(arm, baseline, delta=0.02, lost=9).p == 1.0
+    assert compare_pairs(arm, baseline, delta=0.02, lost=9).p == 1.0
 
 
 @pytest.mark.parametrize(("arm", "both_sides", "n"), [(8, 0, 30), (3, 2, 20), (0, 1, 8)])
@@ -318,7 +325,7 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int
     """McNemar's exact test: only pairs of which one side diverged tell anything."""
     arm_values = {s: math.inf if s < arm + both_sides else 1.0 + 0.01 * s for s in range(n)}
     baseline_values = {s: math.inf if s < both_sides else 1.1 for s in range(n)}
-    c = contrast(arm_values, baseline_values, delta=0.02)
+    c = compare_pairs(arm_values, baseline_values, delta=0.02)
     expected = stats.binomtest(arm, arm).pvalue if arm else 1.0
     assert c.divergence_p == c.swap_sides().divergence_p == pytest.approx(expected)
     assert (c.diverges_more, c.swap_sides().diverges_more) == ((arm > 0), -(arm > 0))
@@ -327,11 +334,11 @@ def test_rates_of_divergence_are_compared_by_the_pairs(arm: int, both_sides: int
 def test_a_lost_pair_may_have_diverged_on_the_other_side() -> None:
     baseline = {s: 1.1 + 0.01 * s for s in range(20)}
     diverged_values = baseline | dict.fromkeys(range(6), math.inf)
-    lost = contrast(diverged_values, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
+    lost = compare_pairs(diverged_values, {s: x for s, x in baseline.items() if s < 19}, delta=0.02, lost=1)
     assert lost.divergence_p == pytest.approx(stats.binomtest(6, 7).pvalue)
     assert lost.divergence_differs
-    assert contrast(baseline, diverged_values, delta=0.02, lost=6).divergence_p == 1.0
-    assert contrast(baseline, baseline, delta=0.02, lost=6).divergence_p == 1.0
+    assert compare_pairs(baseline, diverged_values, delta=0.02, lost=6).divergence_p == 1.0
+    assert compare_pairs(baseline, baseline, delta=0.02, lost=6).divergence_p == 1.0
 
 
 def test_a_rate_over_one_is_refused() -> None:
@@ -371,20 +378,20 @@ def test_corrections_take_no_p_values_and_refuse_what_is_none() -> None:
 
 
 def test_equivalence_depends_on_the_zone() -> None:
-    c = contrast(C, B, delta=0.01)
+    c = compare_pairs(C, B, delta=0.01)
     d = np.array([C[s] - B[s] for s in B])
     low, high = stats.ttest_1samp(d, 0).confidence_interval(0.9)
     assert (round(low, 5), round(high, 5)) == (-0.0062, 0.0062)
     assert round_ends(c.interval(0.05, sides=1), 5) == (-0.0062, 0.0062)  # these pairs have no skewness
     assert round(c.equivalence_p, 5) == 0.00923
-    assert round(contrast(C, B, delta=0.005).equivalence_p, 4) == 0.0852
+    assert round(compare_pairs(C, B, delta=0.005).equivalence_p, 4) == 0.0852
 
 
 @pytest.mark.parametrize("delta", [0.03, 0.05, 0.06])
 def test_equivalence_is_no_surer_than_statsmodels(delta: float) -> None:
     a = np.array(list(A.values()))
     b = np.array(list(B.values()))
-    c = contrast(A, B, delta=delta)
+    c = compare_pairs(A, B, delta=delta)
     d = a - b
     corrected = max(stats.t.sf(compute_hall_t(d, -delta), 7), stats.t.cdf(compute_hall_t(d, delta), 7))
     assert c.equivalence_p == pytest.approx(max(ttost_paired(a, b, -delta, delta)[0], corrected))

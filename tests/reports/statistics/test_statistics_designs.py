@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from unrolled.reports.chapter.book import predict_value
-from unrolled.reports.statistics.designs import factorial_effects
+from unrolled.reports.statistics.factorial_effects import factorial_effects
 from unrolled.reports.statistics.speed_ratio import speed_ratio
 
 OURS = (0.632, 0.651, 0.618, 0.644, 0.660, 0.627, 0.639, 0.655)  # accuracies of eight seeds

@@ -10,8 +10,8 @@ from statsmodels.stats.power import TTestPower
 from synthetic import four_errors
 
 from unrolled.reports.statistics import power
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import mean_interval, moments
+from unrolled.reports.statistics.pairs import compare_pairs
 
 
 @pytest.mark.parametrize(("dz", "by_t", "seeds"), [(0.5, 34, 35), (1, 10, 12), (1.5, 6, 7)])  # statsmodels
@@ -84,7 +84,7 @@ def test_no_effect_needs_no_end_of_seeds() -> None:
 def test_a_larger_family_detects_less_and_needs_more() -> None:
     arm = {0: 1.2, 1: 1.5, 2: 1.1, 3: 1.3, 4: 1.4}
     baseline = {0: 1.3, 1: 1.3, 2: 1.2, 3: 1.2, 4: 1.4}
-    single, dozen = (contrast(arm, baseline, delta=0.05, family_size=k) for k in (1, 12))
+    single, dozen = (compare_pairs(arm, baseline, delta=0.05, family_size=k) for k in (1, 12))
     assert single.sd is not None
     assert single.mde is not None
     assert dozen.mde is not None

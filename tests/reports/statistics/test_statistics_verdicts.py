@@ -10,8 +10,9 @@ from scipy import stats
 
 from unrolled.reports.presentation import Scale
 from unrolled.reports.sentences import describe_aa_check, describe_lost, write_verdict_sentence
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.families import Adjusted
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import (
     Direction,
@@ -30,7 +31,7 @@ def make_contrast(mean: float, sd: float, n: int = 10, *, delta: float = 0.02, *
     """Return the contrast of an arm that differs by mean ± sd over n seeds; n = 10 makes the mean exact."""
     baseline = {s: 1.3 + 0.05 * x for s, x in enumerate(reversed(SPREAD[:n]))}
     arm = {s: baseline[s] + mean + sd / stdev(SPREAD) * x for s, x in enumerate(SPREAD[:n])}
-    return contrast(
+    return compare_pairs(
         arm, baseline, delta=delta, lower_is_better=bool(facts.get("lower", True)), identical=not sd
     )
 
@@ -98,7 +99,9 @@ def test_the_interval_of_sameness_holds_zero_since_no_direction_is_shown() -> No
 
 def test_a_contrast_that_t_alone_would_decide_is_open_by_its_skewness() -> None:
     def judge_differences(differences: list[float]) -> Verdict:
-        return judge_alone(contrast(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), delta=0.02))
+        return judge_alone(
+            compare_pairs(dict(enumerate(differences)), dict.fromkeys(range(10), 0.0), delta=0.02)
+        )
 
     tail = [0.9, 1.0, 1.0, 1.1, 1.1, 1.2, 1.2, 1.3, 1.3, -1.7]
     for sign in (1, -1):
@@ -164,7 +167,7 @@ def make_diverging(arm: int, baseline: int = 0, gain: float = 0.02, n: int = 30)
     baseline_losses = {s: 1.3 + 0.01 * rng.standard_normal() for s in range(n)}
     arm_losses = {s: math.inf if s < arm else x - gain for s, x in baseline_losses.items()}
     baseline_losses |= dict.fromkeys(range(n - baseline, n), math.inf)
-    return contrast(arm_losses, baseline_losses, delta=0.01)
+    return compare_pairs(arm_losses, baseline_losses, delta=0.01)
 
 
 def test_nothing_good_is_claimed_of_an_arm_that_diverges_more_often() -> None:
@@ -200,7 +203,7 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind:
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
-            v = judge_alone(contrast(*pair, delta=0.02, lost=failed))
+            v = judge_alone(compare_pairs(*pair, delta=0.02, lost=failed))
             assert v.kind == kind
             assert v.contrast.fails_unequally is (kind == "open")
     assert "(the arm's 0, its baseline's 6)" in describe_lost(v.contrast) or failed < 6
@@ -208,15 +211,15 @@ def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind:
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
     diverged = dict.fromkeys(range(10), math.inf)
-    assert judge_alone(contrast(diverged, diverged, delta=0.02)).kind == "open"
+    assert judge_alone(compare_pairs(diverged, diverged, delta=0.02)).kind == "open"
 
 
 def test_a_diverged_seed_leaves_no_equivalence() -> None:
     c = make_contrast(0.0, 0.01)
     arm = {s: 1.3 + d for s, d in c.differences.items()}
     baseline = dict.fromkeys(arm, 1.3)
-    assert judge_alone(contrast(arm, baseline, delta=0.02)).kind == "same"
-    v = judge_alone(contrast({**arm, 0: math.inf}, baseline, delta=0.02))
+    assert judge_alone(compare_pairs(arm, baseline, delta=0.02)).kind == "same"
+    v = judge_alone(compare_pairs({**arm, 0: math.inf}, baseline, delta=0.02))
     earlier = judge_contrast(v.contrast, Adjusted(1.0, ALPHA), Adjusted(0.01, ALPHA))  # p of a look before it
     assert v.kind == earlier.kind == "open"
     sentence = write_verdict_sentence(v, "x", "y", NATS)
@@ -227,7 +230,7 @@ def test_a_diverged_seed_leaves_no_equivalence() -> None:
 
 def test_an_arm_that_always_diverges_has_no_mean_and_is_worse() -> None:
     baseline = {s: 1.3 + 0.01 * s for s in range(10)}
-    v = judge_alone(contrast(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
+    v = judge_alone(compare_pairs(dict.fromkeys(baseline, math.inf), baseline, delta=0.02))
     assert (v.direction, v.diverges, v.kind, v.harmful) == (Direction.NONE, WORSE, "worse", True)
     assert "median ∞ nats" in write_verdict_sentence(v, "x", "y", NATS)
 
@@ -256,9 +259,9 @@ def test_a_sentence_gives_effect_interval_p_seeds_and_failures() -> None:
         (make_contrast(0.01, 0.05),
          "10 seeds detect 0.0541 nats with 80 % power; 52 would detect 0.02 nats."),
         (make_contrast(0.01, 0.3165), "; 1\u202f969 would detect 0.02 nats."),
-        (contrast(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), delta=0.02),
+        (compare_pairs(dict.fromkeys(range(5), 1.0), dict.fromkeys(range(6), 1.3), delta=0.02),
          "without a partner: seed 5"),
-        (contrast({0: 1.0}, {1: 1.0}, delta=0.02), "? open — x against y: no seed in common; Holm p 1;"),
+        (compare_pairs({0: 1.0}, {1: 1.0}, delta=0.02), "? open — x against y: no seed in common; Holm p 1;"),
     ],
 )  # fmt: skip
 def test_a_sentence_says_what_was_found_and_what_would_decide(c: Contrast, part: str) -> None:
@@ -270,7 +273,7 @@ def test_a_sentence_says_what_was_found_and_what_would_decide(c: Contrast, part:
 
 
 def test_equivalences_are_corrected_as_a_family_of_their_own() -> None:
-    close_contrast = contrast(
+    close_contrast = compare_pairs(
         {s: 0.01 * x for s, x in enumerate(SPREAD)}, dict.fromkeys(range(10), 0.0), delta=0.006
     )
     single, in_family = (judge_contrasts(dict.fromkeys(range(n), close_contrast))[0] for n in (1, 5))

@@ -7,8 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from unrolled.reports.statistics.contrasts import contrast
 from unrolled.reports.statistics.estimators import Floats, without_rounding
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 
@@ -70,7 +70,7 @@ def factorial_effects(
     for columns in chosen:
         effect = table @ signs[:, columns].prod(1) / 2 ** (len(factors) - len(columns))
         effect = without_rounding(effect, np.abs(table).max())
-        contrasts[columns] = contrast(
+        contrasts[columns] = compare_pairs(
             dict(zip(seeds, effect.tolist(), strict=True)),
             zeros,
             delta=delta,

@@ -1,16 +1,12 @@
-"""Contrasts of tables from elsewhere whose pairs are not independent seeds: none at all, or folds.
+"""Contrasts of arms without pairs, and what they share with those of folds: an error of their own.
 
-Without pairs there are two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
-five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
-corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread.
-
-Folds, or random splits, of one data set share most of their training rows, so that their differences are not
-independent: the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and
-Y. Bengio, "Inference for the Generalization Error", Machine Learning 52 (2003).
+There are two tests, Welch's (1947) and a permutation test, and the larger p of both counts: five skewed
+values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is corrected for
+skewness instead. A side whose values happen to be equal is taken to have the other's spread.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from unrolled.reports.statistics.contrasts import Contrast, contrast
+from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import (
     Floats,
     correct_skew,
@@ -29,13 +25,14 @@ from unrolled.reports.statistics.estimators import (
     ties_p,
 )
 from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.values import highest_of, select_finite
 
 
 @dataclass(frozen=True, kw_only=True)
-class _ByError(Contrast):
+class ErrorContrast(Contrast):
     """A contrast that is judged by t with an error and degrees of freedom of its own, and never by signs.
 
     The signs of dependent differences prove nothing, and neither do ties. With a value that is infinite or
@@ -75,7 +72,7 @@ class _ByError(Contrast):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unpaired(_ByError):
+class Unpaired(ErrorContrast):
     """An arm minus the baseline without pairs: `mean` is the difference of means, `sizes` are the two n.
 
     It has no differences, wins or losses. Its skewness is that of the side with the larger one.
@@ -177,15 +174,8 @@ class Unpaired(_ByError):
         return bool(self.arm_diverged or self.baseline_diverged)
 
 
-class FoldContrast(_ByError):
-    """An arm minus the baseline over folds. More of the same data would show little: none are asked for."""
-
-    mde = None
-    seeds_needed = None
-
-
 def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
-    """Compare two samples; options as of `contrast`.
+    """Compare two samples; options as of `compare_pairs`.
 
     Fewer than two values, or an infinite one, have no test.
     """
@@ -210,7 +200,7 @@ def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Un
         "error": error,
         "df": df,
     }
-    return Unpaired(**{**vars(contrast({}, {}, **options)), **means, **fields})
+    return Unpaired(**{**vars(compare_pairs({}, {}, **options)), **means, **fields})
 
 
 def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
@@ -231,17 +221,3 @@ def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
 
 def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
     return float(moments(sample).skewness) if sample.size > 2 else None, sample.size
-
-
-def compare_folds(
-    arm: Mapping[int, float], baseline: Mapping[int, float], *, test_share: float, **options: Any
-) -> FoldContrast:
-    """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
-
-    Options as of `contrast`.
-    """
-    plain = contrast(arm, baseline, **options)
-    error = math.nan
-    if plain.sd and not plain.given_convergence:
-        error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))
-    return FoldContrast(**vars(plain), error=error, df=plain.pairs - 1)

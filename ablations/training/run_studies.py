@@ -1,0 +1,305 @@
+"""Running studies: train what is missing of each, log it to MLflow, render its page, print the outcome."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from unrolled.ablations import run_folder
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.mlflow.database import tracking_uri
+from unrolled.ablations.mlflow.writer import Writer
+from unrolled.ablations.options import RunOptions
+from unrolled.ablations.runner.process import plain_reason, remove_checkpoints
+from unrolled.ablations.study import plan as plans
+from unrolled.ablations.study import plan_store, retraining
+from unrolled.ablations.study.commits import list_checked_out_commits
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.comparison import (
+    collect_report_parts,
+    compare_plan,
+    prepare_folder,
+    read_page_results,
+    render_page,
+)
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.earlier_verdicts import find_earlier_verdicts
+from unrolled.ablations.training.estimates import describe_costs
+from unrolled.ablations.training.first_trials import check_first_trials, refuse_stored_failures
+from unrolled.ablations.training.progress import print_line
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
+from unrolled.ablations.training.study_run import (
+    Budget,
+    StudyRun,
+    read_final_results,
+    try_first_batches,
+    untried_arms,
+)
+from unrolled.bench.devices import check_gpus
+from unrolled.bench.errors import BadInput, plural, visible
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import JudgedResult
+from unrolled.reports.design import find_page
+from unrolled.reports.summary import read_summary
+
+if TYPE_CHECKING:
+    from unrolled.reports.comparison import Comparison
+
+
+LISTED = 5  # earlier attempts that the outcome lists before it counts the others
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What became of studies that were run."""
+
+    comparisons: "Mapping[str, Comparison]"  # by study; a study for which no time was left has none
+    has_faults: bool  # trials failed, or have no result for no reason
+    interrupted: bool  # by Ctrl-C
+
+
+@run_folder.use_run_folder()
+def run_studies(studies: Iterable[Study], options: RunOptions, command: str = "") -> RunOutcome:
+    """Run each study until Ctrl-C or the end of the budget. `command` is what was typed."""
+    comparisons: dict[str, Comparison] = {}
+    has_faults = False
+    interrupted = False
+    end = time.monotonic() + options.budget
+    studies = [*studies]  # a mistake in the last is found before the first is trained
+    prepare_folder(options.out)
+    ledger = Ledger(options.results)
+    if not (ledger.root / "plans").exists():
+        lines = filter(None, [f"a new ledger begins in {ledger.root.absolute()}", ledger.nearest_ledger_hint])
+        print(visible("; ".join(lines)), flush=True)
+    for study in studies:
+        budget = Budget(end)
+        if budget.is_over:
+            print(f"{visible(study.name)}: not run: no time was left", flush=True)
+            continue
+        comparisons[study.name], faults, interrupted = _run_study(study, options, ledger, budget, command)
+        if interrupted:
+            break
+        has_faults = has_faults or faults > 0
+    if len(comparisons) > 1:
+        contrasts = [row for comparison in comparisons.values() for row in comparison.arms_to_decide]
+        decided = sum(row.decided for row in contrasts)
+        page = options.out / "index.html"
+        print(f"{decided} of {plural(len(contrasts), 'contrast')} decided; all reports: {page}")
+    return RunOutcome(comparisons=comparisons, has_faults=has_faults, interrupted=interrupted)
+
+
+def _run_study(
+    study: Study, options: RunOptions, ledger: Ledger, budget: Budget, command: str = ""
+) -> "tuple[Comparison, int, bool]":
+    """Study → plan → trials → results → comparison → page, under the study's lock.
+
+    Returns the comparison, how many trials failed or have no result without a reason (see `_print_outcome`),
+    and whether Ctrl-C ended the training.
+    """
+    with ledger.lock_study(study.name):
+        device = choose_device(study, options, plan_store.find_stored_device(study.name, ledger))
+        print(f"{visible(study.name)}: {device}", flush=True)
+        for commit in list_checked_out_commits(study.baseline.factory):
+            print_line(visible(f"{study.name}: {commit.name} is {commit.description}"))
+        study = plan_store.keep_to_the_end(study, ledger)
+        plan, trials = plans.make_plan(study, command, device.kind)
+        if plan.of_program:
+            refuse_stored_failures(plan, ledger, retry=options.retry)
+        with closing(Writer(tracking_uri())) as writer:
+            study_run = StudyRun(
+                plan=plan,
+                trials=trials,
+                scheduler=SeedScheduler(plan, read_final_results(plan, ledger, retry=options.retry)),
+                ledger=ledger,
+                writer=writer,
+                options=options,
+                device=device,
+                budget=budget,
+            )
+            _prepare_training(study_run)
+            was_unchecked = plans.is_repeated(study_run.plan)
+            interrupted = plan.of_program and _check_first_trials(study_run)
+            _announce_replacement(plan, options.out)
+            if not interrupted and (todo := study_run.missing_trials()):
+                page = find_page(plan.study, options.out)  # not before: the first trials may be refused
+                print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+                interrupted = study_run.train_trials(todo).interrupted
+            plan = study_run.plan
+            is_checked = was_unchecked and not plans.is_repeated(plan)
+            trained = study_run.trained
+            arm_names = plan.arm_names
+            del study_run, trials  # frees their results: the ledger is read again, as files may have changed
+            # before the page is rendered: if that fails, MLflow has every trial
+            writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
+            results = read_page_results(plan, ledger)
+            comparison = compare_plan(plan, results)
+            page = render_page(comparison, options.out)
+            writer.publish_report(*collect_report_parts(page, plan, comparison))
+            if problem := writer.finish_writing():
+                print(problem, file=sys.stderr)
+    faults = _print_outcome(
+        comparison,
+        plan,
+        results,
+        ledger,
+        trained,
+        is_checked=is_checked,
+        timed_out=budget.has_refused,
+        interrupted=interrupted,
+    )
+    print(f"report: {page}")
+    return comparison, faults, interrupted
+
+
+def _prepare_training(study_run: StudyRun) -> None:
+    """Do what comes before the first trial.
+
+    Check that the trials can be trained, print why some are trained again, store the plan and open it in
+    MLflow, tell the budget how long the trials so far took, and remove what checkpoints they left.
+    """
+    todo = study_run.missing_trials()
+    plan = study_run.plan
+    ledger = study_run.ledger
+    if todo and not study_run.options.cluster:
+        # before the study is opened in MLflow: a refused one is not to appear there
+        check_gpus(study_run.device.gpus, todo[0].gpu_count, with_torch=todo[0].uses_torch)
+    if earlier := plan_store.read_or_set_aside(plan.study, ledger):
+        for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
+            print_line(reason)
+    untried = untried_arms(todo, plan, study_run.scheduler.results)
+    unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
+    if unchecked:
+        study_run.unchecked_arms = unchecked
+        study_run.budget.has_refused = True
+        tried = f"{len(untried) - len(unchecked)} of {plural(len(untried), 'arm')}"
+        print_line(
+            f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left"
+        )
+    plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
+    study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
+    study_run.writer.open_study(study_run.plan)
+    if todo and isinstance(program := study_run.trials[0], ProgramTrial):
+        results = study_run.scheduler.results
+        times = [result.total_seconds for result in results.values() if result.done]
+        mean = fmean(times) if times else None
+        for line in describe_costs(study_run.plan, program, len(results), mean, study_run.device):
+            print_line(f"{visible(plan.study)}: {visible(line)}")
+    for result in study_run.scheduler.results.values():
+        study_run.budget.measure_trial(result)
+        if result.status != "failed":  # another study may be training that again
+            # a driver that was killed had recorded the result and not yet removed them
+            remove_checkpoints(ledger.checkpoints, result)
+
+
+def _announce_replacement(plan: plans.Plan, out: Path) -> None:
+    """Print a line where the page of a plan's study is there and of other seeds or settings."""
+    page = find_page(plan.study, out)
+    summary = read_summary(page)
+    if summary and summary.plan != plan.hash:
+        print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
+
+
+def _check_first_trials(study_run: StudyRun) -> bool:
+    """Check a program's first trials, and store with the plan why they stopped the study, if they did.
+
+    Returns whether Ctrl-C ended it. Raises BadInput as `check_first_trials` does.
+    """
+    try:
+        return check_first_trials(study_run)
+    except BadInput as error:
+        plan_store.store_plan(replace(study_run.plan, refusal=str(error)), study_run.ledger)
+        raise
+
+
+def _print_outcome(
+    comparison: "Comparison",
+    plan: plans.Plan,
+    results: Mapping[str, JudgedResult],
+    ledger: Ledger,
+    trained: set[str],
+    *,
+    is_checked: bool,
+    timed_out: bool,
+    interrupted: bool,
+) -> int:
+    """Print what became of a plan's trials. Returns how many failed or have no result.
+
+    `is_checked` says that the baseline's first trial was trained a second time, which is no result.
+    Trials without a result do not count where Ctrl-C or the budget kept them from starting.
+    """
+    from unrolled.ablations.training.arm_table import print_arms  # pandas
+    from unrolled.reports.render import answer_lines
+
+    scheduler = SeedScheduler(plan, results)
+    missing = len(scheduler.pending)
+    ends = Counter(result.status for result in results.values())
+    new = sum(results[id].done for id in trained & results.keys())
+    counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
+    counts += f", {ends['diverged']} diverged, {missing} left"
+    if beyond := comparison.beyond_looks:
+        counts += f"; {beyond} of a look that is not needed or not complete, and not counted"
+    counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
+    failed = next((result for result in results.values() if result.status == "failed"), None)
+    remarks = map(visible, _list_remarks(comparison))
+    lines = [counts, scheduler.status_line, *remarks, _describe_failure(failed, plan, ledger)]
+    for line in filter(None, lines):
+        print_line(f"{visible(plan.study)}: {line}")
+    if any(result.done for result in results.values()):
+        console = Console(highlight=False)
+        with console.capture() as table:  # rich would end the process where the reader of the output has gone
+            print_arms(comparison, console)
+        print(table.get(), end="")
+    for line in answer_lines(comparison):
+        print_line(f"  {visible(line)}")
+    if not missing:
+        return ends["failed"]
+    reason = "have no result"
+    if interrupted:
+        reason += ", as the run was interrupted"
+    elif timed_out:
+        reason = "were not begun, as the time is up"
+    print_line(f"{plural(missing, 'trial')} of this look {reason}: run again", sys.stderr)
+    return ends["failed"] + (0 if interrupted or timed_out else missing)
+
+
+def _list_remarks(comparison: "Comparison") -> list[str]:
+    """Return sentences on what a reader of the verdicts has to know, and the first earlier attempts."""
+    from unrolled.reports.caveats import (  # scipy
+        describe_attempts,
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        describe_warned_trials,
+        list_earlier_attempts,
+    )
+
+    writers = (
+        describe_warned_trials,
+        describe_futile_contrasts,
+        describe_mixed_machines,
+        describe_nondeterminism,
+        describe_seen_data,
+        describe_attempts,
+    )
+    attempts = list_earlier_attempts(comparison)
+    remainder = [f"and {len(attempts) - LISTED} more"] if len(attempts) > LISTED else []
+    return [*(write(comparison) for write in writers), *attempts[:LISTED], *remainder]
+
+
+def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Ledger) -> str:
+    """A sentence on a failed trial, with the cure if its training failed; "" for none."""
+    if failed is None:
+        return ""
+    id = failed.trial.id
+    reason = plain_reason(failed)
+    if any(plan.is_replaced(stored, retry=False) for stored in ledger.results([id]).values()):
+        reason += "; --retry trains failed trials again"
+    return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")

@@ -1,0 +1,94 @@
+"""What a program prints: rows of numbers, and other lines, the last of which tell why it failed."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from unrolled.bench.program.output import ReportedMetrics
+from unrolled.bench.table_files import parse_row
+
+LINE_BYTES = 1 << 20  # a longer line is read as several, and may be no row of numbers
+PIPE_SECONDS = 2.0  # how long to read on after a program's end, if a process that it left holds a pipe
+MESSAGE_LINES = 5  # of an exception, which the reason of a failure quotes
+
+
+class Failure(Exception):
+    """Why a program counts as failed."""
+
+
+class Listener:
+    """Threads that read the rows of numbers which a program prints, and print its other lines."""
+
+    last_line = ""  # of those that are no row
+    last_error_line = ""  # of its standard error, which may be read before an earlier line of the other pipe
+    exception: Sequence[str] | None = None  # the message of its last traceback, and what follows it
+    error: Exception | None = None  # of a reading thread, which ends the program: its pipe would fill up
+
+    def __init__(
+        self, program: "subprocess.Popen[bytes]", reported: ReportedMetrics, *, matches_lines: bool
+    ) -> None:
+        self._program = program
+        self._reported = reported
+        self._matches_lines = matches_lines
+        self._threads = []
+        for pipe, handle_line in (
+            (program.stderr, self._handle_error_line),
+            (program.stdout, self._handle_output_line),
+        ):
+            if pipe:
+                thread = threading.Thread(target=self._read_pipe, args=(pipe, handle_line), daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def wait_for_end(self) -> tuple[int, float]:
+        """Return the program's exit code and when it ended. Raises Failure if its output was not read."""
+        code = self._program.wait()
+        end = time.perf_counter()
+        for thread in self._threads:
+            thread.join(PIPE_SECONDS)
+        if self.error:
+            raise Failure(f"its output cannot be read: {self.error}") from self.error
+        return code, end
+
+    @property
+    def last_exception(self) -> str:
+        """The message of its last exception, if that has few lines and ends its standard error.
+
+        Otherwise the last line there.
+        """
+        message = self.exception or []
+        return " ".join(message) if 0 < len(message) <= MESSAGE_LINES else self.last_error_line
+
+    def _read_pipe(self, pipe: IO[bytes], handle_line: Callable[[str], None]) -> None:
+        try:
+            for line in iter(lambda: pipe.readline(LINE_BYTES), b""):
+                handle_line(line.decode(errors="replace"))
+        except Exception as error:
+            self.error = error
+            self._program.kill()
+
+    def _handle_output_line(self, line: str) -> None:
+        row = parse_row(line)
+        if row is not None:
+            self._reported.add_row(row)
+        elif line.startswith("{") and len(line) >= LINE_BYTES:
+            raise ValueError(f"a row of numbers has more than {LINE_BYTES:,} bytes")
+        else:
+            self._log_line(line)
+
+    def _handle_error_line(self, line: str) -> None:
+        self._log_line(line)
+        if line.startswith("Traceback (most recent call last)"):
+            self.exception = []
+        elif self.exception is not None and line.strip() and (self.exception or not line.startswith(" ")):
+            self.exception = [*self.exception[: MESSAGE_LINES + 1], line.strip()]
+        self.last_error_line = line.strip() or self.last_error_line
+
+    def _log_line(self, line: str) -> None:
+        print(line, end="", file=sys.stderr, flush=True)
+        self.last_line = line.strip() or self.last_line
+        if self._matches_lines and self._reported.patterns:
+            self._reported.add_line(line)

@@ -1,0 +1,100 @@
+"""The folder of a trial, {out} in its command line: it is made, limited in size, and kept in part."""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from unrolled.bench.files import save_file
+from unrolled.bench.machine_kind import machine_difference
+from unrolled.bench.program.listener import Failure
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import DISK_LIMIT, canonical_json
+
+CHECK_SECONDS = 1.0  # between two checks of the folder's size
+
+
+def make_trial_folder(trial: ProgramTrial, machine_kind: Mapping[str, str]) -> tuple[Path, dict[str, Any]]:
+    """Return the trial's folder, and facts on an earlier attempt.
+
+    The facts are `resumed`, if that attempt left files, or `restart`, the reason why they were removed: an
+    attempt on another kind of machine, which a file beside the folder names, would give one result numbers of
+    two kinds.
+    """
+    checkpoints = os.environ.get("UNROLLED_CHECKPOINTS")
+    out = Path(checkpoints, f"{trial.id}.out") if checkpoints else Path(tempfile.mkdtemp())
+    kind_file = out.with_suffix(".kind")
+    earlier_kind = json.loads(kind_file.read_bytes()) if kind_file.exists() else {}
+    difference = machine_difference([earlier_kind, machine_kind]) if out.exists() else ""
+    if difference:
+        shutil.rmtree(out, ignore_errors=True)
+        out.with_suffix(".rows").unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(kind_file, canonical_json(machine_kind))
+    facts: dict[str, Any] = {"resumed": True} if any(out.iterdir()) else {}
+    if difference:
+        facts["restart"] = f"began anew: its checkpoint is of another kind of machine ({difference})"
+    return out.absolute(), facts
+
+
+@contextmanager
+def limited_folder(trial: ProgramTrial, out: Path) -> Iterator[None]:
+    """Raise Failure in the block once the folder holds more than `trial.disk`, if that is a limit.
+
+    The program still runs then; the runner ends its processes with the trial's.
+    """
+    if not trial.disk:
+        yield
+        return
+    limit = trial.disk << 20
+    ended = threading.Event()
+
+    def raise_failure(*_: object) -> None:
+        raise Failure(
+            f"{DISK_LIMIT} of {trial.disk:,} MiB: write less to {{out}}, or raise `disk` in [program]"
+        )
+
+    def watch_size() -> None:
+        while not ended.wait(CHECK_SECONDS):
+            if _measure_folder(out) > limit:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+
+    signal.signal(signal.SIGUSR1, raise_failure)
+    threading.Thread(target=watch_size, daemon=True).start()
+    try:
+        yield
+        if _measure_folder(out) > limit:
+            raise_failure()
+    finally:
+        ended.set()
+
+
+def keep_files(trial: ProgramTrial, out: Path) -> None:
+    """Move files that match `trial.keep`, and all in folders that do, to `kept` beside the checkpoints."""
+    paths = {path for pattern in trial.keep for path in out.rglob(pattern)}
+    paths |= {path for folder in paths if folder.is_dir() for path in folder.rglob("*")}
+    files = [path for path in paths if path.is_file()]
+    for path in sorted(files, key=Path.is_symlink, reverse=True):  # links while there is what they lead to
+        target = out.parents[1] / "kept" / trial.id / path.relative_to(out)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            shutil.copy2(path, target)
+        else:
+            shutil.move(path, target)
+
+
+def _measure_folder(folder: Path) -> int:
+    """Bytes of the files below a folder. A file that is removed meanwhile counts as none."""
+    size = 0
+    for inner, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += Path(inner, name).lstat().st_size
+    return size

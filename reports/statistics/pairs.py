@@ -1,0 +1,123 @@
+"""Two arms compared seed by seed: from their values to a contrast.
+
+Values come as {seed: value}; an infinite one is a seed that diverged, NaN is refused.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
+from unrolled.reports.statistics.seed_values import SeedValues
+from unrolled.reports.statistics.sequential import FIXED, Look
+from unrolled.reports.statistics.values import diverged_as_worst, highest_of, select_finite
+
+
+def compare_pairs(
+    arm: SeedValues,
+    baseline: SeedValues,
+    *,
+    delta: float,
+    lower_is_better: bool = True,
+    family_size: int = 1,
+    look: Look = FIXED,
+    lost: int = 0,
+    identical: bool = False,
+    highest: float = math.inf,
+    bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
+    rows_lacking: tuple[int, int] = (0, 0),
+) -> Contrast:
+    """Compare two arms by their values by seed; an infinite value is a diverged seed, the worst there is.
+
+    `delta` is the half width of the zone of equivalence, in units of the metric; `family_size` counts the
+    contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
+    pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
+    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. `bounds` are the
+    lowest and the highest value of the arm on seeds of which it is not known exactly, since rows are lacking.
+
+    Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
+    """
+    if not delta > 0 or family_size < 1:
+        raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family_size}")
+    arm = diverged_as_worst(arm, lower_is_better)
+    baseline = diverged_as_worst(baseline, lower_is_better)
+    seeds = tuple(s for s in arm if s in baseline)
+    a = np.array([arm[s] for s in seeds])
+    b = np.array([baseline[s] for s in seeds])
+    sign = 1 if lower_is_better else -1
+    noise = _printing_noise(a, b, delta) if highest < math.inf else 0.0
+    described = _describe_pairs(seeds, a, b, noise)
+    is_whole = bool(a.size and not lost and not bounds and np.isfinite(a).all() and np.isfinite(b).all())
+    tied = is_whole and not any(described["differences"].values())
+    return Contrast(
+        seeds=seeds,
+        unpaired=tuple(sorted(set(arm) ^ set(baseline))),
+        arm_lacks=len(baseline.keys() - arm.keys()),
+        baseline_lacks=len(arm.keys() - baseline.keys()),
+        lost=lost,
+        bounds={s: (bounds[s][0] - baseline[s], bounds[s][1] - baseline[s]) for s in seeds if s in bounds},
+        rows_lacking=rows_lacking,
+        delta=delta,
+        family_size=family_size,
+        look=look,
+        lower_is_better=lower_is_better,
+        wins=int((sign * a < sign * b - noise).sum()),
+        losses=int((sign * a > sign * b + noise).sum()),
+        arm_diverged=int((~np.isfinite(a)).sum()),
+        baseline_diverged=int((~np.isfinite(b)).sum()),
+        both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
+        tied=tied,
+        identical=tied and identical,
+        highest=highest_of(select_finite([*a, *b]), highest),
+        **described,
+    )
+
+
+def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
+    """Return by how much equal shares differ where one side was stored or printed with fewer digits.
+
+    That is rounding of single precision, if under δ/1000, or half a unit of the side with fewer decimals, up
+    to δ, if no difference is larger: then no pair is known to differ.
+    """
+    size = float(np.abs([a, b]).max(initial=0))
+    fewer, more = sorted(_count_decimals(side) for side in (a, b))
+    half_unit = 0.501 * 10.0**-fewer
+    if fewer < more and np.abs(a - b).max(initial=0) <= half_unit <= delta:
+        return half_unit
+    return min(SINGLE_ROUNDING * size, delta / 1000)
+
+
+def _count_decimals(values: Floats) -> int:
+    return max((len(f"{x:.15g}".partition(".")[2]) for x in values.tolist()), default=0)
+
+
+def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:
+    """Return the fields of a Contrast that rest on converged pairs and their differences.
+
+    Differences of at most `noise` are none.
+    """
+    both = np.isfinite(a) & np.isfinite(b)
+    a = a[both]
+    b = b[both]
+    d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
+    constant = bool(d.size > 1 and np.ptp(d) == 0)
+    fields: dict[str, Any] = dict.fromkeys(("arm_mean", "baseline_mean", "mean", "sd", "skewness", "r"))
+    fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
+    fields["constant"] = constant
+    fields["skewness_of"] = d.size
+    if d.size:
+        fields["arm_mean"] = float(a.mean())
+        fields["baseline_mean"] = float(b.mean())
+        fields["mean"] = float(d.mean())
+    if d.size > 1:
+        fields["sd"] = 0.0 if constant else float(d.std(ddof=1))
+    if d.size > 2:
+        fields["skewness"] = float(moments(d).skewness)
+        if np.ptp(a) > 0 and np.ptp(b) > 0:
+            fields["r"] = float(np.corrcoef(a, b)[0, 1])
+    return fields
