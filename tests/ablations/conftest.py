@@ -14,8 +14,10 @@ sys.path.append(str(Path(__file__).parent))  # trials are named by import, here 
 
 import as_typed
 import processes
+from unlogged import SilentWriter
 
 from unrolled.ablations.cli import main
+from unrolled.ablations.commands import run
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.retrain import restoring_torch_state
 
@@ -114,6 +116,12 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `run` write nothing to MLflow, which takes longer than small trials do."""
+    monkeypatch.setattr(run, "Writer", SilentWriter)
 
 
 @pytest.fixture
