@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-TESTS = [
-    HERE / "ablations/mlflow/test_mlflow_in_browser.py",
-    HERE / "reports/test_page_in_browser.py",
-    HERE / "bench/test_machine.py",
-]
-"""One file for each that the tests drive: MLflow in a browser, a page in a browser, and git."""
+TESTS = HERE / "reports/test_page_in_browser.py", HERE / "bench/test_machine.py"
+"""One file for each that the tests drive: a browser and git."""
 
 
 @pytest.mark.slow

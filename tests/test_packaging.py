@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("unrolled", "bench", "ablations", "reports")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -67,7 +69,7 @@ def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(whee
 CHAPTER = ("torch", "torchvision", "torchgen", "functorch", "fastai", "fastcore", "num2words")
 
 
-def test_a_program_is_studied_where_the_packages_of_the_chapter_are_missing(wheel, tmp_path):
+def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are_missing(wheel, tmp_path):
     told(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     told(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel)
@@ -87,6 +89,8 @@ def test_a_program_is_studied_where_the_packages_of_the_chapter_are_missing(whee
     told(command, "new", "program", "my.toml", cwd=folder)
     assert "4 trained" not in told(command, "plan", "my.toml", cwd=folder)
     assert "0 failed" in told(command, "run", "my.toml", "--seeds", "0-1", cwd=folder)
+    told(command, "bundle", "my.toml", "-o", "my.zip", cwd=folder)
+    assert "1 of 1 bit-identical" in told(command, "verify", "my.zip", "--trust", "-n", "1", cwd=folder)
     refused = subprocess.run(
         [command, "plan", "models"], cwd=folder, capture_output=True, text=True, check=False
     )

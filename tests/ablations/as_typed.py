@@ -90,18 +90,20 @@ def check_process(folder: Path, *words: str, **variables: str) -> str:
     return process.stdout
 
 
-def list_imports(folder: Path, *words: object) -> tuple[int, set[str]]:
-    """Return a command's exit code and the slow packages that it imports."""
+def list_imports(folder: Path, *lines: str) -> tuple[int, set[str]]:
+    """Return the highest exit code of commands in one process, and the slow packages that they import."""
     code = """
 import sys
 from unrolled.ablations.cli import main
-try:
-    code = main(sys.argv[1:])
-except SystemExit as end:
-    code = end.code
+def run(line):
+    try:
+        return main(line.split())
+    except SystemExit as end:
+        return end.code
+code = max(map(run, sys.argv[1:]))
 print(code, *{"torch", "fastai", "mlflow", "pandas"} & {*sys.modules})
 """
-    program = [sys.executable, "-c", code, *map(str, words)]
+    program = [sys.executable, "-c", code, *lines]
     process = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=True)
     number, *packages = process.stdout.splitlines()[-1].split()
     return int(number), {*packages}

@@ -46,6 +46,13 @@ def commit_files(folder: Path, message: str, files: dict[str, str]) -> None:
     git(folder, "commit", "-qm", message)
 
 
+def commit_branch(folder: Path, branch: str, files: dict[str, str], message: str = "a change") -> None:
+    """Commit files on a branch that begins at main, which stays checked out."""
+    git(folder, "checkout", "-qB", branch)
+    commit_files(folder, message, files)
+    git(folder, "checkout", "-q", "main")
+
+
 def make_project(folder: Path, study: str = STUDY) -> Path:
     """Make a repository with a study, a branch for each of EDITS, and data that git ignores."""
     folder.mkdir(exist_ok=True)
@@ -53,9 +60,7 @@ def make_project(folder: Path, study: str = STUDY) -> Path:
     files = {"train.py": TRAIN, "helper.py": "BASE = 1.0\n", "README.md": "Words.\n", ".gitignore": "data/\n"}
     commit_files(folder, "first", {**files, "branch.toml": study})
     for branch, edits in EDITS.items():
-        git(folder, "checkout", "-qb", branch, "main")
-        commit_files(folder, f"a change: {branch}", edits)
-    git(folder, "checkout", "-q", "main")
+        commit_branch(folder, branch, edits, f"a change: {branch}")
     (folder / "data").mkdir()
     (folder / "data" / "bias.txt").write_text("0.25")
     return folder
@@ -84,7 +89,5 @@ def make_pair(folder: Path, study: str, files: dict[str, str], edits: dict[str, 
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
     commit_files(folder, "first", {**files, "branch.toml": study})
-    git(folder, "checkout", "-qb", "better")
-    commit_files(folder, "better", edits)
-    git(folder, "checkout", "-q", "main")
+    commit_branch(folder, "better", edits)
     return folder

@@ -14,9 +14,11 @@ sys.path.append(str(Path(__file__).parent))  # trials are named by import, here 
 
 import as_typed
 import processes
+from unlogged import SilentWriter
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.training import run_studies
 from unrolled.bench.chapter.retrain import restoring_torch_state
 
 HERE = Path(__file__).parent
@@ -114,6 +116,12 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
         return code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `run` write nothing to MLflow, which takes longer than small trials do."""
+    monkeypatch.setattr(run_studies, "Writer", SilentWriter)
 
 
 @pytest.fixture

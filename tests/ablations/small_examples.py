@@ -10,7 +10,11 @@ from unrolled.ablations.runner import process
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 SMALLER = {
     "digits": [("max_iter=20", "max_iter=2"), ("hidden = [64]", ""), ("[1e-2, 1.0]", "[1.0]")],
-    "lm4": [("1000", "400"), ("one_at_a_time = { hidden = [32, 128] }", "")],
+    "lm4": [
+        ("1000", "400"),
+        ("one_at_a_time = { hidden = [32, 128] }", ""),
+        ("[program]", "[program]\nrepeat = false"),
+    ],
     "own_function": [('"depth": [4, 16], ', "")],
 }
 """By example: texts, each with what stands in its place."""

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import unlogged
 from as_typed import environment, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -127,11 +128,11 @@ def changed_project(tmp_path_factory) -> Path:
     return copy
 
 
-def run_study(project: Path, folder: Path, study: str) -> str:
-    """Run a study by the code of a project and return its page."""
+def run_study(project: Path, folder: Path, study: str, *program: str) -> str:
+    """Run a study by the code of a project, maybe with another program for the command; return its page."""
     code = "import sys; from unrolled.ablations.cli import main; sys.exit(main())"
     variables = environment(folder, PYTHONPATH=os.fspath(project))
-    words = [sys.executable, "-c", code, "run", f"{study}.toml"]
+    words = [sys.executable, *(program or ("-c", code)), "run", f"{study}.toml"]
     process = subprocess.run(words, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
     return (folder / "out" / study / "index.html").read_text()
@@ -161,4 +162,4 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
 def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "pairs.toml").write_text(STUDY)
-    assert "rate 0.3" in run_study(changed_project, tmp_path, "pairs")
+    assert "rate 0.3" in run_study(changed_project, tmp_path, "pairs", unlogged.__file__)

@@ -140,12 +140,6 @@ def test_an_error_and_what_is_no_dictionary_are_told_in_one_line(
     assert message in line
 
 
-def test_a_function_that_ignores_its_seed_is_refused(write_module: Callable[[str], ModuleType]) -> None:
-    with pytest.raises(BadInput) as excinfo:
-        run_study(write_module(CODE.replace("random.seed(seed)", "random.seed(0)")))
-    assert excinfo.value.place == "arm 'baseline'"
-
-
 @pytest.mark.parametrize(
     ("code", "words"),
     [

@@ -16,7 +16,7 @@ SCRATCH = ("lstm-gates", "lstm-chunk", "gru-after", "gru-before")
 @pytest.mark.parametrize("model", [*CHAPTER, *SCRATCH])
 def test_seconds_a_trial(benchmark, profile, unrolled_process, plain_process, model):
     """A few epochs are timed. A whole trial is its start and as many of them as the chapter trains."""
-    if benchmark.disabled and model != "lm7":
+    if benchmark.disabled and model != "lm4":
         pytest.skip("not measured: one will do")
     peers = ("notebook", "script") if model in CHAPTER else ()
     spec = spec_of(model)

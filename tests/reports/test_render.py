@@ -1,7 +1,5 @@
 import base64
 import hashlib
-import json
-import math
 import re
 import shutil
 import subprocess
@@ -17,7 +15,6 @@ from synthetic import (
     arm,
     break_trials,
     compare,
-    hostile,
     is_self_contained,
     make_counting_arm,
     pair,
@@ -28,15 +25,12 @@ from synthetic import (
 )
 
 from unrolled.bench.errors import BadInput
-from unrolled.reports import render as render_module
 from unrolled.reports import sections
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.chapter.roles import average_roles
-from unrolled.reports.design import find_page
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.summary import read_summary
 
 
 class Tags(HTMLParser):
@@ -316,111 +310,9 @@ def test_hostile_names_are_shown_and_do_nothing(render_study):
     assert "a\ufffdb" in text
 
 
-def name_folder(name):
-    """Return the folder of a study's page."""
-    return find_page(name, Path("out")).parent.relative_to("out").as_posix()
-
-
-def test_a_studys_folder_has_the_letters_of_its_name_and_never_its_path():
-    assert name_folder("learning-rate_2") == "learning-rate_2"
-    begins = {"digits dropout": "digits-dropout-", "größe, 2×": "groe-2-", "x" * 65: "x" * 64 + "-"}
-    begins |= {"../../etc": "etc-", "a/b": "a-b-", "-rf": "rf-"}
-    begins |= dict.fromkeys(("", "..", "数字", "\0", "\u202e", "\ud800"), "")
-    for name, letters in begins.items():
-        assert re.fullmatch(rf"{letters}[0-9a-f]{{8}}", name_folder(name))
-    alike = ("a & b", "a-b", "a b", '"a" b', "a&amp; b", "a/b")
-    assert len(set(map(name_folder, alike))) == len(alike), "no two studies share a folder"
-
-
 def test_the_page_of_230_trials_stays_under_one_and_a_half_megabytes(render_study):
     assert sum(len(arm.results) for arm in switched().arms) == 230
     assert render_study("switched").stat().st_size < 1_500_000
-
-
-def list_links(index):
-    """Return the addresses in an index, but for that of its own main part."""
-    tags = Tags(index.read_text(encoding="utf-8")).all
-    return [attributes["href"] for tag, attributes in tags if tag == "a"][1:]
-
-
-@pytest.fixture
-def three_pages(render_study, tmp_path):
-    """Return a folder with the pages of three studies, two of them copied, and their ranked addresses."""
-    render(compare(pair(study="small")), tmp_path)
-    for name in ("realistic", "hostile"):
-        shutil.copytree(render_study(name).parent, tmp_path / render_study(name).parent.name)
-    # the largest sure effects: about .61, .49 and .10 nats
-    return tmp_path, [
-        f"{name}/index.html" for name in (name_folder(hostile().study), "regularization", "small")
-    ]
-
-
-def test_the_index_ranks_studies_and_links_to_their_pages_and_to_others(three_pages):
-    folder, ranked = three_pages
-    assert list_links(write_index(folder)) == ranked
-    (folder / "chapter12.html").touch()
-    assert list_links(write_index(folder)) == ["chapter12.html", *ranked]
-
-
-def delete_summary(summary):
-    """Delete the summary."""
-    summary.unlink()
-
-
-def cut_summary(summary):
-    """Cut the end of the summary off."""
-    summary.write_bytes(summary.read_bytes()[:-9])
-
-
-def write_other_types(summary):
-    """Write values of other types into the summary."""
-    fields = json.loads(summary.read_text())
-    summary.write_text(json.dumps({**fields, "answer": 7, "largest_effect": math.nan}))
-
-
-def make_folder(summary):
-    """Replace the summary by a folder."""
-    summary.unlink()
-    summary.mkdir()
-
-
-def change_page(summary):
-    """Change the page after its summary was written."""
-    page = summary.with_name("index.html")
-    page.write_text(page.read_text() + " ")
-
-
-@pytest.mark.parametrize("spoil", [delete_summary, cut_summary, write_other_types, make_folder, change_page])
-def test_a_page_whose_summary_is_missing_broken_or_older_has_a_link_and_no_answer(three_pages, spoil):
-    folder, (first, *ranked) = three_pages
-    page = folder / ranked[0]
-    spoil(page.with_name("summary.json"))
-    assert read_summary(page) is None
-    assert read_summary(folder / first)
-    index = write_index(folder)
-    assert list_links(index) == [ranked[0], first, ranked[1]]
-    assert "108 of 110 trials finished" not in text_of(index)
-
-
-def test_the_index_says_what_failed(render_study, tmp_path):
-    text = text_of(write_index(render_study("realistic").parents[1]))
-    assert "108 of 110 trials finished, 1 diverged, 1 failed" in text
-    assert "No study has results yet" in text_of(write_index(tmp_path))
-
-
-def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_path, monkeypatch):
-    fill = render_module._fill_template
-    later = [compare(pair(study="later"))]
-
-    def fill_and_render(template, context):
-        filled = fill(template, context)
-        if template == "index.html" and later:
-            render(later.pop(), tmp_path)
-        return filled
-
-    monkeypatch.setattr(render_module, "_fill_template", fill_and_render)
-    render(compare(pair(study="earlier")), tmp_path)
-    assert list_links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]
 
 
 def test_an_effect_of_the_baseline_against_itself_is_a_warning(tmp_path):

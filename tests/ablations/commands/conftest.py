@@ -1,4 +1,6 @@
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,10 @@ def bundle(source_bundle: Path, tmp_path: Path) -> Path:
 def author_folder(source_bundle: Path, tmp_path: Path) -> Path:
     """Return a copy of the folder in which the study was run."""
     return shutil.copytree(source_bundle.parent, tmp_path / "author", ignore=shutil.ignore_patterns("*.zip"))
+
+
+@pytest.fixture
+def compare(tmp_path: Path, monkeypatch, command) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs `unrolled compare` in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return partial(command, "compare")

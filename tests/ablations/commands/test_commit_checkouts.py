@@ -7,18 +7,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from as_typed import environment
-from called import check_command, refuse_command, run_command
+from called import check_command, refuse_command, run_command, run_script
 from commit_project import (
     PAIR_STUDY,
     STUDY,
     TRAIN,
+    commit_branch,
     commit_files,
     make_pair,
     make_project,
     run_and_require_gain,
 )
-from git_repository import git
+
+from unrolled.bench.errors import BadInput
+
+pytestmark = pytest.mark.usefixtures("without_mlflow")
 
 
 @pytest.mark.slow
@@ -36,9 +39,7 @@ def test_a_commit_runs_where_its_package_is_installed_editable(tmp_path: Path) -
             "branch.toml": study,
         },
     )
-    git(folder, "checkout", "-qB", "better")
-    commit_files(folder, "better", {"src/package/helper.py": "BASE = 0.5\n"})
-    git(folder, "checkout", "-q", "main")
+    commit_branch(folder, "better", {"src/package/helper.py": "BASE = 0.5\n"})
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
     (packages,) = (tmp_path / "env").glob("lib/*/site-packages")
     (packages / "package.pth").write_text(f"{folder}/src\n")  # as an editable install does
@@ -75,7 +76,6 @@ def test_a_wrapper_runs_each_commit_and_a_bundle_holds_the_files_of_each(
     shutil.rmtree(folder)
     shutil.rmtree(study_folder / "results")
     assert "4 of 4 bit-identical" in check_command(study_folder, "verify", "branch.zip", "--trust")
-    (study_folder / "wrap.py").write_text(WRAPPER + "# edited\n")
 
 
 def test_a_wrapper_that_would_import_the_work_tree_is_refused(tmp_path: Path) -> None:
@@ -114,34 +114,35 @@ if __name__ == "__main__":
 """
 
 
-def test_a_function_is_imported_from_each_commit(tmp_path: Path) -> None:
+def run_from_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the project's script, which imports the function, and return its output."""
+    monkeypatch.syspath_prepend(folder)
+    try:
+        return run_script(folder, "mine.py")
+    finally:
+        for name in ("model", "base"):
+            sys.modules.pop(name, None)
+
+
+def test_a_function_is_imported_from_each_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_project(tmp_path / "project")
     commit_files(folder, "a function", {"model.py": FUNCTION, "mine.py": FROM_PYTHON})
-    git(folder, "checkout", "-qB", "better")
-    commit_files(folder, "better", {"model.py": FUNCTION.replace("1.0", "0.5")})
-    git(folder, "checkout", "-q", "main")
-    words = [sys.executable, "mine.py"]
-    variables = environment(folder)
-    output = subprocess.check_output(words, cwd=folder, env=variables, text=True, timeout=300)
+    commit_branch(folder, "better", {"model.py": FUNCTION.replace("1.0", "0.5")})
+    output = run_from_python(folder, monkeypatch)
     losses = json.loads(output.splitlines()[-1].replace("'", '"'))
     assert losses["main"] == pytest.approx(losses["better"] + 0.5)
 
 
-def test_a_function_that_imports_by_a_computed_name_what_does_not_count_fails(tmp_path: Path) -> None:
-    folder = tmp_path / "project"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
+def test_a_function_that_imports_by_a_computed_name_what_does_not_count_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code = FUNCTION.replace("BASE = 1.0", "BASE = __import__('importlib').import_module('ba' + 'se').X")
-    commit_files(folder, "first", {"model.py": code, "base.py": "X = 1.0\n", "mine.py": FROM_PYTHON})
-    git(folder, "checkout", "-qb", "better")
-    commit_files(folder, "better", {"model.py": code + "# edited\n", "base.py": "X = 2.0\n"})
-    git(folder, "checkout", "-q", "main")
-    words = [sys.executable, "mine.py"]
-    variables = environment(folder)
-    process = subprocess.run(
-        words, cwd=folder, env=variables, text=True, timeout=300, check=False, capture_output=True
-    )
-    assert "base.py" in process.stderr and "`code`" in process.stderr
+    files = {"model.py": code, "base.py": "X = 1.0\n", "mine.py": FROM_PYTHON}
+    edits = {"model.py": code + "# edited\n", "base.py": "X = 2.0\n"}
+    folder = make_pair(tmp_path / "project", PAIR_STUDY, files, edits)
+    with pytest.raises(BadInput) as excinfo:
+        run_from_python(folder, monkeypatch)
+    assert "base.py" in str(excinfo.value) and "`code`" in str(excinfo.value)
 
 
 FINDS_ITS_ROOT = """

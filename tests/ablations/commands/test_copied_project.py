@@ -5,8 +5,9 @@ import socket
 import sqlite3
 import subprocess
 
-from as_typed import run_process, write_study
+from as_typed import run_process
 from called import check_command, refuse_command, run_command
+from program_project import write_project
 
 
 def read_state(folder):
@@ -23,11 +24,10 @@ def read_state(folder):
 def test_a_copied_database_is_refused_and_the_ledger_makes_another_one(tmp_path):
     original = tmp_path / "original"
     copy = tmp_path / "the copy"
-    original.mkdir()
-    check_command(write_study(original, seeds="seeds = 2"), "run", "small.toml")
+    check_command(write_project(original), "run", "mine.toml", "--seeds", "0-1")
     subprocess.run(["cp", "-r", original, copy], check=True)
     state = read_state(original)
-    run_result = run_command(copy, "run", "small.toml", "--seeds", "0-2")
+    run_result = run_command(copy, "run", "mine.toml", "--seeds", "0-2")
     assert run_result.returncode == 0 and "was copied or moved" in run_result.stderr
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

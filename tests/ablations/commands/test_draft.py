@@ -10,6 +10,8 @@ from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.errors import BadInput
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 JSON = """
 import argparse, json, random
 parser = argparse.ArgumentParser()

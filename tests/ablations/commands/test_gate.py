@@ -11,6 +11,8 @@ from git_repository import git
 
 from unrolled.ablations.ledger import Ledger
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 TRAIN = """
 import json, random, sys
 import evaluate, model
@@ -283,26 +285,3 @@ def test_data_that_only_the_head_has_are_no_data_of_the_gate(project: Path) -> N
     assert code == 0
     assert "equal on every seed" in output
     assert "data/b.txt (added): the base's" in output
-
-
-def test_the_programs_own_file_is_not_named_by_the_studys_folder(project: Path) -> None:
-    (project / "unrolled.toml").write_text(STUDY.replace("python train.py", "python {study}/train.py"))
-    git(project, "commit", "-qam", "the study names its program so")
-    commit_change(project, "harmless", train__py=TRAIN + "# a comment\n")
-    code, output = run_gate(project)
-    assert code == 2 and "{study}" in output
-
-
-def test_code_that_differs_outside_of_the_programs_folder_does_not_pass_unseen(project: Path) -> None:
-    (project / "exp").mkdir()
-    for name in ("train.py", "evaluate.py", "unrolled.toml"):
-        (project / name).rename(project / "exp" / name)
-    program = project / "exp" / "train.py"
-    program.write_text('import sys\nsys.path.insert(0, sys.path[0] + "/..")\n' + program.read_text())
-    git(project, "add", "-A", ":!mlflow.db")
-    git(project, "commit", "-qm", "a program in a folder")
-    commit_change(project, "worse", model__py=model_source(BASE="1.5", STREAM="1"))
-    code, output = run_gate(project, "exp/unrolled.toml")
-    assert code == 2
-    assert "model.py" in output
-    assert "`folder`" in output

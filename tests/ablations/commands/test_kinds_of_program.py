@@ -1,6 +1,6 @@
 """Programs that tell their numbers as public ones do, in our own words, and run in a Python of their own.
 
-Each writes more than what is judged (clocks, its arguments, training losses), which proves nothing.
+Each writes more than what is judged: clocks, its arguments, training losses.
 """
 
 import shutil
@@ -8,9 +8,11 @@ import venv
 from pathlib import Path
 
 import pytest
-from called import check_command, refuse_command
+from called import check_command
 
 from unrolled.ablations.ledger import Ledger
+
+pytestmark = pytest.mark.usefixtures("without_mlflow")
 
 TRAIN = """
 import argparse, json, pathlib, random, time
@@ -107,36 +109,19 @@ metrics.mkdir(parents=True)
 }
 
 
-def write_project(folder: Path, kind: str, old: str = "", new: str = "") -> None:
-    """Write a program of a kind, with one text replaced, and its study."""
-    code, metric, keys = KINDS[kind]
-    assert old in TRAIN
-    (folder / "train.py").write_text(TRAIN.replace(old, new) + code)
-    (folder / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_program_is_judged_as_it_is_and_its_faults_are_named_in_a_line(tmp_path: Path, kind: str) -> None:
-    write_project(tmp_path, kind)
+def test_a_program_is_judged_as_it_is(tmp_path: Path, kind: str) -> None:
+    code, metric, keys = KINDS[kind]
+    (tmp_path / "train.py").write_text(TRAIN + code)
+    (tmp_path / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
     assert "4 trained, 0 already there, 0 failed" in check_command(tmp_path, "run", "mine.toml")
-    metric = KINDS[kind][1]
     levels = {"decay 0.5": [], "baseline": []}
     for result in Ledger(tmp_path / "results").all_results():
         levels["decay 0.5" if result.trial.flat_settings()["decay"] else "baseline"].append(
             result.metrics[metric]
         )
     assert sum(levels["decay 0.5"]) - sum(levels["baseline"]) == pytest.approx(0.1, abs=1e-5)
-    for fault, message in (
-        (("args.decay / 10", "0"), "arm 'decay 0.5': decay = 0.5: no effect seen"),
-        (
-            ("(args.seed)", "(0)"),
-            f"arm 'baseline': seeds 0 and 1 tell the same {metric}: the seed has no effect",
-        ),
-    ):
-        write_project(tmp_path, kind, *fault)
-        (line,) = refuse_command(tmp_path, "run", "mine.toml").splitlines()
-        assert message in line
 
 
 TWO_PYTHONS = """

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import check_process, write_sitecustomize
 from called import check_command, run_command
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
+
+pytestmark = pytest.mark.usefixtures("without_mlflow")
 
 PROGRAM = """
 from pathlib import Path
@@ -91,26 +92,3 @@ def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
     process = run_command(folder, "verify", "noisy.toml", "-n", "2")
     assert process.returncode == 1
     assert process.stdout.endswith("0 of 2 within 4 times the distance of equal trials, 2 not\n")
-
-
-def test_a_program_is_verified_where_torch_is_not_installed(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = write_project(tmp_path, 2)
-    code = """
-import sys
-
-
-class Missing:
-    def find_spec(self, name, *_):
-        if name.partition(".")[0] in ("torch", "torchvision", "fastai"):
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-sys.meta_path.insert(0, Missing())
-"""
-    path = write_sitecustomize(tmp_path_factory.mktemp("start"), code)  # which counts in the identity
-    for words in (("run", "noisy.toml"), ("bundle", "noisy.toml", "-o", "noisy.zip")):
-        check_process(folder, *words, PYTHONPATH=path)
-    output = check_process(folder, "verify", "noisy.zip", "--trust", "-n", "2", PYTHONPATH=path)
-    assert "2 of 2 within 4 times" in output

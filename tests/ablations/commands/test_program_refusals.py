@@ -17,6 +17,8 @@ from unrolled.bench.metric import MEASURED, Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import STUDY_COLUMNS, Result
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 
 @pytest.mark.parametrize(("metric", "is_advised"), [("accuracy", True), ("loss", False)])
 def test_a_finer_metric_is_advised_where_none_is_judged(metric: str, is_advised: bool) -> None:

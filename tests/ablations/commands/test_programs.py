@@ -229,20 +229,6 @@ def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_pat
         assert dict(db.execute(query).fetchall()) == {"done": 11, "diverged": 1}
 
 
-def test_a_trial_without_a_judged_metric_fails_only_in_studies_that_judge_it(
-    tmp_path: Path,
-) -> None:
-    program = PROGRAM.replace(
-        '"accuracy"', '**({} if given.seed == 2 and given.deep else {"f1": accuracy}), "accuracy"'
-    )
-    folder = write_project(tmp_path / "project", program, STUDY.replace('"accuracy"', '"f1"'))
-    (folder / "other.toml").write_text(STUDY.replace('"mine"', '"other"'))
-    words = "--seeds", "0-2"
-    process = run_command(folder, "run", "mine.toml", *words)
-    assert process.returncode == 1 and "deep, seed 2: it tells no f1; known: accuracy" in process.stdout
-    assert "9 already there, 0 failed" in check_command(folder, "run", "other.toml", *words)
-
-
 def test_a_run_ends_with_the_answer_and_with_the_cure_of_a_failed_trial(tmp_path: Path) -> None:
     program = PROGRAM + "assert given.seed != 2 or not given.deep\n"
     words = ("run", "mine.toml", "--seeds", "0-2")

@@ -197,16 +197,3 @@ NOTES.write_text("mine")
     plug_in.write_text(lines + CELL.replace(forward, forward + reads))
     plugins.load_plug_in(str(plug_in))
     assert run_in_process(make_trial("mine"), WORK, preload=[WARM, str(plug_in)]).done
-
-
-@pytest.mark.usefixtures("as_before")
-def test_a_plug_in_that_is_edited_after_planning_is_refused(
-    make_trial: Callable[..., ChapterTrial], tmp_path: Path
-) -> None:
-    plug_in = tmp_path / "my_cell.py"
-    plug_in.write_text(CELL)
-    plugins.load_plug_in(str(plug_in))
-    trial = make_trial("mine")
-    plug_in.write_text(CELL.replace("RNNCell", "GRUCell"))
-    with pytest.raises(BadInput, match="a file of its plug-in was edited after the study was planned"):
-        run_in_process(trial, WORK, preload=[WARM, str(plug_in)])

@@ -84,11 +84,6 @@ def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
     assert record.read_text() == uuid(0)
 
 
-def test_no_gpu_is_refused_before_a_trial(nvml: Machine, ledger: Ledger) -> None:
-    with pytest.raises(BadInput, match="device cuda: no GPU is visible"):
-        run_on_gpus(ledger, [gpu_trial()], 1)
-
-
 def test_out_of_memory_is_one_failed_trial_with_a_cure_and_the_rest_goes_on(
     nvml: Machine, ledger: Ledger
 ) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import check_process, write_sitecustomize, write_study
+from as_typed import write_sitecustomize, write_study
 from called import check_command, run_command
 from nvml_stand_in import VARIABLE, Machine, uuid
 
@@ -14,9 +14,11 @@ from unrolled.ablations.cli import main
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import PlanOptions
+from unrolled.ablations.runner import process as trial_process
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training import device
+from unrolled.bench import devices
 from unrolled.bench.errors import BadInput
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
@@ -194,12 +196,13 @@ def test_a_gpu_that_torch_cannot_use_is_one_line_before_the_first_trial(
 
 
 def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
-    nvml: Machine, folder: Path
+    nvml: Machine, folder: Path, monkeypatch
 ) -> None:
     """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
     nvml.has(2)
+    monkeypatch.setattr(devices, "_find_torch_fault", lambda gpus: "")
     words = ["run", "tiny.toml", "-j", "2", "--seeds", "0-1", "--device", "cuda"]
-    output = check_process(folder, *words, **stand_in_variables(folder, nvml))
+    output = train_with_stand_ins(folder, *words, **stand_in_variables(folder, nvml))
     assert "tiny: device cuda: as --device says; " in output
     gpus = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\)(?:;|$)", output, re.MULTILINE)
     assert sorted(gpus) == [(str(i), uuid(i)) for i in range(2)], output
@@ -219,6 +222,14 @@ def stand_in_variables(folder: Path, nvml: Machine) -> dict[str, str]:
     """Return the variables by which the processes of a command see stand-ins for GPUs."""
     path = f"{write_sitecustomize(folder, 'import cuda_stand_in')}{os.pathsep}{STAND_INS}"
     return {"PYTHONPATH": path, VARIABLE: str(nvml.path)}
+
+
+def train_with_stand_ins(folder: Path, *words: str, **variables: str) -> str:
+    """Run a command whose trials see these variables, and return its output."""
+    trial_process._preloaded.clear()  # a fork server keeps the environment that it began with
+    output = check_command(folder, *words, **variables)
+    trial_process._preloaded.clear()
+    return output
 
 
 STUDY = """
@@ -256,13 +267,13 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     write_program(folder)
     nvml.has(2)
     stand_ins = stand_in_variables(folder, nvml)
-    check_process(folder, "run", "mine.toml", **stand_ins)
+    train_with_stand_ins(folder, "run", "mine.toml", **stand_ins)
     assert {*(folder / "seen").read_text().split()} == {f"{uuid(0)},{uuid(1)}"}
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
     assert {result.trial.device for result in results} == {"cuda"}
     assert {find_machine_kind(result.environment)["gpu"] for result in results} == {"NVIDIA Stand-in"}
-    check_process(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
+    train_with_stand_ins(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
     nvml.has(0)
     process = run_command(folder, "run", "mine.toml", "--seeds", "0-3")
     assert (process.returncode, process.stderr.count("\n")) == (2, 1), "the CPU would give other numbers"
@@ -271,8 +282,8 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
 def test_without_a_visible_gpu_a_program_keeps_what_its_user_has_set(nvml: Machine, folder: Path) -> None:
     write_program(folder, STUDY.replace("gpus = 2\n", ""))
     variables = {**stand_in_variables(folder, nvml), "CUDA_VISIBLE_DEVICES": "MIG-0"}
-    check_process(folder, "run", "mine.toml", **variables)
+    train_with_stand_ins(folder, "run", "mine.toml", **variables)
     assert {*(folder / "seen").read_text().split()} == {"MIG-0"}
     (folder / "seen").unlink()
-    check_process(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
+    train_with_stand_ins(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
     assert (folder / "seen").read_text().strip("\n") == ""

@@ -7,6 +7,7 @@ import pty
 import re
 import signal
 import struct
+import sys
 import termios
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,7 +16,8 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from as_typed import COMMAND, environment, write_study
+import unlogged
+from as_typed import environment, write_study
 from processes import ProgramGroup, wait_for
 from result_sets import make_result
 from rich.console import Console
@@ -142,9 +144,8 @@ def test_on_a_terminal_lines_fit_and_arms_are_shown_after_a_look_and_after_ctrl_
     fcntl.ioctl(terminal_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     variables = {**environment(tmp_path), "TERM": "xterm-256color"}
     variables.pop("COLUMNS", None)
-    program = programs.start(
-        *(COMMAND, "run", "small.toml"), cwd=tmp_path, env=variables, stdout=terminal_end, stderr=terminal_end
-    )
+    words = sys.executable, unlogged.__file__, "run", "small.toml"
+    program = programs.start(*words, cwd=tmp_path, env=variables, stdout=terminal_end, stderr=terminal_end)
     os.close(terminal_end)
     output = bytearray()
     reader = Thread(target=_read_all, args=(controller, output))

@@ -141,12 +141,11 @@ def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
-def test_a_study_that_is_ended_three_times_comes_to_the_same_end(
-    full_study: Study, study: Study, signal_number: signal.Signals
+def test_a_study_that_is_interrupted_and_killed_twice_each_comes_to_the_same_end(
+    full_study: Study, study: Study
 ) -> None:
-    dice = random.Random(int(signal_number))
-    for _ in range(3):
+    dice = random.Random(9)
+    for signal_number in (signal.SIGINT, signal.SIGKILL) * 2:
         target = len(study.list_logged("end")) + dice.randint(1, 10)
         program = study.start("-j", "2", SLEEP="0.05")
         wait_for(lambda target=target: len(study.list_logged("end")) >= target)

@@ -199,7 +199,8 @@ def test_a_name_hides_an_installed_package_where_python_finds_it_first(
 
 def test_python_that_cannot_be_read_is_refused_where_it_is_run(tmp_path: Path) -> None:
     write(tmp_path / "train.py", "import json\n")
-    for name, text in (("old.py", "print 1\n"), ("deep.py", f"x = {'-' * 10_000}1\n")):
+    texts = {"old.py": "print 1\n", "deep.py": f"x = {'-' * 10_000}1\n", "sum.py": f"x = {'1+' * 10_000}1\n"}
+    for name, text in {**texts, "open.py": f"x = {'(' * 10_000}", "nul.py": "\0"}.items():
         write(tmp_path / name, text)
         assert name in program(tmp_path).counted_files(), "it lies there, and no one runs it"
         for fields in ({"run": f"python {name} {{seed}}"}, {"code": (name,)}):

@@ -64,21 +64,6 @@ def test_imported_packages_count_by_their_versions_also_after_an_edit(
         assert refusal.value.key == repr(name)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["print 'Python 2'", "x = " + "(" * 10_000, "x = " + "1+" * 10_000 + "1", "-" * 100_000 + "1", "\0"],
-)
-def test_a_file_that_python_cannot_parse_is_refused_where_a_study_names_it(
-    trial: ProgramTrial, text: str
-) -> None:
-    path = Path(trial.folder, "old.py")
-    path.write_text(text)
-    with pytest.raises(BadInput) as refusal:
-        replace(trial, code=("*.py",)).identify()
-    assert refusal.value.place == str(path)
-    replace(trial, code=()).identify()
-
-
 def test_a_folder_that_is_called_like_a_package_hides_no_package(trial: ProgramTrial, tmp_path: Path) -> None:
     new_folder = tmp_path.rename(tmp_path.with_name("numpy"))
     (new_folder / "pyvenv.cfg").touch()
