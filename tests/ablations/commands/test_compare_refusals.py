@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from compared_rows import FLAGS, FRAME, UNPAIRED
-from unrolled.ablations.commands.golden import replay_golden
 
+from unrolled.ablations.commands.chapter import replay_golden
 from unrolled.ablations.commands.compare import compare as compare_sources
 from unrolled.ablations.options import CompareOptions, RunOptions
 from unrolled.ablations.training.study_run import Budget
