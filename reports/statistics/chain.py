@@ -1,0 +1,266 @@
+"""The decision on one proposal of a chain: does the candidate gain over the incumbent?
+
+A pure function of the gains so far, one a pair of runs with the same seed, and of the level that the chain
+gave to the proposal (`online`). Looks, p values and tests are those of studies (`sequential`, `estimators`),
+with one side: the null is that the mean gain is at most 0. With normal pairs the p value is super-uniform
+given the past, wherever the proposal stops.
+
+A candidate is hopeless, and given up, if Student's t of the gains is below a bound that rises from look to
+look. That takes keeps away and makes none.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unrolled.reports.statistics.estimators import Floats, mean_interval, mean_tails, moments
+from unrolled.reports.statistics.power import CLAIM_SEEDS, FEWEST_SEEDS, POWER
+from unrolled.reports.statistics.sequential import Look, Looks
+
+CHAIN_LOOKS = Looks((4, 8, 16, 24, 40))
+FUTILE_T = 0.0, 0.7, 1.2, 1.7
+"""The t under which a proposal is given up at its first looks; the last bound holds at later ones."""
+PROPOSALS = 4_000  # simulated proposals behind a chance: it has a standard error of at most .008
+_CONSTANT = 1e-9  # gains that differ by less than this share of the largest differ by rounding
+_LARGEST_GAIN = 64.0  # that is sought, in SDs
+_HALVINGS = 16  # of the range in which it is sought
+
+
+class Outcome(StrEnum):
+    """What becomes of a proposal."""
+
+    KEEP = "keep"
+    SIMPLER = "simpler"
+    DISCARD = "discard"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalVerdict:
+    """The outcome of a proposal, and what it rests on.
+
+    `p_value` sets the levels of later proposals once this one has ended; until then 1 does. `bound` is a
+    repeated lower bound of the mean gain at the proposal's level; that of one that is kept is above 0.
+    """
+
+    outcome: Outcome
+    p_value: float = 1.0  # that the mean gain is at most 0
+    simpler_p: float | None = None  # that it is at most −δ; None if that was not asked
+    pairs: int = 0  # that the verdict rests on
+    pairs_requested: int = 0  # for the next look, if it is undecided
+    gain: float | None = None  # the mean of these pairs; None before the first look
+    bound: float = -math.inf
+    futile: bool = False  # given up before the last look
+
+
+class Ends(NamedTuple):
+    """Where the tests of proposals stand after the looks that have all their pairs: (proposals,) each."""
+
+    p: Floats  # 1 before the first look with a test
+    pairs: NDArray[np.int_]  # at the look where it ended, or at the last so far
+    shown: NDArray[np.bool_]
+    futile: NDArray[np.bool_]
+
+
+def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
+    """Return the looks before `budget` pairs, and one there."""
+    return Looks((*(n for n in looks.numbers if n < budget), budget))
+
+
+def select_tests(looks: Looks) -> Looks:
+    """Return the looks at which a gain can be shown: those from 10 pairs on, or else the last.
+
+    With skewed pairs, tests of few of them err most: tests/reports/simulate_chain.py. Raises ValueError if
+    the last look has under 5 pairs.
+    """
+    if looks.last < FEWEST_SEEDS:
+        raise ValueError(f"a proposal needs {FEWEST_SEEDS} pairs or more, not {looks.last}")
+    return Looks(tuple(n for n in looks.numbers if n >= min(CLAIM_SEEDS, looks.last)))
+
+
+def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Ends:
+    """Test at each look whether the mean gains of proposals, (proposals, pairs), are above 0.
+
+    Each look takes the larger p of Student's t and Hall's t. A proposal ends where its p over the looks so
+    far is at most its level, and where it is futile.
+    """
+    tests = select_tests(looks)
+    size = len(gains)
+    q = np.full(size, np.inf)
+    pairs = np.zeros(size, int)
+    shown = np.zeros(size, bool)
+    futile = np.zeros(size, bool)
+    for k, n in enumerate(looks.numbers):
+        if n > gains.shape[1]:
+            break
+        active = ~(shown | futile)
+        pairs[active] = n
+        t, p = _test_means(gains[:, :n])
+        if n >= tests.numbers[0]:
+            weighted = p / math.sqrt(n / looks.last)
+            q[active] = np.minimum(q, weighted)[active]
+            shown |= active & (tests.compute_p(np.minimum(q, 1.0), sides=1) <= levels)
+        if n < looks.last:
+            futile |= active & ~shown & (t < FUTILE_T[min(k, len(FUTILE_T) - 1)])
+    return Ends(tests.compute_p(np.minimum(q, 1.0), sides=1), pairs, shown, futile)
+
+
+def judge_proposal(
+    gains: Floats,
+    *,
+    level: float,
+    looks: Looks = CHAIN_LOOKS,
+    fewer_lines: bool = False,
+    delta: float = 0.0,
+    simpler_level: float = 0.0,
+    gains_over_keep: Floats | None = None,
+) -> ProposalVerdict:
+    """Judge a proposal by its gains over the incumbent (pairs,), above 0 where it is better.
+
+    A gain is −inf where the candidate diverged alone, which ends the proposal; inf where the incumbent did,
+    which counts as no gain; and 0 where both did. What lies beyond the look where a proposal ends changes
+    nothing.
+
+    A candidate with `fewer_lines` that is not kept is simpler if it is shown, at `simpler_level`, to be less
+    than `delta` worse than the last proposal that was kept. `gains_over_keep` are those over that one, if it
+    is not the incumbent. Raises ValueError on NaN, and on looks that end before 5 pairs.
+    """
+    verdict = _judge_gains(gains, looks, level)
+    if not fewer_lines or verdict.outcome is not Outcome.DISCARD:
+        return verdict
+    over_keep = gains if gains_over_keep is None else gains_over_keep
+    shifted = _judge_gains(over_keep + delta, looks, simpler_level)
+    if shifted.outcome is Outcome.KEEP and shifted.gain is not None:
+        return ProposalVerdict(
+            outcome=Outcome.SIMPLER,
+            p_value=verdict.p_value,
+            simpler_p=shifted.p_value,
+            pairs=shifted.pairs,
+            gain=shifted.gain - delta,
+            bound=shifted.bound - delta,
+        )
+    return replace(
+        verdict,
+        outcome=shifted.outcome,
+        simpler_p=shifted.p_value,
+        pairs_requested=shifted.pairs_requested,
+    )
+
+
+def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
+    """Return the verdict on one proposal: kept if its mean gain is shown to be above 0."""
+    if np.isnan(gains).any():
+        raise ValueError("a gain is NaN: a pair in which one side diverged is infinite, it is never dropped")
+    diverged = np.flatnonzero(np.isneginf(gains))
+    converged = gains[: diverged[0]] if diverged.size else gains
+    finite = np.where(np.isposinf(converged), 0.0, converged)
+    ends = evaluate_gains(finite[np.newaxis], looks, level)
+    pairs = int(ends.pairs[0])
+    verdict = ProposalVerdict(
+        outcome=Outcome.DISCARD,
+        p_value=float(ends.p[0]),
+        pairs=pairs,
+        gain=float(finite[:pairs].mean()) if pairs else None,
+        bound=_find_bound(finite[:pairs], looks, level),
+        futile=bool(ends.futile[0]),
+    )
+    if ends.shown[0]:
+        return replace(verdict, outcome=Outcome.KEEP)
+    if verdict.futile or pairs == looks.last:
+        return verdict
+    if diverged.size:
+        return replace(verdict, p_value=1.0)
+    requested = next(n for n in looks.numbers if n > pairs)
+    return replace(verdict, outcome=Outcome.UNDECIDED, pairs_requested=requested)
+
+
+def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
+    """Return the repeated lower bound of the mean gain at this look; −inf where nothing is tested."""
+    tests = select_tests(looks)
+    if gains.size not in tests.numbers:
+        return -math.inf
+    at_look = Look(tests, tests.numbers.index(gains.size)).compute_level(level, sides=1)
+    if _are_constant(gains):
+        return float(gains[0]) if 0.5**gains.size <= at_look else -math.inf
+    return float(mean_interval(moments(gains), 2 * at_look)[0])
+
+
+def _test_means(gains: Floats) -> tuple[Floats, Floats]:
+    """Return Student's t of gains (proposals, pairs), and the one-sided p that their means are at most 0.
+
+    Gains that are all equal have no spread: their p is that of their signs.
+    """
+    n = gains.shape[-1]
+    m = moments(gains)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.nan_to_num(math.sqrt(n) * m.mean / m.sd)
+        p = mean_tails(m)[0]
+    by_signs = np.where(m.mean > 0, 0.5**n, 1.0)
+    return t, np.where(_are_constant(gains), by_signs, p)
+
+
+def _are_constant(gains: Floats) -> NDArray[np.bool_]:
+    return np.asarray(np.ptp(gains, axis=-1) <= _CONSTANT * np.abs(gains).max(axis=-1))
+
+
+class Expected(NamedTuple):
+    """The mean number of pairs of a proposal, and the chance that it is kept."""
+
+    pairs: float
+    kept: float
+
+
+@lru_cache(maxsize=1024)
+def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> Expected:
+    """Return what to expect of a candidate with this true mean gain; `spread` is the SD of its pairs' gains.
+
+    Pairs are normal. Raises ValueError unless the spread is positive.
+    """
+    if not spread > 0:
+        raise ValueError(f"the SD of gains must be positive, not {spread}")
+    noise = np.random.default_rng(0).standard_normal((PROPOSALS, looks.last))
+    ends = evaluate_gains(gain / spread + noise, looks, level)
+    return Expected(float(ends.pairs.mean()), float(ends.shown.mean()))
+
+
+def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:
+    """Return the true mean gain that is kept with a chance of .8; `spread` is the SD of the pairs' gains.
+
+    It is infinite where no gain is: the level is too small for so few pairs.
+    """
+    low = 0.0
+    high = _LARGEST_GAIN
+    if expected_proposal(looks, gain=high, spread=1.0, level=level).kept < POWER:
+        return math.inf
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        if expected_proposal(looks, gain=middle, spread=1.0, level=level).kept < POWER:
+            low = middle
+        else:
+            high = middle
+    return high * spread
+
+
+def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
+    """Return the pairs with which a true mean gain is kept with a chance of .8: the budget that it takes.
+
+    That is the first of these looks that would do as the last, or more pairs than they have, with looks
+    at the same shares of them; None if no gain is kept at such a level. Raises ValueError unless gain and
+    spread are positive.
+    """
+    if not gain > 0:
+        raise ValueError(f"a gain must be positive, not {gain}")
+    for n in looks.numbers:
+        if n >= FEWEST_SEEDS:
+            expected = expected_proposal(fit_looks(n, looks), gain=gain, spread=spread, level=level)
+            if expected.kept >= POWER:
+                return n
+    smallest = smallest_gain(spread, level, looks)
+    if smallest == math.inf:
+        return None
+    return math.ceil(looks.last * (smallest / gain) ** 2)

@@ -1,0 +1,212 @@
+"""The decision on one proposal of a chain. Known answers: a simulation made elsewhere, with one-sided t."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from synthetic import four_errors
+
+from unrolled.reports.statistics.chain import (
+    CHAIN_LOOKS,
+    FUTILE_T,
+    Outcome,
+    evaluate_gains,
+    expected_proposal,
+    fit_looks,
+    judge_proposal,
+    pairs_to_show,
+    select_tests,
+    smallest_gain,
+)
+from unrolled.reports.statistics.sequential import Looks
+
+LEVEL = 0.01099  # of a chain's first proposal
+SHORT = fit_looks(8)
+NOISE = np.random.default_rng(1).standard_normal((3_000, 40))
+
+
+@pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
+def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
+    gains = 0.6 + NOISE[:200, : looks.last]
+    ends = evaluate_gains(gains, looks, 0.05)
+    verdicts = [judge_proposal(x, level=0.05, looks=looks) for x in gains]
+    assert [v.outcome is Outcome.KEEP for v in verdicts] == ends.shown.tolist()
+    assert [v.pairs for v in verdicts] == ends.pairs.tolist()
+    assert [v.p_value for v in verdicts] == ends.p.tolist()
+    assert [v.futile for v in verdicts] == ends.futile.tolist()
+    assert {v.outcome for v in verdicts} == {Outcome.KEEP, Outcome.DISCARD}
+
+
+@pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
+def test_p_is_super_uniform_at_a_mean_gain_of_zero_wherever_a_proposal_stops(looks: Looks) -> None:
+    null = np.random.default_rng(2).standard_normal((40_000, looks.last))
+    for pairs in looks.numbers:
+        p = evaluate_gains(null[:, :pairs], looks, 1e-9).p
+        for alpha in (0.001, 0.01, 0.05, 0.2, 0.5, 0.9):
+            assert (p <= alpha).mean() <= alpha + four_errors(alpha, len(null))
+
+
+def test_a_null_is_kept_as_often_as_its_level_says_but_for_what_futility_and_skewness_take() -> None:
+    null = np.random.default_rng(3).standard_normal((40_000, 40))
+    for alpha in (0.01, 0.05):
+        rate = evaluate_gains(null, CHAIN_LOOKS, alpha).shown.mean()
+        assert 0.5 * alpha < rate <= alpha + four_errors(alpha, len(null))
+
+
+def test_the_p_of_one_test_is_the_larger_of_t_and_halls_t() -> None:
+    x = 0.8 + NOISE[0, :8]
+    p = judge_proposal(x, level=1e-9, looks=SHORT).p_value
+    assert p >= stats.ttest_1samp(x, 0, alternative="greater").pvalue
+    mirrored = np.concatenate([x[:4], 2 * 0.8 - x[:4]])  # without skewness both are t
+    mirrored_p = judge_proposal(mirrored, level=1e-9, looks=SHORT).p_value
+    assert mirrored_p == pytest.approx(stats.ttest_1samp(mirrored, 0, alternative="greater").pvalue)
+
+
+def test_a_kept_proposals_bound_is_above_zero_and_another_ones_is_not() -> None:
+    verdicts = [judge_proposal(0.7 + x, level=0.05) for x in NOISE[:300]]
+    for v in verdicts:
+        assert (v.bound > 0) is (v.outcome is Outcome.KEEP)
+        assert v.gain is not None and v.bound < v.gain
+
+
+def test_a_larger_gain_never_has_a_larger_p_at_the_same_look() -> None:
+    small = evaluate_gains(NOISE, CHAIN_LOOKS, 1e-9)
+    large = evaluate_gains(NOISE + 0.2, CHAIN_LOOKS, 1e-9)
+    assert (large.p <= small.p).all()
+    assert (large.pairs >= small.pairs).all()  # it is given up no earlier
+
+
+def test_a_milder_level_keeps_all_that_a_stricter_one_keeps() -> None:
+    strict, mild = (evaluate_gains(0.5 + NOISE, CHAIN_LOOKS, level) for level in (0.002, 0.02))
+    assert (mild.shown >= strict.shown).all()
+    assert mild.shown.sum() > strict.shown.sum()
+
+
+def test_futility_takes_keeps_away_and_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = 0.5 + NOISE
+    ends = evaluate_gains(gains, CHAIN_LOOKS, LEVEL)
+    monkeypatch.setattr("unrolled.reports.statistics.chain.FUTILE_T", (-math.inf,))
+    unlimited = evaluate_gains(gains, CHAIN_LOOKS, LEVEL)
+    assert not unlimited.futile.any()
+    assert (ends.shown <= unlimited.shown).all()
+    assert ends.shown.sum() < unlimited.shown.sum()
+    assert ends.pairs.mean() < unlimited.pairs.mean()
+    assert (ends.p >= unlimited.p).all()
+
+
+@pytest.mark.parametrize(("bound", "pairs"), [*zip(FUTILE_T, CHAIN_LOOKS.numbers[:-1], strict=True)])
+def test_a_proposal_is_given_up_where_t_is_below_the_bound_of_its_look(bound: float, pairs: int) -> None:
+    noise = np.sort(NOISE[7, :pairs] - NOISE[7, :pairs].mean())[::-1]  # t falls from look to look
+    error = noise.std(ddof=1) / math.sqrt(pairs)
+    for difference, futile in ((-0.01, True), (0.01, False)):
+        verdict = judge_proposal(noise + error * (bound + difference), level=1e-9)
+        assert (verdict.pairs, verdict.futile) == (pairs, futile)
+
+
+def test_a_proposal_asks_for_the_pairs_of_its_next_look_and_for_none_beyond_its_end() -> None:
+    gains = 0.45 + NOISE[11]
+    requested = [judge_proposal(gains[:n], level=0.0001).pairs_requested for n in range(41)]
+    ends = judge_proposal(gains, level=0.0001)
+    for n, more in enumerate(requested):
+        expected = 0 if n >= ends.pairs else min(look for look in CHAIN_LOOKS.numbers if look > n)
+        assert more == expected
+    assert judge_proposal(np.concatenate([gains[: ends.pairs], [99.0] * 9]), level=0.0001) == ends
+    before = judge_proposal(gains[:3], level=LEVEL)
+    assert (before.outcome, before.p_value, before.gain) == (Outcome.UNDECIDED, 1.0, None)
+
+
+def test_nothing_is_kept_from_fewer_than_ten_pairs_if_there_may_be_more() -> None:
+    certain = 9 + NOISE[0]
+    assert judge_proposal(certain, level=LEVEL).pairs == 16
+    assert judge_proposal(certain[:8], level=LEVEL).outcome is Outcome.UNDECIDED
+    assert judge_proposal(certain, level=LEVEL, looks=SHORT).outcome is Outcome.KEEP
+    with pytest.raises(ValueError):
+        select_tests(Looks((2, 4)))
+
+
+def test_divergence_never_helps_a_candidate() -> None:
+    gains = 2 + NOISE[3]
+    assert judge_proposal(gains, level=LEVEL).outcome is Outcome.KEEP
+    candidate = gains.copy()
+    candidate[9] = -math.inf
+    verdict = judge_proposal(candidate[:10], level=LEVEL)
+    assert (verdict.outcome, verdict.p_value, verdict.futile) == (Outcome.DISCARD, 1.0, False)
+    incumbent = gains.copy()
+    incumbent[[0, 5]] = math.inf
+    no_gain = np.where(np.isinf(incumbent), 0.0, incumbent)
+    assert judge_proposal(incumbent, level=LEVEL) == judge_proposal(no_gain, level=LEVEL)
+    with pytest.raises(ValueError):
+        judge_proposal(np.array([math.nan] * 8), level=LEVEL)
+
+
+def test_equal_gains_are_as_sure_as_their_signs() -> None:
+    rounding = 1e-15 * NOISE[0, :8]
+    for gains in (np.full(8, 0.01), 0.01 + rounding):
+        assert judge_proposal(gains, level=LEVEL, looks=SHORT).p_value == 0.5**8
+        assert judge_proposal(gains, level=0.003, looks=SHORT).outcome is Outcome.DISCARD
+        assert judge_proposal(gains, level=0.004, looks=SHORT).outcome is Outcome.KEEP
+    assert judge_proposal(np.zeros(40), level=LEVEL).outcome is Outcome.DISCARD
+
+
+def test_a_candidate_of_fewer_lines_that_is_less_than_delta_worse_is_simpler() -> None:
+    gains = -0.1 + 0.2 * NOISE[4]
+    options = {"level": LEVEL, "delta": 0.5, "simpler_level": 0.01}
+    assert judge_proposal(gains, **options).outcome is Outcome.DISCARD
+    verdict = judge_proposal(gains, **options, fewer_lines=True)
+    assert verdict.outcome is Outcome.SIMPLER
+    assert verdict.simpler_p is not None and verdict.simpler_p <= 0.01
+    assert -0.5 < verdict.bound < (verdict.gain or 0)
+    undecided = judge_proposal(gains[:4], **options, fewer_lines=True)
+    assert (undecided.outcome, undecided.pairs_requested) == (Outcome.UNDECIDED, 8)
+    worse = judge_proposal(gains - 0.5, **options, fewer_lines=True)
+    assert worse.outcome is Outcome.DISCARD
+    drifted = judge_proposal(gains, **options, fewer_lines=True, gains_over_keep=gains - 0.5)
+    assert drifted.outcome is Outcome.DISCARD
+    better = judge_proposal(gains + 0.4, **options, fewer_lines=True)
+    assert (better.outcome, better.simpler_p) == (Outcome.KEEP, None)
+
+
+def test_a_candidate_that_is_worse_by_delta_is_simpler_once_in_twenty_at_most() -> None:
+    verdicts = [
+        judge_proposal(x - 1, level=LEVEL, fewer_lines=True, delta=1.0, simpler_level=0.05)
+        for x in NOISE[:1_000]
+    ]
+    rate = np.mean([v.outcome is Outcome.SIMPLER for v in verdicts])
+    assert 0.005 < rate <= 0.05 + four_errors(0.05, 1_000)
+
+
+@pytest.mark.parametrize("budget", [8, 16, 40])
+def test_the_smallest_gain_of_a_budget_is_kept_with_a_chance_of_four_in_five(budget: int) -> None:
+    looks = fit_looks(budget)
+    gain = smallest_gain(0.5, LEVEL, looks)
+    fresh = np.random.default_rng(5).standard_normal((4_000, looks.last))
+    kept = evaluate_gains(gain + 0.5 * fresh, looks, LEVEL).shown.mean()
+    assert kept == pytest.approx(0.8, abs=2 * four_errors(0.8, 4_000))
+    assert pairs_to_show(1.01 * gain, 0.5, LEVEL) == budget
+    more = pairs_to_show(0.9 * gain, 0.5, LEVEL)
+    assert more is not None and more > budget
+
+
+def test_half_the_gain_takes_four_times_the_pairs_beyond_the_last_look() -> None:
+    gains = (0.4, 0.2)
+    pairs = [pairs_to_show(gain, 1.0, LEVEL) for gain in gains]
+    assert pairs[0] is not None and pairs[0] > 40
+    assert pairs[1] == pytest.approx(4 * pairs[0], abs=4)
+
+
+def test_no_gain_is_kept_at_a_level_that_is_below_all_p_values() -> None:
+    assert smallest_gain(1.0, 1e-8) == math.inf
+    assert pairs_to_show(1.0, 1.0, 1e-8) is None
+
+
+def test_more_pairs_and_milder_levels_keep_smaller_gains() -> None:
+    by_budget = [smallest_gain(1.0, LEVEL, fit_looks(budget)) for budget in (8, 16, 40)]
+    by_level = [smallest_gain(1.0, level) for level in (0.0003, 0.003, 0.03)]
+    assert by_budget == sorted(by_budget, reverse=True)
+    assert by_level == sorted(by_level, reverse=True)
+    for options in ({"gain": 0.0, "spread": 1.0}, {"gain": 1.0, "spread": 0.0}):
+        with pytest.raises(ValueError):
+            pairs_to_show(**options, level=LEVEL)
+    expected = expected_proposal(CHAIN_LOOKS, gain=0.0, spread=1.0, level=LEVEL)
+    assert expected.pairs == pytest.approx(8.9, abs=0.4)  # as known
