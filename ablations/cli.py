@@ -24,6 +24,7 @@ from cyclopts import (
 from unrolled.ablations.options import (
     CompareOptions,
     GateOptions,
+    JudgeOptions,
     PlanOptions,
     RunOptions,
     ShowOptions,
@@ -68,6 +69,9 @@ compare mlflow:sqlite:///mlflow.db --experiment mine --arm model --pair seed --m
 gate
 gate unrolled.toml --base main --head worktree
 gate --dry-run
+judge HEAD --chain night --incumbent main
+judge HEAD --chain night --json
+judge worktree my.toml --chain night --accept-simpler --verify
 sync
 sync toggles --results elsewhere
 ui
@@ -129,7 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: all is well
     1: trials failed or have no result
     2: bad input
-    3: an arm is worse, or a gate is not passed
+    3: an arm is worse, a gate is not passed, or a proposal is to be discarded
+    4, 5, 6: a proposal is undecided, refused, or simpler
     130: interrupted
     """
     gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`,
@@ -254,6 +259,20 @@ def gate(
     from unrolled.ablations.commands.gate import gate
 
     return gate(study, options)
+
+
+@add_command
+def judge(
+    candidate: Annotated[str, Parameter(help="The proposal: a commit, or worktree.")],
+    study: Annotated[str, Parameter(help="The study's .toml (default: unrolled.toml at the top).")] = "",
+    /,
+    *,
+    options: JudgeOptions = JudgeOptions(),
+) -> int:
+    """Keep or discard a proposal? It is trained beside its chain's incumbent."""
+    from unrolled.ablations.commands.judge import judge
+
+    return judge(candidate, study, options)
 
 
 @add_command

@@ -57,6 +57,7 @@ Count = Annotated[int, Ge(1), Parameter(validator=validators.Number(gte=1, lt=10
 Positive = Annotated[float, Gt(0), Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
 GATE = Group("What is compared")
+CHAIN = Group("For a chain")
 
 
 @Parameter(name="*")
@@ -142,6 +143,25 @@ then origin/HEAD)."""
     """The change: a commit, or worktree (default: HEAD)."""
     markdown: Annotated[Path | None, Parameter(group=GATE)] = None
     """Write a summary for a pull request to this file."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions(RunOptions):
+    """A chain of proposals, and how one is judged; the rules are the chain's."""
+
+    chain: Annotated[str, Parameter(group=CHAIN)] = ""
+    """The name of the chain."""
+    incumbent: Annotated[str, Parameter(group=CHAIN)] = ""
+    """What its first candidate is compared with: a commit. It begins the chain."""
+    family_wise: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Begin a chain in which the chance of any false keep is at most .1, and not their expected share."""
+    accept_simpler: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Take what is simpler for the incumbent, with exit code 0."""
+    verify: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Train a candidate that is to be kept again, and refuse it where its numbers are not a training's."""
+    json: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Print the outcome as JSON."""
 
 
 @Parameter(name="*")

@@ -16,7 +16,17 @@ from unrolled.bench.errors import plural, visible
 from unrolled.bench.files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
-from unrolled.reports import answer, caveats, factorial, formats, gate_page, sections, sentences, text_tables
+from unrolled.reports import (
+    answer,
+    caveats,
+    factorial,
+    formats,
+    gate_page,
+    proposal_page,
+    sections,
+    sentences,
+    text_tables,
+)
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.factorial import Factorial, Part
@@ -34,7 +44,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     """
     page = find_page(comparison.design.study, out)
     context = _build_context(comparison)
-    html = _fill_template(comparison.design.presentation.template, context)
+    html = fill_template(comparison.design.presentation.template, context)
     texts = {
         page.with_name(name): text.encode() for name, text in text_tables.make_tables(comparison).items()
     }
@@ -77,7 +87,7 @@ def write_index(out: Path) -> Path:
     page = out / "index.html"
     written = None
     while (summaries := read_summaries(out)) != written:
-        save_file(page, _fill_template("index.html", _index_context(summaries, out)))
+        save_file(page, fill_template("index.html", _index_context(summaries, out)))
         written = summaries
     return page
 
@@ -91,7 +101,7 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
     return {"studies": studies, "others": sorted(links.items())}
 
 
-def _fill_template(template: str, context: dict[str, Any]) -> bytes:
+def fill_template(template: str, context: dict[str, Any]) -> bytes:
     """Return a page.
 
     Its style and script stand inline, under a policy that allows these two and nothing else.
@@ -175,6 +185,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
         "panels": forest.make_panels(c, extras),
+        "proposal": proposal_page.describe_proposal(c),
         "gate_rows": gate_page.list_gate_rows(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.arms),
         "broken": caveats.list_failures(c),
@@ -215,9 +226,14 @@ def _find_columns(c: Comparison) -> dict[str, Scale]:
 
 
 def answer_lines(c: Comparison) -> list[str]:
-    """Return the answer by the first metric, as a page begins with it, in plain text; a gate's outcome."""
+    """Return the answer by the first metric, as a page begins with it, in plain text.
+
+    Of a gate and of a proposal it is the outcome.
+    """
     if c.gate:
         return gate_page.write_gate_lines(c)
+    if c.proposal:
+        return [f"{proposal_page.describe_proposal(c)}."]
     grid = factorial.find_factorial(c)
     return [line.striptags() for line in _write_answers(c, factorial.find_parts(c, grid), grid)[0]]
 

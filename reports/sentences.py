@@ -76,7 +76,12 @@ def describe_stage(v: Verdict) -> str:
         return f"decided at {seeds}" if v.claims else f"open at {seeds}, where the first metric was decided"
     if v.contrast.pairs >= looks.last:
         return f"open at the last look, {seeds}"
-    subjects = {"": "the first metric is ", "size": "its size is ", "gate": "the gate is "}
+    subjects = {
+        "": "the first metric is ",
+        "size": "its size is ",
+        "gate": "the gate is ",
+        "proposal": "the proposal is ",
+    }
     return f"{subjects[v.rule] if v.claims else ''}open after {seeds}"
 
 

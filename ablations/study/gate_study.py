@@ -72,14 +72,14 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         key=f"head {head!r}",
         cure="name what it is to be compared with: --base REF",
     )
-    sides = _Sides(repository, base_commit, head_commit)
+    sides = Sides(repository, base_commit, head_commit)
     file, remarks = _read_study(file_path, sides)
     with error_context(str(file_path)):
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
         assert isinstance(factory, ProgramSettings)
         study_place = sides.find_place(file_path.parent)
-        replaced = sides.find_edits(_list_base_patterns(factory, study_place, sides))
+        replaced = sides.find_edits(list_base_patterns(factory, study_place, sides))
         if replaced:
             remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
             head_commit = replace(head_commit, tree=repository.replace_files(head_commit.tree, replaced))
@@ -103,7 +103,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
     return Gate(study, base_commit, head_commit, remarks, uncounted)
 
 
-class _Sides:
+class Sides:
     """The two commits of a gate and their files, by their paths in the repository."""
 
     def __init__(self, repository: Repository, base: Commit, head: Commit) -> None:
@@ -137,7 +137,7 @@ class _Sides:
         return name if name in self.head_files else f"{name} (deleted)"
 
 
-def _list_base_patterns(factory: ProgramSettings, study_place: str | None, sides: _Sides) -> list[str]:
+def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides: Sides) -> list[str]:
     """Return patterns, from the repository's top, of the files that both sides have as the base has them.
 
     These are data, frozen files and those of {study}. A frozen module includes what Python would import in
@@ -177,7 +177,7 @@ def _find_base(repository: Repository) -> str:
     raise BadInput("is not known", place=f"repository {repository.root}", key="base", cure=cure)
 
 
-def _read_study(path: Path, sides: _Sides) -> tuple[StudyFile, list[str]]:
+def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
     """Return the study in a file as the base has it, and a remark where the change edits it.
 
     A file outside of the repository is no part of the change.

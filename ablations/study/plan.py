@@ -146,6 +146,9 @@ class Plan:
     """
     varying: tuple[str, ...] = ()
     """The other metrics in which they differ."""
+    level: float = 0.0
+    simpler_level: float = 0.0
+    """Of a proposal, as its study has them."""
 
     __pydantic_config__ = _STRICT
 
@@ -274,6 +277,10 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         decide=study.decide,
         to_the_end=study.to_the_end,
         repeat=study.file.program is None or study.file.program.repeat,
+        nondeterminism=study.nondeterminism,
+        varying=study.varying,
+        level=study.level,
+        simpler_level=study.simpler_level,
     )
     return plan, [trials[id] for id in plan.ids]
 
