@@ -157,7 +157,11 @@ def _decide_proposal(
     incumbent, candidate, *others = (arm.name for arm in design.arms)
     metric = design.metrics[0]
     numbers = values[metric.name]
-    losses = {arm: {s: state for s, state in ended[arm].items() if s not in numbers[arm]} for arm in ended}
+    reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
+    losses = {
+        arm: {s: reasons[state] for s, state in by_seed.items() if s not in numbers[arm]}
+        for arm, by_seed in ended.items()
+    }
     of_bases = {seed: reason for arm in (incumbent, *others) for seed, reason in losses[arm].items()}
     proposal = decide_proposal(
         (numbers[candidate], numbers[incumbent]),

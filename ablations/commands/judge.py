@@ -1,6 +1,7 @@
 """`unrolled judge`: is a candidate better than the incumbent of its chain? Both are trained, seed by seed."""
 
 import json
+import math
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -8,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from unrolled.ablations.commands.report import prepare_folder
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line, run_studies
-from unrolled.ablations.commits.chain import Outcome, Version
+from unrolled.ablations.commits.chain import Outcome, Version, find_folder, read_chain
 from unrolled.ablations.commits.chain_rows import describe_proposal, write_page
 from unrolled.ablations.commits.judge import Judging, conclude, prepare_proposal
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
 from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
-from unrolled.bench.errors import BadInput, require, visible
+from unrolled.bench.errors import BadInput, plural, require, visible
+from unrolled.reports.statistics.chain import smallest_gain
+from unrolled.reports.statistics.sequential import Looks
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -36,6 +39,8 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
 
     Returns the exit code of EXIT_CODES. All else is printed to standard error.
     """
+    if options.dry_run:
+        return _print_state(options)
     try:
         with redirect_stdout(sys.stderr):
             judging, code = _judge_under_lock(candidate, study, options)
@@ -46,6 +51,34 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
     facts = _collect_facts(judging, code, options)
     print(json.dumps(facts) if options.json else visible(describe_proposal(judging)))
     return code
+
+
+def _print_state(options: JudgeOptions) -> int:
+    """Print what the next proposal of a chain is to be compared with, and which gains can be shown."""
+    record = read_chain(find_folder(options.chain, Ledger(options.results)))
+    level, _ = record.compute_levels()
+    spread = record.measure_spread()
+    gain = smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else None
+    facts = {
+        "chain": record.chain.name,
+        "incumbent": _describe_version(record.incumbent),
+        "proposals": len(record.proposals),
+        "level": level,
+        "error_budget_left": record.compute_budget(),
+        "spread": spread,
+        "smallest_gain": gain if gain and math.isfinite(gain) else None,
+    }
+    if options.json:
+        print(json.dumps(facts))
+        return 0
+    commit = record.incumbent.commit
+    print(visible(f"incumbent: {commit.description} ({plural(len(record.proposals), 'proposal')} so far)"))
+    budget = f"{record.compute_budget():.3g} of {record.chain.alpha:g}"
+    print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
+    if spread:
+        known = f"{gain:.3g}" if gain and math.isfinite(gain) else "none"
+        print(f"gain that is kept with a chance of .8: {known} (SD of the pairs' differences {spread:.3g})")
+    return 0
 
 
 def _judge_under_lock(candidate: str, study: str, options: JudgeOptions) -> tuple[Judging, int]:

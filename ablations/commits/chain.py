@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter
@@ -28,6 +29,8 @@ ALPHA = 0.1
 """The share of keeps that may be false or, with alpha spending, the chance of any."""
 SIMPLER_ALPHA = 0.05
 """The same of what is simpler, where δ worse is false."""
+PAIRS_OF_SPREAD = 8
+"""The pairs of a chain that tell how far pairs' differences are spread."""
 FOLDER = "chains"
 Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"
@@ -171,6 +174,13 @@ class ChainRecord:
         keeps = sum(p.outcome == Outcome.KEEP for p in self.tested)
         earned = self.chain.alpha * max(keeps, 0.5)
         return earned - sum(p.level for p in self.tested if p.p > CANDIDATE) / (1 - CANDIDATE)
+
+    def measure_spread(self) -> float | None:
+        """Return the SD of the pairs' differences, a median over proposals; None before there are enough."""
+        measured = [p for p in self.tested if p.sd]
+        if sum(p.pairs for p in measured) < PAIRS_OF_SPREAD:
+            return None
+        return median(p.sd or 0.0 for p in measured)
 
     def save_proposal(self, proposal: Proposal) -> "ChainRecord":
         """Write a proposal's file, and return the record with it."""

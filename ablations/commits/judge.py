@@ -8,7 +8,6 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 from unrolled.ablations.commits.chain import (
     ALPHA,
@@ -48,8 +47,6 @@ from unrolled.reports.statistics.chain import pairs_to_show
 from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.sequential import Looks
 
-PAIRS_OF_SPREAD = 8
-"""The pairs of a chain that tell how far pairs' differences are spread."""
 _NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"
 
 
@@ -94,14 +91,14 @@ def _begin(
     place = f"--chain {options.chain}"
     cure = "name what its first candidate is compared with: --incumbent main"
     require(options.incumbent, "has not begun", place=place, cure=cure)
+    first = repository.resolve(options.incumbent)
+    file = parse_proposal_file(read_first_text(path, repository, first), path, repository)
     require(
-        not plan_store.has_plan(options.chain, ledger),
-        "is the name of a study that was run",
+        options.chain != file.file.name and not plan_store.has_plan(options.chain, ledger),
+        "is the name of a study",
         place=place,
         cure="call the chain otherwise: their pages would be one",
     )
-    first = repository.resolve(options.incumbent)
-    file = parse_proposal_file(read_first_text(path, repository, first), path, repository)
     sides = Sides(repository, first, first)
     commits = {INCUMBENT: replace(first, name=INCUMBENT)}
     study = file.check_out(file.make_study(commits), commits, sides, options.results)
@@ -243,11 +240,11 @@ class _Preparation:
         looks = Looks(self.record.chain.looks)
         if not level > 0:
             return "no error budget is left: begin a new chain"
-        measured = [p for p in self.record.tested if p.sd]
-        if sum(p.pairs for p in measured) < PAIRS_OF_SPREAD:
+        spread = self.record.measure_spread()
+        if spread is None:
             return ""
         metric = self._metric
-        pairs = pairs_to_show(metric.zone, median(p.sd or 0.0 for p in measured), level, looks)
+        pairs = pairs_to_show(metric.zone, spread, level, looks)
         if pairs is not None and pairs <= looks.last:
             return ""
         number = "more pairs than can be told" if pairs is None else f"{pairs} pairs"
@@ -351,17 +348,15 @@ def conclude(judging: Judging, decision: ProposalDecision, seconds: float) -> Pr
         return replace(proposal, reason=f"the incumbent: {decision.stalled}; --retry trains it again")
     if not decision.ended:
         return replace(proposal, reason=f"open: the next look is after {verdict.pairs_requested} pairs")
-    outcome = Outcome(verdict.outcome.value)
-    reason = ""
     if decision.crash or decision.refusal:
         outcome = Outcome.CRASH if decision.crash else Outcome.REFUSED
         reason = decision.crash or decision.refusal
         return replace(proposal, outcome=outcome, reason=reason, ended=time.time())
     return replace(
         proposal,
-        outcome=outcome,
+        outcome=Outcome(verdict.outcome.value),
         p=verdict.p_value,
         simpler_p=1.0 if verdict.simpler_p is None else verdict.simpler_p,
-        reason=reason,
+        reason=decision.note,
         ended=time.time(),
     )

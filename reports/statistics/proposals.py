@@ -29,6 +29,7 @@ class ProposalDecision:
     crash: str = ""  # how the candidate failed, such as "seed 3 failed"
     refusal: str = ""  # why there is nothing to judge
     stalled: str = ""  # how the incumbent failed
+    note: str = ""  # why it is discarded
 
     @property
     def ended(self) -> bool:
@@ -93,7 +94,20 @@ def decide_proposal(
         crash=crash,
         refusal=refusal,
         stalled="" if crash else stalled,
+        note=_explain_discard(verdict, gains, seeds),
     )
+
+
+def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[int]) -> str:
+    """Return why a proposal is discarded; "" for another outcome."""
+    if verdict.outcome is not Outcome.DISCARD:
+        return ""
+    if verdict.futile:
+        return "given up: a gain is no longer likely to be shown"
+    diverged = np.flatnonzero(np.isneginf(gains))
+    if diverged.size:
+        return f"seed {seeds[int(diverged[0])]} diverged at the candidate alone"
+    return "no gain was shown by the last look"
 
 
 def _list_gains(sides: Pair, seeds: Sequence[int], metric: Metric) -> Floats:

@@ -159,6 +159,11 @@ def test_levels_follow_the_rule_and_seeds_are_new(project: Path) -> None:
     (strict,) = read_record(project, "strict").proposals
     assert strict.level == next_level("family-wise", [], 0.1)
     assert not {*strict.seeds} & {*seeds}
+    state = json.loads(
+        run_command(project, "judge", "HEAD", "--chain", "night", "--dry-run", "--json").stdout
+    )
+    assert state["level"] == next_level("saffron", ps, 0.1)
+    assert state["smallest_gain"] > 0
     assert "Other chains of this study" in (project / "out" / "strict" / "index.html").read_text()
 
 
@@ -198,6 +203,32 @@ def test_one_number_under_every_seed_and_numbers_of_no_seed_are_refused(project:
     assert (code, facts["outcome"], facts["p"]) == (5, "refused", 1)
     assert "other numbers" in facts["reason"]
     assert read_record(project).incumbent_number == 0
+
+
+def test_a_kept_candidate_that_takes_no_time_is_refused_where_it_is_verified(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="1"))
+    monkeypatch.setattr("unrolled.ablations.commits.second_training.SHARE", 10.0)
+    code, facts = judge(project, "--verify")
+    assert (code, facts["outcome"]) == (5, "refused")
+    assert "does it train?" in facts["reason"]
+    monkeypatch.undo()
+    commit_change(project, "honest", model__py=model_source(BASE="0.8", STREAM="2"))
+    assert judge(project, "--verify")[0] == 0
+
+
+def test_an_incumbent_that_fails_is_bad_input_and_a_candidate_that_diverges_is_discarded(
+    project: Path,
+) -> None:
+    commit_change(project, "diverges", model__py=model_source(BASE="float('inf')", STREAM="1"))
+    code, facts = judge(project)
+    assert (code, facts["outcome"], facts["p"]) == (3, "discard", 1)
+    assert "diverged" in facts["reason"]
+    commit_change(project, "broken", model__py="raise SystemExit('no such thing')\n")
+    commit_change(project, "mended", "broken", model__py=model_source(STREAM="1"))
+    code, facts = judge(project, "--incumbent", "broken", chain="other")
+    assert code == 2 and "no such thing" in facts["reason"]
 
 
 def test_bad_input_is_told_in_a_line_and_as_json(project: Path) -> None:
