@@ -68,8 +68,14 @@ class Ends(NamedTuple):
 
 
 def fit_looks(budget: int, looks: Looks = CHAIN_LOOKS) -> Looks:
-    """Return the looks before `budget` pairs, and one there."""
-    return Looks((*(n for n in looks.numbers if n < budget), budget))
+    """Return the looks before `budget` pairs, and one there.
+
+    With more pairs than the last look has, all looks are later by the same factor: early ones would give up
+    the small gains that more pairs could show.
+    """
+    factor = max(1.0, budget / looks.last)
+    earlier = (round(factor * n) for n in looks.numbers)
+    return Looks((*(n for n in earlier if n < budget), budget))
 
 
 def select_tests(looks: Looks) -> Looks:
@@ -249,9 +255,8 @@ def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> fl
 def pairs_to_show(gain: float, spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> int | None:
     """Return the pairs with which a true mean gain is kept with a chance of .8: the budget that it takes.
 
-    That is the first of these looks that would do as the last, or more pairs than they have, with looks
-    at the same shares of them; None if no gain is kept at such a level. Raises ValueError unless gain and
-    spread are positive.
+    That is the first of these looks that would do as the last, or more pairs than they have: see `fit_looks`.
+    It is None if no gain is kept at such a level. Raises ValueError unless gain and spread are positive.
     """
     if not gain > 0:
         raise ValueError(f"a gain must be positive, not {gain}")

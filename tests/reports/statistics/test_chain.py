@@ -188,11 +188,21 @@ def test_the_smallest_gain_of_a_budget_is_kept_with_a_chance_of_four_in_five(bud
     assert more is not None and more > budget
 
 
-def test_half_the_gain_takes_four_times_the_pairs_beyond_the_last_look() -> None:
-    gains = (0.4, 0.2)
-    pairs = [pairs_to_show(gain, 1.0, LEVEL) for gain in gains]
-    assert pairs[0] is not None and pairs[0] > 40
-    assert pairs[1] == pytest.approx(4 * pairs[0], abs=4)
+def test_a_gain_that_takes_more_pairs_than_the_last_look_has_is_kept_by_later_looks() -> None:
+    pairs = pairs_to_show(0.5, 1.0, LEVEL)
+    assert pairs is not None and 60 < pairs < 90
+    assert pairs_to_show(0.25, 1.0, LEVEL) == pytest.approx(4 * pairs, abs=4)
+    expected = expected_proposal(fit_looks(pairs), gain=0.5, spread=1.0, level=LEVEL)
+    assert expected.kept == pytest.approx(0.8, abs=0.02)
+
+
+def test_looks_end_at_the_budget_and_begin_later_with_more_pairs_than_they_have() -> None:
+    assert [fit_looks(n).numbers for n in (8, 20, 40, 80)] == [
+        (4, 8),
+        (4, 8, 16, 20),
+        (4, 8, 16, 24, 40),
+        (8, 16, 32, 48, 80),
+    ]
 
 
 def test_no_gain_is_kept_at_a_level_that_is_below_all_p_values() -> None:
