@@ -137,7 +137,8 @@ def judge_proposal(
     is not the incumbent. Raises ValueError on NaN, and on looks that end before 5 pairs.
     """
     verdict = _judge_gains(gains, looks, level)
-    if not fewer_lines or verdict.outcome is not Outcome.DISCARD:
+    diverged = not verdict.futile and verdict.pairs < looks.last
+    if not fewer_lines or verdict.outcome is not Outcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
     shifted = _judge_gains(over_keep + delta, looks, simpler_level)

@@ -167,6 +167,15 @@ def test_a_candidate_of_fewer_lines_that_is_less_than_delta_worse_is_simpler() -
     assert (better.outcome, better.simpler_p) == (Outcome.KEEP, None)
 
 
+@pytest.mark.parametrize("pair", [2, 9, 20])
+def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
+    slight = 0.07 + 0.2 * NOISE[4]
+    options = {"level": 1e-6, "delta": 0.5, "simpler_level": 0.01, "fewer_lines": True}
+    assert judge_proposal(slight[:16], **options).outcome is Outcome.UNDECIDED  # whether it gains
+    slight[pair] = -math.inf
+    assert judge_proposal(slight[: pair + 1], **options).outcome is Outcome.DISCARD
+
+
 def test_a_candidate_that_is_worse_by_delta_is_simpler_once_in_twenty_at_most() -> None:
     verdicts = [
         judge_proposal(x - 1, level=LEVEL, fewer_lines=True, delta=1.0, simpler_level=0.05)
