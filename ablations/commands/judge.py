@@ -174,4 +174,5 @@ def _collect_facts(judging: Judging, code: int, options: JudgeOptions) -> dict[s
 def _describe_version(version: Version) -> dict[str, Any]:
     """Return a commit as JSON has it."""
     commit = version.commit
-    return {"name": commit.name, "commit": commit.hash, "subject": commit.subject, "lines": version.lines}
+    names = {"name": commit.name, "commit": commit.hash, "tree": commit.tree, "subject": commit.subject}
+    return {**names, "lines": version.lines}

@@ -19,7 +19,8 @@ from typing import TypeVar
 from pydantic import ConfigDict, TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, seal, unseal
-from unrolled.bench.errors import BadInput, require
+from unrolled.ablations.study.plan import Plan
+from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.files import save_file
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.trial import canonical_json
@@ -158,6 +159,16 @@ class ChainRecord:
         """The proposals that were given a level, in order."""
         return [proposal for proposal in self.proposals if proposal.is_tested]
 
+    @property
+    def answer(self) -> str:
+        """A sentence on what became of the proposals, and on what the incumbent is."""
+        keeps = sum(p.outcome == Outcome.KEEP for p in self.proposals)
+        simpler = sum(p.outcome == Outcome.SIMPLER and p.accepted for p in self.proposals)
+        also = f", and {simpler} accepted as simpler" if simpler else ""
+        commit = self.incumbent.commit
+        kept = f"{keeps} of {plural(len(self.proposals), 'proposal')} kept{also}"
+        return f"{kept}; the incumbent is {commit.hash[:10]} {commit.subject}"
+
     def compute_levels(self) -> tuple[float, float]:
         """Return the levels of the next proposal: that it helps, and that it is simpler."""
         of_simpler = [p.simpler_p for p in self.tested if p.simpler_level]
@@ -188,6 +199,16 @@ class ChainRecord:
         others = [other for other in self.proposals if other.number != proposal.number]
         proposals = sorted([*others, proposal], key=lambda p: p.number)
         return replace(self, proposals=tuple(proposals))
+
+
+def name_study(chain: str, number: int) -> str:
+    """Return the name of a proposal's study, and of its page."""
+    return f"{chain}-{number:04}"
+
+
+def find_pages(plan: Plan, out: Path) -> Path:
+    """Return the folder of a study's page: for a proposal that of its chain."""
+    return out / plan.study.rpartition("-")[0] if plan.decide == "proposal" else out
 
 
 def find_folder(name: str, ledger: Ledger) -> Path:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import ChainRecord, Outcome, Proposal, read_chains
-from unrolled.ablations.commits.judge import Judging, name_study
+from unrolled.ablations.commits.chain import ChainRecord, Outcome, Proposal, name_study, read_chains
+from unrolled.ablations.commits.judge import Judging
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import plural
@@ -12,10 +12,11 @@ from unrolled.reports.chain_page import ChainPage, ChainSummary, ProposalRow, re
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p, format_seconds
 from unrolled.reports.presentation import PLAIN, Scale
+from unrolled.reports.render import write_index
 
 RULES = {
-    "saffron": "Of the keeps, {:.0%} are expected to be false at most (SAFFRON).",
-    "family-wise": "The chance of any false keep is {:.0%} at most (alpha spending).",
+    "saffron": "At most {:g} of the keeps are expected to be false (SAFFRON).",
+    "family-wise": "The chance of any false keep is at most {:g} (alpha spending).",
 }
 
 
@@ -55,14 +56,14 @@ def describe_numbers(proposal: Proposal, scale: Scale) -> str:
 
 
 def write_page(record: ChainRecord, ledger: Ledger, out: Path) -> Path:
-    """Write the page of a chain, and return its path."""
+    """Write the page of a chain, and the index that links it. Returns the page's path."""
     page = out / record.chain.name / "index.html"
     file = parse_study(record.chain.study)
     metric = file.metrics[0].metric
     chain = ChainPage(
         name=record.chain.name,
         question=file.question,
-        answer=_write_answer(record),
+        answer=record.answer,
         facts=_list_facts(record),
         rows=[_make_row(proposal, record, metric, page) for proposal in record.proposals],
         course=[
@@ -71,17 +72,8 @@ def write_page(record: ChainRecord, ledger: Ledger, out: Path) -> Path:
         others=_list_others(record, file.name, ledger),
     )
     render_chain(chain, page)
+    write_index(out)
     return page
-
-
-def _write_answer(record: ChainRecord) -> str:
-    """Return a sentence on what became of the proposals, and on what the incumbent is."""
-    keeps = sum(p.outcome == Outcome.KEEP for p in record.proposals)
-    simpler = sum(p.outcome == Outcome.SIMPLER and p.accepted for p in record.proposals)
-    also = f", and {simpler} accepted as simpler" if simpler else ""
-    commit = record.incumbent.commit
-    kept = f"{keeps} of {plural(len(record.proposals), 'proposal')} kept as it helps{also}"
-    return f"{kept}; the incumbent is {commit.hash[:10]} {commit.subject}"
 
 
 def _list_facts(record: ChainRecord) -> list[str]:
@@ -110,7 +102,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     gain, least = (
         None if x is None else sign * x / metric.zone for x in (proposal.difference, proposal.bound)
     )
-    own = find_page(name_study(record.chain, proposal), page.parent)
+    own = find_page(name_study(record.chain.name, proposal.number), page.parent)
     return ProposalRow(
         number=proposal.number,
         commit=f"{commit.hash[:10]} {commit.subject}",

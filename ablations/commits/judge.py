@@ -19,6 +19,7 @@ from unrolled.ablations.commits.chain import (
     begin_chain,
     find_folder,
     has_chain,
+    name_study,
     read_chain,
     read_chains,
 )
@@ -146,7 +147,6 @@ class _Preparation:
 
     def prepare(self) -> Judging:
         """Return the proposal of the candidate: an earlier one, or a new one."""
-        number = self.record.incumbent_number
         incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
         sides = Sides(self.file.repository, incumbent, self.commit)
         if edits := self.file.list_edits_of_rules(sides):
@@ -159,20 +159,23 @@ class _Preparation:
             candidate = identify_version(study, CANDIDATE, self.commit)
         except BadInput as error:
             return self._end_at_once(Outcome.CRASH, f"cannot be run: {error}")
-        replaced = {
-            self.record.find_version(number).content: number for number in self.record.incumbent_numbers[:-1]
-        }
-        if candidate.content in replaced:
-            earlier_incumbent = self._describe(replaced[candidate.content])
-            reason = f"has the files of an earlier incumbent, {earlier_incumbent}: was the branch rewound?"
-            return self._end_at_once(Outcome.REFUSED, reason, candidate)
-        is_same_tree = self.commit.tree == incumbent.tree  # and not one that edits a document of it
-        if candidate.content == self.record.incumbent.content and not (number and is_same_tree):
-            reason = "no file that counts differs from the incumbent's"
+        if reason := self._explain_old_content(candidate):
             return self._end_at_once(Outcome.REFUSED, reason, candidate)
         if earlier := self._find_earlier(candidate.content):
             return self._take_up(replace(earlier, candidate=candidate), study, sides)
         return self._propose(candidate, study, sides)
+
+    def _explain_old_content(self, candidate: Version) -> str:
+        """Return which incumbent has the content of a candidate; "" if none has, or if it is its proposal."""
+        *replaced, present = self.record.incumbent_numbers
+        for number in replaced:
+            if self.record.find_version(number).content == candidate.content:
+                return f"is an earlier incumbent, {self._describe(number)}: was the branch rewound?"
+        incumbent = self.record.incumbent
+        is_proposal = present > 0 and candidate.commit.tree == incumbent.commit.tree  # asked again
+        if candidate.content == incumbent.content and not is_proposal:
+            return "no file that counts differs from the incumbent's"
+        return ""
 
     def _check_study(self) -> None:
         """Raise BadInput where the study's file is another one than that of the chain."""
@@ -208,13 +211,13 @@ class _Preparation:
         has_same_incumbent = earlier.incumbent == self.record.incumbent_number
         if earlier.outcome == Outcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
             self.file.repository.keep_tree(earlier.candidate.commit.tree)
-            return self._record(replace(earlier, accepted=True), is_old=True)
+            return self._save(replace(earlier, accepted=True), is_old=True)
         if earlier.outcome and not is_retried:
             return Judging(self.record, earlier, self._metric, self.file.repository, is_old=True)
         if not has_same_incumbent:
             reason = "another candidate became the incumbent before it was judged"
-            return self._record(replace(earlier, outcome=Outcome.UNDECIDED, reason=reason, ended=time.time()))
-        return self._record(replace(earlier, outcome="", reason=""), study, sides)
+            return self._save(replace(earlier, outcome=Outcome.UNDECIDED, reason=reason, ended=time.time()))
+        return self._save_to_train(replace(earlier, outcome="", reason=""), study, sides)
 
     def _propose(self, candidate: Version, study: Study, sides: Sides) -> Judging:
         """Record a new proposal with its levels and seeds, if the chain can afford it."""
@@ -233,7 +236,7 @@ class _Preparation:
             seeds=draw_seeds(record.chain.looks[-1], used),
             remarks=tuple(self._list_remarks()),
         )
-        return self._record(proposal, study, sides)
+        return self._save_to_train(proposal, study, sides)
 
     def _explain_lack(self, level: float) -> str:
         """Return why a gain of δ cannot be shown at a level; "" where it can, or its spread is not known."""
@@ -271,7 +274,7 @@ class _Preparation:
             if is_same and (p.outcome, p.reason) == (outcome, reason):
                 return Judging(self.record, p, self._metric, self.file.repository, is_old=True)
         proposal = self._make_proposal(version)
-        return self._record(replace(proposal, outcome=outcome, reason=reason, ended=time.time()))
+        return self._save(replace(proposal, outcome=outcome, reason=reason, ended=time.time()))
 
     def _make_proposal(self, candidate: Version) -> Proposal:
         return Proposal(
@@ -282,35 +285,31 @@ class _Preparation:
             began=time.time(),
         )
 
-    def _record(
-        self,
-        proposal: Proposal,
-        study: Study | None = None,
-        sides: Sides | None = None,
-        *,
-        is_old: bool = False,
-    ) -> Judging:
-        """Record a proposal. With a study, it is to be trained."""
+    def _save(self, proposal: Proposal, *, is_old: bool = False) -> Judging:
+        """Record a proposal."""
         record = self.record.save_proposal(proposal)
-        if study is None or sides is None:
-            return Judging(record, proposal, self._metric, self.file.repository, is_old=is_old)
+        return Judging(record, proposal, self._metric, self.file.repository, is_old=is_old)
+
+    def _save_to_train(self, proposal: Proposal, study: Study, sides: Sides) -> Judging:
+        """Record a proposal that is to be trained, and return it with its study."""
+        judging = self._save(proposal)
         if proposal.simpler_level and proposal.incumbent != proposal.last_keep:
-            last_keep = record.find_version(proposal.last_keep).commit
+            last_keep = self.record.find_version(proposal.last_keep).commit
             commits = {
                 INCUMBENT: sides.base,
                 CANDIDATE: replace(self.commit, name=CANDIDATE),
                 LAST_KEEP: replace(last_keep, name=LAST_KEEP),
             }
             study = self._check_out(commits, sides)
-        study = complete_study(study, name_study(record.chain, proposal), proposal.seeds)
+        study = complete_study(study, name_study(self.record.chain.name, proposal.number), proposal.seeds)
         study = replace(study, level=proposal.level, simpler_level=proposal.simpler_level)
-        return Judging(record, proposal, self._metric, self.file.repository, self._copy_nondeterminism(study))
+        return replace(judging, study=self._copy_nondeterminism(study))
 
     def _copy_nondeterminism(self, study: Study) -> Study:
         """Return the study with what an earlier proposal measured: how far two equal trials are apart."""
         for proposal in reversed(self.record.tested):
             with suppress(BadInput):
-                plan = plan_store.load_plan(name_study(self.record.chain, proposal), self.ledger)
+                plan = plan_store.load_plan(name_study(self.record.chain.name, proposal.number), self.ledger)
                 if plan.nondeterminism is not None:
                     return replace(study, nondeterminism=plan.nondeterminism, varying=plan.varying)
         return study
@@ -323,11 +322,6 @@ class _Preparation:
         commit = self.record.find_version(number).commit
         source = f"proposal {number}" if number else "the first"
         return f"{commit.hash[:10]} {commit.subject} ({source})"
-
-
-def name_study(chain: Chain, proposal: Proposal) -> str:
-    """Return the name of a proposal's study, and of its page."""
-    return f"{chain.name}-{proposal.number:04}"
 
 
 def conclude(judging: Judging, decision: ProposalDecision, seconds: float) -> Proposal:

@@ -144,7 +144,7 @@ def another_order(number: int) -> Idea:
 
 
 def list_ideas() -> list[Idea]:
-    """Return the ideas in order: five help, seven hurt, one is simpler, and the others do nothing."""
+    """Return the ideas: three help by about an SD, seven hurt, one is simpler, others do nothing."""
     special = {
         3: Idea("momentum", {"MOMENTUM": 0.3}),
         4: Idea("half the rate", {"LR": 0.05}),

@@ -1,6 +1,7 @@
 """`unrolled judge`: each outcome has its exit code, its record and its place in the chain."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,15 @@ def test_what_helps_is_kept_becomes_the_incumbent_and_is_not_trained_again(proje
     assert (code, facts["outcome"]) == (3, "discard")
     assert facts["compared_with"]["subject"] == "a change: better", "though main is worse than both"
     assert count_trials(project) > trials
-    page = (project / "out" / "night" / "index.html").read_text()
-    assert "1 of 2 proposals kept" in page and "night-0002/index.html" in page
+    page = project / "out" / "night" / "index.html"
+    text = page.read_text()
+    assert "1 of 2 proposals kept" in text and "night-0002/index.html" in text
+    assert "night/index.html" in (project / "out" / "index.html").read_text()
+    shutil.rmtree(project / "out")
+    assert run_command(project, "report").returncode == 0
+    assert page.read_text() == text
+    listing = run_command(project, "studies").stdout
+    assert "1 of 2 proposals kept" in listing and "night-0001" not in listing
 
 
 def test_a_proposal_that_changes_nothing_is_refused_without_a_level(project: Path) -> None:
@@ -123,11 +131,21 @@ def test_without_time_a_proposal_stays_open_and_goes_on_with_its_seeds(project: 
     assert (code, first["outcome"]) == (4, "undecided")
     code, second = judge(project)
     assert (code, second["outcome"]) == (0, "keep")
-    assert (first["proposal"], first["seeds"], first["level"]) == (
-        second["proposal"],
-        second["seeds"],
-        second["level"],
-    )
+    same = ("proposal", "seeds", "level")
+    assert [first[key] for key in same] == [second[key] for key in same]
+
+
+def test_an_open_proposal_ends_where_another_candidate_became_the_incumbent(project: Path) -> None:
+    commit_change(project, "open", model__py=model_source(BASE="0.9", STREAM="1"))
+    assert judge(project, "--budget", "1s")[0] == 4
+    commit_change(project, "better", model__py=model_source(BASE="0.8", STREAM="2"))
+    code, facts = judge(project)
+    assert (code, facts["level"]) == (0, next_level("saffron", [1.0], 0.1)), "an open one counts as p = 1"
+    trials = count_trials(project)
+    code, facts = judge(project, candidate="open")
+    assert (code, facts["outcome"], facts["p"]) == (4, "undecided", 1)
+    assert "another candidate" in facts["reason"]
+    assert count_trials(project) == trials
 
 
 def test_what_cannot_be_shown_is_not_trained(tmp_path: Path) -> None:
