@@ -25,6 +25,7 @@ from unrolled.ablations.options import (
     AuditOptions,
     CompareOptions,
     GateOptions,
+    JudgeOptions,
     PlanOptions,
     RunOptions,
     ShowOptions,
@@ -71,6 +72,9 @@ gate unrolled.toml --base main --head worktree
 gate --dry-run
 audit main..HEAD
 audit v1.0..main my.toml --forward --markdown audit.md
+judge HEAD --chain night --incumbent main
+judge HEAD --chain night --json
+judge worktree my.toml --chain night --accept-simpler --verify
 sync
 sync toggles --results elsewhere
 ui
@@ -132,7 +136,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: all is well
     1: trials failed or have no result
     2: bad input
-    3: an arm is worse, or a gate is not passed
+    3: an arm is worse, a gate is not passed, or a proposal is to be discarded
+    4, 5, 6: a proposal is undecided, refused, or simpler
     130: interrupted
     """
     gc.set_threshold(100_000, 20, 100)  # imports live on: to look through them is a tenth of `report`,
@@ -271,6 +276,20 @@ def audit(
     from unrolled.ablations.commands.audit import audit
 
     return audit(commits, study, options)
+
+
+@add_command
+def judge(
+    candidate: Annotated[str, Parameter(help="The proposal: a commit, or worktree.")],
+    study: Annotated[str, Parameter(help="The study's .toml (default: unrolled.toml at the top).")] = "",
+    /,
+    *,
+    options: JudgeOptions = JudgeOptions(),
+) -> int:
+    """Keep or discard a proposal? It is trained beside its chain's incumbent."""
+    from unrolled.ablations.commands.judge import judge
+
+    return judge(candidate, study, options)
 
 
 @add_command

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +35,8 @@ from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical_json
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """The errors of reading data that are malformed."""
+
+_SEED = re.compile(rb'"seed":([0-9]+)')
 
 
 def _to_stderr(line: str) -> None:
@@ -65,6 +68,13 @@ class Ledger:
     def details_path(self, id: str, digest: str) -> Path:
         """Return the path of the details with this sha256 of a trial's result."""
         return self.root / f"details/{id[:2]}/{id}.{digest[:16]}.json"
+
+    def list_seeds(self) -> set[int]:
+        """Return the seeds of all results. No file is parsed: numbers of other keys may be among them."""
+        seeds: set[int] = set()
+        for path in self.files().values():
+            seeds |= {int(seed) for seed in _SEED.findall(read_bytes(path) or b"")}
+        return seeds
 
     @property
     def nearest_ledger_hint(self) -> str:
@@ -176,6 +186,13 @@ class Ledger:
             self._lock_file(name, fcntl.LOCK_EX, f"study {study!r} is already being run"),
         ):
             self._sweep_drafts()
+            yield
+
+    @contextmanager
+    def lock_chain(self, chain: str) -> Iterator[None]:
+        """Lock a chain of proposals, so that only one process at a time judges one. Raises BadInput."""
+        name = hashlib.sha256(f"chain {chain}".encode()).hexdigest()[:16]
+        with self._lock_file(name, fcntl.LOCK_EX, f"chain {chain!r} is judging another proposal"):
             yield
 
     @contextmanager

@@ -58,6 +58,7 @@ Positive = Annotated[float, Gt(0), Parameter(validator=validators.Number(gt=0))]
 TABLES = Group("For tables")
 GATE = Group("What is compared")
 HISTORY = Group("For a history")
+CHAIN = Group("For a chain")
 
 
 @Parameter(name="*")
@@ -156,6 +157,25 @@ class AuditOptions(RunOptions):
     """Write the answer and a row for each change to this file."""
     json: Annotated[bool, Parameter(group=HISTORY)] = False
     """Print the answer as JSON, and all else to standard error."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions(RunOptions):
+    """A chain of proposals, and how one is judged; the rules are the chain's."""
+
+    chain: Annotated[str, Parameter(group=CHAIN)] = ""
+    """The name of the chain."""
+    incumbent: Annotated[str, Parameter(group=CHAIN)] = ""
+    """What its first candidate is compared with: a commit. It begins the chain."""
+    family_wise: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Begin a chain in which the chance of any false keep is at most .1, and not their expected share."""
+    accept_simpler: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Take what is simpler for the incumbent, with exit code 0."""
+    verify: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Train a candidate that is to be kept again, and refuse it where its numbers are not a training's."""
+    json: Annotated[bool, Parameter(group=CHAIN)] = False
+    """Print the outcome as JSON."""
 
 
 @Parameter(name="*")

@@ -24,6 +24,7 @@ from unrolled.reports.replicates import drop_copies, find_copies, find_equal_see
 from unrolled.reports.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.non_inferiority import GateDecision
+from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.seed_values import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 from unrolled.reports.trials_table import collect_statuses, collect_values
@@ -43,6 +44,7 @@ class Comparison:
     other_views: tuple["Comparison", ...] = ()
     gate: GateDecision[str] | None = None  # of a study that is a gate
     reading: Scale | None = None  # in place of the metric's own scale: perplexity for a loss
+    proposal: ProposalDecision | None = None  # of a study that is a proposal
 
     @property
     def arms_to_decide(self) -> tuple[ComparedArm, ...]:
@@ -238,7 +240,7 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 looks_taken=decisions.looks_taken,
             )
         )
-    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate)
+    return replace(views[0], other_views=tuple(views[1:]), gate=decisions.gate, proposal=decisions.proposal)
 
 
 def _seeds_that_count(

@@ -25,6 +25,7 @@ from unrolled.reports.statistics.folds import compare_folds
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.non_inferiority import non_inferiority
 from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.proposals import decide_proposal
 from unrolled.reports.statistics.seed_values import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.unpaired import welch
@@ -73,6 +74,8 @@ def decide_contrasts(
     declared_arms = [name for name in contrasts if not arms[name].is_aa_arm]
     if design.decide == "gate":
         return _decide_gate(declared_arms, lost, statuses, values, design)
+    if design.decide == "proposal":
+        return _decide_proposal(declared_arms, lost, statuses, values, design, copies)
     futility = 0.0 if design.to_the_end else BOUND
     declared, exploratory = ([n for n in declared_arms if arms[n].exploratory is x] for x in (False, True))
     families = [
@@ -113,24 +116,77 @@ def _decide_gate(
         },
         equal={level: _find_equal_sides(name, values, design) for name, level in levels.items()},
     )
-    seeds = design.seeds[: looks.numbers[max(0, gate.looks_taken - 1)]]
+    return Decisions(
+        verdicts=_judge_after(contrasts, gate.looks_taken, gate.fault, gate.has_ended, lost, values, design),
+        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
+        looks_taken=gate.looks_taken,
+        gate=gate,
+    )
+
+
+def _judge_after(
+    contrasts: Sequence[str],
+    looks_taken: int,
+    fault: str,
+    has_ended: bool,
+    lost: Mapping[str, dict[Any, str]],
+    values: Values,
+    design: Design,
+) -> dict[str, dict[str, Verdict]]:
+    """Return the verdicts on contrasts after the looks that a rule of its own has taken."""
+    seeds = design.seeds[: design.looks[max(0, looks_taken - 1)]]
     counting = {
         metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
         for metric, by_arm in values.items()
     }
     judged = _look_by_look(contrasts, lost, counting, design, holm, 0.0)
-    verdicts = {
-        name: {
-            metric: replace(v, decided=gate.has_ended, blocked_reason=gate.fault)
-            for metric, v in by_metric.items()
-        }
+    return {
+        name: {metric: replace(v, decided=has_ended, blocked_reason=fault) for metric, v in by_metric.items()}
         for name, by_metric in judged.verdicts.items()
     }
+
+
+def _decide_proposal(
+    contrasts: Sequence[str],
+    lost: Mapping[str, dict[Any, str]],
+    statuses: Statuses,
+    values: Values,
+    design: Design,
+    copies: Mapping[str, Any],
+) -> Decisions[str]:
+    """Return the state of a proposal, and the verdicts on its contrasts after the looks that it took.
+
+    The first arm is the incumbent and the second the candidate; a third one is the last proposal that was
+    kept. All get the same seeds.
+    """
+    incumbent, candidate, *others = (arm.name for arm in design.arms)
+    metric = design.metrics[0]
+    numbers = values[metric.name]
+    reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
+    losses = {
+        arm: {s: reasons[state] for s, state in by_seed.items() if s not in numbers[arm]}
+        for arm, by_seed in statuses.items()
+    }
+    of_bases = {seed: reason for arm in (incumbent, *others) for seed, reason in losses[arm].items()}
+    proposal = decide_proposal(
+        (numbers[candidate], numbers[incumbent]),
+        (numbers[candidate], numbers[others[0]]) if others else None,
+        seeds=design.seeds,
+        looks=Looks(design.looks),
+        metric=metric,
+        level=design.level,
+        simpler_level=design.simpler_level,
+        lost=(losses[candidate], of_bases),
+        equal=_find_equal_sides(candidate, values, design),
+        ignores_seed=candidate in copies,
+    )
+    fault = proposal.crash or proposal.refusal or proposal.stalled
+    taken = proposal.looks_taken
     return Decisions(
-        verdicts=verdicts,
-        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
-        looks_taken=gate.looks_taken,
-        gate=gate,
+        verdicts=_judge_after(contrasts, taken, fault, proposal.has_ended, lost, values, design),
+        seeds_requested=dict.fromkeys(contrasts, proposal.seeds_requested),
+        looks_taken=taken,
+        proposal=proposal,
     )
 
 

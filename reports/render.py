@@ -23,6 +23,7 @@ from unrolled.reports import (
     factorial,
     formats,
     gate_page,
+    proposal_page,
     sections,
     sentences,
     text_tables,
@@ -44,7 +45,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     """
     page = find_page(comparison.design.study, out)
     context = _build_context(comparison)
-    html = _fill_template(comparison.design.presentation.template, context)
+    html = fill_template(comparison.design.presentation.template, context)
     texts = {
         page.with_name(name): text.encode() for name, text in text_tables.make_tables(comparison).items()
     }
@@ -87,7 +88,7 @@ def write_index(out: Path) -> Path:
     page = out / "index.html"
     written = None
     while (summaries := read_summaries(out)) != written:
-        save_file(page, _fill_template("index.html", _index_context(summaries, out)))
+        save_file(page, fill_template("index.html", _index_context(summaries, out)))
         written = summaries
     return page
 
@@ -101,7 +102,7 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
     return {"studies": studies, "others": sorted(links.items())}
 
 
-def _fill_template(template: str, context: dict[str, Any]) -> bytes:
+def fill_template(template: str, context: dict[str, Any]) -> bytes:
     """Return a page.
 
     Its style and script stand inline, under a policy that allows these two and nothing else.
@@ -185,6 +186,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
         "panels": forest.make_panels(c, extras),
+        "proposal": proposal_page.describe_proposal(c),
         "gate_rows": gate_page.list_gate_rows(c),
         "audit": audit_page.describe_audit(c),
         "audit_rows": audit_page.list_audit_rows(c),
@@ -231,6 +233,8 @@ def answer_lines(c: Comparison) -> list[str]:
     """Return the answer by the first metric, as a page begins with it, in plain text."""
     if c.gate:
         return gate_page.write_gate_lines(c)
+    if c.proposal:
+        return [f"{proposal_page.describe_proposal(c)}."]
     if c.design.audit:
         return audit_page.write_audit_lines(c)
     grid = factorial.find_factorial(c)

@@ -8,6 +8,7 @@ import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
 from unrolled.reports.statistics.values import are_computed_alike, select_finite
 
@@ -36,8 +37,8 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
-    first = [seed for seed in equal if not design.looks or seed in design.first_look]
-    family_size = 1 if design.decide == "gate" else max(1, len(design.arms) - 1)
+    first = [seed for seed in equal if not design.looks or seed in _list_first_seeds(design)]
+    family_size = 1 if design.decide in OWN_RULES else max(1, len(design.arms) - 1)
     is_fine = any(
         are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family_size)
         for metric, (side, other) in zip(metrics, numbers, strict=True)
@@ -156,6 +157,11 @@ def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection
     enough = next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])
     seeds = design.seeds[:enough]
     return seeds if set(seeds) <= statuses.keys() else ()
+
+
+def _list_first_seeds(design: Design) -> Sequence[Any]:
+    """Return the seeds of the first look with five or more."""
+    return design.seeds[: next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])]
 
 
 def _is_one_value(numbers: Sequence[float], noise: float) -> bool:

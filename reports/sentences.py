@@ -72,7 +72,12 @@ def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
         return f"decided at {seeds}" if v.claims else f"open at {seeds}, where {first_metric} was decided"
     if v.contrast.pairs >= looks.last:
         return f"open at the last look, {seeds}"
-    subjects = {"": f"{first_metric} is ", "size": "its size is ", "gate": "the gate is "}
+    subjects = {
+        "": f"{first_metric} is ",
+        "size": "its size is ",
+        "gate": "the gate is ",
+        "proposal": "the proposal is ",
+    }
     return f"{subjects[v.rule] if v.claims else ''}open after {seeds}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from unrolled.ablations.commits.chain import find_pages, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import (
@@ -18,6 +19,14 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     ledger = Ledger(results)
     prepare_folder(out)
     chosen = plan_store.require_plans(studies, ledger)
-    pages = [render_page(compare_plan(plan, read_page_results(plan, ledger)), out) for plan in chosen]
+    pages = [
+        render_page(compare_plan(plan, read_page_results(plan, ledger)), find_pages(plan, out))
+        for plan in chosen
+    ]
+    if any(plan.decide == "proposal" for plan in chosen):
+        from unrolled.ablations.commits.chain_rows import write_page
+
+        for chain in read_chains(ledger):
+            write_page(chain, ledger, out)
     print(f"report: {pages[0]}" if len(pages) == 1 else f"{len(pages)} reports: {out / 'index.html'}")
     return 0

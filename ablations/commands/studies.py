@@ -4,18 +4,19 @@ With `--remove-old` it removes the results and files that belong to no current p
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+from unrolled.ablations.commits.chain import ChainRecord, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study_reader import list_shipped_studies, parse_study, read_study_text
 from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.reports.design import find_page
-from unrolled.reports.formats import align_columns, join_names, shorten
+from unrolled.reports.formats import align_columns, format_day, join_names, shorten
 from unrolled.reports.summary import read_summary
 
 HEADING = ("study", "results", "failed", "decided", "last result", "answer, or question")
@@ -36,7 +37,9 @@ def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
     trained = ledger.files().keys()
-    rows = [_row_of_plan(plan, len(trained & set(plan.ids)), out) for plan in plans.values()]
+    of_studies = [plan for plan in plans.values() if plan.decide != "proposal"]
+    rows = [_row_of_plan(plan, len(trained & set(plan.ids)), out) for plan in of_studies]
+    rows += [_row_of_chain(record, plans, trained) for record in read_chains(ledger)]
     rows += [
         (name, "–", "–", "–", "–", parse_study(read_study_text(name)[1]).question)
         for name in list_shipped_studies()
@@ -62,6 +65,16 @@ def _row_of_plan(plan: Plan, results: int, out: Path) -> tuple[str, ...]:
     decided = f"{summary.decided} of {summary.contrasts}"
     answer = summary.answer[0] if summary.answer else plan.question
     return (plan.study, f"{results:,}", f"{summary.failed:,}", decided, summary.last_result, answer)
+
+
+def _row_of_chain(record: ChainRecord, plans: Mapping[str, Plan], trained: Set[str]) -> tuple[str, ...]:
+    """Return the line of a chain of proposals."""
+    names = [name_study(record.chain.name, proposal.number) for proposal in record.proposals]
+    results = sum(len(trained & {*plans[name].ids}) for name in names if name in plans)
+    ends = [proposal.ended for proposal in record.proposals if proposal.ended]
+    decided = f"{len(ends)} of {len(names)}"
+    day = format_day(max(ends)) if ends else "–"
+    return (record.chain.name, f"{results:,}", "–", decided, day, record.answer)
 
 
 def _remove_unplanned(ledger: Ledger) -> None:

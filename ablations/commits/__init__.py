@@ -1,1 +1,1 @@
-"""What is asked of commits: which of a history help."""
+"""Changes of a repository, compared one by one: an audit of a branch, a chain of proposals."""

@@ -12,16 +12,15 @@ from unrolled.ablations.commits.history import Change, History
 from unrolled.ablations.commits.removal import Checkouts, Removal, list_removals
 from unrolled.ablations.study.commits import run_in_checkouts
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.gate_study import find_file_place
+from unrolled.ablations.study.gate_study import read_study_at
 from unrolled.ablations.study.loading import make_study
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
-from unrolled.ablations.study.study_reader import parse_study, read_study_text
+from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.audit import Audit, AuditedChange
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.clone import Clone
-from unrolled.bench.program.repository import LINK
 
 TIP = "tip"
 BASE = "base"
@@ -36,12 +35,7 @@ def read_audited_study(path: Path, history: History) -> StudyFile:
 
     Raises BadInput for a study that trains no program.
     """
-    place = find_file_place(path, history.repository)
-    entry = history.repository.list_files(history.tip.tree).get(place)
-    if entry and entry.mode != LINK:
-        text = history.repository.read_file(entry).decode("utf-8-sig", errors="replace")
-    else:
-        text = read_study_text(str(path))[1]
+    text = read_study_at(path, history.repository, history.tip)
     with error_context(str(path)):
         file = parse_study(text)
         require(

@@ -210,6 +210,16 @@ def find_file_place(path: Path, repository: Repository) -> str:
     return "" if folder is None else f"{folder}/{path.name}".lstrip("/")
 
 
+def read_study_at(path: Path, repository: Repository, commit: Commit) -> str:
+    """Return the text of a study's file as a commit has it or, if it has none, as it is."""
+    place = find_file_place(path, repository)
+    entry = repository.list_files(commit.tree).get(place)
+    if entry is None:
+        return read_study_text(str(path))[1]
+    require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
+    return repository.read_file(entry).decode("utf-8-sig", errors="replace")
+
+
 def _make_study(file: StudyFile, path: str) -> Study:
     """Return the study that has the base and the head at every level of the other settings of a file."""
     study = make_study(file, path)

@@ -147,6 +147,9 @@ class Plan:
     """
     varying: tuple[str, ...] = ()
     """The other metrics in which they differ."""
+    level: float = 0.0
+    simpler_level: float = 0.0
+    """Of a proposal, as its study has them."""
 
     audit: Audit | None = None
     """The changes that are judged, of a study whose arms are those of a history."""
@@ -283,6 +286,10 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         to_the_end=study.to_the_end,
         repeat=study.file.program is None or study.file.program.repeat,
         audit=study.audit,
+        nondeterminism=study.nondeterminism,
+        varying=study.varying,
+        level=study.level,
+        simpler_level=study.simpler_level,
     )
     return plan, [trials[id] for id in plan.ids]
 

@@ -60,8 +60,9 @@ class Study:
     """A question, and the arms that answer it. The first arm is the baseline.
 
     The first of `metrics` decides; `looks` are the numbers of `seeds` after which it may, and `decide` is
-    what it decides: "direction" or "size". With `to_the_end` contrasts that are unlikely to be decided go on
-    to the last look. `file` is the parsed study file, which `override_study` changes.
+    what it decides: "direction" or "size", or the rule of a "gate" or a "proposal". With `to_the_end`
+    contrasts that are unlikely to be decided go on to the last look. `file` is the parsed study file, which
+    `override_study` changes.
     """
 
     name: str
@@ -76,6 +77,14 @@ class Study:
     path: str
     file: StudyFile = field(repr=False, compare=False)
     audit: Audit | None = None
+    level: float = 0.0
+    """Of a proposal: the error rate at which it is kept."""
+    simpler_level: float = 0.0
+    """Of a proposal: the error rate at which it is less than δ worse than the last that was kept; 0 if it is
+    not simpler."""
+    nondeterminism: Mapping[str, float] | None = None
+    varying: tuple[str, ...] = ()
+    """Both are those of a plan, where they were measured before this study: see `Plan`."""
 
     @property
     def baseline(self) -> Arm:
@@ -141,4 +150,6 @@ class Study:
             "arms": arms,
             "decide": self.decide,
         }
+        if self.level:
+            decisions["levels"] = [self.level, self.simpler_level]
         return hashlib.sha256(canonical_json(decisions)).hexdigest()

@@ -175,7 +175,7 @@ or of the file that `metrics` names"""
     """patterns of other files that it reads; their content counts, too"""
     frozen: Patterns = ()
     """patterns of files that a gate takes from the base, as those of `data`, so that no change weakens its \
-own test"""
+own test, and that no proposal of a chain may edit"""
     packages: Patterns = ()
     """packages whose versions count; by default those that the code imports"""
     keep: Patterns = ()

@@ -115,6 +115,8 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
         looks=plan.looks,
         decide=plan.decide,
         to_the_end=plan.to_the_end,
+        level=plan.level,
+        simpler_level=plan.simpler_level,
         plan_hash=plan.hash,
         planned=plan.planned,
         command=plan.command,

@@ -22,8 +22,9 @@ class SeedScheduler:
     def __init__(self, plan: Plan, results: Mapping[str, JudgedResult]) -> None:
         self.results = {id: result.without_details() for id, result in results.items()}
         self.pending: set[str] = set()
-        self.gate_has_ended = False  # of a plan that is a gate: then nothing is wanted
+        self.has_ended = False  # of a plan that is a gate or a proposal: then nothing is wanted
         self.status_line = ""  # the look that is trained for, and how many contrasts are decided
+        self._has_own_rule = False
         self._plan = plan
         self._seed_index_by_arm = _seed_index_by_arm(plan)  # by trial
         self._undecided_arms: set[str] = set()  # both sides of each undecided contrast
@@ -36,7 +37,9 @@ class SeedScheduler:
 
         design = design_of_plan(self._plan, self.results)
         decisions = decide_looks(design)
-        self.gate_has_ended = decisions.gate is not None and decisions.gate.has_ended
+        own_rule = decisions.gate or decisions.proposal
+        self._has_own_rule = own_rule is not None
+        self.has_ended = own_rule is not None and own_rule.has_ended
         requested = {name: seeds for name, seeds in decisions.seeds_requested.items() if seeds}
         fewest = min(requested.values(), default=0)  # exploratory contrasts may be at another look
         first = self._plan.metrics[0].name
@@ -78,8 +81,8 @@ class SeedScheduler:
         self.results[id] = result.without_details()
         completes_look = self.pending == {id}
         self.pending.discard(id)
-        ends_gate = self._plan.decide == "gate" and not result.done  # a gate may fail by one failed trial
-        if completes_look or ends_gate:
+        may_end = self._has_own_rule and not result.done  # a gate may fail by one failed trial
+        if completes_look or may_end:
             self._evaluate_looks()
         return completes_look
 
@@ -89,7 +92,7 @@ class SeedScheduler:
 
     def _is_due(self, id: str) -> bool:
         """Return True if the next look needs a trial."""
-        if self.gate_has_ended:
+        if self.has_ended:
             return False
         first_look = self._plan.looks[0]
         indices = self._seed_index_by_arm[id]

@@ -186,6 +186,22 @@ class Repository:
         files = {os.fsdecode(path): facts.decode().split() for facts, path in entries}
         return {path: TreeEntry(mode, blob) for path, (mode, _, blob) in files.items()}
 
+    def is_ancestor(self, earlier: str, later: str) -> bool:
+        """Return True if a commit is another one or comes before it; False where git has lost one."""
+        try:
+            return self.find_merge_base(earlier, later) == earlier
+        except BadInput:
+            return False
+
+    def keep_tree(self, tree: str) -> None:
+        """Store the files of a tree among `objects`: git removes what no branch has any more."""
+        listing = self._git("ls-tree", "-r", "-t", "-z", "--full-tree", tree)
+        facts = [line.split(b"\t", 1)[0].split() for line in listing.split(b"\0") if line]
+        hashes = [tree.encode(), *(fact[2] for fact in facts if fact[0] != GITLINK.encode())]
+        pack = self.objects / "pack" / "pack"
+        make_folder(pack.parent)
+        self._git("pack-objects", "--quiet", str(pack), stdin=b"\n".join(hashes) + b"\n")
+
     def read_file(self, entry: TreeEntry) -> bytes:
         """Return the content of a file of a tree."""
         return self._git("cat-file", "blob", entry.blob)

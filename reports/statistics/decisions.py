@@ -25,7 +25,10 @@ from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contr
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.non_inferiority import GateDecision
+    from unrolled.reports.statistics.proposals import ProposalDecision
 
+OWN_RULES = ("gate", "proposal")
+"""Studies that end by a rule of their own, and not by verdicts on their contrasts."""
 Key = TypeVar("Key", bound=Hashable)
 Adjust = Callable[[Sequence[float]], list[Adjusted]]  # a correction of a family's p values
 
@@ -38,6 +41,7 @@ class Decisions(Generic[Key]):
     seeds_requested: Mapping[Key, int]  # of the study's first seeds, for the next look; 0: no more
     looks_taken: int
     gate: "GateDecision[Key] | None" = None  # of a study that is a gate
+    proposal: "ProposalDecision | None" = None  # of a study that is a proposal
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def evaluate_looks(
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {}, is_gate=rule == "gate")
+    walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {}, has_own_rule=rule in OWN_RULES)
     tracks = {m: {name: _Track(walk.make_contrast(name, m, 0)) for name in pairs} for m in metrics}
     first = tracks[metrics[0]]
     current = _judge_tracks(first, adjust)
@@ -141,7 +145,7 @@ class _Walk(Generic[Key]):
     metrics: Sequence[Metric]
     lost: Mapping[Key, Mapping[int, str]]
     equal: Mapping[Key, Collection[int]]
-    is_gate: bool  # a gate takes fine values that are equal for computed alike
+    has_own_rule: bool  # such a study takes fine values that are equal for computed alike
 
     def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""
@@ -161,7 +165,7 @@ class _Walk(Generic[Key]):
             look=Look(self.looks, k),
             lost=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
-            or (self.is_gate and are_computed_alike(arm, baseline, metric.zone)),
+            or (self.has_own_rule and are_computed_alike(arm, baseline, metric.zone)),
             highest=metric.highest,
         )
 
@@ -220,8 +224,10 @@ class _Walk(Generic[Key]):
 
 
 def _ends_contrast(v: Verdict, rule: str) -> bool:
-    """Return True if a verdict ends its contrast; by the rule "gate" none does."""
-    return rule != "gate" and v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
+    """Return True if a verdict ends its contrast; by a rule of its own none does."""
+    return (
+        rule not in OWN_RULES and v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
+    )
 
 
 def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> dict[Key, str]:

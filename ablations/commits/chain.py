@@ -1,0 +1,260 @@
+"""A chain of proposals: its rules, what became of each proposal, and the incumbent that follows from them.
+
+    results/chains/NAME/chain.json    the study, the frozen files, the rule and the first incumbent
+    results/chains/NAME/0001.json     a proposal: before its first trial, and again with its outcome
+
+Every file is written whole, and the first only once. What a chain stands at is computed from its files, so
+that a process that is killed leaves nothing behind that has to be put right.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from statistics import median
+from typing import TypeVar
+
+from pydantic import ConfigDict, TypeAdapter
+
+from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, seal, unseal
+from unrolled.ablations.study.plan import Plan
+from unrolled.bench.errors import BadInput, plural, require
+from unrolled.bench.files import save_file
+from unrolled.bench.program.repository import Commit
+from unrolled.bench.trial import canonical_json
+from unrolled.reports.statistics.online import CANDIDATE, next_level
+
+ALPHA = 0.1
+"""The share of keeps that may be false or, with alpha spending, the chance of any."""
+SIMPLER_ALPHA = 0.05
+"""The same of what is simpler, where δ worse is false."""
+PAIRS_OF_SPREAD = 8
+"""The pairs of a chain that tell how far pairs' differences are spread."""
+FOLDER = "chains"
+Content = TypeVar("Content")
+_CURE = "restore it from a copy, or begin a new chain"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Outcome(StrEnum):
+    """What became of a proposal."""
+
+    KEEP = "keep"
+    SIMPLER = "simpler"
+    DISCARD = "discard"
+    UNDECIDED = "undecided"
+    REFUSED = "refused"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A commit, and what its files come to."""
+
+    commit: Commit
+    content: str = ""  # a hash of all that counts: files, data and settings; "" where they cannot be read
+    lines: int = 0  # of code
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """The rules of a chain, which no proposal changes."""
+
+    name: str
+    study: str  # the text of its file
+    frozen: Mapping[str, str]  # the mode and the blob of each frozen file of the repository, by its path
+    looks: tuple[int, ...]
+    rule: str  # one of `reports.statistics.online`, by which the levels of proposals follow
+    alpha: float
+    first: Version  # incumbent
+    began: float  # unix seconds
+
+    __pydantic_config__ = _STRICT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A candidate, the seeds and levels that it was given before its first trial, and its outcome.
+
+    Of a refused one, and of one that the chain cannot afford, nothing is trained: its level is 0.
+    """
+
+    number: int
+    candidate: Version
+    incumbent: int = 0  # the number of the proposal that was the incumbent; 0 for the first
+    last_keep: int = 0
+    level: float = 0.0
+    simpler_level: float = 0.0  # 0 where it is not simpler
+    seeds: tuple[int, ...] = ()
+    outcome: str = ""  # "" while it is open
+    p: float = 1.0  # that it does not help
+    simpler_p: float = 1.0  # that it is δ worse than the last keep
+    difference: float | None = None  # candidate − incumbent, in the metric's unit, on average
+    bound: float | None = None  # the difference is better than this, at the level
+    sd: float | None = None  # of the pairs' differences
+    pairs: int = 0
+    seconds: float = 0.0  # of training
+    reason: str = ""
+    remarks: tuple[str, ...] = ()
+    accepted: bool = False  # of one that is simpler: whether it has become the incumbent
+    began: float = 0.0  # unix seconds
+    ended: float = 0.0
+
+    __pydantic_config__ = _STRICT
+
+    @property
+    def is_tested(self) -> bool:
+        """True if it was given a level."""
+        return self.level > 0
+
+    @property
+    def becomes_incumbent(self) -> bool:
+        """True if the next proposals are compared with it."""
+        return self.outcome == Outcome.KEEP or (self.outcome == Outcome.SIMPLER and self.accepted)
+
+
+_CHAIN = TypeAdapter(Chain)
+_PROPOSAL = TypeAdapter(Proposal)
+
+
+@dataclass(frozen=True)
+class ChainRecord:
+    """A chain and its proposals in order, as the files of its folder have them."""
+
+    folder: Path
+    chain: Chain
+    proposals: tuple[Proposal, ...] = field(default=())
+
+    @cached_property
+    def incumbent_number(self) -> int:
+        """The number of the proposal that is the incumbent; 0 for the first incumbent."""
+        return max((p.number for p in self.proposals if p.becomes_incumbent), default=0)
+
+    @cached_property
+    def last_keep_number(self) -> int:
+        """The number of the last proposal that was kept as it helps; 0 for the first incumbent."""
+        return max((p.number for p in self.proposals if p.outcome == Outcome.KEEP), default=0)
+
+    def find_version(self, number: int) -> Version:
+        """Return the code of a proposal, or of the first incumbent for 0."""
+        return self.proposals[number - 1].candidate if number else self.chain.first
+
+    @property
+    def incumbent(self) -> Version:
+        """The code that the next proposal is compared with."""
+        return self.find_version(self.incumbent_number)
+
+    @property
+    def incumbent_numbers(self) -> list[int]:
+        """The numbers of all that were the incumbent, in order; 0 for the first."""
+        return [0, *(p.number for p in self.proposals if p.becomes_incumbent)]
+
+    @property
+    def tested(self) -> list[Proposal]:
+        """The proposals that were given a level, in order."""
+        return [proposal for proposal in self.proposals if proposal.is_tested]
+
+    @property
+    def answer(self) -> str:
+        """A sentence on what became of the proposals, and on what the incumbent is."""
+        keeps = sum(p.outcome == Outcome.KEEP for p in self.proposals)
+        simpler = sum(p.outcome == Outcome.SIMPLER and p.accepted for p in self.proposals)
+        also = f", and {simpler} accepted as simpler" if simpler else ""
+        commit = self.incumbent.commit
+        kept = f"{keeps} of {plural(len(self.proposals), 'proposal')} kept{also}"
+        return f"{kept}; the incumbent is {commit.hash[:10]} {commit.subject}"
+
+    def compute_levels(self) -> tuple[float, float]:
+        """Return the levels of the next proposal: that it helps, and that it is simpler."""
+        of_simpler = [p.simpler_p for p in self.tested if p.simpler_level]
+        level = next_level(self.chain.rule, [p.p for p in self.tested], self.chain.alpha)
+        return level, next_level(self.chain.rule, of_simpler, SIMPLER_ALPHA)
+
+    def compute_budget(self) -> float:
+        """Return what is left of the error budget: what keeps have earned, without what levels have spent.
+
+        A proposal whose p is at most λ has spent nothing by SAFFRON, which takes it for one that may help.
+        """
+        if self.chain.rule == "family-wise":
+            return self.chain.alpha - sum(p.level for p in self.tested)
+        keeps = sum(p.outcome == Outcome.KEEP for p in self.tested)
+        earned = self.chain.alpha * max(keeps, 0.5)
+        return earned - sum(p.level for p in self.tested if p.p > CANDIDATE) / (1 - CANDIDATE)
+
+    def measure_spread(self) -> float | None:
+        """Return the SD of the pairs' differences, a median over proposals; None before there are enough."""
+        measured = [p for p in self.tested if p.sd]
+        if sum(p.pairs for p in measured) < PAIRS_OF_SPREAD:
+            return None
+        return median(p.sd or 0.0 for p in measured)
+
+    def save_proposal(self, proposal: Proposal) -> "ChainRecord":
+        """Write a proposal's file, and return the record with it."""
+        save_file(self.folder / f"{proposal.number:04}.json", seal({"proposal": asdict(proposal)}))
+        others = [other for other in self.proposals if other.number != proposal.number]
+        proposals = sorted([*others, proposal], key=lambda p: p.number)
+        return replace(self, proposals=tuple(proposals))
+
+
+def name_study(chain: str, number: int) -> str:
+    """Return the name of a proposal's study, and of its page."""
+    return f"{chain}-{number:04}"
+
+
+def find_pages(plan: Plan, out: Path) -> Path:
+    """Return the folder of a study's page: for a proposal that of its chain."""
+    return out / plan.study.rpartition("-")[0] if plan.decide == "proposal" else out
+
+
+def find_folder(name: str, ledger: Ledger) -> Path:
+    """Return the folder of a chain. Raises BadInput for a name that is no plain word."""
+    cure = "letters, digits, - and _, such as --chain night"
+    require(_NAME.fullmatch(name), "is no name of a chain", place=f"--chain {name!r}", cure=cure)
+    return ledger.root / FOLDER / name
+
+
+def has_chain(folder: Path) -> bool:
+    """Return True if a chain has begun in a folder."""
+    return (folder / "chain.json").exists()
+
+
+def begin_chain(chain: Chain, folder: Path) -> ChainRecord:
+    """Write the file of a new chain."""
+    save_file(folder / "chain.json", seal({"chain": asdict(chain)}))
+    return ChainRecord(folder, chain)
+
+
+def read_chain(folder: Path) -> ChainRecord:
+    """Return the chain of a folder. Raises BadInput where a file is missing or damaged.
+
+    None is set aside: the levels follow from all proposals before.
+    """
+    chain = _read_file(folder / "chain.json", "chain", _CHAIN)
+    paths = sorted(folder.glob("[0-9]*.json"), key=lambda path: int(path.stem))
+    for number, path in enumerate(paths, 1):
+        expected = f"{number:04}.json"
+        require(path.name == expected, "is missing", place=folder, key=expected, cure=_CURE)
+    proposals = [_read_file(path, "proposal", _PROPOSAL) for path in paths]
+    return ChainRecord(folder, chain, tuple(proposals))
+
+
+def read_chains(ledger: Ledger) -> list[ChainRecord]:
+    """Return every chain of a ledger that can be read, by name."""
+    records = []
+    for path in sorted((ledger.root / FOLDER).glob("*/chain.json")):
+        try:
+            records.append(read_chain(path.parent))
+        except BadInput as error:
+            ledger.warn_once(f"{error.place}: {error.rule}; skipped")
+    return records
+
+
+def _read_file(path: Path, key: str, adapter: TypeAdapter[Content]) -> Content:
+    """Return the content of a file of a chain. Raises BadInput where it is damaged."""
+    with explaining_misread(path, "is damaged, or of another version", _CURE):
+        return adapter.validate_json(canonical_json(unseal(read_required(path))[key]))

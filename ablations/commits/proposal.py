@@ -1,0 +1,161 @@
+"""A proposal as a study: the incumbent of a chain beside a candidate, by the rules of the chain.
+
+These are its study's text, and the files that it calls `data` and `frozen`.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unrolled.ablations.commits.chain import Version
+from unrolled.ablations.commits.code_lines import count_code_lines
+from unrolled.ablations.study.commits import make_checkouts
+from unrolled.ablations.study.errors import error_context
+from unrolled.ablations.study.gate_study import Sides, find_file_place, list_base_patterns
+from unrolled.ablations.study.loading import make_study
+from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.study import Arm, Study
+from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
+from unrolled.ablations.study.study_reader import parse_study
+from unrolled.bench.errors import BadInput, require
+from unrolled.bench.metric import FEWEST_SEEDS, judges_clock
+from unrolled.bench.program.files import match_names
+from unrolled.bench.program.repository import LINK, Commit, Repository
+from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import canonical_json
+from unrolled.reports.statistics.chain import CHAIN_LOOKS
+from unrolled.reports.statistics.sequential import Looks
+
+INCUMBENT = "incumbent"
+CANDIDATE = "candidate"
+LAST_KEEP = "last keep"
+"""The arms of a proposal. The third is there where a candidate is simpler than an incumbent that was itself
+accepted as simpler: what is simpler is compared with the last proposal that helped."""
+_SEEDS = 2**31
+"""Seeds are drawn below this, which every library takes for one."""
+
+
+@dataclass(frozen=True)
+class ProposalFile:
+    """The study of a chain: its text and tables, the place of its file, and the repository of its commits."""
+
+    text: str
+    file: StudyFile
+    path: Path
+    repository: Repository
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """The numbers of pairs after which a proposal is judged."""
+        return self.file.looks or CHAIN_LOOKS.numbers
+
+    def make_study(self, commits: Mapping[str, Commit]) -> Study:
+        """Return a study whose arms are these commits, by their names, the incumbent first.
+
+        It has neither checkouts nor seeds of its own yet.
+        """
+        settings = {key: value for key, value in self.file.baseline.items() if key != "commit"}
+        candidate = commits.get(CANDIDATE)
+        updates = {
+            "question": f"Does it help: {candidate.subject}"[:200] if candidate else self.file.question,
+            "baseline": {**settings, "commit": INCUMBENT},
+            "baseline_name": INCUMBENT,
+            "design": DesignTable(),
+            "arm": tuple(ArmTable(name=name, set={"commit": name}) for name in commits if name != INCUMBENT),
+            "aa": False,
+            "seeds": self.looks[-1],
+            "looks": None,
+        }
+        with error_context(str(self.path)):
+            study = make_study(self.file.model_copy(update=updates), str(self.path), confirmed=True)
+        return replace(study, looks=self.looks, decide="proposal", to_the_end=True)
+
+    def list_frozen_patterns(self, sides: Sides) -> list[str]:
+        """Return patterns, from the repository's top, of the files that no proposal may edit."""
+        factory = self.make_study({INCUMBENT: sides.base}).baseline.factory
+        assert isinstance(factory, ProgramSettings)
+        with error_context(str(self.path)):
+            return list_base_patterns(factory, sides.repository.find_place(self.path.parent), sides)
+
+    def hash_frozen_files(self, sides: Sides) -> dict[str, str]:
+        """Return the mode and the blob of each frozen file of the incumbent, by its path."""
+        patterns = self.list_frozen_patterns(sides)
+        names = sorted({name for pattern in patterns for name in match_names(sides.base_files, pattern)})
+        return {name: " ".join(sides.base_files[name]) for name in names}
+
+    def list_edits_of_rules(self, sides: Sides) -> list[str]:
+        """Return the frozen files that a candidate edits, and the study's file if it has another one."""
+        edits = [sides.describe_edit(name) for name in sides.find_edits(self.list_frozen_patterns(sides))]
+        place = find_file_place(self.path, sides.repository)
+        entry = sides.head_files.get(place)
+        if entry:
+            text = sides.repository.read_file(entry).decode("utf-8-sig", errors="replace")
+            if entry.mode == LINK or text != self.text:
+                edits.append(f"{place}, the study")
+        return edits
+
+    def check_out(self, study: Study, commits: Mapping[str, Commit], sides: Sides, results: Path) -> Study:
+        """Return the study with a checkout of each of these commits. Raises BadInput as `make_checkouts`."""
+        factory = study.baseline.factory
+        assert isinstance(factory, ProgramSettings)
+        factory = replace(factory, study_place=self.repository.find_place(self.path.parent))
+        tracked = {*sides.base_files, *sides.head_files}
+        factory = make_checkouts(factory, self.repository, commits, results, tracked)
+        return replace(study, arms=tuple(replace(arm, factory=factory) for arm in study.arms))
+
+
+def parse_proposal_file(text: str, path: Path, repository: Repository) -> ProposalFile:
+    """Return the study of a chain from the text of its file. Raises BadInput for every mistake in it."""
+    with error_context(str(path)):
+        file = parse_study(text)
+        require(
+            file.program, "is missing", key="[program]", cure="a chain trains a program of the repository"
+        )
+        if file.looks:
+            _check_looks(file.looks)
+    return ProposalFile(text, file.locate(path.parent), path, repository)
+
+
+def _check_looks(looks: tuple[int, ...]) -> None:
+    """Raise BadInput for looks that do not rise, or that end before a verdict can be had."""
+    try:
+        last = Looks(looks).last
+    except ValueError as error:
+        raise BadInput(error, key=f"looks = {list(looks)}", cure="write numbers that rise") from error
+    rule = f"a verdict needs {FEWEST_SEEDS} pairs"
+    require(last >= FEWEST_SEEDS, rule, key=f"looks = {list(looks)}", cure="add a later look")
+
+
+def identify_version(study: Study, name: str, commit: Commit) -> Version:
+    """Return the version of an arm that has a checkout. Raises BadInput where its files cannot be read."""
+    arm: Arm = next(arm for arm in study.arms if arm.name == name)
+    with error_context(f"{name} {commit.name!r}"):
+        trial = arm.make_trial().identify()
+    assert isinstance(trial, ProgramTrial)
+    return Version(
+        commit=commit,
+        content=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
+        lines=count_code_lines(facts.path for facts in trial.snapshot.code.values()),
+    )
+
+
+def draw_seeds(number: int, used: Collection[int]) -> tuple[int, ...]:
+    """Draw different seeds from the operating system's generator, none of which was used."""
+    seeds: dict[int, None] = {}
+    while len(seeds) < number:
+        seed = secrets.randbelow(_SEEDS)
+        if seed not in used:
+            seeds[seed] = None
+    return tuple(seeds)
+
+
+def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
+    """Return the study of a proposal under its name, with its own seeds.
+
+    Where a time is judged, no trial of another proposal counts for it.
+    """
+    occasion = {"occasion": name} if judges_clock(study.metrics) else {}
+    arms = [replace(a, seeds=seeds, trial_fields={**a.trial_fields, **occasion}) for a in study.arms]
+    return replace(study, name=name, seeds=seeds, arms=tuple(arms))

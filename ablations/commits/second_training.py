@@ -1,0 +1,60 @@
+"""Training a kept candidate a second time: what a program that only prints its numbers would not survive.
+
+Its numbers have to be those of a training: the same again under the same seed, others under another seed, and
+not had in a tenth of the time that the incumbent takes. A program may pass and still not train: a frozen file
+that evaluates what a trial has written is the cure.
+"""
+
+from collections.abc import Sequence
+from statistics import median
+
+from unrolled.ablations import run_folder
+from unrolled.ablations.commits.proposal import CANDIDATE, INCUMBENT
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import RunOptions
+from unrolled.ablations.study.plan import Plan
+from unrolled.ablations.study.program import ProgramSettings
+from unrolled.ablations.study.retraining import attach_files
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.training.device import device_of_trial
+from unrolled.ablations.training.replay import allow_for_noise, replay_trials
+from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.bench.trial import Result
+from unrolled.reports.formats import format_duration
+
+TRIALS = 3  # that are trained again
+SHARE = 0.1  # of the incumbent's time: a candidate that takes less is doubted
+
+
+@run_folder.use_run_folder()
+def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOptions) -> str:
+    """Train some of a candidate's trials again. Returns why its numbers are not believed, or "".
+
+    Raises KeyboardInterrupt after Ctrl-C.
+    """
+    results = {name: _read_results(name, plan, ledger) for name in (INCUMBENT, CANDIDATE)}
+    seconds, usual = (median(r.total_seconds for r in results[name]) for name in (CANDIDATE, INCUMBENT))
+    if seconds < SHARE * usual:
+        times = f"{format_duration(seconds)}, and the incumbent's {format_duration(usual)}"
+        return f"a trial takes {times}: does it train?"
+    factory = study.baseline.factory
+    assert isinstance(factory, ProgramSettings)
+    sample = [attach_files(result, factory) for result in results[CANDIDATE][:TRIALS]]
+    device = device_of_trial(sample[0].trial, options)
+    conditions = trial_conditions([result.trial for result in sample], options, device)
+    outcomes = replay_trials(sample, conditions, plan)
+    if plan.nondeterminism:  # of the incumbent: a candidate that adds noise is doubted
+        outcomes, _ = allow_for_noise(outcomes, plan, conditions)
+    for outcome in outcomes:
+        if outcome.unplayed == "interrupted":
+            raise KeyboardInterrupt
+        if reason := outcome.differs or outcome.unplayed:
+            return f"trained again, seed {outcome.result.trial.seed} tells other numbers: {reason}"
+    return ""
+
+
+def _read_results(name: str, plan: Plan, ledger: Ledger) -> Sequence[Result]:
+    """Return the finished results of an arm, with their details."""
+    arm = next(arm for arm in plan.arms if arm.name == name)
+    stored = [plan.judge_result(result) for id in arm.trials.values() if (result := ledger.read(id))]
+    return [result for result in stored if result.done]

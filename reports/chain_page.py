@@ -1,0 +1,105 @@
+"""The page of a chain: its proposals in order, the incumbent's course, the error budget."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from unrolled.bench.files import save_file
+from unrolled.reports.formats import shorten
+from unrolled.reports.render import fill_template
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRow:
+    """What is shown of one proposal; texts, with their units."""
+
+    number: int
+    commit: str  # hash and subject
+    outcome: str
+    difference: str
+    bound: str
+    pairs: int
+    level: str
+    p: str
+    lines: str  # of code that it adds or, with a minus sign, removes
+    seconds: str
+    remark: str
+    page: str  # its address from the chain's page; "" where nothing was trained
+    gain: float | None = None  # in δ, for the figure
+    least_gain: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainSummary:
+    """Another chain of the same study."""
+
+    name: str
+    page: str
+    proposals: int
+    keeps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainPage:
+    """What the page of a chain shows."""
+
+    name: str
+    question: str
+    answer: str
+    facts: Sequence[str]  # sentences
+    rows: Sequence[ProposalRow]
+    course: Sequence[str]  # the incumbents, in order
+    others: Sequence[ChainSummary]
+
+
+_WIDTH = 760.0
+_HEIGHT = 200.0
+_MARGIN = 34.0
+_REACH = 4.0  # δ that are shown at least to either side are 1, at most these
+
+
+def render_chain(chain: ChainPage, page: Path) -> None:
+    """Write the page of a chain."""
+    save_file(page, fill_template("chain.html", {"chain": chain, "figure": draw_gains(chain.rows)}))
+
+
+def draw_gains(rows: Sequence[ProposalRow]) -> Markup:
+    """Return a picture of the gains of proposals in δ, in order; "" where there is none.
+
+    A line reaches down to the bound of those that were kept.
+    """
+    points = [(row, row.gain) for row in rows if row.gain is not None]
+    if not points:
+        return Markup()
+    reach = min(_REACH, max(1.2, *(abs(gain) for _, gain in points)))
+    step = (_WIDTH - 2 * _MARGIN) / max(1, len(rows))
+
+    def place(gain: float) -> float:
+        return _HEIGHT / 2 * (1 - max(-1.0, min(1.0, gain / reach)) * 0.9)
+
+    pieces = [
+        f'<rect class="band" x="{_MARGIN}" y="{place(1):.1f}" width="{_WIDTH - 2 * _MARGIN:.1f}" '
+        f'height="{place(-1) - place(1):.1f}"/>',
+        f'<line x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{place(0):.1f}" y2="{place(0):.1f}"/>',
+        *(
+            f'<text x="{_MARGIN - 6}" y="{place(gain) + 4:.1f}" text-anchor="end">{label}</text>'
+            for gain, label in ((1, "+δ"), (0, "0"), (-1, "−δ"))
+        ),
+    ]
+    for row, gain in points:
+        x = _MARGIN + step * (row.number - 0.5)
+        title = Markup("<title>{}</title>").format(f"{row.number}: {shorten(row.commit, 60)}, {row.outcome}")
+        if row.outcome == "keep" and row.least_gain is not None:
+            ends = f'y1="{place(gain):.1f}" y2="{place(row.least_gain):.1f}"'
+            pieces.append(f'<line class="ends better" x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
+        mark = {"keep": "better", "simpler": "same"}.get(row.outcome, "open")
+        pieces.append(
+            f'<g class="point {mark}"><circle cx="{x:.1f}" cy="{place(gain):.1f}">{title}</circle></g>'
+        )
+    label = "Gains of the proposals in δ, in order"
+    return Markup(
+        f'<svg class="strip chain" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{label}">'
+        f"{''.join(map(str, pieces))}</svg>"
+    )

@@ -1,0 +1,131 @@
+"""The state of a proposal: what a candidate's results and the incumbent's, seed by seed, come to.
+
+The decision on complete pairs is that of `chain`. Beside it, a candidate that fails on a seed is a crash, and
+one that computes the same as the incumbent, or ignores its seed, is refused.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.reports.statistics.chain import Outcome, ProposalVerdict, judge_proposal
+from unrolled.reports.statistics.estimators import Floats
+from unrolled.reports.statistics.seed_values import SidePair
+from unrolled.reports.statistics.sequential import Looks
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalDecision:
+    """The state of a proposal: open while more seeds are requested, or if the incumbent has failed."""
+
+    verdict: ProposalVerdict
+    looks_taken: int
+    sd: float | None = None  # of the pairs' gains
+    seeds_requested: int = 0  # of the planned ones, for the next look
+    crash: str = ""  # how the candidate failed, such as "seed 3 failed"
+    refusal: str = ""  # why there is nothing to judge
+    stalled: str = ""  # how the incumbent failed
+    note: str = ""  # why it is discarded
+
+    @property
+    def has_ended(self) -> bool:
+        """True if no more seeds are wanted."""
+        return not self.seeds_requested
+
+
+def decide_proposal(
+    sides: SidePair,
+    sides_of_keep: SidePair | None,
+    *,
+    seeds: Sequence[int],
+    looks: Looks,
+    metric: Metric,
+    level: float,
+    simpler_level: float = 0.0,
+    lost: tuple[Mapping[int, str], Mapping[int, str]] = ({}, {}),
+    equal: Collection[int] = (),
+    ignores_seed: bool = False,
+) -> ProposalDecision:
+    """Judge a proposal by the values of candidate and incumbent by seed; infinite: diverged.
+
+    `sides_of_keep` are those of candidate and last keep, where that is not the incumbent. `lost` has the
+    seeds that candidate and incumbent lost, with the reason; `equal` those on which they computed the same.
+    It is judged if it is simpler, too, where that has a level.
+    """
+    gains = _list_gains(sides, seeds, metric)
+    over_keep = None if sides_of_keep is None else _list_gains(sides_of_keep, seeds, metric)
+    if over_keep is not None:
+        size = min(len(gains), len(over_keep))
+        gains = gains[:size]
+        over_keep = over_keep[:size]
+    verdict = judge_proposal(
+        gains,
+        level=level,
+        looks=looks,
+        fewer_lines=simpler_level > 0,
+        delta=metric.zone,
+        simpler_level=simpler_level,
+        gains_over_keep=over_keep,
+    )
+    first = [*seeds[: next((n for n in looks.numbers if n >= FEWEST_SEEDS), looks.last)]]
+    computes_same = len(gains) >= len(first) and set(first) <= set(equal)
+    refusal = ""
+    if ignores_seed:
+        refusal = "the candidate tells one number under every seed"
+    elif computes_same and not simpler_level:
+        refusal = f"no number changes, on {len(first)} seeds"
+    elif computes_same and over_keep is None:
+        verdict = ProposalVerdict(
+            outcome=Outcome.SIMPLER, simpler_p=0.0, pairs=len(first), gain=0.0, bound=0.0
+        )
+    requested = 0 if refusal else verdict.pairs_requested
+    crash, stalled = (_find_loss(by_seed, seeds[:requested]) for by_seed in lost)
+    used = gains[: verdict.pairs]
+    used = used[np.isfinite(used)]
+    return ProposalDecision(
+        verdict=verdict,
+        looks_taken=sum(n <= verdict.pairs for n in looks.numbers),
+        sd=float(used.std(ddof=1)) if used.size > 1 else None,
+        seeds_requested=0 if crash or stalled else requested,
+        crash=crash,
+        refusal=refusal,
+        stalled="" if crash else stalled,
+        note=_explain_discard(verdict, gains, seeds),
+    )
+
+
+def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[int]) -> str:
+    """Return why a proposal is discarded; "" for another outcome."""
+    if verdict.outcome is not Outcome.DISCARD:
+        return ""
+    if verdict.futile:
+        return "given up: a gain is no longer likely to be shown"
+    diverged = np.flatnonzero(np.isneginf(gains))
+    if diverged.size:
+        return f"seed {seeds[int(diverged[0])]} diverged at the candidate alone"
+    return "no gain was shown by the last look"
+
+
+def _list_gains(sides: SidePair, seeds: Sequence[int], metric: Metric) -> Floats:
+    """Return by how much the candidate is better, on the first seeds that both have."""
+    candidate, base = sides
+    gains = []
+    for seed in seeds:
+        if seed not in candidate or seed not in base:
+            break
+        if math.isinf(candidate[seed]):
+            gains.append(0.0 if math.isinf(base[seed]) else -math.inf)
+        elif math.isinf(base[seed]):
+            gains.append(math.inf)
+        else:
+            difference = candidate[seed] - base[seed]
+            gains.append(-difference if metric.lower_is_better else difference)
+    return np.array(gains, dtype=float)
+
+
+def _find_loss(lost: Mapping[int, str], seeds: Sequence[int]) -> str:
+    """Return the first of these seeds that was lost, with the reason; "" if none was."""
+    return next((f"seed {seed} {lost[seed]}" for seed in seeds if seed in lost), "")

@@ -1,0 +1,85 @@
+"""A judge that is killed loses nothing, and two at once do not share a chain."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from as_typed import COMMAND, environment, run_process
+from judge_project import STUDY, commit_change, count_trials, judge, make_project, model_source, read_record
+
+from unrolled.ablations.commits.chain import read_chain
+from unrolled.ablations.commits.proposal import draw_seeds
+from unrolled.ablations.ledger import Ledger
+from unrolled.bench.errors import BadInput
+
+WORDS = ("judge", "HEAD", "--chain", "night", "--incumbent", "main", "--json", "--workers", "1")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = make_project(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 20]"))
+    commit_change(folder, "better", model__py=model_source(BASE="0.8", STREAM="1"))
+    return folder
+
+
+def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
+    project: Path, tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    process = subprocess.Popen(
+        [COMMAND, *WORDS],
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_for(lambda: (project / "results/trials").exists() and count_trials(project) >= 3)
+    second = run_process(project, *WORDS)
+    assert second.returncode == 2, "another judge on the chain"
+    assert "night" in json.loads(second.stdout)["reason"]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (half_done,) = read_record(project).proposals
+    trained = count_trials(project)
+    assert half_done.outcome == ""
+    assert trained < 40
+    other = tmp_path / "other"  # has the record, and none of the trials
+    shutil.copytree(project, other, symlinks=True)
+    shutil.rmtree(other / "results" / "trials")
+    code, facts = judge(project)
+    assert (code, facts["outcome"], facts["proposal"]) == (0, "keep", 1)
+    assert tuple(facts["seeds"]) == half_done.seeds
+    assert facts["level"] == half_done.level
+    code, again = judge(other)
+    same = ("outcome", "seeds", "difference", "bound", "p", "level", "pairs")
+    assert [again[key] for key in same] == [facts[key] for key in same]
+
+
+def test_a_chain_that_lacks_a_file_or_has_a_damaged_one_is_refused(project: Path) -> None:
+    for _ in range(2):
+        judge(project, candidate="main" if not (project / "results").exists() else "HEAD")
+    folder = project / "results" / "chains" / "night"
+    first = folder / "0001.json"
+    text = first.read_text()
+    first.write_text(text.replace("refused", "discard"))
+    with pytest.raises(BadInput, match="damaged"):
+        read_chain(folder)
+    first.unlink()
+    code, facts = judge(project)
+    assert code == 2 and "0001.json" in facts["reason"]
+
+
+def test_seeds_that_the_ledger_has_are_not_drawn(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge(project)
+    used = Ledger(project / "results").list_seeds()
+    proposal = read_record(project).proposals[0]
+    assert used <= {*proposal.seeds}
+    seed = min(used)
+    draws = iter([seed, seed + 1, seed + 1, seed + 2])
+    monkeypatch.setattr("secrets.randbelow", lambda _: next(draws))
+    assert draw_seeds(2, {seed}) == (seed + 1, seed + 2)

@@ -1,0 +1,95 @@
+"""A repository whose program trains for a millisecond, a chain in it, and what its record has."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from called import run_command
+from git_repository import git
+
+from unrolled.ablations.commits.chain import ChainRecord, read_chain
+from unrolled.ablations.ledger import Ledger
+
+TRAIN = """
+import json, random, sys
+import evaluate, model
+
+seed = int(sys.argv[1])
+noise = random.Random(f"{seed} {model.STREAM}").gauss(0, 0.003)
+print(json.dumps({"loss": evaluate.score(model.BASE + noise)}))
+"""
+MODEL = {"BASE": "1.0", "STREAM": "0"}
+LONG = 'EXTRA = [\n    "a",\n    "b",\n    "c",\n]\n'
+STUDY = """
+name = "mine"
+question = "Which proposals help?"
+metrics = [{ name = "loss", delta = 0.1 }]
+looks = [4, 6]
+[program]
+run = "python train.py {seed}"
+frozen = ["evaluate.py"]
+[baseline]
+"""
+
+
+def model_source(extra: str = LONG, **values: str) -> str:
+    """Return the text of model.py with these values, and lines that do nothing."""
+    return "".join(f"{name} = {value}\n" for name, value in {**MODEL, **values}.items()) + extra
+
+
+def make_project(folder: Path, study: str = STUDY) -> Path:
+    """Make a repository with a program and its study."""
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    files = {
+        "train.py": TRAIN,
+        "evaluate.py": "def score(x):\n    return x\n",
+        "model.py": model_source(),
+        "README.md": "Words.\n",
+        "unrolled.toml": study,
+        ".gitignore": "mlflow.db*\nmlartifacts\nmlruns\n",
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def commit_change(folder: Path, branch: str, base: str = "main", **files: str) -> None:
+    """Commit files on a new branch, and check it out. Two underscores in a name are its dot."""
+    git(folder, "checkout", "-q", "-f", "-B", branch, base)
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "--allow-empty", "-m", f"a change: {branch}")
+
+
+def judge(
+    folder: Path, *words: str, candidate: str = "HEAD", chain: str = "night"
+) -> tuple[int, dict[str, Any]]:
+    """Judge a candidate and return the exit code and what JSON has."""
+    process = call_judge(folder, *words, candidate=candidate, chain=chain)
+    facts = json.loads(process.stdout)
+    assert facts["exit_code"] == process.returncode, process.stderr
+    return process.returncode, facts
+
+
+def call_judge(
+    folder: Path, *words: str, candidate: str = "HEAD", chain: str = "night"
+) -> subprocess.CompletedProcess[str]:
+    """Judge a candidate of a chain that begins with main."""
+    begins = not (folder / "results" / "chains" / chain).exists()
+    incumbent = ("--incumbent", "main") if begins and "--incumbent" not in words else ()
+    return run_command(folder, "judge", candidate, "--chain", chain, *incumbent, "--json", *words)
+
+
+def read_record(folder: Path, chain: str = "night") -> ChainRecord:
+    """Return the record of a chain."""
+    return read_chain(folder / "results" / "chains" / chain)
+
+
+def count_trials(folder: Path) -> int:
+    """Return the number of results."""
+    return len(Ledger(folder / "results").files())

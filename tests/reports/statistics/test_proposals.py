@@ -1,0 +1,71 @@
+"""The state of a proposal follows from the results up to the look where it ends."""
+
+import math
+
+import numpy as np
+import pytest
+
+from unrolled.bench.metric import Metric
+from unrolled.reports.statistics.chain import Outcome
+from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
+from unrolled.reports.statistics.sequential import Looks
+
+SEEDS = tuple(range(100, 110))
+LOOKS = Looks((4, 10))
+LOSS = Metric("loss", 0.1)
+NOISE = dict(zip(SEEDS, np.random.default_rng(0).normal(0, 0.01, len(SEEDS)).tolist(), strict=True))
+
+
+def decide(candidate: dict[int, float], incumbent: dict[int, float], **words: object) -> ProposalDecision:
+    options = {"seeds": SEEDS, "looks": LOOKS, "metric": LOSS, "level": 0.01, **words}
+    return decide_proposal((candidate, incumbent), options.pop("keep", None), **options)  # type: ignore[arg-type]
+
+
+def shift(by: float, number: int = 10) -> dict[int, float]:
+    return {seed: NOISE[seed] + by for seed in SEEDS[:number]}
+
+
+def flat(number: int = 10) -> dict[int, float]:
+    return dict.fromkeys(SEEDS[:number], 0.0)
+
+
+def test_a_better_candidate_is_kept_and_a_worse_one_given_up_by_either_direction() -> None:
+    assert decide(shift(-0.5), flat()).verdict.outcome is Outcome.KEEP
+    worse = decide(shift(0.5), flat())
+    assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (Outcome.DISCARD, 4, 1)
+    assert worse.sd == pytest.approx(np.std([NOISE[seed] for seed in SEEDS[:4]], ddof=1))
+    assert decide(shift(0.5), flat(), metric=Metric("accuracy", 0.1)).verdict.outcome is Outcome.KEEP
+
+
+def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
+    candidate = shift(-0.5, 5)
+    open_one = decide(candidate, flat(5))
+    assert (open_one.ended, open_one.seeds_requested) == (False, 10)
+    crash = decide(candidate, flat(5), lost=({SEEDS[7]: "failed"}, {}))
+    assert (crash.ended, crash.crash) == (True, f"seed {SEEDS[7]} failed")
+    stalled = decide(candidate, flat(5), lost=({}, {SEEDS[7]: "failed"}))
+    assert (stalled.ended, stalled.stalled, stalled.crash) == (True, f"seed {SEEDS[7]} failed", "")
+    ended = decide(shift(0.5, 5), flat(5), lost=({SEEDS[7]: "failed"}, {}))
+    assert (ended.verdict.outcome, ended.crash) == (Outcome.DISCARD, ""), "it had ended after four"
+
+
+def test_a_candidate_that_diverges_alone_is_discarded_and_says_so() -> None:
+    decision = decide({**shift(-0.5), SEEDS[2]: math.inf}, flat())
+    assert decision.verdict.outcome is Outcome.DISCARD
+    assert str(SEEDS[2]) in decision.note
+
+
+def test_equal_numbers_are_refused_or_simpler() -> None:
+    same = decide(shift(0.0), shift(0.0), equal=SEEDS)
+    assert "no number changes" in same.refusal
+    assert same.ended
+    simpler = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005)
+    assert (simpler.verdict.outcome, simpler.verdict.simpler_p) == (Outcome.SIMPLER, 0)
+    far = (shift(0.0), shift(-0.5))
+    drifted = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005, keep=far)
+    assert drifted.verdict.outcome is not Outcome.SIMPLER, "the last keep was better by 5 δ"
+
+
+def test_one_number_under_every_seed_is_refused() -> None:
+    decision = decide(dict.fromkeys(SEEDS, -0.5), shift(0.0), ignores_seed=True)
+    assert (decision.ended, bool(decision.refusal)) == (True, True)
