@@ -82,6 +82,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         commits = {BASE: base_commit, HEAD: head_commit}
         tracked = {*sides.base_files, *sides.head_files}
         study = run_in_checkouts(study, make_checkouts(factory, repository, commits, results, tracked))
+        study = _leave_out_equal_levels(study)
     if judges_clock(study.metrics):  # a time of another gate, on another day, is no evidence
         occasion = f"{base_commit.tree[:12]} {head_commit.tree[:12]}"
         arms = [replace(arm, trial_fields={**arm.trial_fields, "occasion": occasion}) for arm in study.arms]
@@ -164,6 +165,14 @@ def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides:
         has_program = not study_place or place == study_place or place.startswith(f"{study_place}/")
         patterns += names if has_program else [study_place]
     return patterns
+
+
+def _leave_out_equal_levels(study: Study) -> Study:
+    """Return the study without the levels at which the files that count are the same on both sides."""
+    ids = {arm.name: arm.make_trial().identify().id for arm in study.arms}
+    equal = {arm.name: arm.against for arm in study.arms if arm.against and ids[arm.name] == ids[arm.against]}
+    left = [arm for arm in study.arms if arm.name not in {*equal, *equal.values()}]
+    return replace(study, arms=tuple(left))
 
 
 def _find_base(repository: Repository) -> str:

@@ -166,6 +166,9 @@ def test_a_study_outside_of_the_repository_is_no_part_of_the_change(project: Pat
 def test_every_level_of_the_other_settings_has_to_pass(project: Path) -> None:
     (project / "unrolled.toml").write_text(STUDY + "[design.one_at_a_time]\nrate = [1.0]\n")
     git(project, "commit", "-qam", "two levels")
+    commit_change(project, "document", README__md="Other words.\n")
+    code, output = run_gate(project)
+    assert code == 0 and "nothing is trained" in output
     commit_change(project, "worse", model__py=model_source(SLOPE="0.3", STREAM="1"))
     code, output = run_gate(project)
     assert code == 3 and "loss of head, rate 1.0: more than δ worse" in output

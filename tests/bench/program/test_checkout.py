@@ -2,13 +2,19 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from git_repository import git, read_texts
 
 from unrolled.bench.errors import BadInput
+from unrolled.bench.identity import ROOT
+from unrolled.bench.program.at_start.sitecustomize import REPORT
 from unrolled.bench.program.checkout import Checkout, check_out
+from unrolled.bench.program.loaded_files import AT_START, FOLDERS
 from unrolled.bench.program.repository import Repository
 
 
@@ -115,3 +121,14 @@ def test_data_behind_a_link_that_git_has_replace_none_of_the_commits_files(folde
     (folder / "store" / "x.txt").write_text("edited")
     checkout = check_out_commit(folder, "main", "", "data/*.txt").root
     assert (checkout / "data" / "x.txt").read_text() == "first"
+
+
+def test_what_reports_on_a_program_counts_as_no_file_of_it_in_unrolleds_own_work_tree(tmp_path: Path) -> None:
+    place = tmp_path / "checkout" / AT_START.relative_to(ROOT)
+    place.parent.mkdir(parents=True)
+    shutil.copytree(AT_START, place)
+    report = tmp_path / "report"
+    folders = dict(zip(FOLDERS, (str(ROOT), str(tmp_path / "checkout"), ""), strict=True))
+    variables = {**folders, REPORT: str(report), "PYTHONPATH": str(AT_START)}
+    subprocess.run([sys.executable, "-c", ""], env=os.environ | variables, check=True)
+    assert report.read_text().split() == ["hello"]
