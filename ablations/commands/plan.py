@@ -101,9 +101,9 @@ def _print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     for truth, need, by_arm, total in zip(TRUTHS, needs, missing, seconds_by_truth, strict=True):
         phrases = [f"about {sum(need.values()):.0f} trials expected"]
         phrases += [f"{sum(by_arm.values()):.0f} left to train"] if results else []
-        if is_timed:
-            phrases += [f"{total:.0f} seconds of training", f"{format_estimate(total / workers)} on {places}"]
-        print(f"if {truth}: {', '.join(phrases)}")
+        duration = f"{format_estimate(total / workers)} " if is_timed else ""
+        phrases += [f"{total:.0f} seconds of training"] if is_timed else []
+        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {places}'])}")
     if study.decide != "size" and len(study.looks) > 1:
         until_size = [estimate_seeds(study, by_arm) for by_arm in estimate_chances(study, spreads, True)]
         trials = join_names([f"{sum(need.values()):.0f}" for need in until_size])
