@@ -86,9 +86,9 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     for truth, need, by_arm, total in zip(TRUTHS, needs, missing, seconds_by_truth, strict=True):
         phrases = [f"about {sum(need.values()):.0f} trials expected"]
         phrases += [f"{sum(by_arm.values()):.0f} left to train"] if results else []
-        if is_timed:
-            phrases += [f"{total:.0f} seconds of training", f"{format_estimate(total / workers)} on {places}"]
-        print(f"if {truth}: {', '.join(phrases)}")
+        duration = f"{format_estimate(total / workers)} " if is_timed else ""
+        phrases += [f"{total:.0f} seconds of training"] if is_timed else []
+        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {places}'])}")
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")

@@ -188,7 +188,7 @@ def test_a_claim_survives_failed_runs_counted_against_it_or_is_open(number: int,
     comparison = compare_sleep("ID", fail_runs(number))  # 13 of 16 better: sign test p .021; 10 of 16: .45
     row = comparison.arms[1]
     assert (row.verdict.kind, row.failed, row.contrast.pairs) == (word, number, 16 - number)
-    assert ("10/16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
+    assert ("10 of 16, 6 failed" in format_screen(comparison)) is (number == 6) is bool(row.blocked_reason)
     assert ("counted against it" in comparison_markdown(comparison)) is (number > 0)
 
 

@@ -91,7 +91,7 @@ def test_an_arm_is_named_by_a_parameter_also_where_a_metric_of_its_name_is_logge
             client.set_terminated(run)
     words = ("--arm", "lr", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
     _, output, errors = compare(f"mlflow:{client.tracking_uri}", *words)
-    assert errors == "" and "\n0.3  5/5" in output
+    assert errors == "" and re.search(r"\n0\.3 +5 ", output)
 
 
 def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> None:
@@ -111,7 +111,7 @@ def test_failed_runs_of_an_experiment_count_as_losses(compare, store: str) -> No
     words = ("--arm", "arm", "--pair", "seed", "--metric", "val_loss=0.1", "--experiment", "others")
     code, output, errors = compare(f"mlflow:{client.tracking_uri}", *words)
     assert code == 0
-    assert "10/16, 6 failed" in output
+    assert "10 of 16, 6 failed" in output
     assert "? open" in output
     assert "1 failed run without arm: of no arm, and left out" in errors
 
@@ -210,7 +210,7 @@ def test_of_two_ledgers_the_seeds_of_the_first_look_are_compared(compare, tmp_pa
         )
     _, output, errors = compare("one", "two", "--arm", "arm,source")
     assert errors == ""
-    assert "base / two  5/5 " in output
+    assert re.search(r"base / two +5 ", output)
     assert "first look" in output
     _, _, errors = compare("one", "two")
     assert "one: has several arms; --arm arm,source" in errors
@@ -230,8 +230,8 @@ def test_beside_the_first_look_of_a_study_all_rows_of_another_tool_count(
     flags = ("--pair", "seed", "--metric", f"{metric}=0.02", "--arm", "source")
     _, output, errors = compare("rows.csv", source, *flags)
     assert errors == ""
-    assert "8/8" in output
-    assert "5/5" in output
+    assert re.search(r"\w +8 +\d", output)
+    assert re.search(r"\w +5 +\d", output)
 
 
 def test_a_study_is_chosen_of_a_ledger_that_has_several(compare, tmp_path) -> None:
