@@ -50,7 +50,7 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
     """Matched by document; by the means of what each has, they are in most tables."""
     rng = np.random.default_rng(3)
     different = 0
-    for _ in range(20):
+    for _ in range(10):
         frame = make_documents(rng, 10)
         lacking_rows = lacking(frame)
         table = (
@@ -62,7 +62,7 @@ def test_equal_arms_that_lack_other_rows_of_a_seed_are_not_called_different(lack
         assert abs(row.contrast.mean) < 0.02
         assert row.contrast.lost == 0
         different += row.verdict.kind in ("better", "worse")
-    assert different <= 2
+    assert different <= 1
 
 
 @pytest.mark.parametrize("item", ["document", "none"])

@@ -10,7 +10,6 @@ from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_ar
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.foreign_table import Columns
 from unrolled.reports.row_means import find_copied_arms
 from unrolled.reports.statistics.pairs import compare_pairs
@@ -189,12 +188,6 @@ def test_ties_are_ties_where_one_side_was_stored_in_single_precision(single: boo
 
 DRAWN = 1.0 + 0.1 * np.random.default_rng(2).standard_normal(10)
 LOSS = Columns(("arm",), ("seed",), (Metric("loss", 0.01),))
-
-
-def make_copy(columns: Columns = LOSS, value: float = 0.5, **facts: object) -> ComparedArm:
-    """Return an arm whose runs all end at one loss, beside a baseline whose runs differ."""
-    runs = pd.DataFrame({"arm": "a", "seed": range(10), "loss": DRAWN})
-    return compare_table(pd.concat([runs, runs.assign(arm="b", loss=value, **facts)]), columns).arms[1]
 
 
 @pytest.mark.parametrize("baseline", ["a", "b"])
