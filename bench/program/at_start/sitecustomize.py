@@ -28,7 +28,6 @@ def list_loaded_files(repository: str, checkout: str, study: str) -> dict[str, l
     files: dict[str, list[str]] = {"own": [], "foreign": []}
     modules = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     names = [file for file in modules if isinstance(file, str) and os.path.exists(file)]  # noqa: PTH110
-    names = [file for file in names if file != __file__]  # Unrolled's own work tree may be the user's
     for path in map(os.path.realpath, names):
         if path.startswith(checkout + os.sep):
             if os.stat(path).st_mtime == WRITTEN:  # noqa: PTH116
@@ -66,3 +65,4 @@ if REPORT in os.environ:
     atexit.register(_report_files)
     if __name__ == "sitecustomize":
         _import_users_own()
+        del __file__  # which is of the work tree where that is Unrolled's own, and no module of the program
