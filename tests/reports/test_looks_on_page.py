@@ -114,7 +114,7 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     assert strong.done == 15
     assert strong.contrast.pairs == 10
     assert strong.seeds_of_mean == "10"
-    assert c.arms[2].seeds_of_mean == "15 of 40"
+    assert c.arms[2].seeds_of_mean == "15 of 20"
 
 
 @pytest.mark.parametrize(("design", "is_told"), [(looked(), True), (pair(), False)])
