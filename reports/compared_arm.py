@@ -79,15 +79,15 @@ class ComparedArm:
 
     @property
     def seeds_of_mean(self) -> str:
-        """How many seeds its mean is over, and of how many where more may come or some diverged: 10 of 40.
+        """How many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
 
-        With a contrast those are its pairs, of the most that it may need. The arm may have more seeds, for
-        contrasts of other arms. An arm that no seed changes has one value, however many it was trained with.
+        With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
+        that no seed changes has one value, however many seeds it was trained with.
         """
         if self.arm.ignores_seed and self.done:
             return "1"
         number = self.summary.n - self.summary.diverged
-        most = {"open": self.max_seeds, "decided": self.summary.n}.get(self.state, self.total)
+        most = self.summary.n if self.decided else self.total
         return f"{number} of {most}" if number < most else str(number)
 
     @property

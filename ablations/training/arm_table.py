@@ -34,6 +34,8 @@ def print_arms(c: Comparison, console: Console) -> None:
         numbers = c.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
     console.print(table, width=min(console.width, WIDTH))
+    if any(row.contrast and row.summary.n != c.find_base(row).summary.n for row in c.arms):
+        console.print(f"A difference is over the {c.design.noun}s of its arm: means may not subtract to it.")
 
 
 def _describe_verdict(row: ComparedArm) -> Text:

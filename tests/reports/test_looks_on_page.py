@@ -6,8 +6,10 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
-from synthetic import BOTH, LOOKS, arm, break_trials, compare, laddered, looked, study, svgs, text_of
+from rich.console import Console
+from synthetic import BOTH, LOOKS, arm, break_trials, compare, laddered, looked, pair, study, svgs, text_of
 
+from unrolled.ablations.training.arm_table import print_arms
 from unrolled.reports.caveats import (
     describe_decided,
     describe_futile_contrasts,
@@ -112,7 +114,13 @@ def test_the_seeds_beside_a_mean_are_those_that_it_is_over():
     assert strong.done == 15
     assert strong.contrast.pairs == 10
     assert strong.seeds_of_mean == "10"
-    assert c.arms[2].seeds_of_mean == "15 of 40"
+    assert c.arms[2].seeds_of_mean == "15 of 20"
+
+
+@pytest.mark.parametrize(("design", "is_told"), [(looked(), True), (pair(), False)])
+def test_a_terminal_says_where_means_are_over_other_seeds_than_a_difference(capsys, design, is_told):
+    print_arms(compare(design), Console(width=80))
+    assert ("means may not subtract" in capsys.readouterr().out) is is_told
 
 
 def test_the_estimate_that_allows_for_the_early_stop_stands_in_every_form():
