@@ -35,7 +35,7 @@ PAIRS_OF_SPREAD = 8
 FOLDER = "chains"
 Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,57}")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -170,10 +170,19 @@ class ChainRecord:
         return f"{kept}; the incumbent is {commit.hash[:10]} {commit.subject}"
 
     def compute_levels(self) -> tuple[float, float]:
-        """Return the levels of the next proposal: that it helps, and that it is simpler."""
-        of_simpler = [p.simpler_p for p in self.tested if p.simpler_level]
-        level = next_level(self.chain.rule, [p.p for p in self.tested], self.chain.alpha)
-        return level, next_level(self.chain.rule, of_simpler, SIMPLER_ALPHA)
+        """Return the levels of the next proposal: that it helps, and that it is simpler.
+
+        What was kept was shown at its level, and nothing else was, though a proposal that was open meanwhile
+        would now give later ones another level.
+        """
+        ps = [0.0 if p.outcome == Outcome.KEEP else max(p.p, CANDIDATE) for p in self.tested]
+        simpler_ps = [
+            0.0 if p.outcome == Outcome.SIMPLER else max(p.simpler_p, CANDIDATE)
+            for p in self.tested
+            if p.simpler_level
+        ]
+        level = next_level(self.chain.rule, ps, self.chain.alpha)
+        return level, next_level(self.chain.rule, simpler_ps, SIMPLER_ALPHA)
 
     def compute_budget(self) -> float:
         """Return what is left of the error budget: what keeps have earned, without what levels have spent.

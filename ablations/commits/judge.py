@@ -338,7 +338,7 @@ def conclude(judging: Judging, decision: ProposalDecision, seconds: float) -> Pr
         seconds=seconds,
     )
     if decision.stalled:
-        return replace(proposal, reason=f"the incumbent: {decision.stalled}; --retry trains it again")
+        return replace(proposal, reason=f"open: the incumbent's {decision.stalled}; --retry trains it again")
     if not decision.has_ended:
         return replace(proposal, reason=f"open: the next look is after {verdict.pairs_requested} pairs")
     if decision.crash or decision.refusal:

@@ -102,7 +102,7 @@ def test_the_index_says_what_failed(render_study, tmp_path):
 
 
 def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_path, monkeypatch):
-    fill = render_module._fill_template
+    fill = render_module.fill_template
     later = [compare(pair(study="later"))]
 
     def fill_and_render(template, context):
@@ -111,6 +111,6 @@ def test_the_index_has_the_page_that_another_run_writes_while_it_is_written(tmp_
             render(later.pop(), tmp_path)
         return filled
 
-    monkeypatch.setattr(render_module, "_fill_template", fill_and_render)
+    monkeypatch.setattr(render_module, "fill_template", fill_and_render)
     render(compare(pair(study="earlier")), tmp_path)
     assert list_links(write_index(tmp_path)) == ["earlier/index.html", "later/index.html"]

@@ -96,7 +96,7 @@ frozen = ["evaluate.py"]
 
 [baseline]
 """
-AGENTS = 200
+AGENTS = 20
 FRESH = range(3_000_000_000, 3_000_000_300)  # seeds that measure what an idea does
 
 
@@ -184,15 +184,20 @@ def make_program(code: Code):
     return lambda seed: modules["evaluate"].score(modules["train"].train(seed))
 
 
-@cache
 def measure(code: Code) -> tuple[float, ...]:
     """Return the losses on the fresh seeds, by the evaluation that nobody edited."""
-    return tuple(run(replace(code, halved=False, STREAM=0), seed) for seed in FRESH)
+    return measure_settings(replace(code, halved=False, STREAM=0, words="", extra=True))
+
+
+@cache
+def measure_settings(code: Code) -> tuple[float, ...]:
+    return tuple(run(code, seed) for seed in FRESH)
 
 
 def measure_gain(candidate: Code, incumbent: Code) -> float:
     """Return by how much a candidate is better, in SDs of the pairs' differences of equal programs."""
-    if candidate.crashes or candidate.halved or replace(candidate, STREAM=0) == replace(incumbent, STREAM=0):
+    cheats = candidate.halved and not incumbent.halved
+    if candidate.crashes or cheats or replace(candidate, STREAM=0) == replace(incumbent, STREAM=0):
         return 0.0
     return (fmean(measure(incumbent)) - fmean(measure(candidate))) / measure_spread()
 
