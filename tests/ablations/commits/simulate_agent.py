@@ -133,7 +133,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Idea:
-    """An edit of the present code, and whether it helps if the ideas before it were judged rightly."""
+    """An edit of the present code."""
 
     name: str
     edit: dict[str, object]
@@ -282,12 +282,13 @@ def follow_judge(folder: Path) -> Tally:
         gain = measure_gain(candidate, tally.code)
         spread = measure_spread()
         shown = "" if facts["difference"] is None else f"{-facts['difference'] / spread:+.2f}"
+        reason = "" if facts["outcome"] == "discard" else facts["reason"][:60]
         print(
             f"{number:2} {idea.name:42} {gain:+6.2f} {shown:>6} {facts['pairs']:3} {facts['level']:8.2g}"
-            f" {facts['outcome']} ({facts['exit_code']}) {facts['reason'][:60]}",
+            f" {facts['outcome']} ({facts['exit_code']}) {reason}",
             flush=True,
         )
-        tally.runs += count_runs(folder) - tally.runs
+        tally.runs = count_runs(folder)
         if facts["outcome"] == "keep":
             tally.keep(candidate)
         elif done.returncode == 0:
