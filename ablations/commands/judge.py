@@ -49,6 +49,11 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
         if options.json:
             print(json.dumps({"outcome": "bad input", "exit_code": 2, "reason": visible(error)}))
         raise
+    except KeyboardInterrupt:
+        if options.json:
+            facts = {"outcome": "undecided", "exit_code": INTERRUPTED, "reason": "open: interrupted"}
+            print(json.dumps(facts))
+        return INTERRUPTED
     facts = _collect_facts(judging, code, options)
     print(json.dumps(facts) if options.json else visible(describe_proposal(judging)))
     return code
