@@ -72,7 +72,9 @@ def describe_devices(c: Comparison) -> tuple[str, ...]:
 
 
 def _select_comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
-    """Return the baseline's costs that the arm's may be compared with."""
+    """Return the baseline's costs that the arm's may be compared with: none, if its task is another one."""
+    if row.task_differences:
+        return {}
     base = c.find_base(row)
     both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
     difference = machine_difference(find_machine_kind(result.environment) for result in both)
@@ -81,7 +83,7 @@ def _select_comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparis
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:
     if name == "seconds":
-        durations = [r.total_seconds for r in arm.finished_results]
+        durations = [r.metrics.get(name, r.total_seconds) for r in arm.finished_results]
         return sum(durations) / len(durations) if durations else None
     return arm.average_metric(name)
 

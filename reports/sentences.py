@@ -149,7 +149,8 @@ def describe_aa_check(contrast: Contrast) -> str:
     if contrast.by_signs or contrast.sd is None:
         return passed
     noticed = contrast.sd * minimum_detectable_effect(contrast.pairs, SELF_CHECK_ALPHA) / contrast.delta
-    return f"{passed}; with 80 % power it would notice a difference of {format_number(noticed, 1)} δ"
+    power = f"with 80 % power it would notice, at {format_p(SELF_CHECK_ALPHA)}"
+    return f"{passed}; {power}, a difference of {format_number(noticed, 1)} δ"
 
 
 def fails_aa_check(contrast: Contrast) -> bool:
@@ -291,7 +292,8 @@ def _describe_progress(row: ComparedArm, v: Verdict, first_metric: str) -> str:
     if v.decided:
         return "" if v.claims else f"open: {explain_open(row, first_metric)}"
     remark = f": under {FEWEST_SEEDS} nothing is decided" if contrast.pairs < FEWEST_SEEDS else ""
-    return f"not decided at {plural(contrast.pairs, row.noun)}{remark}"
+    subject = f"{first_metric} is " if v.claims else ""
+    return f"{subject}not decided at {plural(contrast.pairs, row.noun)}{remark}"
 
 
 def write_claims(c: Comparison) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     for metric in study.metrics:
         for arm in study.contrasts:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
-            source = "measured" if (arm, metric.name) in spreads else f"taken as {SPREAD:g} δ"
+            source = "measured" if (arm, metric.name) in spreads else f"a guess, {SPREAD:g} δ"
             same, worse = (
                 expected_gate(looks, sd=sd, delta=metric.zone, effect=effect) for effect in (0.0, metric.zone)
             )

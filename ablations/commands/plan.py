@@ -25,9 +25,11 @@ from unrolled.ablations.training.estimates import (
     format_estimate,
     read_measurements,
 )
+from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
+from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:
     from unrolled.reports.statistics.stopping import Expected
@@ -78,21 +80,48 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if plan and not study.of_program:
         stored = f"{len(results):,} are in {visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {stored}")
-    arms = plan.arms if plan else ()
-    result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
-    missing = [count_missing_trials(need, result_counts) for need in needs]
-    seconds_by_truth = [sum(number * seconds[name] for name, number in by_arm.items()) for by_arm in missing]
-    workers, places = count_workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
-    for truth, need, by_arm, total in zip(TRUTHS, needs, missing, seconds_by_truth, strict=True):
-        phrases = [f"about {sum(need.values()):.0f} trials expected"]
-        phrases += [f"{sum(by_arm.values()):.0f} left to train"] if results else []
-        duration = f"{format_estimate(total / workers)} " if is_timed else ""
-        phrases += [f"{total:.0f} seconds of training"] if is_timed else []
-        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {places}'])}")
+    if plan and results and not SeedScheduler(plan, plan.judge_results(results)).possible:
+        print("nothing is left to train: each contrast is decided, or gets no more seeds")
+    else:
+        result_counts = _count_results(plan, results)
+        missing = [count_missing_trials(need, result_counts) for need in needs]
+        _print_costs(study, device, needs, missing, seconds if is_timed else {})
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
-    if is_timed and (longest := max(seconds_by_truth) / workers) > HOUR:
+
+
+def _count_results(plan: plans.Plan | None, results: Mapping[str, Result]) -> dict[str, int]:
+    """Return the number of results of each arm, by its name."""
+    arms = plan.arms if plan else ()
+    return {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
+
+
+def _print_costs(
+    study: Study,
+    device: Device,
+    needs: Sequence[Mapping[str, float]],
+    missing: Sequence[Mapping[str, float]],
+    seconds: Mapping[str, float],
+) -> None:
+    """Print the trials that are expected and are missing, by arm, if each of TRUTHS holds, and their time.
+
+    `seconds` of a trial of each arm are not known before a program has been measured.
+    """
+    workers, places = count_workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
+    longest = 0.0
+    for truth, need, by_arm in zip(TRUTHS, needs, missing, strict=True):
+        phrases = [f"about {sum(need.values()):.0f} trials expected"]
+        if by_arm != need:
+            phrases.append(f"{sum(by_arm.values()):.0f} left to train")
+        duration = ""
+        if seconds:
+            total = sum(number * seconds[name] for name, number in by_arm.items())
+            longest = max(longest, total / workers)
+            phrases.append(f"{total:.0f} seconds of training")
+            duration = f"{format_estimate(total / workers)} "
+        print(f"if {truth}: {', '.join([*phrases, f'{duration}on {places}'])}")
+    if longest > HOUR:
         print(f"WARNING: deciding may take {longest / HOUR:.1f} h; --budget 1h ends a run in time")
 
 
@@ -101,7 +130,7 @@ def _explain_columns(
 ) -> None:
     """Print what the columns of the table say; trials of the `measured_arms` have results."""
     metric = study.metrics[0]
-    source = "of the results so far" if has_spreads else f"taken as {SPREAD:g} δ"
+    source = "of the results so far" if has_spreads else f"a guess, {SPREAD:g} δ"
     print(f"\nSD: of the pairs' differences in {metric.name}, {source}; δ = {metric.shown_delta}.")
     print(f"seeds: expected number, {study.looks[-1]} at most; what is open then would need more.")
     print("chance: of a right verdict by then, at least.")

@@ -304,3 +304,9 @@ def test_a_file_that_exists_is_refused_and_a_script_is_for_programs_alone(tmp_pa
         assert run_command(tmp_path, "new", *words, "--for", "train.py").returncode == 2
     assert not {"other.toml", "mine.py", "my_cell.py"} & {path.name for path in tmp_path.iterdir()}
     assert (tmp_path / "mine.toml").read_text() == "mine\n"
+
+
+def test_a_plan_of_a_study_that_has_ended_says_that_nothing_is_left(program_copy: Path) -> None:
+    output = check_command(program_copy, "plan", "mine.toml")
+    assert "nothing is left to train" in output
+    assert "trials expected" not in output
