@@ -13,6 +13,7 @@ class AuditedChange:
     deleted: int
     arm: str = ""  # that shows what it does; "" where no file that counts differs, or with a `reason`
     taken_back_with: tuple[str, ...] = ()  # names of later changes without which it cannot be taken back
+    against: str = ""  # the arm that it is compared with, if not the tip or the commit before it
     reason: str = ""  # why it was not judged
 
 

@@ -10,6 +10,7 @@ from unrolled.bench.errors import escape_markdown, plural
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table, quote_name
+from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 NO_FILE = "no file that counts differs"
 SHADOWED = "Of two changes that do the same, neither shows a loss when it alone is taken back"
@@ -80,21 +81,30 @@ def _find_arm(change: AuditedChange, c: Comparison) -> ComparedArm | None:
 
 
 def _has_equal_numbers(row: ComparedArm, c: Comparison) -> bool:
-    """Return True if every judged quality of an arm is that of its base, on all seeds of a first look."""
+    """Return True if every judged quality of an arm is that of its base, on all seeds of a first look.
+
+    Where a time, a speed or memory decides, equal qualities are not the answer.
+    """
+    if not c.metric.is_quality:
+        return False
     views = [view for view in c.per_metric if view.metric.is_quality]
     contrasts = [view.arms[row.index].contrast for view in views]
     return bool(contrasts) and all(contrast is not None and contrast.identical for contrast in contrasts)
 
 
 def _write_remark(change: AuditedChange, row: ComparedArm | None, c: Comparison) -> str:
-    """Return why a change is not judged or open, what was taken back with it, and another metric's claim."""
+    """Return why a change is not judged or open, what it is compared with, and another metric's claim."""
     if change.reason:
         return change.reason
-    if row is None:
-        return NO_FILE
-    remarks = []
+    remarks = [] if row else [NO_FILE]
     if change.taken_back_with:
-        remarks.append(f"taken back with {join_names([quote_name(name) for name in change.taken_back_with])}")
+        names = join_names([quote_name(name) for name in change.taken_back_with])
+        remarks.append(f"compared without {names}, which cannot stay without it")
+    elif change.against:
+        remarks.append(f"compared with {quote_name(change.against)}, as the one before it cannot run")
+    if row is None:
+        return "; ".join(remarks)
+    remarks += [*row.standing, *_describe_losses(row, c)]
     if row.verdict is None:
         remarks.append(row.note or "no seed has a result of both")
     elif row.verdict.blocked_reason:
@@ -106,6 +116,18 @@ def _write_remark(change: AuditedChange, row: ComparedArm | None, c: Comparison)
             side = "with it" if c.design.audit and c.design.audit.forward else "without it"
             remarks.append(f"{view.title} {side}: {size}, {verdict.text}")
     return "; ".join(remarks)
+
+
+def _describe_losses(row: ComparedArm, c: Comparison) -> list[str]:
+    """Return on how many seeds the program failed or diverged, without the change or beside it."""
+    base = c.find_base(row)
+    sides = {"": row, f" at {quote_name(base.arm.name)}": base}
+    counts = {
+        f"{word}{side}": number
+        for side, arm in sides.items()
+        for word, number in (("failed", arm.failed), ("diverged", arm.diverged))
+    }
+    return [f"{plural(number, 'seed')} {words}" for words, number in counts.items() if number]
 
 
 def describe_audit(c: Comparison) -> str:
@@ -130,7 +152,8 @@ def describe_audit(c: Comparison) -> str:
         inner = f" ({silent} of them no number at all)" if silent else ""
         parts.append(f"{same} {_verb(same, 'changes', 'change')} nothing that matters{inner}")
     if counts[Effect.OPEN]:
-        seeds = plural(max((row.done for row in c.arms), default=0), "seed")
+        rows = [_find_arm(change, c) for change in audit.changes if find_effect(change, c) is Effect.OPEN]
+        seeds = plural(max(len(row.seeds) for row in rows if row), "seed")
         parts.append(f"{counts[Effect.OPEN]} {_verb(counts[Effect.OPEN], 'is', 'are')} open after {seeds}")
     if counts[Effect.NOT_JUDGED]:
         parts.append(f"{counts[Effect.NOT_JUDGED]} could not be judged")
@@ -161,7 +184,12 @@ def list_notes(c: Comparison) -> list[str]:
     side = "Each commit beside the one before it" if audit.forward else "The tip without it, minus the tip"
     effects = [find_effect(change, c) for change in audit.changes]
     shadowed = not audit.forward and effects.count(Effect.NOTHING) + effects.count(Effect.NO_NUMBER) > 1
-    return [f"{side}; by {c.title}.", *([f"{SHADOWED}."] if shadowed else [])]
+    rows = [_find_arm(change, c) for change in audit.changes]
+    provisional = any(row and row.verdict and row.verdict.provisional for row in rows)
+    notes = [f"{side}; by {c.title}."]
+    notes += [f"{SHADOWED}."] if shadowed else []
+    notes += [f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional."] if provisional else []
+    return notes
 
 
 def write_audit_markdown(c: Comparison) -> str:

@@ -65,9 +65,10 @@ def find_copied_arms(
     """Return the arms of which every item that several pairs have has one value on all of them.
 
     The mean of such an arm may differ from pair to pair where rows failed. So many items have to agree that
-    they would hardly (`BY_CHANCE`) if each value were drawn from all of the arm's: a few easy questions that
-    two seeds share do, and so may an arm that has one value throughout, as it may be right each time. The
-    items of another arm differ from pair to pair, or half of them are in five pairs or more.
+    they would hardly (`BY_CHANCE`) if each value were drawn from all of the arm's, or if they agreed as often
+    as those of the other arm that agrees most: a few easy questions that two seeds share do, and so may an
+    arm that has one value throughout, as it may be right each time. The items of another arm differ from pair
+    to pair, or half of them are in five pairs or more.
     """
     if items is None or not metrics:
         return []
@@ -75,12 +76,15 @@ def find_copied_arms(
     by_item = rows.groupby(["arm", "item"], sort=False)
     pairs = by_item.seed.nunique()
     is_shared = pairs > 1
-    varies = (by_item[[*metrics]].nunique() > 1).any(axis=1)[is_shared].groupby(level="arm").any()
+    has_several = (by_item[[*metrics]].nunique() > 1).any(axis=1)[is_shared]
+    varies = has_several.groupby(level="arm").any()
     is_repeated = pairs.groupby(level="arm").median() >= FEWEST_SEEDS
     repeats = (pairs - 1).groupby(level="arm").sum()
     by_arm = rows.groupby("arm")
     agreement = pd.DataFrame({m: by_arm[m].agg(_measure_agreement) for m in metrics}).min(axis=1)
-    is_chance = agreement**repeats > BY_CHANCE
+    agreeing = 1 - has_several.groupby(level="arm").sum() / repeats
+    of_others = agreeing[varies[varies].index].max()  # NaN if no other arm varies
+    is_chance = np.fmax(agreement, of_others) ** repeats > BY_CHANCE
     constant = [str(arm) for arm in varies.index if not varies[arm] and not is_chance[arm]]
     return [arm for arm in constant if varies.any() or is_repeated[arm]]
 

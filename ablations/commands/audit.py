@@ -31,6 +31,7 @@ from unrolled.ablations.training.run_studies import run_studies
 from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.errors import plural, require, visible
 from unrolled.bench.files import save_file
+from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 def audit(commits: str, study: str, options: AuditOptions) -> int:
     """Judge each change of a range, BASE..TIP. Returns the exit code of `run`."""
     refuse_flags(options, ("plugin",), "is for models of the chapter", "leave it out")
+    if options.dry_run:
+        refuse_flags(options, ("json", "markdown"), "has no answer to write with --dry-run", "leave it out")
     with redirect_stdout(sys.stderr if options.json else sys.stdout):
         code, comparison = run_audit(commits, study, options)
     if comparison:
@@ -77,6 +80,10 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
         return 0, _compare_nothing(study)
     if options.dry_run:
         print_plan(study, choose_device(study, options, ""), Ledger(options.results))
+        for change in study.audit.changes if study.audit else ():
+            companions = f"taken back with {join_names(change.taken_back_with)}"
+            remark = change.reason or (companions if change.taken_back_with else "")
+            print(visible(f"{change.name}: {remark or 'taken back alone'}"))
         return 0, None
     options = replace(options, budget=max(end - time.monotonic(), 0.0))
     outcome = run_studies([study], options, format_command_line())

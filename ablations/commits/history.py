@@ -53,12 +53,15 @@ class History:
         groups: list[list[LoggedCommit]] = []
         for logged in self.commits:
             hashes = _REVERT.findall(logged.message)
-            group = next((group for group in groups if _has_hash(group, hashes)), None)
-            if group is None:
+            reverted = [group for group in groups if _has_hash(group, hashes)]
+            if not reverted:
                 groups.append([logged])
-            else:
-                group.append(logged)
-        return [Change(tuple(group)) for group in groups]
+                continue
+            first, *others = reverted  # a squashed revert may name several
+            first += [commit for group in others for commit in group] + [logged]
+            groups = [group for group in groups if group not in others]
+        order = {logged.commit.hash: place for place, logged in enumerate(self.commits)}
+        return [Change(tuple(sorted(group, key=lambda c: order[c.commit.hash]))) for group in groups]
 
     def list_files(self, change: Change) -> set[str]:
         """Return the files that a change edits."""

@@ -1,4 +1,4 @@
-"""The tip of a history without one of its changes, or without it and the fewest later ones that need it."""
+"""The tip of a history without one of its changes, and without later ones that need it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +11,12 @@ from unrolled.ablations.study.gate_study import Sides, list_base_patterns
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.clone import Clone
+from unrolled.bench.program.files import match_names
 from unrolled.bench.program.repository import Commit
+from unrolled.bench.program.trial import ProgramTrial
 
+TIP = "tip"
+"""The name of the tip's arm."""
 MOST_ATTEMPTS = 24
 """Sets of later changes that are tried with a change that cannot be taken back alone."""
 
@@ -25,6 +29,17 @@ class Checkouts:
         self._factory = factory
         self._results = results
         self._by_name: dict[str, ProgramSettings] = {}
+        self._counting: set[str] = set()  # files of the tip that count, by their paths in the repository
+        tip = replace(history.tip, name=TIP)
+        self.tip_identity = self.add(tip)
+        root = self._by_name[TIP].checkouts[TIP].root
+        trial = self._make_trial(TIP)
+        paths = [facts.path for facts in trial.snapshot.code.values()]
+        self._counting = {path.relative_to(root).as_posix() for path in paths if path.is_relative_to(root)}
+        sides = Sides(history.repository, tip, tip)
+        names = list_base_patterns(self._factory, self._find_study_place(), sides)
+        self._tip_files = set(sides.base_files)
+        self._fixed = {name for pattern in names for name in match_names(self._tip_files, pattern)}
 
     def add(self, commit: Commit) -> str:
         """Check out a commit, and return the identity of its trials: it differs if a file that counts does.
@@ -33,18 +48,35 @@ class Checkouts:
         """
         repository = self._history.repository
         sides = Sides(repository, self._history.tip, commit)
-        study_folder = self._factory.table.study_folder
-        place = repository.find_place(Path(study_folder)) if study_folder else None
+        place = self._find_study_place()
         edits = sides.find_edits(list_base_patterns(self._factory, place, sides))
         if edits:
             commit = replace(commit, tree=repository.replace_files(commit.tree, edits))
         factory = replace(self._factory, study_place=place)
         tracked = sides.base_files.keys() | sides.head_files.keys()
-        factory = make_checkouts(factory, repository, {commit.name: commit}, self._results, tracked)
-        fields = factory.resolve_settings({**factory.baseline, "commit": commit.name})
-        identity = factory.make_trial(fields).identify().id
-        self._by_name[commit.name] = factory
-        return identity
+        self._by_name[commit.name] = make_checkouts(
+            factory, repository, {commit.name: commit}, self._results, tracked
+        )
+        try:
+            return self._make_trial(commit.name).id
+        except BadInput:
+            del self._by_name[commit.name]
+            raise
+
+    def is_kept(self, path: str) -> bool:
+        """Return True for a file of the tip that does not count, or that all have as the tip has it."""
+        return path in self._tip_files and (path in self._fixed or path not in self._counting)
+
+    def _make_trial(self, name: str) -> ProgramTrial:
+        factory = self._by_name[name]
+        fields = factory.resolve_settings({**factory.baseline, "commit": name})
+        trial = factory.make_trial(fields).identify()
+        assert isinstance(trial, ProgramTrial)
+        return trial
+
+    def _find_study_place(self) -> str | None:
+        folder = self._factory.table.study_folder
+        return self._history.repository.find_place(Path(folder)) if folder else None
 
     @property
     def factory(self) -> ProgramSettings:
@@ -53,52 +85,96 @@ class Checkouts:
         return replace(next(iter(self._by_name.values())), checkouts=checkouts)
 
 
+@dataclass(frozen=True)
+class Tree:
+    """The tip without some changes: the name of its arm, and the identity of its trials."""
+
+    name: str
+    identity: str
+
+
 @dataclass
 class Removal:
     """A change that is to be taken back from the tip.
 
     `attempts` are the sets of later changes that may be taken back with it, and `companions` is the present
-    one. `commit` is the tip without them, None where there is none; `reason` says why the first one failed.
+    one. `without` is the tip without all of them, and `beside` the tip without the companions alone; both are
+    None where there are none. `reason` says why the first attempt failed.
     """
 
     change: Change
     attempts: Iterator[tuple[Change, ...]]
     companions: tuple[Change, ...] = ()
-    commit: Commit | None = None
-    identity: str = ""  # of its trials
+    without: Tree | None = None
+    beside: Tree | None = None
     reason: str = ""
 
-    @property
-    def name(self) -> str:
-        """The name of its arm."""
-        return f"without {self.change.name}"
-
     def take_back(self, history: History, clone: Clone, checkouts: Checkouts) -> None:
-        """Find the next set of later changes with which it can be taken back, and check that tip out."""
-        self.commit = None
+        """Find the next set of later changes with which it can be taken back, and check out what is left."""
+        self.without = None
         for companions in self.attempts:
-            hashes = {
-                logged.commit.hash for change in (self.change, *companions) for logged in change.commits
-            }
-            tree = clone.take_back([logged for logged in history.commits if logged.commit.hash in hashes])
-            if tree is None:
-                self.refuse("conflicts with later changes when it is taken back")
-                continue
-            commit = replace(
-                history.tip, name=self.name, tree=tree, subject="the tip without it", author_date=""
-            )
+            taker = _Taker(history, clone, checkouts)
+            companions = taker.shrink(self.change, companions)
             try:
-                self.identity = checkouts.add(commit)
+                without = taker.take_back(f"without {self.change.name}", (self.change, *companions))
+                beside = taker.take_back(_name_without(companions), companions)
             except BadInput as error:
                 self.refuse(f"the program cannot run without it: {error}")
                 continue
-            self.commit = commit
+            if without is None or beside is None:
+                self.refuse("conflicts with later changes when it is taken back")
+                continue
+            self.without = without
+            self.beside = beside
             self.companions = companions
             return
 
     def refuse(self, reason: str) -> None:
         """Note why an attempt failed; the reason of the first one is kept."""
         self.reason = self.reason or reason
+
+
+@dataclass(frozen=True)
+class _Taker:
+    """What taking changes back needs."""
+
+    history: History
+    clone: Clone
+    checkouts: Checkouts
+
+    def take_back(self, name: str, changes: Sequence[Change]) -> Tree | None:
+        """Return the tip without these changes, checked out under a name; None where that conflicts.
+
+        Raises BadInput where the program is not in it.
+        """
+        if not changes:
+            return Tree(TIP, self.checkouts.tip_identity)
+        tree = self._find_tree(changes)
+        if tree is None:
+            return None
+        commit = replace(self.history.tip, name=name, tree=tree, subject="the tip without it", author_date="")
+        return Tree(name, self.checkouts.add(commit))
+
+    def shrink(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
+        """Return these companions without those that a change can be taken back without."""
+        if len(companions) > 2 and self._find_tree((change, *companions)) is not None:
+            for other in companions:
+                fewer = tuple(companion for companion in companions if companion is not other)
+                if self._find_tree((change, *fewer)) is not None:
+                    companions = fewer
+        return companions
+
+    def _find_tree(self, changes: Sequence[Change]) -> str | None:
+        hashes = {logged.commit.hash for change in changes for logged in change.commits}
+        commits = [logged for logged in self.history.commits if logged.commit.hash in hashes]
+        return self.clone.take_back(commits, self.checkouts.is_kept)
+
+
+def _name_without(changes: Sequence[Change]) -> str:
+    """Return the name of an arm that lacks these changes, which no removal has."""
+    names = [change.short for change in changes[:4]]
+    more = f" and {len(changes) - 4} more" if len(changes) > 4 else ""
+    return f"without {' + '.join(names)}{more}"
 
 
 def list_removals(history: History) -> list[Removal]:
@@ -110,14 +186,14 @@ def list_removals(history: History) -> list[Removal]:
 
 
 def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
-    """Yield at most MOST_ATTEMPTS sets of later changes, small ones and those of the same files first."""
+    """Yield at most MOST_ATTEMPTS sets of later changes, first none, then those of the same files."""
     files = history.list_files(change)
     overlapping = [other for other in later if not files.isdisjoint(history.list_files(other))]
     separate = [other for other in later if other not in overlapping]
     sets: list[tuple[Change, ...]] = [()]
     sets += [(other,) for other in overlapping]
-    sets += combinations(overlapping, 2)
     if len(overlapping) > 2:
         sets.append(tuple(overlapping))
     sets += [(other,) for other in separate]
+    sets += combinations(overlapping, 2)
     return islice(iter(sets), MOST_ATTEMPTS)

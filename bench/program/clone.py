@@ -1,7 +1,7 @@
 """A clone of our own, in which commits are taken back: the user's repository is only read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,24 +35,36 @@ class Clone:
         self._git("init", "--quiet", "--template=", f"--object-format={form}")
         self._git("checkout", "--quiet", "--detach", "--force", commit)
 
-    def take_back(self, commits: Sequence[LoggedCommit]) -> str | None:
+    def take_back(
+        self, commits: Sequence[LoggedCommit], is_kept: Callable[[str], bool] = lambda _: False
+    ) -> str | None:
         """Return the tree without these commits, the last first, of merges against their first parent.
 
-        It is None where what came later conflicts.
+        A conflict in a file for whose path `is_kept` returns True leaves the file as it is. The tree is None
+        where what came later conflicts otherwise.
         """
         try:
             for logged in reversed(commits):
                 mainline = ("--mainline", "1") if len(logged.parents) > 1 else ()
-                self._git("revert", "--no-commit", *mainline, logged.commit.hash)
+                try:
+                    self._git("revert", "--no-commit", *mainline, logged.commit.hash)
+                except BadInput:
+                    conflicts = self._list_conflicts()
+                    if not conflicts:
+                        raise
+                    if not all(map(is_kept, conflicts)):
+                        return None
+                    self._git("checkout", "--force", self._commit, "--", *conflicts)
             return self._git("write-tree").decode().strip()
-        except BadInput:
-            if not self._git("ls-files", "--unmerged"):
-                raise
-            return None
         finally:
             with suppress(BadInput):  # there is none to end
                 self._git("revert", "--quit")
             self._git("reset", "--quiet", "--hard", self._commit)
+
+    def _list_conflicts(self) -> list[str]:
+        """Return the files in which the revert that has stopped conflicts, by their paths."""
+        entries = self._git("ls-files", "--unmerged", "-z").split(b"\0")
+        return sorted({os.fsdecode(entry.split(b"\t", 1)[1]) for entry in entries if entry})
 
     def _git(self, *words: str) -> bytes:
         folder = os.fspath(self._folder)

@@ -141,10 +141,10 @@ def test_planted_truths_are_found_and_the_repository_stays_as_it_was(branch: Bra
         "hurts by three deltas": "hurts",
         "helps by more than two deltas": "helps",
         "rewrites a function": "changes no number",
-        "adds a module": "helps",  # with what uses it, without which it cannot be taken back
+        "adds a module": "changes no number",  # beside the tip without what uses it
         "uses the module": "helps",
     }
-    assert answer.startswith("Of 11 changes the tip needs 5; 2 hurt it; 4 change nothing that matters")
+    assert answer.startswith("Of 11 changes the tip needs 4; 2 hurt it; 5 change nothing that matters")
     (other,) = changes["adds a module"]["taken_back_with"]
     assert other.endswith("uses the module")
     assert changes["helps by three deltas"]["difference"] == pytest.approx(0.3, abs=0.02)
@@ -195,11 +195,90 @@ def test_a_change_without_which_the_program_fails_is_taken_back_with_what_uses_i
     code, changes, _ = branch.audit()
     assert code == 0
     assert {subject: change["effect"] for subject, change in changes.items()} == {
-        "adds a module": "helps",
+        "adds a module": "changes no number",
         "uses the module": "helps",
     }
     (other,) = changes["adds a module"]["taken_back_with"]
     assert other.endswith("uses the module")
+
+
+def test_conflicts_in_a_document_or_a_frozen_file_give_no_change_the_effect_of_another(
+    branch: Branch,
+) -> None:
+    branch.replace("unrolled.toml", "[baseline]", 'frozen = ["frozen.py"]\n[baseline]')
+    branch.write("frozen.py", "LEVEL = 1\n")
+    branch.commit("a frozen file")
+    git(branch.folder, "branch", "-f", "main")
+    effects = {"first": 0.3, "second": -0.4, "third": 0.0, "fourth": -0.3}
+    for place, effect in effects.items():
+        branch.write(
+            "CHANGELOG.md", f"- {place}\n" + (branch.read("CHANGELOG.md") if place != "first" else "")
+        )
+        branch.write("frozen.py", f"LEVEL = '{place}'\n")
+        branch.add_part(place, effect, f"part {place}")
+    code, changes, _ = branch.audit()
+    assert code == 0
+    assert {subject: change["effect"] for subject, change in changes.items()} == {
+        "part first": "hurts",
+        "part second": "helps",
+        "part third": "changes no number",
+        "part fourth": "helps",
+    }
+    assert not any(change["taken_back_with"] for change in changes.values())
+
+
+def test_a_change_that_cannot_stay_without_a_later_one_is_judged_beside_the_tip_without_that(
+    branch: Branch,
+) -> None:
+    branch.add_part("first", 0.3, "hurts")
+    branch.replace("model.py", "PARTS['first'] = 0.3", "PARTS['first'] = -0.3")
+    branch.commit("mends it")
+    code, changes, _ = branch.audit()
+    assert code == 0
+    assert {subject: change["effect"] for subject, change in changes.items()} == {
+        "hurts": "hurts",
+        "mends it": "helps",
+    }
+
+
+def test_one_commit_that_reverts_two_is_one_change_with_both(branch: Branch) -> None:
+    first = branch.add_part("first", 0.4, "one")
+    second = branch.add_part("second", -0.4, "two")
+    git(branch.folder, "revert", "--no-commit", second, first)
+    git(
+        branch.folder, "commit", "-qm", f"back\n\nThis reverts commit {second}.\nThis reverts commit {first}."
+    )
+    code, changes, _ = branch.audit()
+    assert code == 0
+    assert [(name, change["effect"]) for name, change in changes.items()] == [
+        ("one and 2 reverts", "changes no number")
+    ]
+
+
+def test_forward_a_commit_after_one_that_cannot_run_says_what_it_is_compared_with(branch: Branch) -> None:
+    text = branch.read("train.py")
+    git(branch.folder, "rm", "-q", "train.py")
+    branch.commit("takes the program away")
+    branch.write("train.py", text)
+    branch.add_part("first", -0.3, "brings it back")
+    code, changes, _ = branch.audit("--forward")
+    assert code == 0
+    assert changes["takes the program away"]["effect"] == "not judged"
+    assert changes["brings it back"]["effect"] == "helps"
+    assert changes["brings it back"]["remark"].startswith("compared with base")
+
+
+def test_seeds_on_which_the_program_fails_without_a_change_are_counted_in_its_row(branch: Branch) -> None:
+    branch.replace("train.py", "def read_seed", "assert model.SAFE or sys.argv[1] != '3'\n\n\ndef read_seed")
+    branch.replace("model.py", "STREAM = 0", "STREAM = 0\nSAFE = True")
+    branch.commit("checks a value")
+    branch.replace("model.py", "# eighth", "SAFE = False")
+    git(branch.folder, "branch", "-f", "main")
+    branch.commit("a value that fails on a seed")
+    branch.replace("model.py", "SAFE = False", "SAFE = bool(1)")
+    branch.commit("mends it")
+    _, changes, _ = branch.audit()
+    assert "1 seed failed" in changes["mends it"]["remark"]
 
 
 def test_a_change_that_the_program_needs_is_named_with_the_reason(branch: Branch) -> None:

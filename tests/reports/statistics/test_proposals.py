@@ -40,11 +40,11 @@ def test_a_better_candidate_is_kept_and_a_worse_one_given_up_by_either_direction
 def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
     candidate = shift(-0.5, 5)
     open_one = decide(candidate, flat(5))
-    assert (open_one.ended, open_one.seeds_requested) == (False, 10)
+    assert (open_one.has_ended, open_one.seeds_requested) == (False, 10)
     crash = decide(candidate, flat(5), lost=({SEEDS[7]: "failed"}, {}))
-    assert (crash.ended, crash.crash) == (True, f"seed {SEEDS[7]} failed")
+    assert (crash.has_ended, crash.crash) == (True, f"seed {SEEDS[7]} failed")
     stalled = decide(candidate, flat(5), lost=({}, {SEEDS[7]: "failed"}))
-    assert (stalled.ended, stalled.stalled, stalled.crash) == (True, f"seed {SEEDS[7]} failed", "")
+    assert (stalled.has_ended, stalled.stalled, stalled.crash) == (True, f"seed {SEEDS[7]} failed", "")
     ended = decide(shift(0.5, 5), flat(5), lost=({SEEDS[7]: "failed"}, {}))
     assert (ended.verdict.outcome, ended.crash) == (Outcome.DISCARD, ""), "it had ended after four"
 
@@ -58,7 +58,7 @@ def test_a_candidate_that_diverges_alone_is_discarded_and_says_so() -> None:
 def test_equal_numbers_are_refused_or_simpler() -> None:
     same = decide(shift(0.0), shift(0.0), equal=SEEDS)
     assert "no number changes" in same.refusal
-    assert same.ended
+    assert same.has_ended
     simpler = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005)
     assert (simpler.verdict.outcome, simpler.verdict.simpler_p) == (Outcome.SIMPLER, 0)
     far = (shift(0.0), shift(-0.5))
@@ -68,4 +68,4 @@ def test_equal_numbers_are_refused_or_simpler() -> None:
 
 def test_one_number_under_every_seed_is_refused() -> None:
     decision = decide(dict.fromkeys(SEEDS, -0.5), shift(0.0), ignores_seed=True)
-    assert (decision.ended, bool(decision.refusal)) == (True, True)
+    assert (decision.has_ended, bool(decision.refusal)) == (True, True)
