@@ -1,7 +1,7 @@
 """Identity of a trial beside its settings: hashes of files, versions of packages.
 
 A trial is identified when it is planned (`Trial.identify`), and checked again in the process that trains it
-(`Trial.check`): files, texts and packages may have changed in between.
+(`Trial.confirm_identity`): files, texts and packages may have changed in between.
 """
 
 import functools

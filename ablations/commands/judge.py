@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
-from unrolled.ablations.commits.chain import Outcome, Version, find_folder, read_chain
+from unrolled.ablations.commits.chain import Outcome, Version, find_folder, has_chain, read_chain
 from unrolled.ablations.commits.chain_rows import describe_proposal, write_page
 from unrolled.ablations.commits.judge import Judging, conclude, prepare_proposal
 from unrolled.ablations.ledger import Ledger
@@ -40,9 +40,9 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
 
     Returns the exit code of EXIT_CODES. All else is printed to standard error.
     """
-    if options.dry_run:
-        return _print_state(options)
     try:
+        if options.dry_run:
+            return _print_state(options)
         with redirect_stdout(sys.stderr):
             judging, code = _judge_under_lock(candidate, study, options)
     except BadInput as error:
@@ -61,7 +61,10 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
 
 def _print_state(options: JudgeOptions) -> int:
     """Print what the next proposal of a chain is to be compared with, and which gains can be shown."""
-    record = read_chain(find_folder(options.chain, Ledger(options.results)))
+    folder = find_folder(options.chain, Ledger(options.results))
+    cure = "judge its first candidate: --incumbent main"
+    require(has_chain(folder), "has not begun", place=f"--chain {options.chain}", cure=cure)
+    record = read_chain(folder)
     level, _ = record.compute_levels()
     spread = record.measure_spread()
     gain = smallest_gain(spread, level, Looks(record.chain.looks)) if spread and level else None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import find_pages, read_chains
+from unrolled.ablations.commits.chain import find_page_folder, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import (
@@ -20,7 +20,7 @@ def report(studies: Sequence[str], results: Path, out: Path) -> int:
     prepare_folder(out)
     chosen = plan_store.require_plans(studies, ledger)
     pages = [
-        render_page(compare_plan(plan, read_page_results(plan, ledger)), find_pages(plan, out))
+        render_page(compare_plan(plan, read_page_results(plan, ledger)), find_page_folder(plan, out))
         for plan in chosen
     ]
     if any(plan.decide == "proposal" for plan in chosen):

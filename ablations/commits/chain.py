@@ -24,7 +24,7 @@ from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.files import save_file
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.trial import canonical_json
-from unrolled.reports.statistics.online import CANDIDATE, next_level
+from unrolled.reports.statistics.online import LAMBDA, next_level
 
 ALPHA = 0.1
 """The share of keeps that may be false or, with alpha spending, the chance of any."""
@@ -172,12 +172,12 @@ class ChainRecord:
     def compute_levels(self) -> tuple[float, float]:
         """Return the levels of the next proposal: that it helps, and that it is simpler.
 
-        What was kept was shown at its level, and nothing else was, though a proposal that was open meanwhile
-        would now give later ones another level.
+        A proposal counts as shown if it was kept. By its p alone, one that was open meanwhile could give it
+        another level now.
         """
-        ps = [0.0 if p.outcome == Outcome.KEEP else max(p.p, CANDIDATE) for p in self.tested]
+        ps = [0.0 if p.outcome == Outcome.KEEP else max(p.p, LAMBDA) for p in self.tested]
         simpler_ps = [
-            0.0 if p.outcome == Outcome.SIMPLER else max(p.simpler_p, CANDIDATE)
+            0.0 if p.outcome == Outcome.SIMPLER else max(p.simpler_p, LAMBDA)
             for p in self.tested
             if p.simpler_level
         ]
@@ -193,7 +193,7 @@ class ChainRecord:
             return self.chain.alpha - sum(p.level for p in self.tested)
         keeps = sum(p.outcome == Outcome.KEEP for p in self.tested)
         earned = self.chain.alpha * max(keeps, 0.5)
-        return earned - sum(p.level for p in self.tested if p.p > CANDIDATE) / (1 - CANDIDATE)
+        return earned - sum(p.level for p in self.tested if p.p > LAMBDA) / (1 - LAMBDA)
 
     def measure_spread(self) -> float | None:
         """Return the SD of the pairs' differences, a median over proposals; None before there are enough."""
@@ -215,7 +215,7 @@ def name_study(chain: str, number: int) -> str:
     return f"{chain}-{number:04}"
 
 
-def find_pages(plan: Plan, out: Path) -> Path:
+def find_page_folder(plan: Plan, out: Path) -> Path:
     """Return the folder of a study's page: for a proposal that of its chain."""
     return out / plan.study.rpartition("-")[0] if plan.decide == "proposal" else out
 

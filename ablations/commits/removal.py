@@ -99,7 +99,7 @@ class Removal:
 
     `attempts` are the sets of later changes that may be taken back with it, and `companions` is the present
     one. `without` is the tip without all of them, and `beside` the tip without the companions alone; both are
-    None where there are none. `reason` says why the first attempt failed.
+    None until an attempt succeeds. `reason` says why the first attempt failed.
     """
 
     change: Change

@@ -124,9 +124,9 @@ class ProgramTrial(Trial):
 
     @property
     def title(self) -> str:
-        """The function, or the first word of the command line that names a file."""
+        """The function, or the first word of the command line that names a file with a dot, or a module."""
         words = self.run.split()
-        return self.function or next((word for word in words if "." in word), *words[:1])
+        return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
     def judge_result(self, result: Result, metrics: Sequence[str]) -> JudgedResult:
         """Return the result as a study counts it that judges these metrics; the ledger has all numbers.

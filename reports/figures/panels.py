@@ -1,4 +1,4 @@
-"""Pictures of a comparison, each None where there is nothing to draw."""
+"""Pictures of a comparison: learning curves and sweeps of learning rates."""
 
 import gc
 import math

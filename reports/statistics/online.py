@@ -24,7 +24,7 @@ TERMS = 5_000
 """The γ of later terms are 0: after as many tests that earned nothing no level is left."""
 _GAMMAS: Floats = np.arange(1, TERMS + 1, dtype=float) ** -1.6
 _GAMMAS /= _GAMMAS.sum()
-CANDIDATE = 0.5  # the λ of SAFFRON: a test with a larger p is taken for one of a true null
+LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for one of a true null
 
 
 class Rule(Protocol):
@@ -57,7 +57,7 @@ class Saffron:
     """
 
     alpha: float
-    candidate: float = CANDIDATE
+    candidate: float = LAMBDA
     wealth: float | None = None
     gammas: Floats = field(default_factory=lambda: _GAMMAS)
 

@@ -54,7 +54,7 @@ _SYMBOLS = {
 class Verdict:
     """The direction and the size of a difference, read off one interval, and what they rest on.
 
-    `difference`, `equivalence` and `divergence` are the adjusted p of three tests: of a difference, of
+    The three tests have an adjusted p each: of a difference, of
     equality within ±δ, and of how often the two arms diverge. `diverges` tells whether the arm is shown to
     diverge more often (worse) or less often (better) than its baseline. `decided` says that the contrast gets
     no more seeds. `blocked_reason` says why an open one does not go on, such as "seed 3 failed", and `futile`
@@ -85,14 +85,14 @@ class Verdict:
         if c.by_signs or c.mean is None or c.sd is None:
             return c.estimate
         looks = c.look.looks
-        looks_taken = len(looks.numbers) if self.decided else c.look.k + 1
-        if looks_taken == 1:
+        most_looks = len(looks.numbers) if self.decided else c.look.k + 1
+        if most_looks == 1:
             return c.mean
         if not self.rule:
             return None
         return median_unbiased(
             looks,
-            looks_taken,
+            most_looks,
             c.mean,
             c.sd,
             delta=c.delta,

@@ -232,7 +232,7 @@ def test_a_budget_ends_a_run_with_what_is_open_and_the_next_run_goes_on(
 ) -> None:
     output = study.run("-j", "1", "--budget", "6s", SLEEP="0.5")  # all of it would take 18 s
     assert "as the time is up: run again" in output or "looks: not run: no time was left" in output
-    if "trained" in output and "0 trained" not in output:
+    if "trained" in output and ": 0 trained" not in output:
         assert "looks: before look 1 of 3, 0 of " in output
     assert "looks: not run: no time was left" in study.run("--budget", "0.001s")
     study.run("-j", "2")

@@ -143,3 +143,12 @@ def test_a_forged_result_changes_the_mode_of_no_file_outside_of_its_folder(tmp_p
     (Path(place) / "run.sh").chmod(0o600)
     replace(trial, kinds=(*forged, ("run.sh", "executable"))).relocated_to(tmp_path / "files")
     assert [path.stat().st_mode & 0o777 for path in (victim, Path(place) / "run.sh")] == [0o600, 0o755]
+
+
+def test_a_program_is_named_by_its_script_and_not_by_the_python_of_an_environment() -> None:
+    names = {
+        "python a.py --seed {seed}": "a.py",
+        ".venv/bin/python b.py {seed}": "b.py",
+        "./train {seed}": "./train",
+    }
+    assert {run: ProgramTrial(run=run, seed=0).title for run in names} == names
