@@ -25,7 +25,6 @@ from unrolled.ablations.training.estimates import (
     format_estimate,
     read_measurements,
 )
-from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.bench.program.trial import ProgramTrial
@@ -80,7 +79,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if plan and not study.of_program:
         stored = f"{len(results):,} are in {visible(ledger.root)} already"
         print(f"of {len(plan.ids):,} trials at most, {stored}")
-    if plan and results and not SeedScheduler(plan, plan.judge_results(results)).possible:
+    if plan and results and _has_ended(plan, results):
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
         result_counts = _count_results(plan, results)
@@ -89,6 +88,13 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     print(device)
     if len(study.seeds) < FEWEST_SEEDS:
         print(f"WARNING: nothing will be decided: a verdict needs at least {FEWEST_SEEDS} seeds")
+
+
+def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
+    """Return True if no look may need another trial."""
+    from unrolled.ablations.training.seed_scheduler import SeedScheduler  # numpy
+
+    return not SeedScheduler(plan, plan.judge_results(results)).possible
 
 
 def _count_results(plan: plans.Plan | None, results: Mapping[str, Result]) -> dict[str, int]:
