@@ -83,7 +83,7 @@ def run_audit(commits: str, path: str, options: AuditOptions) -> "tuple[int, Com
         for change in study.audit.changes if study.audit else ():
             companions = f"taken back with {join_names(change.taken_back_with)}"
             remark = change.reason or (companions if change.taken_back_with else "")
-            print(visible(f"{change.name}: {remark or 'taken back alone'}"))
+            print(visible(f"{change.name}: {remark or ('' if options.forward else 'taken back alone')}"))
         return 0, None
     options = replace(options, budget=max(end - time.monotonic(), 0.0))
     outcome = run_studies([study], options, format_command_line())
@@ -127,7 +127,7 @@ def _find_failures(
     """Train the first seed in these checkouts. Returns why the program fails, by their names."""
     if options.dry_run:
         return {}
-    study = make_study(file, path)
+    study = make_study(file, path, options.yes)
     device = choose_device(study, options, "")
     fields = {name: factory.resolve_settings({**factory.baseline, "commit": name}) for name in names}
     trials = {

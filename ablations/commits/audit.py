@@ -92,13 +92,17 @@ def _compare_removals(
     removals = list_removals(history)
     with TemporaryDirectory() as folder:
         clone = Clone(history.repository, history.tip.hash, Path(folder))
-        untried = removals
+        untried = [removal for removal in removals if not removal.change.is_undone]
         while untried:
             for removal in untried:
                 removal.take_back(history, clone, checkouts)
             trees = [tree for r in untried for tree in (r.without, r.beside) if r.without and tree]
             names = [tree.name for tree in trees if tree.identity != checkouts.tip_identity]
-            failures = find_failures([*dict.fromkeys(names)], checkouts.factory)
+            failures = find_failures([*dict.fromkeys([TIP, *names] if names else [])], checkouts.factory)
+            if TIP in failures:
+                raise BadInput(
+                    f"fails on the first seed: {failures[TIP]}", place=TIP, cure="audit a commit that runs"
+                )
             untried = [r for r in untried if r.without and _explain_failure(r, failures)]
             for removal in untried:
                 removal.refuse(f"the program fails without it: {_explain_failure(removal, failures)}")
@@ -123,6 +127,8 @@ class _Arms:
 
     def add(self, removal: Removal, history: History) -> AuditedChange:
         """Add what shows the effect of a change, and return it as the audit has it."""
+        if removal.change.is_undone:
+            return _describe_change(removal.change, history)
         if not removal.without or not removal.beside:
             return _describe_change(removal.change, history, reason=removal.reason)
         if removal.without.identity == removal.beside.identity:

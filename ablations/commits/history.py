@@ -9,7 +9,8 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
-"""The line that `git revert` writes into a message."""
+"""The line that `git revert` writes into a message. A squashed one may quote it under another subject."""
+_SUBJECT = re.compile(r"(revert|reapply)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,17 @@ class Change:
     def first(self) -> Commit:
         """The commit that it is named by."""
         return self.commits[0].commit
+
+    @property
+    def is_undone(self) -> bool:
+        """True if its reverts have taken it back, so that it does nothing at the tip."""
+        is_in_force: dict[str, bool] = {}
+        for logged in reversed(self.commits):  # a revert stands after what it reverts
+            reverts = [r for r in self.commits if _has_hash([logged], _list_reverted(r))]
+            is_in_force[logged.commit.hash] = not any(is_in_force.get(r.commit.hash) for r in reverts)
+        return not any(
+            is_in_force[logged.commit.hash] for logged in self.commits if not _list_reverted(logged)
+        )
 
     @property
     def short(self) -> str:
@@ -52,7 +64,7 @@ class History:
         """The commits as changes that can be taken back: each with the reverts of it."""
         groups: list[list[LoggedCommit]] = []
         for logged in self.commits:
-            hashes = _REVERT.findall(logged.message)
+            hashes = _list_reverted(logged)
             reverted = [group for group in groups if _has_hash(group, hashes)]
             if not reverted:
                 groups.append([logged])
@@ -80,6 +92,11 @@ class History:
             self.repository.count_lines(logged.parents[0], logged.commit.hash) for logged in change.commits
         ]
         return sum(added for added, _ in counts), sum(deleted for _, deleted in counts)
+
+
+def _list_reverted(logged: LoggedCommit) -> list[str]:
+    """Return the hashes of the commits that a commit reverts."""
+    return _REVERT.findall(logged.message) if _SUBJECT.match(logged.commit.subject) else []
 
 
 def _has_hash(group: Sequence[LoggedCommit], hashes: Sequence[str]) -> bool:

@@ -1,7 +1,8 @@
 """The tip of a history without one of its changes, and without later ones that need it."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations, islice
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from unrolled.ablations.study.gate_study import Sides, list_base_patterns
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.clone import Clone
-from unrolled.bench.program.files import match_names
+from unrolled.bench.program.files import is_code, match_names
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 
@@ -64,8 +65,10 @@ class Checkouts:
             raise
 
     def is_kept(self, path: str) -> bool:
-        """Return True for a file of the tip that does not count, or that all have as the tip has it."""
-        return path in self._tip_files and (path in self._fixed or path not in self._counting)
+        """Return True for a file that does not count, or that all have as the tip has it."""
+        if path in self._tip_files:
+            return path in self._fixed or path not in self._counting
+        return not is_code(path) and not self._factory.table.code
 
     def _make_trial(self, name: str) -> ProgramTrial:
         factory = self._by_name[name]
@@ -108,13 +111,16 @@ class Removal:
     without: Tree | None = None
     beside: Tree | None = None
     reason: str = ""
+    tried: set[tuple[Change, ...]] = field(default_factory=set)
 
     def take_back(self, history: History, clone: Clone, checkouts: Checkouts) -> None:
         """Find the next set of later changes with which it can be taken back, and check out what is left."""
         self.without = None
         for companions in self.attempts:
             taker = _Taker(history, clone, checkouts)
-            companions = taker.shrink(self.change, companions)
+            fewer = taker.shrink(self.change, companions)
+            companions = companions if fewer in self.tried else fewer  # without these the program failed
+            self.tried.add(companions)
             try:
                 without = taker.take_back(f"without {self.change.name}", (self.change, *companions))
                 beside = taker.take_back(_name_without(companions), companions)
@@ -172,9 +178,11 @@ class _Taker:
 
 def _name_without(changes: Sequence[Change]) -> str:
     """Return the name of an arm that lacks these changes, which no removal has."""
-    names = [change.short for change in changes[:4]]
-    more = f" and {len(changes) - 4} more" if len(changes) > 4 else ""
-    return f"without {' + '.join(names)}{more}"
+    names = [change.short for change in changes]
+    if len(names) > 4:
+        mark = hashlib.sha256(" ".join(names).encode()).hexdigest()[:7]
+        names = [*names[:4], f"{len(names) - 4} more ({mark})"]
+    return f"without {' + '.join(names)}"
 
 
 def list_removals(history: History) -> list[Removal]:
@@ -189,11 +197,16 @@ def _list_attempts(change: Change, later: Sequence[Change], history: History) ->
     """Yield at most MOST_ATTEMPTS sets of later changes, first none, then those of the same files."""
     files = history.list_files(change)
     overlapping = [other for other in later if not files.isdisjoint(history.list_files(other))]
+    linked = []  # by files of one another
+    for other in later:
+        if not files.isdisjoint(history.list_files(other)):
+            linked.append(other)
+            files = files | history.list_files(other)
     separate = [other for other in later if other not in overlapping]
     sets: list[tuple[Change, ...]] = [()]
-    sets += [(other,) for other in overlapping]
-    if len(overlapping) > 2:
-        sets.append(tuple(overlapping))
-    sets += [(other,) for other in separate]
+    sets += [(other,) for other in overlapping[:8]]
+    sets += [tuple(overlapping), tuple(linked)]
+    sets += [(other,) for other in (*overlapping[8:], *separate)]
     sets += combinations(overlapping, 2)
-    return islice(iter(sets), MOST_ATTEMPTS)
+    sets += combinations(later, 2)
+    return islice(dict.fromkeys(sets), MOST_ATTEMPTS)

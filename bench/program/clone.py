@@ -19,6 +19,9 @@ _SETTINGS = {
 }
 
 
+_ATTRIBUTES = "* -text -filter -ident -working-tree-encoding merge=text\n"
+
+
 class Clone:
     """A work tree in a folder of ours, at one commit of a repository.
 
@@ -33,6 +36,9 @@ class Clone:
         make_folder(folder)
         form = repository.object_format
         self._git("init", "--quiet", "--template=", f"--object-format={form}")
+        # no driver of the user's, no conversion: blobs are merged as they are
+        (folder / ".git" / "info").mkdir(exist_ok=True)
+        (folder / ".git" / "info" / "attributes").write_text(_ATTRIBUTES)
         self._git("checkout", "--quiet", "--detach", "--force", commit)
 
     def take_back(
@@ -54,12 +60,20 @@ class Clone:
                         raise
                     if not all(map(is_kept, conflicts)):
                         return None
-                    self._git("checkout", "--force", self._commit, "--", *conflicts)
+                    for path in conflicts:
+                        self._restore(path)
             return self._git("write-tree").decode().strip()
         finally:
             with suppress(BadInput):  # there is none to end
                 self._git("revert", "--quit")
             self._git("reset", "--quiet", "--hard", self._commit)
+
+    def _restore(self, path: str) -> None:
+        """Give a file back what the commit has of it, and remove it where that has none."""
+        if self._git("ls-tree", "-z", self._commit, "--", path):
+            self._git("checkout", "--force", self._commit, "--", path)
+        else:
+            self._git("rm", "--force", "--quiet", "--", path)
 
     def _list_conflicts(self) -> list[str]:
         """Return the files in which the revert that has stopped conflicts, by their paths."""
@@ -72,5 +86,6 @@ class Clone:
             **self._repository.object_places,
             "GIT_DIR": f"{folder}/.git",
             "GIT_WORK_TREE": folder,
+            "GIT_LITERAL_PATHSPECS": "1",
         }
         return run_git(self._folder, *words, settings=_SETTINGS, variables=variables)

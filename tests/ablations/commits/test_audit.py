@@ -246,13 +246,59 @@ def test_one_commit_that_reverts_two_is_one_change_with_both(branch: Branch) -> 
     second = branch.add_part("second", -0.4, "two")
     git(branch.folder, "revert", "--no-commit", second, first)
     git(
-        branch.folder, "commit", "-qm", f"back\n\nThis reverts commit {second}.\nThis reverts commit {first}."
+        branch.folder,
+        "commit",
+        "-qm",
+        f"Revert two\n\nThis reverts commit {second}.\nThis reverts commit {first}.",
     )
     code, changes, _ = branch.audit()
     assert code == 0
     assert [(name, change["effect"]) for name, change in changes.items()] == [
         ("one and 2 reverts", "changes no number")
     ]
+
+
+def test_a_change_that_was_reverted_and_came_again_is_credited_once(branch: Branch) -> None:
+    first = branch.add_part("first", -0.4, "helps")
+    git(branch.folder, "revert", "--no-edit", first)
+    git(branch.folder, "cherry-pick", first)
+    process = run_command(branch.folder, "audit", "main..branch", "--json")
+    effects = [change["effect"] for change in json.loads(process.stdout)["changes"]]
+    assert effects == ["changes no number", "helps"]
+
+
+def test_attributes_of_the_repository_merge_nothing_otherwise(branch: Branch) -> None:
+    branch.write(".gitattributes", "model.py merge=union\n*.py text eol=crlf\n")
+    branch.commit("attributes")
+    git(branch.folder, "branch", "-f", "main")
+    branch.add_part("first", -0.4, "helps")
+    branch.replace("model.py", "PARTS['first'] = -0.4", "PARTS['first'] = -0.8")
+    branch.commit("helps again")
+    _, changes, _ = branch.audit()
+    assert {subject: change["effect"] for subject, change in changes.items()} == {
+        "helps": "helps",
+        "helps again": "helps",
+    }
+
+
+def test_a_function_that_several_later_changes_use_is_judged_without_them(branch: Branch) -> None:
+    branch.replace("train.py", "def measure_loss", "def scale(x):\n    return x\n\n\ndef measure_loss")
+    branch.commit("adds a function")
+    for old, new in (("return 2.0 + total", "return 2.0 + scale(total)"), ("+ noise", "+ scale(noise)")):
+        branch.replace("train.py", old, new)
+        branch.commit(f"uses it for {new[-6:]}")
+    _, changes, _ = branch.audit()
+    assert [change["effect"] for change in changes.values()] == ["changes no number"] * 3
+    assert len(changes["adds a function"]["taken_back_with"]) == 2
+
+
+def test_a_tip_that_fails_is_refused_in_a_line(branch: Branch) -> None:
+    branch.replace("train.py", "import model", "import model\nassert sys.argv[1] != '0'")
+    git(branch.folder, "branch", "-f", "main")
+    branch.commit("fails on seed 0")
+    branch.add_part("first", -0.4, "helps")
+    errors = refuse_command(branch.folder, "audit", "main~0..branch")
+    assert "tip" in errors.splitlines()[-1] and "Traceback" not in errors
 
 
 def test_forward_a_commit_after_one_that_cannot_run_says_what_it_is_compared_with(branch: Branch) -> None:
