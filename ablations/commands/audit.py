@@ -135,7 +135,7 @@ def _find_failures(
     }
     ledger = Ledger(options.results)
     if trials:
-        print(f"{plural(len(trials), 'change')} taken back: trying each on seed {study.seeds[0]}", flush=True)
+        print(f"trying {plural(len(trials), 'checkout')} on seed {study.seeds[0]}", flush=True)
     counts = run_trials(
         [*trials.values()],
         ledger,

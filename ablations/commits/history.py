@@ -43,11 +43,11 @@ class Change:
     @property
     def name(self) -> str:
         """Its hash and subject in short, and how often it was reverted."""
-        subject = self.first.subject
+        subject = self.first.subject or "(no subject)"
         subject = f"{subject[:47].rstrip()}…" if len(subject) > 48 else subject
         reverts = len(self.commits) - 1
         note = {0: "", 1: " and its revert"}.get(reverts, f" and {reverts} reverts")
-        return f"{self.short} {subject}{note}".rstrip()
+        return f"{self.short} {subject}{note}"
 
 
 @dataclass(frozen=True, kw_only=True)

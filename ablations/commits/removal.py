@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, islice
+from itertools import chain, combinations, islice
 from pathlib import Path
 
 from unrolled.ablations.commits.history import Change, History
@@ -18,6 +18,8 @@ from unrolled.bench.program.trial import ProgramTrial
 
 TIP = "tip"
 """The name of the tip's arm."""
+FIRST_SINGLES = 8
+"""Single later changes that are tried before all of those that edit the same files."""
 MOST_ATTEMPTS = 24
 """Sets of later changes that are tried with a change that cannot be taken back alone."""
 
@@ -203,10 +205,9 @@ def _list_attempts(change: Change, later: Sequence[Change], history: History) ->
             linked.append(other)
             files = files | history.list_files(other)
     separate = [other for other in later if other not in overlapping]
-    sets: list[tuple[Change, ...]] = [()]
-    sets += [(other,) for other in overlapping[:8]]
-    sets += [tuple(overlapping), tuple(linked)]
-    sets += [(other,) for other in (*overlapping[8:], *separate)]
-    sets += combinations(overlapping, 2)
-    sets += combinations(later, 2)
-    return islice(dict.fromkeys(sets), MOST_ATTEMPTS)
+    singles = [(other,) for other in (*overlapping, *separate)]
+    first = min(len(overlapping), FIRST_SINGLES)
+    wholes = [tuple(overlapping), tuple(linked)]
+    pairs = chain(combinations(overlapping, 2), combinations(later, 2))  # of many changes too many to list
+    sets = chain([()], singles[:first], wholes, singles[first:], pairs)
+    return iter(dict.fromkeys(islice(sets, MOST_ATTEMPTS)))
