@@ -8,9 +8,9 @@
     verdicts("toggles")
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
-`folder` is the folder of the results. A study is its name, the path of its file, or what `declare_study`
-returns. `compare` and `verdicts` also take a table: `verdicts(shipped("toggles"))`. The chapter's models
-train fastest with one thread: call `torch.set_num_threads(1)`.
+A study is its name, the path of its file, or what `declare_study` returns. `compare` and `verdicts` also take
+a table: `verdicts(shipped("toggles"))`. Mistakes raise BadInput. `folder` is the folder of the results. The
+chapter's models train fastest with one thread: call `torch.set_num_threads(1)`.
 """
 
 import math
@@ -56,7 +56,7 @@ from unrolled.reports.trials_table import list_metric_columns, make_trial_record
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     """Return a trial of `model` in its chapter settings, changed by the keywords: `trial("lm7", hidden=128)`.
 
-    Settings are those of a study file. Raises BadInput for an unknown one, and for a value out of range.
+    Settings are those of a study file. Raises BadInput for an unknown one or a value out of range.
     """
     if isinstance(seed, np.integer):
         seed = int(seed)
@@ -107,8 +107,8 @@ class Outcome:
 def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
-    Limits of time and a budget are in seconds. Failed trials are results: the outcome's text names their
-    seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
+    Limits of time and a budget are in seconds. The outcome's text names the seeds of failed trials. Raises
+    BadInput, and KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
     options = check_fields(options)
@@ -168,9 +168,8 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
 
     A trial counts if its arm's contrast uses it, a trial of a baseline if any contrast does. The columns are
     trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics, and `first_look`: whether
-    the trial belongs to the first look. With `all` there are also rows for trials beyond the looks that were
-    taken, and a column `counts`. Missing settings and metrics, and all metrics of a trial that failed or
-    diverged, are NaN. Raises BadInput for an unknown study.
+    the trial belongs to the first look. `all` adds trials beyond the looks that were taken, and a column
+    `counts`. What is missing, and every metric of a trial that failed or diverged, is NaN.
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
@@ -220,11 +219,10 @@ def compare(
 ) -> Compared:
     """Compare two arms of a study that was run, seed by seed. `against` is the arm's baseline by default.
 
-    The metric is the plan's first by default, and `delta`, in the metric's unit, the plan's δ. A contrast
-    that the study declares has the verdict of its report, corrected for all looks and contrasts. Any other
-    one is judged on the seeds of the first look, without correction, and is exploratory. `better` is
-    "higher" or "lower"; give it for a metric that the study does not declare and whose name is not known.
-    Raises BadInput for an unknown study, arm or direction, for another metric without `delta`, and if the two
+    The metric is the plan's first by default, and `delta`, in its unit, the plan's δ; an undeclared metric
+    needs `delta` and, unless its name is known, `better`: "higher" or "lower". A contrast that the study
+    declares has the verdict of its report. Any other one is judged on the seeds of the first look, without
+    correction, and is exploratory. Raises BadInput for an unknown study, arm or direction, and if the two
     arms share no seed or their first look has not ended.
     """
     cure = "give the difference that does not matter"
@@ -291,22 +289,21 @@ def verdicts(
 
     - `arm`, `baseline` (the arm that it is compared with) and `pairs`, the number of seeds that both have
     - `arm_mean` and `baseline_mean` over these pairs, and their `difference`
-    - `unbiased`: the difference, corrected for the look at which the contrast stopped; missing for a metric
-      that does not stop it
+    - `unbiased`: the difference, corrected for when the contrast stopped; missing for other metrics
     - `low`, `high` and `level` of the difference's interval
     - `better`: the number of pairs in which the arm is better
     - `p` of a difference, and `p_same` of equality within ±δ
     - `direction`, `size` and, in words, `verdict`
     - `exploratory`: whether the study marks the arm so, or results of both sides existed before the plan
-    - `attempt`: 1, plus the number of earlier plans of the same contrast in the ledger
+    - `attempt`: 1, plus the number of earlier plans of the contrast
     - `provisional`: whether it claims anything on fewer than ten pairs
-    - `open_because`: why it is open; "" where it is not
+    - `open_because`: why it is open, or ""
     - `diverged` and `baseline_diverged`: in how many pairs each side diverged
 
-    p and interval are corrected for all looks and contrasts of the study. For a metric that is judged by its
-    ratio the means are geometric and the differences in per cent. A pair with a diverged side does not enter
-    the means, and the difference is then the median of all pairs. The metric is the plan's first by default.
-    Raises BadInput for an unknown study, or a metric without δ.
+    p and interval are corrected for all looks and contrasts. For a metric that is judged by its ratio the
+    means are geometric and the differences in per cent. A pair with a diverged side does not enter the means,
+    and the difference is then the median of all pairs. The metric is the plan's first by default; one without
+    δ raises BadInput.
     """
     return _tabulate_verdicts(_choose_metric(_load_comparison(study, folder), metric))
 

@@ -25,25 +25,23 @@ from unrolled.reports.statistics.verdicts import Verdict
 HERE = Path(__file__).parent
 INTRODUCTIONS = {
     "api.md": (
-        "# Python API: reference\n\nThe functions of `unrolled`, and what they return. The options of `run`, "
-        "`verify` and `bundle` are those of the commands ([command.md](command.md#flags)); import their "
-        "classes from `unrolled.ablations.options`. `make docs` writes this page from the code."
+        "# Python API: reference\n\nThe functions of `unrolled`, and what they return. Options are those of "
+        "the commands ([command.md](command.md#flags)), in the classes of `unrolled.ablations.options`. "
+        "`make docs` writes this page from the code."
     ),
     "study-file.md": (
         "# Study file: reference\n\n"
         "Every key of a study's file. [studies.md](studies.md) explains them with examples; "
-        "`unrolled new study my.toml` writes a file to start from.\n\n"
+        "`unrolled new study my.toml` writes a file.\n\n"
         '```toml\nname = "narrow"\nquestion = "How much does the width of LMModel4 matter?"\n'
         '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
-        "An unknown key or a wrong value is refused in one line that names the key. `make docs` writes this "
-        "page from the code."
+        "`make docs` writes this page from the code."
     ),
     "Metrics": (
-        "Unrolled knows the direction of these metrics by their whole name, in any case, also behind "
+        "The direction of these metrics is known by their whole name, in any case, also behind "
         "`train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For "
         'any other write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs '
-        'its kind, too, `kind = "time"` or `--kind NAME=time`: lower is better for a time and memory, higher '
-        "for a speed. The kinds of what Unrolled measures itself are known: "
+        'its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled measures itself: '
         f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
     ),
     "Settings": (
@@ -51,25 +49,23 @@ INTRODUCTIONS = {
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings that belong to some models only: `unrolled show models` lists each model with its options, "
-        "and those of a plug-in with `--plugin FILE.py`."
+        "Settings of some models only, which `unrolled show models` lists, with `--plugin FILE.py` also "
+        "those of a plug-in."
     ),
     "Models": (
-        "`unrolled show models` describes every model. These have settings of their own; all others take the "
-        "defaults above."
+        "Defaults of some models that differ from those above. `unrolled show models` describes every model."
     ),
     "Factors": (
-        "Names for `leave_one_out`, `add_one` and `factorial`: a setting with its levels off and on. In a "
-        "factorial, on is the baseline's own level unless that is off."
+        "Names for `leave_one_out`, `add_one` and `factorial`. In a factorial, on is the baseline's own "
+        "level unless that is off."
     ),
     "ChapterTrial": (
         "A model trained on a text. Every [setting](study-file.md#settings) is a field, too; `options` are "
-        "the settings that belong to the model alone."
+        "those of the model alone."
     ),
     "Result": (
         "The outcome of one trial. `metrics` are numbers by name, `curves` points (step, value) by metric. "
-        '`witnesses` maps a setting to the proof that it took effect: `{"ok": …, "declared": …, "seen": …}`. '
-        "A trial that diverged or failed has a `reason`."
+        '`witnesses` maps a setting to the proof that it took effect: `{"ok": …, "declared": …, "seen": …}`.'
     ),
 }
 SHORTER_RULES = {
@@ -80,8 +76,8 @@ SHORTER_RULES = {
     "a boolean, true or false": "",
     "a string": "",
     "an array": "",
-    "an integer": "integer",
-    "a number": "number",
+    "an integer": "",
+    "a number": "",
 }
 WRONG = ({}, -1, 10**12)  # each is refused with the rule that it breaks
 MODULES = re.compile(r"\b[a-z_]\w*\.(?:\w+\.)*(?=[A-Z])")
@@ -117,8 +113,9 @@ def study_file() -> Iterator[str]:
         "Options", [_option(k, {n: models[n]["options"][k] for n in names}) for k, names in having.items()]
     )
     known.remove("detach_every")  # which is the window's unless it is written
-    own = {n: {k: m[k] for k in known if m[k] != usual[k]} for n, m in models.items()}
-    yield _list("Models", [(f"`{name}`", "", _toml(own[name])) for name in ZOO if own[name]])
+    own = {n: _toml({k: m[k] for k in known if m[k] != usual[k]}) for n, m in models.items()}
+    names = {rule: [f"`{name}`" for name in ZOO if own[name] == rule] for rule in filter(None, own.values())}
+    yield _list("Models", [(", ".join(names[rule]), "", rule) for rule in names])
     factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
     yield _table("Factors", "factor, off, on", factors)
 
@@ -191,7 +188,7 @@ def _rules(key: str, models: Iterable[str]) -> str:
     rules = ", ".join(dict.fromkeys(found))
     for words, symbols in SHORTER_RULES.items():
         rules = rules.replace(words, symbols)
-    return rules
+    return rules.strip()
 
 
 def _summary(documented: object) -> str:

@@ -56,8 +56,7 @@ class DesignTable(Table):
     grid: Levels = {}
     """setting = levels; an arm for each combination of levels"""
     within: list[str] = []
-    """settings of the grid; an arm is compared with the arm that has the same levels of these and otherwise \
-the baseline's"""
+    """settings of the grid; an arm is compared with the one that shares these and else has the baseline's"""
 
     @field_validator("add_one", mode="before")
     @classmethod
@@ -93,8 +92,8 @@ class ArmTable(Table):
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """the arm before this one to compare with, in place of the baseline; an arm that others name has a \
-contrast of its own only if it names one itself, which may be the baseline"""
+    """an arm before this one to compare with, in place of the baseline; an arm that others name has a \
+contrast only if it names one, too, which may be the baseline"""
 
 
 def _check_delta(value: Any) -> float | str:
@@ -119,18 +118,18 @@ class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
-    """the metric: of the chapter valid_accuracy, valid_loss, valid_perplexity, valid_bits, train_loss, \
-`seconds`, `speed_train` or `memory_peak`; of a program one that it tells, `seconds` or `memory_peak`"""
+    """`seconds` or `memory_peak`; of the chapter also valid_accuracy, valid_loss, valid_perplexity, \
+valid_bits, train_loss or `speed_train`, of a program what it reports"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
-    """δ, in the metric's unit: a smaller difference counts as none; `"5%"` compares arms by their ratio, \
-from 1/1.05 to 1.05, and is meant for times"""
+    """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, is a ratio \
+from 1/1.05 to 1.05"""
     kind: Kind | None = None
-    """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run: trials are then trained \
-one at a time; the default is `"quality"`, but for what Unrolled measures itself"""
+    """`"time"`, `"speed"` or `"memory"` for a cost, which differs from run to run, so that trials are \
+trained one at a time; by default `"quality"`"""
     better: Literal["higher", "lower"] | None = None
-    """whether higher or lower is better, where kind and name do not tell it ([Metrics](#metrics))"""
+    """`"higher"` or `"lower"`, where kind and name do not tell it ([Metrics](#metrics))"""
     value: Annotated[Any, AfterValidator(_check_value), WithJsonSchema({"type": "string"})] = "last"
-    """what counts of a program's curve: its `"last"` value, its `"best"`, or the mean of the last `5`"""
+    """what counts of a program's curve: its `"last"` value, its `"best"`, the mean of the last `5`"""
 
     @property
     def reduction(self) -> str:
@@ -151,46 +150,45 @@ class ProgramTable(Table):
     """The [program] table: a program of one's own, which is trained in place of the chapter's models."""
 
     run: str = ""
-    """the command line, with `{seed}` and every setting of [baseline] in braces, a boolean as \
-`{tying?--tie:--no-tie}`, a list as `{widths*}`; `{out}` is a folder for the trial; `python` is the \
-interpreter that runs Unrolled"""
+    """the command line, with `{seed}`, every setting of [baseline] and perhaps `{out}` \
+([programs.md](programs.md#the-studys-file))"""
     function: str = ""
     """in place of `run`, a function as `module:name`, which returns its metrics by name"""
     metrics: str = ""
-    """the file with its metrics, such as `{out}/metrics.csv`, or `"mlflow"`; by default the lines of its \
-output that are JSON objects ([formats](programs.md#metrics))"""
+    """the file with its metrics, such as `{out}/metrics.csv`, or `"mlflow"`; by default JSON objects in its \
+output ([formats](programs.md#metrics))"""
     rows: str = ""
     """the key of the list that has the rows in a .json, such as `"log_history"`"""
     patterns: dict[str, str] = {}
     """metric = a regular expression with a group `value`, and perhaps `step`, for the lines of its output \
-or of the file that `metrics` names"""
+or of `metrics`"""
     repository: str = "."
     """the git repository of its commits, from the folder of the study's file ([commits.md](commits.md))"""
     folder: str = "."
     """where it runs and finds its files, from `repository`"""
     code: Patterns = ()
-    """patterns of the files that count in the identity, by default code and the configuration beside it \
+    """patterns of the files that count in the identity; by default code and its configuration \
 ([what counts](programs.md#what-counts-in-the-identity-of-a-trial))"""
     data: Patterns = ()
-    """patterns of other files that it reads; their content counts, too"""
+    """patterns of other files that it reads, which count, too"""
     frozen: Patterns = ()
-    """patterns of files that a gate takes from the base, as those of `data`, so that no change weakens its \
-own test, and that no proposal of a chain may edit"""
+    """patterns of files that a gate takes from the base, as it does `data`, and that no proposal of a chain \
+may edit"""
     packages: Patterns = ()
-    """packages whose versions count; by default those that the code imports"""
+    """packages whose versions count; by default what the code imports"""
     keep: Patterns = ()
-    """patterns of files in `{out}` that stay, in the folder `kept` of the results; not on a cluster"""
+    """patterns of files in `{out}` that stay, in `kept` of the results; not on a cluster"""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """CPU threads of a trial"""
     gpus: Annotated[int, Field(ge=1, le=1024)] = 1
-    """GPUs of a trial, which sees these alone; on the CPU of no effect ([gpu.md](gpu.md))"""
+    """GPUs of a trial, which sees these alone ([gpu.md](gpu.md))"""
     disk: Annotated[int, Field(ge=0)] = 0
     """MiB that `{out}` may have; 0 is no limit"""
     time_limit: Annotated[float, Field(ge=0)] = 0.0
     """seconds that an attempt of a trial may take; 0 is no limit"""
     repeat: bool = True
-    """`false` leaves out the second training of the baseline's first trial, which shows whether equal \
-trainings give equal numbers ([programs.md](programs.md#what-is-checked-first))"""
+    """`false` leaves out the second training of the baseline's first trial \
+([programs.md](programs.md#what-is-checked-first))"""
     _study_folder: str = PrivateAttr("")  # the folder of the study's file
 
     @property
@@ -211,37 +209,37 @@ class StudyFile(Table):
     """A study's file, checked for keys, types and ranges."""
 
     name: Text
-    """the study's name: that of its folder in reports and of its experiment in MLflow"""
+    """its name, also of its folder in reports and its experiment in MLflow"""
     question: Text
-    """the study's question, the title of its report"""
+    """the title of its report"""
     about: str = ""
     """a paragraph below the title"""
     program: ProgramTable | None = None
-    """a program of your own, which is trained in place of the chapter's models"""
+    """a program of your own in place of the chapter's models"""
     metrics: Annotated[tuple[MetricTable, ...], Field(strict=False, min_length=1)] = ()
-    """what arms are judged by; the first decides how many seeds are trained; by default, without [program], \
-the accuracy with a δ of 0.02, then the loss with a δ of 0.05 nats"""
+    """what arms are judged by; the first decides how many seeds are trained; of the chapter's models by \
+default the accuracy, δ 0.02, then the loss, δ 0.05 nats"""
     seeds: Any = None
-    """how many seeds (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without
-    `looks` all of them are trained; by default as many as the last look needs"""
+    """how many (`10` is 0 to 9), a range `"10-19"`, or a list `"0,3,5"` or `[0, 3, 5]`; without `looks` \
+all are trained; by default as many as the last look needs"""
     looks: Annotated[tuple[Look, ...], Field(strict=False, min_length=1)] | None = None
-    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40] without `seeds`, and \
-otherwise once, after all seeds"""
+    """after how many seeds verdicts are sought; by default [10, 15, 20, 30, 40], with `seeds` after all of \
+them"""
     decide: Literal["direction", "size"] = "direction"
-    """when a contrast stops: once the arm is better, worse or the same within δ (`"direction"`), or once \
-the difference is also shown to be more or less than δ (`"size"`)"""
+    """a contrast stops once the arm is better, worse or the same within δ; with `"size"` once the \
+difference is also shown to be more or less than δ"""
     to_the_end: bool = False
-    """gives seeds also to contrasts that are unlikely to be decided by the last look"""
+    """also trains contrasts that are unlikely to be decided by the last look"""
     aa: bool = False
-    """adds the baseline again with seeds 1000 higher, where no difference should be found"""
+    """adds the baseline again with seeds 1000 higher, as a check that no difference is found"""
     baseline_name: Annotated[str, Field(max_length=200)] = ""
-    """the baseline's name in the report, if not that of its model or, of a program, `baseline`"""
+    """the baseline's name in the report; by default its model's or, of a program, `baseline`"""
     baseline: dict[str, Any]
-    """settings of the arm that the others are compared with; without [program], `model` is required"""
+    """settings of the arm that the others are compared with; without [program] `model` is needed"""
     design: DesignTable = DesignTable()
     """arms made by rule"""
     arm: tuple[ArmTable, ...] = Field(default=(), strict=False)
-    """an arm written out; any number of these tables"""
+    """arms written out"""
 
     @field_validator("metrics")
     @classmethod
