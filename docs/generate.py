@@ -17,7 +17,7 @@ from unrolled.ablations.study.study_file import StudyFile
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.metric import KNOWN, MEASURED
+from unrolled.bench.metric import MEASURED
 from unrolled.bench.trial import Result
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
@@ -38,11 +38,13 @@ INTRODUCTIONS = {
         "`make docs` writes this page from the code."
     ),
     "Metrics": (
-        "The direction of these metrics is known by their whole name, in any case, also behind "
-        "`train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in place of `_`. For "
-        'any other write `better = "higher"` in a study, `--higher NAME` on the command line. A cost needs '
-        'its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled measures itself: '
-        f"{', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its name."
+        "The direction of many metrics is known, such as `accuracy`, `f1_macro`, `auroc`, `bleu`, `reward`, "
+        "and `loss`, `perplexity`, `wer`, `rmse`, `seconds` ([all](../bench/metric.py)): by the whole name, in "
+        "any case, also behind `train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in "
+        'place of `_`. For any other write `better = "higher"` in a study, `--higher NAME` on the command '
+        'line. A cost needs its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled measures '
+        f"itself: {', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its "
+        "name.\n"
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
@@ -99,10 +101,7 @@ def study_file() -> Iterator[str]:
     for title, table in _tables(schema, schema["$defs"]):
         needed = table.get("required", ())
         yield _list(title, [_key(k, rule, k in needed) for k, rule in table["properties"].items()])
-    better = [
-        (way, ", ".join(f"`{name}`" for name in KNOWN if KNOWN[name] == way)) for way in ("higher", "lower")
-    ]
-    yield _table("Metrics", "better, metrics", better)
+    yield _section("Metrics", "")
     models = {name: resolve_settings({"model": name}) for name in ZOO}
     usual = {field.name: field.default for field in dataclasses.fields(ChapterTrial)}
     known = [key for key in models["lm4"] if key not in ("model", "options")]
@@ -140,6 +139,8 @@ def public_api() -> Iterator[str]:
                 annotation = fields[name].type
                 meaning = _comments(cls)[name]
             kind = MODULES.sub("", inspect.formatannotation(annotation))
+            if rows and not meaning and rows[-1][1:] == (f"`{kind}`", ""):
+                name = f"{rows.pop()[0].strip('`')}`, `{name}"
             rows.append((f"`{name}`", f"`{kind}`", meaning))
         yield _list(cls.__name__, rows, _summary(cls))
 
