@@ -39,12 +39,12 @@ INTRODUCTIONS = {
     ),
     "Metrics": (
         "The direction of many metrics is known, such as `accuracy`, `f1_macro`, `auroc`, `bleu`, `reward`, "
-        "and `loss`, `perplexity`, `wer`, `rmse`, `seconds` ([all](../bench/metric.py)): by the whole name, in "
-        "any case, also behind `train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or `.` in "
-        'place of `_`. For any other write `better = "higher"` in a study, `--higher NAME` on the command '
-        'line. A cost needs its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled measures '
-        f"itself: {', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a quality, whatever its "
-        "name.\n"
+        "and `loss`, `perplexity`, `wer`, `rmse`, `seconds` ([all](../bench/metric.py)): by the whole name, "
+        "in any case, also behind `train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or "
+        '`.` in place of `_`. For any other write `better = "higher"` in a study, `--higher NAME` on the '
+        'command line. A cost needs its kind, `kind = "time"` or `--kind NAME=time`, but for what Unrolled '
+        f"measures itself: {', '.join(f'`{name}`' for name in MEASURED)}. Any other metric is a "
+        "quality, whatever its name.\n"
     ),
     "Settings": (
         "Keys of `[baseline]`, of an arm's `set`, of `one_at_a_time` and `grid`, and of "
