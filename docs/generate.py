@@ -58,8 +58,8 @@ INTRODUCTIONS = {
         "Defaults of some models that differ from those above. `unrolled show models` describes every model."
     ),
     "Factors": (
-        "Names for `leave_one_out`, `add_one` and `factorial`. In a factorial, on is the baseline's own "
-        "level unless that is off."
+        "Names for `leave_one_out`, `add_one` and `factorial`, with the setting and its levels off and on. In "
+        "a factorial, on is the baseline's own level unless that is off."
     ),
     "ChapterTrial": (
         "A model trained on a text. Every [setting](study-file.md#settings) is a field, too; `options` are "
@@ -115,8 +115,10 @@ def study_file() -> Iterator[str]:
     own = {n: _toml({k: m[k] for k in known if m[k] != usual[k]}) for n, m in models.items()}
     names = {rule: [f"`{name}`" for name in ZOO if own[name] == rule] for rule in filter(None, own.values())}
     yield _list("Models", [(", ".join(names[rule]), "", rule) for rule in names])
-    factors = [(name, _toml({f.key: f.off}), _toml({f.key: f.on})) for name, f in FACTORS.items()]
-    yield _table("Factors", "factor, off, on", factors)
+    yield _list(
+        "Factors",
+        [(f"`{name}`", f"`{f.key}`", f"{_toml(f.off)}, {_toml(f.on)}") for name, f in FACTORS.items()],
+    )
 
 
 def public_api() -> Iterator[str]:
@@ -205,12 +207,6 @@ def _toml(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"`{key} = {json.dumps(level)}`" for key, level in value.items())
     return "" if value in (None, "", []) else f"`{json.dumps(value)}`"
-
-
-def _table(title: str, head: str, rows: Iterable[Iterable[str]]) -> str:
-    columns = head.split(", ")
-    lines = [columns, ["---"] * len(columns), *([f"`{name}`", *rest] for name, *rest in rows)]
-    return _section(title, "".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
 def _list(title: str, rows: Iterable[tuple[str, str, str]], introduction: str = "") -> str:
