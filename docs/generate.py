@@ -58,8 +58,8 @@ INTRODUCTIONS = {
         "Defaults of some models that differ from those above. `unrolled show models` describes every model."
     ),
     "Factors": (
-        "Names for `leave_one_out`, `add_one` and `factorial`, with the setting and its levels off and on. In "
-        "a factorial, on is the baseline's own level unless that is off."
+        "Names for `leave_one_out`, `add_one` and `factorial`, each with its setting and the levels off and "
+        "on. In a factorial, on is the baseline's own level unless that is off."
     ),
     "ChapterTrial": (
         "A model trained on a text. Every [setting](study-file.md#settings) is a field, too; `options` are "
