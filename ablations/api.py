@@ -1,6 +1,6 @@
 """Unrolled in Python, for a notebook:
 
-    from unrolled import declare_study, compare, learner, results, run, train, trial, verdicts
+    from unrolled import compare, declare_study, learner, results, run, train, trial, verdicts
     train(trial("lm4", epochs=3)).metrics["valid_accuracy"]
     print(run(declare_study("rates", baseline={"model": "lm4"}, one_at_a_time={"lr": [1e-3]}, seeds=2)))
     results("toggles").groupby("arm").valid_accuracy.mean()
@@ -66,10 +66,7 @@ def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
 
 
 def train(trial: ChapterTrial) -> Result:
-    """Train a trial here and now, on one thread, as `unrolled run` does; nothing is stored.
-
-    A training that diverges returns a result, too, with the status "diverged".
-    """
+    """Train a trial here, on one thread, as `unrolled run` does; store nothing. Divergence is a result."""
     from unrolled.bench.chapter.run import run_trial  # torch: two seconds that reading results does not need
 
     with restoring_torch_state():
@@ -167,9 +164,9 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     """Return the results of a study that count, one row for each trial.
 
     A trial counts if its arm's contrast uses it, a trial of a baseline if any contrast does. The columns are
-    trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics, and `first_look`: whether
-    the trial belongs to the first look. `all` adds trials beyond the looks that were taken, and a column
-    `counts`. What is missing, and every metric of a trial that failed or diverged, is NaN.
+    trial, arm, seed, status, reason, attempts, seconds, the settings, the metrics and `first_look`. `all`
+    adds trials beyond the looks that were taken, and a column `counts`. What is missing, and every metric of
+    a trial that failed or diverged, is NaN.
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
@@ -375,8 +372,7 @@ def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str
     """Return the trained fastai Learner of a trial, by the first digits of its identity.
 
     Trains the trial again and prints whether the weights equal the stored result's bit for bit. `plugins` are
-    the trial's plug-in files, if any. Raises BadInput if there is no such trial, or if its code or text
-    changed.
+    the trial's plug-in files. Raises BadInput if there is no such trial, or if its code or text changed.
     """
     from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
     from fastai.metrics import accuracy

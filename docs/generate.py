@@ -31,8 +31,8 @@ INTRODUCTIONS = {
     ),
     "study-file.md": (
         "# Study file: reference\n\n"
-        "Every key of a study's file. [studies.md](studies.md) explains them with examples; "
-        "`unrolled new study my.toml` writes a file.\n\n"
+        "Every key of a study's file: a string if no type is given. [studies.md](studies.md) has examples, "
+        "`unrolled new study my.toml` writes one.\n\n"
         '```toml\nname = "narrow"\nquestion = "How much does the width of LMModel4 matter?"\n'
         '[baseline]\nmodel = "lm4"\n[design.one_at_a_time]\nhidden = [16, 32]\n```\n\n'
         "`make docs` writes this page from the code."
@@ -155,10 +155,11 @@ def _tables(table: Any, known: Any, place: str = "") -> Iterator[tuple[str, Any]
 
 
 def _key(key: str, rule: Mapping[str, Any], is_needed: bool) -> tuple[str, str, str]:
-    """Return a key with its default, its type if it has none, and its meaning."""
+    """Return a key with its default or, unless it is a string, its type, and its meaning."""
     default = "" if "$defs" in str(rule) else rule.get("default")
     if default in (None, "", [], {}):
-        return f"`{key}`", ", ".join([_kind(rule)] + is_needed * ["required"]), rule["description"]
+        kind = _kind(rule).removesuffix("string")
+        return f"`{key}`", ", ".join(filter(None, [kind, is_needed * "required"])), rule["description"]
     return _toml({key: default}), "", rule["description"]
 
 

@@ -38,9 +38,9 @@ DIGITS = 6
 def shipped(study: str) -> pd.DataFrame:
     """Return the results that come with Unrolled for one of its studies, one row for each trial.
 
-    The columns are study, design, arm, baseline (the arm that it is compared with), seed, status, counts, the
-    settings in which arms differ and the study's metrics. `counts` says whether the trial enters its arm's
-    contrast or, for a baseline, any contrast. Raises BadInput for a study without such a table.
+    The columns are study, design, arm, baseline (the arm that it is compared with), seed, status, counts
+    (whether the trial enters a contrast), the settings in which arms differ and the study's metrics. Raises
+    BadInput for a study without such a table.
     """
     loading.load_study(study)
     file = FOLDER / f"{study}.csv"
