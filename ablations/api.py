@@ -9,8 +9,8 @@
     learner("3fa9").fit_one_cycle(5, 1e-3)
 
 A study is its name, the path of its file, or what `declare_study` returns. `compare` and `verdicts` also take
-a table: `verdicts(shipped("toggles"))`. Mistakes raise BadInput. `folder` is the folder of the results. The
-chapter's models train fastest with one thread: call `torch.set_num_threads(1)`.
+a table: `verdicts(shipped("toggles"))`. A mistake raises BadInput: one line with the cure. `folder` has the
+results. The chapter's models train fastest with one thread: call `torch.set_num_threads(1)`.
 """
 
 import math
@@ -56,7 +56,7 @@ from unrolled.reports.trials_table import list_metric_columns, make_trial_record
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
     """Return a trial of `model` in its chapter settings, changed by the keywords: `trial("lm7", hidden=128)`.
 
-    Settings are those of a study file. Raises BadInput for an unknown one or a value out of range.
+    Settings are those of a study file.
     """
     if isinstance(seed, np.integer):
         seed = int(seed)
@@ -105,7 +105,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
     Limits of time and a budget are in seconds. The outcome's text names the seeds of failed trials. Raises
-    BadInput, and KeyboardInterrupt after Ctrl-C.
+    KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
     options = check_fields(options)
@@ -126,7 +126,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
     """Train a sample of a study's ended trials again, in fresh processes, as `unrolled verify` does.
 
-    Returns True if every number is the same, and prints those that differ. Raises BadInput if no trial ended.
+    Returns True if every number is the same, and prints those that differ.
     """
     _refuse_in_trials("verify")
     from unrolled.ablations.commands.verify import verify as verify_sample
@@ -135,7 +135,7 @@ def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -
 
 
 def bundle(study: str | study.Study, output: str | Path, options: StoredOptions = StoredOptions()) -> None:
-    """Write a study's bundle to a .zip, as `unrolled bundle` does. Raises BadInput if it cannot."""
+    """Write a study's bundle to a .zip, as `unrolled bundle` does."""
     from unrolled.ablations.commands.bundle import bundle as write_bundle
 
     write_bundle(study, Path(output), check_fields(options))
@@ -151,12 +151,12 @@ def _refuse_in_trials(function: str) -> None:
 
 
 def plugin(file: str | Path) -> None:
-    """Load a file of your own cells, models or regularisers. Raises BadInput."""
+    """Load a file of your own cells, models or regularisers."""
     load_plugins([str(file)])
 
 
 def result(id: str, folder: str | Path = "results") -> Result:
-    """Return a stored result, by the first digits of its identity. Raises BadInput for none or several."""
+    """Return a stored result, by the first digits of its identity."""
     return find_result(id, Ledger(Path(folder)))
 
 
@@ -219,8 +219,7 @@ def compare(
     The metric is the plan's first by default, and `delta`, in its unit, the plan's δ; an undeclared metric
     needs `delta` and, unless its name is known, `better`: "higher" or "lower". A contrast that the study
     declares has the verdict of its report. Any other one is judged on the seeds of the first look, without
-    correction, and is exploratory. Raises BadInput for an unknown study, arm or direction, and if the two
-    arms share no seed or their first look has not ended.
+    correction, and is exploratory; its first look has to have ended.
     """
     cure = "give the difference that does not matter"
     valid = isinstance(delta, Real) and 0 <= delta < math.inf
@@ -299,8 +298,7 @@ def verdicts(
 
     p and interval are corrected for all looks and contrasts. For a metric that is judged by its ratio the
     means are geometric and the differences in per cent. A pair with a diverged side does not enter the means,
-    and the difference is then the median of all pairs. The metric is the plan's first by default; one without
-    δ raises BadInput.
+    and the difference is then the median of all pairs. The metric is the plan's first by default.
     """
     return _tabulate_verdicts(_choose_metric(_load_comparison(study, folder), metric))
 
@@ -372,7 +370,7 @@ def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str
     """Return the trained fastai Learner of a trial, by the first digits of its identity.
 
     Trains the trial again and prints whether the weights equal the stored result's bit for bit. `plugins` are
-    the trial's plug-in files. Raises BadInput if there is no such trial, or if its code or text changed.
+    the trial's plug-in files. A trial whose code or text changed is refused.
     """
     from fastai.callback.progress import ProgressCallback  # four seconds that reading results does not need
     from fastai.metrics import accuracy

@@ -54,8 +54,8 @@ def declare_study(name: str, function: Callable[..., Any] | None = None, **keys:
         declare_study("mine", train, one_at_a_time={"lr": [1e-3]}, metrics=metrics)
 
     `function` takes a seed and the settings, whose defaults are the baseline, and returns its metrics by
-    name. Other processes import it. `question` is the name by default. Raises BadInput for a mistake, and for
-    more than 10,000 trials.
+    name. Other processes import it. `question` is the name by default. Raises BadInput for more than 10,000
+    trials, too.
     """
     design = dict(keys.pop("design", {}))
     for key in keys.keys() & DesignTable.model_fields.keys():

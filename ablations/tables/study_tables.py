@@ -39,8 +39,7 @@ def shipped(study: str) -> pd.DataFrame:
     """Return the results that come with Unrolled for one of its studies, one row for each trial.
 
     The columns are study, design, arm, baseline (the arm that it is compared with), seed, status, counts
-    (whether the trial enters a contrast), the settings in which arms differ and the study's metrics. Raises
-    BadInput for a study without such a table.
+    (whether the trial enters a contrast), the settings in which arms differ and the study's metrics.
     """
     loading.load_study(study)
     file = FOLDER / f"{study}.csv"
