@@ -51,8 +51,8 @@ INTRODUCTIONS = {
         "`--set KEY=VALUE`. A model's own values ([Models](#models)) come before these defaults."
     ),
     "Options": (
-        "Settings of some models only, which `unrolled show models` lists, with `--plugin FILE.py` also "
-        "those of a plug-in."
+        "Settings of some models only. `unrolled show models` lists each model's with their defaults, with "
+        "`--plugin FILE.py` also those of a plug-in."
     ),
     "Models": (
         "Defaults of some models that differ from those above. `unrolled show models` describes every model."
@@ -164,16 +164,10 @@ def _key(key: str, rule: Mapping[str, Any], is_needed: bool) -> tuple[str, str, 
 
 
 def _option(key: str, defaults: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return an option with the default of most models, its values and other defaults, its meaning."""
-    models: dict[str, list[str]] = {}
-    for model, value in defaults.items():
-        models.setdefault(_toml(value), []).append(model)
-    usual = max(models, key=lambda value: len(models[value]))
-    if len(models) > 1 and len(models[usual]) == 1:
-        usual = ""
-    others = [f"{value} of {', '.join(names)}" for value, names in models.items() if value != usual]
-    name = f"`{key} = {usual[1:]}" if usual else f"`{key}`"
-    return name, "; ".join(filter(None, [_rules(key, defaults), *others])), OPTIONS[key].description
+    """Return an option with the default that its models share, if they do, its values and its meaning."""
+    levels = {_toml(value) for value in defaults.values()}
+    name = f"`{key}`" if len(levels) > 1 else _toml({key: next(iter(defaults.values()))})
+    return name, _rules(key, defaults), OPTIONS[key].description
 
 
 def _kind(rule: Mapping[str, Any]) -> str:
