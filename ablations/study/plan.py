@@ -20,7 +20,7 @@ from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric, judges_clock
-from unrolled.bench.program.repository import Commit
+from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.tracking import Tracking
 from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type

@@ -23,12 +23,12 @@ from unrolled.bench.git import HOOK_VARIABLES
 from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
-from unrolled.bench.program.files import Exclusions
-from unrolled.bench.program.identity import READERS
+from unrolled.bench.program.file_selection import Exclusions
+from unrolled.bench.program.identity.identify import READERS
+from unrolled.bench.program.import_report import FOLDERS, check_report, find_other_files, variables_of_commit
+from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
-from unrolled.bench.program.loaded_files import FOLDERS, check_report, find_other_files, variables_of_commit
-from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
-from unrolled.bench.program.patterns import Patterns
+from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_metrics_files, read_mlflow
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.trial_folder import keep_files, limited_folder, make_trial_folder
@@ -50,7 +50,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     environment = _describe_environment(trial)
     out, earlier_attempt = make_trial_folder(trial, find_machine_kind(environment))
     environment |= earlier_attempt
-    reported = ReportedMetrics(Patterns(trial.patterns))
+    reported = ReportedMetrics(LinePatterns(trial.patterns))
     if not trial.metrics:  # a file of metrics is the program's own to keep
         reported.resume(out.with_suffix(".rows"))
     reason = ""
@@ -107,7 +107,7 @@ def _describe_environment(trial: ProgramTrial) -> dict[str, Any]:
 
 def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
     """Return a hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
-    original = trial.places.original
+    original = trial.layout.original
     if original is None:
         return ""
     for quoted, word in re.findall(r"""['"]([^'"]+)['"]|([^\s'"]+)""", reason):
@@ -124,9 +124,9 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
 
     If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
     """
-    places = trial.places
-    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(places.study)}
-    words = [places.locate_program(word) for word in fill_template(trial.run, values)]
+    layout = trial.layout
+    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study)}
+    words = [layout.locate_program(word) for word in fill_template(trial.run, values)]
     environ = _program_environment(trial, out)
     if trial.checkout:  # what `env` sets comes behind the folders of the commit
         python_path = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
@@ -169,7 +169,7 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
         if trial.metrics == MLFLOW:
             rows = read_mlflow(out / MLFLOW_FOLDER)
         else:
-            rows, reported.not_numbers = read_files(str(pattern), trial.rows, reported.patterns)
+            rows, reported.not_numbers = read_metrics_files(str(pattern), trial.rows, reported.patterns)
     except BadInput as error:
         files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
         listing = "" if error.place else f"; {{out}} has {shorten_names(files) or 'no file'}"
@@ -184,7 +184,7 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
 def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
     """Call the function. Returns when it ended. The runner reports its exceptions."""
     os.environ.update(_program_environment(trial, out))
-    sys.path[:0] = map(str, trial.places.python_path)
+    sys.path[:0] = map(str, trial.layout.python_path)
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import_module(module, trial.folder), name)
     keywords: dict[str, Any] = {"seed": trial.seed, **trial.settings}
@@ -228,7 +228,7 @@ def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
     environ |= {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if trial.checkout:
-        environ |= variables_of_commit(trial.checkout, trial.places, out)
+        environ |= variables_of_commit(trial.checkout, trial.layout, out)
     if trial.metrics == MLFLOW:
         environ["MLFLOW_TRACKING_URI"] = (out / MLFLOW_FOLDER).as_uri()
         environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks for it: a database takes seconds a trial

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.metric import LARGEST, kind_of
-from unrolled.bench.program.checkout import Checkout
-from unrolled.bench.program.file_facts import FileFacts
-from unrolled.bench.program.identity import Identity, Snapshot, identify_program
+from unrolled.bench.program.commits.checkout import Checkout
+from unrolled.bench.program.identity.file_facts import FileFacts
+from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
+from unrolled.bench.program.identity.layout import STUDY, Layout, absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.program.places import STUDY, Places, absolute_folder
 from unrolled.bench.trial import FileState, JudgedResult, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # how many files a message names
@@ -197,7 +197,7 @@ class ProgramTrial(Trial):
             "and a study from Python is given to `unrolled.verify` and `unrolled.bundle`",
         )
         return identify_program(
-            self.places,
+            self.layout,
             self.run,
             self.settings,
             code=self.code,
@@ -210,10 +210,10 @@ class ProgramTrial(Trial):
         return absolute_folder(self.folder)
 
     @property
-    def places(self) -> Places:
+    def layout(self) -> Layout:
         """Where its files are."""
         study = absolute_folder(self.study_folder) if self.study_folder else self._root
-        return Places(self._root, study, self.checkout, self.import_roots)
+        return Layout(self._root, study, self.checkout, self.import_roots)
 
     def counted_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
@@ -245,7 +245,7 @@ class ProgramTrial(Trial):
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
+        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in inside.items()}
 
     def describe_identity(self) -> str:
         """Return a line on what identifies it beside its settings. Raises BadInput for missing files."""
@@ -293,7 +293,7 @@ class ProgramTrial(Trial):
 
     def relocated_to(self, folder: Path) -> Self:
         """Return the same trial with its `files_to_ship` below another folder."""
-        root = folder / self._place
+        root = folder / self._shipped_folder
         study = root / STUDY_FILES
         trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))
         if not self.commit:
@@ -306,7 +306,7 @@ class ProgramTrial(Trial):
         return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), kinds=self.kinds))
 
     @property
-    def _place(self) -> str:
+    def _shipped_folder(self) -> str:
         return hashlib.sha256(canonical_json([self.source, self.data])).hexdigest()
 
 

@@ -13,7 +13,7 @@ import unrolled.bench.identity
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.program.identity import READERS
+from unrolled.bench.program.identity.identify import READERS
 from unrolled.bench.program.trial import ProgramTrial
 
 PACKAGE = identity.BENCH
@@ -135,14 +135,16 @@ UNCOUNTED_IN_PROGRAMS = {
     "differences.py": "tells clocks from other metrics",
     "program/__init__.py": "empty",
     "program/at_start/__init__.py": "empty",
-    "program/checkout.py": "decides which trial it is",
-    "program/repository.py": "decides which trial it is",
-    "program/command_line.py": "decides which trial it is",
-    "program/file_facts.py": "decides which trial it is",
-    "program/files.py": "decides which trial it is",
-    "program/identity.py": "decides which trial it is",
-    "program/imported.py": "decides which trial it is",
-    "program/interpreter.py": "decides which trial it is",
+    "program/commits/__init__.py": "empty",
+    "program/identity/__init__.py": "empty",
+    "program/commits/checkout.py": "decides which trial it is",
+    "program/commits/repository.py": "decides which trial it is",
+    "program/file_selection.py": "decides which trial it is",
+    "program/identity/command_line.py": "decides which trial it is",
+    "program/identity/file_facts.py": "decides which trial it is",
+    "program/identity/identify.py": "decides which trial it is",
+    "program/identity/imported_files.py": "decides which trial it is",
+    "program/identity/interpreter.py": "decides which trial it is",
     "program/trial.py": "decides which trial it is",
     **{f"chapter/{name}.py": "of another trainer" for name in ("text", "trial", "models/spec")},
 }

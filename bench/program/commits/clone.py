@@ -8,7 +8,7 @@ from pathlib import Path
 from unrolled.bench.errors import BadInput
 from unrolled.bench.files import make_folder
 from unrolled.bench.git import run_git
-from unrolled.bench.program.repository import NO_LFS, LoggedCommit, Repository
+from unrolled.bench.program.commits.repository import NO_LFS, LoggedCommit, Repository
 
 _SETTINGS = {
     **NO_LFS,
