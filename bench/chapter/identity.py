@@ -16,19 +16,18 @@ from unrolled.bench.trial import FileState
 BENCH = Path(__file__).parents[1]
 
 SHARED = (
-    "environment.py",
+    "metric.py",
     "trial.py",
     "chapter/trial.py",
     "chapter/corpus.py",
     "chapter/diagnostics.py",
-    "chapter/flops.py",
     "chapter/metrics.py",
     "chapter/models/recurrent.py",
     "chapter/models/spec.py",
     "chapter/regularization.py",
     "chapter/run.py",
     "chapter/text.py",
-    "chapter/throughput.py",
+    "chapter/torch_device.py",
     "chapter/training/record.py",
     "chapter/training/train.py",
     "chapter/witnesses/__init__.py",

@@ -1,5 +1,6 @@
 """A trial of the chapter: a model, its options, its text and its training. Imports no torch."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,6 +135,13 @@ class ChapterTrial(Trial):
         from unrolled.bench.chapter import costs  # which imports this module
 
         return costs.expected_seconds(self)
+
+    def derive_seed(self, name: str) -> int:
+        """Return the seed of one use of randomness (init, data, dropout), from the trial's seed alone.
+
+        It does not depend on the arm, so arms of one seed share their initial weights and the order of data.
+        """
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:8]) >> 1
 
     def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting but the seed by its flat name, as tables and MLflow show it."""

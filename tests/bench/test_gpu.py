@@ -13,7 +13,7 @@ import pytest
 import torch
 from zoo import NEURAL, engines
 
-from unrolled.bench import environment
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -84,7 +84,7 @@ def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
 
 def prepare_steps(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return functions that repeat five updates and a validation of a trial, both made once before."""
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     trial = ChapterTrial(**settings)
     device = torch.device(DEVICE)
     data, training, validation = train.load_data(trial)
