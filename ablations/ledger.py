@@ -161,7 +161,7 @@ class Ledger:
                 fault = "its details are damaged or missing"
                 fields |= self.details(id, body["details"])
             witnesses = {factor: self._intern(value) for factor, value in fields["witnesses"].items()}
-            fields |= {"witnesses": witnesses, "environment": self._intern(fields["environment"])}
+            fields |= {"witnesses": witnesses, "provenance": self._intern(fields["provenance"])}
             fields["trial"] = {key: self._intern(setting) for key, setting in fields["trial"].items()}
             result = Result.from_dict(fields)
             if result.trial.id != id:

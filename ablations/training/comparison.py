@@ -74,7 +74,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     (points, 2): thousands of results are in memory at once. Records that the presentation shows of one trial
     an arm only are those of its first finished trial.
     """
-    drawn_curves = plan.tracking.drawn
+    drawn_curves = plan.tracking.curve_metrics
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
     results: dict[str, JudgedResult] = {}

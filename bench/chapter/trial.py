@@ -47,8 +47,8 @@ class ChapterTrial(Trial):
     run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
-    uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
-    TASK: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
+    uncounted_fields: ClassVar[tuple[str, ...]] = ("corpus",)
+    task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 
     model: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
@@ -148,7 +148,7 @@ class ChapterTrial(Trial):
         flat: dict[str, Scalar] = {}
         for name, value in self.to_dict().items():
             if name == "moms":
-                flat[name] = ",".join(f"{m:g}" for m in value)
+                flat[name] = ",".join(f"{mom:g}" for mom in value)
             elif name not in ("seed", "options", *DERIVED):
                 flat[name] = value
         return {**flat, **self.options}

@@ -63,7 +63,7 @@ def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name:
     assert first.fingerprints == second.fingerprints
     assert {key: w for key, w in first.witnesses.items() if not w["ok"]} == {}
     assert first.metrics["gpu_memory_peak"] > 0
-    assert first.environment["gpu_uuid"]
+    assert first.provenance["gpu_uuid"]
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_a_diverged_training_is_a_result_that_names_why(
     assert model == "lm6" or " at step " in result.reason
     assert result.seconds > 0
     assert result.started > 0
-    assert result.environment["python"]
+    assert result.provenance["python"]
     assert Result.from_dict(result.to_dict()) == result
 
 
