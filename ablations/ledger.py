@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import (
+from unrolled.bench.atomic_files import (
     PARTIAL,
     explaining_errors,
     make_folder,
@@ -31,6 +30,7 @@ from unrolled.bench.files import (
     remove_abandoned_drafts,
     save_files,
 )
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical_json
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)

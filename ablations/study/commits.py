@@ -12,8 +12,8 @@ from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
+from unrolled.bench.atomic_files import make_output_folder
 from unrolled.bench.errors import require
-from unrolled.bench.files import make_output_folder
 from unrolled.bench.program.commits.checkout import Checkout, check_out
 from unrolled.bench.program.commits.repository import Commit, Repository
 

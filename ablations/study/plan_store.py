@@ -22,8 +22,8 @@ from unrolled.ablations.study.seen_results import (
 )
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.trial import Trial, canonical_json
 
 _PLAN_ADAPTER = TypeAdapter(Plan)

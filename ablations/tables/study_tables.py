@@ -21,8 +21,8 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import save_file
 from unrolled.bench.trial import FIRST_LOOK, JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:

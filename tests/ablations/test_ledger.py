@@ -13,8 +13,8 @@ import pytest
 from stub_trials import steady, trial
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.trial import FORMAT, Result, canonical_json, failed_result
 
 

@@ -31,7 +31,7 @@ UNCOUNTED = {
     "devices.py": "finds the GPUs that can be used",
     "errors.py": "words of errors",
     "git.py": "reads the machine's facts",
-    "files.py": "writes bytes, which are read back under a checksum",
+    "atomic_files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
     "imports.py": "finds the files of plug-ins",
     "chapter/identity.py": "decides which trial it is",

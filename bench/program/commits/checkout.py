@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unrolled.bench.atomic_files import draft_path, explaining_errors, make_folder, save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import draft_path, explaining_errors, make_folder, save_file
 from unrolled.bench.program.at_start.sitecustomize import WRITTEN
 from unrolled.bench.program.commits.repository import (
     EXECUTABLE,

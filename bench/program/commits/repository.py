@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from unrolled.bench.atomic_files import make_folder
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.files import make_folder
 from unrolled.bench.git import run_git
 from unrolled.bench.program.file_selection import Exclusions
 
