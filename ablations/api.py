@@ -40,11 +40,10 @@ from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import FIRST_LOOK, Result
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
-from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
 from unrolled.reports.sentences import write_claims, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast

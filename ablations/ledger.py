@@ -22,8 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import (
+from unrolled.bench.atomic_files import (
     PARTIAL,
     explaining_errors,
     make_folder,
@@ -31,6 +30,7 @@ from unrolled.bench.files import (
     remove_abandoned_drafts,
     save_files,
 )
+from unrolled.bench.errors import BadInput, require
 from unrolled.bench.trial import DETAILS, FORMAT, Result, canonical_json
 
 MISREAD = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -161,7 +161,7 @@ class Ledger:
                 fault = "its details are damaged or missing"
                 fields |= self.details(id, body["details"])
             witnesses = {factor: self._intern(value) for factor, value in fields["witnesses"].items()}
-            fields |= {"witnesses": witnesses, "environment": self._intern(fields["environment"])}
+            fields |= {"witnesses": witnesses, "provenance": self._intern(fields["provenance"])}
             fields["trial"] = {key: self._intern(setting) for key, setting in fields["trial"].items()}
             result = Result.from_dict(fields)
             if result.trial.id != id:

@@ -1,4 +1,7 @@
-"""The changes of a history that a study judges, as its plan and its page have them."""
+"""The changes of a history that a study judges, as its plan and its page have them.
+
+They are here because neither of plan and page, `ablations` and `reports`, may import the other.
+"""
 
 from dataclasses import dataclass
 

@@ -50,7 +50,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-_PICTURES = {c: chr(0x2400 + c) for c in range(32)} | {ord(c): " " for c in "\t\n\r"} | {0x7F: "\u2421"}
+_PICTURES = (
+    {code: chr(0x2400 + code) for code in range(32)}
+    | {ord(space): " " for space in "\t\n\r"}
+    | {0x7F: "\u2421"}
+)
 
 
 def visible(value: object) -> str:
@@ -60,7 +64,8 @@ def visible(value: object) -> str:
     write, becomes the replacement character.
     """
     text = str(value).translate(_PICTURES)
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Cn") else c for c in text)
+    hidden = ("Cc", "Cf", "Cs", "Cn")  # controls, formats, surrogates, unassigned
+    return "".join("\ufffd" if unicodedata.category(letter) in hidden else letter for letter in text)
 
 
 def escape_markdown(text: str) -> str:

@@ -1,4 +1,4 @@
-"""git as a reader: it runs no program of the user's, and writes nothing of its own accord."""
+"""Run git without the user's hooks, monitors and signatures, and without upkeep of its own."""
 
 import os
 import re

@@ -23,9 +23,9 @@ def describe_changes(before: Trial, after: Trial) -> Iterator[str]:
         yield " and ".join(f"{name} {old.get(name, '(none)')} → {new.get(name, '(none)')}" for name in names)
     if before.device != after.device:
         yield f"device {before.device} → {after.device}"
-    if source_parts(before)[0] != source_parts(after)[0]:
+    if code_hash(before) != code_hash(after):
         yield "the code was edited"
-    if source_parts(before)[2] != source_parts(after)[2]:
+    if plug_in_hash(before) != plug_in_hash(after):
         yield "the plug-in was edited"
     if before.data != after.data:
         yield f"{after.data_name} was edited"
@@ -36,9 +36,14 @@ def _parse_versions(versions: str) -> dict[str, str]:
     return dict(package.rsplit(" ", 1) for package in versions.split(", ") if package)
 
 
-def source_parts(trial: Trial) -> tuple[str, str, str]:
-    """Return the hash of the package's code that a trial runs through, "-", and that of its plug-ins."""
-    return trial.source.partition("-")
+def code_hash(trial: Trial) -> str:
+    """Return the first part of a trial's `source`, the hash of its code without plug-ins."""
+    return trial.source.partition("-")[0]
+
+
+def plug_in_hash(trial: Trial) -> str:
+    """Return the second part of a trial's `source`, the hash of its plug-ins; "" if it has none."""
+    return trial.source.partition("-")[2]
 
 
 def package_version(package: str) -> str:

@@ -37,7 +37,7 @@ def basic_facts(device: str, folder: Path | None = None) -> dict[str, Any]:
 def machine_facts(device: str = "cpu") -> dict[str, Any]:
     """Return the facts of this process and its machine that can explain why two machines give different bits.
 
-    Call it after `environment.make_deterministic`.
+    Call it once torch is deterministic: see `bench.chapter.torch_device.make_deterministic`.
     """
     import torch
 

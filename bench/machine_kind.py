@@ -1,4 +1,4 @@
-"""Kinds of machine: the facts of an environment that can change the bits of a trial. Imports no torch.
+"""Kinds of machine: the facts of a result that can change the bits of a trial. Imports no torch.
 
 A trial gives the same bits on every machine of one kind. Results from different kinds may differ in rounding:
 such pairs are listed, their speeds are not compared, and a checkpoint of another kind is not resumed.
@@ -60,14 +60,15 @@ _VALUE_LENGTH = 40  # characters of a value that a sentence names
 _VALUES_NAMED = 3  # of a fact
 
 
-def find_machine_kind(environment: Mapping[str, Any]) -> dict[str, str]:
-    """Return the facts of a result's environment that define its kind of machine; {} if it records none."""
-    packages, variables = (environment.get(part) or {} for part in ("packages", "variables"))
-    values = {**environment, "torch": packages.get("torch")}
+def find_machine_kind(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts of a result's provenance that define its kind of machine; {} if it records none."""
+    packages, variables = (provenance.get(part) or {} for part in ("packages", "variables"))
+    values = {**provenance, "torch": packages.get("torch")}
     facts = {name: _format_fact(values[name]) for name in FACTS if values.get(name) not in (None, "")}
     idle = [*GPU_VARIABLES] if facts.get("device") == "cpu" else []
     idle += [CAPABILITY_VARIABLE] if "cpu_capability" in facts else []
-    return facts | {n: _format_fact(variables[n]) for n in VARIABLES if n in variables and n not in idle}
+    decisive = [name for name in VARIABLES if name in variables and name not in idle]
+    return facts | {name: _format_fact(variables[name]) for name in decisive}
 
 
 def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
@@ -80,7 +81,8 @@ def machine_difference(kinds: Iterable[Mapping[str, str]]) -> str:
     differences = []
     for name in dict.fromkeys(chain.from_iterable(recorded)):
         default = "not set" if name in VARIABLES else None
-        values = list(dict.fromkeys(v for kind in recorded if (v := kind.get(name, default)) is not None))
+        facts = [kind.get(name, default) for kind in recorded]
+        values = list(dict.fromkeys(fact for fact in facts if fact is not None))
         if len(values) > 1:
             differences.append(f"{FACTS.get(name, name)} {' / '.join(map(_shorten, values[:_VALUES_NAMED]))}")
     return ", ".join(differences)

@@ -23,7 +23,7 @@ MEASURED: dict[str, Kind] = {
     **dict.fromkeys(("memory_peak", "gpu_memory_peak"), "memory"),
 }
 """The kinds of what Unrolled measures of a trial, by name. It differs from run to run."""
-LARGEST = 1e100  # what is beyond diverged: cubes of differences would overflow
+LARGEST = 1e100  # a larger value counts as diverged, as cubes of differences would overflow
 FEWEST_SEEDS = 5  # under this many pairs a contrast is open
 DEFAULT_LOOKS = 10, 15, 20, 30, 40
 """After how many seeds verdicts are sought, where a study does not say."""
@@ -203,6 +203,6 @@ def judges_clock(metrics: Iterable[Metric]) -> bool:
     return not all(metric.is_quality for metric in metrics)
 
 
-def safe_exp(x: float) -> float:
-    """Return eˣ, or infinity where that would overflow."""
-    return math.exp(x) if x < 709 else math.inf
+def safe_exp(power: float) -> float:
+    """Return e to a power, or infinity where that would overflow."""
+    return math.exp(power) if power < 709 else math.inf

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 from unrolled.bench.chapter.models.spec import Sources
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
-from unrolled.bench.imports import UNREADABLE, import_names
+from unrolled.bench.imports import find_module, list_imports
 
 MODELS = ROOT / "bench" / "chapter" / "models"
 STANDARD = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
@@ -36,9 +36,9 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
     packages: set[str] = set()
     queue = [(plug_in, module.__package__ or "")]
     while queue:
-        for name in imported_names(*queue.pop()):
+        for name in list_imports(*queue.pop()):
             top = name.partition(".")[0]
-            origin = _find_module(name)
+            origin = find_module(name)
             if origin is None:
                 continue
             path = origin[0]
@@ -61,7 +61,7 @@ def find_sources(module: ModuleType, declared: Iterable[Path]) -> Sources:
 
 
 STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "ctypes.dlopen")
-"""Events by which code outside of Python begins to run, whose reads no event tells of."""
+"""Audit events that start a program or load a library, whose own reads raise no event."""
 
 
 class ReadAudit:
@@ -190,40 +190,6 @@ def _is_standard(path: Path) -> bool:
 def _is_package(path: Path) -> bool:
     """Return True for a file of an installed package."""
     return not {"site-packages", "dist-packages"}.isdisjoint(path.parts)
-
-
-def imported_names(path: Path, package: str) -> Iterator[str]:
-    """Yield the names of all modules that a source file may import; relative ones as those of its package.
-
-    Raises BadInput for what is no Python.
-    """
-    if path.suffix != ".py":
-        return
-    try:
-        names = tuple(import_names(path.read_bytes()))
-    except UNREADABLE as error:
-        reason = str(error) or "nested too deeply"
-        cure = "correct it; `code` in [program] can name the files that count, and leave it out"
-        raise BadInput(f"is no Python that can be read ({reason})", place=path, cure=cure) from error
-    for name in names:
-        level = len(name) - len(name.lstrip("."))
-        if not level:
-            yield name
-        elif package and level <= package.count(".") + 1:  # and does not lead out of it
-            yield importlib.util.resolve_name(name, package)
-
-
-def _find_module(name: str) -> tuple[Path, str] | None:
-    """Return the file and the package of a module, loaded or not; None if it has no file."""
-    if name.partition(".")[0] in sys.builtin_module_names:
-        return None
-    try:
-        spec = getattr(sys.modules.get(name), "__spec__", None) or importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):  # `from a import b`, where b is no module
-        return None
-    if spec is None or not spec.has_location or spec.origin is None:
-        return None
-    return Path(spec.origin), spec.parent or ""
 
 
 def _is_installed(path: Path) -> bool:

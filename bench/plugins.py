@@ -47,7 +47,7 @@ MAX_BYTES = 10_000_000
 """Bytes that a plug-in may have."""
 
 BARE_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_FIELDS = {f.name for f in fields(ChapterTrial)}
+_FIELDS = {field.name for field in fields(ChapterTrial)}
 _SETTINGS = _FIELDS - {"model", "seed", "options", *DERIVED}
 _PREFIX = "unrolled_plugin_"
 _RENAME = "choose another name"
@@ -156,7 +156,7 @@ def cell(name: str, title: str = "", **settings: Any) -> Callable[[Cls], Cls]:
 
     def register(cls: Cls) -> Cls:
         # a cell derived from nn.GRUCell also has device and dtype, whose default is None
-        defaults = {key: value for key, value in _keyword_defaults(cls, after=2).items() if value is not None}
+        defaults = {key: value for key, value in _keyword_defaults(cls, skip=2).items() if value is not None}
         cell_options = _check_options("cell", name, defaults, reserved=LM6.options)
 
         def build(
@@ -189,7 +189,7 @@ def model(
     _check_name("model", name)
 
     def register(cls: Cls) -> Cls:
-        keywords = _keyword_defaults(cls, after=1) if options is None else options
+        keywords = _keyword_defaults(cls, skip=1) if options is None else options
         model_options = _check_options("model", name, keywords)
         _register_model(name, title or cls.__name__, cls, cls, model_options, settings)
         return cls
@@ -233,7 +233,8 @@ def locate_error(error: BaseException) -> str:
 
 def _explain_error(error: BaseException, path: Path, place: str) -> BadInput:
     """Return an error of a plug-in's file while it was imported, with its line and the cure."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     rule = f"{type(error).__name__}: {error}"
     cure = ""
     match error:
@@ -262,9 +263,10 @@ def _check_name(kind: str, name: Any) -> None:
     require(NAME.fullmatch(name), "letters, digits, -, _ and . only", key=f"{kind} {name!r}", cure=_RENAME)
 
 
-def _keyword_defaults(cls: type, after: int) -> dict[str, Any]:
-    """Return the keywords of a constructor and their defaults, from a position on."""
-    return {k.name: k.default for k in list(inspect.signature(cls).parameters.values())[after:]}
+def _keyword_defaults(cls: type, skip: int) -> dict[str, Any]:
+    """Return the parameters of a constructor with their defaults, without its first ones."""
+    parameters = list(inspect.signature(cls).parameters.values())[skip:]
+    return {parameter.name: parameter.default for parameter in parameters}
 
 
 def _check_options(

@@ -1,7 +1,7 @@
 """What MLflow shows of a kind of trial, beside the metrics that its study judges.
 
-`Tracking` is that of a program, which tells names and numbers alone; `bench.chapter.tracking` has the
-chapter's.
+`Tracking` is that of a program, of which only names and numbers are known. The chapter's derives from it, in
+`bench.chapter.tracking`, since what all trainers share imports nothing of one of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,20 +22,21 @@ class CurvePoint(NamedTuple):
 class Tracking:
     """What is shown of a program's trials."""
 
-    first: ClassVar[tuple[str, ...]] = ()
-    """Metrics that tables begin with."""
-    last: ClassVar[tuple[str, ...]] = ("seconds",)
+    leading_metrics: ClassVar[tuple[str, ...]] = ()
+    """Metrics that tables begin with, before the judged ones."""
+    trailing_metrics: ClassVar[tuple[str, ...]] = ("seconds",)
     """Metrics behind the judged ones."""
-    on_a_gpu: ClassVar[tuple[str, ...]] = ()
-    """Metrics behind them where a study is trained on a GPU."""
-    drawn: ClassVar[tuple[str, ...]] = ()
+    gpu_metrics: ClassVar[tuple[str, ...]] = ()
+    """Metrics at the end, where a study is trained on a GPU."""
+    curve_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics whose curves are drawn; () for the judged ones."""
-    derived: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
+    derived_metrics: ClassVar[Mapping[str, tuple[str, Callable[[float], float]]]] = {}
     """Metrics whose mean is a function of another one's mean: that one, and the function."""
 
     def table_metrics(self, judged: Sequence[str], *, on_a_gpu: bool = True) -> list[str]:
         """Return the metrics of a table."""
-        return list(dict.fromkeys([*self.first, *judged, *self.last, *(self.on_a_gpu if on_a_gpu else ())]))
+        gpu_metrics = self.gpu_metrics if on_a_gpu else ()
+        return list(dict.fromkeys([*self.leading_metrics, *judged, *self.trailing_metrics, *gpu_metrics]))
 
     def final_numbers(self, result: Result) -> dict[str, float]:
         """Return the final numbers of a trial."""

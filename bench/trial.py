@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NewType, Self
 
-FORMAT = 8
+FORMAT = 9
 """Version of the trial and result format; part of every identity."""
 
 FileState = tuple[int, ...]
@@ -49,21 +49,22 @@ class Trial:
     """A function that checks an arm quickly before its study starts, by its import name; "" for none."""
     uses_torch: ClassVar[bool] = False
     """Whether torch trains it, which then has to fit the GPU."""
-    uncounted: ClassVar[tuple[str, ...]] = ()
+    uncounted_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that do not enter the identity, such as the path of a file, of which the content enters it."""
-    TASK: ClassVar[tuple[str, ...]] = ()
+    task_fields: ClassVar[tuple[str, ...]] = ()
     """Fields that define the task: trials that differ in one of them cannot be compared."""
 
     @property
     def id(self) -> str:
         """Sixteen hex digits of the content's hash."""
-        content = {name: value for name, value in self.to_dict().items() if name not in self.uncounted}
+        content = {name: value for name, value in self.to_dict().items() if name not in self.uncounted_fields}
         return hashlib.sha256(canonical_json({**content, "format": FORMAT})).hexdigest()[:16]
 
     @property
-    def declared(self) -> dict[str, Any]:
-        """The fields that a study declares: all but those in DERIVED and in `uncounted`."""
-        return {k: value for k, value in self.to_dict().items() if k not in (*self.uncounted, *DERIVED)}
+    def declared_fields(self) -> dict[str, Any]:
+        """The fields that a study declares: all but those in DERIVED and `uncounted_fields`."""
+        left_out = (*self.uncounted_fields, *DERIVED)
+        return {name: value for name, value in self.to_dict().items() if name not in left_out}
 
     @property
     def comparable_content(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Trial:
 
         Equal content marks the same contrast across studies, seeds and versions of the code.
         """
-        settings = {name: value for name, value in self.declared.items() if name != "seed"}
+        settings = {name: value for name, value in self.declared_fields.items() if name != "seed"}
         return {**settings, "data": self.data}
 
     @property
@@ -101,8 +102,8 @@ class Trial:
 
     @property
     def task(self) -> dict[str, Scalar]:
-        """The fields in TASK."""
-        return {name: getattr(self, name) for name in self.TASK}
+        """The values of `task_fields`."""
+        return {name: getattr(self, name) for name in self.task_fields}
 
     @property
     def preload(self) -> tuple[str, ...]:
@@ -188,6 +189,8 @@ class Result:
     are `seconds` (see `total_seconds`) and `memory_peak` (MiB); bench.chapter.run lists those of the chapter.
     `records` and `trace` are plain data, of a form that each trainer chooses; the property `warning` reads
     one. `witnesses` maps a factor to {"ok": bool, "declared": …, "seen": …}: the proof that it took effect.
+    `provenance` tells where the numbers come from: machine, commit and packages, whether the trial went on
+    from an earlier attempt, and which metrics of a program could not be read.
     """
 
     trial: Trial
@@ -202,8 +205,8 @@ class Result:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     records: Mapping[str, Any] = field(default_factory=dict)
     trace: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    output: str = ""  # the end of what a trial printed that failed, or told no number
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    output: str = ""  # the end of what a trial printed that failed, or reported no number
 
     @property
     def done(self) -> bool:
@@ -255,9 +258,11 @@ class Result:
         """Read what `to_dict` wrote; DETAILS may be left out. Raises TypeError or KeyError for other data."""
         data = dict(data)
         data["trial"] = trial_type(data.pop("trainer"))(**data["trial"])
-        data["metrics"] = {k: float(v) for k, v in data["metrics"].items()}
-        curves = data.get("curves", {}).items()
-        data["curves"] = {k: tuple((float(x), float(y)) for x, y in points) for k, points in curves}
+        data["metrics"] = {name: float(value) for name, value in data["metrics"].items()}
+        data["curves"] = {
+            name: tuple((float(step), float(value)) for step, value in points)
+            for name, points in data.get("curves", {}).items()
+        }
         return cls(**data)
 
 
@@ -296,9 +301,9 @@ def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def failed_result(trial: Trial, reason: str, *, status: str = "failed", **facts: Any) -> Result:
+def failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:
     """Return the Result of a trial that is not done, with its reason in one line."""
-    return Result(trial=trial, status=status, reason=" ".join(reason.split()), **facts)
+    return Result(trial=trial, status=status, reason=" ".join(reason.split()), **fields)
 
 
 def canonical_json(data: Any) -> bytes:
@@ -316,16 +321,20 @@ def _replace_non_finite(data: Any) -> Any:
     if isinstance(data, float) and not math.isfinite(data):
         return str(data)
     if isinstance(data, Mapping):
-        return {str(k): _replace_non_finite(v) for k, v in data.items()}
+        return {str(key): _replace_non_finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_replace_non_finite(v) for v in data]
+        return [_replace_non_finite(value) for value in data]
     return data
 
 
 DERIVED = ("device", "source", "data", "versions")
 """Fields of Trial that no study sets: planning determines them."""
 
-TABLE_COLUMNS = ("arm", "seed", "status", "reason", "counts", "rows averaged")
+ROWS_AVERAGED = "rows averaged"
+"""The column with the number of rows of which a row is the mean."""
+FIRST_LOOK = "first_look"
+"""The column that tells which trials of a study are of its first look."""
+TABLE_COLUMNS = ("arm", "seed", "status", "reason", "counts", ROWS_AVERAGED)
 """Columns that every table has from which arms are compared."""
-STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", "first_look")
+STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""

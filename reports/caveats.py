@@ -171,7 +171,7 @@ def describe_mixed_machines(c: Comparison) -> str:
     """Return a sentence on pairs of results from different kinds of machine; "" if there are none."""
     sides = [(c.find_base(row).arm, row.arm) for row in c.arms_with_contrast]
     return describe_mixed_pairs(
-        (find_machine_kind(base.results[seed].environment), find_machine_kind(arm.results[seed].environment))
+        (find_machine_kind(base.results[seed].provenance), find_machine_kind(arm.results[seed].provenance))
         for base, arm in sides
         for seed in base.collect_metric(c.metric.name).keys() & arm.collect_metric(c.metric.name).keys()
     )

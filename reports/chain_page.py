@@ -6,7 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from unrolled.bench.files import save_file
+from unrolled.bench.atomic_files import save_file
 from unrolled.reports.formats import shorten
 from unrolled.reports.render import fill_template
 

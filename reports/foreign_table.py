@@ -12,9 +12,10 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed
+from unrolled.bench.trial import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_first_names, shorten
-from unrolled.reports.row_means import ONE_RUN, PAIR, ROWS, average_rows, find_copied_arms, read_row_matches
+from unrolled.reports.row_means import ONE_RUN, PAIR, average_rows, find_copied_arms, read_row_matches
 
 LONGEST_NAME = 200
 CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline
@@ -34,7 +35,6 @@ class Columns:
 
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
-FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
 STATUS = "status"  # the column that tells how a run ended, of a table that has it, in any case; or "State"
 SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {
@@ -89,7 +89,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
     """Return a row for each arm and pair. Raises BadInput for several rows of which the item is not known."""
     repeated = table.duplicated(PAIR)
     if not columns.pair or not repeated.any():
-        return table.assign(**{ROWS: 1})
+        return table.assign(**{ROWS_AVERAGED: 1})
     pair = " and ".join(columns.pair)
     if not columns.item:
         row = table[repeated].iloc[0]
@@ -125,7 +125,7 @@ def _average_rows(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, so
 
 def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     """Return a sentence on rows that were averaged; "" where there were none."""
-    counts = table[ROWS][table[ROWS] > 0]
+    counts = table[ROWS_AVERAGED][table[ROWS_AVERAGED] > 0]
     smallest = int(counts.min())
     largest = int(counts.max())
     if largest < 2:

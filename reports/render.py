@@ -12,8 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from unrolled.bench.atomic_files import save_file, save_files
 from unrolled.bench.errors import plural, visible
-from unrolled.bench.files import save_file, save_files
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports import (

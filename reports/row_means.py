@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.trial import ROWS_AVERAGED
 
-ROWS = "rows averaged"  # the column with the number of rows of a mean; no metric has this name
 ONE_RUN = "one run"  # the column that tells whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]
 BY_CHANCE = 0.001
@@ -45,7 +45,7 @@ def average_rows(
     ended = table[table.status != "failed"]
     means = ended.groupby(PAIR, sort=False)[[*metrics]].mean().reindex(by_pair.size().index)
     means["status"] = by_pair.status.agg(_summarise_ends)
-    means[ROWS] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
+    means[ROWS_AVERAGED] = ended.groupby(PAIR, sort=False).size().reindex(means.index, fill_value=0)
     rows = table if items is None else table.assign(item=items)
     pair_rows = _count_samples if items is None else _match_items
     base = rows[rows.arm == baseline].drop(columns="arm")

@@ -60,10 +60,10 @@ def average_costs(c: Comparison) -> tuple[Spent, ...]:
 def describe_devices(c: Comparison) -> tuple[str, ...]:
     """Return the GPUs that trials were trained on, with driver, CUDA and number of trials; () for none."""
     trials = Counter(
-        tuple(str(r.environment.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
+        tuple(str(r.provenance.get(fact, "unknown")) for fact in ("gpu", "driver", "cuda"))
         for row in c.arms
         for r in row.arm.finished_results
-        if r.environment.get("gpu")
+        if r.provenance.get("gpu")
     )
     return tuple(
         f"{plural(number, 'trial')} on {gpu}, driver {driver}, CUDA {cuda}"
@@ -77,7 +77,7 @@ def _select_comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparis
         return {}
     base = c.find_base(row)
     both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
-    difference = machine_difference(find_machine_kind(result.environment) for result in both)
+    difference = machine_difference(find_machine_kind(result.provenance) for result in both)
     return {name: v for name, v in spent.items() if not difference or kind_of(name) == "quality"}
 
 
@@ -90,6 +90,4 @@ def _average_cost(arm: MeasuredArm, name: str) -> float | None:
 
 def merge_environments(c: Comparison) -> dict[str, str]:
     """Return facts of the machines, each with all the values that the trials saw."""
-    return dict(
-        sorted(merge_facts(r.environment for row in c.arms for r in row.arm.results.values()).items())
-    )
+    return dict(sorted(merge_facts(r.provenance for row in c.arms for r in row.arm.results.values()).items()))

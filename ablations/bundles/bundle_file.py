@@ -20,8 +20,8 @@ from unrolled.ablations.runner.worker import trial_files
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.retraining import identify_today
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import save_file
 from unrolled.bench.plugins import companion_files
 from unrolled.bench.trial import Trial
 

@@ -29,8 +29,8 @@ from unrolled.ablations.training.comparison import compare_plan
 from unrolled.ablations.training.device import choose_device
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.ablations.training.study_run import trial_conditions
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import plural, require, visible
-from unrolled.bench.files import save_file
 from unrolled.reports.formats import join_names
 
 if TYPE_CHECKING:

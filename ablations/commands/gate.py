@@ -11,8 +11,8 @@ from unrolled.ablations.study.gate_study import Gate, make_gate
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import escape_markdown, visible
-from unrolled.bench.files import save_file
 from unrolled.reports.formats import format_duration
 from unrolled.reports.gate_page import describe_gate, write_gate_markdown
 from unrolled.reports.statistics.non_inferiority import expected_gate

@@ -8,9 +8,9 @@ from pathlib import Path
 from unrolled.ablations.study.chapter import DEFAULTS
 from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.study_reader import list_shipped_studies
+from unrolled.bench.atomic_files import explaining_errors
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.errors import require, visible
-from unrolled.bench.files import explaining_errors
 
 CELL = '''\
 import torch

@@ -20,7 +20,7 @@ from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.audit import Audit, AuditedChange
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.clone import Clone
+from unrolled.bench.program.commits.clone import Clone
 
 BASE = "base"
 """The name of the arm that the first commit is compared with, if an audit looks forward."""

@@ -20,9 +20,9 @@ from pydantic import ConfigDict, TypeAdapter
 
 from unrolled.ablations.ledger import Ledger, explaining_misread, read_required, seal, unseal
 from unrolled.ablations.study.plan import Plan
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.files import save_file
-from unrolled.bench.program.repository import Commit
+from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.online import LAMBDA, next_level
 

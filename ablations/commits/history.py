@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from unrolled.bench.errors import require
-from unrolled.bench.program.repository import WORK_TREE, Commit, LoggedCommit, Repository
+from unrolled.bench.program.commits.repository import WORK_TREE, Commit, LoggedCommit, Repository
 
 _REVERT = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
 """The line that `git revert` writes into a message. A squashed one may quote it under another subject."""

@@ -42,7 +42,7 @@ from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
-from unrolled.bench.program.repository import WORK_TREE, Commit, Repository
+from unrolled.bench.program.commits.repository import WORK_TREE, Commit, Repository
 from unrolled.reports.statistics.chain import pairs_to_show
 from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.sequential import Looks

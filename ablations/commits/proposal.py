@@ -21,8 +21,8 @@ from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import FEWEST_SEEDS, judges_clock
-from unrolled.bench.program.files import match_names
-from unrolled.bench.program.repository import LINK, Commit, Repository
+from unrolled.bench.program.commits.repository import LINK, Commit, Repository
+from unrolled.bench.program.file_selection import match_names
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import canonical_json
 from unrolled.reports.statistics.chain import CHAIN_LOOKS
@@ -77,7 +77,7 @@ class ProposalFile:
         factory = self.make_study({INCUMBENT: sides.base}).baseline.factory
         assert isinstance(factory, ProgramSettings)
         with error_context(str(self.path)):
-            return list_base_patterns(factory, sides.repository.find_place(self.path.parent), sides)
+            return list_base_patterns(factory, sides.repository.find_subfolder(self.path.parent), sides)
 
     def hash_frozen_files(self, sides: Sides) -> dict[str, str]:
         """Return the mode and the blob of each frozen file of the incumbent, by its path."""
@@ -100,7 +100,7 @@ class ProposalFile:
         """Return the study with a checkout of each of these commits. Raises BadInput as `make_checkouts`."""
         factory = study.baseline.factory
         assert isinstance(factory, ProgramSettings)
-        factory = replace(factory, study_place=self.repository.find_place(self.path.parent))
+        factory = replace(factory, study_place=self.repository.find_subfolder(self.path.parent))
         tracked = {*sides.base_files, *sides.head_files}
         factory = make_checkouts(factory, self.repository, commits, results, tracked)
         return replace(study, arms=tuple(replace(arm, factory=factory) for arm in study.arms))

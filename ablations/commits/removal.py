@@ -11,9 +11,9 @@ from unrolled.ablations.study.commits import make_checkouts
 from unrolled.ablations.study.gate_study import Sides, list_base_patterns
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.clone import Clone
-from unrolled.bench.program.files import is_code, match_names
-from unrolled.bench.program.repository import Commit
+from unrolled.bench.program.commits.clone import Clone
+from unrolled.bench.program.commits.repository import Commit
+from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.trial import ProgramTrial
 
 TIP = "tip"
@@ -81,7 +81,7 @@ class Checkouts:
 
     def _find_study_place(self) -> str | None:
         folder = self._factory.table.study_folder
-        return self._history.repository.find_place(Path(folder)) if folder else None
+        return self._history.repository.find_subfolder(Path(folder)) if folder else None
 
     @property
     def factory(self) -> ProgramSettings:

@@ -68,11 +68,11 @@ def trial_tags(result: Result) -> dict[str, str]:
         "unrolled.data": result.trial.data,
         "unrolled.task": " ".join(result.trial.task),
         "unrolled.attempts": str(result.attempts),
-        "unrolled.commit": str(result.environment.get("commit") or ""),
+        "unrolled.commit": str(result.provenance.get("commit") or ""),
         "unrolled.status": result.status,
         "unrolled.reason": result.reason,
     }
-    tags |= {f"{MACHINE}{name}": value for name, value in find_machine_kind(result.environment).items()}
+    tags |= {f"{MACHINE}{name}": value for name, value in find_machine_kind(result.provenance).items()}
     tags |= {f"fingerprint.{name}": fingerprint for name, fingerprint in result.fingerprints.items()}
     tags |= {f"witness.{factor}": describe_witness(factor, w) for factor, w in result.witnesses.items()}
     return tags

@@ -128,7 +128,7 @@ def _table_metrics(plan: Plan) -> list[str]:
 
 def _chart_section(plan: Plan) -> dict[str, object]:
     """Return the first section of charts."""
-    curves = plan.tracking.drawn or [metric.name for metric in plan.metrics]
+    curves = plan.tracking.curve_metrics or [metric.name for metric in plan.metrics]
     charts = [*(("BAR", name) for name in _table_metrics(plan)), *(("LINE", name) for name in curves)]
     cards = [_chart_card(chart_type, metric_key(name)) for chart_type, name in charts]
     section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}

@@ -156,8 +156,8 @@ def _run_here(
                     stop = shutdown.stop_signal
                     result = run_alone(trial, conditions, checkpoints=checkpoints, stop=stop, gpus=gpus)
                 if result is not None:
-                    environment = {"trials_at_a_time": workers, **result.environment}
-                    record_result(replace(result, environment=environment))
+                    provenance = {"trials_at_a_time": workers, **result.provenance}
+                    record_result(replace(result, provenance=provenance))
         except BaseException:
             shutdown.stop_trials()
             raise

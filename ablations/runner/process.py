@@ -117,7 +117,7 @@ def run_alone(
         started=attempt.started,
         seconds=attempt.seconds,
         output="" if useful else attempt.output.decode(errors="replace"),
-        environment={**result.environment, **gpu_facts(gpus)},
+        provenance={**result.provenance, **gpu_facts(gpus)},
     )
 
 

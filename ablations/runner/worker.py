@@ -17,9 +17,9 @@ from unrolled.ablations.runner.child import TaskSpec
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.process import remove_checkpoints, run_alone
 from unrolled.bench import plugins
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.machine import package_versions
 from unrolled.bench.trial import Result, Trial
 
@@ -136,7 +136,7 @@ def _restore_paths(result: Result, trial: Trial, local_trial: Trial, folder: Pat
     """Return the result with the driver's paths in place of the worker's."""
 
     def restore_text(text: str) -> str:
-        for name in trial.uncounted:
+        for name in trial.uncounted_fields:
             local_path = getattr(local_trial, name)
             if isinstance(local_path, str):
                 text = text.replace(local_path, getattr(trial, name))

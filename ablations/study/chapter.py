@@ -31,7 +31,7 @@ METRICS = (
 )  # fmt: skip
 """By which arms can be judged."""
 
-TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.TASK if name != "data"))
+TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name != "data"))
 """As settings: the data are named by their corpus."""
 
 OPTIONS = {  # of the models; type and default stand in the registry, and so do the choices of a string

@@ -12,10 +12,10 @@ from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Arm, Study
 from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.ablations.study.trial_factory import TrialFactory
+from unrolled.bench.atomic_files import make_output_folder
 from unrolled.bench.errors import require
-from unrolled.bench.files import make_output_folder
-from unrolled.bench.program.checkout import Checkout, check_out
-from unrolled.bench.program.repository import Commit, Repository
+from unrolled.bench.program.commits.checkout import Checkout, check_out
+from unrolled.bench.program.commits.repository import Commit, Repository
 
 FOLDER = "commits"
 """The folder of the results that has the checkouts, if they lie in no repository."""
@@ -27,7 +27,7 @@ def find_checkouts_folder(repository: Repository, results: Path) -> Path:
     What searches upwards from a checkout, as pytest does for its settings, would find the work tree there.
     """
     folder = Path(os.path.realpath(results)) / FOLDER
-    if repository.find_place(folder) is None:
+    if repository.find_subfolder(folder) is None:
         return folder
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "unrolled")
     cache = Path(os.environ.get("UNROLLED_CACHE") or cache)
@@ -76,7 +76,7 @@ def open_repository(folder: Path, results: Path) -> Repository:
 
 def find_place(table: ProgramTable, repository: Repository) -> str:
     """Return the program's folder in the repository, "" for its top. Raises BadInput if it lies outside."""
-    place = repository.find_place(Path(table.folder))
+    place = repository.find_subfolder(Path(table.folder))
     require(
         place is not None,
         f"lies outside of the repository {repository.root}",

@@ -12,9 +12,9 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.imports import UNREADABLE, import_names
-from unrolled.bench.program.command_line import is_python
-from unrolled.bench.program.script_flags import Flag, find_seed, read_flags
-from unrolled.bench.program.script_metrics import LOGGERS, is_judged, read_metrics
+from unrolled.bench.program.identity.command_line import is_python
+from unrolled.bench.program.script.flags import Flag, find_seed, read_flags
+from unrolled.bench.program.script.metrics import LOGGERS, is_judged, read_metrics
 
 STUDY = """\
 name = "{name}"

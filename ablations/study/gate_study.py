@@ -25,8 +25,8 @@ from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study, read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import judges_clock
-from unrolled.bench.program.files import is_code, match_names
-from unrolled.bench.program.repository import FETCH, LINK, Commit, Repository, TreeEntry
+from unrolled.bench.program.commits.repository import FETCH, LINK, Commit, Repository, TreeEntry
+from unrolled.bench.program.file_selection import is_code, match_names
 from unrolled.bench.program.template import split_template
 from unrolled.bench.trial import canonical_json
 
@@ -73,7 +73,7 @@ def make_gate(path: str, base: str, head: str, results: Path) -> Gate:
         study = _make_study(file, str(file_path))
         factory = study.baseline.factory
         assert isinstance(factory, ProgramSettings)
-        study_place = repository.find_place(file_path.parent)
+        study_place = repository.find_subfolder(file_path.parent)
         replaced = sides.find_edits(list_base_patterns(factory, study_place, sides))
         if replaced:
             remarks.append(f"{', '.join(sides.describe_edit(name) for name in replaced)}: the base's")
@@ -215,7 +215,7 @@ def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
 
 def find_file_place(path: Path, repository: Repository) -> str:
     """Return the path of a file from the repository's top; "" if it lies outside."""
-    folder = repository.find_place(path.parent)
+    folder = repository.find_subfolder(path.parent)
     return "" if folder is None else f"{folder}/{path.name}".lstrip("/")
 
 

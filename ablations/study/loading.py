@@ -29,7 +29,7 @@ from unrolled.ablations.study.trial_factory import TrialFactory, title_changes
 from unrolled.bench import plugins
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import DEFAULT_LOOKS, FEWEST_SEEDS
-from unrolled.bench.program.repository import WORK_TREE
+from unrolled.bench.program.commits.repository import WORK_TREE
 
 MAX_TRIALS = 10_000  # without a confirmation
 MAX_LOOKS = 20  # their distribution is simulated, in seconds

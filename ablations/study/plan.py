@@ -20,7 +20,7 @@ from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric, judges_clock
-from unrolled.bench.program.repository import Commit
+from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.tracking import Tracking
 from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type
@@ -197,7 +197,7 @@ class Plan:
         return retry and judged.done and self._has_partial_time(stored)
 
     def _has_partial_time(self, result: Result) -> bool:
-        return judges_clock(self.metrics) and bool(result.environment.get("resumed"))
+        return judges_clock(self.metrics) and bool(result.provenance.get("resumed"))
 
     @cached_property
     def _commit_names(self) -> dict[str, str]:
@@ -309,7 +309,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
 
 def shared_fields(trial: Trial) -> dict[str, Any]:
     """Return the fields that enter the identity of a trial, but its seed and device, as JSON has them."""
-    excluded = {"seed", "device", *trial.uncounted}
+    excluded = {"seed", "device", *trial.uncounted_fields}
     trial_fields: dict[str, Any] = json.loads(canonical_json(trial.to_dict()))
     return {name: value for name, value in trial_fields.items() if name not in excluded}
 

@@ -22,8 +22,8 @@ from unrolled.ablations.study.seen_results import (
 )
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_reader import list_shipped_studies, read_study_name, suggest_study
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.trial import Trial, canonical_json
 
 _PLAN_ADAPTER = TypeAdapter(Plan)
@@ -259,7 +259,7 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         declared["model"] = arm.model
     for key, value in declared.items():
         # a plug-in's penalty of strength 0 is in `changes`, but in no trial
-        if key not in trial.uncounted and factors.get(key, 0) != value:
+        if key not in trial.uncounted_fields and factors.get(key, 0) != value:
             yield f"its trials have another {key} than the plan says"
     if arm.commit and arm.changes.get("commit", arm.commit.name) != arm.commit.name:
         yield "its commit is another than the plan says"

@@ -13,9 +13,9 @@ from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings
 from unrolled.bench.errors import BadInput, nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
-from unrolled.bench.program.checkout import Checkout
+from unrolled.bench.program.commits.checkout import Checkout
+from unrolled.bench.program.line_patterns import compile_pattern
 from unrolled.bench.program.output import MLFLOW
-from unrolled.bench.program.patterns import compile_pattern
 from unrolled.bench.program.template import BUILT_IN_FIELDS, list_fields, split_template
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.table_files import find_format
@@ -198,8 +198,8 @@ class ProgramSettings:
             "run": self.table.run,
             "function": self.table.function,
             "settings": {k: self._convert_value(k, value) for k, value in settings.items() if k != "commit"},
-            "metrics": self.table.metrics,
-            "rows": self.table.rows,
+            "metrics_source": self.table.metrics,
+            "rows_key": self.table.rows,
             "patterns": dict(self.table.patterns),
             "reduction": dict(self.reduction),
             "threads": self.table.threads,

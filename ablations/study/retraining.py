@@ -67,7 +67,7 @@ def explain_retraining(before: Plan, plan: Plan, todo: Sequence[Trial], ledger: 
     for trial in todo:
         arm, seed = arm_and_seed[trial.id]
         earlier = earlier_trials.get((arm.name, seed))
-        if earlier and earlier.id != trial.id and earlier.declared == trial.declared:
+        if earlier and earlier.id != trial.id and earlier.declared_fields == trial.declared_fields:
             counts[" and ".join(describe_changes(earlier, trial))] += 1
             if isinstance(trial, ProgramTrial) and earlier.source != trial.source:
                 edited = trial

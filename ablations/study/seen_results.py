@@ -101,4 +101,4 @@ def numbers_fingerprint(result: Result) -> str:
 
 def _describe_content(trial: Trial) -> bytes:
     """Return what is trained, and on what, without the code that does it."""
-    return canonical_json({**trial.declared, "data": trial.data})
+    return canonical_json({**trial.declared_fields, "data": trial.data})

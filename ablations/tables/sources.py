@@ -18,7 +18,8 @@ from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
+from unrolled.bench.trial import FIRST_LOOK
+from unrolled.reports.foreign_table import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
 from unrolled.reports.trials_table import tabulate_results
 
@@ -83,7 +84,7 @@ def _read_results(folder: str, study: str) -> SourceTable:
         name=folder,
         rows=rows.assign(**{FIRST_LOOK: rows.seed.isin(design.first_look)}),
         metrics=plan.metrics,
-        machines=tuple(find_machine_kind(result.environment) for result in results.values()),
+        machines=tuple(find_machine_kind(result.provenance) for result in results.values()),
     )
 
 

@@ -62,7 +62,7 @@ def _make_arm_run(
         settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
         title=_format_title(measured, metrics[0], scale),
         metrics=_collect_means(measured, tracking.table_metrics(metrics), tracking),
-        curves=_average_curves(measured, tracking.drawn or metrics),
+        curves=_average_curves(measured, tracking.curve_metrics or metrics),
         seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trials)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.seconds for result in results), default=0.0),
@@ -90,7 +90,7 @@ def _collect_means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking)
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
     for name in metrics:
-        base, function = tracking.derived.get(name, (name, None))
+        base, function = tracking.derived_metrics.get(name, (name, None))
         summary = summarise_arm(arm, arm.collect_metric(base))
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _name_numbers(name, summary.mean, summary.sd, summary.interval)

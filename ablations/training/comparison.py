@@ -13,8 +13,8 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
+from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import PARTIAL, make_output_folder, remove_abandoned_drafts
 from unrolled.bench.trial import JudgedResult, Result, trial_type
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_names, quote_name
@@ -74,7 +74,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     (points, 2): thousands of results are in memory at once. Records that the presentation shows of one trial
     an arm only are those of its first finished trial.
     """
-    drawn_curves = plan.tracking.drawn
+    drawn_curves = plan.tracking.curve_metrics
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
     results: dict[str, JudgedResult] = {}

@@ -121,7 +121,7 @@ def show_first_batches(arms: int) -> Iterator[Callable[[Result], None]]:
 
 def describe_result(name: str, result: Result, judged: Sequence[str]) -> str:
     """Return a line on a trial that ended: its main metrics, name and time, or the reason of its failure."""
-    facts = result.environment
+    facts = result.provenance
     place = ""
     if facts.get("gpu_index"):
         place += f", GPU {facts['gpu_index']} ({facts.get('gpu_uuid', '')})"

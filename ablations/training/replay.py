@@ -206,7 +206,7 @@ def describe_difference(result: Result, new_result: Result, plan: Plan) -> str:
         if step := find_first_difference(result.trace, new_result.trace):
             text = f"differs from {step}: {text}"
     if machines := machine_difference(
-        [find_machine_kind(result.environment), find_machine_kind(new_result.environment)]
+        [find_machine_kind(result.provenance), find_machine_kind(new_result.provenance)]
     ):
         distance = _describe_distance(result, new_result, plan)
         text += f"; trained on another kind of machine, then / now: {machines}, {distance}"

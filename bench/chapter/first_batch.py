@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unrolled.bench import environment
-from unrolled.bench.chapter import corpus, run
+from unrolled.bench.chapter import corpus, run, torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.costs import list_sizes
 from unrolled.bench.chapter.diagnostics import collecting_embeddings
@@ -45,7 +44,7 @@ def train_first_batch(trial: ChapterTrial) -> Result:
     """
     started = time.time()
     clock = time.perf_counter()
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     data = corpus.load_corpus(trial)
     train, valid = (_take_first_batch(split) for split in corpus.make_batches(trial, data))
     if not spec_of(trial.model).is_counting_model:
@@ -307,7 +306,7 @@ def _check_random_numbers(trial: ChapterTrial, tokens: Tensor, vocab: int) -> No
 def _compute_training_outputs(trial: ChapterTrial, tokens: Tensor, vocab: int) -> dict[Origin, Tensor]:
     """Return the logits of a new model in training mode, and the values of the plugged-in penalties."""
     model = training.build_model(trial, vocab).train()
-    torch.manual_seed(environment.derive_seed(trial.seed, "dropout"))
+    torch.manual_seed(trial.derive_seed("dropout"))
     output = model(tokens)
     outputs = {_model_origin(trial): output.logits}
     for name, value in compute_penalties(replace(trial, alpha=0.0, beta=0.0), output).items():

@@ -21,8 +21,8 @@ from fastai.text.learner import TextLearner
 from fastai.torch_core import set_seed
 from torch import Tensor
 
-from unrolled.bench import environment, machine
-from unrolled.bench.chapter import corpus
+from unrolled.bench import machine
+from unrolled.bench.chapter import corpus, torch_device
 from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.registry import spec_of
@@ -87,7 +87,7 @@ def play_notebook() -> Iterator[Epoch]:
 
     Seeds and draws from the global generators. All seven take about a minute and a half on one core.
     """
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     set_seed(SEED)
     for name in PRINTED:
         trial = spec_of(name).make_trial(SEED)
@@ -156,7 +156,7 @@ def count_wrong_decimals(printed: Digits, ours: Numbers) -> int:
 
 def describe_machine_differences() -> list[str]:
     """Return the differences of this machine from the reference."""
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     facts = machine.machine_facts()
     values = {**facts["packages"], "cpu": facts["cpu"], "cpu_capability": facts["cpu_capability"]}
     return [

@@ -10,25 +10,24 @@ from unrolled.bench.chapter.models.spec import PENALTIES, Sources, active_penalt
 from unrolled.bench.chapter.text import HUMAN_NUMBERS, data_hash, hash_text, is_human_numbers, text_of
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.identity import ROOT, RUNNER, file_state, hash_contents, package_version, source_parts
+from unrolled.bench.identity import ROOT, RUNNER, file_state, hash_contents, package_version, plug_in_hash
 from unrolled.bench.trial import FileState
 
 BENCH = Path(__file__).parents[1]
 
 SHARED = (
-    "environment.py",
+    "metric.py",
     "trial.py",
     "chapter/trial.py",
     "chapter/corpus.py",
     "chapter/diagnostics.py",
-    "chapter/flops.py",
     "chapter/metrics.py",
     "chapter/models/recurrent.py",
     "chapter/models/spec.py",
     "chapter/regularization.py",
     "chapter/run.py",
     "chapter/text.py",
-    "chapter/throughput.py",
+    "chapter/torch_device.py",
     "chapter/training/record.py",
     "chapter/training/train.py",
     "chapter/witnesses/__init__.py",
@@ -86,7 +85,7 @@ def check_as_planned(trial: ChapterTrial) -> dict[Path, FileState]:
     rule = f"{current.versions} is loaded, but {trial.versions} when the study was planned"
     require(current.versions == trial.versions, rule, cure=cure)
     rule = "a file of its plug-in was edited after the study was planned"
-    require(source_parts(current)[2] == source_parts(trial)[2], rule, cure=cure)
+    require(plug_in_hash(current) == plug_in_hash(trial), rule, cure=cure)
     rule = "the code of Unrolled was edited after planning"
     require(current.source == trial.source, rule, cure=cure)
     return states

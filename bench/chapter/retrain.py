@@ -44,21 +44,21 @@ def retrain_model(result: Result) -> RetrainedModel:
     trial = _check_retrainable(result)
     import torch  # takes seconds, which the checks above do not need
 
-    from unrolled.bench import environment
+    from unrolled.bench.chapter import torch_device
     from unrolled.bench.chapter.diagnostics import fingerprint_tensors
     from unrolled.bench.chapter.training import learner
     from unrolled.bench.chapter.training import train as training
     from unrolled.bench.chapter.training.record import TrainingRecord, find_first_difference
 
     with restoring_torch_state():
-        environment.make_deterministic()
+        torch_device.make_deterministic()
         data, train, valid = training.load_data(trial)
         model = training.build_model(trial, len(data.vocab))
-        device = environment.select_device(trial.device)
+        device = torch_device.select_device(trial.device)
         if trial.engine == "learner":
             record = TrainingRecord()
             record_callback = learner.RecordCallback(record, trial, device)
-            torch.manual_seed(environment.derive_seed(trial.seed, "dropout"))
+            torch.manual_seed(trial.derive_seed("dropout"))
             learn = learner.build_learner(trial, model, train, valid, device, [record_callback])
             learner.fit_learner(learn, trial)
             learn.remove_cb(record_callback)

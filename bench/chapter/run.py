@@ -2,7 +2,7 @@
 
 The names of its metrics begin with their section: valid_loss, valid_accuracy, valid_perplexity, valid_bits,
 valid_hits, valid_targets; train_loss, train_ar, train_tar, train_updates, train_tokens, train_flops (see
-bench.chapter.flops); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training in the
+bench.chapter.metrics); speed_train and speed_valid (tokens/s of all epochs), speed_steady (of training in the
 epochs after the first, which is slowed by warming up; absent where there is one); model_parameters;
 gpu_memory_peak is of torch's tensors. Its records are, of the validation set, `roles` (nats, hits and targets
 of each role of a token) and `passage`, a decoded stretch: {"token": …, "guess": …, "p": probability of the
@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unrolled.bench import environment, machine
+from unrolled.bench import machine
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.diagnostics import fingerprint_metrics, fingerprint_tensors, generate_tokens
-from unrolled.bench.chapter.flops import training_flops
-from unrolled.bench.chapter.metrics import Evaluation
+from unrolled.bench.chapter.metrics import Evaluation, training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES
-from unrolled.bench.chapter.throughput import gpu_memory
+from unrolled.bench.chapter.torch_device import gpu_memory
 from unrolled.bench.chapter.training import train as training
 from unrolled.bench.chapter.training.record import Diverged, TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -49,11 +49,11 @@ def run_trial(trial: ChapterTrial) -> Result:
     """
     started = time.time()
     clock = time.perf_counter()
-    environment.make_deterministic()
-    environment.select_device(trial.device)  # refuses it by name, before torch reads a GPU's facts
+    torch_device.make_deterministic()
+    torch_device.select_device(trial.device)  # refuses it by name, before torch reads a GPU's facts
     measure = count_and_measure if spec_of(trial.model).is_counting_model else train_and_measure
     with unchanged_machine(trial.device) as machine_facts:
-        facts: dict[str, Any] = {"started": started, "environment": machine_facts}
+        facts: dict[str, Any] = {"started": started, "provenance": machine_facts}
         try:
             measured = measure(trial, *training.load_data(trial))
         except Diverged as error:
@@ -98,7 +98,7 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         **_measure_speeds(record, train, valid),
         "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
         "model_parameters": sum(p.numel() for p in model.parameters()),
-        **gpu_memory(environment.select_device(trial.device)),
+        **gpu_memory(torch_device.select_device(trial.device)),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
         metrics["train_flops"] = training_flops(trial, model, steps)

@@ -10,11 +10,11 @@ from unrolled.bench.trial import Result
 class ChapterTracking(Tracking):
     """What is shown of the chapter's trials."""
 
-    first = "valid_accuracy", "valid_perplexity", "valid_loss", "speed_train"
-    last = ()
-    on_a_gpu = "speed_steady", "gpu_memory_peak"
-    drawn = "valid_accuracy", "valid_loss", "train_loss"
-    derived = {"valid_perplexity": ("valid_loss", safe_exp)}  # noqa: RUF012 (declared by Tracking)
+    leading_metrics = "valid_accuracy", "valid_perplexity", "valid_loss", "speed_train"
+    trailing_metrics = ()
+    gpu_metrics = "speed_steady", "gpu_memory_peak"
+    curve_metrics = "valid_accuracy", "valid_loss", "train_loss"
+    derived_metrics = {"valid_perplexity": ("valid_loss", safe_exp)}  # noqa: RUF012 (declared by Tracking)
 
     def final_numbers(self, result: Result) -> dict[str, float]:
         """Return the metrics, and the loss (nats a token) and accuracy of each role of token."""

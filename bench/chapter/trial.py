@@ -1,5 +1,6 @@
 """A trial of the chapter: a model, its options, its text and its training. Imports no torch."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,8 +47,8 @@ class ChapterTrial(Trial):
     run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
     rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
-    uncounted: ClassVar[tuple[str, ...]] = ("corpus",)
-    TASK: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
+    uncounted_fields: ClassVar[tuple[str, ...]] = ("corpus",)
+    task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")
 
     model: str
     options: Mapping[str, Scalar] = field(default_factory=dict)
@@ -135,12 +136,19 @@ class ChapterTrial(Trial):
 
         return costs.expected_seconds(self)
 
+    def derive_seed(self, name: str) -> int:
+        """Return the seed of one use of randomness (init, data, dropout), from the trial's seed alone.
+
+        It does not depend on the arm, so arms of one seed share their initial weights and the order of data.
+        """
+        return int.from_bytes(hashlib.sha256(f"{self.seed}/{name}".encode()).digest()[:8]) >> 1
+
     def flat_settings(self) -> dict[str, Scalar]:
         """Return every setting but the seed by its flat name, as tables and MLflow show it."""
         flat: dict[str, Scalar] = {}
         for name, value in self.to_dict().items():
             if name == "moms":
-                flat[name] = ",".join(f"{m:g}" for m in value)
+                flat[name] = ",".join(f"{mom:g}" for mom in value)
             elif name not in ("seed", "options", *DERIVED):
                 flat[name] = value
         return {**flat, **self.options}

@@ -1,4 +1,7 @@
-"""Imported once, after `warm_up`, where trials need fastai: the engine `learner`, or AWD-LSTM."""
+"""Imported once, after `warm_up`, where trials need fastai: the engine `learner`, or AWD-LSTM.
+
+A module of its own, as its import is what loads fastai.
+"""
 
 from unrolled.bench.chapter.warm_up import load_unchanged
 

@@ -13,7 +13,7 @@ from threading import RLock
 from typing import Any
 
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.program.patterns import Patterns
+from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.table_files import Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
@@ -26,7 +26,7 @@ LARGEST_STEP = 2**53  # a row of a further one, or of NaN, is no point
 class ReportedMetrics:
     """The numbers that a program has reported so far, in this attempt and in those that were killed."""
 
-    patterns: Patterns = field(default_factory=lambda: Patterns({}))
+    patterns: LinePatterns = field(default_factory=lambda: LinePatterns({}))
     last: dict[str, float] = field(default_factory=dict)  # the last value of each metric
     curves: dict[str, dict[float, float]] = field(default_factory=dict)  # by step; the last report counts
     settings: dict[str, Any] = field(default_factory=dict)  # that it says it used
@@ -102,8 +102,8 @@ def find_similar_line(output: str, metric: str) -> str:
     return max(lines, key=count_resemblances, default="")
 
 
-def read_files(
-    pattern: str, rows_key: str = "", patterns: Patterns | None = None
+def read_metrics_files(
+    pattern: str, rows_key: str = "", patterns: LinePatterns | None = None
 ) -> tuple[list[Row], dict[str, str]]:
     """Return the rows of the files that match, oldest file first, and text in columns of numbers.
 

@@ -23,12 +23,12 @@ from unrolled.bench.git import HOOK_VARIABLES
 from unrolled.bench.identity import record_contents
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
-from unrolled.bench.program.files import Exclusions
-from unrolled.bench.program.identity import READERS
+from unrolled.bench.program.file_selection import Exclusions
+from unrolled.bench.program.identity.identify import READERS
+from unrolled.bench.program.import_report import FOLDERS, check_report, find_other_files, variables_of_commit
+from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
-from unrolled.bench.program.loaded_files import FOLDERS, check_report, find_other_files, variables_of_commit
-from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_files, read_mlflow
-from unrolled.bench.program.patterns import Patterns
+from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_metrics_files, read_mlflow
 from unrolled.bench.program.template import fill_template, fill_word
 from unrolled.bench.program.trial import REASON_LENGTH, ProgramTrial, shorten_names
 from unrolled.bench.program.trial_folder import keep_files, limited_folder, make_trial_folder
@@ -47,11 +47,11 @@ def run_trial(trial: ProgramTrial) -> Result:
     """Run the program or the function, and read its numbers. A failure has numbers, too."""
     started = time.time()
     clock = time.perf_counter()
-    environment = _describe_environment(trial)
-    out, earlier_attempt = make_trial_folder(trial, find_machine_kind(environment))
-    environment |= earlier_attempt
-    reported = ReportedMetrics(Patterns(trial.patterns))
-    if not trial.metrics:  # a file of metrics is the program's own to keep
+    provenance = _describe_provenance(trial)
+    out, earlier_attempt = make_trial_folder(trial, find_machine_kind(provenance))
+    provenance |= earlier_attempt
+    reported = ReportedMetrics(LinePatterns(trial.patterns))
+    if not trial.metrics_source:  # a file of metrics is the program's own to keep
         reported.resume(out.with_suffix(".rows"))
     reason = ""
     try:
@@ -63,7 +63,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     facts = {
         "started": started,
         "seconds": end - clock,
-        "environment": environment | reported.gaps,
+        "provenance": provenance | reported.gaps,
         **_collect_numbers(trial, reported, end - clock),
     }
     reason = reason or _find_other_setting(trial, reported)
@@ -91,23 +91,23 @@ def _collect_numbers(trial: ProgramTrial, reported: ReportedMetrics, seconds: fl
     }
 
 
-def _describe_environment(trial: ProgramTrial) -> dict[str, Any]:
+def _describe_provenance(trial: ProgramTrial) -> dict[str, Any]:
     """Return the facts of this machine, and of the code and the packages of a program."""
-    environment = machine.basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
-    environment["threads"] = trial.threads
+    provenance = machine.basic_facts(trial.device, None if trial.checkout else Path(trial.folder))
+    provenance["threads"] = trial.threads
     if trial.device == "cuda":  # a machine has cards of one kind, but for the rare one with two
-        environment["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
-    environment["packages"] = dict(line.split(" ") for line in trial.versions.split(", ") if line)
+        provenance["gpu"] = ", ".join(dict.fromkeys(gpu.name for gpu in visible_gpus()))
+    provenance["packages"] = dict(line.split(" ") for line in trial.versions.split(", ") if line)
     if assumption := trial.describe_assumption():
-        environment["packages are"] = assumption
+        provenance["packages are"] = assumption
     if trial.checkout and trial.checkout.commit:
-        environment |= {"commit": trial.checkout.commit.hash, "dirty": False, "diff": ""}
-    return environment
+        provenance |= {"commit": trial.checkout.commit.hash, "dirty": False, "diff": ""}
+    return provenance
 
 
 def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
     """Return a hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
-    original = trial.places.original
+    original = trial.layout.original
     if original is None:
         return ""
     for quoted, word in re.findall(r"""['"]([^'"]+)['"]|([^\s'"]+)""", reason):
@@ -124,9 +124,9 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
 
     If a signal ended it, this process ends itself by the same signal, so that the runner tries again.
     """
-    places = trial.places
-    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(places.study)}
-    words = [places.locate_program(word) for word in fill_template(trial.run, values)]
+    layout = trial.layout
+    values = {**trial.settings, "seed": trial.seed, "out": str(out), "study": str(layout.study)}
+    words = [layout.locate_program(word) for word in fill_template(trial.run, values)]
     environ = _program_environment(trial, out)
     if trial.checkout:  # what `env` sets comes behind the folders of the commit
         python_path = f"PYTHONPATH={environ['PYTHONPATH']}{os.pathsep}"
@@ -139,16 +139,16 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
             cwd=trial.folder,
             env=environ,
             stdin=subprocess.DEVNULL,
-            stdout=None if trial.metrics else subprocess.PIPE,
+            stdout=None if trial.metrics_source else subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
     except OSError as error:
         raise Failure(f"cannot start {words[0]!r}: {error.strerror}") from error
-    listener = Listener(program, reported, matches_lines=not trial.metrics)
+    listener = Listener(program, reported, matches_lines=not trial.metrics_source)
     code, end = listener.wait_for_end()
     if trial.checkout and trial.checkout.repository and not code and (reason := check_report(trial, out)):
         raise Failure(reason)
-    if trial.metrics and code >= 0:  # a program that failed may have told of NaN before
+    if trial.metrics_source and code >= 0:  # a program that failed may have told of NaN before
         with suppress(Failure) if code else nullcontext():
             _read_file(trial, out, values, reported)
     if code < 0:
@@ -164,12 +164,12 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], reported: ReportedMetrics) -> None:
     """Read the rows of the files of metrics. Raises Failure if there are none that can be read."""
     texts = {name: glob.escape(x) if isinstance(x, str) else x for name, x in values.items()}
-    pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics, texts))
+    pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics_source, texts))
     try:
-        if trial.metrics == MLFLOW:
+        if trial.metrics_source == MLFLOW:
             rows = read_mlflow(out / MLFLOW_FOLDER)
         else:
-            rows, reported.not_numbers = read_files(str(pattern), trial.rows, reported.patterns)
+            rows, reported.not_numbers = read_metrics_files(str(pattern), trial.rows_key, reported.patterns)
     except BadInput as error:
         files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
         listing = "" if error.place else f"; {{out}} has {shorten_names(files) or 'no file'}"
@@ -184,7 +184,7 @@ def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], report
 def _call_function(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> float:
     """Call the function. Returns when it ended. The runner reports its exceptions."""
     os.environ.update(_program_environment(trial, out))
-    sys.path[:0] = map(str, trial.places.python_path)
+    sys.path[:0] = map(str, trial.layout.python_path)
     module, _, name = trial.function.partition(":")
     function: Callable[..., Any] = getattr(_import_module(module, trial.folder), name)
     keywords: dict[str, Any] = {"seed": trial.seed, **trial.settings}
@@ -228,8 +228,8 @@ def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
     environ |= {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if trial.checkout:
-        environ |= variables_of_commit(trial.checkout, trial.places, out)
-    if trial.metrics == MLFLOW:
+        environ |= variables_of_commit(trial.checkout, trial.layout, out)
+    if trial.metrics_source == MLFLOW:
         environ["MLFLOW_TRACKING_URI"] = (out / MLFLOW_FOLDER).as_uri()
         environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks for it: a database takes seconds a trial
     return environ

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Self
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.metric import LARGEST, kind_of
-from unrolled.bench.program.checkout import Checkout
-from unrolled.bench.program.file_facts import FileFacts
-from unrolled.bench.program.identity import Identity, Snapshot, identify_program
+from unrolled.bench.program.commits.checkout import Checkout
+from unrolled.bench.program.identity.file_facts import FileFacts
+from unrolled.bench.program.identity.identify import Identity, Snapshot, identify_program
+from unrolled.bench.program.identity.layout import STUDY, Layout, absolute_folder
 from unrolled.bench.program.output import find_similar_line
-from unrolled.bench.program.places import STUDY, Places, absolute_folder
 from unrolled.bench.trial import FileState, JudgedResult, Result, Scalar, Trial, canonical_json
 
 FILES_NAMED = 5  # how many files a message names
@@ -30,17 +30,17 @@ class ProgramTrial(Trial):
 
     `run` is the template of its command line, or `function` a function as "module:name", called with the
     settings and the seed. `folder` is where both are found and run; `code` and `data_files` are patterns of
-    files there. It is not stored: a stored trial cannot run anything. `snapshot` is what `identify` has read.
-    `commit` is the name that the study gives its code, which counts by its files, in `checkout`. The folders
-    `import_roots` of that, by their paths from its root, come first on Python's path. Of trials with an
-    `occasion` the results are shared with no other occasion's.
+    files there. The folder is not stored, so that a stored trial cannot run anything. `snapshot` is what
+    `identify` has read. `commit` is the name that the study gives to its code; the identity has the files of
+    the commit, which are in `checkout`. `import_roots` are folders in the checkout, the first in which Python
+    looks. A trial with an `occasion` takes no result of another occasion from the ledger.
     """
 
     trainer: ClassVar[str] = "program"
     tracking_path: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
     presentation_path: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
     run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
-    uncounted: ClassVar[tuple[str, ...]] = (
+    uncounted_fields: ClassVar[tuple[str, ...]] = (
         "folder",
         "snapshot",
         "code",
@@ -59,8 +59,8 @@ class ProgramTrial(Trial):
     run: str = ""
     function: str = ""
     settings: Mapping[str, Scalar] = field(default_factory=dict)
-    metrics: str = ""  # the file that it writes them to, or "mlflow"; "" for its standard output
-    rows: str = ""  # of a .json, the key of the list that has them
+    metrics_source: str = ""  # the files that have its metrics, or "mlflow"; "" for its standard output
+    rows_key: str = ""  # of a .json, the key of the list that has its rows
     patterns: Mapping[str, str] = field(default_factory=dict)  # metric → expression that finds it in a line
     reduction: Mapping[str, str] = field(default_factory=dict)  # metric → what counts, if not its last value
     threads: int = 1
@@ -97,9 +97,9 @@ class ProgramTrial(Trial):
         return {**({"commit": self.commit} if self.commit else {}), **self.settings}
 
     @property
-    def declared(self) -> dict[str, Any]:
-        """The fields that a study declares; of a commit the code that it is."""
-        return {**super().declared, **({"source": self.source} if self.commit else {})}
+    def declared_fields(self) -> dict[str, Any]:
+        """The fields that a study declares, and of a commit the hash of its code."""
+        return {**super().declared_fields, **({"source": self.source} if self.commit else {})}
 
     @property
     def gpu_count(self) -> int:
@@ -113,7 +113,7 @@ class ProgramTrial(Trial):
 
     @property
     def comparable_content(self) -> dict[str, Any]:
-        """The program, its settings and its data; not the words of the command line that are no settings."""
+        """The program, its settings and its data, without the other words of its command line."""
         code = {"source": self.source} if self.commit else {}
         return {"program": self.title, "settings": dict(self.settings), "data": self.data, **code}
 
@@ -129,16 +129,16 @@ class ProgramTrial(Trial):
         return self.function or next((word for word in words if "." in word.rpartition("/")[2]), *words[:1])
 
     def judge_result(self, result: Result, metrics: Sequence[str]) -> JudgedResult:
-        """Return the result as a study counts it that judges these metrics; the ledger has all numbers.
+        """Return the result as it counts in a study that judges these metrics.
 
-        One that is not finite, or too large to be compared, means divergence, also where the program failed;
-        one that the program did not tell means failure.
+        If one of them is not finite, or too large to be compared, the trial has diverged, also where the
+        program failed. If the program did not report one, the trial has failed.
         """
         for name in metrics:
             if name in result.metrics and not abs(value := result.metrics[name]) <= LARGEST:
                 reason = f"diverged: {name} is {value}"
                 return JudgedResult(replace(result, status="diverged", reason=reason))
-            if not_number := result.environment.get("not_numbers", {}).get(name):
+            if not_number := result.provenance.get("not_numbers", {}).get(name):
                 return JudgedResult(replace(result, status="failed", reason=not_number))
         missing = next((name for name in metrics if name not in result.metrics), None)
         if missing is None or not result.done:
@@ -147,15 +147,15 @@ class ProgramTrial(Trial):
         return JudgedResult(replace(result, status="failed", reason=reason))
 
     def _explain_missing_metric(self, metric: str, result: Result) -> str:
-        """Return why a program that ended well has no number of a metric, and what it printed instead."""
+        """Return why a program that ended well has no value of a metric, and what it printed instead."""
         if metric in self.patterns:
-            lines = result.environment.get("unmatched", {}).get(metric, ())
+            lines = result.provenance.get("unmatched", {}).get(metric, ())
             hint = f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
             return f"its pattern of {metric} matches no line{hint}"
         if names := [name for name in result.metrics if kind_of(name) == "quality"]:
             return f"it tells no {metric}; {suggestion(metric, names)}"
         reason = f"it tells no {metric}; it told no number"
-        if self.metrics or self.function:
+        if self.metrics_source or self.function:
             return reason
         reason += f', such as {{"{metric}": 0.5}} on a line of its own (`patterns` read text)'
         line = find_similar_line(result.output, metric)
@@ -163,7 +163,7 @@ class ProgramTrial(Trial):
 
     def identify(self) -> Self:
         """Return the trial with the hashes of its files and the versions. Raises BadInput."""
-        identity = self._identity()
+        identity = self._compute_identity()
         kinds = self.checkout.kinds if self.checkout else ()
         trial = replace(self, import_roots=identity.import_roots, kinds=kinds, snapshot=identity.snapshot)
         return replace(trial, source=identity.source, data=identity.data, versions=identity.versions)
@@ -187,7 +187,7 @@ class ProgramTrial(Trial):
         require(identities[0] == identities[1], rule, place=self.title, cure=cure)
         return current.snapshot.states
 
-    def _identity(self) -> Identity:
+    def _compute_identity(self) -> Identity:
         """Identify it by its files and versions. Raises BadInput."""
         require(
             self.folder,
@@ -197,7 +197,7 @@ class ProgramTrial(Trial):
             "and a study from Python is given to `unrolled.verify` and `unrolled.bundle`",
         )
         return identify_program(
-            self.places,
+            self.layout,
             self.run,
             self.settings,
             code=self.code,
@@ -210,23 +210,23 @@ class ProgramTrial(Trial):
         return absolute_folder(self.folder)
 
     @property
-    def places(self) -> Places:
+    def layout(self) -> Layout:
         """Where its files are."""
         study = absolute_folder(self.study_folder) if self.study_folder else self._root
-        return Places(self._root, study, self.checkout, self.import_roots)
+        return Layout(self._root, study, self.checkout, self.import_roots)
 
     def counted_files(self) -> dict[str, Path]:
         """Return its code and data by name: relative to its folder, absolute, or `module:file` of a package.
 
         Raises BadInput where one is missing.
         """
-        snapshot = self._identity().snapshot
+        snapshot = self._compute_identity().snapshot
         return {name: facts.path for name, facts in (*snapshot.code.items(), *snapshot.data.items())}
 
     def files_to_ship(self) -> dict[str, bytes]:
-        """Its code and data, as far as they lie in its folder.
+        """Return its code and data, as far as they lie in its folder, by their paths on the other machine.
 
-        Raises BadInput where they are too large, and for one that its folder's place decides.
+        Raises BadInput where they are too large, and for a file that is named as outside of its folder.
         """
         files = self.counted_files()
         for name in files:
@@ -245,11 +245,11 @@ class ProgramTrial(Trial):
             place=self.title,
             cure="keep large data at one absolute path on every machine",
         )
-        return {f"{self._place}/{name}": path.read_bytes() for name, path in inside.items()}
+        return {f"{self._shipped_folder}/{name}": path.read_bytes() for name, path in inside.items()}
 
     def describe_identity(self) -> str:
         """Return a line on what identifies it beside its settings. Raises BadInput for missing files."""
-        identity = self._identity()
+        identity = self._compute_identity()
         snapshot = identity.snapshot
         # the program itself comes first, whatever else lies beside it
         names = sorted(snapshot.code, key=lambda name: name not in snapshot.command.files)
@@ -269,21 +269,21 @@ class ProgramTrial(Trial):
 
     def describe_assumption(self) -> str:
         """Return whose packages are taken to be the program's, where no word of it names a Python; or ""."""
-        if not self._identity().snapshot.command.is_assumed:
+        if not self._compute_identity().snapshot.command.is_assumed:
             return ""
         return f"of the Python that runs Unrolled: {self.run.split()[0]} may start another"
 
     @property
     def newest_code(self) -> str:
         """The file of its code that was written last."""
-        code = self._identity().snapshot.code
+        code = self._compute_identity().snapshot.code
         return max(code, key=lambda name: code[name].path.stat().st_mtime_ns)
 
     @property
     def outside_paths(self) -> list[str]:
         """The absolute paths and patterns that it names, and installed sources: all that is not shipped."""
         patterns = [pattern for pattern in (*self.code, *self.data_files) if Path(pattern).is_absolute()]
-        words = [name for name in self._identity().snapshot.command.files if Path(name).is_absolute()]
+        words = [name for name in self._compute_identity().snapshot.command.files if Path(name).is_absolute()]
         sources = [
             str(path).removesuffix(name.partition("/")[2]).rstrip(os.sep)
             for name, path in self.counted_files().items()
@@ -293,7 +293,7 @@ class ProgramTrial(Trial):
 
     def relocated_to(self, folder: Path) -> Self:
         """Return the same trial with its `files_to_ship` below another folder."""
-        root = folder / self._place
+        root = folder / self._shipped_folder
         study = root / STUDY_FILES
         trial = replace(self, folder=str(root), study_folder=str(study if study.is_dir() else root))
         if not self.commit:
@@ -306,7 +306,7 @@ class ProgramTrial(Trial):
         return replace(trial, checkout=Checkout(root=root, tracked=tuple(names), kinds=self.kinds))
 
     @property
-    def _place(self) -> str:
+    def _shipped_folder(self) -> str:
         return hashlib.sha256(canonical_json([self.source, self.data])).hexdigest()
 
 

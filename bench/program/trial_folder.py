@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from unrolled.bench.files import save_file
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.machine_kind import machine_difference
 from unrolled.bench.program.listener import Failure
 from unrolled.bench.program.trial import ProgramTrial

@@ -181,9 +181,7 @@ def _pair_speeds(row: ComparedArm, c: Comparison) -> list[tuple[float, float, st
         (
             speeds[s],
             base_speeds[s],
-            describe_unlike_machines(
-                [find_machine_kind(side.results[s].environment) for side in (base, arm)]
-            ),
+            describe_unlike_machines([find_machine_kind(side.results[s].provenance) for side in (base, arm)]),
         )
         for s in sorted(speeds.keys() & base_speeds.keys())
         if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf

@@ -26,7 +26,7 @@ def make_result(
         seconds=2.0,
         metrics={"valid_loss": loss, "speed_train": 9000 / slowdown * (1 + 0.001 * seed)},
         fingerprints={"weights": f"w{loss}", "metrics": f"m{loss}"},
-        environment={**MACHINE, **machine},
+        provenance={**MACHINE, **machine},
     )
 
 

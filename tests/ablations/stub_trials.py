@@ -87,7 +87,7 @@ def read_results(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, 
 
 def result_bits(result: Result) -> bytes:
     """Return the part of a result that must be the same in every run of the trial."""
-    return canonical_json(replace(result, attempts=0, started=0.0, seconds=0.0, environment={}).to_dict())
+    return canonical_json(replace(result, attempts=0, started=0.0, seconds=0.0, provenance={}).to_dict())
 
 
 def gated(trial: ChapterTrial) -> Result:
@@ -115,8 +115,8 @@ def kills_its_worker_at_first(trial: ChapterTrial) -> Result:
 
 
 def reads_its_corpus(trial: ChapterTrial) -> Result:
-    environment = {"text": Path(trial.corpus).read_text(), "beside": Path(trial.corpus).name}
-    return replace(steady(trial), environment=environment)
+    provenance = {"text": Path(trial.corpus).read_text(), "beside": Path(trial.corpus).name}
+    return replace(steady(trial), provenance=provenance)
 
 
 def names_its_corpus(trial: ChapterTrial) -> Result:
@@ -125,7 +125,7 @@ def names_its_corpus(trial: ChapterTrial) -> Result:
 
 
 def names_its_penalties(trial: ChapterTrial) -> Result:
-    return replace(steady(trial), environment={"penalties": sorted(PENALTIES)})
+    return replace(steady(trial), provenance={"penalties": sorted(PENALTIES)})
 
 
 def worker_pid() -> int:
@@ -258,7 +258,7 @@ def leaks(trial: ChapterTrial) -> Result:
 def looks(trial: ChapterTrial) -> Result:
     """Return what the process is like before the trial has done anything."""
     umask = os.umask(0)
-    environment = {
+    provenance = {
         "environment": dict(os.environ),
         "folder": str(Path.cwd()),
         "umask": umask,
@@ -272,12 +272,12 @@ def looks(trial: ChapterTrial) -> Result:
         "pid": os.getpid(),
         "hash": hash("a string"),
     }
-    return replace(steady(trial), environment=environment)
+    return replace(steady(trial), provenance=provenance)
 
 
 def tells_its_gpu(trial: ChapterTrial) -> Result:
-    environment = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
-    return replace(steady(trial), environment=environment)
+    provenance = {name: os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")}
+    return replace(steady(trial), provenance=provenance)
 
 
 def meets(trial: ChapterTrial) -> Result:

@@ -13,8 +13,8 @@ import pytest
 from stub_trials import steady, trial
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.trial import FORMAT, Result, canonical_json, failed_result
 
 
@@ -38,9 +38,9 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
 def test_equal_parts_of_results_are_in_memory_once_and_numbers_keep_their_types(ledger: Ledger) -> None:
     witness = {"ok": True, "declared": 1, "seen": 1}
     for seed, value in enumerate((witness, witness, {**witness, "seen": 1.0}, {**witness, "seen": True})):
-        ledger.record(replace(steady(trial(seed)), witnesses={"alpha": value}, environment={"cpu": "one"}))
+        ledger.record(replace(steady(trial(seed)), witnesses={"alpha": value}, provenance={"cpu": "one"}))
     results = [*ledger.results(trial(seed).id for seed in range(4)).values()]
-    assert len({id(result.environment) for result in results}) == 1
+    assert len({id(result.provenance) for result in results}) == 1
     first, second, *other_witnesses = (result.witnesses["alpha"] for result in results)
     assert first is second
     assert [type(witness_read["seen"]) for witness_read in other_witnesses] == [float, bool]

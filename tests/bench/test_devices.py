@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from unrolled.bench import environment
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import load_corpus, make_batches
 from unrolled.bench.chapter.first_batch import train_first_batch
 from unrolled.bench.chapter.metrics import Evaluation
@@ -89,7 +89,7 @@ def meta_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetaDevice]:
     monkeypatch.setattr(
         loop.torch.optim, "AdamW", lambda *args, fused, **arguments: adamw(*args, **arguments)
     )
-    monkeypatch.setattr(environment, "select_device", lambda kind: META)
+    monkeypatch.setattr(torch_device, "select_device", lambda kind: META)
     monkeypatch.setattr(model, "MIN_DRAWS", 2**8)  # fewer, as what is dropped is not the question here
     mode = MetaDevice()
     monkeypatch.setattr(loop, "_take_steps", mode.hurry(loop._take_steps))
@@ -179,7 +179,7 @@ def test_an_epoch_reads_its_steps_at_once_and_its_validation_at_once(
     tiny: Callable[..., ChapterTrial], meta_device: MetaDevice
 ) -> None:
     trial = tiny("lm7", clip=0.25, epochs=2)
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     data, *splits = train.load_data(trial)
     record = train.train_model(trial, train.build_model(trial, len(data.vocab)), *splits)
     assert meta_device.reads == 2 * len(record.epochs) == 4

@@ -13,7 +13,7 @@ import pytest
 import torch
 from zoo import NEURAL, engines
 
-from unrolled.bench import environment
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train
 from unrolled.bench.chapter.trial import ChapterTrial
@@ -63,7 +63,7 @@ def test_a_trial_has_the_same_bits_in_two_processes_and_its_witnesses_hold(name:
     assert first.fingerprints == second.fingerprints
     assert {key: w for key, w in first.witnesses.items() if not w["ok"]} == {}
     assert first.metrics["gpu_memory_peak"] > 0
-    assert first.environment["gpu_uuid"]
+    assert first.provenance["gpu_uuid"]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_resumed_trial_has_the_bits_of_an_undisturbed_one(
 
 def prepare_steps(settings: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], object]]:
     """Return functions that repeat five updates and a validation of a trial, both made once before."""
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     trial = ChapterTrial(**settings)
     device = torch.device(DEVICE)
     data, training, validation = train.load_data(trial)

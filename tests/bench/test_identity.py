@@ -13,7 +13,7 @@ import unrolled.bench.identity
 from unrolled.bench.chapter import identity
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.program.identity import READERS
+from unrolled.bench.program.identity.identify import READERS
 from unrolled.bench.program.trial import ProgramTrial
 
 PACKAGE = identity.BENCH
@@ -31,12 +31,11 @@ UNCOUNTED = {
     "devices.py": "finds the GPUs that can be used",
     "errors.py": "words of errors",
     "git.py": "reads the machine's facts",
-    "files.py": "writes bytes, which are read back under a checksum",
+    "atomic_files.py": "writes bytes, which are read back under a checksum",
     "identity.py": "decides which trial it is",
     "imports.py": "finds the files of plug-ins",
     "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
-    "metric.py": "tells kinds and directions of metrics by their names",
     "machine.py": "reads the machine's facts, and the memory that a process took",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "plugin_sources.py": "finds the files of plug-ins",
@@ -133,16 +132,19 @@ def test_every_file_that_a_trials_process_loads_counts_or_has_its_reason(
 
 UNCOUNTED_IN_PROGRAMS = {
     "differences.py": "tells clocks from other metrics",
+    "metric.py": "tells kinds and directions of metrics by their names",
     "program/__init__.py": "empty",
     "program/at_start/__init__.py": "empty",
-    "program/checkout.py": "decides which trial it is",
-    "program/repository.py": "decides which trial it is",
-    "program/command_line.py": "decides which trial it is",
-    "program/file_facts.py": "decides which trial it is",
-    "program/files.py": "decides which trial it is",
-    "program/identity.py": "decides which trial it is",
-    "program/imported.py": "decides which trial it is",
-    "program/interpreter.py": "decides which trial it is",
+    "program/commits/__init__.py": "empty",
+    "program/identity/__init__.py": "empty",
+    "program/commits/checkout.py": "decides which trial it is",
+    "program/commits/repository.py": "decides which trial it is",
+    "program/file_selection.py": "decides which trial it is",
+    "program/identity/command_line.py": "decides which trial it is",
+    "program/identity/file_facts.py": "decides which trial it is",
+    "program/identity/identify.py": "decides which trial it is",
+    "program/identity/imported_files.py": "decides which trial it is",
+    "program/identity/interpreter.py": "decides which trial it is",
     "program/trial.py": "decides which trial it is",
     **{f"chapter/{name}.py": "of another trainer" for name in ("text", "trial", "models/spec")},
 }

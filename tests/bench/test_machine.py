@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from unrolled.bench import environment, machine
+from unrolled.bench import machine
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.trial import canonical_json
 
 
@@ -16,7 +17,7 @@ def test_the_facts_name_what_can_move_a_bit_and_no_secret_path_or_user(
     secrets = {"MLFLOW_TRACKING_PASSWORD": "hunter2", "USER": "someone-here", "HOME": "/home/someone-here"}
     for name, value in {**secrets, "OMP_NUM_THREADS": "1"}.items():
         monkeypatch.setenv(name, value)
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     facts = machine.machine_facts()
     assert facts["threads"] == 1
     assert facts["deterministic"] is True

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from unrolled.bench import environment, machine
+from unrolled.bench import machine
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.machine_kind import (
     FACTS,
     VARIABLES,
@@ -19,15 +20,16 @@ from unrolled.bench.machine_kind import (
 OTHERWISE = """
 import json, torch
 torch.backends.mkldnn.enabled = False
-from unrolled.bench import environment, machine
-environment.make_deterministic()
+from unrolled.bench import machine
+from unrolled.bench.chapter import torch_device
+torch_device.make_deterministic()
 print(json.dumps(machine.machine_facts()))
 """
 
 
 def test_the_threads_in_force_in_a_process_are_of_the_kind() -> None:
     """And the build of torch, whose text names the capability of the CPU, is not its echo."""
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     kind = find_machine_kind(machine.machine_facts())
     assert kind["torch"]
     assert kind["threads"] == "1"

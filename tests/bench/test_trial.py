@@ -43,7 +43,7 @@ def make_result(**changes: object) -> Result:
         "witnesses": {"moms": {"ok": True, "declared": [0.8, 0.7], "seen": [0.8, 0.7]}},
         "fingerprints": {"weights": "ab"},
         "trace": {"tensors": ["loss"], "sums": "AAAA"},
-        "environment": {"cpus": 2, "commit": ""},
+        "provenance": {"cpus": 2, "commit": ""},
     }
     return Result(**{"trial": TRIAL, **facts, **changes})
 
@@ -69,9 +69,9 @@ def test_settings_that_mean_the_same_are_one_trial(same: dict[str, object]) -> N
 
 def test_an_identity_is_the_same_in_every_process_and_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Written down on purpose: whoever changes it makes every ledger start again, and must raise FORMAT."""
-    assert TRIAL.id == "ccb9d9e6aa6a9a26"
+    assert TRIAL.id == "d0b6d41232079a62"
     monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
-    assert TRIAL.id != "ccb9d9e6aa6a9a26"
+    assert TRIAL.id != "d0b6d41232079a62"
 
 
 def test_factors_are_flat_and_leave_out_the_seed_and_the_hashes() -> None:

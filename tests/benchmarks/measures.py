@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from unrolled.bench import environment
-from unrolled.bench.chapter import flops, throughput
+from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.corpus import Batches
+from unrolled.bench.chapter.metrics import training_flops
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training import loop
@@ -45,7 +45,7 @@ def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
 
 def here() -> torch.device:
     """Return the GPU where there is one."""
-    return environment.select_device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch_device.select_device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options: int) -> dict[str, float]:
@@ -58,12 +58,12 @@ def pace(model: str, updates: int, batch: int = 64, window: int = 16, **options:
     plan = spec_of(model).make_trial(options=options, epochs=2, detach_every=0, **size)
     net = build_model(plan, VOCAB)
     data = _draw_windows(updates, batch, window)
-    throughput.gpu_memory(device)  # what was held before is not its own
+    torch_device.gpu_memory(device)  # what was held before is not its own
 
     record = loop.train_model(plan, net, data, data, device)
-    memory = throughput.gpu_memory(device)
+    memory = torch_device.gpu_memory(device)
     last = record.epochs[-1]
-    operations = flops.training_flops(replace(plan, epochs=1), net, updates)
+    operations = training_flops(replace(plan, epochs=1), net, updates)
     return {
         "train": data.token_count / last.train_seconds,
         "evaluate": data.token_count / last.valid_seconds,
@@ -91,7 +91,7 @@ def peak(times: int, size: int = 0) -> dict[str, float]:
     device = here()
     size = size or (8192 if device.type == "cuda" else 1024)
     a, b = torch.randn(2, size, size, device=device)
-    clock = throughput.Clock(device)
+    clock = torch_device.Clock(device)
     best = 0.0
     for factors in _kept_by_library(a, b):
         for _ in range(times):
@@ -146,7 +146,7 @@ def main() -> None:
     if sys.argv[1:] == ["one-thread"]:
         torch.set_num_threads(1)
     else:
-        environment.make_deterministic()
+        torch_device.make_deterministic()
     for line in sys.stdin:
         words = json.loads(line)
         answer = globals()[words.pop("do")](**words)

@@ -33,8 +33,8 @@ SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundre
 OPTIONS: dict[str, Any] = {"hidden": 64, "layers": 2, "dropout": 0.0, "tying": False}
 LM7_OPTIONS = {"dropout": 0.4, "tying": True}
 LM7_SETTINGS = {"alpha": 2.0, "beta": 1.0, "wd": 0.1, "moms": (0.8, 0.7, 0.8)}
-ENVIRONMENT = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
-ENVIRONMENT |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
+PROVENANCE = {"commit": "0123456789abcdef", "dirty": False, "cpu": "Xeon 8481C", "threads": 1}
+PROVENANCE |= {"python": "3.11.7", "packages": {"torch": "2.13.0", "fastai": "2.8.12"}}
 LOOKS: dict[str, Any] = {"seeds": tuple(range(40)), "looks": (10, 15, 20, 30, 40)}
 BOTH = (Metric("valid_accuracy", 0.02), Metric("valid_loss", 0.05))
 # Losses of eight seeds, in nats, whose statistics are known: see statistics/test_statistics.py.
@@ -115,7 +115,7 @@ def result(trial: ChapterTrial, loss: float, *, parameters: int = 37598, speed: 
         records={"roles": roles, "passage": passage, "continuation": WORDS[:6]},
         witnesses={"tying": {"ok": True, "declared": False, "seen": "the weights are apart"}},
         fingerprints={"weights": f"w{loss!r}", "metrics": f"m{loss!r}"},
-        environment=ENVIRONMENT,
+        provenance=PROVENANCE,
     )
 
 

@@ -51,7 +51,7 @@ def test_the_ledger_of_confounds_shows_a_gpu_where_there_was_one_and_no_empty_co
 
     def move_to_gpu(arm):
         results = set_metrics(arm, speed_steady=5e5, gpu_memory_peak=41.0).results
-        moved_results = {s: replace(r, environment={**r.environment, **machine}) for s, r in results.items()}
+        moved_results = {s: replace(r, provenance={**r.provenance, **machine}) for s, r in results.items()}
         return replace(arm, results=moved_results)
 
     text = text_of(render(compare(study(tuple(map(move_to_gpu, pair().arms)))), tmp_path))

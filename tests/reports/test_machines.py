@@ -15,9 +15,9 @@ HERE = {**THERE, "cpu_capability": "DEFAULT", "mkldnn": False}
 APART = "cpu capability DEFAULT / AVX512, oneDNN off / on"
 
 
-def move_trials(arm: MeasuredArm, environment: dict, seeds: range) -> MeasuredArm:
-    """Return the arm with these seeds trained in another environment."""
-    results = {s: replace(r, environment=environment) if s in seeds else r for s, r in arm.results.items()}
+def move_trials(arm: MeasuredArm, provenance: dict, seeds: range) -> MeasuredArm:
+    """Return the arm with these seeds trained on another machine."""
+    results = {s: replace(r, provenance=provenance) if s in seeds else r for s, r in arm.results.items()}
     return replace(arm, results=results)
 
 

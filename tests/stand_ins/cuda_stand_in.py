@@ -17,8 +17,8 @@ import nvml_stand_in
 nvml_stand_in.install()
 
 
-def _on_the_cpu(environment: ModuleType) -> None:
-    environment.select_device = lambda kind: environment.torch.device("cpu")  # type: ignore[attr-defined]
+def _on_the_cpu(torch_device: ModuleType) -> None:
+    torch_device.select_device = lambda kind: torch_device.torch.device("cpu")  # type: ignore[attr-defined]
 
 
 def _nameless(machine: ModuleType) -> None:
@@ -30,7 +30,7 @@ def _fit_for_torch(devices: ModuleType) -> None:
 
 
 CHANGED: dict[str, Callable[[ModuleType], None]] = {
-    "unrolled.bench.environment": _on_the_cpu,
+    "unrolled.bench.chapter.torch_device": _on_the_cpu,
     "unrolled.bench.machine": _nameless,
     "unrolled.bench.devices": _fit_for_torch,
 }

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from unrolled.bench import machine
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import canonical_json
 

@@ -19,7 +19,7 @@ from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
 from unrolled.bench.chapter.models.spec import active_penalties
 from unrolled.bench.chapter.regularization import compute_penalties
-from unrolled.bench.chapter.throughput import Clock
+from unrolled.bench.chapter.torch_device import Clock
 from unrolled.bench.chapter.training.record import TrainingRecord
 from unrolled.bench.chapter.trial import ChapterTrial
 

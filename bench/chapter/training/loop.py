@@ -16,7 +16,7 @@ from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.regularization import compute_penalties
-from unrolled.bench.chapter.throughput import Clock
+from unrolled.bench.chapter.torch_device import Clock
 from unrolled.bench.chapter.training.checkpoint import Checkpoint
 from unrolled.bench.chapter.training.optimizer import SQR_MOM, build_adam, one_cycle
 from unrolled.bench.chapter.training.record import TrainingRecord

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unrolled.bench.chapter.metrics import Evaluation
-from unrolled.bench.chapter.throughput import Clock
+from unrolled.bench.chapter.torch_device import Clock
 
 PLAIN_FIELDS = ("losses", "lrs", "moms", "penalties")
 """Fields of TrainingRecord that a checkpoint holds unchanged."""

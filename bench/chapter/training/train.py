@@ -6,8 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from unrolled.bench import environment
-from unrolled.bench.chapter import corpus
+from unrolled.bench.chapter import corpus, torch_device
 from unrolled.bench.chapter.corpus import Batches, Corpus
 from unrolled.bench.chapter.metrics import Evaluation
 from unrolled.bench.chapter.models.recurrent import LanguageModel
@@ -19,13 +18,13 @@ from unrolled.bench.chapter.trial import ChapterTrial
 def load_data(trial: ChapterTrial) -> tuple[Corpus, Batches, Batches]:
     """Return the trial's corpus, and its training and validation batches in the order of its seed."""
     data = corpus.load_corpus(trial)
-    random = torch.Generator().manual_seed(environment.derive_seed(trial.seed, "data"))
+    random = torch.Generator().manual_seed(trial.derive_seed("data"))
     return data, *corpus.make_batches(trial, data, random)
 
 
 def build_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
     """Return the trial's model with its initial weights, which depend on the seed and not on the arm."""
-    torch.manual_seed(environment.derive_seed(trial.seed, "init"))
+    torch.manual_seed(trial.derive_seed("init"))
     model: LanguageModel = spec_of(trial.model).build_model(vocab, **trial.options)
     model.detach_every = trial.detach_every
     model.target = trial.target
@@ -35,8 +34,8 @@ def build_model(trial: ChapterTrial, vocab: int) -> LanguageModel:
 def train_model(trial: ChapterTrial, model: LanguageModel, train: Batches, valid: Batches) -> TrainingRecord:
     """Train the model by the trial's engine, on its device. Raises Diverged if a loss is not finite."""
     engine = importlib.import_module(f"unrolled.bench.chapter.training.{trial.engine}")
-    torch.manual_seed(environment.derive_seed(trial.seed, "dropout"))
-    device = environment.select_device(trial.device)
+    torch.manual_seed(trial.derive_seed("dropout"))
+    device = torch_device.select_device(trial.device)
     record: TrainingRecord = engine.train_model(trial, model, train, valid, device)
     return record
 

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unrolled.bench import environment
 from unrolled.bench.chapter.models.recurrent import ScratchLM, StackedCells, flatten_state
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.witnesses.types import (
@@ -69,7 +68,7 @@ def witness_init(case: WitnessInput) -> Witness:
     assert isinstance(model, ScratchLM) and isinstance(model.rnn, StackedCells)
     twin_cells = deepcopy(model.rnn)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(environment.derive_seed(case.trial.seed, "init"))
+        torch.manual_seed(case.trial.derive_seed("init"))
         twin = model.twin(len(case.data.vocab), **{name: options[name] for name in SHARED_OPTIONS})
     assert isinstance(twin.rnn, nn.RNNBase)
     twin_cells.copy_weights(twin.rnn)

@@ -90,7 +90,7 @@ def add_distance(body: dict[str, Any]) -> None:
 
 def remove_machine(body: dict[str, Any]) -> None:
     """Remove the machine of a result."""
-    body["result"]["environment"] = 0
+    body["result"]["provenance"] = 0
 
 
 edit_curves = edit_file("ledger/details", b'"curves":{', b'"curves": {')  # not those that the result names

@@ -315,7 +315,7 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_in_balanced_order(
     assert "one trial at a time" in output and line in output
     ledger = Ledger(folder / "results")
     assert "under a minute on 1 core" in check_command(folder, "plan", "mine.toml", "-j", "4")
-    counts = {r.environment["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
+    counts = {r.provenance["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
     assert counts == {1}
     rows = results("mine", folder / "results")[["arm", "seed"]].assign(
         started=[r.started for r in ledger.results(results("mine", folder / "results").trial).values()]

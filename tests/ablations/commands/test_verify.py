@@ -234,7 +234,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
 
 def test_results_of_another_kind_of_machine_are_named_by_run_report_and_verify(folder, verify) -> None:
     """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
-    capability = list_results(folder, "done")[0].environment["cpu_capability"]
+    capability = list_results(folder, "done")[0].provenance["cpu_capability"]
     if capability == "DEFAULT":
         pytest.skip("this CPU has no other capability")
     difference = f"cpu capability {capability} / DEFAULT"

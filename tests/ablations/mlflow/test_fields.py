@@ -67,7 +67,7 @@ def test_witnesses_commit_and_attempts_are_tags(write_result):
         "tying": {"ok": False, "declared": True, "seen": False},
         "alpha": {"ok": True, "declared": 2.0, "seen": 0.9145725, "penalty": "AR"},
     }
-    tags = write_result(witnesses=proof, environment={"commit": "abc123"}, attempts=2).tags
+    tags = write_result(witnesses=proof, provenance={"commit": "abc123"}, attempts=2).tags
     assert tags["witness.dropout"] == "✓ dropout seen: 0.41"
     assert tags["witness.tying"] == "✕ tying seen: false, not true"
     assert tags["witness.alpha"] == "✓ AR penalty seen: 0.91 > 0"

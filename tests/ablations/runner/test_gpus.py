@@ -53,19 +53,19 @@ def test_places_are_spread_over_gpus_and_each_trial_sees_its_own_alone(
     (tmp_path / "log").touch()
     trials = [gpu_trial(seed, "meets", log=str(tmp_path / "log"), places=places) for seed in range(places)]
     results = run_on_gpus(ledger, trials, places)
-    assert Counter(r.environment["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
-    assert {r.environment["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
+    assert Counter(r.provenance["CUDA_VISIBLE_DEVICES"] for r in results.values()) == expected
+    assert {r.provenance["CUDA_DEVICE_ORDER"] for r in results.values()} == {"PCI_BUS_ID"}
     for result in results.values():
-        index = int(result.environment["gpu_index"])
-        assert result.environment["CUDA_VISIBLE_DEVICES"] == result.environment["gpu_uuid"] == uuid(index)
-        assert result.environment["trials_at_a_time"] == places
+        index = int(result.provenance["gpu_index"])
+        assert result.provenance["CUDA_VISIBLE_DEVICES"] == result.provenance["gpu_uuid"] == uuid(index)
+        assert result.provenance["trials_at_a_time"] == places
 
 
 def test_a_trial_on_the_cpu_sees_no_gpu(nvml: Machine, ledger: Ledger) -> None:
     nvml.has(1)
     (result,) = run_on_gpus(ledger, [gpu_trial(device="cpu")], 1).values()
-    assert result.environment["CUDA_VISIBLE_DEVICES"] == ""
-    assert "gpu_uuid" not in result.environment
+    assert result.provenance["CUDA_VISIBLE_DEVICES"] == ""
+    assert "gpu_uuid" not in result.provenance
 
 
 def test_a_users_own_code_sees_the_trials_gpu_from_its_first_line(
@@ -107,7 +107,7 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
     ]
     conditions = TrialConditions(workers=places, gpus=visible_gpus())
     assert run_trials(trials, ledger, conditions) == Counts(done=places)
-    environments = [result.environment for result in ledger.results(trial.id for trial in trials).values()]
+    environments = [result.provenance for result in ledger.results(trial.id for trial in trials).values()]
     visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
     assert sorted(visible) == sorted(environment["gpu_uuid"] for environment in environments)
     assert sorted(visible) == [f"{uuid(first)},{uuid(first + 1)}" for first in range(0, 2 * places, 2)]

@@ -9,8 +9,8 @@ import pytest
 from stub_trials import read_results, result_bits, steady, trial
 
 from unrolled.ablations.ledger import Ledger
+from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.files import OUTPUT_MARK
 
 VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
 COUNT = 60

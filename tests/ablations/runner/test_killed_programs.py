@@ -106,7 +106,7 @@ def test_a_checkpoint_of_another_kind_of_machine_is_removed_with_a_word(tmp_path
     kind.write_text(json.dumps({**json.loads(kind.read_text()), "ATEN_CPU_CAPABILITY": "default"}))
     result = run_program(tmp_path, TOO_LARGE, disk=30)
     assert result.done and result.metrics["began"] == 0
-    assert "ATEN_CPU_CAPABILITY default / not set" in result.environment["restart"]
+    assert "ATEN_CPU_CAPABILITY default / not set" in result.provenance["restart"]
     assert not list((tmp_path / "results" / "checkpoints").iterdir())
 
 

@@ -52,14 +52,14 @@ def test_a_program_that_does_not_exist_is_a_failure(tmp_path: Path) -> None:
 def test_metrics_come_from_the_file_that_is_named(tmp_path: Path, file: str, metrics: str) -> None:
     code = f"import sys, pathlib; pathlib.Path(sys.argv[2], '{file}').write_text('step,loss\\n1,2.5\\n')"
     code += "\nprint('{\"loss\": 9}')"
-    result = run_program(tmp_path, code, metrics=metrics, settings={"name": "[a]"})
+    result = run_program(tmp_path, code, metrics_source=metrics, settings={"name": "[a]"})
     assert result.done and result.metrics["loss"] == 2.5
-    assert run_program(tmp_path, code, metrics=file).reason.endswith(f"{{out}} has {file}")
+    assert run_program(tmp_path, code, metrics_source=file).reason.endswith(f"{{out}} has {file}")
 
 
 def test_a_file_of_metrics_without_a_number_is_told_of_with_its_first_row(tmp_path: Path) -> None:
     code = "import sys, pathlib; pathlib.Path(sys.argv[2], 'm.json').write_text('{\"eval\": {\"loss\": 1}}')"
-    reason = run_program(tmp_path, code, metrics="{out}/m.json").reason
+    reason = run_program(tmp_path, code, metrics_source="{out}/m.json").reason
     assert "its m.json has no number" in reason and "{'eval': {'loss': 1}}" in reason
 
 
@@ -68,7 +68,7 @@ def test_what_a_program_told_before_it_failed_stays_in_its_result(tmp_path: Path
     code = "import sys\nfile = open(sys.argv[2] + '/m.jsonl', 'w') if len(sys.argv) > 3 else sys.stdout\n"
     code += "print('{\"step\": 1, \"loss\": NaN}', file=file, flush=True)\nsys.exit('no number')"
     run_line = "python train.py {seed} {out}" + (" file" if metrics else "")
-    result = run_program(tmp_path, code, run=run_line, metrics=metrics)
+    result = run_program(tmp_path, code, run=run_line, metrics_source=metrics)
     assert (result.status, result.reason, list(result.curves)) == (
         "failed",
         "exit code 1: no number",
@@ -197,7 +197,7 @@ with mlflow.start_run():
 
 @pytest.mark.slow
 def test_what_a_program_logs_to_mlflow_is_read_and_reaches_no_other_store(tmp_path: Path) -> None:
-    result = run_program(tmp_path, LOGS_TO_MLFLOW, metrics="mlflow")
+    result = run_program(tmp_path, LOGS_TO_MLFLOW, metrics_source="mlflow")
     assert result.done, result.reason
     assert result.metrics["val/loss"] == 3.5
 
@@ -216,5 +216,5 @@ def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_p
     program = "print('{\"loss\": 1.0}')"
     script = run_program(tmp_path, program, run="bash run.sh {seed}", code=("train.py", "run.sh"))
     named = run_program(tmp_path, program, run="python train.py {seed}")
-    assert "bash" in script.environment["packages are"]
-    assert "packages are" not in named.environment
+    assert "bash" in script.provenance["packages are"]
+    assert "packages are" not in named.provenance

@@ -21,7 +21,7 @@ from unrolled.bench.trial import Result, failed_result
 
 def read_fresh_process(**options) -> dict:
     """Return what a trial finds in its process."""
-    return dict(run_in_process(trial(0, "looks"), **options).environment)
+    return dict(run_in_process(trial(0, "looks"), **options).provenance)
 
 
 def test_trials_start_in_the_order_given_and_every_one_ends_in_the_ledger(ledger: Ledger) -> None:

@@ -12,9 +12,9 @@ from unrolled.ablations.ledger import Ledger, seal
 from unrolled.ablations.study.plan import Plan, PlannedArm, shared_fields
 from unrolled.ablations.study.plan_store import load_plan, load_plans, store_plan
 from unrolled.ablations.study.retraining import explain_retraining
+from unrolled.bench.atomic_files import save_file
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import save_file
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import failed_result
 

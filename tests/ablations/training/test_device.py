@@ -208,7 +208,7 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
     assert sorted(gpus) == [(str(i), uuid(i)) for i in range(2)], output
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
-    assert {result.environment["trials_at_a_time"] for result in results} == {2}
+    assert {result.provenance["trials_at_a_time"] for result in results} == {2}
 
     nvml.has(0)
     next_output = check_command(folder, "run", "tiny.toml", "--seeds", "0-1")
@@ -272,7 +272,7 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     ledger = Ledger(folder / "results")
     results = ledger.results(ledger.files()).values()
     assert {result.trial.device for result in results} == {"cuda"}
-    assert {find_machine_kind(result.environment)["gpu"] for result in results} == {"NVIDIA Stand-in"}
+    assert {find_machine_kind(result.provenance)["gpu"] for result in results} == {"NVIDIA Stand-in"}
     train_with_stand_ins(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
     nvml.has(0)
     process = run_command(folder, "run", "mine.toml", "--seeds", "0-3")

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from zoo import NEURAL
 
-from unrolled.bench.chapter.flops import forward_flops, training_flops
+from unrolled.bench.chapter.metrics import forward_flops, training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial

@@ -11,8 +11,7 @@ from fastai.torch_core import norm_bias_params
 from torch import nn
 from zoo import NEURAL
 
-from unrolled.bench import environment
-from unrolled.bench.chapter import corpus
+from unrolled.bench.chapter import corpus, torch_device
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.models.elman import LMModel2
 from unrolled.bench.chapter.models.recurrent import LanguageModel, Output
@@ -32,7 +31,7 @@ Engine = Callable[[ChapterTrial, LanguageModel, Batches, Batches, torch.device],
 @pytest.fixture(autouse=True)
 def as_in_a_trials_process(torch_as_it_was: None) -> None:
     """Set torch up as a trial's process does."""
-    environment.make_deterministic()
+    torch_device.make_deterministic()
 
 
 def make_trial(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:

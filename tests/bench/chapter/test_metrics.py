@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from unrolled.bench.chapter.metrics import Evaluation, perplexity
+from unrolled.bench.chapter.metrics import Evaluation
 
 
 def test_roles_are_sums_and_absent_roles_are_left_out() -> None:
@@ -18,6 +18,8 @@ def test_roles_are_sums_and_absent_roles_are_left_out() -> None:
     assert roles["first"] == [pytest.approx(math.log(1 + math.exp(9))), 0, 1]
 
 
-def test_perplexity_overflows_to_infinity() -> None:
-    assert perplexity(1.0) == math.e
-    assert perplexity(1e4) == math.inf
+@pytest.mark.parametrize(("logit", "perplexity"), [(0.0, 2.0), (1e4, math.inf)])
+def test_perplexity_overflows_to_infinity(logit: float, perplexity: float) -> None:
+    evaluation = Evaluation()
+    evaluation.add_batch(torch.tensor([[0.0, logit]]), torch.tensor([0]))
+    assert evaluation.to_metrics()["valid_perplexity"] == pytest.approx(perplexity)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.output import ReportedMetrics, find_similar_line, read_files
+from unrolled.bench.program.output import ReportedMetrics, find_similar_line, read_metrics_files
 from unrolled.bench.table_files import parse_row
 
 
@@ -95,7 +95,7 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "deep" / "down"
     folder.mkdir(parents=True)
     (folder / name).write_text(FILES[name])
-    rows, not_numbers = read_files(str(tmp_path / "**" / name))
+    rows, not_numbers = read_metrics_files(str(tmp_path / "**" / name))
     metrics = report_rows(*rows)
     assert not not_numbers
     assert metrics.last["loss"] == 1.0
@@ -106,7 +106,7 @@ def test_files_of_every_kind_tell_the_same(tmp_path: Path, name: str) -> None:
 def test_a_link_that_leads_nowhere_is_no_file_of_metrics(tmp_path: Path) -> None:
     (tmp_path / "old.json").symlink_to("gone")
     (tmp_path / "new.json").write_text('{"loss": 1}')
-    assert read_files(str(tmp_path / "*.json"))[0] == [{"loss": 1}]
+    assert read_metrics_files(str(tmp_path / "*.json"))[0] == [{"loss": 1}]
 
 
 @pytest.mark.parametrize("text", [None, "[1]", "{", b"\xff"])
@@ -114,7 +114,7 @@ def test_a_file_that_is_missing_or_cannot_be_read_is_told_by_its_name(tmp_path: 
     if text is not None:
         (tmp_path / "m.json").write_bytes(text if isinstance(text, bytes) else str(text).encode())
     with pytest.raises(BadInput, match=r"m\.json"):
-        read_files(str(tmp_path / "m.json"))
+        read_metrics_files(str(tmp_path / "m.json"))
 
 
 @pytest.mark.parametrize("cell", ["0,5", "12%", "n/a", "0.\x003", "True"])
@@ -122,7 +122,7 @@ def test_text_in_a_column_of_numbers_is_told_by_row_and_file(tmp_path: Path, cel
     (tmp_path / "m.csv").write_text(f'loss,note\n0.5,a\n,b\n"{cell}",c\n')
     (tmp_path / "m.json").write_text(json.dumps([{"loss": 0.5, "note": "1"}, {}, {"loss": cell}]))
     for name in ("m.csv", "m.json"):
-        rows, not_numbers = read_files(str(tmp_path / name))
+        rows, not_numbers = read_metrics_files(str(tmp_path / name))
         assert len(rows) == 3
         assert not_numbers.keys() == {"loss"}
         assert not_numbers["loss"].startswith(f"row 3 of its {name}: ")

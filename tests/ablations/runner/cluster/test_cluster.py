@@ -157,11 +157,11 @@ def test_the_users_own_texts_and_plug_ins_are_shipped_by_their_content(
         trials, ledger, TrialConditions(run_function=WORK, preload=[str(plug_in)], cluster=two_workers)
     )
     text_result, name_result, penalty_result = (read_results(ledger, trials)[stub.id] for stub in trials)
-    assert text_result.environment == {"text": "één two\nthree", "beside": "my.txt"}
+    assert text_result.provenance == {"text": "één two\nthree", "beside": "my.txt"}
     assert text_result.trial == trials[0], "with the driver's path"
     assert name_result.reason == f"ValueError: corpus {text}: too short"
     assert f"reading {text}\n" in name_result.output
-    assert "mine" in penalty_result.environment["penalties"]
+    assert "mine" in penalty_result.provenance["penalties"]
 
 
 def test_a_worker_that_joins_later_has_the_users_files_too(
@@ -175,7 +175,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
         done=1
     )
     result = ledger.read(killer.id)
-    assert result is not None and result.environment["text"] == "one two"
+    assert result is not None and result.provenance["text"] == "one two"
 
 
 MEETS = """
@@ -250,9 +250,9 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
         trials, ledger, TrialConditions(run_function=WORK, cluster=processes.address)
     ) == Counts(done=4)
     results = ledger.results(trial.id for trial in trials).values()
-    assert {r.environment["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
+    assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
-        assert result.environment["gpu_uuid"] == uuid(int(result.environment["gpu_index"]))
+        assert result.provenance["gpu_uuid"] == uuid(int(result.provenance["gpu_index"]))
 
 
 def test_a_worker_without_a_gpu_is_refused_for_trials_that_need_one(

@@ -13,30 +13,33 @@ from typing import NamedTuple
 
 from unrolled.bench.errors import require
 from unrolled.bench.identity import ROOT, RUNNER, hash_contents
-from unrolled.bench.program.command_line import CommandLine, read_command
-from unrolled.bench.program.file_facts import FileFacts, hash_files, read_files, remember_facts
-from unrolled.bench.program.files import default_code, match_files, tracked_code
-from unrolled.bench.program.imported import ImportedFiles
-from unrolled.bench.program.interpreter import PATH_VARIABLES, Answer, Question, ask_python, remember_answers
-from unrolled.bench.program.places import Places
+from unrolled.bench.program.file_selection import default_code, match_files, tracked_code
+from unrolled.bench.program.identity.command_line import CommandLine, read_command
+from unrolled.bench.program.identity.file_facts import FileFacts, hash_files, inspect_files, remember_facts
+from unrolled.bench.program.identity.imported_files import ImportedFiles
+from unrolled.bench.program.identity.interpreter import (
+    PATH_VARIABLES,
+    Answer,
+    Question,
+    ask_python,
+    remember_answers,
+)
+from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.trial import FileState, Scalar
 
+_PROGRAM = ROOT / "bench" / "program"
 READERS = (
-    *(
-        ROOT / "bench" / "program" / name
-        for name in (
-            "listener.py",
-            "loaded_files.py",
-            "output.py",
-            "patterns.py",
-            "places.py",
-            "run.py",
-            "template.py",
-            "trial_folder.py",
-        )
-    ),
-    ROOT / "bench" / "program" / "at_start" / "sitecustomize.py",
-    *(ROOT / "bench" / name for name in ("table_files.py", "trial.py")),
+    _PROGRAM / "at_start" / "sitecustomize.py",
+    _PROGRAM / "identity" / "layout.py",
+    _PROGRAM / "import_report.py",
+    _PROGRAM / "line_patterns.py",
+    _PROGRAM / "listener.py",
+    _PROGRAM / "output.py",
+    _PROGRAM / "run.py",
+    _PROGRAM / "template.py",
+    _PROGRAM / "trial_folder.py",
+    ROOT / "bench" / "table_files.py",
+    ROOT / "bench" / "trial.py",
     *RUNNER,
 )
 """Files that start a program, and read, carry or write its numbers."""
@@ -76,12 +79,12 @@ class Identity(NamedTuple):
     source: str
     data: str
     versions: str
-    import_roots: tuple[str, ...]  # see `Places`
+    import_roots: tuple[str, ...]  # see `Layout`
     snapshot: Snapshot
 
 
 def identify_program(
-    places: Places,
+    layout: Layout,
     run: str,
     settings: Mapping[str, Scalar],
     *,
@@ -93,8 +96,8 @@ def identify_program(
 
     Raises BadInput for what is missing or cannot be read.
     """
-    folder = places.folder
-    command = read_command(run, settings, places) if run else CommandLine(sys.executable, search=(folder,))
+    folder = layout.folder
+    command = read_command(run, settings, layout) if run else CommandLine(sys.executable, search=(folder,))
     require(
         command.interpreter or not packages,
         "cannot be asked for, as another program chooses the Python",
@@ -103,15 +106,15 @@ def identify_program(
     )
     data_files = match_files(folder, data)
     by_default: dict[str, Path] = {}
-    if places.checkout and not code:
-        by_default = tracked_code(folder, places.checkout.tracked)
+    if layout.checkout and not code:
+        by_default = tracked_code(folder, layout.checkout.tracked)
     elif not code:
         by_default = default_code(folder)
     files = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
     files |= match_files(folder, code)
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
-    places, imported = _resolve_imports(places, command, read_files(files), packages)
-    data_facts = read_files(data_files)
+    layout, imported = _resolve_imports(layout, command, inspect_files(files), packages)
+    data_facts = inspect_files(data_files)
     for name, facts in imported.files.items():
         require(
             facts.imports is not None or packages or (name in by_default and name not in command.files),
@@ -119,44 +122,44 @@ def identify_program(
             place=facts.path,
             cure="correct it, or name what it imports in `packages`",
         )
-    kinds = places.checkout.kinds if places.checkout else ()
+    kinds = layout.checkout.kinds if layout.checkout else ()
     return Identity(
         source=hash_files(imported.files, kinds),
         data=hash_files(data_facts) if data_facts else "",
         versions=", ".join([f"unrolled {hash_contents(READERS)[:12]}", *imported.versions]),
-        import_roots=places.import_roots,
+        import_roots=layout.import_roots,
         snapshot=Snapshot(imported.files, data_facts, imported.answers, command),
     )
 
 
 def _resolve_imports(
-    places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
-) -> tuple[Places, ImportedFiles]:
+    layout: Layout, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
+) -> tuple[Layout, ImportedFiles]:
     """Follow the imports of files, of a commit within its checkout.
 
     Where a package is installed from the user's work tree, its folder in the checkout becomes an import root.
     Raises BadInput where the work tree would run in place of the commit.
     """
-    imported = _follow_imports(places, command, files, packages)
-    if places.checkout is None:
-        return places, imported
+    imported = _follow_imports(layout, command, files, packages)
+    if layout.checkout is None:
+        return layout, imported
     entries = [entry for answer in imported.answers.values() for entry in answer.path]
-    roots = places.import_roots_among(entries)
-    if not set(roots) <= set(places.import_roots):
-        places = replace(places, import_roots=tuple(dict.fromkeys((*places.import_roots, *roots))))
-        imported = _follow_imports(places, command, files, packages)
+    roots = layout.import_roots_among(entries)
+    if not set(roots) <= set(layout.import_roots):
+        layout = replace(layout, import_roots=tuple(dict.fromkeys((*layout.import_roots, *roots))))
+        imported = _follow_imports(layout, command, files, packages)
     for name, facts in imported.files.items():
-        places.refuse_work_tree(name, facts.path, is_named=name in files)
+        layout.refuse_work_tree(name, facts.path, is_named=name in files)
     for name in command.folders:
-        places.refuse_work_tree(name, places.folder / name, is_named=True)
-    return places, imported
+        layout.refuse_work_tree(name, layout.folder / name, is_named=True)
+    return layout, imported
 
 
 def _follow_imports(
-    places: Places, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
+    layout: Layout, command: CommandLine, files: Mapping[str, FileFacts], packages: Sequence[str]
 ) -> ImportedFiles:
     """Find what files import, beside the program and in its Python. Raises BadInput."""
-    imported = ImportedFiles(places, dict.fromkeys((*command.search, *places.python_path)), files)
+    imported = ImportedFiles(layout, dict.fromkeys((*command.search, *layout.python_path)), files)
     imported.add_modules(command.modules)
     if not command.interpreter:
         return imported
@@ -170,8 +173,8 @@ def _follow_imports(
             modules,
             packages,
             command.variables,
-            places.folder,
-            wants_path=places.checkout is not None,
+            layout.folder,
+            wants_path=layout.checkout is not None,
         )
         for module, installed in answer.modules.items():
             imported.add_sources(module, installed.sources if installed else ())

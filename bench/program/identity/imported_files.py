@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from unrolled.bench.identity import ROOT
-from unrolled.bench.program.file_facts import FileFacts, read_file
-from unrolled.bench.program.interpreter import Answer, Question
-from unrolled.bench.program.places import Places
+from unrolled.bench.program.identity.file_facts import FileFacts, inspect_file
+from unrolled.bench.program.identity.interpreter import Answer, Question
+from unrolled.bench.program.identity.layout import Layout
 
 _SUFFIXES = (".py", ".so", ".pyd")
 _PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))
@@ -22,12 +22,12 @@ class ImportedFiles:
     said of those.
     """
 
-    def __init__(self, places: Places, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
+    def __init__(self, layout: Layout, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
         self.files = dict(files)
         self.missing: set[str] = set()
         self.versions: list[str] = []
         self.answers: dict[Question, Answer] = {}
-        self._places = places
+        self._layout = layout
         self._search = tuple(search)
         self._paths = {facts.path for facts in files.values()}
         self._list_modules = functools.cache(_list_modules)
@@ -86,11 +86,11 @@ class ImportedFiles:
         new = [path for path in dict.fromkeys(paths) if path not in self._paths and path.is_file()]
         if any(folder.is_relative_to(part) for part in _PROJECT):
             return [self._add_file(f"unrolled:{os.path.relpath(path, ROOT)}", path) for path in new]
-        return [self._add_file(self._places.name_file(path), path) for path in new]
+        return [self._add_file(self._layout.name_file(path), path) for path in new]
 
     def _add_file(self, name: str, path: Path) -> FileFacts:
         self._paths.add(path)
-        facts = self.files[name] = read_file(path)
+        facts = self.files[name] = inspect_file(path)
         return facts
 
 

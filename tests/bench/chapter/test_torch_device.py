@@ -7,8 +7,9 @@ import pytest
 import torch
 from nvml_stand_in import Machine
 
-from unrolled.bench import devices, environment, machine
-from unrolled.bench.chapter.throughput import Clock, gpu_memory
+from unrolled.bench import devices, machine
+from unrolled.bench.chapter import torch_device
+from unrolled.bench.chapter.torch_device import Clock, gpu_memory
 
 GPU = torch.device("cuda")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -52,7 +53,7 @@ def test_products_on_a_gpu_are_whole_in_single_precision_and_the_same_each_time(
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     torch.set_float32_matmul_precision("high")  # as TORCH_ALLOW_TF32_CUBLAS_OVERRIDE asks for
-    environment.make_deterministic()
+    torch_device.make_deterministic()
     assert not torch.backends.cudnn.allow_tf32
     assert torch.get_float32_matmul_precision() == "highest"
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8", "32 MiB: torch warns where cuBLASLt gets less"

@@ -16,7 +16,7 @@ SIMILAR_LINES = 3  # that a failure quotes, if a pattern matches none
 LINE_LENGTH = 200  # characters of such a line
 
 
-class Patterns:
+class LinePatterns:
     """The patterns of a study by metric, and the lines most like those that have matched nothing yet."""
 
     def __init__(self, patterns: Mapping[str, str]) -> None:

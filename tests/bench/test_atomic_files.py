@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from unrolled.bench.atomic_files import make_output_folder, remove_abandoned_drafts, save_files
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import make_output_folder, remove_abandoned_drafts, save_files
 
 
 def test_where_the_disk_is_full_no_file_of_several_is_replaced(tmp_path: Path, small_disk) -> None:

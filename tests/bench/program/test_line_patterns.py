@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.output import read_files, read_mlflow
-from unrolled.bench.program.patterns import Patterns, compile_pattern
+from unrolled.bench.program.line_patterns import LinePatterns, compile_pattern
+from unrolled.bench.program.output import read_metrics_files, read_mlflow
 
 MAKEMORE = r"step (?P<step>\d+) train loss: \S+ test loss: (?P<value>\S+)"
 
@@ -23,11 +23,11 @@ MAKEMORE = r"step (?P<step>\d+) train loss: \S+ test loss: (?P<value>\S+)"
     ],
 )
 def test_a_pattern_finds_a_number_and_its_step(pattern: str, line: str, row: dict[str, float]) -> None:
-    assert Patterns({"loss": pattern}).match_line(line) == [row]
+    assert LinePatterns({"loss": pattern}).match_line(line) == [row]
 
 
 def test_two_patterns_of_one_line_and_step_make_one_row_and_other_steps_others() -> None:
-    patterns = Patterns(
+    patterns = LinePatterns(
         {
             "a": r"(?P<step>\d+) a (?P<value>\S+)",
             "b": r"^(?P<step>\d+).* b (?P<value>\S+)",
@@ -38,7 +38,7 @@ def test_two_patterns_of_one_line_and_step_make_one_row_and_other_steps_others()
 
 
 def test_of_a_pattern_that_matches_nothing_the_three_most_similar_lines_are_known() -> None:
-    patterns = Patterns({"loss": r"test loss: (?P<value>\S+)", "other": r"other (?P<value>\d)"})
+    patterns = LinePatterns({"loss": r"test loss: (?P<value>\S+)", "other": r"other (?P<value>\d)"})
     for line in ["loading", "other 1", *(f"step {n} | test-loss {n}" for n in range(5)), "bye", "loss 3"]:
         patterns.match_line(line)
     assert patterns.unmatched.keys() == {"loss"}
@@ -55,15 +55,15 @@ def test_a_pattern_that_cannot_be_used_is_refused_with_its_key(pattern: str) -> 
 
 def test_a_list_within_a_json_object_and_a_file_of_text_have_rows(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text('{"best": 1, "log_history": [{"step": 1, "eval_loss": 2.5}]}')
-    assert read_files(str(tmp_path / "state.json"), "log_history", Patterns({}))[0] == [
+    assert read_metrics_files(str(tmp_path / "state.json"), "log_history", LinePatterns({}))[0] == [
         {"step": 1, "eval_loss": 2.5}
     ]
     with pytest.raises(BadInput, match="best, log_history"):
-        read_files(str(tmp_path / "state.json"), "history", Patterns({}))
+        read_metrics_files(str(tmp_path / "state.json"), "history", LinePatterns({}))
     (tmp_path / "log.txt").write_text(
         "step 1 train loss: 3 test loss: 2\nstep 2 train loss: 2 test loss: 1\n"
     )
-    rows, _ = read_files(str(tmp_path / "log.txt"), "", Patterns({"loss": MAKEMORE}))
+    rows, _ = read_metrics_files(str(tmp_path / "log.txt"), "", LinePatterns({"loss": MAKEMORE}))
     assert rows == [{"step": 1, "loss": 2}, {"step": 2, "loss": 1}]
 
 
@@ -73,7 +73,7 @@ def test_tensorboards_events_have_a_row_for_each_scalar(tmp_path: Path) -> None:
         for step in range(2):
             writer.add_scalar("Loss/test", 0.5**step, step)
             writer.add_text("note", "text is no number", step)
-    rows, _ = read_files(str(tmp_path / "events.out.tfevents.*"), "", Patterns({}))
+    rows, _ = read_metrics_files(str(tmp_path / "events.out.tfevents.*"), "", LinePatterns({}))
     assert rows == [{"step": 0, "Loss/test": 1.0}, {"step": 1, "Loss/test": 0.5}]
 
 

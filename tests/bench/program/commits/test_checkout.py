@@ -13,9 +13,9 @@ from git_repository import git, read_texts
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
 from unrolled.bench.program.at_start.sitecustomize import REPORT
-from unrolled.bench.program.checkout import Checkout, check_out
-from unrolled.bench.program.loaded_files import AT_START, FOLDERS
-from unrolled.bench.program.repository import Repository
+from unrolled.bench.program.commits.checkout import Checkout, check_out
+from unrolled.bench.program.commits.repository import Repository
+from unrolled.bench.program.import_report import AT_START, FOLDERS
 
 
 def check_out_commit(folder: Path, name: str, place: str = "", *data: str) -> Checkout:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from unrolled.bench.program.at_start.sitecustomize import CHECKOUT, REPORT, REPOSITORY, STUDY
-from unrolled.bench.program.checkout import Checkout
-from unrolled.bench.program.places import Places
+from unrolled.bench.program.commits.checkout import Checkout
+from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.trial import ProgramTrial, shorten_names
 
 AT_START = Path(__file__).with_name("at_start")  # has a module that every Python of a commit imports first
@@ -17,11 +17,11 @@ FOLDERS = REPOSITORY, CHECKOUT, STUDY
 """The variables that `list_loaded_files` is called with, in its order."""
 
 
-def variables_of_commit(checkout: Checkout, places: Places, out: Path) -> dict[str, str]:
+def variables_of_commit(checkout: Checkout, layout: Layout, out: Path) -> dict[str, str]:
     """Environment variables by which a program runs its commit, and reports on the files that it loads."""
-    python_path = [str(AT_START), *map(str, places.python_path), os.environ.get("PYTHONPATH", "")]
+    python_path = [str(AT_START), *map(str, layout.python_path), os.environ.get("PYTHONPATH", "")]
     repository, study = (
-        os.path.realpath(path) if path else "" for path in (checkout.repository, places.own_study)
+        os.path.realpath(path) if path else "" for path in (checkout.repository, layout.own_study)
     )
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unrolled.bench.errors import require
-from unrolled.bench.program.checkout import Checkout
+from unrolled.bench.program.commits.checkout import Checkout
 
 STUDY = "{study}"
 """How the names of files begin that lie in the folder of the study's file and not in the program's."""
 
 
 @dataclass(frozen=True)
-class Places:
+class Layout:
     """The folder in which a program runs, that of its study's file, and the checkout that it is of.
 
     `import_roots` are folders of the checkout, by their paths from its root, in which Python looks for

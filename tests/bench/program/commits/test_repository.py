@@ -6,7 +6,7 @@ import pytest
 from git_repository import git, hash_files, read_texts
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.repository import GITLINK, Repository, is_pointer
+from unrolled.bench.program.commits.repository import GITLINK, Repository, is_pointer
 
 
 def open_repository(folder: Path) -> Repository:

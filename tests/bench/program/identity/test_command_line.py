@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.command_line import CommandLine, read_command
-from unrolled.bench.program.places import Places
+from unrolled.bench.program.identity.command_line import CommandLine, read_command
+from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.trial import Scalar
 
 
@@ -39,7 +39,7 @@ def study(tmp_path: Path) -> Path:
 
 def read_inputs(run: str, settings: Mapping[str, Scalar], folder: Path) -> CommandLine:
     """Return the command line as it is read in a study's folder."""
-    return read_command(run, settings, Places(folder, folder))
+    return read_command(run, settings, Layout(folder, folder))
 
 
 FILES = {

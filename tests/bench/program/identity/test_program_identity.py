@@ -11,7 +11,7 @@ import pytest
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import _CONTENTS
-from unrolled.bench.program import file_facts, identity, interpreter
+from unrolled.bench.program.identity import file_facts, identify, interpreter
 from unrolled.bench.program.trial import ProgramTrial
 
 
@@ -225,8 +225,8 @@ def test_a_python_that_cannot_be_asked_is_refused_in_a_line(tmp_path: Path) -> N
 
 def test_a_file_that_was_just_written_is_read_again(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", "1")
-    facts = file_facts.read_file(tmp_path / "a.csv")
-    assert not facts.is_settled and file_facts.read_file(tmp_path / "a.csv") is not facts
+    facts = file_facts.inspect_file(tmp_path / "a.csv")
+    assert not facts.is_settled and file_facts.inspect_file(tmp_path / "a.csv") is not facts
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_an_edit_of_what_reads_its_numbers_makes_other_trials(
 ) -> None:
     write(tmp_path / "train.py")
     ids = {program(tmp_path).id}
-    for path in identity.READERS:
+    for path in identify.READERS:
         monkeypatch.setitem(_CONTENTS, path, "of an edited file")
         ids.add(program(tmp_path).id)
-    assert len(ids) == 1 + len(identity.READERS)
+    assert len(ids) == 1 + len(identify.READERS)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.imports import UNREADABLE, import_names
-from unrolled.bench.program.places import Places
+from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.template import fill_template
 from unrolled.bench.trial import Scalar
 
@@ -55,17 +55,17 @@ class CommandLine:
     variables: Mapping[str, str] = field(default_factory=dict)  # that `env` sets
 
 
-def read_command(template: str, settings: Mapping[str, Scalar], places: Places) -> CommandLine:
+def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) -> CommandLine:
     """Read a command line with these settings, for any seed.
 
     Raises BadInput for a Python that does not exist, and where no file says which packages it has.
     """
-    folder = places.folder
-    words = fill_template(template, {**settings, "seed": _SEED, "out": _OUT, "study": str(places.study)})
-    words = [places.locate_program(word) for word in words]
+    folder = layout.folder
+    words = fill_template(template, {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study)})
+    words = [layout.locate_program(word) for word in words]
     words += _words_for_a_shell(words)
     variables, command = _split_environment([w.replace(_SEED, "0").replace(_OUT, "out") for w in words])
-    files = dict(_files_among(words, places))
+    files = dict(_files_among(words, layout))
     scripts = [path for path in files.values() if is_python(path)]
     search = tuple(dict.fromkeys(path.parent for path in scripts))
     modules = tuple(_modules_of(command))
@@ -148,9 +148,9 @@ def _split_words(words: Sequence[str]) -> Iterator[str]:
                 yield piece
 
 
-def _files_among(words: Sequence[str], places: Places) -> Iterator[tuple[str, Path]]:
-    """Yield the files that words name, for every seed, by the names of `Places.name_file`."""
-    folder = places.folder
+def _files_among(words: Sequence[str], layout: Layout) -> Iterator[tuple[str, Path]]:
+    """Yield the files that words name, for every seed, by the names of `Layout.name_file`."""
+    folder = layout.folder
     for piece in _split_words(words):
         names: Iterable[str] = [piece]
         if _SEED in piece:
@@ -161,7 +161,7 @@ def _files_among(words: Sequence[str], places: Places) -> Iterator[tuple[str, Pa
             path = Path(os.path.normpath(folder / name))
             is_program = path.parent in _SYSTEM or _PYTHON.fullmatch(path.name)
             if os.path.isfile(path) and not is_program:  # noqa: PTH113 (a word may be too long for a name)
-                yield places.name_file(path, os.path.normpath(name)), path
+                yield layout.name_file(path, os.path.normpath(name)), path
 
 
 def _folders_among(words: Sequence[str], folder: Path) -> Iterator[str]:

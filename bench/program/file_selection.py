@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from pathlib import Path
 
+from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.errors import require
-from unrolled.bench.files import OUTPUT_MARK
 from unrolled.bench.identity import file_state
 from unrolled.bench.trial import FileState
 

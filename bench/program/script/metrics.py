@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric, is_computed
 from unrolled.bench.program.output import MLFLOW
-from unrolled.bench.program.script_flags import name_of
+from unrolled.bench.program.script.flags import name_of
 from unrolled.bench.trial import STUDY_COLUMNS
 
 LOGGERS = {

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import file_state
 from unrolled.bench.imports import UNREADABLE, import_names
-from unrolled.bench.program.command_line import is_python
+from unrolled.bench.program.identity.command_line import is_python
 from unrolled.bench.trial import FileState, canonical_json
 
 _SETTLED_NS = 2_000_000_000  # an edit within a tick of a file's times would not be seen: some disks have 2 s
@@ -28,7 +28,7 @@ class FileFacts(NamedTuple):
 _FACTS: dict[Path, FileFacts] = {}
 
 
-def read_file(path: Path) -> FileFacts:
+def inspect_file(path: Path) -> FileFacts:
     """Hash a file and list its imports, unless that was done and its state is the same.
 
     Raises BadInput where it cannot be read.
@@ -58,9 +58,9 @@ def _read_imports(path: Path) -> tuple[str, ...] | None:
         return None
 
 
-def read_files(files: Mapping[str, Path]) -> dict[str, FileFacts]:
-    """`read_file` of each, by its name."""
-    return {name: read_file(path) for name, path in files.items()}
+def inspect_files(files: Mapping[str, Path]) -> dict[str, FileFacts]:
+    """`inspect_file` of each, by its name."""
+    return {name: inspect_file(path) for name, path in files.items()}
 
 
 def remember_facts(facts: Iterable[FileFacts]) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from unrolled.bench.atomic_files import make_output_folder
 from unrolled.bench.errors import BadInput
-from unrolled.bench.files import make_output_folder
-from unrolled.bench.program.files import default_code, match_files
+from unrolled.bench.program.file_selection import default_code, match_files
 
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'
 

@@ -17,11 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from unrolled.bench.atomic_files import draft_path, explaining_errors, make_folder, save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.files import draft_path, explaining_errors, make_folder, save_file
 from unrolled.bench.program.at_start.sitecustomize import WRITTEN
-from unrolled.bench.program.files import match_files
-from unrolled.bench.program.repository import (
+from unrolled.bench.program.commits.repository import (
     EXECUTABLE,
     GITLINK,
     LINK,
@@ -31,6 +30,7 @@ from unrolled.bench.program.repository import (
     TreeEntry,
     is_pointer,
 )
+from unrolled.bench.program.file_selection import match_files
 from unrolled.bench.trial import canonical_json
 
 MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
@@ -41,13 +41,13 @@ MODULES = (".py", ".pth", ".pyc", ".pyd", ".so")
 class Checkout:
     """The files of a commit.
 
-    `place` is the program's folder in `root`, and in the repository; `tracked` are the files that git has
+    `subfolder` is the program's folder in `root`, and in the repository; `tracked` are the files that git has
     below it, by their paths from there, and `kinds` tell which are links or may be executed. `repository` is
     the top of the user's work tree; None where that is not at hand, as for the files of a bundle.
     """
 
     root: Path
-    place: str = ""
+    subfolder: str = ""
     tracked: tuple[str, ...] = ()
     kinds: tuple[tuple[str, str], ...] = ()
     commit: Commit | None = None
@@ -56,12 +56,12 @@ class Checkout:
     @property
     def folder(self) -> Path:
         """The program's folder in the checkout."""
-        return self.root / self.place
+        return self.root / self.subfolder
 
     @property
     def original(self) -> Path | None:
         """The program's folder in the user's work tree."""
-        return self.repository and self.repository / self.place
+        return self.repository and self.repository / self.subfolder
 
     def is_users_own(self, path: Path) -> bool:
         """Return True for a path in the user's work tree, or in another checkout beside this one."""
@@ -80,22 +80,24 @@ def check_out(
     repository: Repository,
     commit: Commit,
     checkouts: Path,
-    place: str,
+    subfolder: str,
     data: Sequence[str],
     tracked_elsewhere: Collection[str] = (),
 ) -> Checkout:
     """Write the files of a commit into a folder below `checkouts`, unless they are there.
 
-    `place` is the program's folder in the repository, and `data` are patterns of files below it, of which
+    `subfolder` is the program's folder in the repository, and `data` are patterns of files below it, of which
     those are linked that git has neither in this commit nor `tracked_elsewhere`. Raises BadInput for a folder
     that the commit does not have, for a submodule and a pointer of Git LFS, and where git or the disk
     refuses.
     """
     files = repository.list_files(commit.tree)
-    below = {path: entry for path, entry in files.items() if not place or path.startswith(f"{place}/")}
+    below = {
+        path: entry for path, entry in files.items() if not subfolder or path.startswith(f"{subfolder}/")
+    }
     require(
         below,
-        f"has no folder {place}" if place else "has no file",
+        f"has no folder {subfolder}" if subfolder else "has no file",
         place=f"commit {commit.name!r}",
         cure="name a later commit, or the folder of the program: `folder` in [program]",
     )
@@ -104,28 +106,28 @@ def check_out(
             rule = "is a submodule, of which a commit has no files"
             cure = "copy its files into the repository"
             raise BadInput(rule, place=f"commit {commit.name!r}", key=path, cure=cure)
-    links = _find_links(repository, commit, place, data, files, tracked_elsewhere)
+    links = _find_links(repository, commit, subfolder, data, files, tracked_elsewhere)
     mark = hashlib.sha256(canonical_json({link: str(path) for link, path in links.items()})).hexdigest()[:8]
     root = checkouts.absolute() / (f"{commit.tree}-{mark}" if links else commit.tree)
     _make_checkout(repository, commit.tree, root, files)
     _refuse_pointers(commit, root, [path for path in below if path not in links])
     _link_files(root, links)
-    tracked = [os.path.relpath(path, place or ".") for path in below]
+    tracked = [os.path.relpath(path, subfolder or ".") for path in below]
     return Checkout(
         root=root,
-        place=place,
+        subfolder=subfolder,
         tracked=tuple(tracked),
-        kinds=_list_kinds(root, place, below),
+        kinds=_list_kinds(root, subfolder, below),
         commit=commit,
         repository=repository.root,
     )
 
 
-def _list_kinds(root: Path, place: str, files: Mapping[str, TreeEntry]) -> tuple[tuple[str, str], ...]:
-    """Return the kind of each file that is a link or may be executed, by its path from `place`."""
+def _list_kinds(root: Path, subfolder: str, files: Mapping[str, TreeEntry]) -> tuple[tuple[str, str], ...]:
+    """Return the kind of each file that is a link or may be executed, by its path from `subfolder`."""
     kinds = []
     for path, entry in files.items():
-        name = os.path.relpath(path, place or ".")
+        name = os.path.relpath(path, subfolder or ".")
         if entry.mode == LINK:
             kinds.append((name, f"link to {(root / path).readlink()}"))
         elif entry.mode == EXECUTABLE:
@@ -136,7 +138,7 @@ def _list_kinds(root: Path, place: str, files: Mapping[str, TreeEntry]) -> tuple
 def _find_links(
     repository: Repository,
     commit: Commit,
-    place: str,
+    subfolder: str,
     data: Sequence[str],
     files: Mapping[str, TreeEntry],
     tracked_elsewhere: Collection[str],
@@ -149,7 +151,7 @@ def _find_links(
     matches: dict[str, Path] = {}
     for pattern in data:
         with suppress(BadInput):  # all that match may be files of the commit: the checkout will tell
-            names = match_files(repository.root / place, [pattern])
+            names = match_files(repository.root / subfolder, [pattern])
             matches |= {name: path for name, path in names.items() if not Path(name).is_absolute()}
     links: dict[str, Path] = {}
     folders = {path for path, entry in files.items() if entry.mode == LINK}

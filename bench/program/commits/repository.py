@@ -14,10 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from unrolled.bench.atomic_files import make_folder
 from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.files import make_folder
 from unrolled.bench.git import run_git
-from unrolled.bench.program.files import Exclusions
+from unrolled.bench.program.file_selection import Exclusions
 
 WORK_TREE = "worktree"
 """The name of the files as they are now: those that git tracks, and new ones that it does not ignore.
@@ -171,7 +171,7 @@ class Repository:
         changes = self._git("diff-tree", "-r", "-z", "--name-only", before, after)
         return {os.fsdecode(path) for path in changes.split(b"\0") if path}
 
-    def find_place(self, folder: Path) -> str | None:
+    def find_subfolder(self, folder: Path) -> str | None:
         """Return the path of a folder from the top, "" for that itself; None if it lies outside."""
         real = Path(os.path.realpath(folder))
         top = Path(os.path.realpath(self.root))
