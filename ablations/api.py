@@ -77,7 +77,7 @@ def train(trial: ChapterTrial) -> Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class StudyReport:
     """A study that was run. A notebook shows its figure and table; as text it has a sentence a contrast."""
 
     study: str
@@ -104,10 +104,10 @@ class Outcome:
         return f"{draw_intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
 
-def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
+def run(study: str | study.Study, options: RunOptions = RunOptions()) -> StudyReport:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
-    Limits of time and a budget are in seconds. Failed trials are results: the outcome's text names their
+    Limits of time and a budget are in seconds. Failed trials are results: the report's text names their
     seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
@@ -123,7 +123,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     require(outcome.comparisons, "no time was left", place="budget", cure="give more")
     name = loaded_study.name
     page = find_page(name, options.out)
-    return Outcome(study=name, folder=options.results, page=page, comparison=outcome.comparisons[name])
+    return StudyReport(study=name, folder=options.results, page=page, comparison=outcome.comparisons[name])
 
 
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import unrolled
 from unrolled.ablations import api
-from unrolled.ablations.api import Compared, Outcome
+from unrolled.ablations.api import Compared, StudyReport
 from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve_settings
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.bench.chapter.models.registry import ZOO
@@ -89,7 +89,7 @@ OPTIONS_IN_FULL = re.compile(r"(\w+Options)\((?:[^()]|\([^()]*\))*\)")
 PUBLIC_ATTRIBUTES = {
     ChapterTrial: ("model", "options", "seed", "device", "id", "title"),
     Result: ("trial", "status", "reason", "seconds", "metrics", "curves", "records", "witnesses", "output"),
-    Outcome: ("study", "folder", "page", "results", "verdicts"),
+    StudyReport: ("study", "folder", "page", "results", "verdicts"),
     Compared: ("arm", "against", "metric", "exploratory", "verdict", "contrast"),
     Verdict: ("text", "direction", "size", "interval", "difference_p", "equivalence_p", "unbiased"),
     Contrast: ("pairs", "estimate", "arm_mean", "baseline_mean", "sd", "wins", "losses"),

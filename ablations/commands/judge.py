@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
-from unrolled.ablations.commits.chain import Outcome, Version, find_folder, has_chain, read_chain
+from unrolled.ablations.commits.chain import Version, find_folder, has_chain, read_chain
 from unrolled.ablations.commits.chain_rows import describe_proposal, write_page
 from unrolled.ablations.commits.judge import Judging, conclude, prepare_proposal
 from unrolled.ablations.ledger import Ledger
@@ -18,19 +18,19 @@ from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import prepare_folder
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import BadInput, plural, require, visible
-from unrolled.reports.statistics.chain import smallest_gain
+from unrolled.reports.statistics.chain import ProposalOutcome, smallest_gain
 from unrolled.reports.statistics.sequential import Looks
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
 
 EXIT_CODES = {
-    Outcome.KEEP: 0,
-    Outcome.CRASH: 1,
-    Outcome.DISCARD: 3,
-    Outcome.UNDECIDED: 4,
-    Outcome.REFUSED: 5,
-    Outcome.SIMPLER: 6,
+    ProposalOutcome.KEEP: 0,
+    ProposalOutcome.CRASH: 1,
+    ProposalOutcome.DISCARD: 3,
+    ProposalOutcome.UNDECIDED: 4,
+    ProposalOutcome.REFUSED: 5,
+    ProposalOutcome.SIMPLER: 6,
 }
 _RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change the chain's rules
 
@@ -107,8 +107,8 @@ def _judge_under_lock(candidate: str, study: str, options: JudgeOptions) -> tupl
         write_page(judging.record, ledger, options.out)
     if interrupted:
         return judging, INTERRUPTED
-    outcome = Outcome(judging.proposal.outcome or Outcome.UNDECIDED)
-    is_accepted = outcome is Outcome.SIMPLER and judging.proposal.accepted
+    outcome = ProposalOutcome(judging.proposal.outcome or ProposalOutcome.UNDECIDED)
+    is_accepted = outcome is ProposalOutcome.SIMPLER and judging.proposal.accepted
     return judging, 0 if is_accepted else EXIT_CODES[outcome]
 
 
@@ -124,14 +124,14 @@ def _train(judging: Judging, options: JudgeOptions, ledger: Ledger) -> tuple[Jud
         proposal = replace(proposal, reason="open: no time was left")
     else:
         proposal = conclude(judging, comparison.proposal, _sum_seconds(comparison))
-        if proposal.outcome == Outcome.CRASH:
+        if proposal.outcome == ProposalOutcome.CRASH:
             proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)
-    if proposal.outcome == Outcome.KEEP and options.verify:
+    if proposal.outcome == ProposalOutcome.KEEP and options.verify:
         from unrolled.ablations.commits.second_training import doubt_candidate
 
         if doubt := doubt_candidate(study, plan_store.load_plan(study.name, ledger), ledger, options):
-            proposal = replace(proposal, outcome=Outcome.REFUSED, p=1.0, reason=doubt)
-    if proposal.outcome == Outcome.SIMPLER:
+            proposal = replace(proposal, outcome=ProposalOutcome.REFUSED, p=1.0, reason=doubt)
+    if proposal.outcome == ProposalOutcome.SIMPLER:
         proposal = replace(proposal, accepted=options.accept_simpler)
     if proposal.becomes_incumbent:
         judging.keep_files()
@@ -156,7 +156,7 @@ def _collect_facts(judging: Judging, code: int, options: JudgeOptions) -> dict[s
     record, proposal = judging.record, judging.proposal
     compared = record.find_version(proposal.incumbent)
     return {
-        "outcome": proposal.outcome or str(Outcome.UNDECIDED),
+        "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,
         "reason": proposal.reason,
         "remarks": list(proposal.remarks),

@@ -10,7 +10,6 @@ that a process that is killed leaves nothing behind that has to be put right.
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -24,6 +23,7 @@ from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.files import save_file
 from unrolled.bench.program.repository import Commit
 from unrolled.bench.trial import canonical_json
+from unrolled.reports.statistics.chain import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level
 
 ALPHA = 0.1
@@ -37,17 +37,6 @@ Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,57}")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class Outcome(StrEnum):
-    """What became of a proposal."""
-
-    KEEP = "keep"
-    SIMPLER = "simpler"
-    DISCARD = "discard"
-    UNDECIDED = "undecided"
-    REFUSED = "refused"
-    CRASH = "crash"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +104,9 @@ class Proposal:
     @property
     def becomes_incumbent(self) -> bool:
         """True if the next proposals are compared with it."""
-        return self.outcome == Outcome.KEEP or (self.outcome == Outcome.SIMPLER and self.accepted)
+        return self.outcome == ProposalOutcome.KEEP or (
+            self.outcome == ProposalOutcome.SIMPLER and self.accepted
+        )
 
 
 _CHAIN = TypeAdapter(Chain)
@@ -138,7 +129,7 @@ class ChainRecord:
     @cached_property
     def last_keep_number(self) -> int:
         """The number of the last proposal that was kept as it helps; 0 for the first incumbent."""
-        return max((p.number for p in self.proposals if p.outcome == Outcome.KEEP), default=0)
+        return max((p.number for p in self.proposals if p.outcome == ProposalOutcome.KEEP), default=0)
 
     def find_version(self, number: int) -> Version:
         """Return the code of a proposal, or of the first incumbent for 0."""
@@ -162,8 +153,8 @@ class ChainRecord:
     @property
     def answer(self) -> str:
         """A sentence on what became of the proposals, and on what the incumbent is."""
-        keeps = sum(p.outcome == Outcome.KEEP for p in self.proposals)
-        simpler = sum(p.outcome == Outcome.SIMPLER and p.accepted for p in self.proposals)
+        keeps = sum(p.outcome == ProposalOutcome.KEEP for p in self.proposals)
+        simpler = sum(p.outcome == ProposalOutcome.SIMPLER and p.accepted for p in self.proposals)
         also = f", and {simpler} accepted as simpler" if simpler else ""
         commit = self.incumbent.commit
         kept = f"{keeps} of {plural(len(self.proposals), 'proposal')} kept{also}"
@@ -175,9 +166,9 @@ class ChainRecord:
         A proposal counts as shown if it was kept. By its p alone, one that was open meanwhile could give it
         another level now.
         """
-        ps = [0.0 if p.outcome == Outcome.KEEP else max(p.p, LAMBDA) for p in self.tested]
+        ps = [0.0 if p.outcome == ProposalOutcome.KEEP else max(p.p, LAMBDA) for p in self.tested]
         simpler_ps = [
-            0.0 if p.outcome == Outcome.SIMPLER else max(p.simpler_p, LAMBDA)
+            0.0 if p.outcome == ProposalOutcome.SIMPLER else max(p.simpler_p, LAMBDA)
             for p in self.tested
             if p.simpler_level
         ]
@@ -191,7 +182,7 @@ class ChainRecord:
         """
         if self.chain.rule == "family-wise":
             return self.chain.alpha - sum(p.level for p in self.tested)
-        keeps = sum(p.outcome == Outcome.KEEP for p in self.tested)
+        keeps = sum(p.outcome == ProposalOutcome.KEEP for p in self.tested)
         earned = self.chain.alpha * max(keeps, 0.5)
         return earned - sum(p.level for p in self.tested if p.p > LAMBDA) / (1 - LAMBDA)
 

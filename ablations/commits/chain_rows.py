@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import ChainRecord, Outcome, Proposal, name_study, read_chains
+from unrolled.ablations.commits.chain import ChainRecord, Proposal, name_study, read_chains
 from unrolled.ablations.commits.judge import Judging
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
@@ -13,6 +13,7 @@ from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p, format_seconds
 from unrolled.reports.presentation import PLAIN, Scale
 from unrolled.reports.render import write_index
+from unrolled.reports.statistics.chain import ProposalOutcome
 
 RULES = {
     "saffron": "At most {:g} of the keeps are expected to be false (SAFFRON).",
@@ -25,10 +26,13 @@ def describe_proposal(judging: Judging) -> str:
     proposal = judging.proposal
     record = judging.record
     commit = proposal.candidate.commit
-    outcome = proposal.outcome or Outcome.UNDECIDED
+    outcome = proposal.outcome or ProposalOutcome.UNDECIDED
     scale = find_scale(judging.metric)
     numbers = []
-    if proposal.difference is not None and proposal.outcome not in (Outcome.REFUSED, Outcome.CRASH):
+    if proposal.difference is not None and proposal.outcome not in (
+        ProposalOutcome.REFUSED,
+        ProposalOutcome.CRASH,
+    ):
         numbers.append(f"{scale.title} {describe_numbers(proposal, scale)}")
     parts = [
         *numbers,
@@ -48,7 +52,7 @@ def find_scale(metric: Metric) -> Scale:
 def describe_numbers(proposal: Proposal, scale: Scale) -> str:
     """Return the difference of a proposal, with its bound, its pairs and what they took."""
     text = scale.describe_difference(proposal.difference or 0.0)
-    is_kept = proposal.outcome == Outcome.KEEP and proposal.bound is not None
+    is_kept = proposal.outcome == ProposalOutcome.KEEP and proposal.bound is not None
     if is_kept and proposal.bound:
         text += f", at least {scale.describe_difference(proposal.bound)} at level {proposal.level:.2g}"
     pairs = f"after {plural(proposal.pairs, 'pair')}"
@@ -108,7 +112,9 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
         commit=f"{commit.hash[:10]} {commit.subject}",
         outcome=_describe_outcome(proposal),
         difference=scale.format_measured(proposal.difference, sign=True) if is_measured else "",
-        bound=scale.format_measured(proposal.bound, sign=True) if proposal.outcome == Outcome.KEEP else "",
+        bound=scale.format_measured(proposal.bound, sign=True)
+        if proposal.outcome == ProposalOutcome.KEEP
+        else "",
         pairs=proposal.pairs,
         level=f"{proposal.level:.2g}" if proposal.is_tested else "",
         p=format_p(proposal.p) if proposal.is_tested and proposal.outcome else "",
@@ -124,7 +130,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
 def _describe_outcome(proposal: Proposal) -> str:
     if not proposal.outcome:
         return "open"
-    not_accepted = proposal.outcome == Outcome.SIMPLER and not proposal.accepted
+    not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
     return f"{proposal.outcome}, not accepted" if not_accepted else proposal.outcome
 
 
@@ -146,7 +152,7 @@ def _list_others(record: ChainRecord, study: str, ledger: Ledger) -> list[ChainS
             name=other.chain.name,
             page=f"../{other.chain.name}/index.html",
             proposals=len(other.proposals),
-            keeps=sum(p.outcome == Outcome.KEEP for p in other.proposals),
+            keeps=sum(p.outcome == ProposalOutcome.KEEP for p in other.proposals),
         )
         for other in others
         if parse_study(other.chain.study).name == study

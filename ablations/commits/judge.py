@@ -13,7 +13,6 @@ from unrolled.ablations.commits.chain import (
     ALPHA,
     Chain,
     ChainRecord,
-    Outcome,
     Proposal,
     Version,
     begin_chain,
@@ -43,7 +42,7 @@ from unrolled.ablations.study.study_reader import read_study_text
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.repository import WORK_TREE, Commit, Repository
-from unrolled.reports.statistics.chain import pairs_to_show
+from unrolled.reports.statistics.chain import ProposalOutcome, pairs_to_show
 from unrolled.reports.statistics.proposals import ProposalDecision
 from unrolled.reports.statistics.sequential import Looks
 
@@ -149,7 +148,9 @@ class _Preparation:
         incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
         sides = Sides(self.file.repository, incumbent, self.commit)
         if edits := self.file.list_edits_of_rules(sides):
-            return self._end_at_once(Outcome.REFUSED, f"edits what the chain has frozen: {', '.join(edits)}")
+            return self._end_at_once(
+                ProposalOutcome.REFUSED, f"edits what the chain has frozen: {', '.join(edits)}"
+            )
         self._check_study()
         self._check_incumbent(sides)
         commits = {INCUMBENT: incumbent, CANDIDATE: replace(self.commit, name=CANDIDATE)}
@@ -157,9 +158,9 @@ class _Preparation:
             study = self._check_out(commits, sides)
             candidate = identify_version(study, CANDIDATE, self.commit)
         except BadInput as error:
-            return self._end_at_once(Outcome.CRASH, f"cannot be run: {error}")
+            return self._end_at_once(ProposalOutcome.CRASH, f"cannot be run: {error}")
         if reason := self._explain_old_content(candidate):
-            return self._end_at_once(Outcome.REFUSED, reason, candidate)
+            return self._end_at_once(ProposalOutcome.REFUSED, reason, candidate)
         if earlier := self._find_earlier(candidate.content):
             return self._take_up(replace(earlier, candidate=candidate), study, sides)
         return self._propose(candidate, study, sides)
@@ -202,20 +203,24 @@ class _Preparation:
     def _find_earlier(self, content: str) -> Proposal | None:
         """Return the latest proposal of this content, but one that could not be afforded."""
         earlier = [p for p in self.record.proposals if p.candidate.content == content]
-        return next((p for p in reversed(earlier) if p.is_tested or p.outcome != Outcome.UNDECIDED), None)
+        return next(
+            (p for p in reversed(earlier) if p.is_tested or p.outcome != ProposalOutcome.UNDECIDED), None
+        )
 
     def _take_up(self, earlier: Proposal, study: Study, sides: Sides) -> Judging:
         """Return an earlier proposal: as it ended, or to go on with the seeds that it has."""
-        is_retried = earlier.outcome == Outcome.CRASH and earlier.is_tested and self.options.retry
+        is_retried = earlier.outcome == ProposalOutcome.CRASH and earlier.is_tested and self.options.retry
         has_same_incumbent = earlier.incumbent == self.record.incumbent_number
-        if earlier.outcome == Outcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
+        if earlier.outcome == ProposalOutcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
             self.file.repository.keep_tree(earlier.candidate.commit.tree)
             return self._save(replace(earlier, accepted=True), is_old=True)
         if earlier.outcome and not is_retried:
             return Judging(self.record, earlier, self._metric, self.file.repository, is_old=True)
         if not has_same_incumbent:
             reason = "another candidate became the incumbent before it was judged"
-            return self._save(replace(earlier, outcome=Outcome.UNDECIDED, reason=reason, ended=time.time()))
+            return self._save(
+                replace(earlier, outcome=ProposalOutcome.UNDECIDED, reason=reason, ended=time.time())
+            )
         return self._save_to_train(replace(earlier, outcome="", reason=""), study, sides)
 
     def _propose(self, candidate: Version, study: Study, sides: Sides) -> Judging:
@@ -224,7 +229,7 @@ class _Preparation:
         is_simpler = candidate.lines < record.incumbent.lines
         level, simpler_level = record.compute_levels()
         if reason := self._explain_lack(level):
-            return self._end_at_once(Outcome.UNDECIDED, reason, candidate)
+            return self._end_at_once(ProposalOutcome.UNDECIDED, reason, candidate)
         used = self.ledger.list_seeds()
         for chain in read_chains(self.ledger):
             used |= {seed for proposal in chain.proposals for seed in proposal.seeds}
@@ -265,7 +270,9 @@ class _Preparation:
             return [f"it does not follow the incumbent, {described}: what that gained may be lost with it"]
         return []
 
-    def _end_at_once(self, outcome: Outcome, reason: str, candidate: Version | None = None) -> Judging:
+    def _end_at_once(
+        self, outcome: ProposalOutcome, reason: str, candidate: Version | None = None
+    ) -> Judging:
         """Record a proposal of which nothing is trained, unless the same one was recorded before."""
         version = candidate or Version(commit=self.commit)
         for p in self.record.proposals:
@@ -342,12 +349,12 @@ def conclude(judging: Judging, decision: ProposalDecision, seconds: float) -> Pr
     if not decision.has_ended:
         return replace(proposal, reason=f"open: the next look is after {verdict.pairs_requested} pairs")
     if decision.crash or decision.refusal:
-        outcome = Outcome.CRASH if decision.crash else Outcome.REFUSED
+        outcome = ProposalOutcome.CRASH if decision.crash else ProposalOutcome.REFUSED
         reason = decision.crash or decision.refusal
         return replace(proposal, outcome=outcome, reason=reason, ended=time.time())
     return replace(
         proposal,
-        outcome=Outcome(verdict.outcome.value),
+        outcome=verdict.outcome,
         p=verdict.p_value,
         simpler_p=1.0 if verdict.simpler_p is None else verdict.simpler_p,
         reason=decision.note,
