@@ -43,10 +43,9 @@ from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
-from unrolled.bench.trial import Result
+from unrolled.bench.trial import FIRST_LOOK, Result
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
-from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.sentences import write_claims
 from unrolled.reports.trials_table import make_trial_record
 

@@ -327,5 +327,7 @@ DERIVED = ("device", "source", "data", "versions")
 
 TABLE_COLUMNS = ("arm", "seed", "status", "reason", "counts", "rows averaged")
 """Columns that every table has from which arms are compared."""
-STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", "first_look")
+FIRST_LOOK = "first_look"
+"""The column that tells which trials of a study are of its first look."""
+STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""

@@ -14,11 +14,11 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
+from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, Statuses, Values
-from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
 from unrolled.reports.row_means import ONE_RUN, read_row_matches

@@ -12,6 +12,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, LARGEST, Metric, is_computed
+from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.formats import join_first_names, shorten
 from unrolled.reports.row_means import ONE_RUN, PAIR, ROWS, average_rows, find_copied_arms, read_row_matches
@@ -34,7 +35,6 @@ class Columns:
 
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
-FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
 STATUS = "status"  # the column that tells how a run ended, of a table that has it, in any case; or "State"
 SAMPLES = "none"  # in place of an item: rows of one arm and pair are independent samples
 ENDS = {

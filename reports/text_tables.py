@@ -7,6 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.caveats import (
     describe_attempts,
     describe_copied_arms,
@@ -16,7 +17,6 @@ from unrolled.reports.caveats import (
 )
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.formats import (
     align_columns,
     csv_cell,

@@ -18,7 +18,8 @@ from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
+from unrolled.bench.trial import FIRST_LOOK
+from unrolled.reports.foreign_table import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
 from unrolled.reports.trials_table import tabulate_results
 

@@ -23,7 +23,7 @@ from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.files import save_file
-from unrolled.bench.trial import JudgedResult, Trial, canonical_json
+from unrolled.bench.trial import FIRST_LOOK, JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -137,8 +137,6 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with a column that tells which trials are of its first look."""
-    from unrolled.reports.foreign_table import FIRST_LOOK
-
     study = load_study_of(table)
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})
 
