@@ -72,7 +72,7 @@ class Declaration:
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierVerdict:
-    """An earlier plan of a contrast: its study, the seeds with results of both sides, its verdict by then."""
+    """The verdict of an earlier plan on a contrast, by the seeds with results of both sides."""
 
     study: str
     planned: float  # unix seconds
@@ -131,7 +131,7 @@ class Plan:
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
-    """By arm, the earlier plans of its contrast in the ledger."""
+    """By arm, the verdicts of earlier plans on its contrast in the ledger."""
     earlier_declarations: tuple[Declaration, ...] = ()
     """The study's other plans of which there are results."""
     device: str = "cpu"
