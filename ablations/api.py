@@ -13,11 +13,9 @@ a table: `verdicts(shipped("toggles"))`. A mistake raises BadInput: one line wit
 results. The chapter's models train fastest with one thread: call `torch.set_num_threads(1)`.
 """
 
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from numbers import Real
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +31,23 @@ from unrolled.ablations.study.loading import load_plugins, load_studies
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.retraining import find_result
 from unrolled.ablations.study.seeds import check_seed
-from unrolled.ablations.tables import study_tables
 from unrolled.ablations.tables.study_tables import shipped as shipped
+from unrolled.ablations.tables.verdicts import (
+    ComparedPair,
+    choose_metric,
+    compare_arms,
+    load_comparison,
+    tabulate_verdicts,
+)
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.errors import BadInput, require, suggestion
-from unrolled.bench.metric import Metric
+from unrolled.bench.errors import require
 from unrolled.bench.trial import FIRST_LOOK, Result
-from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
-from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import write_claims, write_verdict_sentence
-from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.text_tables import list_number_cells
-from unrolled.reports.trials_table import list_metric_columns, make_trial_record
+from unrolled.reports.sentences import write_claims
+from unrolled.reports.trials_table import make_trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:
@@ -73,7 +71,7 @@ def train(trial: ChapterTrial) -> Result:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class StudyReport:
     """A study that was run. A notebook shows its figure and table; as text it has a sentence a contrast."""
 
     study: str
@@ -89,7 +87,7 @@ class Outcome:
     @property
     def verdicts(self) -> pd.DataFrame:
         """The verdict on every contrast: see `verdicts`."""
-        return _tabulate_verdicts(self.comparison)
+        return tabulate_verdicts(self.comparison)
 
     def __str__(self) -> str:
         return "\n".join(write_claims(self.comparison))
@@ -100,11 +98,11 @@ class Outcome:
         return f"{draw_intervals(self.comparison)}{self.verdicts.to_html(index=False)}"
 
 
-def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome:
+def run(study: str | study.Study, options: RunOptions = RunOptions()) -> StudyReport:
     """Train the trials of a study that have no result, log and report them, as `unrolled run` does.
 
-    Limits of time and a budget are in seconds. The outcome's text names the seeds of failed trials. Raises
-    KeyboardInterrupt after Ctrl-C.
+    Limits of time and a budget are in seconds. Failed trials are results: the report's text names their
+    seeds. Raises BadInput, and KeyboardInterrupt after Ctrl-C.
     """
     _refuse_in_trials("run")
     options = check_fields(options)
@@ -119,7 +117,7 @@ def run(study: str | study.Study, options: RunOptions = RunOptions()) -> Outcome
     require(outcome.comparisons, "no time was left", place="budget", cure="give more")
     name = loaded_study.name
     page = find_page(name, options.out)
-    return Outcome(study=name, folder=options.results, page=page, comparison=outcome.comparisons[name])
+    return StudyReport(study=name, folder=options.results, page=page, comparison=outcome.comparisons[name])
 
 
 def verify(study: str | study.Study, options: VerifyOptions = VerifyOptions()) -> bool:
@@ -181,28 +179,6 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     return pd.concat([table, pd.DataFrame(rows, dtype=object)]).infer_objects().reset_index(drop=True)
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Two arms, seed by seed. As text it is the verdict and its evidence; `contrast` has the numbers."""
-
-    arm: str
-    against: str
-    metric: str
-    verdict: Verdict
-    correction: str
-    scale: Scale
-    exploratory: bool  # seen before the plan was declared, or not declared by it
-
-    @property
-    def contrast(self) -> Contrast:
-        """Effect, intervals and p of the pairs."""
-        return self.verdict.contrast
-
-    def __str__(self) -> str:
-        against = f"{self.against} (exploratory)" if self.exploratory else self.against
-        return write_verdict_sentence(self.verdict, self.arm, against, self.scale, correction=self.correction)
-
-
 def compare(
     study: str | study.Study | pd.DataFrame,
     arm: str,
@@ -212,7 +188,7 @@ def compare(
     delta: float = 0.0,
     better: str = "",
     folder: str | Path = "results",
-) -> Compared:
+) -> ComparedPair:
     """Compare two arms of a study that was run, seed by seed. `against` is the arm's baseline by default.
 
     The metric is the plan's first by default, and `delta`, in its unit, the plan's δ; an undeclared metric
@@ -220,59 +196,8 @@ def compare(
     declares has the verdict of its report. Any other one is judged on the seeds of the first look, without
     correction, and is exploratory; its first look has to have ended.
     """
-    cure = "give the difference that does not matter"
-    valid = isinstance(delta, Real) and 0 <= delta < math.inf
-    require(valid, "is not a number above 0", key="delta", cure=cure)
-    comparison = _choose_metric(_load_comparison(study, folder), metric, delta)
-    rows = {row.arm.name: row for row in comparison.arms}
-    for name in filter(None, (arm, against)):
-        require(
-            name in rows,
-            f"study {comparison.design.study!r} has none of this name",
-            place=f"arm {name!r}",
-            cure=f"it has: {', '.join(rows)}",
-        )
-    row = rows[arm]
-    base = comparison.find_base(row).arm.name
-    judge = comparison.metric
-    if metric not in ("", judge.name):
-        judge = Metric(metric, delta, better)
-    elif row.verdict and against in ("", base) and delta in (0.0, judge.delta):
-        return Compared(
-            arm=arm,
-            against=base,
-            metric=judge.name,
-            verdict=row.verdict,
-            correction=row.correction,
-            scale=comparison.scale,
-            exploratory=row.exploratory,
-        )
-    judge = replace(judge, delta=delta or judge.delta)
-    return _compare_undeclared(comparison, row, rows[against or base], judge)
-
-
-def _compare_undeclared(
-    comparison: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric
-) -> Compared:
-    """Compare two arms that the study does not compare, on the seeds of the first look. Raises BadInput."""
-    arm = row.arm.name
-    against = base.arm.name
-    undeclared = comparison.judge_undeclared({arm: (row, base)}, metric)
-    require(
-        undeclared,
-        "the seeds of the first look have not all ended, or none has a result of both",
-        place=f"arms {arm!r} and {against!r}",
-        cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
-    )
-    return Compared(
-        arm=arm,
-        against=against,
-        metric=metric.name,
-        verdict=undeclared[arm],
-        correction="unadjusted",
-        scale=comparison.design.find_scale(metric),
-        exploratory=True,
-    )
+    comparison = load_comparison(study, folder)
+    return compare_arms(comparison, arm, against, metric=metric, delta=delta, better=better)
 
 
 def verdicts(
@@ -299,70 +224,7 @@ def verdicts(
     means are geometric and the differences in per cent. A pair with a diverged side does not enter the means,
     and the difference is then the median of all pairs. The metric is the plan's first by default.
     """
-    return _tabulate_verdicts(_choose_metric(_load_comparison(study, folder), metric))
-
-
-_CELLS = {
-    "arm_mean": "pair_mean",
-    "baseline_mean": "pair_baseline",
-    "difference": "delta",
-    "unbiased": "delta_unbiased",
-    "low": "delta_low",
-    "high": "delta_high",
-    "level": "delta_level",
-    "better": "wins",
-    "p": "p_adjusted",
-    "p_same": "p_equivalent",
-}
-"""Columns of `verdicts`, by their names in a page's CSV."""
-
-
-def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
-    records = []
-    for row in comparison.arms_to_decide:
-        if row.verdict and row.contrast:
-            cells = list_number_cells(row, comparison)
-            record = {
-                "arm": row.arm.name,
-                "baseline": comparison.find_base(row).arm.name,
-                "pairs": row.contrast.pairs,
-                **{name: cells[cell] for name, cell in _CELLS.items()},
-                "direction": str(row.verdict.direction),
-                "size": str(row.verdict.size),
-                "verdict": row.verdict.text,
-                "exploratory": row.exploratory,
-                "attempt": row.attempt,
-                "provisional": row.verdict.provisional,
-                "open_because": cells["open_because"],
-                "diverged": row.contrast.arm_diverged,
-                "baseline_diverged": row.contrast.baseline_diverged,
-            }
-            records.append(record)
-    return pd.DataFrame(records)
-
-
-def _load_comparison(study: str | study.Study | pd.DataFrame, folder: str | Path) -> Comparison:
-    """Return a study's arms side by side: from a table, or from a ledger."""
-    if isinstance(study, pd.DataFrame):
-        return study_tables.compare_study_table(study)
-    ledger = Ledger(Path(folder))
-    plan = load_plan(study, ledger)
-    return compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
-
-
-def _choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:
-    """Return the comparison by a metric; by the first if the study does not declare it and δ is given."""
-    design = comparison.design
-    columns = list_metric_columns(comparison.table, design)
-    exists = not metric or not columns or metric in columns
-    require(exists, f"no result has {metric!r}", key="metric", cure=suggestion(metric, columns))
-    view = comparison.by_metric(metric) if metric else comparison
-    if view is None and not delta:
-        names = ", ".join(declared.name for declared in design.metrics)
-        raise BadInput(
-            f"study {design.study!r} declares δ for {names}", place=f"metric {metric!r}", cure="give delta"
-        )
-    return view or comparison
+    return tabulate_verdicts(choose_metric(load_comparison(study, folder), metric))
 
 
 def learner(id: str, folder: str | Path = "results", plugins: str | Sequence[str] = ()) -> Any:

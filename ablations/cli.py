@@ -3,7 +3,6 @@
 import atexit
 import gc
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -11,15 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from cyclopts import (
-    App,
-    CycloptsError,
-    MissingArgumentError,
-    Parameter,
-    UnknownCommandError,
-    UnknownOptionError,
-    validators,
-)
+from cyclopts import App, CycloptsError, Parameter, validators
 
 from unrolled.ablations.options import (
     AuditOptions,
@@ -32,7 +23,8 @@ from unrolled.ablations.options import (
     StoredOptions,
     VerifyOptions,
 )
-from unrolled.bench.errors import BadInput, nearest, suggestion, visible
+from unrolled.ablations.usage_errors import explain_usage, shorten_line
+from unrolled.bench.errors import BadInput
 
 app = App(
     name="unrolled",
@@ -155,15 +147,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except CycloptsError as error:
-        line = _shorten_line(_explain_usage(error))
+        line = shorten_line(explain_usage(error, [name for name in app if not name.startswith("-")]))
     except BadInput as error:
-        line = _shorten_line(error)
+        line = shorten_line(error)
     except UnicodeEncodeError as error:  # a word whose bytes are no text, as of a name in Latin-1
         text = error.object[max(0, error.start - 40) : error.end + 40]
         line = f"{text!a}: is not UTF-8; rename it"
     except OSError as error:  # a disk that is full, a folder that cannot be written
         cure = "put that right, then run again; everything recorded so far is kept"
-        line = f"{_shorten_line(error)}; {cure}"
+        line = f"{shorten_line(error)}; {cure}"
     print(f"unrolled: {line}", file=sys.stderr)
     return 2
 
@@ -322,51 +314,6 @@ def new(kind: Kind, file: NewFile, /, *, script: ForScript = None) -> int:
     from unrolled.ablations.commands.new import new
 
     return new(kind, file, script)
-
-
-def _explain_usage(error: CycloptsError) -> BadInput:
-    """Return the error of a command line as BadInput, with the likely correction."""
-    text = str(error).rstrip(".")
-    chain = " ".join(["unrolled", *(error.command_chain or ())])
-    cure = f"see `{chain} --help`"
-    if isinstance(error, UnknownCommandError):
-        name = error.unused_tokens[0] if error.unused_tokens else ""
-        return BadInput(f"unknown command {name!r}", cure=_suggest_command(name))
-    if isinstance(error, UnknownOptionError):
-        return _explain_unknown_option(error, cure)
-    argument = error.argument
-    if isinstance(error, MissingArgumentError) and argument and "--output" in argument.names:
-        return BadInput("is missing", place="-o", cure="name the .zip to write, as in -o my.zip")
-    return BadInput(text, cure=cure)
-
-
-def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
-    """Return the error with the option that was likely meant; `cure` where none is near."""
-    option = (error.token.keyword or error.token.value).partition("=")[0]
-    name = option.lstrip("-")
-    if error.command_chain and error.command_chain[-1] in ("plan", "run", "compare"):
-        from unrolled.ablations.study.chapter import SETTINGS  # imports pydantic: not for every command
-
-        key = name.replace("-", "_")
-        if key in ("model", *SETTINGS):
-            return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
-    # without their dashes, which every option has
-    flags = {flag.lstrip("-"): flag for argument in error.argument_collection for flag in argument.names}
-    likely = nearest(name, flags)
-    return BadInput(f"unknown option {option}", cure=f"did you mean {flags[likely[0]]}?" if likely else cure)
-
-
-def _suggest_command(name: str) -> str:
-    from unrolled.ablations.study.study_reader import list_shipped_studies
-
-    if name in ("golden", *list_shipped_studies()):
-        return f"did you mean `unrolled run {name}`?"
-    return suggestion(name, [name for name in app if not name.startswith("-")])
-
-
-def _shorten_line(error: Exception) -> str:
-    """Return one line, in which a word that is too long to be a file's name (255 bytes) is cut."""
-    return re.sub(r"([^\s/]{60})[^\s/]{196,}", r"\1…", visible(error))
 
 
 if __name__ == "__main__":

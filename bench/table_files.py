@@ -88,14 +88,15 @@ def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     header = next(lines, None)
     if header is None:
         return
-    _check_header(header, delimiter)
+    check_header(header, delimiter)
     for cells in lines:
         if any(cells[len(header) :]):
             raise ValueError(f"line {lines.line_num} has {len(cells)} cells, the header {len(header)}")
         yield {name: _parse_cell(cell) for name, cell in zip(header, cells, strict=False)}
 
 
-def _check_header(header: list[str], delimiter: str) -> None:
+def check_header(header: list[str], delimiter: str) -> None:
+    """Raise ValueError for a first line that names no columns, or one twice, or has another delimiter."""
     line = delimiter.join(header)
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:

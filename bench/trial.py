@@ -96,9 +96,9 @@ class Trial:
         return ()
 
     @property
-    def ignores_seed(self) -> bool:
-        """True if no seed changes its numbers, as of a model that is fitted by counting."""
-        return False
+    def uses_seed(self) -> bool:
+        """False if no seed changes its numbers, as of a model that is fitted by counting."""
+        return True
 
     @property
     def task(self) -> dict[str, Scalar]:

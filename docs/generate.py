@@ -11,9 +11,10 @@ from typing import Any
 
 import unrolled
 from unrolled.ablations import api
-from unrolled.ablations.api import Compared, Outcome
+from unrolled.ablations.api import StudyReport
 from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve_settings
 from unrolled.ablations.study.study_file import StudyFile
+from unrolled.ablations.tables.verdicts import ComparedPair
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
@@ -87,8 +88,8 @@ OPTIONS_IN_FULL = re.compile(r"(\w+Options)\((?:[^()]|\([^()]*\))*\)")
 PUBLIC_ATTRIBUTES = {
     ChapterTrial: ("model", "options", "seed", "device", "id", "title"),
     Result: ("trial", "status", "reason", "seconds", "metrics", "curves", "records", "witnesses", "output"),
-    Outcome: ("study", "folder", "page", "results", "verdicts"),
-    Compared: ("arm", "against", "metric", "exploratory", "verdict", "contrast"),
+    StudyReport: ("study", "folder", "page", "results", "verdicts"),
+    ComparedPair: ("arm", "against", "metric", "exploratory", "verdict", "contrast"),
     Verdict: ("text", "direction", "size", "interval", "difference_p", "equivalence_p", "unbiased"),
     Contrast: ("pairs", "estimate", "arm_mean", "baseline_mean", "sd", "wins", "losses"),
 }

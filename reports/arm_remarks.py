@@ -31,7 +31,7 @@ def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
 
 def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     baseline = design.find_base(arm)
-    if arm.ignores_seed and not arm.against:
+    if not arm.uses_seed and not arm.against:
         return ArmRemark.COUNTED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):
         return ArmRemark.REFERENCE

@@ -39,7 +39,7 @@ def describe_decided(c: Comparison) -> str:
 
 def describe_seen_data(c: Comparison) -> str:
     """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
-    exploratory = [row for row in c.arms_to_decide if row.arm.name in c.design.seen]
+    exploratory = [row for row in c.arms_to_decide if row.arm.name in c.design.seen_pairs]
     if not exploratory:
         return ""
     first = max(max(c.design.seeds) + 1, c.design.first_fresh_seed)
@@ -248,8 +248,8 @@ def describe_declaration(c: Comparison) -> str:
     if design.first_declared is not None:
         first = format_time(design.first_declared)
         date = f"first declared on {first} and in this form on {format_time(design.planned)}"
-    if design.seen:
-        number = len(design.seen)
+    if design.seen_pairs:
+        number = len(design.seen_pairs)
         contrasts = plural(len(c.arms_to_decide), "contrast")
         return f"{date}, after results of both sides of {number} of its {contrasts}"
     if design.ships:
@@ -259,12 +259,12 @@ def describe_declaration(c: Comparison) -> str:
 
 def list_earlier_attempts(c: Comparison) -> list[str]:
     """Return a line on each earlier plan of one of the contrasts, in the order of the arms."""
-    return [line for row in c.arms_to_decide for line in c.design.earlier_plans.get(row.arm.name, ())]
+    return [line for row in c.arms_to_decide for line in c.design.earlier_attempts.get(row.arm.name, ())]
 
 
 def describe_attempts(c: Comparison) -> str:
     """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
-    repeated = [row for row in c.arms_to_decide if c.design.earlier_plans.get(row.arm.name)]
+    repeated = [row for row in c.arms_to_decide if c.design.earlier_attempts.get(row.arm.name)]
     if not repeated:
         return ""
     were = "was" if len(repeated) == 1 else "were"

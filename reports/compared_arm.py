@@ -84,7 +84,7 @@ class ComparedArm:
         With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
         that no seed changes has one value, however many seeds it was trained with.
         """
-        if self.arm.ignores_seed and self.done:
+        if self.done and not self.arm.uses_seed:
             return "1"
         number = self.summary.n - self.summary.diverged
         most = self.summary.n if self.decided else self.total
@@ -156,8 +156,8 @@ def make_compared_arm(
         summary=summarise_arm(arm, values, lower_is_better=metric.lower_is_better),
         remark=remark,
         copied=copied,
-        exploratory=arm.exploratory or arm.name in design.seen,
-        attempt=1 + len(design.earlier_plans.get(arm.name, ())),
+        exploratory=arm.exploratory or arm.name in design.seen_pairs,
+        attempt=1 + len(design.earlier_attempts.get(arm.name, ())),
         task_differences=tuple(differences),
         proofs=collect_proofs(arm.finished_results),
     )
@@ -206,4 +206,4 @@ def summarise_arm(
     The direction decides the median alone, and that only where a seed diverged.
     """
     summary = summarise_values(values, lower_is_better=lower_is_better)
-    return replace(summary, sd=None, interval=None) if arm.ignores_seed else summary
+    return summary if arm.uses_seed else replace(summary, sd=None, interval=None)

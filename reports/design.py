@@ -40,7 +40,7 @@ class MeasuredArm:
     trial: Trial | None = None  # any of its trials, where there are no results
     exploratory: bool = False  # marked so by the study: Benjamini–Hochberg instead of Holm
     against: str = ""  # the arm that it is compared with, and that `changes` are against; "" is the baseline
-    ignores_seed: bool = False  # no seed changes it, as it is fitted by counting
+    uses_seed: bool = True  # False if no seed changes it, as it is fitted by counting
 
     def __post_init__(self) -> None:
         """Put the results in the order of their seeds."""
@@ -59,7 +59,7 @@ class MeasuredArm:
     @property
     def is_aa_arm(self) -> bool:
         """True if the arm repeats the baseline with other seeds. The baseline itself looks the same."""
-        return not self.changes and not self.against and not self.ignores_seed
+        return not self.changes and not self.against and self.uses_seed
 
     def collect_metric(self, metric: str) -> dict[int, float]:
         """Return a number by seed: infinity for a diverged trial, none for one that failed otherwise."""
@@ -106,10 +106,9 @@ class Design:
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
-    seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
-    earlier_plans: Mapping[str, Sequence[str]] = field(
-        default_factory=dict
-    )  # earlier plans of a contrast, by arm
+    seen_pairs: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
+    # by arm, a line on each earlier plan of its contrast
+    earlier_attempts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # no plan of its contrasts had this seed, or a higher one
     ships: bool = False  # with Unrolled, unchanged: it was declared before all results
     first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
@@ -118,7 +117,7 @@ class Design:
     nondeterminism: Mapping[str, float] | None = field(default_factory=dict)
     averaging_note: str = ""  # of a table from elsewhere: a sentence on rows that were averaged
     doubts: tuple[str, ...] = ()  # of a table from elsewhere: what its page warns of
-    titles: Mapping[str, str] = field(default_factory=dict)  # setting → what people call it: alpha → AR
+    setting_titles: Mapping[str, str] = field(default_factory=dict)  # what people call them: alpha is AR
     presentation: Presentation = PLAIN
     audit: Audit | None = None  # of a study whose arms are the changes of a history
 

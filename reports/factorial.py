@@ -181,4 +181,4 @@ def _make_switch(c: Comparison, key: str, level: Scalar) -> Switch:
     """Return the switch between the baseline's level and another one."""
     baseline_level = _read_settings(c.arms[0]).get(key, level)
     off, on = (baseline_level, level) if level and not baseline_level else (level, baseline_level)
-    return Switch(key, c.design.titles.get(key, key.replace("_", " ")), off, on)
+    return Switch(key, c.design.setting_titles.get(key, key.replace("_", " ")), off, on)

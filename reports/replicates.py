@@ -90,7 +90,7 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
             name: _find_noise(metrics[name], [*xs.values()], widest[name], design)
             for name, xs in numbers.items()
         }
-        if arm.ignores_seed or not numbers or (len(fingerprints) > 1 and not any(noise.values())):
+        if not (arm.uses_seed and numbers) or (len(fingerprints) > 1 and not any(noise.values())):
             continue
         is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
         is_perfect = all(metrics[name].are_best(xs.values()) for name, xs in numbers.items())

@@ -4,33 +4,26 @@ import json
 import math
 import sys
 from contextlib import redirect_stdout
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unrolled.ablations.commands.run import INTERRUPTED, format_command_line
-from unrolled.ablations.commits.chain import Outcome, Version, find_folder, has_chain, read_chain
-from unrolled.ablations.commits.chain_rows import describe_proposal, write_page
-from unrolled.ablations.commits.judge import Judging, conclude, prepare_proposal
+from unrolled.ablations.commits.candidate import ChainEntry
+from unrolled.ablations.commits.chain import Proposal, Version, find_folder, has_chain, read_chain
+from unrolled.ablations.commits.chain_rows import describe_proposal
+from unrolled.ablations.commits.judge import judge_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions, refuse_flags
-from unrolled.ablations.runner.process import plain_reason
-from unrolled.ablations.study import plan_store
-from unrolled.ablations.training.comparison import prepare_folder
-from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.errors import BadInput, plural, require, visible
-from unrolled.reports.statistics.chain import smallest_gain
+from unrolled.reports.statistics.chain import ProposalOutcome, smallest_gain
 from unrolled.reports.statistics.sequential import Looks
 
-if TYPE_CHECKING:
-    from unrolled.reports.comparison import Comparison
-
 EXIT_CODES = {
-    Outcome.KEEP: 0,
-    Outcome.CRASH: 1,
-    Outcome.DISCARD: 3,
-    Outcome.UNDECIDED: 4,
-    Outcome.REFUSED: 5,
-    Outcome.SIMPLER: 6,
+    ProposalOutcome.KEEP: 0,
+    ProposalOutcome.CRASH: 1,
+    ProposalOutcome.DISCARD: 3,
+    ProposalOutcome.UNDECIDED: 4,
+    ProposalOutcome.REFUSED: 5,
+    ProposalOutcome.SIMPLER: 6,
 }
 _RULES = ("seeds", "set", "plugin", "to_the_end")  # options that would change the chain's rules
 
@@ -44,7 +37,9 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
         if options.dry_run:
             return _print_state(options)
         with redirect_stdout(sys.stderr):
-            judging, code = _judge_under_lock(candidate, study, options)
+            cure = "begin a new chain with an edited study"
+            refuse_flags(options, _RULES, "would change the rules, which are the chain's", cure)
+            entry, interrupted = judge_candidate(candidate, study, options, format_command_line())
     except BadInput as error:
         if options.json:
             print(json.dumps({"outcome": "bad input", "exit_code": 2, "reason": visible(error)}))
@@ -54,9 +49,17 @@ def judge(candidate: str, study: str, options: JudgeOptions) -> int:
             facts = {"outcome": "undecided", "exit_code": INTERRUPTED, "reason": "open: interrupted"}
             print(json.dumps(facts))
         return INTERRUPTED
-    facts = _collect_facts(judging, code, options)
-    print(json.dumps(facts) if options.json else visible(describe_proposal(judging)))
+    code = INTERRUPTED if interrupted else _find_exit_code(entry.proposal)
+    facts = _collect_facts(entry, code, options)
+    print(json.dumps(facts) if options.json else visible(describe_proposal(entry)))
     return code
+
+
+def _find_exit_code(proposal: Proposal) -> int:
+    """Return the exit code of a proposal's outcome: 0 also for one that is simpler and was accepted."""
+    if proposal.becomes_incumbent:
+        return 0
+    return EXIT_CODES[ProposalOutcome(proposal.outcome or ProposalOutcome.UNDECIDED)]
 
 
 def _print_state(options: JudgeOptions) -> int:
@@ -85,89 +88,31 @@ def _print_state(options: JudgeOptions) -> int:
     budget = f"{record.compute_budget():.3g} of {record.chain.alpha:g}"
     print(f"error budget left: {budget}; the next proposal has level {level:.2g}")
     if spread:
-        known = f"{gain:.3g}" if gain and math.isfinite(gain) else "none"
-        print(f"gain that is kept with a chance of .8: {known} (SD of the pairs' differences {spread:.3g})")
+        smallest = f"{gain:.3g}" if gain and math.isfinite(gain) else "none"
+        print(
+            f"gain that is kept with a chance of .8: {smallest} (SD of the pairs' differences {spread:.3g})"
+        )
     return 0
 
 
-def _judge_under_lock(candidate: str, study: str, options: JudgeOptions) -> tuple[Judging, int]:
-    """Judge a candidate while no other process judges one of the chain. Returns it and the exit code."""
-    cure = "begin a new chain with an edited study"
-    refuse_flags(options, _RULES, "would change the rules, which are the chain's", cure)
-    require(
-        options.chain, "is missing", place="--chain", cure="name the chain of the proposals: --chain night"
-    )
-    ledger = Ledger(options.results)
-    prepare_folder(options.out)
-    with ledger.lock_chain(options.chain):
-        judging = prepare_proposal(candidate, study, options, ledger)
-        interrupted = False
-        if judging.study:
-            judging, interrupted = _train(judging, options, ledger)
-        write_page(judging.record, ledger, options.out)
-    if interrupted:
-        return judging, INTERRUPTED
-    outcome = Outcome(judging.proposal.outcome or Outcome.UNDECIDED)
-    is_accepted = outcome is Outcome.SIMPLER and judging.proposal.accepted
-    return judging, 0 if is_accepted else EXIT_CODES[outcome]
-
-
-def _train(judging: Judging, options: JudgeOptions, ledger: Ledger) -> tuple[Judging, bool]:
-    """Train what a proposal asks for and record what it shows. Returns also whether Ctrl-C ended it."""
-    assert judging.study is not None
-    study = judging.study
-    run_options = replace(options, out=options.out / judging.record.chain.name)
-    outcome = run_studies([study], run_options, format_command_line())
-    comparison = outcome.comparisons.get(study.name)
-    proposal = judging.proposal
-    if comparison is None or comparison.proposal is None:
-        proposal = replace(proposal, reason="open: no time was left")
-    else:
-        proposal = conclude(judging, comparison.proposal, _sum_seconds(comparison))
-        if proposal.outcome == Outcome.CRASH:
-            proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)
-    if proposal.outcome == Outcome.KEEP and options.verify:
-        from unrolled.ablations.commits.second_training import doubt_candidate
-
-        if doubt := doubt_candidate(study, plan_store.load_plan(study.name, ledger), ledger, options):
-            proposal = replace(proposal, outcome=Outcome.REFUSED, p=1.0, reason=doubt)
-    if proposal.outcome == Outcome.SIMPLER:
-        proposal = replace(proposal, accepted=options.accept_simpler)
-    if proposal.becomes_incumbent:
-        judging.keep_files()
-    record = judging.record.save_proposal(proposal)
-    return replace(judging, record=record, proposal=proposal), outcome.interrupted
-
-
-def _explain_crash(comparison: "Comparison") -> str:
-    """Return the seed and the reason of the first trial of the candidate that failed."""
-    results = comparison.design.arms[1].results
-    failed = [(seed, result) for seed, result in results.items() if result.status == "failed"]
-    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed), "")
-
-
-def _sum_seconds(comparison: "Comparison") -> float:
-    """Return the seconds that the trials of a proposal took."""
-    return sum(r.total_seconds for arm in comparison.design.arms for r in arm.results.values())
-
-
-def _collect_facts(judging: Judging, code: int, options: JudgeOptions) -> dict[str, Any]:
+def _collect_facts(entry: ChainEntry, code: int, options: JudgeOptions) -> dict[str, Any]:
     """Return the outcome as JSON has it."""
-    record, proposal = judging.record, judging.proposal
+    record = entry.record
+    proposal = entry.proposal
     compared = record.find_version(proposal.incumbent)
     return {
-        "outcome": proposal.outcome or str(Outcome.UNDECIDED),
+        "outcome": proposal.outcome or str(ProposalOutcome.UNDECIDED),
         "exit_code": code,
         "reason": proposal.reason,
         "remarks": list(proposal.remarks),
         "chain": record.chain.name,
         "proposal": proposal.number,
-        "is_old": judging.is_old,
+        "is_old": entry.is_old,
         "candidate": _describe_version(proposal.candidate),
         "compared_with": _describe_version(compared),
         "incumbent": _describe_version(record.incumbent),
-        "metric": judging.metric.name,
-        "delta": judging.metric.zone,
+        "metric": entry.metric.name,
+        "delta": entry.metric.zone,
         "difference": proposal.difference,
         "bound": proposal.bound,
         "p": proposal.p if proposal.outcome and proposal.is_tested else None,

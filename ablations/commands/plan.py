@@ -172,7 +172,7 @@ def _make_rows(
             against += f"; no contrast, as it is of another task: {', '.join(differences)}"
         duration = f"{seconds[arm.name]:.1f}" if seconds else "–"
         rows.append([visible(arm.name), *cells, duration, changes + against])
-        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(name)}"] for name in arm.also]
+        rows += [["", *[""] * (2 + len(TRUTHS)), f"also: {visible(name)}"] for name in arm.other_names]
     return rows
 
 

@@ -3,23 +3,32 @@
 Forward, each commit is an arm, beside the one before it. Study, data and frozen files are the tip's.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from unrolled.ablations.commits.history import Change, History
+from unrolled.ablations import run_folder
+from unrolled.ablations.commits.history import Change, History, read_history
 from unrolled.ablations.commits.removal import TIP, Checkouts, Removal, Tree, list_removals
-from unrolled.ablations.study.commits import run_in_checkouts
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.options import AuditOptions, parse_set
+from unrolled.ablations.runner.parallel import run_trials
+from unrolled.ablations.runner.process import plain_reason
+from unrolled.ablations.study.commits import open_repository, run_in_checkouts
 from unrolled.ablations.study.errors import error_context
-from unrolled.ablations.study.gate_study import read_study_at
-from unrolled.ablations.study.loading import make_study
+from unrolled.ablations.study.gate_study import STUDY, find_program_folder, read_study_at
+from unrolled.ablations.study.loading import make_study, override_study
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.study.study_file import ArmTable, DesignTable, StudyFile
 from unrolled.ablations.study.study_reader import parse_study
+from unrolled.ablations.training.device import choose_device
+from unrolled.ablations.training.study_run import trial_conditions
 from unrolled.bench.audit import Audit, AuditedChange
-from unrolled.bench.errors import BadInput, require
+from unrolled.bench.errors import BadInput, plural, require, visible
 from unrolled.bench.program.commits.clone import Clone
 
 BASE = "base"
@@ -29,7 +38,45 @@ FindFailures = Callable[[Sequence[str], ProgramSettings], Mapping[str, str]]
 """Return why the program fails in each of these checkouts, named as their arms, in which it does."""
 
 
-def read_audited_study(path: Path, history: History) -> StudyFile:
+@run_folder.use_run_folder()
+def prepare_audit(commits: str, path: str, options: AuditOptions) -> Study:
+    """Return the study that judges each change of a range, BASE..TIP, by the study in a file.
+
+    The file is by default STUDY at the repository's top. To know without which changes the program fails, the
+    first seed of each checkout is trained, unless `dry_run` is set. Raises BadInput where there is nothing to
+    audit, and KeyboardInterrupt after Ctrl-C.
+    """
+    end = time.monotonic() + options.budget
+    repository = open_repository(find_program_folder(path), options.results)
+    history = read_history(repository, commits)
+    file_path = Path(path) if path else repository.root / STUDY
+    file = _override_file(_read_audited_study(file_path, history), str(file_path), options)
+    count = plural(len(history.commits), "commit")
+    print(visible(f"{count} from {history.base.hash[:10]} to {history.tip.description}"), flush=True)
+    find_failures = partial(
+        _find_failures, study=make_study(file, str(file_path), options.yes), options=options, end=end
+    )
+    study = _make_audit(history, file, str(file_path), options, find_failures)
+    return replace(study, to_the_end=study.to_the_end or options.to_the_end)
+
+
+def _override_file(file: StudyFile, path: str, options: AuditOptions) -> StudyFile:
+    """Return the study's file with the seeds and settings of --seeds and --set."""
+    sets = [parse_set(text) for text in options.set]
+    for key, values in sets:
+        cure = "give one, for all of them" if key != "commit" else "leave it out"
+        require(
+            len(values) == 1 and key != "commit",
+            "would make arms, and those of an audit are changes",
+            place=f"--set {key}",
+            cure=cure,
+        )
+    return override_study(
+        make_study(file, path, options.yes), options.seeds, sets, confirmed=options.yes
+    ).file
+
+
+def _read_audited_study(path: Path, history: History) -> StudyFile:
     """Return the study in a file as the tip has it, with its baseline alone; else as it lies there.
 
     Raises BadInput for a study that trains no program.
@@ -45,33 +92,26 @@ def read_audited_study(path: Path, history: History) -> StudyFile:
     return file.model_copy(update=updates).locate(path.parent)
 
 
-def make_audit(
-    history: History,
-    file: StudyFile,
-    path: str,
-    results: Path,
-    *,
-    forward: bool,
-    confirmed: bool,
-    find_failures: FindFailures,
+def _make_audit(
+    history: History, file: StudyFile, path: str, options: AuditOptions, find_failures: FindFailures
 ) -> Study:
     """Return the study that compares the tip with itself without each change or, forward, each with the last.
 
     A change without which the program fails, or whose removal conflicts, is taken back with later ones that
     mend it, and compared with the tip without these. Raises BadInput where the tip itself cannot be compared,
-    and for more trials than a study may have, unless they are `confirmed`.
+    and for more trials than a study may have, unless --yes is given.
     """
     with error_context(path):
         commits = [ArmTable(name=change.name, set={"commit": change.name}) for change in history.changes]
-        factory = make_study(file.model_copy(update={"arm": commits}), path, confirmed).baseline.factory
+        factory = make_study(file.model_copy(update={"arm": commits}), path, options.yes).baseline.factory
         assert isinstance(factory, ProgramSettings)
         factory = replace(factory, baseline=file.baseline)
-        checkouts = Checkouts(history, factory, results)
-        if forward:
+        checkouts = Checkouts(history, factory, options.results)
+        if options.forward:
             tables, changes = _compare_forward(history, checkouts)
         else:
             tables, changes = _compare_removals(history, checkouts, find_failures)
-        base = BASE if forward else TIP
+        base = BASE if options.forward else TIP
         ends = f"{history.base.hash[:7]}..{history.tip.hash[:7]}"
         updates = {
             "name": f"{file.name}-audit",
@@ -82,7 +122,7 @@ def make_audit(
         }
         study = make_study(file.model_copy(update=updates), path, confirmed=True)
         study = run_in_checkouts(study, checkouts.factory)
-    return replace(study, audit=Audit(changes=tuple(changes), forward=forward))
+    return replace(study, audit=Audit(changes=tuple(changes), forward=options.forward))
 
 
 def _compare_removals(
@@ -96,28 +136,60 @@ def _compare_removals(
         while untried:
             for removal in untried:
                 removal.take_back(history, clone, checkouts)
-            trees = [tree for r in untried for tree in (r.without, r.beside) if r.without and tree]
+            trees = [tree for removal in untried for tree in removal.trees]
             names = [tree.name for tree in trees if tree.identity != checkouts.tip_identity]
             failures = find_failures([*dict.fromkeys([TIP, *names] if names else [])], checkouts.factory)
             if TIP in failures:
                 raise BadInput(
                     f"fails on the first seed: {failures[TIP]}", place=TIP, cure="audit a commit that runs"
                 )
-            untried = [r for r in untried if r.without and _explain_failure(r, failures)]
+            untried = [removal for removal in untried if _explain_failure(removal, failures)]
             for removal in untried:
                 removal.refuse(f"the program fails without it: {_explain_failure(removal, failures)}")
-    arms = _Arms(checkouts.tip_identity)
-    changes = [arms.add(removal, history) for removal in reversed(removals)]  # companions come first
+    arms = _AuditArms(checkouts.tip_identity)
+    changes = [arms.add_removal(removal, history) for removal in reversed(removals)]  # companions come first
     return arms.tables, changes[::-1]
 
 
 def _explain_failure(removal: Removal, failures: Mapping[str, str]) -> str:
     """Return why the program fails in a tree of a removal; "" if it does not."""
-    trees = filter(None, (removal.without, removal.beside))
-    return next((failures[tree.name] for tree in trees if tree.name in failures), "")
+    return next((failures[tree.name] for tree in removal.trees if tree.name in failures), "")
 
 
-class _Arms:
+def _find_failures(
+    names: Sequence[str], factory: ProgramSettings, *, study: Study, options: AuditOptions, end: float
+) -> Mapping[str, str]:
+    """Train the first seed in these checkouts until `end`. Returns why the program fails, by their names."""
+    if options.dry_run:
+        return {}
+    device = choose_device(study, options, "")
+    trials = {}
+    for name in names:
+        trial_fields = factory.resolve_settings({**factory.baseline, "commit": name})
+        trials[name] = factory.make_trial(trial_fields, study.seeds[0], device.kind).identify()
+    ledger = Ledger(options.results)
+    if trials:
+        print(f"trying {plural(len(trials), 'checkout')} on seed {study.seeds[0]}", flush=True)
+    counts = run_trials(
+        [*trials.values()],
+        ledger,
+        trial_conditions(trials.values(), options, device),
+        is_replaced=lambda stored: options.retry and stored.status == "failed",
+        is_wanted=lambda _: time.monotonic() < end,
+    )
+    if counts.interrupted:
+        raise KeyboardInterrupt
+    metrics = [metric.name for metric in study.metrics]
+    results = ledger.results([trial.id for trial in trials.values()])
+    judged = {
+        name: trial.judge_result(results[trial.id], metrics)
+        for name, trial in trials.items()
+        if trial.id in results
+    }
+    return {name: plain_reason(result) for name, result in judged.items() if result.status == "failed"}
+
+
+class _AuditArms:
     """The arms of an audit: the tip without a change, and what each is compared with."""
 
     def __init__(self, tip_identity: str) -> None:
@@ -125,19 +197,20 @@ class _Arms:
         self._tip = tip_identity
         self._names: dict[tuple[str, str], str] = {}  # by the identities of an arm's trials and of its base's
 
-    def add(self, removal: Removal, history: History) -> AuditedChange:
-        """Add what shows the effect of a change, and return it as the audit has it."""
+    def add_removal(self, removal: Removal, history: History) -> AuditedChange:
+        """Add the arms that show the effect of a change, and return the change as the audit has it."""
         if removal.change.is_undone:
             return _describe_change(removal.change, history)
-        if not removal.without or not removal.beside:
+        if not removal.arm_tree or not removal.base_tree:
             return _describe_change(removal.change, history, reason=removal.reason)
-        if removal.without.identity == removal.beside.identity:
+        if removal.arm_tree.identity == removal.base_tree.identity:
             return _describe_change(removal.change, history, companions=removal.companions)
-        base = self._find_base(removal.beside)
-        key = (removal.without.identity, removal.beside.identity)
+        base = self._find_base(removal.base_tree)
+        key = (removal.arm_tree.identity, removal.base_tree.identity)
         name = self._names.get(key, "")
         if not name:
-            name = self._names[key] = removal.without.name
+            name = removal.arm_tree.name
+            self._names[key] = name
             self.tables.append(ArmTable(name=name, set={"commit": name}, against=base))
         against = "" if base == TIP else base
         return _describe_change(removal.change, history, name, removal.companions, against=against)
@@ -157,14 +230,14 @@ def _compare_forward(history: History, checkouts: Checkouts) -> tuple[list[ArmTa
     """Return an arm for each commit whose files differ from those of the one before, and all commits."""
     parent = history.repository.resolve(history.commits[0].parents[0])
     last_arm = BASE
-    last_identity = checkouts.add(replace(parent, name=BASE))
+    last_identity = checkouts.add_commit(replace(parent, name=BASE))
     is_gap = False
     tables = []
     changes = []
     for logged in history.commits:
         change = Change((logged,))
         try:
-            identity = checkouts.add(replace(logged.commit, name=change.name))
+            identity = checkouts.add_commit(replace(logged.commit, name=change.name))
         except BadInput as error:
             changes.append(_describe_change(change, history, reason=f"the program cannot run: {error}"))
             is_gap = True
@@ -195,7 +268,7 @@ def _describe_change(
         added=added,
         deleted=deleted,
         arm=arm,
-        taken_back_with=tuple(other.name for other in companions),
+        taken_back_with=tuple(companion.name for companion in companions),
         against=against,
         reason=reason,
     )

@@ -10,7 +10,6 @@ that a process that is killed leaves nothing behind that has to be put right.
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -24,6 +23,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.trial import canonical_json
+from unrolled.reports.statistics.chain import ProposalOutcome
 from unrolled.reports.statistics.online import LAMBDA, next_level
 
 ALPHA = 0.1
@@ -37,17 +37,6 @@ Content = TypeVar("Content")
 _CURE = "restore it from a copy, or begin a new chain"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,57}")
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class Outcome(StrEnum):
-    """What became of a proposal."""
-
-    KEEP = "keep"
-    SIMPLER = "simpler"
-    DISCARD = "discard"
-    UNDECIDED = "undecided"
-    REFUSED = "refused"
-    CRASH = "crash"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +104,9 @@ class Proposal:
     @property
     def becomes_incumbent(self) -> bool:
         """True if the next proposals are compared with it."""
-        return self.outcome == Outcome.KEEP or (self.outcome == Outcome.SIMPLER and self.accepted)
+        return self.outcome == ProposalOutcome.KEEP or (
+            self.outcome == ProposalOutcome.SIMPLER and self.accepted
+        )
 
 
 _CHAIN = TypeAdapter(Chain)
@@ -133,12 +124,13 @@ class ChainRecord:
     @cached_property
     def incumbent_number(self) -> int:
         """The number of the proposal that is the incumbent; 0 for the first incumbent."""
-        return max((p.number for p in self.proposals if p.becomes_incumbent), default=0)
+        return self.incumbent_numbers[-1]
 
     @cached_property
     def last_keep_number(self) -> int:
         """The number of the last proposal that was kept as it helps; 0 for the first incumbent."""
-        return max((p.number for p in self.proposals if p.outcome == Outcome.KEEP), default=0)
+        keeps = [proposal for proposal in self.proposals if proposal.outcome == ProposalOutcome.KEEP]
+        return keeps[-1].number if keeps else 0
 
     def find_version(self, number: int) -> Version:
         """Return the code of a proposal, or of the first incumbent for 0."""
@@ -152,22 +144,27 @@ class ChainRecord:
     @property
     def incumbent_numbers(self) -> list[int]:
         """The numbers of all that were the incumbent, in order; 0 for the first."""
-        return [0, *(p.number for p in self.proposals if p.becomes_incumbent)]
+        return [0, *(proposal.number for proposal in self.proposals if proposal.becomes_incumbent)]
 
     @property
-    def tested(self) -> list[Proposal]:
+    def tested_proposals(self) -> list[Proposal]:
         """The proposals that were given a level, in order."""
         return [proposal for proposal in self.proposals if proposal.is_tested]
 
     @property
     def answer(self) -> str:
         """A sentence on what became of the proposals, and on what the incumbent is."""
-        keeps = sum(p.outcome == Outcome.KEEP for p in self.proposals)
-        simpler = sum(p.outcome == Outcome.SIMPLER and p.accepted for p in self.proposals)
-        also = f", and {simpler} accepted as simpler" if simpler else ""
+        keeps = self.count_keeps()
+        simpler = len(self.incumbent_numbers) - 1 - keeps
+        counts = f"{keeps} of {plural(len(self.proposals), 'proposal')} kept"
+        if simpler:
+            counts += f", and {simpler} accepted as simpler"
         commit = self.incumbent.commit
-        kept = f"{keeps} of {plural(len(self.proposals), 'proposal')} kept{also}"
-        return f"{kept}; the incumbent is {commit.hash[:10]} {commit.subject}"
+        return f"{counts}; the incumbent is {commit.hash[:10]} {commit.subject}"
+
+    def count_keeps(self) -> int:
+        """Return the number of proposals that were kept because they help."""
+        return sum(proposal.outcome == ProposalOutcome.KEEP for proposal in self.proposals)
 
     def compute_levels(self) -> tuple[float, float]:
         """Return the levels of the next proposal: that it helps, and that it is simpler.
@@ -175,11 +172,14 @@ class ChainRecord:
         A proposal counts as shown if it was kept. By its p alone, one that was open meanwhile could give it
         another level now.
         """
-        ps = [0.0 if p.outcome == Outcome.KEEP else max(p.p, LAMBDA) for p in self.tested]
+        ps = [
+            0.0 if proposal.outcome == ProposalOutcome.KEEP else max(proposal.p, LAMBDA)
+            for proposal in self.tested_proposals
+        ]
         simpler_ps = [
-            0.0 if p.outcome == Outcome.SIMPLER else max(p.simpler_p, LAMBDA)
-            for p in self.tested
-            if p.simpler_level
+            0.0 if proposal.outcome == ProposalOutcome.SIMPLER else max(proposal.simpler_p, LAMBDA)
+            for proposal in self.tested_proposals
+            if proposal.simpler_level
         ]
         level = next_level(self.chain.rule, ps, self.chain.alpha)
         return level, next_level(self.chain.rule, simpler_ps, SIMPLER_ALPHA)
@@ -190,24 +190,23 @@ class ChainRecord:
         A proposal whose p is at most λ has spent nothing by SAFFRON, which takes it for one that may help.
         """
         if self.chain.rule == "family-wise":
-            return self.chain.alpha - sum(p.level for p in self.tested)
-        keeps = sum(p.outcome == Outcome.KEEP for p in self.tested)
-        earned = self.chain.alpha * max(keeps, 0.5)
-        return earned - sum(p.level for p in self.tested if p.p > LAMBDA) / (1 - LAMBDA)
+            return self.chain.alpha - sum(proposal.level for proposal in self.tested_proposals)
+        earned = self.chain.alpha * max(self.count_keeps(), 0.5)
+        spent = sum(proposal.level for proposal in self.tested_proposals if proposal.p > LAMBDA)
+        return earned - spent / (1 - LAMBDA)
 
     def measure_spread(self) -> float | None:
         """Return the SD of the pairs' differences, a median over proposals; None before there are enough."""
-        measured = [p for p in self.tested if p.sd]
-        if sum(p.pairs for p in measured) < PAIRS_OF_SPREAD:
+        spreads = [(proposal.sd, proposal.pairs) for proposal in self.tested_proposals if proposal.sd]
+        if sum(pairs for _, pairs in spreads) < PAIRS_OF_SPREAD:
             return None
-        return median(p.sd or 0.0 for p in measured)
+        return median(sd for sd, _ in spreads)
 
     def save_proposal(self, proposal: Proposal) -> "ChainRecord":
         """Write a proposal's file, and return the record with it."""
         save_file(self.folder / f"{proposal.number:04}.json", seal({"proposal": asdict(proposal)}))
-        others = [other for other in self.proposals if other.number != proposal.number]
-        proposals = sorted([*others, proposal], key=lambda p: p.number)
-        return replace(self, proposals=tuple(proposals))
+        by_number = {stored.number: stored for stored in self.proposals} | {proposal.number: proposal}
+        return replace(self, proposals=tuple(by_number.values()))
 
 
 def name_study(chain: str, number: int) -> str:

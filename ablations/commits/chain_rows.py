@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from unrolled.ablations.commits.chain import ChainRecord, Outcome, Proposal, name_study, read_chains
-from unrolled.ablations.commits.judge import Judging
+from unrolled.ablations.commits.candidate import ChainEntry
+from unrolled.ablations.commits.chain import ChainRecord, Proposal, name_study, read_chains
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import plural
@@ -13,6 +13,7 @@ from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p, format_seconds
 from unrolled.reports.presentation import PLAIN, Scale
 from unrolled.reports.render import write_index
+from unrolled.reports.statistics.chain import ProposalOutcome
 
 RULES = {
     "saffron": "At most {:g} of the keeps are expected to be false (SAFFRON).",
@@ -20,21 +21,24 @@ RULES = {
 }
 
 
-def describe_proposal(judging: Judging) -> str:
+def describe_proposal(entry: ChainEntry) -> str:
     """Return the outcome of a proposal in a line."""
-    proposal = judging.proposal
-    record = judging.record
+    proposal = entry.proposal
+    record = entry.record
     commit = proposal.candidate.commit
-    outcome = proposal.outcome or Outcome.UNDECIDED
-    scale = find_scale(judging.metric)
+    outcome = proposal.outcome or ProposalOutcome.UNDECIDED
+    scale = find_scale(entry.metric)
     numbers = []
-    if proposal.difference is not None and proposal.outcome not in (Outcome.REFUSED, Outcome.CRASH):
+    if proposal.difference is not None and proposal.outcome not in (
+        ProposalOutcome.REFUSED,
+        ProposalOutcome.CRASH,
+    ):
         numbers.append(f"{scale.title} {describe_numbers(proposal, scale)}")
     parts = [
         *numbers,
         proposal.reason,
         *proposal.remarks,
-        "as it was judged before" if judging.is_old else "",
+        "as it was judged before" if entry.is_old else "",
         f"error budget {record.compute_budget():.3g} of {record.chain.alpha:g} left",
     ]
     return f"{outcome}: {commit.hash[:10]} {commit.subject}: {'; '.join(filter(None, parts))}"
@@ -48,7 +52,7 @@ def find_scale(metric: Metric) -> Scale:
 def describe_numbers(proposal: Proposal, scale: Scale) -> str:
     """Return the difference of a proposal, with its bound, its pairs and what they took."""
     text = scale.describe_difference(proposal.difference or 0.0)
-    is_kept = proposal.outcome == Outcome.KEEP and proposal.bound is not None
+    is_kept = proposal.outcome == ProposalOutcome.KEEP and proposal.bound is not None
     if is_kept and proposal.bound:
         text += f", at least {scale.describe_difference(proposal.bound)} at level {proposal.level:.2g}"
     pairs = f"after {plural(proposal.pairs, 'pair')}"
@@ -80,8 +84,8 @@ def _list_facts(record: ChainRecord) -> list[str]:
     """Return sentences on the rule, the error budget, the pairs and the training."""
     chain = record.chain
     level, _ = record.compute_levels()
-    pairs = plural(sum(p.pairs for p in record.proposals), "pair")
-    seconds = sum(p.seconds for p in record.proposals)
+    pairs = plural(sum(proposal.pairs for proposal in record.proposals), "pair")
+    seconds = sum(proposal.seconds for proposal in record.proposals)
     looks = ", ".join(map(str, chain.looks))
     return [
         RULES[chain.rule].format(chain.alpha),
@@ -102,20 +106,22 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
     gain, least = (
         None if x is None else sign * x / metric.zone for x in (proposal.difference, proposal.bound)
     )
-    own = find_page(name_study(record.chain.name, proposal.number), page.parent)
+    study_page = find_page(name_study(record.chain.name, proposal.number), page.parent)
     return ProposalRow(
         number=proposal.number,
         commit=f"{commit.hash[:10]} {commit.subject}",
         outcome=_describe_outcome(proposal),
         difference=scale.format_measured(proposal.difference, sign=True) if is_measured else "",
-        bound=scale.format_measured(proposal.bound, sign=True) if proposal.outcome == Outcome.KEEP else "",
+        bound=scale.format_measured(proposal.bound, sign=True)
+        if proposal.outcome == ProposalOutcome.KEEP
+        else "",
         pairs=proposal.pairs,
         level=f"{proposal.level:.2g}" if proposal.is_tested else "",
         p=format_p(proposal.p) if proposal.is_tested and proposal.outcome else "",
         lines=f"{lines:+}".replace("-", MINUS) if proposal.candidate.content and lines else "",
         seconds=format_seconds(proposal.seconds) if proposal.seconds else "",
         remark="; ".join(filter(None, [proposal.reason, *proposal.remarks])),
-        page=str(own.relative_to(page.parent)) if own.exists() else "",
+        page=str(study_page.relative_to(page.parent)) if study_page.exists() else "",
         gain=gain,
         least_gain=least,
     )
@@ -124,7 +130,7 @@ def _make_row(proposal: Proposal, record: ChainRecord, metric: Metric, page: Pat
 def _describe_outcome(proposal: Proposal) -> str:
     if not proposal.outcome:
         return "open"
-    not_accepted = proposal.outcome == Outcome.SIMPLER and not proposal.accepted
+    not_accepted = proposal.outcome == ProposalOutcome.SIMPLER and not proposal.accepted
     return f"{proposal.outcome}, not accepted" if not_accepted else proposal.outcome
 
 
@@ -140,14 +146,13 @@ def _describe_incumbent(number: int, record: ChainRecord, scale: Scale) -> str:
 
 def _list_others(record: ChainRecord, study: str, ledger: Ledger) -> list[ChainSummary]:
     """Return the other chains of a study."""
-    others = [other for other in read_chains(ledger) if other.chain.name != record.chain.name]
     return [
         ChainSummary(
-            name=other.chain.name,
-            page=f"../{other.chain.name}/index.html",
-            proposals=len(other.proposals),
-            keeps=sum(p.outcome == Outcome.KEEP for p in other.proposals),
+            name=rival.chain.name,
+            page=f"../{rival.chain.name}/index.html",
+            proposals=len(rival.proposals),
+            keeps=rival.count_keeps(),
         )
-        for other in others
-        if parse_study(other.chain.study).name == study
+        for rival in read_chains(ledger)
+        if rival.chain.name != record.chain.name and parse_study(rival.chain.study).name == study
     ]

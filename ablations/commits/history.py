@@ -29,8 +29,10 @@ class Change:
         """True if its reverts have taken it back, so that it does nothing at the tip."""
         is_in_force: dict[str, bool] = {}
         for logged in reversed(self.commits):  # a revert stands after what it reverts
-            reverts = [r for r in self.commits if _has_hash([logged], _list_reverted(r))]
-            is_in_force[logged.commit.hash] = not any(is_in_force.get(r.commit.hash) for r in reverts)
+            reverts = [commit for commit in self.commits if _has_hash([logged], _list_reverted(commit))]
+            is_in_force[logged.commit.hash] = not any(
+                is_in_force.get(revert.commit.hash) for revert in reverts
+            )
         return not any(
             is_in_force[logged.commit.hash] for logged in self.commits if not _list_reverted(logged)
         )
@@ -69,11 +71,13 @@ class History:
             if not reverted:
                 groups.append([logged])
                 continue
-            first, *others = reverted  # a squashed revert may name several
-            first += [commit for group in others for commit in group] + [logged]
-            groups = [group for group in groups if group not in others]
+            first, *merged = reverted  # a squashed revert may name several
+            first += [commit for group in merged for commit in group] + [logged]
+            groups = [group for group in groups if group not in merged]
         order = {logged.commit.hash: place for place, logged in enumerate(self.commits)}
-        return [Change(tuple(sorted(group, key=lambda c: order[c.commit.hash]))) for group in groups]
+        return [
+            Change(tuple(sorted(group, key=lambda logged: order[logged.commit.hash]))) for group in groups
+        ]
 
     def list_files(self, change: Change) -> set[str]:
         """Return the files that a change edits."""

@@ -1,333 +1,93 @@
-"""Judging a proposal: from the name of a commit to an outcome in the record of a chain.
-
-A proposal is recorded with its seeds and levels before its first trial, and with its outcome after the last.
-Whatever is killed in between, the same content goes on where it stood.
-"""
+"""Judging a proposal: from the name of a commit to an outcome in the record of a chain."""
 
 import time
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from unrolled.ablations.commits.chain import (
-    ALPHA,
-    Chain,
-    ChainRecord,
-    Outcome,
-    Proposal,
-    Version,
-    begin_chain,
-    find_folder,
-    has_chain,
-    name_study,
-    read_chain,
-    read_chains,
-)
-from unrolled.ablations.commits.proposal import (
-    CANDIDATE,
-    INCUMBENT,
-    LAST_KEEP,
-    ProposalFile,
-    complete_study,
-    draw_seeds,
-    identify_version,
-    parse_proposal_file,
-)
+from unrolled.ablations.commits.candidate import ChainEntry, prepare_proposal
+from unrolled.ablations.commits.chain import Proposal
+from unrolled.ablations.commits.chain_rows import write_page
+from unrolled.ablations.commits.second_training import doubt_candidate
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import JudgeOptions
+from unrolled.ablations.runner.process import plain_reason
 from unrolled.ablations.study import plan_store
-from unrolled.ablations.study.commits import open_repository
-from unrolled.ablations.study.gate_study import STUDY, Sides, find_program_folder, read_study_at
-from unrolled.ablations.study.study import Study
-from unrolled.ablations.study.study_reader import read_study_text
-from unrolled.bench.errors import BadInput, require
-from unrolled.bench.metric import Metric
-from unrolled.bench.program.commits.repository import WORK_TREE, Commit, Repository
-from unrolled.reports.statistics.chain import pairs_to_show
+from unrolled.ablations.training.comparison import prepare_folder
+from unrolled.ablations.training.run_studies import run_studies
+from unrolled.bench.errors import require
+from unrolled.reports.statistics.chain import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision
-from unrolled.reports.statistics.sequential import Looks
 
-_NEW_CHAIN = "begin a new chain for it: --chain OTHER --incumbent REF"
-
-
-@dataclass(frozen=True)
-class Judging:
-    """A proposal of a chain, and the study that judges it; None where nothing is to be trained."""
-
-    record: ChainRecord
-    proposal: Proposal
-    metric: Metric
-    repository: Repository
-    study: Study | None = None
-    is_old: bool = False  # the outcome of an earlier call
-
-    def keep_files(self) -> None:
-        """Store the candidate's files beside the ledger: git may lose its commit, as by a rebase."""
-        self.repository.keep_tree(self.proposal.candidate.commit.tree)
+if TYPE_CHECKING:
+    from unrolled.reports.comparison import Comparison
 
 
-def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger) -> Judging:
-    """Find or record the proposal of a commit, before anything is trained. The chain has to be locked.
+def judge_candidate(
+    candidate: str, path: str, options: JudgeOptions, command: str = ""
+) -> tuple[ChainEntry, bool]:
+    """Judge a candidate by the study in a file, while no other process judges one of the chain.
 
-    Raises BadInput for a chain that has not begun or has other rules, and where the incumbent cannot be read.
+    Returns its entry in the chain, and whether Ctrl-C ended the training. Raises BadInput.
     """
-    repository = open_repository(find_program_folder(path), options.results)
-    file_path = Path(path) if path else repository.root / STUDY
-    commit = repository.resolve(name)
-    folder = find_folder(options.chain, ledger)
-    if has_chain(folder):
-        record = read_chain(folder)
-        _check_options(record, options, repository)
-        file = parse_proposal_file(record.chain.study, file_path, repository)
-    else:
-        file, record = _begin(file_path, repository, options, ledger)
-    return _Preparation(record, file, commit, options, ledger).prepare()
-
-
-def _begin(
-    path: Path, repository: Repository, options: JudgeOptions, ledger: Ledger
-) -> tuple[ProposalFile, ChainRecord]:
-    """Record a new chain and return it with its study."""
-    place = f"--chain {options.chain}"
-    cure = "name what its first candidate is compared with: --incumbent main"
-    require(options.incumbent, "has not begun", place=place, cure=cure)
-    first = repository.resolve(options.incumbent)
-    file = parse_proposal_file(read_study_at(path, repository, first), path, repository)
     require(
-        options.chain != file.file.name and not plan_store.has_plan(options.chain, ledger),
-        "is the name of a study",
-        place=place,
-        cure="call the chain otherwise: their pages would be one",
+        options.chain, "is missing", place="--chain", cure="name the chain of the proposals: --chain night"
     )
-    sides = Sides(repository, first, first)
-    commits = {INCUMBENT: replace(first, name=INCUMBENT)}
-    study = file.check_out(file.make_study(commits), commits, sides, options.results)
-    chain = Chain(
-        name=options.chain,
-        study=file.text,
-        frozen=file.hash_frozen_files(sides),
-        looks=file.looks,
-        rule="family-wise" if options.family_wise else "saffron",
-        alpha=ALPHA,
-        first=identify_version(study, INCUMBENT, first),
-        began=time.time(),
-    )
-    repository.keep_tree(first.tree)
-    return file, begin_chain(chain, find_folder(options.chain, ledger))
+    ledger = Ledger(options.results)
+    prepare_folder(options.out)
+    with ledger.lock_chain(options.chain):
+        entry = prepare_proposal(candidate, path, options, ledger)
+        interrupted = False
+        if entry.study:
+            entry, interrupted = _train_proposal(entry, options, ledger, command)
+        write_page(entry.record, ledger, options.out)
+    return entry, interrupted
 
 
-def _check_options(record: ChainRecord, options: JudgeOptions, repository: Repository) -> None:
-    """Raise BadInput for options that would begin a chain otherwise than it has begun."""
-    place = f"--chain {options.chain}"
-    is_other = options.family_wise and record.chain.rule != "family-wise"
-    require(not is_other, "has begun without --family-wise", place=place, cure=_NEW_CHAIN)
-    if options.incumbent:
-        tree = repository.resolve(options.incumbent).tree
-        known = [record.find_version(number).commit.tree for number in record.incumbent_numbers]
-        incumbent = record.incumbent.commit
-        require(
-            tree in known,
-            f"has another incumbent, {incumbent.hash[:10]} {incumbent.subject}",
-            place=place,
-            key=f"--incumbent {options.incumbent}",
-            cure=f"leave it out, or {_NEW_CHAIN}",
-        )
+def _train_proposal(
+    entry: ChainEntry, options: JudgeOptions, ledger: Ledger, command: str
+) -> tuple[ChainEntry, bool]:
+    """Train what a proposal asks for and record what it shows. Returns also whether Ctrl-C ended it."""
+    assert entry.study is not None
+    study = entry.study
+    run_options = replace(options, out=options.out / entry.record.chain.name)
+    outcome = run_studies([study], run_options, command)
+    comparison = outcome.comparisons.get(study.name)
+    proposal = entry.proposal
+    if comparison is None or comparison.proposal is None:
+        proposal = replace(proposal, reason="open: no time was left")
+    else:
+        proposal = conclude_proposal(entry, comparison.proposal, _sum_seconds(comparison))
+        if proposal.outcome == ProposalOutcome.CRASH:
+            proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)
+    if proposal.outcome == ProposalOutcome.KEEP and options.verify:
+        plan = plan_store.load_plan(study.name, ledger)
+        if doubt := doubt_candidate(study, plan, ledger, options):
+            proposal = replace(proposal, outcome=ProposalOutcome.REFUSED, p=1.0, reason=doubt)
+    if proposal.outcome == ProposalOutcome.SIMPLER:
+        proposal = replace(proposal, accepted=options.accept_simpler)
+    if proposal.becomes_incumbent:
+        entry.keep_files()
+    record = entry.record.save_proposal(proposal)
+    return replace(entry, record=record, proposal=proposal), outcome.interrupted
 
 
-@dataclass(frozen=True)
-class _Preparation:
-    """What is known of a candidate before it is identified."""
-
-    record: ChainRecord
-    file: ProposalFile
-    commit: Commit
-    options: JudgeOptions
-    ledger: Ledger
-
-    def prepare(self) -> Judging:
-        """Return the proposal of the candidate: an earlier one, or a new one."""
-        incumbent = replace(self.record.incumbent.commit, name=INCUMBENT)
-        sides = Sides(self.file.repository, incumbent, self.commit)
-        if edits := self.file.list_edits_of_rules(sides):
-            return self._end_at_once(Outcome.REFUSED, f"edits what the chain has frozen: {', '.join(edits)}")
-        self._check_study()
-        self._check_incumbent(sides)
-        commits = {INCUMBENT: incumbent, CANDIDATE: replace(self.commit, name=CANDIDATE)}
-        try:
-            study = self._check_out(commits, sides)
-            candidate = identify_version(study, CANDIDATE, self.commit)
-        except BadInput as error:
-            return self._end_at_once(Outcome.CRASH, f"cannot be run: {error}")
-        if reason := self._explain_old_content(candidate):
-            return self._end_at_once(Outcome.REFUSED, reason, candidate)
-        if earlier := self._find_earlier(candidate.content):
-            return self._take_up(replace(earlier, candidate=candidate), study, sides)
-        return self._propose(candidate, study, sides)
-
-    def _explain_old_content(self, candidate: Version) -> str:
-        """Return which incumbent has the content of a candidate; "" if none has, or if it is its proposal."""
-        *replaced, present = self.record.incumbent_numbers
-        for number in replaced:
-            if self.record.find_version(number).content == candidate.content:
-                return f"is an earlier incumbent, {self._describe(number)}: was the branch rewound?"
-        incumbent = self.record.incumbent
-        is_proposal = present > 0 and candidate.commit.tree == incumbent.commit.tree  # asked again
-        if candidate.content == incumbent.content and not is_proposal:
-            return "no file that counts differs from the incumbent's"
-        return ""
-
-    def _check_study(self) -> None:
-        """Raise BadInput where the study's file is another one than that of the chain."""
-        path = self.file.path
-        if path.exists():
-            text = read_study_text(str(path))[1]
-            rule = "is not the study that the chain began with"
-            require(text == self.file.text, rule, place=str(path), cure=f"put it back, or {_NEW_CHAIN}")
-
-    def _check_incumbent(self, sides: Sides) -> None:
-        """Raise BadInput where what counts beside the incumbent's commit has changed, such as data."""
-        commits = {INCUMBENT: sides.base}
-        version = identify_version(self._check_out(commits, sides), INCUMBENT, sides.base)
-        require(
-            version.content == self.record.incumbent.content,
-            "has other data, or other code beside its commit, than it had when it became the incumbent",
-            place=f"--chain {self.options.chain}",
-            key=f"incumbent {self._describe(self.record.incumbent_number)}",
-            cure=f"put that back, or {_NEW_CHAIN}",
-        )
-
-    def _check_out(self, commits: dict[str, Commit], sides: Sides) -> Study:
-        return self.file.check_out(self.file.make_study(commits), commits, sides, self.options.results)
-
-    def _find_earlier(self, content: str) -> Proposal | None:
-        """Return the latest proposal of this content, but one that could not be afforded."""
-        earlier = [p for p in self.record.proposals if p.candidate.content == content]
-        return next((p for p in reversed(earlier) if p.is_tested or p.outcome != Outcome.UNDECIDED), None)
-
-    def _take_up(self, earlier: Proposal, study: Study, sides: Sides) -> Judging:
-        """Return an earlier proposal: as it ended, or to go on with the seeds that it has."""
-        is_retried = earlier.outcome == Outcome.CRASH and earlier.is_tested and self.options.retry
-        has_same_incumbent = earlier.incumbent == self.record.incumbent_number
-        if earlier.outcome == Outcome.SIMPLER and self.options.accept_simpler and has_same_incumbent:
-            self.file.repository.keep_tree(earlier.candidate.commit.tree)
-            return self._save(replace(earlier, accepted=True), is_old=True)
-        if earlier.outcome and not is_retried:
-            return Judging(self.record, earlier, self._metric, self.file.repository, is_old=True)
-        if not has_same_incumbent:
-            reason = "another candidate became the incumbent before it was judged"
-            return self._save(replace(earlier, outcome=Outcome.UNDECIDED, reason=reason, ended=time.time()))
-        return self._save_to_train(replace(earlier, outcome="", reason=""), study, sides)
-
-    def _propose(self, candidate: Version, study: Study, sides: Sides) -> Judging:
-        """Record a new proposal with its levels and seeds, if the chain can afford it."""
-        record = self.record
-        is_simpler = candidate.lines < record.incumbent.lines
-        level, simpler_level = record.compute_levels()
-        if reason := self._explain_lack(level):
-            return self._end_at_once(Outcome.UNDECIDED, reason, candidate)
-        used = self.ledger.list_seeds()
-        for chain in read_chains(self.ledger):
-            used |= {seed for proposal in chain.proposals for seed in proposal.seeds}
-        proposal = replace(
-            self._make_proposal(candidate),
-            level=level,
-            simpler_level=simpler_level if is_simpler else 0.0,
-            seeds=draw_seeds(record.chain.looks[-1], used),
-            remarks=tuple(self._list_remarks()),
-        )
-        return self._save_to_train(proposal, study, sides)
-
-    def _explain_lack(self, level: float) -> str:
-        """Return why a gain of δ cannot be shown at a level; "" where it can, or its spread is not known."""
-        looks = Looks(self.record.chain.looks)
-        if not level > 0:
-            return "no error budget is left: begin a new chain"
-        spread = self.record.measure_spread()
-        if spread is None:
-            return ""
-        metric = self._metric
-        pairs = pairs_to_show(metric.zone, spread, level, looks)
-        if pairs is not None and pairs <= looks.last:
-            return ""
-        number = "more pairs than can be told" if pairs is None else f"{pairs} pairs"
-        return f"a gain of {metric.shown_delta} takes {number}; the budget has {looks.last}"
-
-    def _list_remarks(self) -> list[str]:
-        """Return what is odd about the place of the candidate's commit in the history."""
-        incumbent = self.record.incumbent.commit
-        repository = self.file.repository
-        described = self._describe(self.record.incumbent_number)
-        if WORK_TREE in (self.commit.name, incumbent.name) or self.commit.hash == incumbent.hash:
-            return []
-        if repository.is_ancestor(self.commit.hash, incumbent.hash):
-            return [f"it comes before the incumbent, {described}: was the branch rewound?"]
-        if not repository.is_ancestor(incumbent.hash, self.commit.hash):
-            return [f"it does not follow the incumbent, {described}: what that gained may be lost with it"]
-        return []
-
-    def _end_at_once(self, outcome: Outcome, reason: str, candidate: Version | None = None) -> Judging:
-        """Record a proposal of which nothing is trained, unless the same one was recorded before."""
-        version = candidate or Version(commit=self.commit)
-        for p in self.record.proposals:
-            is_same = p.candidate.commit.tree == self.commit.tree and not p.is_tested
-            if is_same and (p.outcome, p.reason) == (outcome, reason):
-                return Judging(self.record, p, self._metric, self.file.repository, is_old=True)
-        proposal = self._make_proposal(version)
-        return self._save(replace(proposal, outcome=outcome, reason=reason, ended=time.time()))
-
-    def _make_proposal(self, candidate: Version) -> Proposal:
-        return Proposal(
-            number=len(self.record.proposals) + 1,
-            candidate=candidate,
-            incumbent=self.record.incumbent_number,
-            last_keep=self.record.last_keep_number,
-            began=time.time(),
-        )
-
-    def _save(self, proposal: Proposal, *, is_old: bool = False) -> Judging:
-        """Record a proposal."""
-        record = self.record.save_proposal(proposal)
-        return Judging(record, proposal, self._metric, self.file.repository, is_old=is_old)
-
-    def _save_to_train(self, proposal: Proposal, study: Study, sides: Sides) -> Judging:
-        """Record a proposal that is to be trained, and return it with its study."""
-        judging = self._save(proposal)
-        if proposal.simpler_level and proposal.incumbent != proposal.last_keep:
-            last_keep = self.record.find_version(proposal.last_keep).commit
-            commits = {
-                INCUMBENT: sides.base,
-                CANDIDATE: replace(self.commit, name=CANDIDATE),
-                LAST_KEEP: replace(last_keep, name=LAST_KEEP),
-            }
-            study = self._check_out(commits, sides)
-        study = complete_study(study, name_study(self.record.chain.name, proposal.number), proposal.seeds)
-        study = replace(study, level=proposal.level, simpler_level=proposal.simpler_level)
-        return replace(judging, study=self._copy_nondeterminism(study))
-
-    def _copy_nondeterminism(self, study: Study) -> Study:
-        """Return the study with what an earlier proposal measured: how far two equal trials are apart."""
-        for proposal in reversed(self.record.tested):
-            with suppress(BadInput):
-                plan = plan_store.load_plan(name_study(self.record.chain.name, proposal.number), self.ledger)
-                if plan.nondeterminism is not None:
-                    return replace(study, nondeterminism=plan.nondeterminism, varying=plan.varying)
-        return study
-
-    @property
-    def _metric(self) -> Metric:
-        return self.file.file.metrics[0].metric
-
-    def _describe(self, number: int) -> str:
-        commit = self.record.find_version(number).commit
-        source = f"proposal {number}" if number else "the first"
-        return f"{commit.hash[:10]} {commit.subject} ({source})"
+def _explain_crash(comparison: "Comparison") -> str:
+    """Return the seed and the reason of the first trial of the candidate that failed."""
+    results = comparison.design.arms[1].results
+    failed = [(seed, result) for seed, result in results.items() if result.status == "failed"]
+    return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed), "")
 
 
-def conclude(judging: Judging, decision: ProposalDecision, seconds: float) -> Proposal:
+def _sum_seconds(comparison: "Comparison") -> float:
+    """Return the seconds that the trials of a proposal took."""
+    return sum(result.total_seconds for arm in comparison.design.arms for result in arm.results.values())
+
+
+def conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:
     """Return a proposal with what its trials have shown; open where more are wanted."""
     verdict = decision.verdict
-    proposal = judging.proposal
-    sign = -1 if judging.metric.lower_is_better else 1
+    proposal = entry.proposal
+    sign = -1 if entry.metric.lower_is_better else 1
     bound = None if verdict.bound in (float("inf"), float("-inf")) else sign * verdict.bound
     proposal = replace(
         proposal,
@@ -342,12 +102,12 @@ def conclude(judging: Judging, decision: ProposalDecision, seconds: float) -> Pr
     if not decision.has_ended:
         return replace(proposal, reason=f"open: the next look is after {verdict.pairs_requested} pairs")
     if decision.crash or decision.refusal:
-        outcome = Outcome.CRASH if decision.crash else Outcome.REFUSED
+        outcome = ProposalOutcome.CRASH if decision.crash else ProposalOutcome.REFUSED
         reason = decision.crash or decision.refusal
         return replace(proposal, outcome=outcome, reason=reason, ended=time.time())
     return replace(
         proposal,
-        outcome=Outcome(verdict.outcome.value),
+        outcome=verdict.outcome,
         p=verdict.p_value,
         simpler_p=1.0 if verdict.simpler_p is None else verdict.simpler_p,
         reason=decision.note,

@@ -34,7 +34,7 @@ class Checkouts:
         self._by_name: dict[str, ProgramSettings] = {}
         self._counting: set[str] = set()  # files of the tip that count, by their paths in the repository
         tip = replace(history.tip, name=TIP)
-        self.tip_identity = self.add(tip)
+        self.tip_identity = self.add_commit(tip)
         root = self._by_name[TIP].checkouts[TIP].root
         trial = self._make_trial(TIP)
         paths = [facts.path for facts in trial.snapshot.code.values()]
@@ -44,7 +44,7 @@ class Checkouts:
         self._tip_files = set(sides.base_files)
         self._fixed = {name for pattern in names for name in match_names(self._tip_files, pattern)}
 
-    def add(self, commit: Commit) -> str:
+    def add_commit(self, commit: Commit) -> str:
         """Check out a commit, and return the identity of its trials: it differs if a file that counts does.
 
         Raises BadInput where the program is not in it.
@@ -103,37 +103,43 @@ class Removal:
     """A change that is to be taken back from the tip.
 
     `attempts` are the sets of later changes that may be taken back with it, and `companions` is the present
-    one. `without` is the tip without all of them, and `beside` the tip without the companions alone; both are
-    None until an attempt succeeds. `reason` says why the first attempt failed.
+    one. `arm_tree` is the tip without all of them. It is compared with `base_tree`, the tip without the
+    companions alone. Both are None until an attempt succeeds. `reason` says why the first attempt failed.
     """
 
     change: Change
     attempts: Iterator[tuple[Change, ...]]
     companions: tuple[Change, ...] = ()
-    without: Tree | None = None
-    beside: Tree | None = None
+    arm_tree: Tree | None = None
+    base_tree: Tree | None = None
     reason: str = ""
     tried: set[tuple[Change, ...]] = field(default_factory=set)
 
+    @property
+    def trees(self) -> list[Tree]:
+        """Both trees; none until an attempt succeeds."""
+        return [self.arm_tree, self.base_tree] if self.arm_tree and self.base_tree else []
+
     def take_back(self, history: History, clone: Clone, checkouts: Checkouts) -> None:
         """Find the next set of later changes with which it can be taken back, and check out what is left."""
-        self.without = None
+        self.arm_tree = None
+        self.base_tree = None
         for companions in self.attempts:
             taker = _Taker(history, clone, checkouts)
             fewer = taker.shrink(self.change, companions)
             companions = companions if fewer in self.tried else fewer  # without these the program failed
             self.tried.add(companions)
             try:
-                without = taker.take_back(f"without {self.change.name}", (self.change, *companions))
-                beside = taker.take_back(_name_without(companions), companions)
+                arm_tree = taker.take_back(f"without {self.change.name}", (self.change, *companions))
+                base_tree = taker.take_back(_name_without(companions), companions)
             except BadInput as error:
                 self.refuse(f"the program cannot run without it: {error}")
                 continue
-            if without is None or beside is None:
+            if arm_tree is None or base_tree is None:
                 self.refuse("conflicts with later changes when it is taken back")
                 continue
-            self.without = without
-            self.beside = beside
+            self.arm_tree = arm_tree
+            self.base_tree = base_tree
             self.companions = companions
             return
 
@@ -161,13 +167,13 @@ class _Taker:
         if tree is None:
             return None
         commit = replace(self.history.tip, name=name, tree=tree, subject="the tip without it", author_date="")
-        return Tree(name, self.checkouts.add(commit))
+        return Tree(name, self.checkouts.add_commit(commit))
 
     def shrink(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
         """Return these companions without those that a change can be taken back without."""
         if len(companions) > 2 and self._find_tree((change, *companions)) is not None:
-            for other in companions:
-                fewer = tuple(companion for companion in companions if companion is not other)
+            for spared in companions:
+                fewer = tuple(companion for companion in companions if companion is not spared)
                 if self._find_tree((change, *fewer)) is not None:
                     companions = fewer
         return companions
@@ -191,21 +197,22 @@ def list_removals(history: History) -> list[Removal]:
     """Return the removal of each change, none of which is taken back yet."""
     changes = history.changes
     return [
-        Removal(change, _list_attempts(change, changes[i + 1 :], history)) for i, change in enumerate(changes)
+        Removal(change, _list_attempts(change, changes[index:], history))
+        for index, change in enumerate(changes, 1)
     ]
 
 
 def _list_attempts(change: Change, later: Sequence[Change], history: History) -> Iterator[tuple[Change, ...]]:
     """Yield at most MOST_ATTEMPTS sets of later changes, first none, then those of the same files."""
     files = history.list_files(change)
-    overlapping = [other for other in later if not files.isdisjoint(history.list_files(other))]
+    overlapping = [edit for edit in later if not files.isdisjoint(history.list_files(edit))]
     linked = []  # by files of one another
-    for other in later:
-        if not files.isdisjoint(history.list_files(other)):
-            linked.append(other)
-            files = files | history.list_files(other)
-    separate = [other for other in later if other not in overlapping]
-    singles = [(other,) for other in (*overlapping, *separate)]
+    for edit in later:
+        if not files.isdisjoint(history.list_files(edit)):
+            linked.append(edit)
+            files = files | history.list_files(edit)
+    separate = [edit for edit in later if edit not in overlapping]
+    singles = [(edit,) for edit in (*overlapping, *separate)]
     first = min(len(overlapping), FIRST_SINGLES)
     wholes = [tuple(overlapping), tuple(linked)]
     pairs = chain(combinations(overlapping, 2), combinations(later, 2))  # of many changes too many to list

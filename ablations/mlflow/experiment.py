@@ -23,9 +23,9 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.trial import Scalar
+from unrolled.bench.trial import FIRST_LOOK, Scalar
 
-FIRST_LOOK_TAG = "unrolled.first_look"
+FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
 """The tag that tells whether a study's trial is of its first look, whose number no result has chosen."""
 
 

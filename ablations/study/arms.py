@@ -100,7 +100,7 @@ def _refuse_idle_keys(file: StudyFile, arm: Arm, changes: Settings) -> None:
 def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[Arm, ...]:
     """Return the arms, of which those of equal `content` are one, with the first's name.
 
-    The others' names go to its `also`, and an `against` that names one of them is redirected to the first.
+    The names of the others become its `other_names`, and an `against` that names one of them names the first.
     `against` the baseline means the same as no `against`. The factorial's cell that equals the baseline has
     no name. Raises BadInput for two arms of one name.
     """
@@ -115,7 +115,7 @@ def merge_arms(arms: Sequence[Arm], content: Callable[[Arm], object]) -> tuple[A
         if arm.name and arm.name != first.name:
             merged[key] = replace(
                 first,
-                also=tuple(dict.fromkeys((*first.also, arm.name, *arm.also))),
+                other_names=tuple(dict.fromkeys((*first.other_names, arm.name, *arm.other_names))),
                 question=first.question or arm.question,
                 note=first.note or arm.note,
                 exploratory=first.exploratory and arm.exploratory,

@@ -183,10 +183,15 @@ def check_key(settings: Settings, key: str) -> None:
     raise BadInput("unknown setting", key=repr(key), cure=suggestion(key, keys))
 
 
+def title_setting(key: str) -> str:
+    """Return what reports call a setting: alpha is AR, detach_every 'detach every'."""
+    return SETTINGS.get(key, Setting("")).title or key.replace("_", " ")
+
+
 def format_setting(key: str, value: Any) -> str:
     """Return a setting as reports name it: 'lr 0.001', 'no dropout', 'detach every 4', 'LMModel6'."""
     setting = SETTINGS.get(key, Setting(""))
-    title = setting.title or key.replace("_", " ")
+    title = title_setting(key)
     if isinstance(value, list):
         value = tuple(value)
     if key == "model":

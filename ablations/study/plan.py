@@ -8,7 +8,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pkgutil import resolve_name
 from typing import Annotated, Any
@@ -60,19 +60,19 @@ ArmPair = tuple[PlannedArm, PlannedArm]
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """An earlier plan of a study: when it was declared, its trials, and what had been seen by then."""
+    """An earlier plan of a study: when it was declared, its trials, and the pairs with results by then."""
 
     hash: str
     planned: float
     trials: tuple[Id, ...]
-    seen: Mapping[str, int]
+    seen_pairs: Mapping[str, int]
 
     __pydantic_config__ = _STRICT
 
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierVerdict:
-    """An earlier plan of a contrast: its study, the seeds with results of both sides, its verdict by then."""
+    """The verdict of an earlier plan on a contrast, by the seeds with results of both sides."""
 
     study: str
     planned: float  # unix seconds
@@ -115,21 +115,24 @@ class Plan:
     """Unix seconds."""
     template: str = ""
     """The command line of a program, with its settings in braces."""
-    seen: Mapping[str, int] = field(default_factory=dict)
+    setting_titles: Mapping[str, str] = field(default_factory=dict)
+    """What pages call the settings that arms change: alpha is AR."""
+    seen_pairs: Mapping[str, int] = field(default_factory=dict)
     """By arm, the pairs that had results when the plan was declared: see `seen_results`.
 
     It is empty for a study that `ships`.
     """
-    alike: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
-    """By trial, fingerprints of earlier results of its settings and seed under another `template`.
+    earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
+    """By trial, the fingerprints of earlier results with its settings and seed, but another `template`.
 
-    If all equal those of the new results, the pair counts as seen.
+    If every new result has one of these, the edit of the command line changed no number, and the pairs count
+    as seen.
     """
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
     earlier_verdicts: Mapping[str, tuple[EarlierVerdict, ...]] = field(default_factory=dict)
-    """By arm, the earlier plans of its contrast in the ledger."""
-    earlier: tuple[Declaration, ...] = ()
+    """By arm, the verdicts of earlier plans on its contrast in the ledger."""
+    earlier_declarations: tuple[Declaration, ...] = ()
     """The study's other plans of which there are results."""
     device: str = "cpu"
     """cpu or cuda, the same for every trial, so that no contrast mixes the two."""
@@ -281,6 +284,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         command=command,
         trainer_name=study.trainer_name,
         template=study.baseline.make_trial().template,
+        setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
         decide=study.decide,
         to_the_end=study.to_the_end,
@@ -297,7 +301,15 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
 def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> PlannedArm:
     """Return the arm with the identities of its trials by seed, of which `trial` is one."""
     return PlannedArm(
-        **{f.name: getattr(arm, f.name) for f in fields(ArmDescription)},
+        name=arm.name,
+        changes=arm.changes,
+        question=arm.question,
+        note=arm.note,
+        exploratory=arm.exploratory,
+        against=arm.against,
+        may_be_identical=arm.may_be_identical,
+        seed_offset=arm.seed_offset,
+        other_names=arm.other_names,
         model=str(arm.trial_fields.get("model", "")),
         title=trial.title,
         trials=ids,

@@ -16,7 +16,7 @@ from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.plan import Declaration, Plan, PlannedArm
 from unrolled.ablations.study.seen_results import (
     count_seen_pairs,
-    find_equal_results,
+    find_earlier_fingerprints,
     find_seen_contrasts,
     find_shown_trials,
 )
@@ -33,9 +33,8 @@ _CURE = "run its study again, which sets it aside"
 def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan:
     """Store the plan, whose `trials` these are, in the ledger's folder and return it.
 
-    If the same plan is stored already, the fields that were recorded at its declaration are kept (`planned`,
-    `seen`, `alike`, `ships`, `earlier_verdicts` and `earlier`); so are `nondeterminism` and `varying` (see
-    `copy_nondeterminism`). A plan that cannot be read is set aside.
+    If the same plan is stored already, what was recorded at its declaration is kept, and so is the measured
+    `nondeterminism`: see `copy_nondeterminism`. A plan that cannot be read is set aside.
     """
     before = read_or_set_aside(plan.study, ledger)
     if before:
@@ -44,11 +43,11 @@ def store_plan(plan: Plan, ledger: Ledger, trials: Sequence[Trial] = ()) -> Plan
         plan = replace(
             plan,
             planned=before.planned,
-            seen=before.seen,
-            alike=before.alike,
+            seen_pairs=before.seen_pairs,
+            earlier_fingerprints=before.earlier_fingerprints,
             ships=before.ships,
             earlier_verdicts=before.earlier_verdicts,
-            earlier=before.earlier,
+            earlier_declarations=before.earlier_declarations,
         )
     else:
         plan = _declare_plan(plan, before, ledger, trials)
@@ -79,36 +78,49 @@ def is_shipped_plan(plan: Plan) -> bool:
 def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Sequence[Trial]) -> Plan:
     """Return the plan, which differs from the stored one `before`, with what is recorded at its declaration.
 
-    A plan that the study had at an earlier time gets the `planned` and `seen` of that time, and those of its
-    `earlier_verdicts` that came before it.
+    A plan that the study had at an earlier time gets the `planned` and `seen_pairs` of that time, and those
+    of its `earlier_verdicts` that came before it.
     """
-    earlier: list[Declaration] = []
+    declarations: list[Declaration] = []
     if before:
         declaration = Declaration(
-            hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen=before.seen
+            hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen_pairs=before.seen_pairs
         )
-        earlier = [*before.earlier, declaration]
+        declarations = [*before.earlier_declarations, declaration]
     ids = set(plan.ids)
-    first = next((e for e in earlier if e.hash == plan.hash and ids <= set(e.trials)), None)
+    same = [earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trials)]
+    first = same[0] if same else None
     results = ledger.files().keys()
-    earlier = [e for e in earlier if e is not first and not results.isdisjoint(e.trials)]
-    plan = replace(plan, ships=is_shipped_plan(plan), earlier=tuple(earlier))
+    plan = replace(
+        plan,
+        ships=is_shipped_plan(plan),
+        earlier_declarations=tuple(
+            earlier
+            for earlier in declarations
+            if earlier is not first and not results.isdisjoint(earlier.trials)
+        ),
+    )
     if first:
-        until_then = {
+        verdicts_until_then = {
             arm: tuple(verdict for verdict in verdicts if verdict.planned < first.planned)
             for arm, verdicts in plan.earlier_verdicts.items()
         }
-        verdicts = {arm: of_arm for arm, of_arm in until_then.items() if of_arm}
-        return replace(plan, planned=first.planned, seen=first.seen, earlier_verdicts=verdicts)
+        return replace(
+            plan,
+            planned=first.planned,
+            seen_pairs=first.seen_pairs,
+            earlier_verdicts={arm: verdicts for arm, verdicts in verdicts_until_then.items() if verdicts},
+        )
     if plan.ships:
         return plan
-    shown = find_shown_trials(read_plans(ledger)[0], ledger)
-    contrasts = find_seen_contrasts(plan.pairs, shown, trials)
+    shown_trials = find_shown_trials(read_plans(ledger)[0], ledger)
+    contrasts = find_seen_contrasts(plan.pairs, shown_trials, trials)
     sides = {id for arms in contrasts for arm in arms for id in arm.trials.values()}
+    trials_of_sides = [trial for trial in trials if trial.id in sides]
     return replace(
         plan,
-        seen=count_seen_pairs(contrasts, shown, trials),
-        alike=find_equal_results([trial for trial in trials if trial.id in sides], shown, ledger),
+        seen_pairs=count_seen_pairs(contrasts, shown_trials, trials),
+        earlier_fingerprints=find_earlier_fingerprints(trials_of_sides, shown_trials, ledger),
     )
 
 
@@ -252,7 +264,7 @@ def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
         yield "has other seeds than its base, which only the baseline again has"
     trial = plan.make_trial(arm, min(arm.trials))
     factors = trial.flat_settings()
-    base = next((other for other in plan.arms if other.name == arm.against), plan.arms[0])
+    base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
     base_factors = plan.make_trial(base, min(base.trials)).flat_settings()
     declared = {name: base_factors.get(name) for name in factors} | dict(arm.changes)
     if arm.model:

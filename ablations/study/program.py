@@ -231,13 +231,17 @@ class ProgramSettings:
         self.check_key(settings, name)
         boolean = isinstance(self.baseline.get(name), bool)
         require(boolean, f"{name!r} is no boolean", cure="use one_at_a_time, grid or [[arm]]")
-        return Factor(name, name, name.replace("_", " "), off=False, on=True)
+        return Factor(name, name, self.title_setting(name), off=False, on=True)
+
+    def title_setting(self, key: str) -> str:
+        """Return a setting with spaces between its words."""
+        return key.replace("_", " ")
 
     def format_setting(self, key: str, value: Any) -> str:
         """Return a setting as reports name it: 'lr 0.001', 'no tying'; a commit by its name."""
         if key == "commit":
             return str(value)
-        title = key.replace("_", " ")
+        title = self.title_setting(key)
         if isinstance(value, bool):
             return title if value else f"no {title}"
         if isinstance(value, list):

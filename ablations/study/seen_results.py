@@ -21,7 +21,7 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
     for plan in plans:
         for id in plan.ids:
             plans_by_trial[id].append(plan)
-    shown = []
+    shown_trials = []
     for result in ledger.all_results():
         results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
@@ -29,20 +29,20 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
                 plan.judge_result(result) for plan in plans_by_trial[result.trial.id] if not plan.refusal
             ]
         if any(judged.status != "failed" for judged in results):
-            shown.append(result.trial)
-    return shown
+            shown_trials.append(result.trial)
+    return shown_trials
 
 
 def find_seen_contrasts(
-    pairs: Sequence[ArmPair], shown: Sequence[Trial], trials: Sequence[Trial]
+    pairs: Sequence[ArmPair], shown_trials: Sequence[Trial], trials: Sequence[Trial]
 ) -> list[ArmPair]:
     """Return the contrasts of which SEEN_PAIRS pairs were shown, on whatever seeds.
 
     `trials` are those of the arms; without them only results of the same code are recognised.
     """
-    keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown)}
+    keys = {trial.id: canonical_json(trial.comparable_content) for trial in (*trials, *shown_trials)}
     seeds = defaultdict(set)
-    for trial in shown:
+    for trial in shown_trials:
         seeds[keys[trial.id]].add(trial.seed)
 
     def shown_seeds(arm: PlannedArm) -> set[int]:
@@ -53,15 +53,15 @@ def find_seen_contrasts(
 
 
 def count_seen_pairs(
-    contrasts: Sequence[ArmPair], shown: Sequence[Trial], trials: Sequence[Trial]
+    contrasts: Sequence[ArmPair], shown_trials: Sequence[Trial], trials: Sequence[Trial]
 ) -> dict[str, int]:
     """Return by arm the number of its seeds for which results of both the arm and its base were shown.
 
     A result counts for every trial with its settings, data and seed, whatever its study and its code: an edit
     of the code does not make a result unseen.
     """
-    contents = set(map(_describe_content, shown))
-    ids = {trial.id for trial in shown} | {
+    contents = set(map(_describe_content, shown_trials))
+    ids = {trial.id for trial in shown_trials} | {
         trial.id for trial in trials if _describe_content(trial) in contents
     }
     return count_pairs(contrasts, ids)
@@ -76,8 +76,8 @@ def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int
     return {name: count for name, count in counts.items() if count}
 
 
-def find_equal_results(
-    trials: Sequence[Trial], shown: Sequence[Trial], ledger: Ledger
+def find_earlier_fingerprints(
+    trials: Sequence[Trial], shown_trials: Sequence[Trial], ledger: Ledger
 ) -> dict[str, tuple[str, ...]]:
     """Return by trial the fingerprints of results that differ from it by the command line's template alone.
 
@@ -86,7 +86,7 @@ def find_equal_results(
     templated = [trial for trial in trials if trial.template]
     by_settings = {(canonical_json(trial.comparable_content), trial.seed): trial for trial in templated}
     fingerprints: dict[str, tuple[str, ...]] = {}
-    for earlier in shown:
+    for earlier in shown_trials:
         trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
         if trial and trial.template != earlier.template:
             for result in ledger.results([earlier.id]).values():

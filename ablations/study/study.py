@@ -33,7 +33,7 @@ class ArmDescription:
     """True for an arm of a program that may tell the same numbers as its baseline."""
     seed_offset: int = 0
     """What is added to a seed of the study, by which trials are paired, for the seed of a trial."""
-    also: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
     """Further names under which the design declares an arm of the same settings."""
 
     @property
@@ -116,14 +116,14 @@ class Study:
         contrasts = {}
         bases = {arm.against for arm in self.arms}
         for arm in self.arms[1:]:
-            reference = not arm.against and (arm.make_trial().ignores_seed or arm.name in bases)
+            reference = not arm.against and (not arm.make_trial().uses_seed or arm.name in bases)
             if not self.task_differences(arm) and not reference and not arm.seed_offset:
                 contrasts[arm.name] = arm.against or self.baseline.name
         return contrasts
 
     def task_differences(self, arm: Arm) -> list[str]:
         """Return the settings of the task in which an arm differs from the one that it is compared with."""
-        base = next((other for other in self.arms if other.name == arm.against), self.baseline)
+        base = {declared.name: declared for declared in self.arms}.get(arm.against, self.baseline)
         base_task = base.factory.task_settings(base.trial_fields)
         task = arm.factory.task_settings(arm.trial_fields)
         return [key for key, value in task.items() if base_task[key] != value]

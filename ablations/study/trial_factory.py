@@ -43,6 +43,9 @@ class TrialFactory(Protocol):
     def find_factor(self, name: str, settings: Settings) -> Factor:
         """Return the factor of this name."""
 
+    def title_setting(self, key: str) -> str:
+        """Return what reports call a setting: alpha is AR, detach_every 'detach every'."""
+
     def format_setting(self, key: str, value: Any) -> str:
         """Return a setting as reports name it: 'lr 0.001', 'no dropout'."""
 

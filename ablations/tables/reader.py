@@ -12,7 +12,7 @@ from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.table_files import FORMATS, read_rows
+from unrolled.bench.table_files import FORMATS, check_header, read_rows
 from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.foreign_table import STATUS
 
@@ -20,13 +20,12 @@ from unrolled.reports.foreign_table import STATUS
 def read_delimited(path: Path, separator: str) -> pd.DataFrame:
     """Return a table whose first line has the names of its columns.
 
-    Raises ValueError for a name that is there twice, and for a row of more cells.
+    Raises ValueError for what `check_header` refuses, and for a row of more cells.
     """
     # "None" and "NA" are names of arms; an empty cell alone is none
     options: dict[str, Any] = {"sep": separator, "keep_default_na": False, "na_values": [""]}
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).loc[0].dropna()
-    if header.duplicated().any():
-        raise ValueError(f"the header names {header[header.duplicated()].iloc[0]!r} twice")
+    header = pd.read_csv(path, header=None, nrows=1, dtype=str, **options).loc[0].fillna("")
+    check_header([*header], separator)
     with warnings.catch_warnings(action="error", category=pd.errors.ParserWarning):
         try:
             table: pd.DataFrame = pd.read_csv(path, index_col=False, **options)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.study.chapter import SETTINGS
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.ablations.study.seen_results import count_pairs, numbers_fingerprint
 from unrolled.bench.atomic_files import PARTIAL, make_output_folder, remove_abandoned_drafts
@@ -98,12 +97,17 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
 
 def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
     """Return the design of a plan's report: its arms, each with its results."""
-    shared = [earlier.planned for earlier in plan.earlier if not set(earlier.trials).isdisjoint(plan.ids)]
-    earlier_plans = {
-        arm: [a.describe(plan.template) for a in of_arm] for arm, of_arm in plan.earlier_verdicts.items()
+    shared = [
+        earlier.planned
+        for earlier in plan.earlier_declarations
+        if not set(earlier.trials).isdisjoint(plan.ids)
+    ]
+    earlier_attempts = {
+        arm: [verdict.describe(plan.template) for verdict in verdicts]
+        for arm, verdicts in plan.earlier_verdicts.items()
     }
-    tried = [
-        seed for of_arm in plan.earlier_verdicts.values() for verdict in of_arm for seed in verdict.seeds
+    earlier_seeds = [
+        seed for verdicts in plan.earlier_verdicts.values() for verdict in verdicts for seed in verdict.seeds
     ]
     return Design(
         study=plan.study,
@@ -122,10 +126,10 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
         command=plan.command,
         ships=plan.ships,
         first_declared=min(shared, default=None),
-        seen={**_seen_under_another_command(plan, results), **plan.seen},
-        earlier_plans=earlier_plans,
-        first_fresh_seed=1 + max(tried, default=-1),
-        titles=_TITLES.get(plan.trainer_name, {}),
+        seen_pairs={**_seen_under_another_command(plan, results), **plan.seen_pairs},
+        earlier_attempts=earlier_attempts,
+        first_fresh_seed=1 + max(earlier_seeds, default=-1),
+        setting_titles=plan.setting_titles,
         presentation=_find_presentation(plan),
         audit=plan.audit,
         nondeterminism=plan.nondeterminism if plan.of_program else {},
@@ -135,22 +139,18 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
 def _seen_under_another_command(plan: Plan, results: Mapping[str, Result]) -> dict[str, int]:
     """Count, by arm, the pairs that had results under another command line when the plan was declared.
 
-    It is the same program if all of the equivalent results have the same numbers as then: what was changed
-    in the command line, such as a flag, changes none.
+    There are none if a new result has other numbers than the earlier ones: it is then another program.
     """
-    equivalents = {id: marks for id, marks in plan.alike.items() if id in results}
-    if not all(numbers_fingerprint(results[id]) in marks for id, marks in equivalents.items()):
+    earlier = {id: prints for id, prints in plan.earlier_fingerprints.items() if id in results}
+    if not all(numbers_fingerprint(results[id]) in prints for id, prints in earlier.items()):
         return {}
-    return count_pairs(plan.pairs, equivalents)
+    return count_pairs(plan.pairs, earlier)
 
 
 def _find_presentation(plan: Plan) -> Presentation:
     """Return how pages show the plan's trials."""
     presentation: Presentation = resolve_name(trial_type(plan.trainer_name).presentation_path)
     return presentation
-
-
-_TITLES = {"chapter": {key: setting.title for key, setting in SETTINGS.items() if setting.title}}
 
 
 def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) -> MeasuredArm:
@@ -164,7 +164,7 @@ def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) ->
         results={seed: results[id] for seed, id in arm.trials.items() if id in results},
         exploratory=arm.exploratory,
         against=arm.against,
-        ignores_seed=plan.make_trial(arm, plan.seeds[0]).ignores_seed,
+        uses_seed=plan.make_trial(arm, plan.seeds[0]).uses_seed,
     )
 
 
@@ -173,6 +173,6 @@ def _describe_commit(arm: PlannedArm) -> str:
     if arm.commit is None:
         return ""
     note = f"Commit {arm.commit.description}, with the packages that were installed."
-    if arm.also:
-        note += f" {join_names([quote_name(name) for name in arm.also])} have the same files."
+    if arm.other_names:
+        note += f" {join_names([quote_name(name) for name in arm.other_names])} have the same files."
     return note

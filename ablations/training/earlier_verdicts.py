@@ -11,68 +11,61 @@ from unrolled.bench.metric import FEWEST_SEEDS
 
 
 def find_earlier_verdicts(plan: Plan, ledger: Ledger) -> dict[str, tuple[EarlierVerdict, ...]]:
-    """Return, by arm, the earlier plans of its contrast, oldest first, each with its present verdict.
+    """Return, by arm, the verdicts of earlier plans on its contrast, oldest first.
 
     A contrast is the same if its two sides have the same program, settings and data, whatever the study, the
-    seeds and the code. A plan without a pair that it could judge does not count, nor does one of so few seeds
-    that it decides nothing, or one that its first trials stopped. For a study that ships, nor does one whose
-    trials are all its own: such studies were declared together, and share trials.
+    seeds and the code. A plan that can decide nothing has no verdict: one with too few seeds, without a pair
+    of results, or stopped by its first trials. The studies that ship were declared together: for one of them
+    a verdict counts only if it is on trials that this study does not have.
     """
-    shared = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
-    verdicts_by_arm: dict[str, dict[tuple[object, ...], EarlierVerdict]] = {}
-    pairs = plan.contrast_keys
+    shared_trials = set(plan.ids) if plan_store.is_shipped_plan(plan) else set()
+    contrasts = plan.contrast_keys
+    verdicts: dict[frozenset[str], dict[tuple[object, ...], EarlierVerdict]] = {}
     for earlier in plan_store.load_plans(ledger):
-        sides = {name: pair for name, pair in earlier.contrast_keys.items() if pair in pairs.values()}
-        if not sides or plan_store.is_same_plan(earlier, plan):
+        keys = {arm: key for arm, key in earlier.contrast_keys.items() if key in contrasts.values()}
+        if not keys or plan_store.is_same_plan(earlier, plan):
             continue
         can_decide = len(earlier.seeds) >= FEWEST_SEEDS and not earlier.refusal
-        latest = _find_verdicts_of_plan(earlier, sides, shared, ledger) if can_decide else []
-        for arm, pair in pairs.items():
-            for name in (name for name, earlier_pair in sides.items() if earlier_pair == pair):
-                for verdict in (
-                    *earlier.earlier_verdicts.get(name, ()),
-                    *(a for a in latest if a.arm == name),
-                ):
-                    # the present verdict comes last and replaces an older one
-                    key = verdict.study, verdict.planned, verdict.arm
-                    verdicts_by_arm.setdefault(arm, {})[key] = verdict
-    planned = attrgetter("planned")
-    return {arm: tuple(sorted(by_key.values(), key=planned)) for arm, by_key in verdicts_by_arm.items()}
+        latest = _find_verdicts_of_plan(earlier, keys, shared_trials, ledger) if can_decide else {}
+        for arm, key in keys.items():
+            present = [latest[arm]] if arm in latest else []
+            for verdict in (*earlier.earlier_verdicts.get(arm, ()), *present):  # it replaces an older one
+                verdicts.setdefault(key, {})[verdict.study, verdict.planned, verdict.arm] = verdict
+    return {
+        arm: tuple(sorted(verdicts[key].values(), key=attrgetter("planned")))
+        for arm, key in contrasts.items()
+        if key in verdicts
+    }
 
 
 def _find_verdicts_of_plan(
-    plan: Plan, names: Collection[str], shared: Collection[str], ledger: Ledger
-) -> list[EarlierVerdict]:
-    """Return the verdicts of a plan on the contrasts of these arms.
-
-    One whose trials are all in `shared` is left out.
-    """
+    plan: Plan, names: Collection[str], shared_trials: Collection[str], ledger: Ledger
+) -> dict[str, EarlierVerdict]:
+    """Return the verdicts of a plan on the contrasts of these arms, but one on `shared_trials` alone."""
     from unrolled.reports.contrast_decisions import decide_looks  # scipy
 
     results = plan.judge_results(ledger.results(plan.ids))
     if not results:
-        return []
+        return {}
     usable = {id for id, result in results.items() if result.status != "failed"}
     metric = plan.metrics[0]
     design = design_of_plan(plan, results)
     verdicts = decide_looks(design).verdicts
-    earlier_verdicts = []
+    earlier_verdicts = {}
     for name in verdicts.keys() & names:
         arms = [arm for arm in plan.arms if arm.name in (name, design.bases[name])]
         seeds = tuple(seed for seed in plan.seeds if usable.issuperset(arm.trials[seed] for arm in arms))
         trials = {arm.trials[seed] for arm in arms for seed in seeds}
-        if seeds and not trials.issubset(shared):
-            earlier_verdicts.append(
-                EarlierVerdict(
-                    study=plan.study,
-                    planned=plan.planned,
-                    arm=name,
-                    baseline=design.bases[name],
-                    seeds=seeds,
-                    metric=metric.name,
-                    delta=metric.shown_delta,
-                    verdict=verdicts[name][metric.name].text,
-                    template=plan.template,
-                )
+        if seeds and not trials.issubset(shared_trials):
+            earlier_verdicts[name] = EarlierVerdict(
+                study=plan.study,
+                planned=plan.planned,
+                arm=name,
+                baseline=design.bases[name],
+                seeds=seeds,
+                metric=metric.name,
+                delta=metric.shown_delta,
+                verdict=verdicts[name][metric.name].text,
+                template=plan.template,
             )
     return earlier_verdicts

@@ -108,11 +108,11 @@ class ChapterTrial(Trial):
         return ZOO[self.model].title if self.model in ZOO else self.model
 
     @property
-    def ignores_seed(self) -> bool:
-        """True for a model that is fitted by counting."""
+    def uses_seed(self) -> bool:
+        """False for a model that is fitted by counting."""
         from unrolled.bench.chapter.models.registry import ZOO  # which imports this module
 
-        return self.model in ZOO and ZOO[self.model].is_counting_model
+        return not (self.model in ZOO and ZOO[self.model].is_counting_model)
 
     @property
     def data_name(self) -> str:

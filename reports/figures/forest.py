@@ -154,7 +154,7 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
         origin = k.baseline_mean
         mean = origin + k.estimate
         bars = _draw_intervals(axis, k, row.interval, kind, origin)
-    dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))
+    dots = dict(islice(s.values.items(), _MOST_DOTS if row.arm.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if row.remark else origin, view.metric.zone),
         *_draw_seeds(axis, dots, view.scale.format_level, row.noun),

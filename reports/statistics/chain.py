@@ -32,13 +32,15 @@ _LARGEST_GAIN = 64.0  # that is sought, in SDs
 _HALVINGS = 16  # of the range in which it is sought
 
 
-class Outcome(StrEnum):
-    """What becomes of a proposal."""
+class ProposalOutcome(StrEnum):
+    """How a proposal ended. Refusals and crashes are found in its files and trials, not in its gains."""
 
     KEEP = "keep"
     SIMPLER = "simpler"
     DISCARD = "discard"
     UNDECIDED = "undecided"
+    REFUSED = "refused"
+    CRASH = "crash"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class ProposalVerdict:
     repeated lower bound of the mean gain at the proposal's level; that of one that is kept is above 0.
     """
 
-    outcome: Outcome
+    outcome: ProposalOutcome
     p_value: float = 1.0  # that the mean gain is at most 0
     simpler_p: float | None = None  # that it is at most −δ; None if that was not asked
     pairs: int = 0  # that the verdict rests on
@@ -139,13 +141,13 @@ def judge_proposal(
     """
     verdict = _judge_gains(gains, looks, level)
     diverged = not verdict.futile and verdict.pairs < looks.last
-    if not fewer_lines or verdict.outcome is not Outcome.DISCARD or diverged:
+    if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
     shifted = _judge_gains(over_keep + delta, looks, simpler_level)
-    if shifted.outcome is Outcome.KEEP and shifted.gain is not None:
+    if shifted.outcome is ProposalOutcome.KEEP and shifted.gain is not None:
         return ProposalVerdict(
-            outcome=Outcome.SIMPLER,
+            outcome=ProposalOutcome.SIMPLER,
             p_value=verdict.p_value,
             simpler_p=shifted.p_value,
             pairs=shifted.pairs,
@@ -170,7 +172,7 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
     ends = evaluate_gains(finite[np.newaxis], looks, level)
     pairs = int(ends.pairs[0])
     verdict = ProposalVerdict(
-        outcome=Outcome.DISCARD,
+        outcome=ProposalOutcome.DISCARD,
         p_value=float(ends.p[0]),
         pairs=pairs,
         gain=float(finite[:pairs].mean()) if pairs else None,
@@ -178,13 +180,13 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         futile=bool(ends.futile[0]),
     )
     if ends.shown[0]:
-        return replace(verdict, outcome=Outcome.KEEP)
+        return replace(verdict, outcome=ProposalOutcome.KEEP)
     if verdict.futile or pairs == looks.last:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
     requested = next(n for n in looks.numbers if n > pairs)
-    return replace(verdict, outcome=Outcome.UNDECIDED, pairs_requested=requested)
+    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=requested)
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:

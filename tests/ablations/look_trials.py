@@ -165,7 +165,7 @@ class Study:
 
         plan = plan_store.load_plan("looks", self.ledger)
         comparison = compare_plan(
-            replace(plan, seen={}, earlier_verdicts={}), read_page_results(plan, self.ledger)
+            replace(plan, seen_pairs={}, earlier_verdicts={}), read_page_results(plan, self.ledger)
         )
         views = (comparison, *comparison.other_views)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.arms))

@@ -12,7 +12,7 @@ import pytest
 from as_typed import environment
 
 from unrolled import bundle, declare_study, run, verify
-from unrolled.ablations.api import Outcome
+from unrolled.ablations.api import StudyReport
 from unrolled.ablations.commands import report
 from unrolled.ablations.options import VerifyOptions
 from unrolled.bench.errors import BadInput
@@ -50,7 +50,7 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[s
     return import_module
 
 
-def run_study(module: ModuleType, **keys: object) -> Outcome:
+def run_study(module: ModuleType, **keys: object) -> StudyReport:
     """Run a study of a module's function."""
     arms = {"one_at_a_time": {"width": [2], "deep": [True]}, "metrics": METRICS, "seeds": 2}
     return run(declare_study("mine", module.train, **{**arms, **keys}))

@@ -159,7 +159,7 @@ def make_counting_arm(name: str, effect: float, seeds: int = 10) -> MeasuredArm:
     """Return an arm that is fitted by counting: every seed has the numbers of the first."""
     result = replace(arm(name, effect, 0.0, seeds=1, model="ngram-2").results[0], curves={})
     results = {seed: replace(result, trial=replace(result.trial, seed=seed)) for seed in range(seeds)}
-    return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, ignores_seed=True)
+    return MeasuredArm(name=name, model="ngram-2", title="bigram counts", results=results, uses_seed=False)
 
 
 def set_metrics(arm: MeasuredArm, **metrics: float | Mapping[int, float] | None) -> MeasuredArm:
@@ -273,7 +273,7 @@ def switched() -> Design:
         ),
         study="switched",
         question="Which parts of LMModel7 matter?",
-        titles={"alpha": "AR", "beta": "TAR", "wd": "weight decay"},
+        setting_titles={"alpha": "AR", "beta": "TAR", "wd": "weight decay"},
     )
 
 
@@ -302,7 +302,9 @@ def laddered() -> Design:
     compared_rungs = [
         replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)
     ]
-    return looked(replace(counts, results=results), *compared_rungs, study="ladder", seen={"rung 1": 12})
+    return looked(
+        replace(counts, results=results), *compared_rungs, study="ladder", seen_pairs={"rung 1": 12}
+    )
 
 
 def _leave_updates_out(result: Result) -> dict[str, float]:

@@ -193,7 +193,7 @@ SHORT = [arm(name, 0.1 * i, seeds=3, settings={"clip": float(i)}) for i, name in
             id="of a plan that was declared twice",
         ),
         pytest.param(
-            pair(earlier_plans={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}),
+            pair(earlier_attempts={"b": ["b against base in study s, seeds 0-9: open (valid_loss, δ 0.03)"]}),
             ["1 of 1 contrast was planned before", "b against base in study s, seeds 0-9: open"],
             id="of a contrast that was planned before",
         ),

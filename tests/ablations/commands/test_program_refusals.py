@@ -179,7 +179,7 @@ def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_pa
     assert count and f"{6 - count} trained, {count} already there" in output
     assert output.count("a second time, as a check") == 1
     assert "a second time" not in check_command(folder, "run", "mine.toml", "--seeds", "0-1")
-    assert plan_store.load_plan("mine", ledger).seen == {}, "no number of theirs was shown"
+    assert plan_store.load_plan("mine", ledger).seen_pairs == {}, "no number of theirs was shown"
 
 
 def test_a_quoted_pipe_and_an_apostrophe_are_arguments(tmp_path: Path) -> None:

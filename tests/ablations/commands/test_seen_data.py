@@ -70,7 +70,7 @@ WARNING = "The results of 1 of 1 contrast had been seen"
 def ledger(tmp_path):
     """Return a ledger of a study whose ten seeds were declared before they were trained."""
     ledger = Ledger(tmp_path)
-    assert declare_plan(ledger, range(10)).seen == {}
+    assert declare_plan(ledger, range(10)).seen_pairs == {}
     record_results(ledger, range(10))
     return ledger
 
@@ -85,7 +85,7 @@ def ledger(tmp_path):
 )
 def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
     plan = declare_plan(ledger, range(10), **facts)
-    assert plan.seen == {"b": 10}
+    assert plan.seen_pairs == {"b": 10}
     assert describe_seen(plan, ledger).startswith(WARNING)
     assert describe_seen(plan, ledger).endswith("--seeds 10-19")
     assert (
@@ -111,13 +111,13 @@ def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
         ledger.record(result)
     for result in make_results(range(10))["b"]:
         ledger.record(failed_result(result.trial, "killed"))
-    assert declare_plan(ledger, range(10)).seen == {}
+    assert declare_plan(ledger, range(10)).seen_pairs == {}
 
 
 def test_fresh_seeds_of_seen_arms_confirm(ledger):
     plan = declare_plan(ledger, range(10, 20), study="confirms")
     record_results(ledger, range(10, 20))
-    assert (plan.seen, describe_seen(plan, ledger)) == ({}, "")
+    assert (plan.seen_pairs, describe_seen(plan, ledger)) == ({}, "")
 
 
 def test_an_earlier_plan_of_a_contrast_is_listed_with_seeds_and_verdict(ledger):
@@ -177,13 +177,13 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         plan = store_results(
             results(template, numbers_read), ledger, study=study, template=template, hash=study, **facts
         )
-        assert plan.seen == {}
-        assert design_of_plan(plan, {}).seen == {}, "nothing is known before the results"
+        assert plan.seen_pairs == {}
+        assert design_of_plan(plan, {}).seen_pairs == {}, "nothing is known before the results"
         for of_arm in results(template, numbers_read).values():
             for result in of_arm:
                 ledger.record(result)
     c = compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
-    assert c.design.seen == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
+    assert c.design.seen_pairs == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_a_short_run_makes_no_later_plan_exploratory_nor_is_it_an_attempt(
     declare_plan(ledger, range(planned_seeds))
     record_results(ledger, range(trained_seeds))  # by that plan, and maybe by others
     plan = declare_plan(ledger, range(5), study="whole")
-    assert (plan.seen, plan.earlier_verdicts) == (expected, {})
+    assert (plan.seen_pairs, plan.earlier_verdicts) == (expected, {})
     if expected:
-        assert declare_plan(ledger, range(9, 14), study="overlaps").seen == (
+        assert declare_plan(ledger, range(9, 14), study="overlaps").seen_pairs == (
             {"b": 1} if trained_seeds > 9 else {}
         )
 
@@ -209,7 +209,7 @@ def test_a_plan_that_its_first_trials_stopped_has_shown_nothing(tmp_path):
     record_results(ledger, range(5))
     plan_store.store_plan(replace(plan, refusal="arm 'base': the seed has no effect"), ledger)
     new_plan = declare_plan(ledger, range(5), study="finer")
-    assert (new_plan.seen, new_plan.earlier_verdicts) == ({}, {})
+    assert (new_plan.seen_pairs, new_plan.earlier_verdicts) == ({}, {})
     plan_store.store_plan(replace(plan, refusal=""), ledger)
     assert declare_plan(ledger, range(5), study="last").earlier_verdicts
 
@@ -235,8 +235,8 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
         for result in (*results["base"], *results["b"]):
             ledger.record(result)
         if name != "finer":
-            assert (plan.seen, plan.earlier_verdicts) == ({}, {})
-    assert plan.seen == {"b": 5}
+            assert (plan.seen_pairs, plan.earlier_verdicts) == ({}, {})
+    assert plan.seen_pairs == {"b": 5}
     assert [attempt.study for attempt in plan.earlier_verdicts["b"]] == ["loss"]
 
 
@@ -244,8 +244,8 @@ def test_a_plan_declared_before_its_results_and_its_resumption_are_exempt(ledger
     plan = plan_store.load_plan("s", ledger)
     assert describe_seen(plan, ledger) == "" and declare_plan(ledger, range(10)) == plan
     longer_plan = declare_plan(ledger, range(40))
-    assert longer_plan.seen == {"b": 10} and describe_seen(longer_plan, ledger).startswith(WARNING)
-    assert declare_plan(ledger, range(10)).seen == {}, "the first plan was declared before its results"
+    assert longer_plan.seen_pairs == {"b": 10} and describe_seen(longer_plan, ledger).startswith(WARNING)
+    assert declare_plan(ledger, range(10)).seen_pairs == {}, "the first plan was declared before its results"
 
 
 def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was_not(tmp_path):
@@ -255,14 +255,14 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     for trial in trials[: 5 * len(plan.arms)]:
         ledger.record(replace(make_result(trial.seed), trial=trial))
     plan = plan_store.store_plan(plan, ledger, trials)
-    assert plan.seen == {} and plan.ships
+    assert plan.seen_pairs == {} and plan.ships
     assert "it ships with Unrolled" in describe_declaration(
         compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
     )
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
-    seeds = plan_store.store_plan(copy, ledger, trials).seen
+    seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs
     assert seeds
     override = loading.override_study(study, seeds="100-110")
-    assert plan_store.store_plan(plans.make_plan(override, "")[0], ledger, trials).seen, (
+    assert plan_store.store_plan(plans.make_plan(override, "")[0], ledger, trials).seen_pairs, (
         "its seeds are no longer as it ships"
     )

@@ -103,7 +103,7 @@ def test_a_shared_arm_keeps_its_first_name_and_lists_the_others(make_study: Make
     arms = make_study(
         'one_at_a_time = { alpha = [0, 1] }\nleave_one_out = ["ar"]\ngrid = { alpha = [0.0], lr = [1e-2] }'
     ).arms
-    assert [(arm.name, arm.also) for arm in arms] == [
+    assert [(arm.name, arm.other_names) for arm in arms] == [
         ("LMModel7", ()),
         ("no AR", ("no AR, lr 0.01",)),
         ("AR 1", ()),

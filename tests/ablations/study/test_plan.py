@@ -184,7 +184,7 @@ def test_a_study_extended_after_a_tour_is_dated_by_both_plans(tmp_path: Path) ->
     store_plan(make_plan("s", range(1), time=1.0), ledger)
     record_trials(ledger, range(1))
     plan = store_plan(make_plan("s", range(10), time=2.0), ledger)
-    assert (plan.planned, [earlier.planned for earlier in plan.earlier]) == (2.0, [1.0])
+    assert (plan.planned, [earlier.planned for earlier in plan.earlier_declarations]) == (2.0, [1.0])
     record_trials(ledger, range(10))
     assert store_plan(make_plan("s", range(10), time=3.0), ledger) == plan, "the same plan again"
     assert load_plan("s", ledger) == plan
@@ -200,7 +200,7 @@ def test_a_plan_of_forty_seeds_keeps_its_order_and_the_distance_of_equal_trials(
     plan_with_distance = store_plan(replace(plan, nondeterminism={}), ledger)
     assert plan_with_distance.nondeterminism == {}
     assert store_plan(plan, ledger) == plan_with_distance, "of one that has not measured it"
-    assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier) == (plan.ids, ())
+    assert (load_plan("s", ledger).ids, load_plan("s", ledger).earlier_declarations) == (plan.ids, ())
 
 
 def test_a_trial_that_failed_is_trained_again_for_no_other_reason(tmp_path: Path) -> None:
@@ -230,4 +230,4 @@ def test_a_plan_of_edited_code_forgets_earlier_ones_without_results(
     store_plan(make_plan("s", range(3), time=1.0), ledger)
     new_plan = replace(make_plan("s", range(3), lr=0.02, time=2.0), hash=make_plan("s", range(3)).hash)
     stored = store_plan(new_plan, ledger)
-    assert (stored.planned, stored.earlier) == (2.0, ())
+    assert (stored.planned, stored.earlier_declarations) == (2.0, ())

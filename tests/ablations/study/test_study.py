@@ -156,7 +156,7 @@ def test_several_values_are_arms_one_at_a_time(study: Study) -> None:
     assert [arm.name for arm in override.arms] == [
         "LMModel6, 2 epochs", "+ dropout", "lr 0.001", "1 layer", "3 layers", "calm", AA_NAME,
     ]  # fmt: skip
-    assert override.baseline.also == ("lr 0.01",)
+    assert override.baseline.other_names == ("lr 0.01",)
     assert override.plan_hash != study.plan_hash
 
 
@@ -276,7 +276,7 @@ def test_one_arm_that_names_the_baseline_and_one_that_names_none_are_one(edit_te
     twin = AGAINST.replace('"stormy"', '"again"').replace("alpha = 2, clip = 1.0", "dropout = 0.4")
     study = edit_text("[[arm]]", f"{twin.replace('calm', 'LMModel6, 2 epochs')}[[arm]]")
     (arm,) = [arm for arm in study.arms if arm.name == "+ dropout"]
-    assert (arm.also, arm.against) == (("again",), "LMModel6, 2 epochs")
+    assert (arm.other_names, arm.against) == (("again",), "LMModel6, 2 epochs")
 
 
 def test_a_whole_number_is_the_same_to_a_program_however_it_is_written(
@@ -296,7 +296,7 @@ def test_against_names_the_arm_that_an_equal_one_became(edit_text: Edit) -> None
     storm_arm = AGAINST.replace("calm", "+ dropout")
     study = edit_text("[[arm]]", f"{twin}{stormy_arm}{storm_arm.replace('stormy', 'storm')}[[arm]]")
     (stormy,) = [arm for arm in study.arms if arm.against]
-    assert (stormy.name, stormy.also, stormy.against) == ("stormy", ("storm",), "+ dropout")
+    assert (stormy.name, stormy.other_names, stormy.against) == ("stormy", ("storm",), "+ dropout")
 
 
 def test_a_counting_arm_has_a_trial_a_seed_and_a_contrast_only_by_against(

@@ -75,7 +75,7 @@ def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
     study.run("-j", "1", "--to-the-end")
     assert study.outcome() == full_study.outcome() and study.list_results() == full_study.list_results()
     new_plan = plan_store.load_plan("looks", study.ledger)
-    assert (new_plan.hash, new_plan.planned, new_plan.seen) == (plan.hash, plan.planned, {}), (
+    assert (new_plan.hash, new_plan.planned, new_plan.seen_pairs) == (plan.hash, plan.planned, {}), (
         "it is confirmatory"
     )
     assert "0 trained" in study.run("-j", "1")

@@ -1,0 +1,96 @@
+"""Comparing the arms of a table that one or several sources make, by the options of `unrolled compare`."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from unrolled.ablations.options import CompareOptions, refuse_flags
+from unrolled.ablations.tables import study_tables
+from unrolled.ablations.tables.columns import list_metric_names, make_columns
+from unrolled.ablations.tables.reader import is_trials_table
+from unrolled.ablations.tables.sources import SOURCE, SourceTable, read_sources, require_one_machine
+from unrolled.bench.errors import plural, require
+from unrolled.bench.metric import judges_clock
+from unrolled.reports import comparison, foreign_table
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.foreign_table import Columns
+
+_METRIC_FLAGS = ("metric", "kind", "lower", "higher")
+TABLE_FLAGS = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRIC_FLAGS)
+_COLUMNS_CURE = "leave it out, or name columns with --arm, --pair and --metric"
+
+
+def compare_sources(sources: Sequence[str], options: CompareOptions) -> Comparison:
+    """Return the comparison of the arms of the table that the sources make. Raises BadInput.
+
+    The table of a study that ships is compared as the study's file says, unless the options name columns and
+    ask something else.
+    """
+    tables = read_sources(
+        sources,
+        experiment=options.experiment,
+        study=options.study,
+        metrics=list_metric_names(options),
+    )
+    if len(tables) > 1:
+        return _compare_columns(tables, _find_columns_of_several(tables, options), options)
+    (source,) = tables
+    is_study_table = study_tables.is_study_table(source.rows)
+    if is_study_table and not (options.arm or options.metric):
+        refuse_flags(options, TABLE_FLAGS, "a study's table is judged as its file says", _COLUMNS_CURE)
+        return study_tables.compare_study_table(source.rows)
+    if is_trials_table(source.rows, source.name):
+        options = replace(options, arm=options.arm or "arm", pair=options.pair or "seed")
+    columns = make_columns(options)
+    if is_study_table:
+        if answer := study_tables.answer_own_question(source.rows, columns):
+            return answer
+        source = replace(source, rows=study_tables.mark_first_look(source.rows))
+    return _compare_columns([source], columns, options)
+
+
+def _find_columns_of_several(sources: Sequence[SourceTable], options: CompareOptions) -> Columns:
+    """Return the columns of the table that several sources make.
+
+    Arms are the sources, unless --arm names columns. Trials are paired by seed, and those of results folders
+    judged as the first one's plan says, unless --pair and --metric say otherwise.
+    """
+    if not options.arm:
+        for source in sources:
+            several = "arm" in source.rows.columns and source.rows.arm.nunique() > 1
+            cure = f"--arm arm,{SOURCE} compares each arm of each source"
+            require(not several, "has several arms", place=source.name, cure=cure)
+        options = replace(options, arm=SOURCE)
+    if not options.pair and all(is_trials_table(source.rows, source.name) for source in sources):
+        options = replace(options, pair="seed")
+    if not all(source.metrics for source in sources):
+        return make_columns(options)
+    columns = make_columns(options, sources[0].metrics)
+    if judges_clock(columns.metrics):
+        require_one_machine(sources)
+    return columns
+
+
+def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: CompareOptions) -> Comparison:
+    """Return the comparison by these columns of the table that the sources make."""
+    rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
+    if len(sources) > 1:
+        for name, rows in rows_by_source.items():  # so that an error names a source and a row of it
+            foreign_table.arrange_table(rows, columns, name)
+    frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
+    name = " and ".join(rows_by_source)
+    table = foreign_table.arrange_table(frame, columns, name)
+    page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in rows_by_source)}"
+    return comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
+
+
+def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
+    """Return the rows without failed runs that tell no arm; a line on stderr counts these."""
+    unnamed = foreign_table.find_unnamed_failures(source.rows, columns, source.name)
+    if unnamed.any():
+        runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
+        print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)
+    return source.rows[~unnamed]

@@ -1,0 +1,175 @@
+"""The verdicts of a comparison as a table, and any two of its arms, compared as a notebook asks."""
+
+import math
+from dataclasses import dataclass, replace
+from numbers import Real
+from pathlib import Path
+
+import pandas as pd
+
+from unrolled.ablations.ledger import Ledger
+from unrolled.ablations.study.plan_store import load_plan
+from unrolled.ablations.study.study import Study
+from unrolled.ablations.tables.study_tables import compare_study_table
+from unrolled.ablations.training.comparison import compare_plan
+from unrolled.bench.errors import BadInput, require, suggestion
+from unrolled.bench.metric import Metric
+from unrolled.reports.compared_arm import ComparedArm
+from unrolled.reports.comparison import Comparison
+from unrolled.reports.presentation import Scale
+from unrolled.reports.sentences import write_verdict_sentence
+from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.verdicts import Verdict
+from unrolled.reports.text_tables import list_number_cells
+from unrolled.reports.trials_table import list_metric_columns
+
+
+def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Comparison:
+    """Return a study's arms side by side: from a table, or from a ledger."""
+    if isinstance(study, pd.DataFrame):
+        return compare_study_table(study)
+    ledger = Ledger(Path(folder))
+    plan = load_plan(study, ledger)
+    return compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
+
+
+def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:
+    """Return the comparison by a metric; by the first if the study does not declare it and δ is given."""
+    design = comparison.design
+    columns = list_metric_columns(comparison.table, design)
+    exists = not metric or not columns or metric in columns
+    require(exists, f"no result has {metric!r}", key="metric", cure=suggestion(metric, columns))
+    view = comparison.by_metric(metric) if metric else comparison
+    if view is None and not delta:
+        names = ", ".join(declared.name for declared in design.metrics)
+        raise BadInput(
+            f"study {design.study!r} declares δ for {names}", place=f"metric {metric!r}", cure="give delta"
+        )
+    return view or comparison
+
+
+_CELLS = {
+    "arm_mean": "pair_mean",
+    "baseline_mean": "pair_baseline",
+    "difference": "delta",
+    "unbiased": "delta_unbiased",
+    "low": "delta_low",
+    "high": "delta_high",
+    "level": "delta_level",
+    "better": "wins",
+    "p": "p_adjusted",
+    "p_same": "p_equivalent",
+}
+"""Columns of `verdicts`, by their names in a page's CSV."""
+
+
+def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
+    """Return a row for each verdict; `unrolled.verdicts` has the meaning of the columns."""
+    records = []
+    for row in comparison.arms_to_decide:
+        if row.verdict and row.contrast:
+            cells = list_number_cells(row, comparison)
+            record = {
+                "arm": row.arm.name,
+                "baseline": comparison.find_base(row).arm.name,
+                "pairs": row.contrast.pairs,
+                **{name: cells[cell] for name, cell in _CELLS.items()},
+                "direction": str(row.verdict.direction),
+                "size": str(row.verdict.size),
+                "verdict": row.verdict.text,
+                "exploratory": row.exploratory,
+                "attempt": row.attempt,
+                "provisional": row.verdict.provisional,
+                "open_because": cells["open_because"],
+                "diverged": row.contrast.arm_diverged,
+                "baseline_diverged": row.contrast.baseline_diverged,
+            }
+            records.append(record)
+    return pd.DataFrame(records)
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """Two arms, compared seed by seed. As text it is the verdict and its evidence."""
+
+    arm: str
+    against: str
+    metric: str
+    verdict: Verdict
+    correction: str
+    scale: Scale
+    exploratory: bool  # seen before the plan was declared, or not declared by it
+
+    @property
+    def contrast(self) -> Contrast:
+        """Effect, intervals and p of the pairs."""
+        return self.verdict.contrast
+
+    def __str__(self) -> str:
+        against = f"{self.against} (exploratory)" if self.exploratory else self.against
+        return write_verdict_sentence(self.verdict, self.arm, against, self.scale, correction=self.correction)
+
+
+def compare_arms(
+    comparison: Comparison,
+    arm: str,
+    against: str = "",
+    *,
+    metric: str = "",
+    delta: float = 0.0,
+    better: str = "",
+) -> ComparedPair:
+    """Compare two arms of a study, seed by seed: see `unrolled.compare`. Raises BadInput."""
+    cure = "give the difference that does not matter"
+    valid = isinstance(delta, Real) and 0 <= delta < math.inf
+    require(valid, "is not a number above 0", key="delta", cure=cure)
+    comparison = choose_metric(comparison, metric, delta)
+    rows = {row.arm.name: row for row in comparison.arms}
+    for name in filter(None, (arm, against)):
+        require(
+            name in rows,
+            f"study {comparison.design.study!r} has none of this name",
+            place=f"arm {name!r}",
+            cure=f"it has: {', '.join(rows)}",
+        )
+    row = rows[arm]
+    base = comparison.find_base(row).arm.name
+    judge = comparison.metric
+    if metric not in ("", judge.name):
+        judge = Metric(metric, delta, better)
+    elif row.verdict and against in ("", base) and delta in (0.0, judge.delta):
+        return ComparedPair(
+            arm=arm,
+            against=base,
+            metric=judge.name,
+            verdict=row.verdict,
+            correction=row.correction,
+            scale=comparison.scale,
+            exploratory=row.exploratory,
+        )
+    judge = replace(judge, delta=delta or judge.delta)
+    return _compare_undeclared(comparison, row, rows[against or base], judge)
+
+
+def _compare_undeclared(
+    comparison: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric
+) -> ComparedPair:
+    """Compare two arms that the study does not compare, on the seeds of the first look. Raises BadInput."""
+    arm = row.arm.name
+    against = base.arm.name
+    undeclared = comparison.judge_undeclared({arm: (row, base)}, metric)
+    require(
+        undeclared,
+        "the seeds of the first look have not all ended, or none has a result of both",
+        place=f"arms {arm!r} and {against!r}",
+        cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
+    )
+    return ComparedPair(
+        arm=arm,
+        against=against,
+        metric=metric.name,
+        verdict=undeclared[arm],
+        correction="unadjusted",
+        scale=comparison.design.find_scale(metric),
+        exploratory=True,
+    )
