@@ -44,13 +44,12 @@ from unrolled.bench.trial import Result
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
-from unrolled.reports.foreign_table import FIRST_LOOK
+from unrolled.reports.exports import list_number_cells
 from unrolled.reports.presentation import Scale
 from unrolled.reports.sentences import write_claims, write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.text_tables import list_number_cells
-from unrolled.reports.trials_table import list_metric_columns, make_trial_record
+from unrolled.reports.trial_frame import FIRST_LOOK, list_metric_columns, make_trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:

@@ -31,7 +31,7 @@ from unrolled.reports.sentences import (
     effect_size,
     list_claims,
 )
-from unrolled.reports.statistics.unpaired import Unpaired
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 LEVELS = 3  # steps of a ladder whose levels it tells

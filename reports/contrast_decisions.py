@@ -14,21 +14,19 @@ from typing import Any
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
-from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
-from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, arms_to_compare, find_arm_remarks
+from unrolled.reports.foreign.row_means import RowMatch
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
-from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
+from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
-from unrolled.reports.statistics.folds import compare_folds
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.non_inferiority import non_inferiority
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.proposals import decide_proposal
-from unrolled.reports.statistics.seed_values import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.sequential import Looks
-from unrolled.reports.statistics.unpaired import welch
+from unrolled.reports.statistics.types import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm

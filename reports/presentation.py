@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from unrolled.bench.metric import Metric, safe_exp
 from unrolled.reports.formats import MINUS, count_decimals, format_number
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
 
 
 @dataclass(frozen=True, kw_only=True)

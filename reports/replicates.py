@@ -9,7 +9,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
-from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
+from unrolled.reports.statistics.types import SeedValues, select_seeds
 from unrolled.reports.statistics.values import are_computed_alike, select_finite
 
 NOISE = 4

@@ -11,8 +11,8 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, minimum_detectable_effect
-from unrolled.reports.statistics.unpaired import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 

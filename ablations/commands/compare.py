@@ -29,10 +29,11 @@ from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.errors import BadInput, plural, require, suggestion
 from unrolled.bench.metric import judges_clock
 from unrolled.bench.table_files import FORMATS
-from unrolled.reports import comparison, foreign_table
+from unrolled.reports import comparison
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.foreign_table import Columns
-from unrolled.reports.text_tables import format_screen
+from unrolled.reports.exports import format_screen
+from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures
+from unrolled.reports.foreign.design import make_design
 
 WORSE = 3  # the exit code if an arm is worse
 
@@ -130,12 +131,12 @@ def _report_comparison(sources: Sequence[SourceTable], columns: Columns, options
     rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
         for name, rows in rows_by_source.items():  # so that an error names a source and a row of it
-            foreign_table.arrange_table(rows, columns, name)
+            arrange_table(rows, columns, name)
     frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
     name = " and ".join(rows_by_source)
-    table = foreign_table.arrange_table(frame, columns, name)
+    table = arrange_table(frame, columns, name)
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in rows_by_source)}"
-    compared = comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
+    compared = comparison.compare(table, make_design(frame, table, columns, name, page))
     code = _print_verdicts(compared)
     folder = render_page(compared, options.out).parent
     for file in ("index.html", "comparison.csv", "comparison.md"):
@@ -145,7 +146,7 @@ def _report_comparison(sources: Sequence[SourceTable], columns: Columns, options
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
     """Return the rows without failed runs that tell no arm; a line on stderr counts these."""
-    unnamed = foreign_table.find_unnamed_failures(source.rows, columns, source.name)
+    unnamed = find_unnamed_failures(source.rows, columns, source.name)
     if unnamed.any():
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
         print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)

@@ -13,7 +13,8 @@ from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_files import FORMATS, read_rows
-from unrolled.reports.foreign_table import FIRST_LOOK, STATUS
+from unrolled.reports.foreign.columns import STATUS
+from unrolled.reports.trial_frame import FIRST_LOOK
 
 
 def read_delimited(path: Path, separator: str) -> pd.DataFrame:

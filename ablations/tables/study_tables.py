@@ -27,7 +27,7 @@ from unrolled.bench.trial import JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
-    from unrolled.reports.foreign_table import Columns
+    from unrolled.reports.foreign.columns import Columns
 
 FOLDER = resources.files("unrolled.ablations.studies")
 MARKS = ("study", "design", "arm", "seed", "status")
@@ -84,7 +84,8 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
     and for a value that is no number.
     """
-    from unrolled.reports import comparison, foreign_table
+    from unrolled.reports import comparison
+    from unrolled.reports.foreign.columns import Columns, arrange_table
 
     study = load_study_of(table)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
@@ -97,8 +98,8 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     _check_settings(table, trial_of_arm, study.name)
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
-    columns = foreign_table.Columns(("arm",), ("seed",), plan.metrics)
-    rows = foreign_table.arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
+    columns = Columns(("arm",), ("seed",), plan.metrics)
+    rows = arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
     return comparison.compare(rows, replace(design, arms=tuple(measured)))
 
 
@@ -137,7 +138,7 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table of a study with a column that tells which trials are of its first look."""
-    from unrolled.reports.foreign_table import FIRST_LOOK
+    from unrolled.reports.trial_frame import FIRST_LOOK
 
     study = load_study_of(table)
     return table.assign(**{FIRST_LOOK: table.seed.isin(study.seeds[: study.looks[0]])})

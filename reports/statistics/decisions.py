@@ -18,8 +18,8 @@ from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
 from unrolled.reports.statistics.pairs import compare_pairs
-from unrolled.reports.statistics.seed_values import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 

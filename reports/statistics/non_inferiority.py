@@ -19,8 +19,8 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.seed_values import SidePair, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.types import SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 
 Key = TypeVar("Key", bound=Hashable)

@@ -13,8 +13,8 @@ import numpy as np
 
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
-from unrolled.reports.statistics.seed_values import SeedValues
 from unrolled.reports.statistics.sequential import FIXED, Look
+from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.values import diverged_as_worst, highest_of, select_finite
 
 

@@ -24,9 +24,9 @@ from synthetic import (
 
 from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
+from unrolled.reports.exports import comparison_markdown, format_screen
 from unrolled.reports.render import render
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.text_tables import comparison_markdown, format_screen
 
 
 def write_texts(design):

@@ -20,9 +20,9 @@ from unrolled.reports.statistics.estimators import (
     without_rounding,
 )
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))

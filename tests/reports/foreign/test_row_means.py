@@ -9,8 +9,8 @@ from synthetic import compare_table
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import Columns
-from unrolled.reports.text_tables import format_screen
+from unrolled.reports.exports import format_screen
+from unrolled.reports.foreign.columns import Columns
 
 
 def make_documents(

@@ -16,7 +16,6 @@ from unrolled.reports.caveats import (
 )
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.foreign_table import FIRST_LOOK
 from unrolled.reports.formats import (
     align_columns,
     csv_cell,
@@ -32,7 +31,8 @@ from unrolled.reports.sentences import (
     describe_too_few_pairs,
     explain_open,
 )
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
+from unrolled.reports.trial_frame import FIRST_LOOK
 
 LISTED = 20  # rows without a partner, of one arm
 

@@ -1,8 +1,12 @@
-"""Contrasts of arms without pairs, and what they share with those of folds: an error of their own.
+"""Contrasts with a standard error of their own: of arms without pairs, and of folds of one data set.
 
-There are two tests, Welch's (1947) and a permutation test, and the larger p of both counts: five skewed
-values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is corrected for
-skewness instead. A side whose values happen to be equal is taken to have the other's spread.
+Arms without pairs have two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
+five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
+corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread.
+
+Folds, or random splits, share most of their training rows, so that their differences are not independent:
+the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio,
+"Inference for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math
@@ -24,10 +28,10 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval, SeedValues
 from unrolled.reports.statistics.values import highest_of, select_finite
 
 
@@ -221,3 +225,24 @@ def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
 
 def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
     return float(moments(sample).skewness) if sample.size > 2 else None, sample.size
+
+
+class FoldContrast(ErrorContrast):
+    """An arm minus the baseline over folds. More of the same data would show little: none are asked for."""
+
+    mde = None
+    seeds_needed = None
+
+
+def compare_folds(
+    arm: SeedValues, baseline: SeedValues, *, test_share: float, **options: Any
+) -> FoldContrast:
+    """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
+
+    Options as of `compare_pairs`.
+    """
+    plain = compare_pairs(arm, baseline, **options)
+    error = math.nan
+    if plain.sd and not plain.given_convergence:
+        error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))
+    return FoldContrast(**vars(plain), error=error, df=plain.pairs - 1)

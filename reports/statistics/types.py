@@ -1,6 +1,7 @@
-"""Values by seed, of which contrasts are made. Imports no numpy."""
+"""Values by seed and intervals, for what is imported without numpy."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -10,6 +11,21 @@ SeedValues = Mapping[Any, float]
 
 SidePair = tuple[SeedValues, SeedValues]
 """The values of an arm and of its baseline."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval from low to high, at a level such as .95."""
+
+    low: float
+    high: float
+    level: float
+
+    @property
+    def percent(self) -> str:
+        """The level in per cent: 95 %, 99.7 %."""
+        digits = 3 if self.level < 0.9995 else 5
+        return f"{100 * self.level:.{digits}g} %"
 
 
 def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:

@@ -15,6 +15,8 @@ from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import STUDY_COLUMNS, Result
 from unrolled.reports.design import Design, Statuses
 
+FIRST_LOOK = "first_look"  # the column that tells which trials of a study are of its first look
+
 
 def tabulate_results(design: Design) -> pd.DataFrame:
     """Return the table of a study's results, each trial once. Cells that a trial lacks are missing (NaN)."""
