@@ -343,7 +343,7 @@ def _tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
                 "provisional": row.verdict.provisional,
                 "open_because": cells["open_because"],
                 "diverged": row.contrast.arm_diverged,
-                "baseline_diverged": row.contrast.baseline_diverged,
+                "baseline_diverged": row.contrast.base_diverged,
             }
             records.append(record)
     return pd.DataFrame(records)

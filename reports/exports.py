@@ -278,7 +278,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         "median": level(row.summary.median),
         **({second.title: _of_known(second.convert_level)(row.summary.mean)} if second else {}),
         "pair_mean": level(k and k.arm_mean),
-        "pair_baseline": level(k and k.baseline_mean),
+        "pair_baseline": level(k and k.base_mean),
         "delta": change(k and k.estimate),
         **_name_ends("delta", row.interval, change),
         "delta_unbiased": change(v and v.unbiased),

@@ -150,8 +150,8 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
     origin = view.find_base(row).summary.mean
     mean = s.mean
     bars: list[str] = []
-    if k and k.baseline_mean is not None and k.estimate is not None:
-        origin = k.baseline_mean
+    if k and k.base_mean is not None and k.estimate is not None:
+        origin = k.base_mean
         mean = origin + k.estimate
         bars = _draw_intervals(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), 1 if row.arm.ignores_seed else _MOST_DOTS))

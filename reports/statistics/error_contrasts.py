@@ -77,7 +77,7 @@ class ErrorContrast(Contrast):
 
 @dataclass(frozen=True, kw_only=True)
 class Unpaired(ErrorContrast):
-    """An arm minus the baseline without pairs: `mean` is the difference of means, `sizes` are the two n.
+    """An arm minus its base without pairs: `mean` is the difference of means, `sizes` are the two n.
 
     It has no differences, wins or losses. Its skewness is that of the side with the larger one.
     """
@@ -107,8 +107,8 @@ class Unpaired(ErrorContrast):
     def diverges_more(self) -> int:
         """The sign of the difference of both rates."""
         arm = self.arm_diverged * self.sizes[1]
-        baseline = self.baseline_diverged * self.sizes[0]
-        return (arm > baseline) - (arm < baseline)
+        base = self.base_diverged * self.sizes[0]
+        return (arm > base) - (arm < base)
 
     @cached_property
     def _constant(self) -> Floats:
@@ -128,10 +128,8 @@ class Unpaired(ErrorContrast):
     @cached_property
     def _skewness_of_mean(self) -> float:
         """The skewness of the difference of means."""
-        arm, baseline = (
-            float(m.skewness * m.sd**3) / m.n**2 for m in (moments(side) for side in self.samples)
-        )
-        return (arm - baseline) / self.error**3
+        arm, base = (float(m.skewness * m.sd**3) / m.n**2 for m in (moments(side) for side in self.samples))
+        return (arm - base) / self.error**3
 
     def _divergence_p(self, lost: int) -> float:
         """Return Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
@@ -139,7 +137,7 @@ class Unpaired(ErrorContrast):
             return 1.0
         from scipy import stats  # half a second, for a table with diverged rows alone
 
-        diverged = (self.arm_diverged, self.baseline_diverged)
+        diverged = (self.arm_diverged, self.base_diverged)
         converged = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
         return float(stats.fisher_exact(np.array([diverged, converged])).pvalue)
 
@@ -175,31 +173,31 @@ class Unpaired(ErrorContrast):
     @property
     def given_convergence(self) -> bool:
         """True if the means leave out infinite values."""
-        return bool(self.arm_diverged or self.baseline_diverged)
+        return bool(self.arm_diverged or self.base_diverged)
 
 
-def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
+def welch(arm: Sequence[float], base: Sequence[float], **options: Any) -> Unpaired:
     """Compare two samples; options as of `compare_pairs`.
 
     Fewer than two values, or an infinite one, have no test.
     """
-    a, b = map(select_finite, (arm, baseline))
+    a, b = map(select_finite, (arm, base))
     error = math.nan
     df = math.nan
-    if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):
+    if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(base)):
         error, df = _measure_error(a, b)
     means: dict[str, float] = {}
     if a.size and b.size:
-        means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())}
-        means["mean"] = means["arm_mean"] - means["baseline_mean"]
+        means = {"arm_mean": float(a.mean()), "base_mean": float(b.mean())}
+        means["mean"] = means["arm_mean"] - means["base_mean"]
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     fields = {
-        "sizes": (len(arm), len(baseline)),
+        "sizes": (len(arm), len(base)),
         "samples": (a, b),
         "skewness": skewness,
         "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
-        "baseline_diverged": len(baseline) - b.size,
+        "base_diverged": len(base) - b.size,
         "highest": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
         "error": error,
         "df": df,
@@ -228,20 +226,18 @@ def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
 
 
 class FoldContrast(ErrorContrast):
-    """An arm minus the baseline over folds. More of the same data would show little: none are asked for."""
+    """An arm minus its base over folds. More of the same data would show little: none are asked for."""
 
     mde = None
     seeds_needed = None
 
 
-def compare_folds(
-    arm: SeedValues, baseline: SeedValues, *, test_share: float, **options: Any
-) -> FoldContrast:
+def compare_folds(arm: SeedValues, base: SeedValues, *, test_share: float, **options: Any) -> FoldContrast:
     """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
 
     Options as of `compare_pairs`.
     """
-    plain = compare_pairs(arm, baseline, **options)
+    plain = compare_pairs(arm, base, **options)
     error = math.nan
     if plain.sd and not plain.given_convergence:
         error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))

@@ -10,7 +10,7 @@ SeedValues = Mapping[Any, float]
 """The values of one arm by seed, or by what else pairs rows; infinite for a seed that diverged."""
 
 SidePair = tuple[SeedValues, SeedValues]
-"""The values of an arm and of its baseline."""
+"""The values of an arm and of its base."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,6 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
 
 def select_side_seeds(sides: SidePair, seeds: Iterable[Any]) -> SidePair:
     """Return the values of both sides at these seeds."""
-    arm, baseline = sides
+    arm, base = sides
     seeds = tuple(seeds)
-    return select_seeds(arm, seeds), select_seeds(baseline, seeds)
+    return select_seeds(arm, seeds), select_seeds(base, seeds)

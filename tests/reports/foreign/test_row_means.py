@@ -93,7 +93,7 @@ def test_averaged_rows_that_diverged_are_no_result_whatever_number_they_have(ite
     ):
         rows = frame.assign(extra=frame.extra.mask(where, last), status=frame.status.mask(where, "diverged"))
         row = compare_table(rows, columns).arms[1]
-        assert (row.contrast.arm_diverged, row.contrast.baseline_diverged) == counts
+        assert (row.contrast.arm_diverged, row.contrast.base_diverged) == counts
         assert row.verdict.kind == kind
 
 
