@@ -227,9 +227,9 @@ def write_caption(c: Comparison) -> str:
         f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
         for view in c.per_metric
     )
-    condition = c.design.presentation.condition
+    clause = c.design.presentation.interval_clause
     return (
-        f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{condition}; Δ is the arm "
+        f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{clause}; Δ is the arm "
         f"minus {'the baseline' if c.bases_phrase == c.arms[0].arm.name else c.bases_phrase}"
     )
 

@@ -101,11 +101,11 @@ def _build_context(c: Comparison) -> dict[str, Any]:
     sweeps = sections.find_sweeps(c)
     environments = sections.merge_environments(c)
     costs = sections.average_costs(c)
-    cost_names = {name for _, spent, _ in costs for name in spent}
+    cost_names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {
         "c": c,
         "study": c.design,
-        "whole": grid,
+        "grid": grid,
         "extras": extras,
         **extras.context,
         "answers": _write_answers(c, parts, grid),
@@ -126,7 +126,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "audit_rows": audit.list_audit_rows(c),
         "audit_notes": audit.list_notes(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.arms),
-        "broken": caveats.list_failures(c),
+        "failures": caveats.list_failures(c),
         "limits": caveats.list_limits(c, environments) if c.design.plan_hash else exports.list_notes(c),
         "sweeps": sweeps,
         "columns": _find_columns(c),

@@ -58,7 +58,7 @@ def find_extras(c: Comparison) -> Extras:
         },
         reasons=explain_differences(c),
         context={
-            "held": fits,
+            "book_comparisons": fits,
             "roles": average_roles(c),
             "samples": choose_samples(c),
             "throughput": measure_throughput(c),
