@@ -47,7 +47,7 @@ from unrolled.bench.trial import FIRST_LOOK, Result
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.trials_table import make_trial_record
+from unrolled.reports.trial_frame import make_trial_record
 
 
 def trial(model: str, seed: int = 0, **settings: Any) -> ChapterTrial:

@@ -31,7 +31,7 @@ from unrolled.reports.sentences import (
     effect_size,
     list_claims,
 )
-from unrolled.reports.statistics.unpaired import Unpaired
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 LEVELS = 3  # steps of a ladder whose levels it tells
@@ -183,9 +183,9 @@ def _describe_pair(x: Finding, levels: Markup, c: Comparison) -> Markup:
         diverges = not _has_effect(x) and x.verdict.diverges is not Direction.NONE
         verdict = f"{x.verdict.kind}, {describe_divergence(x.verdict)}" if diverges else _describe_gain(x, c)
         return Markup("{}; {} is {}{}").format(levels, x.name, verdict, _bracket(x.state))
-    digits = c.scale.count_level_decimals(k.baseline_mean, k.arm_mean)
+    digits = c.scale.count_level_decimals(k.base_mean, k.arm_mean)
     level = phrase_level(c.scale.format_level(k.arm_mean, digits), c)
-    base_level = c.scale.format_level(k.baseline_mean, digits)
+    base_level = c.scale.format_level(k.base_mean, digits)
     base = format_name(c.arms[0].arm.name)
     verdict = _describe_gain(x, c) + _bracket(x.state)
     return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)

@@ -212,7 +212,7 @@ def format_zone(c: Comparison) -> str:
 
 def list_limits(c: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Return sentences on the limits of these results."""
-    is_conditional = c.design.presentation.condition
+    is_conditional = c.design.presentation.interval_clause
     noun = "interval" if any(row.interval for row in c.arms) else "number"
     premise = "There is one validation set:" if is_conditional else "If seeds share one validation set,"
     phrases = [

@@ -1,22 +1,49 @@
 """One arm of a comparison by one metric: its rows that count, its contrast and its verdict."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.arm_remarks import ArmRemark
-from unrolled.reports.design import Design, MeasuredArm
+from unrolled.bench.trial import Result, describe_witness
+from unrolled.reports.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Decisions
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import SELF_CHECK_ALPHA
-from unrolled.reports.statistics.seed_values import select_seeds
+from unrolled.reports.statistics.types import Interval, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.witnesses import Proof, collect_proofs
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the witness of a factor said of each of an arm's finished trials."""
+
+    factor: str
+    witnesses: Sequence[Mapping[str, Any]]
+
+    @property
+    def failed(self) -> list[Mapping[str, Any]]:
+        """The witnesses against it: of trials in which the factor did not take effect."""
+        return [witness for witness in self.witnesses if not witness.get("ok")]
+
+    @property
+    def ok(self) -> bool:
+        """True if the factor took effect in every trial."""
+        return not self.failed
+
+    @property
+    def where(self) -> str:
+        """The number of trials in which it did not take effect; "" if that is none or all."""
+        without = len(self.failed)
+        trials = len(self.witnesses)
+        return f"{without} of {trials} seeds" if 0 < without < trials else ""
+
+    def __str__(self) -> str:
+        description = describe_witness(self.factor, (self.failed or self.witnesses)[0])
+        return f"{description} ({self.where})" if self.where else description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,3 +234,12 @@ def summarise_arm(
     """
     summary = summarise_values(values, lower_is_better=lower_is_better)
     return summary if arm.uses_seed else replace(summary, sd=None, interval=None)
+
+
+def collect_proofs(results: Iterable[Result]) -> tuple[Proof, ...]:
+    """Return one proof for each factor that has a witness, from finished trials."""
+    by_factor: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results:
+        for factor, witness in result.witnesses.items():
+            by_factor.setdefault(factor, []).append(witness)
+    return tuple(Proof(factor, witnesses) for factor, witnesses in by_factor.items())

@@ -15,19 +15,18 @@ import pandas as pd
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.bench.trial import FIRST_LOOK
-from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
-from unrolled.reports.design import Design, Statuses, Values
+from unrolled.reports.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
+from unrolled.reports.foreign.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.presentation import Scale
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
-from unrolled.reports.row_means import ONE_RUN, read_row_matches
 from unrolled.reports.statistics.decisions import Decisions
 from unrolled.reports.statistics.non_inferiority import GateDecision
 from unrolled.reports.statistics.proposals import ProposalDecision
-from unrolled.reports.statistics.seed_values import select_seeds
+from unrolled.reports.statistics.types import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
-from unrolled.reports.trials_table import collect_statuses, collect_values
+from unrolled.reports.trial_frame import collect_statuses, collect_values
 
 Name = TypeVar("Name")
 
@@ -193,7 +192,7 @@ class Comparison:
 def compare(table: pd.DataFrame, design: Design) -> Comparison:
     """Compare the arms of a table, each with its baseline, by every metric.
 
-    The columns are those of `reports.trials_table`. Raises BadInput where there is no arm, or no δ.
+    The columns are those of `reports.trial_frame`. Raises BadInput where there is no arm, or no δ.
     """
     place = f"study {design.study!r}"
     if not design.arms:

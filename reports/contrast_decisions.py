@@ -1,50 +1,115 @@
 """The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
 
-A claim must survive runs that failed or lack a partner, of either side, each counted as the worst that it can
-be for the claim: only survivors have numbers, and an arm whose bad runs crash would be better for it, as
-would one whose baseline's good runs were left out.
+A run that failed, or that lacks a partner, counts as the worst that it can be for a claim. If only the runs
+that ended counted, an arm whose bad runs crash would be better for it, and so would an arm whose baseline has
+lost its good runs.
 """
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
 
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
-from unrolled.reports.arm_remarks import arms_to_compare, find_arm_remarks
-from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
+from unrolled.reports.design import Design, MeasuredArm, Statuses, Values, arms_to_compare, find_arm_remarks
+from unrolled.reports.foreign.row_means import RowMatch
 from unrolled.reports.replicates import drop_copies, find_copies, find_equal_seeds
-from unrolled.reports.row_means import RowMatch
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.decisions import Adjust, Decisions, evaluate_looks
+from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
-from unrolled.reports.statistics.folds import compare_folds
 from unrolled.reports.statistics.futility import BOUND
 from unrolled.reports.statistics.non_inferiority import non_inferiority
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.proposals import decide_proposal
-from unrolled.reports.statistics.seed_values import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.sequential import Looks
-from unrolled.reports.statistics.unpaired import welch
+from unrolled.reports.statistics.types import SeedValues, SidePair, select_seeds
 from unrolled.reports.statistics.verdicts import Verdict, judge_contrasts
 
 Matches = Mapping[str, Mapping[str, RowMatch]]  # by metric and arm
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """What the rows of a table say of each contrast of a design; a contrast is called by its arm."""
+
+    statuses: Statuses
+    values: Values  # without the copies of one run
+    design: Design
+    copies: Mapping[str, Any]  # the arms that ignore their seed, each with the seed of its one run
+
+    def select_sides(self, name: str) -> dict[str, SidePair]:
+        """Return the numbers of an arm and of its base, by metric."""
+        base = self.design.bases[name]
+        return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in self.values.items()}
+
+    def find_equal_seeds(self, name: str) -> frozenset[Any]:
+        """Return the seeds on which an arm and its base computed the same."""
+        arm = self.design.arms_by_name[name]
+        return find_equal_seeds(arm, self.design.find_base(arm), self.values, self.design)
+
+    def explain_lost(self, name: str) -> dict[Any, str]:
+        """Return the seeds of which a side of a contrast has no number of its own, with the reason."""
+        lost = {}
+        repeats = "may repeat" if self.design.nondeterminism is None else "repeats"
+        for metric, numbers in self.values.items():
+            for side in (name, self.design.bases[name]):
+                for seed in self.statuses[side].keys() - numbers[side].keys():
+                    if side in self.copies:
+                        lost[seed] = f"{repeats} seed {self.copies[side]}"
+                    elif self.statuses[side][seed] != "done":
+                        lost[seed] = "failed"
+                    else:
+                        lost[seed] = f"has no {metric} to judge"
+        return lost
+
+    def explain_lost_of_gate(self, name: str) -> dict[Any, str]:
+        """Return the seeds that a gate lost, with the reason and the side that ended without a number."""
+        base = self.design.bases[name]
+        lost = {}
+        for seed, reason in self.explain_lost(name).items():
+            is_of_base = self._lacks(base, seed) and not self._lacks(name, seed)
+            lost[seed] = f"{reason} at the {'base' if is_of_base else 'head'}"
+        return lost
+
+    def _lacks(self, arm: str, seed: Any) -> bool:
+        """Return True if a trial ended without a number of some metric."""
+        return seed in self.statuses[arm] and any(seed not in by_arm[arm] for by_arm in self.values.values())
+
+    def count_lost(self, name: str, sides: SidePair) -> int:
+        """Return the pairs that lack a number on a side; without pairs the rows that have none."""
+        arm = self.statuses[name].keys()
+        base = self.statuses[self.design.bases[name]].keys()
+        if not self.design.pair:
+            return len(arm - sides[0].keys()) + len(base - sides[1].keys())
+        return len((arm | base) - (sides[0].keys() & sides[1].keys()))
+
+    def limit_to_looks(self, looks_taken: int) -> "_Evidence":
+        """Return what the seeds of these looks say, of the first look at least."""
+        seeds = self.design.seeds[: self.design.looks[max(0, looks_taken - 1)]]
+        values = {
+            metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
+            for metric, by_arm in self.values.items()
+        }
+        statuses = {name: select_seeds(by_seed, seeds) for name, by_seed in self.statuses.items()}
+        return replace(self, statuses=statuses, values=values)
+
+
 def decide_looks(design: Design) -> Decisions[str]:
     """Return the state of every contrast of a study after the looks whose results are complete.
 
-    From the results themselves, as `compare` has it from their table: pandas takes half a second to load.
+    While trials are trained the verdicts come from here, as pandas takes half a second to load; those of a
+    page come from `comparison.compare`, which reads the table of the same results. Both call
+    `decide_contrasts`, and tests/reports/test_exports.py holds their verdicts equal.
     """
     statuses = {arm.name: {seed: r.status for seed, r in arm.results.items()} for arm in design.arms}
     numbers = {m.name: {arm.name: _judge_numbers(arm, m) for arm in design.arms} for m in design.metrics}
     copies = find_copies(statuses, numbers, design)
-    return decide_contrasts(
-        arms_to_compare(find_arm_remarks(statuses, design)), statuses, numbers, design, copies
-    )
+    contrasts = arms_to_compare(find_arm_remarks(statuses, design))
+    return decide_contrasts(contrasts, statuses, numbers, design, copies)
 
 
 def _judge_numbers(arm: MeasuredArm, metric: Metric) -> dict[int, float]:
@@ -66,22 +131,21 @@ def decide_contrasts(
     `copies` are the arms that ignore their seed, of `find_copies`: each is one run, and its other seeds are
     lost. `matches` has the values of arms of which rows were averaged.
     """
-    values = drop_copies(values, copies)
+    evidence = _Evidence(statuses, drop_copies(values, copies), design, copies)
     if not design.looks:
-        return _at_once(contrasts, statuses, values, design, copies, matches)
+        return _decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
-    lost = {name: _explain_lost(name, statuses, values, design, copies) for name in contrasts}
-    declared_arms = [name for name in contrasts if not arms[name].is_aa_arm]
+    to_decide = [name for name in contrasts if not arms[name].is_aa_arm]
     if design.decide == "gate":
-        return _decide_gate(declared_arms, lost, statuses, values, design)
+        return _decide_gate(to_decide, evidence)
     if design.decide == "proposal":
-        return _decide_proposal(declared_arms, lost, statuses, values, design, copies)
-    futility = 0.0 if design.to_the_end else BOUND
-    declared, exploratory = ([n for n in declared_arms if arms[n].exploratory is x] for x in (False, True))
+        return _decide_proposal(to_decide, evidence)
+    declared = [name for name in to_decide if not arms[name].exploratory]
+    exploratory = [name for name in to_decide if arms[name].exploratory]
     families = [
-        _look_by_look(declared, lost, values, design, holm, futility),
+        _decide_look_by_look(declared, evidence, futility=0.0 if design.to_the_end else BOUND),
         # none of these is futile: that is predicted for the steps of Holm
-        _look_by_look(exploratory, lost, values, design, benjamini_hochberg, 0.0),
+        _decide_look_by_look(exploratory, evidence, adjust=benjamini_hochberg),
     ]
     return Decisions(
         verdicts={name: v for family in families for name, v in family.verdicts.items()},
@@ -93,183 +157,109 @@ def decide_contrasts(
     )
 
 
-def _decide_gate(
-    contrasts: Sequence[str],
-    lost: Mapping[str, dict[Any, str]],
-    statuses: Statuses,
-    values: Values,
-    design: Design,
+def _decide_look_by_look(
+    contrasts: Sequence[str], evidence: _Evidence, *, adjust: Adjust = holm, futility: float = 0.0
 ) -> Decisions[str]:
-    """Return the state of a gate, and the verdicts on its contrasts after the looks that it took.
-
-    Each contrast is the head's, at one level of other settings. All get the same seeds.
-    """
-    looks = Looks(design.looks)
-    levels = {name: name if len(contrasts) > 1 else "" for name in contrasts}
-    gate = non_inferiority(
-        {level: _select_sides(name, values, design) for name, level in levels.items()},
-        seeds=design.seeds,
-        looks=looks,
-        metrics=design.metrics,
-        lost={
-            level: _side_of_loss(name, lost[name], statuses, values, design) for name, level in levels.items()
-        },
-        equal={level: _find_equal_sides(name, values, design) for name, level in levels.items()},
-    )
-    return Decisions(
-        verdicts=_judge_after(contrasts, gate.looks_taken, gate.fault, gate.has_ended, lost, values, design),
-        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
-        looks_taken=gate.looks_taken,
-        gate=gate,
-    )
-
-
-def _judge_after(
-    contrasts: Sequence[str],
-    looks_taken: int,
-    fault: str,
-    has_ended: bool,
-    lost: Mapping[str, dict[Any, str]],
-    values: Values,
-    design: Design,
-) -> dict[str, dict[str, Verdict]]:
-    """Return the verdicts on contrasts after the looks that a rule of its own has taken."""
-    seeds = design.seeds[: design.looks[max(0, looks_taken - 1)]]
-    counting = {
-        metric: {name: select_seeds(side, seeds) for name, side in by_arm.items()}
-        for metric, by_arm in values.items()
-    }
-    judged = _look_by_look(contrasts, lost, counting, design, holm, 0.0)
-    return {
-        name: {metric: replace(v, decided=has_ended, blocked_reason=fault) for metric, v in by_metric.items()}
-        for name, by_metric in judged.verdicts.items()
-    }
-
-
-def _decide_proposal(
-    contrasts: Sequence[str],
-    lost: Mapping[str, dict[Any, str]],
-    statuses: Statuses,
-    values: Values,
-    design: Design,
-    copies: Mapping[str, Any],
-) -> Decisions[str]:
-    """Return the state of a proposal, and the verdicts on its contrasts after the looks that it took.
-
-    The first arm is the incumbent and the second the candidate; a third one is the last proposal that was
-    kept. All get the same seeds.
-    """
-    incumbent, candidate, *others = (arm.name for arm in design.arms)
-    metric = design.metrics[0]
-    numbers = values[metric.name]
-    reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
-    losses = {
-        arm: {s: reasons[state] for s, state in by_seed.items() if s not in numbers[arm]}
-        for arm, by_seed in statuses.items()
-    }
-    of_bases = {seed: reason for arm in (incumbent, *others) for seed, reason in losses[arm].items()}
-    proposal = decide_proposal(
-        (numbers[candidate], numbers[incumbent]),
-        (numbers[candidate], numbers[others[0]]) if others else None,
-        seeds=design.seeds,
-        looks=Looks(design.looks),
-        metric=metric,
-        level=design.level,
-        simpler_level=design.simpler_level,
-        lost=(losses[candidate], of_bases),
-        equal=_find_equal_sides(candidate, values, design),
-        ignores_seed=candidate in copies,
-    )
-    fault = proposal.crash or proposal.refusal or proposal.stalled
-    taken = proposal.looks_taken
-    return Decisions(
-        verdicts=_judge_after(contrasts, taken, fault, proposal.has_ended, lost, values, design),
-        seeds_requested=dict.fromkeys(contrasts, proposal.seeds_requested),
-        looks_taken=taken,
-        proposal=proposal,
-    )
-
-
-def _side_of_loss(
-    name: str, lost: Mapping[Any, str], statuses: Statuses, values: Values, design: Design
-) -> dict[Any, str]:
-    """Return the seeds that a gate lost, each with the side that ended without a number."""
-    sides = {"head": name, "base": design.bases[name]}
-
-    def lacks(arm: str, seed: Any) -> bool:
-        return seed in statuses[arm] and any(seed not in by_arm[arm] for by_arm in values.values())
-
-    return {
-        seed: f"{reason} at the {next((side for side, arm in sides.items() if lacks(arm, seed)), 'head')}"
-        for seed, reason in lost.items()
-    }
-
-
-def _explain_lost(
-    name: str, statuses: Statuses, values: Values, design: Design, copies: Mapping[str, Any]
-) -> dict[Any, str]:
-    """Return the seeds of which a side of a contrast has no number of its own, with the reason."""
-    lost = {}
-    repeats = "may repeat" if design.nondeterminism is None else "repeats"
-    for metric, numbers in values.items():
-        for side in (name, design.bases[name]):
-            for seed in statuses[side].keys() - numbers[side].keys():
-                reason = "failed" if statuses[side][seed] != "done" else f"has no {metric} to judge"
-                lost[seed] = f"{repeats} seed {copies[side]}" if side in copies else reason
-    return lost
-
-
-def _look_by_look(
-    names: Sequence[str],
-    lost: Mapping[str, dict[Any, str]],
-    values: Values,
-    design: Design,
-    adjust: Adjust,
-    futility: float,
-) -> Decisions[str]:
-    """Return the contrasts that are corrected together: those of the plan, or the exploratory ones."""
+    """Return the verdicts on contrasts that are corrected together."""
+    design = evidence.design
     return evaluate_looks(
-        {name: _select_sides(name, values, design) for name in names},
+        {name: evidence.select_sides(name) for name in contrasts},
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost={name: lost[name] for name in names},
-        equal={name: _find_equal_sides(name, values, design) for name in names},
+        lost={name: evidence.explain_lost(name) for name in contrasts},
+        equal={name: evidence.find_equal_seeds(name) for name in contrasts},
         adjust=adjust,
         rule=design.decide,
         futility=futility,
     )
 
 
-def _select_sides(name: str, values: Values, design: Design) -> dict[str, SidePair]:
-    """Return the numbers of an arm and of its base, by metric."""
-    base = design.bases[name]
-    return {metric: (by_arm[name], by_arm[base]) for metric, by_arm in values.items()}
+def _decide_gate(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str]:
+    """Return the state of a gate, and the verdicts on its contrasts after the looks that it took.
+
+    Each contrast is the head's, at one variant of the other settings. All get the same seeds.
+    """
+    design = evidence.design
+    variants = {name: name if len(contrasts) > 1 else "" for name in contrasts}
+    gate = non_inferiority(
+        {variant: evidence.select_sides(name) for name, variant in variants.items()},
+        seeds=design.seeds,
+        looks=Looks(design.looks),
+        metrics=design.metrics,
+        lost={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
+        equal={variant: evidence.find_equal_seeds(name) for name, variant in variants.items()},
+    )
+    return Decisions(
+        verdicts=_judge_after_looks(contrasts, evidence, gate.looks_taken, gate.fault, gate.has_ended),
+        seeds_requested=dict.fromkeys(contrasts, gate.seeds_requested),
+        looks_taken=gate.looks_taken,
+        gate=gate,
+    )
 
 
-def _find_equal_sides(name: str, values: Values, design: Design) -> frozenset[Any]:
-    """Return the seeds on which an arm and its base computed the same."""
-    arm = design.arms_by_name[name]
-    return find_equal_seeds(arm, design.find_base(arm), values, design)
+def _decide_proposal(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str]:
+    """Return the state of a proposal, and the verdicts on its contrasts after the looks that it took.
+
+    The first arm is the incumbent and the second the candidate; a third one is the last proposal that was
+    kept. All get the same seeds.
+    """
+    design = evidence.design
+    incumbent, candidate, *last_keep = (arm.name for arm in design.arms)
+    metric = design.metrics[0]
+    numbers = evidence.values[metric.name]
+    reasons = {"done": f"has no {metric.name} to judge", "diverged": "diverged", "failed": "failed"}
+    losses = {
+        arm: {seed: reasons[status] for seed, status in by_seed.items() if seed not in numbers[arm]}
+        for arm, by_seed in evidence.statuses.items()
+    }
+    losses_of_bases = {
+        seed: reason for arm in (incumbent, *last_keep) for seed, reason in losses[arm].items()
+    }
+    proposal = decide_proposal(
+        (numbers[candidate], numbers[incumbent]),
+        (numbers[candidate], numbers[last_keep[0]]) if last_keep else None,
+        seeds=design.seeds,
+        looks=Looks(design.looks),
+        metric=metric,
+        level=design.level,
+        simpler_level=design.simpler_level,
+        lost=(losses[candidate], losses_of_bases),
+        equal=evidence.find_equal_seeds(candidate),
+        ignores_seed=candidate in evidence.copies,
+    )
+    fault = proposal.crash or proposal.refusal or proposal.stalled
+    return Decisions(
+        verdicts=_judge_after_looks(contrasts, evidence, proposal.looks_taken, fault, proposal.has_ended),
+        seeds_requested=dict.fromkeys(contrasts, proposal.seeds_requested),
+        looks_taken=proposal.looks_taken,
+        proposal=proposal,
+    )
 
 
-def _at_once(
-    contrasts: Sequence[str],
-    statuses: Statuses,
-    values: Values,
-    design: Design,
-    copies: Mapping[str, Any],
-    matches: Matches,
-) -> Decisions[str]:
+def _judge_after_looks(
+    contrasts: Sequence[str], evidence: _Evidence, looks_taken: int, fault: str, has_ended: bool
+) -> dict[str, dict[str, Verdict]]:
+    """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took."""
+    judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
+    return {
+        name: {metric: replace(v, decided=has_ended, blocked_reason=fault) for metric, v in by_metric.items()}
+        for name, by_metric in judged.verdicts.items()
+    }
+
+
+def _decide_at_once(contrasts: Sequence[str], evidence: _Evidence, matches: Matches) -> Decisions[str]:
     """Return verdicts on all rows that there are, corrected within each metric."""
+    design = evidence.design
+    copies = evidence.copies
     verdicts: dict[str, dict[str, Verdict]] = {}
-    equal = {name: _find_equal_sides(name, values, design) for name in contrasts}
+    equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
     for metric in design.metrics:
-        by_arm = values[metric.name]
+        by_arm = evidence.values[metric.name]
         matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
         arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
         sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
-        lost = {name: _count_lost(name, statuses, sides[name], design) for name in contrasts}
+        lost = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
         compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
         of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
         judged = of_survivors
@@ -283,19 +273,12 @@ def _at_once(
             judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
         for name, v in judged.items():
             copied = next((side for side in (name, design.bases[name]) if side in copies), "")
-            one_run = f"{copied} has one run's numbers on every {design.noun}" if copied else ""
-            reason = one_run or _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
+            if copied:
+                reason = f"{copied} has one run's numbers on every {design.noun}"
+            else:
+                reason = _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
             verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
-
-
-def _count_lost(name: str, statuses: Statuses, sides: SidePair, design: Design) -> int:
-    """Return the pairs of a contrast that lack a number on a side; without pairs the rows that have none."""
-    arm = statuses[name].keys()
-    base = statuses[design.bases[name]].keys()
-    if not design.pair:
-        return len(arm - sides[0].keys()) + len(base - sides[1].keys())
-    return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
 
 def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
@@ -349,7 +332,7 @@ def compare_sides(
 
 
 def count_side_seeds(contrasts: Mapping[str, int], design: Design) -> dict[str, int]:
-    """Return by arm the most seeds that a contrast with it wants, at least those of the first look."""
+    """Return by arm the most seeds that a contrast with it needs, at least those of the first look."""
     numbers = dict.fromkeys((arm.name for arm in design.arms), design.looks[0])
     for name, number in contrasts.items():
         for side in (name, design.bases[name]):

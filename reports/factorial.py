@@ -10,7 +10,7 @@ from unrolled.bench.trial import Scalar
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.factorial_effects import Cells, Effect, factorial_effects
-from unrolled.reports.statistics.seed_values import select_seeds
+from unrolled.reports.statistics.types import select_seeds
 from unrolled.reports.statistics.verdicts import Verdict
 
 BESIDE = "beside all the others"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import LARGEST
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
 
 MINUS = "−"
 

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from unrolled.bench.metric import Metric, safe_exp
 from unrolled.reports.formats import MINUS, count_decimals, format_number
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +230,7 @@ class Presentation:
     extras: str = ""
     curves: str = ""
     step: str = "step or epoch"  # what curves are drawn against
-    condition: str = ""  # ", given this validation set" where all trials have one
+    interval_clause: str = ""  # after "intervals are over seeds": ", given this validation set"
     sample_records: tuple[str, ...] = ()  # records of which a page shows one trial an arm
 
     def find_scale(self, metric: str) -> Scale:

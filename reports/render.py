@@ -1,37 +1,30 @@
 """A study's comparison → one self-contained page, with its tables as files beside it."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from unrolled.bench.atomic_files import save_file, save_files
-from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import LARGEST
 from unrolled.bench.trial import Result
 from unrolled.reports import (
     answer,
-    audit_page,
     caveats,
+    exports,
     factorial,
     formats,
-    gate_page,
-    proposal_page,
     sections,
     sentences,
-    text_tables,
 )
+from unrolled.reports.commits import audit, chain, gate
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import forest, panels
+from unrolled.reports.page_template import fill_template
 from unrolled.reports.presentation import NOTHING, Extras, Scale
 from unrolled.reports.summary import NAME as SUMMARY_NAME
 from unrolled.reports.summary import Summary, hash_page, read_summaries
@@ -46,9 +39,7 @@ def render(comparison: Comparison, out: Path) -> Path:
     page = find_page(comparison.design.study, out)
     context = _build_context(comparison)
     html = fill_template(comparison.design.presentation.template, context)
-    texts = {
-        page.with_name(name): text.encode() for name, text in text_tables.make_tables(comparison).items()
-    }
+    texts = {page.with_name(name): text.encode() for name, text in exports.make_tables(comparison).items()}
     summary = _summarise_page(comparison, context, html)
     save_files({**texts, page: html, page.with_name(SUMMARY_NAME): summary.to_json()})
     return page
@@ -102,63 +93,6 @@ def _index_context(summaries: Mapping[Path, Summary | None], out: Path) -> dict[
     return {"studies": studies, "others": sorted(links.items())}
 
 
-def fill_template(template: str, context: dict[str, Any]) -> bytes:
-    """Return a page.
-
-    Its style and script stand inline, under a policy that allows these two and nothing else.
-    """
-    panels = len(context.get("panels", ()))
-    style = Markup(_make_environment().get_template("style.css").render(panels=panels))
-    script = Markup(_make_environment().get_template("script.js").render())
-    policy = f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'"
-    policy += "; base-uri 'none'; form-action 'none'"
-    filled = (
-        _make_environment()
-        .get_template(template)
-        .generate(**context, style=style, script=script, policy=policy)
-    )
-    data = BytesIO()  # a page of 2,000 trials has megabytes: more than once is not needed
-    data.writelines(piece.encode() for piece in filled)
-    return data.getvalue()
-
-
-def _hash_inline(inline: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}"
-
-
-@cache
-def _make_environment() -> Environment:
-    jinja = Environment(
-        loader=PackageLoader("unrolled.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_make_visible,
-    )
-    jinja.filters |= {
-        "number": formats.format_number,
-        "count": formats.format_count,
-        "seconds": formats.format_seconds,
-        "interval": formats.format_interval,
-        "setting": formats.format_setting,
-        "p": formats.format_p,
-        "plural": plural,
-        "on_all": formats.phrase_all,
-    }
-    jinja.globals |= {
-        "describe_interaction": sentences.describe_interaction,
-        "remark": sentences.describe_state,
-        "zone": caveats.format_zone,
-    }
-    return jinja
-
-
-def _make_visible(value: Any) -> Any:
-    """Return a text that a template prints as text that can be seen; markup is ours and stays."""
-    return value if isinstance(value, Markup) else visible(value)
-
-
 def _build_context(c: Comparison) -> dict[str, Any]:
     grid = factorial.find_factorial(c)
     parts = factorial.find_parts(c, grid)
@@ -167,15 +101,15 @@ def _build_context(c: Comparison) -> dict[str, Any]:
     sweeps = sections.find_sweeps(c)
     environments = sections.merge_environments(c)
     costs = sections.average_costs(c)
-    cost_names = {name for _, spent, _ in costs for name in spent}
+    cost_names = {name for _, arm_costs, _ in costs for name in arm_costs}
     return {
         "c": c,
         "study": c.design,
-        "whole": grid,
+        "grid": grid,
         "extras": extras,
         **extras.context,
         "answers": _write_answers(c, parts, grid),
-        "gate": gate_page.describe_gate(c),
+        "gate": gate.describe_gate(c),
         "standing": caveats.describe_decided(c),
         "futile": caveats.describe_futile_contrasts(c),
         "seen_data": caveats.describe_seen_data(c),
@@ -186,14 +120,14 @@ def _build_context(c: Comparison) -> dict[str, Any]:
         "views": {v: d for v, d in factorial.VIEWS.items() if any(part.views[v] for part in parts)},
         "thorough": _is_thorough(parts),
         "panels": forest.make_panels(c, extras),
-        "proposal": proposal_page.describe_proposal(c),
-        "gate_rows": gate_page.list_gate_rows(c),
-        "audit": audit_page.describe_audit(c),
-        "audit_rows": audit_page.list_audit_rows(c),
-        "audit_notes": audit_page.list_notes(c),
+        "proposal": chain.describe_proposal(c),
+        "gate_rows": gate.list_gate_rows(c),
+        "audit": audit.describe_audit(c),
+        "audit_rows": audit.list_audit_rows(c),
+        "audit_notes": audit.list_notes(c),
         "bounded": any(row.interval for view in c.per_metric for row in view.arms),
-        "broken": caveats.list_failures(c),
-        "limits": caveats.list_limits(c, environments) if c.design.plan_hash else text_tables.list_notes(c),
+        "failures": caveats.list_failures(c),
+        "limits": caveats.list_limits(c, environments) if c.design.plan_hash else exports.list_notes(c),
         "sweeps": sweeps,
         "columns": _find_columns(c),
         "figure_columns": {
@@ -201,7 +135,7 @@ def _build_context(c: Comparison) -> dict[str, Any]:
             for name, head in c.design.presentation.figure_columns.items()
             if any(row.arm.average_metric(name) for row in c.arms)
         },
-        "stopped": text_tables.STOPPED,
+        "stopped": exports.STOPPED,
         "costs": costs,
         "costs_of": {
             name: scale for name, scale in c.design.presentation.costs.items() if name in cost_names
@@ -232,11 +166,11 @@ def _find_columns(c: Comparison) -> dict[str, Scale]:
 def answer_lines(c: Comparison) -> list[str]:
     """Return the answer by the first metric, as a page begins with it, in plain text."""
     if c.gate:
-        return gate_page.write_gate_lines(c)
+        return gate.write_gate_lines(c)
     if c.proposal:
-        return [f"{proposal_page.describe_proposal(c)}."]
+        return [f"{chain.describe_proposal(c)}."]
     if c.design.audit:
-        return audit_page.write_audit_lines(c)
+        return audit.write_audit_lines(c)
     grid = factorial.find_factorial(c)
     return [line.striptags() for line in _write_answers(c, factorial.find_parts(c, grid), grid)[0]]
 

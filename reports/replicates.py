@@ -9,7 +9,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
-from unrolled.reports.statistics.seed_values import SeedValues, select_seeds
+from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike, select_finite
 
 NOISE = 4
@@ -25,25 +25,30 @@ def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design
     and of a table the weights are not known. Then all that is logged is equal, and on the seeds of the first
     look one of the judged numbers is too fine to be equal by chance: see `are_computed_alike`.
     """
-    metrics = [metric for metric in design.metrics if metric.is_quality and is_computed(metric.name)]
-    numbers = [(values[m.name][arm.name], values[m.name][base.name]) for m in metrics]
-    if not numbers:
+    sides = {m: (values[m.name][arm.name], values[m.name][base.name]) for m in _select_computed(design)}
+    if not sides:
         return frozenset()
     equal = [
         seed
-        for seed in numbers[0][0]
-        if all(_is_equal(*sides, seed) for sides in numbers)
+        for seed in next(iter(sides.values()))[0]
+        if all(_is_equal(*of_metric, seed) for of_metric in sides.values())
         and _read_fingerprints(arm, seed) == _read_fingerprints(base, seed)
     ]
     if any("weights" in result.fingerprints for side in (arm, base) for result in side.results.values()):
         return frozenset(seed for seed in equal if _read_fingerprints(arm, seed))
-    first = [seed for seed in equal if not design.looks or seed in _list_first_seeds(design)]
+    first_seeds = _list_first_seeds(design) if design.looks else equal
+    equal_first = [seed for seed in equal if seed in first_seeds]
     family_size = 1 if design.decide in OWN_RULES else max(1, len(design.arms) - 1)
     is_fine = any(
-        are_computed_alike(select_seeds(side, first), select_seeds(other, first), metric.zone, family_size)
-        for metric, (side, other) in zip(metrics, numbers, strict=True)
+        are_computed_alike(*select_side_seeds(of_metric, equal_first), metric.zone, family_size)
+        for metric, of_metric in sides.items()
     )
     return frozenset(equal if is_fine else ())
+
+
+def _select_computed(design: Design) -> list[Metric]:
+    """Return the judged metrics that a model's numbers decide, and no clock or known cost."""
+    return [metric for metric in design.metrics if metric.is_quality and is_computed(metric.name)]
 
 
 def _is_equal(arm: SeedValues, base: SeedValues, seed: Any) -> bool:
@@ -64,17 +69,20 @@ def _read_fingerprints(arm: MeasuredArm, seed: Any) -> dict[str, str]:
 def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str, Any]:
     """Return the arms that ignore their seed, each with the seed of its one run.
 
-    Such an arm has one value by every metric that is judged on all seeds of a table, or of the first look
-    with five or more; its fingerprints are equal, too. Clocks and known costs do not count.
+    By every judged metric such an arm has one value on all seeds: those of a table, or those of a study's
+    first look with five or more. Its fingerprints are equal, too. Clocks and known costs do not count.
 
-    Two equal trials of a program may differ, by a measured distance d. Its arm is then one copied run if its
-    range is at most `NOISE` d and another arm is spread over more than `NOISE`² d: where two trials of one
-    seed differ as two seeds do, nothing can be told. If d was not measured, it is one if its range is at most
-    a quarter of the widest spread. In a table from elsewhere the last digits of one run may differ: by
-    `LAST_DIGITS`, or ten times that if another arm is spread a hundred times as widely.
+    One value is a range of at most
 
-    Left out are models that declare that no seed changes them, and arms with the best possible value on
-    every seed.
+    - 0, where two equal trials give the same numbers;
+    - `NOISE` times the distance of two equal trials, where that was measured and is not 0. Another arm has to
+      be spread over more than `NOISE` times this range, else two trials of one seed differ as two seeds do;
+    - the widest spread of an arm divided by `NOISE`, where that distance was not measured;
+    - `LAST_DIGITS` of the value's size in a table from elsewhere, or ten times that where another arm is
+      spread a hundred times as widely.
+
+    A model that declares that no seed changes it is not among them, nor is an arm that has the best possible
+    value on every seed.
     """
     copies = {}
     of_arms = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
@@ -104,8 +112,7 @@ def _select_first_values(
 ) -> dict[str, dict[Any, float]]:
     """Return the values of an arm by quality and seed, of the seeds of the first look."""
     seeds = _find_first_seeds(design, statuses[arm.name])
-    qualities = [m.name for m in design.metrics if m.is_quality and is_computed(m.name)]
-    return {name: select_seeds(values[name][arm.name], seeds) for name in qualities}
+    return {m.name: select_seeds(values[m.name][arm.name], seeds) for m in _select_computed(design)}
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
@@ -154,8 +161,7 @@ def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection
     """Return the seeds of the first look with five or more, once all have ended; all seeds of a table."""
     if not design.looks:
         return statuses.keys()
-    enough = next((n for n in design.looks if n >= FEWEST_SEEDS), design.looks[-1])
-    seeds = design.seeds[:enough]
+    seeds = _list_first_seeds(design)
     return seeds if set(seeds) <= statuses.keys() else ()
 
 

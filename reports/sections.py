@@ -16,9 +16,8 @@ from unrolled.reports.statistics.arm_summary import ArmSummary
 Sweep = tuple[str, tuple[tuple[float, ArmSummary], ...]]
 """One model at several learning rates, rising, everything else equal."""
 
-Spent = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
-"""What one arm spent, a trial on average, and what the baseline did."""
-
+ArmCosts = tuple[ComparedArm, Mapping[str, float], Mapping[str, float]]
+"""The costs of an arm by name, a trial on average, and those of its base that they may be compared with."""
 
 _RATES = "lr", "learning_rate", "learning-rate"
 
@@ -39,20 +38,20 @@ def find_sweeps(c: Comparison) -> tuple[Sweep, ...]:
     )
 
 
-def average_costs(c: Comparison) -> tuple[Spent, ...]:
+def average_costs(c: Comparison) -> tuple[ArmCosts, ...]:
     """Return the mean costs of each arm's trials, by the names of `Presentation.costs`.
 
     Times and speeds are compared only if both arms were trained on one kind of machine.
     """
     scales = c.design.presentation.costs
-    wanted = [name for name in scales if not name.startswith("speed") or describe_devices(c)]
-    spent = [
-        {n: scales[n].factor * x for n in wanted if (x := _average_cost(row.arm, n)) is not None}
+    names = [name for name in scales if not name.startswith("speed") or describe_devices(c)]
+    costs = [
+        {name: scales[name].factor * x for name in names if (x := _average_cost(row.arm, name)) is not None}
         for row in c.arms
     ]
     return tuple(
-        (row, arm_costs, _select_comparable(spent[c.find_base(row).index], row, c))
-        for row, arm_costs in zip(c.arms, spent, strict=True)
+        (row, arm_costs, _select_comparable(costs[c.find_base(row).index], row, c))
+        for row, arm_costs in zip(c.arms, costs, strict=True)
         if arm_costs
     )
 
@@ -71,14 +70,14 @@ def describe_devices(c: Comparison) -> tuple[str, ...]:
     )
 
 
-def _select_comparable(spent: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
-    """Return the baseline's costs that the arm's may be compared with: none, if its task is another one."""
+def _select_comparable(costs: Mapping[str, float], row: ComparedArm, c: Comparison) -> dict[str, float]:
+    """Return the costs of a base that the arm's may be compared with: none, if its task is another one."""
     if row.task_differences:
         return {}
     base = c.find_base(row)
     both = [] if row is base else [*row.arm.finished_results, *base.arm.finished_results]
     difference = machine_difference(find_machine_kind(result.provenance) for result in both)
-    return {name: v for name, v in spent.items() if not difference or kind_of(name) == "quality"}
+    return {name: x for name, x in costs.items() if not difference or kind_of(name) == "quality"}
 
 
 def _average_cost(arm: MeasuredArm, name: str) -> float | None:

@@ -11,8 +11,8 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import format_count, format_number, format_p, phrase_all
 from unrolled.reports.presentation import Scale
 from unrolled.reports.statistics.contrasts import Contrast
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS, SELF_CHECK_ALPHA, minimum_detectable_effect
-from unrolled.reports.statistics.unpaired import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
 
@@ -51,10 +51,10 @@ def describe_divergence(v: Verdict) -> str:
 
 def describe_diverged(contrast: Contrast) -> str:
     """Return how often each side diverged: "diverged 5 of 40 against 0 of 40"; "" if no seed did."""
-    if not (contrast.arm_diverged or contrast.baseline_diverged):
+    if not (contrast.arm_diverged or contrast.base_diverged):
         return ""
     n = contrast.sizes if isinstance(contrast, Unpaired) else (contrast.pairs, contrast.pairs)
-    return f"diverged {contrast.arm_diverged} of {n[0]} against {contrast.baseline_diverged} of {n[1]}"
+    return f"diverged {contrast.arm_diverged} of {n[0]} against {contrast.base_diverged} of {n[1]}"
 
 
 def describe_stage(v: Verdict, first_metric: str = "the first metric") -> str:
@@ -109,8 +109,8 @@ def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
 
 def describe_lost(contrast: Contrast) -> str:
     """Return how many pairs were lost, and by which side: "3 pairs lost (the arm's 3, its baseline's 0)"."""
-    lacks = f" (the arm's {contrast.arm_lacks}, its baseline's {contrast.baseline_lacks})"
-    is_known = contrast.arm_lacks or contrast.baseline_lacks
+    lacks = f" (the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks})"
+    is_known = contrast.arm_lacks or contrast.base_lacks
     return f"{plural(contrast.lost, 'pair')} lost{lacks if is_known else ''}"
 
 
@@ -220,7 +220,7 @@ def _describe_contrast(row: ComparedArm, c: Comparison) -> str:
     if contrast.estimate is not None:
         median = "median " if contrast.by_median else ""
         phrases = [
-            "" if median else c.scale.format_change(contrast.baseline_mean, contrast.arm_mean),
+            "" if median else c.scale.format_change(contrast.base_mean, contrast.arm_mean),
             f"{median}{c.scale.describe_difference(contrast.estimate, row.interval)}",
             c.scale.format_interval(row.interval),
             describe_unbiased(row.verdict, show) if row.verdict else "",

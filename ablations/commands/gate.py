@@ -13,8 +13,8 @@ from unrolled.ablations.training.estimates import SPREAD, measure_spreads
 from unrolled.ablations.training.run_studies import run_studies
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import escape_markdown, visible
+from unrolled.reports.commits.gate import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
-from unrolled.reports.gate_page import describe_gate, write_gate_markdown
 from unrolled.reports.statistics.non_inferiority import expected_gate
 from unrolled.reports.statistics.sequential import Looks
 

@@ -11,8 +11,8 @@ from unrolled.ablations.study.loading import load_plugins
 from unrolled.ablations.study.retraining import find_result
 from unrolled.bench.errors import visible
 from unrolled.bench.trial import Result
+from unrolled.reports.compared_arm import collect_proofs
 from unrolled.reports.formats import format_duration
-from unrolled.reports.witnesses import collect_proofs
 
 
 def show(name: str, options: ShowOptions) -> int:

@@ -8,7 +8,7 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.study_reader import parse_study
 from unrolled.bench.errors import plural
 from unrolled.bench.metric import Metric
-from unrolled.reports.chain_page import ChainPage, ChainSummary, ProposalRow, render_chain
+from unrolled.reports.commits.chain import ChainPage, ChainSummary, ProposalRow, render_chain
 from unrolled.reports.design import find_page
 from unrolled.reports.formats import MINUS, format_day, format_duration, format_p, format_seconds
 from unrolled.reports.presentation import PLAIN, Scale

@@ -7,7 +7,7 @@ from unrolled.ablations.options import CompareOptions
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import BETTER_CURE, Metric
 from unrolled.bench.trial import TABLE_COLUMNS
-from unrolled.reports.foreign_table import Columns
+from unrolled.reports.foreign.columns import Columns
 
 
 def make_columns(options: CompareOptions, planned: Sequence[Metric] = ()) -> Columns:

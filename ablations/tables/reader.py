@@ -14,7 +14,7 @@ from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, r
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.table_files import FORMATS, check_header, read_rows
 from unrolled.bench.trial import FIRST_LOOK
-from unrolled.reports.foreign_table import STATUS
+from unrolled.reports.foreign.columns import STATUS
 
 
 def read_delimited(path: Path, separator: str) -> pd.DataFrame:

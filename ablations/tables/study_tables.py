@@ -27,7 +27,7 @@ from unrolled.bench.trial import FIRST_LOOK, JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
-    from unrolled.reports.foreign_table import Columns
+    from unrolled.reports.foreign.columns import Columns
 
 FOLDER = resources.files("unrolled.ablations.studies")
 MARKS = ("study", "design", "arm", "seed", "status")
@@ -83,7 +83,8 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     Raises BadInput for a table of another design, for a row of no trial of the study or of another setting,
     and for a value that is no number.
     """
-    from unrolled.reports import comparison, foreign_table
+    from unrolled.reports import comparison
+    from unrolled.reports.foreign.columns import Columns, arrange_table
 
     study = load_study_of(table)
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
@@ -96,8 +97,8 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     _check_settings(table, trial_of_arm, study.name)
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
-    columns = foreign_table.Columns(("arm",), ("seed",), plan.metrics)
-    rows = foreign_table.arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
+    columns = Columns(("arm",), ("seed",), plan.metrics)
+    rows = arrange_table(table.reset_index(drop=True), columns, f"study {study.name!r}")
     return comparison.compare(rows, replace(design, arms=tuple(measured)))
 
 

@@ -14,9 +14,10 @@ from unrolled.ablations.tables.reader import is_trials_table
 from unrolled.ablations.tables.sources import SOURCE, SourceTable, read_sources, require_one_machine
 from unrolled.bench.errors import plural, require
 from unrolled.bench.metric import judges_clock
-from unrolled.reports import comparison, foreign_table
+from unrolled.reports import comparison
 from unrolled.reports.comparison import Comparison
-from unrolled.reports.foreign_table import Columns
+from unrolled.reports.foreign.columns import Columns, arrange_table, find_unnamed_failures
+from unrolled.reports.foreign.design import make_design
 
 _METRIC_FLAGS = ("metric", "kind", "lower", "higher")
 TABLE_FLAGS = ("arm", "pair", "item", "test_share", "baseline", "experiment", "study", *_METRIC_FLAGS)
@@ -79,17 +80,17 @@ def _compare_columns(sources: Sequence[SourceTable], columns: Columns, options: 
     rows_by_source = {source.name: _drop_unnamed(source, columns) for source in sources}
     if len(sources) > 1:
         for name, rows in rows_by_source.items():  # so that an error names a source and a row of it
-            foreign_table.arrange_table(rows, columns, name)
+            arrange_table(rows, columns, name)
     frame = pd.concat(rows_by_source.values(), ignore_index=len(sources) > 1)
     name = " and ".join(rows_by_source)
-    table = foreign_table.arrange_table(frame, columns, name)
+    table = arrange_table(frame, columns, name)
     page = f"compare-{options.experiment or '-'.join(Path(name).stem for name in rows_by_source)}"
-    return comparison.compare(table, foreign_table.make_design(frame, table, columns, name, page))
+    return comparison.compare(table, make_design(frame, table, columns, name, page))
 
 
 def _drop_unnamed(source: SourceTable, columns: Columns) -> pd.DataFrame:
     """Return the rows without failed runs that tell no arm; a line on stderr counts these."""
-    unnamed = foreign_table.find_unnamed_failures(source.rows, columns, source.name)
+    unnamed = find_unnamed_failures(source.rows, columns, source.name)
     if unnamed.any():
         runs = f"{source.name}: {plural(int(unnamed.sum()), 'failed run')}"
         print(f"{runs} without {' and '.join(columns.arm)}: of no arm, and left out", file=sys.stderr)

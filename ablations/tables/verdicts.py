@@ -16,12 +16,12 @@ from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.exports import list_number_cells
 from unrolled.reports.presentation import Scale
 from unrolled.reports.sentences import write_verdict_sentence
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.verdicts import Verdict
-from unrolled.reports.text_tables import list_number_cells
-from unrolled.reports.trials_table import list_metric_columns
+from unrolled.reports.trial_frame import list_metric_columns
 
 
 def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Comparison:
@@ -82,7 +82,7 @@ def tabulate_verdicts(comparison: Comparison) -> pd.DataFrame:
                 "provisional": row.verdict.provisional,
                 "open_because": cells["open_because"],
                 "diverged": row.contrast.arm_diverged,
-                "baseline_diverged": row.contrast.baseline_diverged,
+                "baseline_diverged": row.contrast.base_diverged,
             }
             records.append(record)
     return pd.DataFrame(records)

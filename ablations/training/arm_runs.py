@@ -18,7 +18,7 @@ from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
 from unrolled.reports.sentences import list_claims
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
 
 
 def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:

@@ -60,7 +60,7 @@ def collect_report_parts(
 def compare_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> "Comparison":
     """Compare a plan's arms; `results` by trial id. A page needs those of `read_page_results`."""
     from unrolled.reports.comparison import compare  # scipy and pandas
-    from unrolled.reports.trials_table import tabulate_results
+    from unrolled.reports.trial_frame import tabulate_results
 
     design = design_of_plan(plan, results)
     return compare(tabulate_results(design), design)

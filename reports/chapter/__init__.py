@@ -6,7 +6,7 @@ PERPLEXITY = Scale(title="perplexity", difference_unit="%", digits=2, log=1.0)
 """Exp of a loss in nats; a difference of losses is a ratio of perplexities, written in per cent."""
 
 CHAPTER = Presentation(
-    condition=", given this validation set",
+    interval_clause=", given this validation set",
     scales=MEASURED
     | {
         "valid_loss": Scale(

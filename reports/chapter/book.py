@@ -12,8 +12,8 @@ from unrolled.bench.trial import Trial
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.statistics.estimators import prediction_p, t_interval
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import select_finite
 
 DIGITS = 6  # decimals that the book prints

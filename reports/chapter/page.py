@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
-from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.chapter.book import BookComparison, compare_with_book
 from unrolled.reports.chapter.roles import average_roles, explain_differences
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.design import ArmRemark
 from unrolled.reports.presentation import Extras
 from unrolled.reports.statistics.speed_ratio import SpeedRatio, describe_unlike_machines, speed_ratio
 
@@ -58,7 +58,7 @@ def find_extras(c: Comparison) -> Extras:
         },
         reasons=explain_differences(c),
         context={
-            "held": fits,
+            "book_comparisons": fits,
             "roles": average_roles(c),
             "samples": choose_samples(c),
             "throughput": measure_throughput(c),

@@ -13,15 +13,15 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.ticker import MaxNLocator
 
-from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.design import ArmRemark
 from unrolled.reports.factorial import Factorial
 from unrolled.reports.formats import MINUS, shorten
 from unrolled.reports.presentation import NOTHING, Extras, Scale
 from unrolled.reports.statistics.arm_summary import ArmSummary
 from unrolled.reports.statistics.contrasts import Contrast
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
 
 _REACH = 3.0  # arms whose mean is farther than this many quartile ranges from the others are clipped
 _MOST_DOTS = 300  # of an arm that may have any number of values
@@ -150,8 +150,8 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
     origin = view.find_base(row).summary.mean
     mean = s.mean
     bars: list[str] = []
-    if k and k.baseline_mean is not None and k.estimate is not None:
-        origin = k.baseline_mean
+    if k and k.base_mean is not None and k.estimate is not None:
+        origin = k.base_mean
         mean = origin + k.estimate
         bars = _draw_intervals(axis, k, row.interval, kind, origin)
     dots = dict(islice(s.values.items(), _MOST_DOTS if row.arm.uses_seed else 1))

@@ -1,4 +1,9 @@
-"""Pictures of a comparison: learning curves and sweeps of learning rates."""
+"""Pictures of a comparison: learning curves and sweeps of learning rates.
+
+Seaborn draws means over seeds: those of a sweep with the interval at each learning rate, which it takes from
+the rows of the seeds. Matplotlib draws the lines of single seeds, which are hundreds, and the band of a
+learning curve, whose intervals at all steps are one call.
+"""
 
 import gc
 import math
@@ -42,16 +47,16 @@ def draw_curves(c: Comparison) -> dict[str, dict[int, Markup]]:
 
     The metrics are those that are judged and have curves or, if there are none, the first that has curves.
     """
-    read = c.design.presentation.curves
-    curves_of = resolve_name(read) if read else attrgetter("curves")
+    import_name = c.design.presentation.curves
+    read_curves = resolve_name(import_name) if import_name else attrgetter("curves")
     trials = [(row.index, seed, r) for row in c.arms for seed, r in row.arm.results.items()]
-    measured = [(arm, seed, r, curves_of(r)) for arm, seed, r in trials if r.done or r.diverged]
+    measured = [(arm, seed, r, read_curves(r)) for arm, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     names = [m.name for m in c.design.metrics if m.name in curve_names] or list(curve_names)[:1]
-    most_points = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
+    most_steps = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
     return {
-        name: _draw_pictures(f"curves{k}", name, _sample_points(name, measured, most_points), c)
-        for k, name in enumerate(names)
+        name: _draw_pictures(f"curves{number}", name, _sample_points(name, measured, most_steps), c)
+        for number, name in enumerate(names)
     }
 
 
@@ -84,8 +89,8 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     scale = c.design.presentation.find_scale(metric)
     axes = (c.design.presentation.step, scale.level_unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
-    counting = {row.index: _counting_values(row, metric, points, c.common_seeds) for row in c.arms}
-    means = {i: values.mean(axis=1) for i, values in counting.items()}
+    mean_values = {row.index: _select_mean_values(row, metric, points, c.common_seeds) for row in c.arms}
+    means = {i: values.mean(axis=1) for i, values in mean_values.items()}
     bases = {i: means[c.find_base(c.arms[i]).index] if c.arms[i].contrast else None for i in by_arm}
     levels = [x for base in bases.values() if base is not None for x in base]
     levels += [x for curves in by_arm.values() for x in curves.value.quantile([0.005, 0.995])]
@@ -97,14 +102,14 @@ def _draw_pictures(prefix: str, metric: str, points: pd.DataFrame, c: Comparison
     pictures = {}
     for i, base in bases.items():
         name = c.arms[i].arm.name
-        draw = partial(_draw_arm_curves, panel, name, by_arm[i], counting[i], base)
+        draw = partial(_draw_arm_curves, panel, name, by_arm[i], mean_values[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:
             gc.collect()  # what seaborn leaves behind: a tenth of a megabyte an arm
     return pictures
 
 
-def _counting_values(
+def _select_mean_values(
     row: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
 ) -> pd.DataFrame:
     """Return the values behind an arm's mean: a row for each step, a column for each common, converged seed.
@@ -123,7 +128,7 @@ def _draw_arm_curves(
     panel: tuple[Figure, Axes],
     name: str,
     points: pd.DataFrame,
-    counting: pd.DataFrame,
+    mean_values: pd.DataFrame,
     base: "pd.Series[float] | None",
 ) -> Figure:
     """Draw the curves of an arm into the panel, replacing those of the arm before, and return the figure."""
@@ -140,9 +145,9 @@ def _draw_arm_curves(
         ax.add_line(Line2D(step[rows], value[rows], color=_MUTED, lw=0.6, alpha=0.4, gid=f"seed{seed}"))
         if not done[last := rows[-1]]:
             ax.plot(step[last], value[last], "X", ms=8, mew=0, color=COLOURS["ink"], zorder=3)
-    sns.lineplot(x=counting.index, y=counting.mean(axis=1), errorbar=None, ax=ax, **_MEAN)
-    if len(counting.columns) > 2:  # all steps at once: seaborn would take them one by one
-        ax.fill_between(counting.index, *t_interval(counting), lw=0, facecolor=_MUTED, alpha=0.35)
+    sns.lineplot(x=mean_values.index, y=mean_values.mean(axis=1), errorbar=None, ax=ax, **_MEAN)
+    if len(mean_values.columns) > 2:  # all steps at once: seaborn would take them one by one
+        ax.fill_between(mean_values.index, *t_interval(mean_values), lw=0, facecolor=_MUTED, alpha=0.35)
     ax.set_xlim(pad_ends([float(step.min()), float(step.max())]))  # its base may have been trained longer
     ax.locator_params(nbins=5, integer=True, axis="x")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))  # 10k

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unrolled.reports.statistics.estimators import Floats, t_interval
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import diverged_as_worst, median, select_finite
 
 

@@ -26,15 +26,15 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA, CLAIM_SEEDS
 from unrolled.reports.statistics.sequential import FIXED, Look
+from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """An arm minus the baseline, over the seeds that both have, at one look of a design.
+    """An arm minus its base, the arm that it is compared with, over the seeds of both, at one look.
 
     A pair is converged when both its sides are. Means, SD, skewness and r use converged pairs, and are None
     if there are too few. Wins, losses and the median use all pairs: one diverged side counts as ±∞, two as a
@@ -45,12 +45,12 @@ class Contrast:
 
     seeds: tuple[int, ...]
     unpaired: tuple[int, ...]  # seeds that only one side has
-    arm_lacks: int  # seeds that the baseline alone has
-    baseline_lacks: int  # seeds that the arm alone has
+    arm_lacks: int  # seeds that the base alone has
+    base_lacks: int  # seeds that the arm alone has
     lost: int  # pairs that cannot have a result: each counts as the worst that it can be for a claim
     differences: Mapping[int, float]  # of the converged pairs, by seed
     bounds: Mapping[int, tuple[float, float]]  # of differences that are not known exactly, by seed
-    rows_lacking: tuple[int, int]  # rows of pairs that the arm lacks, and its baseline
+    rows_lacking: tuple[int, int]  # rows of pairs that the arm lacks, and its base
     delta: float
     family_size: int
     look: Look
@@ -58,15 +58,15 @@ class Contrast:
     wins: int  # pairs in which the arm is better
     losses: int
     arm_diverged: int
-    baseline_diverged: int
+    base_diverged: int
     both_diverged: int
     tied: bool  # every pair converged, none was lost, and its sides have the same value
     identical: bool  # tied, and known to have been computed alike, bit for bit
     highest: float  # the metric's highest value, where its lowest one is 0; infinite if that is not known
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
     arm_mean: float | None
-    baseline_mean: float | None
-    mean: float | None  # arm_mean − baseline_mean
+    base_mean: float | None
+    mean: float | None  # arm_mean − base_mean
     sd: float | None
     skewness: float | None
     skewness_of: int  # the number of values that it is of
@@ -134,13 +134,13 @@ class Contrast:
     @property
     def fails_unequally(self) -> bool:
         """True if one side failed more often, by McNemar's plain p of the lost pairs or rows."""
-        pairs = self.lost > 0 and _mcnemar_p(*sorted((self.arm_lacks, self.baseline_lacks))) <= ALPHA
+        pairs = self.lost > 0 and _mcnemar_p(*sorted((self.arm_lacks, self.base_lacks))) <= ALPHA
         return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 
     @property
     def diverges_more(self) -> int:
-        """1 if the arm diverged more often than the baseline, −1 if less often, else 0."""
-        return (self.arm_diverged > self.baseline_diverged) - (self.arm_diverged < self.baseline_diverged)
+        """1 if the arm diverged more often than its base, −1 if less often, else 0."""
+        return (self.arm_diverged > self.base_diverged) - (self.arm_diverged < self.base_diverged)
 
     def interval(self, alpha: float = ALPHA, sides: int = 2) -> Interval | None:
         """Return what a test of level alpha over all looks does not reject at this look; from 3 pairs on.
@@ -241,18 +241,18 @@ class Contrast:
     def _list_infinite_differences(self) -> list[float]:
         """Return the differences of the pairs that did not converge."""
         worst = math.inf if self.lower_is_better else -math.inf
-        arm, baseline = self._only_one_diverged()
-        return [worst] * arm + [-worst] * baseline + [0.0] * self.both_diverged
+        arm, base = self._only_one_diverged()
+        return [worst] * arm + [-worst] * base + [0.0] * self.both_diverged
 
     def _divergence_p(self, lost: int) -> float:
         fewer, more = sorted(self._only_one_diverged())
         return _mcnemar_p(min(fewer + lost, more), more)
 
     def _only_one_diverged(self) -> tuple[int, int]:
-        return self.arm_diverged - self.both_diverged, self.baseline_diverged - self.both_diverged
+        return self.arm_diverged - self.both_diverged, self.base_diverged - self.both_diverged
 
     def swap_sides(self) -> "Contrast":
-        """Return the contrast of the baseline minus the arm."""
+        """Return the contrast of the base minus the arm."""
         return replace(
             self,
             differences={seed: -d for seed, d in self.differences.items()},
@@ -260,12 +260,12 @@ class Contrast:
             bounds={seed: (-high, -low) for seed, (low, high) in self.bounds.items()},
             wins=self.losses,
             losses=self.wins,
-            arm_diverged=self.baseline_diverged,
-            baseline_diverged=self.arm_diverged,
-            arm_lacks=self.baseline_lacks,
-            baseline_lacks=self.arm_lacks,
-            arm_mean=self.baseline_mean,
-            baseline_mean=self.arm_mean,
+            arm_diverged=self.base_diverged,
+            base_diverged=self.arm_diverged,
+            arm_lacks=self.base_lacks,
+            base_lacks=self.arm_lacks,
+            arm_mean=self.base_mean,
+            base_mean=self.arm_mean,
             mean=None if self.mean is None else -self.mean,
             skewness=None if self.skewness is None else -self.skewness,
         )

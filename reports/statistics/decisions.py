@@ -18,8 +18,8 @@ from unrolled.reports.statistics.estimators import Moments
 from unrolled.reports.statistics.families import Adjusted, holm
 from unrolled.reports.statistics.futility import MOST_SEEDS, LastLook, find_futile
 from unrolled.reports.statistics.pairs import compare_pairs
-from unrolled.reports.statistics.seed_values import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.types import SidePair, select_seeds, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 from unrolled.reports.statistics.verdicts import Direction, Verdict, judge_contrast
 
@@ -58,14 +58,14 @@ class _Track:
         """True if it was evaluated at a look."""
         return self.difference < math.inf
 
-    def add_look(self, c: Contrast) -> "_Track":
-        """Return the track after one more look."""
-        weight = c.look.weight
+    def add_look(self, contrast: Contrast) -> "_Track":
+        """Return the track after one more look, at which the contrast is this one."""
+        weight = contrast.look.weight
         return _Track(
-            c,
-            min(self.difference, c.p / weight),
-            min(self.equivalence, c.equivalence_p / weight),
-            min(self.divergence, c.divergence_p / weight),
+            contrast,
+            min(self.difference, contrast.p / weight),
+            min(self.equivalence, contrast.equivalence_p / weight),
+            min(self.divergence, contrast.divergence_p / weight),
         )
 
     @property
@@ -78,7 +78,7 @@ class _Track:
 
 
 def evaluate_looks(
-    pairs: Mapping[Key, Mapping[str, SidePair]],
+    sides_by_contrast: Mapping[Key, Mapping[str, SidePair]],
     *,
     seeds: Sequence[int],
     looks: Looks,
@@ -91,7 +91,8 @@ def evaluate_looks(
 ) -> Decisions[Key]:
     """Judge all declared contrasts at their looks; the first metric decides when a contrast is done.
 
-    `pairs` has every declared contrast, by name and by metric, those without results too. `lost` has the
+    `sides_by_contrast` has the values of both sides of every declared contrast, by name and by metric, also
+    where there are no results yet. `lost` has the
     seeds for which a contrast cannot have a result, with the reason ("failed"): each counts as the worst that
     it can be for a claim, and a contrast that lost half of a look's seeds stays open. `equal` has the seeds
     on which both sides of a contrast are known to have computed the same. A look is evaluated when every
@@ -108,10 +109,12 @@ def evaluate_looks(
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    walk = _Walk(pairs, seeds, looks, metrics, lost or {}, equal or {}, has_own_rule=rule in OWN_RULES)
-    tracks = {m: {name: _Track(walk.make_contrast(name, m, 0)) for name in pairs} for m in metrics}
-    first = tracks[metrics[0]]
-    current = _judge_tracks(first, adjust)
+    walk = _Walk(
+        sides_by_contrast, seeds, looks, metrics, lost or {}, equal or {}, has_own_rule=rule in OWN_RULES
+    )
+    tracks = {metric: walk.start_tracks(metric) for metric in metrics}
+    tracks_of_first = tracks[metrics[0]]
+    current = _judge_tracks(tracks_of_first, adjust)
     futile: dict[Key, str] = {}
     completed = 0
     while completed < len(looks.numbers):
@@ -123,7 +126,7 @@ def evaluate_looks(
         if not waiting or not all(walk.is_complete(name, completed) for name in waiting):
             break
         walk.take_look(tracks, waiting, completed)
-        judged = _judge_tracks(first, adjust)
+        judged = _judge_tracks(tracks_of_first, adjust)
         for name in (*waiting, *futile):
             current[name] = replace(judged[name], decided=_ends_contrast(judged[name], rule))
         completed += 1
@@ -139,7 +142,7 @@ def evaluate_looks(
 class _Walk(Generic[Key]):
     """The results and the rules of a study, which its looks read."""
 
-    pairs: Mapping[Key, Mapping[str, SidePair]]
+    sides_by_contrast: Mapping[Key, Mapping[str, SidePair]]
     seeds: Sequence[int]
     looks: Looks
     metrics: Sequence[Metric]
@@ -149,25 +152,29 @@ class _Walk(Generic[Key]):
 
     def select_sides(self, name: Key, metric: Metric, k: int) -> SidePair:
         """Return the values of both sides at the seeds of look k."""
-        pair = self.pairs[name].get(metric.name, ({}, {}))
-        return select_side_seeds(pair, self.seeds[: self.looks.numbers[k]])
+        sides = self.sides_by_contrast[name].get(metric.name, ({}, {}))
+        return select_side_seeds(sides, self.seeds[: self.looks.numbers[k]])
 
     def make_contrast(self, name: Key, metric: Metric, k: int) -> Contrast:
         """Return the contrast at look k."""
-        arm, baseline = self.select_sides(name, metric, k)
-        paired = arm.keys() & baseline.keys()
+        arm, base = self.select_sides(name, metric, k)
+        paired = arm.keys() & base.keys()
         return compare_pairs(
             arm,
-            baseline,
+            base,
             delta=metric.zone,
             lower_is_better=metric.lower_is_better,
-            family_size=len(self.pairs),
+            family_size=len(self.sides_by_contrast),
             look=Look(self.looks, k),
             lost=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
-            or (self.has_own_rule and are_computed_alike(arm, baseline, metric.zone)),
+            or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
             highest=metric.highest,
         )
+
+    def start_tracks(self, metric: Metric) -> dict[Key, _Track]:
+        """Return the track of every contrast by a metric, before the first look."""
+        return {name: _Track(self.make_contrast(name, metric, 0)) for name in self.sides_by_contrast}
 
     def take_look(self, tracks: Mapping[Metric, dict[Key, _Track]], waiting: Sequence[Key], k: int) -> None:
         """Evaluate these contrasts at look k, by every metric."""
@@ -215,19 +222,18 @@ class _Walk(Generic[Key]):
 
     def blocked_reason(self, name: Key, k: int) -> str:
         """Return the lost seeds up to look k, if they are half of it or of an earlier one; "" otherwise."""
-        if all(
-            2 * len(self.select_lost_seeds(name, j)) < n for j, n in enumerate(self.looks.numbers[: k + 1])
-        ):
-            return ""
-        losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
-        return join_first(losses, 2)
+        looks = enumerate(self.looks.numbers[: k + 1])
+        if any(2 * len(self.select_lost_seeds(name, look)) >= n for look, n in looks):
+            losses = [f"seed {seed} {reason}" for seed, reason in self.select_lost_seeds(name, k).items()]
+            return join_first(losses, 2)
+        return ""
 
 
 def _ends_contrast(v: Verdict, rule: str) -> bool:
-    """Return True if a verdict ends its contrast; by a rule of its own none does."""
-    return (
-        rule not in OWN_RULES and v.claims and (v.settled or rule != "size" or v.direction is Direction.NONE)
-    )
+    """Return True if a verdict ends its contrast; in a study that ends by a rule of its own none does."""
+    if rule in OWN_RULES or not v.claims:
+        return False
+    return v.settled or rule != "size" or v.direction is Direction.NONE
 
 
 def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> dict[Key, str]:
@@ -237,17 +243,18 @@ def _find_futile(verdicts: Mapping[Key, Verdict], rule: str, bound: float) -> di
     """
     candidates = {}
     for name, v in verdicts.items():
-        c = v.contrast
-        if v.decided or c.by_signs or c.pairs < FEWEST_SEEDS:
+        contrast = v.contrast
+        if v.decided or contrast.by_signs or contrast.pairs < FEWEST_SEEDS:
             continue
         test = LastLook(
-            looks=c.look.looks,
-            delta=c.delta,
+            looks=contrast.look.looks,
+            delta=contrast.delta,
             alpha=v.difference_test.alpha,
             alpha_same=v.equivalence_test.alpha,
             until_size=rule == "size",
         )
-        candidates[name] = test, Moments(c.pairs, *map(np.asarray, (c.mean, c.sd, c.skewness)))
+        measured = map(np.asarray, (contrast.mean, contrast.sd, contrast.skewness))
+        candidates[name] = test, Moments(contrast.pairs, *measured)
     seeds = find_futile(candidates, bound)
     return {name: _describe_seeds(number, verdicts[name]) for name, number in seeds.items()}
 
@@ -260,12 +267,15 @@ def _describe_seeds(number: int | None, v: Verdict) -> str:
 
 
 def _judge_tracks(tracks: Mapping[Key, _Track], adjust: Adjust) -> dict[Key, Verdict]:
-    """Return a verdict for every contrast by one metric; three families: difference, equivalence, divergence.
+    """Return a verdict for every contrast by one metric.
 
+    The p of differences, of equivalences and of divergences are three families, each adjusted by itself.
     Before its first look a contrast has no interval, which would disclose its result.
     """
-    families = zip(*(track.ps for track in tracks.values()), strict=True) if tracks else ()
-    adjusted = zip(*(adjust(ps) for ps in families), strict=True)
+    if not tracks:
+        return {}
+    families = zip(*(track.ps for track in tracks.values()), strict=True)
+    adjusted = zip(*map(adjust, families), strict=True)
     judged = {}
     for (name, track), ps in zip(tracks.items(), adjusted, strict=True):
         v = judge_contrast(track.contrast, *ps)

@@ -19,8 +19,8 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.seed_values import SidePair, select_side_seeds
 from unrolled.reports.statistics.sequential import Look, Looks
+from unrolled.reports.statistics.types import SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 
 Key = TypeVar("Key", bound=Hashable)
@@ -58,16 +58,16 @@ class Bound:
             return GateOutcome.MORE
         return GateOutcome.OPEN
 
-    def add_look(self, pair: SidePair, look: Look, equal: Collection[int]) -> "Bound":
+    def add_look(self, sides: SidePair, look: Look, equal: Collection[int]) -> "Bound":
         """Return the bound after one more look, at which head and base have these values by seed.
 
         A number that follows from the settings, such as a number of parameters, is known.
         """
-        head, base = pair
+        head, base = sides
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
-        head, base = select_side_seeds(pair, seeds)
+        head, base = select_side_seeds(sides, seeds)
         is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
-        c = compare_pairs(
+        contrast = compare_pairs(
             head,
             base,
             delta=self.metric.zone,
@@ -76,18 +76,25 @@ class Bound:
             identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
             highest=self.metric.highest,
         )
-        ends = c.interval(ALPHA, sides=1)
-        if ends is None or c.mean is None or c.pairs < FEWEST_SEEDS:
-            return replace(self, pairs=c.pairs)
-        worse = c.mean
+        ends = contrast.interval(ALPHA, sides=1)
+        if ends is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
+            return replace(self, pairs=contrast.pairs)
         low = ends.low
         high = ends.high
         if is_fixed and self.metric.is_structural:
-            low = high = c.mean
-        if not c.lower_is_better:
-            worse, low, high = -worse, -high, -low
+            low = high = contrast.mean
+        if contrast.lower_is_better:
+            worse = contrast.mean
+            least, bound = low, high
+        else:
+            worse = -contrast.mean
+            least, bound = -high, -low
         return replace(
-            self, pairs=c.pairs, worse=worse, bound=min(self.bound, high), least=max(self.least, low)
+            self,
+            pairs=contrast.pairs,
+            worse=worse,
+            bound=min(self.bound, bound),
+            least=max(self.least, least),
         )
 
 
@@ -95,7 +102,7 @@ class Bound:
 class GateDecision(Generic[Key]):
     """The state of a gate. It is open while neither a pass nor a fault is there, and asks for more seeds."""
 
-    bounds: Mapping[tuple[Key, str], Bound]  # by level of other settings and by metric
+    bounds: Mapping[tuple[Key, str], Bound]  # by variant of the other settings and by metric
     looks_taken: int
     fault: str = ""  # why it fails, such as "seed 3 failed"; "" where it does not
     seeds_requested: int = 0  # of the planned ones, for the next look; 0: no more
@@ -112,7 +119,7 @@ class GateDecision(Generic[Key]):
 
 
 def non_inferiority(
-    pairs: Mapping[Key, Mapping[str, SidePair]],
+    sides_by_variant: Mapping[Key, Mapping[str, SidePair]],
     *,
     seeds: Sequence[int],
     looks: Looks,
@@ -122,22 +129,33 @@ def non_inferiority(
 ) -> GateDecision[Key]:
     """Judge a head against its base, look by look; arguments as of `decisions.evaluate_looks`.
 
-    `pairs` has the values of head and base by level of other settings and by metric; infinite: diverged. It
-    passes when every metric is shown to be less than δ worse, at the look at which that is shown or at an
-    earlier one. It fails as soon as one is shown to be more than δ worse, a planned seed is lost, or diverges
-    at the head alone, where a side ignores its seed, and if the last look leaves one open. A seed that
-    diverged on both sides, or at the base alone, is no evidence. A side ignores its seed if each metric that
-    is no clock has one value on all seeds, five or more: these are one run, unless `equal` says that both
-    sides computed the same. Raises ValueError without metrics, or with fewer seeds than the last look.
+    `sides_by_variant` has the values of head and base by variant of the other settings and by metric;
+    infinite: diverged.
+
+    A gate passes when every metric is shown to be less than δ worse, each at this look or at an earlier one.
+    It fails as soon as
+
+    - one is shown to be more than δ worse, or is still open after the last look,
+    - a planned seed is lost, or diverges at the head alone,
+    - a side ignores its seed: each metric that is no clock has one value on all seeds, five or more. These
+      are one run, unless `equal` says that both sides computed the same.
+
+    A seed that diverged on both sides, or at the base alone, is no evidence. Raises ValueError without
+    metrics, or with fewer seeds than the last look.
     """
     if not metrics or len(set(seeds)) < max(looks.last, len(seeds)):
         raise ValueError(f"looks up to {looks.last} need a metric and as many different seeds")
-    bounds = {(level, metric.name): Bound(metric=metric) for level in pairs for metric in metrics}
+    bounds = {
+        (variant, metric.name): Bound(metric=metric) for variant in sides_by_variant for metric in metrics
+    }
     for k, n in enumerate(looks.numbers):
-        values = {key: select_side_seeds(pairs[key[0]].get(key[1], ({}, {})), seeds[:n]) for key in bounds}
+        values = {
+            (variant, name): select_side_seeds(sides_by_variant[variant].get(name, ({}, {})), seeds[:n])
+            for variant, name in bounds
+        }
         if fault := next(_find_faults(values, lost or {}, seeds[:n]), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
-        if any(len(side) < n for pair in values.values() for side in pair):
+        if any(len(side) < n for sides in values.values() for side in sides):
             return GateDecision(bounds=bounds, looks_taken=k, seeds_requested=n)
         if fault := next(_find_copies(values, metrics, equal or {}), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
@@ -156,38 +174,41 @@ def non_inferiority(
 
 
 def _find_faults(
-    pairs: Mapping[tuple[Key, str], SidePair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
+    values: Mapping[tuple[Key, str], SidePair], lost: Mapping[Key, Mapping[int, str]], seeds: Sequence[int]
 ) -> Iterator[str]:
     """Yield planned seeds that were lost, and those that diverged at the head alone."""
-    for level, reasons in lost.items():
-        yield from (
-            f"{_format_key(level, f'seed {seed}')} {reasons[seed]}" for seed in seeds if seed in reasons
-        )
-    for (level, _), (head, base) in pairs.items():
+    for variant, reasons in lost.items():
+        for seed in seeds:
+            if seed in reasons:
+                yield f"{_format_key(variant, f'seed {seed}')} {reasons[seed]}"
+    for (variant, _), (head, base) in values.items():
         for seed in head.keys() & base.keys():
             if math.isinf(head[seed]) and not math.isinf(base[seed]):
-                yield f"{_format_key(level, f'seed {seed}')} diverged at the head alone"
+                yield f"{_format_key(variant, f'seed {seed}')} diverged at the head alone"
 
 
 def _find_copies(
-    pairs: Mapping[tuple[Key, str], SidePair], metrics: Sequence[Metric], equal: Mapping[Key, Collection[int]]
+    values: Mapping[tuple[Key, str], SidePair],
+    metrics: Sequence[Metric],
+    equal: Mapping[Key, Collection[int]],
 ) -> Iterator[str]:
     """Yield the sides that are one run under all seeds, unless both sides computed the same."""
-    qualities = [m.name for m in metrics if m.is_quality and is_computed(m.name)]
-    judged = [m for m in metrics if m.name in qualities]
-    for level in dict.fromkeys(level for level, _ in pairs) if qualities else ():
-        of_level = [pairs[level, name] for name in qualities]
+    qualities = [metric for metric in metrics if metric.is_quality and is_computed(metric.name)]
+    if not qualities:
+        return
+    for variant in dict.fromkeys(variant for variant, _ in values):
+        sides = [values[variant, metric.name] for metric in qualities]
         copies = [
             name
-            for name, side in zip(("head", "base"), zip(*of_level, strict=True), strict=True)
+            for name, side in zip(("head", "base"), zip(*sides, strict=True), strict=True)
             if all(map(_is_one_value, side))
-            and not all(m.are_best(by_seed.values()) for m, by_seed in zip(judged, side, strict=True))
+            and not all(metric.are_best(xs.values()) for metric, xs in zip(qualities, side, strict=True))
         ]
-        seeds = {seed for head, base in of_level for seed in head.keys() | base.keys()}
-        if copies and not (len(copies) == 2 and seeds <= set(equal.get(level, ()))):
-            yield _format_key(
-                level, f"the {' and the '.join(copies)} ignore{'s' * (len(copies) == 1)} the seed"
-            )
+        seeds = {seed for head, base in sides for seed in head.keys() | base.keys()}
+        if len(copies) == 2 and not seeds <= set(equal.get(variant, ())):
+            yield _format_key(variant, "the head and the base ignore the seed")
+        elif len(copies) == 1:
+            yield _format_key(variant, f"the {copies[0]} ignores the seed")
 
 
 def _is_one_value(side: Mapping[int, float]) -> bool:
@@ -195,8 +216,8 @@ def _is_one_value(side: Mapping[int, float]) -> bool:
     return len(finite) >= FEWEST_SEEDS and len({*finite}) == 1
 
 
-def _format_key(level: Hashable, name: str) -> str:
-    return f"{level}: {name}" if level else name
+def _format_key(variant: Hashable, name: str) -> str:
+    return f"{variant}: {name}" if variant else name
 
 
 class Chance(NamedTuple):

@@ -13,14 +13,14 @@ import numpy as np
 
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
-from unrolled.reports.statistics.seed_values import SeedValues
 from unrolled.reports.statistics.sequential import FIXED, Look
+from unrolled.reports.statistics.types import SeedValues
 from unrolled.reports.statistics.values import diverged_as_worst, highest_of, select_finite
 
 
 def compare_pairs(
     arm: SeedValues,
-    baseline: SeedValues,
+    base: SeedValues,
     *,
     delta: float,
     lower_is_better: bool = True,
@@ -45,10 +45,10 @@ def compare_pairs(
     if not delta > 0 or family_size < 1:
         raise ValueError(f"δ must be positive and the family at least 1, not {delta} and {family_size}")
     arm = diverged_as_worst(arm, lower_is_better)
-    baseline = diverged_as_worst(baseline, lower_is_better)
-    seeds = tuple(s for s in arm if s in baseline)
+    base = diverged_as_worst(base, lower_is_better)
+    seeds = tuple(s for s in arm if s in base)
     a = np.array([arm[s] for s in seeds])
-    b = np.array([baseline[s] for s in seeds])
+    b = np.array([base[s] for s in seeds])
     sign = 1 if lower_is_better else -1
     noise = _printing_noise(a, b, delta) if highest < math.inf else 0.0
     described = _describe_pairs(seeds, a, b, noise)
@@ -56,11 +56,11 @@ def compare_pairs(
     tied = is_whole and not any(described["differences"].values())
     return Contrast(
         seeds=seeds,
-        unpaired=tuple(sorted(set(arm) ^ set(baseline))),
-        arm_lacks=len(baseline.keys() - arm.keys()),
-        baseline_lacks=len(arm.keys() - baseline.keys()),
+        unpaired=tuple(sorted(set(arm) ^ set(base))),
+        arm_lacks=len(base.keys() - arm.keys()),
+        base_lacks=len(arm.keys() - base.keys()),
         lost=lost,
-        bounds={s: (bounds[s][0] - baseline[s], bounds[s][1] - baseline[s]) for s in seeds if s in bounds},
+        bounds={s: (bounds[s][0] - base[s], bounds[s][1] - base[s]) for s in seeds if s in bounds},
         rows_lacking=rows_lacking,
         delta=delta,
         family_size=family_size,
@@ -69,7 +69,7 @@ def compare_pairs(
         wins=int((sign * a < sign * b - noise).sum()),
         losses=int((sign * a > sign * b + noise).sum()),
         arm_diverged=int((~np.isfinite(a)).sum()),
-        baseline_diverged=int((~np.isfinite(b)).sum()),
+        base_diverged=int((~np.isfinite(b)).sum()),
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         tied=tied,
         identical=tied and identical,
@@ -106,13 +106,13 @@ def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) ->
     b = b[both]
     d = without_rounding(a - b, np.abs([a, b]).max(initial=0), noise)
     constant = bool(d.size > 1 and np.ptp(d) == 0)
-    fields: dict[str, Any] = dict.fromkeys(("arm_mean", "baseline_mean", "mean", "sd", "skewness", "r"))
+    fields: dict[str, Any] = dict.fromkeys(("arm_mean", "base_mean", "mean", "sd", "skewness", "r"))
     fields["differences"] = dict(zip(compress(seeds, both), d.tolist(), strict=True))
     fields["constant"] = constant
     fields["skewness_of"] = d.size
     if d.size:
         fields["arm_mean"] = float(a.mean())
-        fields["baseline_mean"] = float(b.mean())
+        fields["base_mean"] = float(b.mean())
         fields["mean"] = float(d.mean())
     if d.size > 1:
         fields["sd"] = 0.0 if constant else float(d.std(ddof=1))

@@ -13,8 +13,8 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
 from unrolled.reports.statistics.chain import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.estimators import Floats
-from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import Looks
+from unrolled.reports.statistics.types import SidePair
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ import numpy as np
 from unrolled.bench.machine_kind import machine_difference
 from unrolled.bench.metric import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval
 
 FEWEST = 3
 """Pairs of speeds from which a ratio has an interval."""

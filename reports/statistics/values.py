@@ -9,7 +9,7 @@ import numpy as np
 from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.power import ALPHA
-from unrolled.reports.statistics.seed_values import SeedValues
+from unrolled.reports.statistics.types import SeedValues
 
 
 def select_finite(values: Iterable[float]) -> Floats:
@@ -44,7 +44,7 @@ def highest_of(values: Floats, highest: float) -> float:
 
 def are_computed_alike(
     arm: SeedValues,
-    baseline: SeedValues,
+    base: SeedValues,
     delta: float,
     family_size: int = 1,
 ) -> bool:
@@ -56,7 +56,7 @@ def are_computed_alike(
     that are finer than its steps. A change that acts in few seeds, or on few items, can still move none.
     """
     levels = np.unique([*arm.values()])
-    if arm != baseline or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
+    if arm != base or levels.size < max(FEWEST_SEEDS, 0.8 * len(arm)):
         return False
     step = max(float(np.diff(levels).min()), float(np.ptp(levels)) / 8)
     return len(arm) * delta >= -math.log(ALPHA / family_size) * step

@@ -161,7 +161,7 @@ class Study:
 
     def outcome(self) -> tuple[str, ...]:
         """Return each table of the study and the words of each verdict, whatever was seen before."""
-        from unrolled.reports.text_tables import comparison_csv
+        from unrolled.reports.exports import comparison_csv
 
         plan = plan_store.load_plan("looks", self.ledger)
         comparison = compare_plan(

@@ -14,8 +14,8 @@ import pandas as pd
 from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import Columns
-from unrolled.reports.statistics.folds import compare_folds
+from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.statistics.error_contrasts import compare_folds
 from unrolled.reports.statistics.pairs import compare_pairs
 
 ROWS = 200

@@ -23,10 +23,11 @@ from unrolled.reports import comparison
 from unrolled.reports.chapter import CHAPTER
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.foreign_table import Columns, arrange_table, make_design
+from unrolled.reports.foreign.columns import Columns, arrange_table
+from unrolled.reports.foreign.design import make_design
 from unrolled.reports.presentation import PLAIN
 from unrolled.reports.statistics.estimators import mean_tails, moments
-from unrolled.reports.trials_table import tabulate_results
+from unrolled.reports.trial_frame import tabulate_results
 
 WORDS = [word for last in ("four", "five", "six") for word in ("eight", "thousand", "eighty", last, ".")]
 SHARE = {"separator": 0.2, "lead digit": 1.9, "digit": 1.0, "teen": 1.1, "hundred": 0.3, "thousand": 0.25}

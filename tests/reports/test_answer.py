@@ -24,9 +24,9 @@ from synthetic import (
 
 from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
+from unrolled.reports.exports import comparison_markdown, format_screen
 from unrolled.reports.render import render
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.text_tables import comparison_markdown, format_screen
 
 
 def write_texts(design):
@@ -99,7 +99,7 @@ def test_a_loss_read_as_a_perplexity_is_answered_in_per_cent():
     assert len(in_nats) == len(in_per_cent)
     assert not any("nats" in line or "loss" in line for line in in_per_cent)
     row = c.arms[1]
-    reading = math.exp(row.contrast.arm_mean), math.exp(row.contrast.baseline_mean)
+    reading = math.exp(row.contrast.arm_mean), math.exp(row.contrast.base_mean)
     levels = "LMModel7 has a perplexity of {:.2f}, LMModel6 {:.2f}".format(*reading)
     change = 100 * (1 - math.exp(row.contrast.mean))
     assert in_per_cent[0].startswith(f"{levels}: better by {change:.1f} % over 10 seeds")

@@ -95,7 +95,7 @@ def test_a_strip_has_a_dot_for_each_seed_at_its_place_with_mean_and_interval():
         k = row.contrast
         assert len(find_marks(strip, "plain")) == bool(k)
         positions = [*list_places(strip), float(tick.get("x1")[:-1])]
-        origin = k.baseline_mean if k else summary.mean
+        origin = k.base_mean if k else summary.mean
         loss = [*finite.values(), origin + k.estimate if k else origin]
         assert len(bars) == bool(k)  # an interval is that of a difference
         if bars:

@@ -17,10 +17,10 @@ from unrolled.reports.caveats import (
     describe_trials,
     list_limits,
 )
+from unrolled.reports.exports import comparison_csv, comparison_markdown, trials_csv
 from unrolled.reports.formats import format_number
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import list_claims, write_claims, write_verdict_sentence
-from unrolled.reports.text_tables import comparison_csv, comparison_markdown, trials_csv
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from selenium.webdriver.chrome.service import Service
 from synthetic import compare, compare_table, program, realistic
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import Columns
+from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.render import render, write_index
 
 FLAGS = (

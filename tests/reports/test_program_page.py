@@ -11,9 +11,9 @@ from synthetic import compare, program, set_metrics, text_of
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_limits, list_warnings
 from unrolled.reports.contrast_decisions import decide_looks
+from unrolled.reports.exports import comparison_csv
 from unrolled.reports.figures import panels
 from unrolled.reports.render import render
-from unrolled.reports.text_tables import comparison_csv
 
 ERROR = Metric("error", 0.01)
 LOSS = Metric("train_loss", 0.1)

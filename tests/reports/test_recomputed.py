@@ -9,7 +9,7 @@ from recompute import NUMBERS, recompute
 from unrolled import shipped
 from unrolled.ablations.study import loading
 from unrolled.ablations.tables import study_tables
-from unrolled.reports.text_tables import comparison_csv
+from unrolled.reports.exports import comparison_csv
 
 
 @pytest.mark.parametrize("study", ["order", "gru"])

@@ -221,8 +221,8 @@ def test_a_failed_trial_never_shows_as_a_result(html, text):
 def test_means_beside_a_median_say_which_pairs_they_are_of(text):
     row = next(row for row in compare(realistic()).arms if row.diverged)
     k = row.contrast
-    assert k.estimate != pytest.approx(k.arm_mean - k.baseline_mean, abs=1e-3)
-    levels = f"{k.baseline_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
+    assert k.estimate != pytest.approx(k.arm_mean - k.base_mean, abs=1e-3)
+    levels = f"{k.base_mean:.2f} → {k.arm_mean:.2f} nats 9 pairs that converged"
     assert (
         f"{row.arm.name} {levels} {k.estimate:.2f} nats higher 99 % CI [+0.22, ∞] median of 10 pairs" in text
     )

@@ -10,10 +10,10 @@ from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_ar
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.foreign_table import Columns
-from unrolled.reports.row_means import find_copied_arms
+from unrolled.reports.exports import format_screen
+from unrolled.reports.foreign.columns import Columns
+from unrolled.reports.foreign.row_means import find_copied_arms
 from unrolled.reports.statistics.pairs import compare_pairs
-from unrolled.reports.text_tables import format_screen
 
 COLUMNS = Columns(("arm",), ("seed",), (Metric("accuracy", 0.01),))
 

@@ -19,7 +19,7 @@ from unrolled.ablations.study.study_file import ProgramTable
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
-from unrolled.reports.trials_table import make_trial_record
+from unrolled.reports.trial_frame import make_trial_record
 
 
 def test_a_program_is_trained_and_judged_like_a_model(program_folder: Path) -> None:

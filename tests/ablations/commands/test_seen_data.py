@@ -21,9 +21,9 @@ from unrolled.reports.caveats import (
     describe_seen_data,
     list_earlier_attempts,
 )
+from unrolled.reports.exports import comparison_markdown
 from unrolled.reports.formats import markdown_cell
 from unrolled.reports.sentences import write_claims
-from unrolled.reports.text_tables import comparison_markdown
 
 
 def make_results(seeds, code="v1"):

@@ -11,7 +11,7 @@ from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.tables import reader
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import Columns, arrange_table
+from unrolled.reports.foreign.columns import Columns, arrange_table
 
 STARTED = 1_700_000_000.25
 

@@ -20,7 +20,7 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result, failed_result
-from unrolled.reports.foreign_table import Columns
+from unrolled.reports.foreign.columns import Columns
 
 STUDIES = sorted(path.stem for path in Path(str(study_tables.FOLDER)).glob("*.csv"))
 

@@ -29,7 +29,7 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.caveats import describe_trials
-from unrolled.reports.text_tables import trials_csv
+from unrolled.reports.exports import trials_csv
 
 LOOKS = 5, 6, 8
 

@@ -10,8 +10,8 @@ from unrolled.reports.sentences import describe_stage
 from unrolled.reports.statistics.decisions import Decisions, evaluate_looks
 from unrolled.reports.statistics.families import benjamini_hochberg
 from unrolled.reports.statistics.pairs import compare_pairs
-from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.types import SidePair
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 ACCURACY = Metric("valid_accuracy", 0.02)

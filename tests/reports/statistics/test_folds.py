@@ -6,7 +6,7 @@ from scipy import stats
 from simulate_compare import simulate_fold_rates
 from synthetic import four_errors
 
-from unrolled.reports.statistics.folds import compare_folds
+from unrolled.reports.statistics.error_contrasts import compare_folds
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import judge_contrasts
 

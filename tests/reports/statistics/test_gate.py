@@ -17,8 +17,8 @@ from unrolled.reports.statistics.non_inferiority import (
     simulate_gates,
 )
 from unrolled.reports.statistics.pairs import compare_pairs
-from unrolled.reports.statistics.seed_values import SidePair
 from unrolled.reports.statistics.sequential import LOOKS, Looks
+from unrolled.reports.statistics.types import SidePair
 
 LOSS = Metric("loss", 1.0)
 ACCURACY = Metric("accuracy", 0.02)

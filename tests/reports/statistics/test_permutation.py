@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from synthetic import four_errors
 
+from unrolled.reports.statistics.error_contrasts import Unpaired, welch
 from unrolled.reports.statistics.permutation import Permutations
-from unrolled.reports.statistics.unpaired import Unpaired, welch
 
 
 def compute_welch_t(a: np.ndarray, b: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -20,9 +20,9 @@ from unrolled.reports.statistics.estimators import (
     without_rounding,
 )
 from unrolled.reports.statistics.families import benjamini_hochberg, holm
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
 A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
@@ -64,7 +64,7 @@ def test_a_contrast_gives_the_paired_t() -> None:
     c = compare_pairs(A, B, delta=0.02)
     assert c.mean == pytest.approx(-0.045)
     assert c.estimate == c.mean
-    assert (c.arm_mean, c.baseline_mean) == pytest.approx((1.24375, 1.28875))
+    assert (c.arm_mean, c.base_mean) == pytest.approx((1.24375, 1.28875))
     assert round(c.r or 0, 3) == 0.977
     assert (c.wins, c.losses, c.pairs) == (8, 0, 8)
     ends = c.interval()
@@ -237,7 +237,7 @@ def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others()
     assert of_converged.interval().low < -0.07
     assert (c.wins, c.losses, c.pairs) == (6, 2, 8)
     assert round(c.p, 3) == 0.289
-    assert (c.arm_diverged, c.baseline_diverged) == (2, 0)
+    assert (c.arm_diverged, c.base_diverged) == (2, 0)
     assert list(c.differences) == [0, 1, 3, 4, 5, 7]
     assert c.mean == pytest.approx(np.mean([A[s] - B[s] for s in c.differences]))  # given convergence
 

@@ -1,6 +1,7 @@
-"""Values by seed, of which contrasts are made. Imports no numpy."""
+"""Values by seed and intervals, for what is imported without numpy."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -9,7 +10,22 @@ SeedValues = Mapping[Any, float]
 """The values of one arm by seed, or by what else pairs rows; infinite for a seed that diverged."""
 
 SidePair = tuple[SeedValues, SeedValues]
-"""The values of an arm and of its baseline."""
+"""The values of an arm and of its base."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An interval from low to high, at a level such as .95."""
+
+    low: float
+    high: float
+    level: float
+
+    @property
+    def percent(self) -> str:
+        """The level in per cent: 95 %, 99.7 %."""
+        digits = 3 if self.level < 0.9995 else 5
+        return f"{100 * self.level:.{digits}g} %"
 
 
 def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any, Value]:
@@ -19,6 +35,6 @@ def select_seeds(by_seed: Mapping[Any, Value], seeds: Iterable[Any]) -> dict[Any
 
 def select_side_seeds(sides: SidePair, seeds: Iterable[Any]) -> SidePair:
     """Return the values of both sides at these seeds."""
-    arm, baseline = sides
+    arm, base = sides
     seeds = tuple(seeds)
-    return select_seeds(arm, seeds), select_seeds(baseline, seeds)
+    return select_seeds(arm, seeds), select_seeds(base, seeds)

@@ -13,11 +13,11 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import describe_trials, list_skewed_contrasts
 from unrolled.reports.comparison import Comparison
+from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.forest import make_panels
-from unrolled.reports.foreign_table import Columns, find_unnamed_failures
+from unrolled.reports.foreign.columns import Columns, find_unnamed_failures
 from unrolled.reports.render import render
 from unrolled.reports.sentences import describe_state, describe_too_few_pairs
-from unrolled.reports.text_tables import comparison_csv, comparison_markdown, format_screen, trials_csv
 
 HOURS = Metric("extra", 1.0, "higher")
 SLEEP = pd.DataFrame(

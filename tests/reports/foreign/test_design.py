@@ -7,8 +7,8 @@ from synthetic import compare_table
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.foreign_table import Columns
-from unrolled.reports.text_tables import format_screen
+from unrolled.reports.exports import format_screen
+from unrolled.reports.foreign.columns import Columns
 
 LOSS = Metric("loss", 0.02)
 

@@ -28,18 +28,17 @@ from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import BadInput, visible
 from unrolled.bench.metric import Metric
 from unrolled.reports.answer import write_answer
-from unrolled.reports.arm_remarks import ArmRemark
 from unrolled.reports.caveats import describe_trials, list_limits
 from unrolled.reports.chapter.book import BOOK, compare_with_book, has_book_settings
 from unrolled.reports.chapter.page import describe_fits
 from unrolled.reports.contrast_decisions import decide_looks
-from unrolled.reports.design import MeasuredArm
+from unrolled.reports.design import ArmRemark, MeasuredArm
+from unrolled.reports.exports import comparison_csv, comparison_markdown, format_screen, trials_csv
 from unrolled.reports.figures.intervals import draw_intervals
 from unrolled.reports.formats import csv_cell, format_count, format_interval, format_number, format_p
 from unrolled.reports.render import render
 from unrolled.reports.sentences import describe_state, list_claims
-from unrolled.reports.statistics.interval import Interval
-from unrolled.reports.text_tables import comparison_csv, comparison_markdown, format_screen, trials_csv
+from unrolled.reports.statistics.types import Interval
 
 
 def read_rows(text):

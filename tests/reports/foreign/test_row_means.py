@@ -9,8 +9,8 @@ from synthetic import compare_table
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
-from unrolled.reports.foreign_table import Columns
-from unrolled.reports.text_tables import format_screen
+from unrolled.reports.exports import format_screen
+from unrolled.reports.foreign.columns import Columns
 
 
 def make_documents(
@@ -93,7 +93,7 @@ def test_averaged_rows_that_diverged_are_no_result_whatever_number_they_have(ite
     ):
         rows = frame.assign(extra=frame.extra.mask(where, last), status=frame.status.mask(where, "diverged"))
         row = compare_table(rows, columns).arms[1]
-        assert (row.contrast.arm_diverged, row.contrast.baseline_diverged) == counts
+        assert (row.contrast.arm_diverged, row.contrast.base_diverged) == counts
         assert row.verdict.kind == kind
 
 

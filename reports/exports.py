@@ -32,7 +32,7 @@ from unrolled.reports.sentences import (
     describe_too_few_pairs,
     explain_open,
 )
-from unrolled.reports.statistics.interval import Interval
+from unrolled.reports.statistics.types import Interval
 
 LISTED = 20  # rows without a partner, of one arm
 
@@ -227,9 +227,9 @@ def write_caption(c: Comparison) -> str:
         f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
         for view in c.per_metric
     )
-    condition = c.design.presentation.condition
+    clause = c.design.presentation.interval_clause
     return (
-        f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{condition}; Δ is the arm "
+        f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{clause}; Δ is the arm "
         f"minus {'the baseline' if c.bases_phrase == c.arms[0].arm.name else c.bases_phrase}"
     )
 
@@ -278,7 +278,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         "median": level(row.summary.median),
         **({second.title: _of_known(second.convert_level)(row.summary.mean)} if second else {}),
         "pair_mean": level(k and k.arm_mean),
-        "pair_baseline": level(k and k.baseline_mean),
+        "pair_baseline": level(k and k.base_mean),
         "delta": change(k and k.estimate),
         **_name_ends("delta", row.interval, change),
         "delta_unbiased": change(v and v.unbiased),

@@ -1,8 +1,12 @@
-"""Contrasts of arms without pairs, and what they share with those of folds: an error of their own.
+"""Contrasts with a standard error of their own: of arms without pairs, and of folds of one data set.
 
-There are two tests, Welch's (1947) and a permutation test, and the larger p of both counts: five skewed
-values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is corrected for
-skewness instead. A side whose values happen to be equal is taken to have the other's spread.
+Arms without pairs have two tests, Welch's (1947) and a permutation test, and the larger p of both counts:
+five skewed values against fifty have another law of t than Welch's. Beyond some hundred values Welch's t is
+corrected for skewness instead. A side whose values happen to be equal is taken to have the other's spread.
+
+Folds, or random splits, share most of their training rows, so that their differences are not independent:
+the variance of the mean of k folds is taken as (1/k + n_test/n_train) s², see C. Nadeau and Y. Bengio,
+"Inference for the Generalization Error", Machine Learning 52 (2003).
 """
 
 import math
@@ -24,10 +28,10 @@ from unrolled.reports.statistics.estimators import (
     ties_end,
     ties_p,
 )
-from unrolled.reports.statistics.interval import Interval
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
+from unrolled.reports.statistics.types import Interval, SeedValues
 from unrolled.reports.statistics.values import highest_of, select_finite
 
 
@@ -73,7 +77,7 @@ class ErrorContrast(Contrast):
 
 @dataclass(frozen=True, kw_only=True)
 class Unpaired(ErrorContrast):
-    """An arm minus the baseline without pairs: `mean` is the difference of means, `sizes` are the two n.
+    """An arm minus its base without pairs: `mean` is the difference of means, `sizes` are the two n.
 
     It has no differences, wins or losses. Its skewness is that of the side with the larger one.
     """
@@ -103,8 +107,8 @@ class Unpaired(ErrorContrast):
     def diverges_more(self) -> int:
         """The sign of the difference of both rates."""
         arm = self.arm_diverged * self.sizes[1]
-        baseline = self.baseline_diverged * self.sizes[0]
-        return (arm > baseline) - (arm < baseline)
+        base = self.base_diverged * self.sizes[0]
+        return (arm > base) - (arm < base)
 
     @cached_property
     def _constant(self) -> Floats:
@@ -124,10 +128,8 @@ class Unpaired(ErrorContrast):
     @cached_property
     def _skewness_of_mean(self) -> float:
         """The skewness of the difference of means."""
-        arm, baseline = (
-            float(m.skewness * m.sd**3) / m.n**2 for m in (moments(side) for side in self.samples)
-        )
-        return (arm - baseline) / self.error**3
+        arm, base = (float(m.skewness * m.sd**3) / m.n**2 for m in (moments(side) for side in self.samples))
+        return (arm - base) / self.error**3
 
     def _divergence_p(self, lost: int) -> float:
         """Return Fisher's exact p that both sides diverge equally often; 1 where a row was lost."""
@@ -135,7 +137,7 @@ class Unpaired(ErrorContrast):
             return 1.0
         from scipy import stats  # half a second, for a table with diverged rows alone
 
-        diverged = (self.arm_diverged, self.baseline_diverged)
+        diverged = (self.arm_diverged, self.base_diverged)
         converged = [n - k for n, k in zip(self.sizes, diverged, strict=True)]
         return float(stats.fisher_exact(np.array([diverged, converged])).pvalue)
 
@@ -171,31 +173,31 @@ class Unpaired(ErrorContrast):
     @property
     def given_convergence(self) -> bool:
         """True if the means leave out infinite values."""
-        return bool(self.arm_diverged or self.baseline_diverged)
+        return bool(self.arm_diverged or self.base_diverged)
 
 
-def welch(arm: Sequence[float], baseline: Sequence[float], **options: Any) -> Unpaired:
+def welch(arm: Sequence[float], base: Sequence[float], **options: Any) -> Unpaired:
     """Compare two samples; options as of `compare_pairs`.
 
     Fewer than two values, or an infinite one, have no test.
     """
-    a, b = map(select_finite, (arm, baseline))
+    a, b = map(select_finite, (arm, base))
     error = math.nan
     df = math.nan
-    if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(baseline)):
+    if min(a.size, b.size) > 1 and (a.size, b.size) == (len(arm), len(base)):
         error, df = _measure_error(a, b)
     means: dict[str, float] = {}
     if a.size and b.size:
-        means = {"arm_mean": float(a.mean()), "baseline_mean": float(b.mean())}
-        means["mean"] = means["arm_mean"] - means["baseline_mean"]
+        means = {"arm_mean": float(a.mean()), "base_mean": float(b.mean())}
+        means["mean"] = means["arm_mean"] - means["base_mean"]
     skewness, skewness_of = max(map(_describe_skewness, (a, b)), key=lambda side: skewness_ratio(*side))
     fields = {
-        "sizes": (len(arm), len(baseline)),
+        "sizes": (len(arm), len(base)),
         "samples": (a, b),
         "skewness": skewness,
         "skewness_of": skewness_of,
         "arm_diverged": len(arm) - a.size,
-        "baseline_diverged": len(baseline) - b.size,
+        "base_diverged": len(base) - b.size,
         "highest": highest_of(np.array([*a, *b]), options.get("highest", math.inf)),
         "error": error,
         "df": df,
@@ -221,3 +223,22 @@ def _measure_error(a: Floats, b: Floats) -> tuple[float, float]:
 
 def _describe_skewness(sample: Floats) -> tuple[float | None, int]:
     return float(moments(sample).skewness) if sample.size > 2 else None, sample.size
+
+
+class FoldContrast(ErrorContrast):
+    """An arm minus its base over folds. More of the same data would show little: none are asked for."""
+
+    mde = None
+    seeds_needed = None
+
+
+def compare_folds(arm: SeedValues, base: SeedValues, *, test_share: float, **options: Any) -> FoldContrast:
+    """Compare two arms by their values by fold, of each of which `test_share` of the data is the test set.
+
+    Options as of `compare_pairs`.
+    """
+    plain = compare_pairs(arm, base, **options)
+    error = math.nan
+    if plain.sd and not plain.given_convergence:
+        error = plain.sd * math.sqrt(1 / plain.pairs + test_share / (1 - test_share))
+    return FoldContrast(**vars(plain), error=error, df=plain.pairs - 1)

@@ -1,0 +1,70 @@
+"""The templates of pages, filled: a page is one file, which asks for no other."""
+
+import base64
+import hashlib
+from functools import cache
+from io import BytesIO
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from unrolled.bench.errors import plural, visible
+from unrolled.reports import caveats, formats, sentences
+
+
+def fill_template(template: str, context: dict[str, Any]) -> bytes:
+    """Return a page.
+
+    Its style and script stand inline, under a policy that allows these two and nothing else.
+    """
+    panels = len(context.get("panels", ()))
+    style = Markup(_make_environment().get_template("style.css").render(panels=panels))
+    script = Markup(_make_environment().get_template("script.js").render())
+    policy = f"default-src 'none'; style-src '{_hash_inline(style)}'; script-src '{_hash_inline(script)}'"
+    policy += "; base-uri 'none'; form-action 'none'"
+    filled = (
+        _make_environment()
+        .get_template(template)
+        .generate(**context, style=style, script=script, policy=policy)
+    )
+    data = BytesIO()  # a page of 2,000 trials has megabytes: more than once is not needed
+    data.writelines(piece.encode() for piece in filled)
+    return data.getvalue()
+
+
+def _hash_inline(inline: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()}"
+
+
+@cache
+def _make_environment() -> Environment:
+    jinja = Environment(
+        loader=PackageLoader("unrolled.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_make_visible,
+    )
+    jinja.filters |= {
+        "number": formats.format_number,
+        "count": formats.format_count,
+        "seconds": formats.format_seconds,
+        "interval": formats.format_interval,
+        "setting": formats.format_setting,
+        "p": formats.format_p,
+        "plural": plural,
+        "on_all": formats.phrase_all,
+    }
+    jinja.globals |= {
+        "describe_interaction": sentences.describe_interaction,
+        "remark": sentences.describe_state,
+        "zone": caveats.format_zone,
+    }
+    return jinja
+
+
+def _make_visible(value: Any) -> Any:
+    """Return a text that a template prints as text that can be seen; markup is ours and stays."""
+    return value if isinstance(value, Markup) else visible(value)
