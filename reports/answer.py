@@ -160,7 +160,9 @@ def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Ma
         first = better[0]
         base = format_name(first.against or c.arms[0].arm.name)
         over = Markup(" over {}").format(base) if ladder else ""
-        return Markup("{} brings the most{}: {}; {}").format(first.name, over, _describe_gain(first, c), levels)
+        return Markup("{} brings the most{}: {}; {}").format(
+            first.name, over, _describe_gain(first, c), levels
+        )
     if better or (len(findings) == 1 and not view and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"

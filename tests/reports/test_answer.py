@@ -124,7 +124,9 @@ def test_a_line_says_where_the_second_metric_disagrees():
     texts = write_texts(study((*jitter, worse), metrics=BOTH))
     assert "both gains 10.0 points, 98.3 % CI [10.0, 10.0]" in texts
     assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity 22.1 % higher)" in texts
-    assert "Open by validation accuracy: loss (perplexity 22.1 % higher)" in texts, "equal accuracies alone show no equality"
+    assert "Open by validation accuracy: loss (perplexity 22.1 % higher)" in texts, (
+        "equal accuracies alone show no equality"
+    )
 
 
 def test_a_ladder_names_its_largest_step_its_best_arm_and_what_each_is_compared_with():

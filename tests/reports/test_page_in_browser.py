@@ -211,7 +211,7 @@ def test_every_token_role_of_an_arm_is_seen_at_any_width_with_its_name(browser, 
         browser.open(pages["report"], width=width)
         assert 0 < max(browser.ask(ends)) <= width
         label = "return getComputedStyle(document.querySelector('.heat td'), '::before').content"
-        assert browser.ask(label) == ('"separator"' if width < 768 else "none")
+        assert browser.ask(label) == ('"stops after numbers"' if width < 768 else "none")
 
 
 def test_what_each_part_brings_is_told_for_all_parts(browser, pages):
