@@ -113,7 +113,7 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     effect = f"{median}{scale.format_difference_cell(k.estimate, sign=True)} {ends}".rstrip()
     wins = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
-        return *cells, effect, "–", wins, "–", "–", "–", "–"
+        return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
     return (
         *cells,
         effect,
