@@ -67,10 +67,11 @@ docs: .venv/installed-for-chapter
 	@$(BIN)/python docs/generate.py
 	@$(EXECUTE) --inplace docs/chapter12.ipynb
 
-# docs/report.png: the first screen of the report of `models`, which must have been run. Needs Chromium.
-pictures:
-	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1420 \
-	  --screenshot=docs/report.png file://$(CURDIR)/out/models/index.html
+# docs/report.png: the first screen of a report, of the results of `models` that ship. Needs Chromium.
+pictures: .venv/installed
+	@$(BIN)/python docs/picture.py out/pictures
+	chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,1135 \
+	  --screenshot=docs/report.png file://$(CURDIR)/out/pictures/models/index.html
 
 ui: .venv/installed
 	@$(BIN)/unrolled ui $(FLAGS)

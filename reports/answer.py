@@ -34,7 +34,6 @@ from unrolled.reports.sentences import (
 from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.verdicts import Direction, Size, Verdict
 
-LEVELS = 3  # steps of a ladder whose levels it tells
 KINDS = {"worse": "worse", "same": "the same within δ", "open": "open"}  # of arms that are not better
 
 
@@ -139,9 +138,9 @@ def _describe_disagreement(x: Claim, c: Comparison) -> str:
 def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Markup:
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
-    In a ladder it tells what the best arms of the baseline's task reach, and the baseline; in a grid, what
-    the best arm of each line reaches; of a study of parts, the part that brings the most. Arms are ranked
-    only once a contrast is decided.
+    In a grid it tells what the best arm of each line reaches; in a ladder, what the best arm of the
+    baseline's task and the baseline reach, and the largest step between; of a study of parts, the part that
+    brings the most. Arms are ranked only once a contrast is decided.
     """
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(c)):
@@ -151,17 +150,20 @@ def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Ma
     ladder = any(x.against for x in findings)
     best = rank_arms([(format_name(row.arm.name), row) for row in rows], c)
     levels = list_levels(
-        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i < LEVELS)], c
+        [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], c
     )
-    better = [x for x in findings if x.verdict.kind == Direction.BETTER]
-    better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
-    if ladder or not levels or not findings or (view and not better):
+    if not levels or not findings:
         return levels
-    if view:
-        return Markup("{}; {} brings the most: {}").format(
-            levels, better[0].name, _describe_gain(better[0], c)
+    better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
+    better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
+    if better and (view or ladder):
+        first = better[0]
+        base = format_name(first.against or c.arms[0].arm.name)
+        over = Markup(" over {}").format(base) if ladder else ""
+        return Markup("{} brings the most{}: {}; {}").format(
+            first.name, over, _describe_gain(first, c), levels
         )
-    if better or len(findings) == 1:
+    if better or (len(findings) == 1 and not view and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
         names = join_names(list_first([x.name for x in others]))
@@ -169,7 +171,8 @@ def _write_headline(findings: Sequence[Finding], view: str, c: Comparison) -> Ma
         return Markup("{}{}").format(_describe_pair(first, levels, c), too)
     kinds = Counter(x.verdict.kind for x in findings)
     counts = [f"{kinds[kind]} {phrase}" for kind, phrase in KINDS.items() if kinds[kind]]
-    return Markup("{}; no arm is shown to be better: {}").format(levels, ", ".join(counts))
+    rivals = "part is shown to help" if view else "arm is shown to be better"
+    return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
 
 
 def _describe_pair(x: Finding, levels: Markup, c: Comparison) -> Markup:
@@ -225,7 +228,8 @@ def _describe_effects(findings: Sequence[Finding], c: Comparison) -> list[Markup
         verb = "changes" if len(small) == 1 else "change"
         lines.append(Markup("{} {} less than {}").format(_list_findings(small), verb, least))
     if undecided := [x for x in findings if not x.verdict.claims and x not in settled]:
-        lines.append(Markup("Open: {}").format(_list_findings(undecided)))
+        by = f" by {c.title}" if len(c.design.metrics) > 1 else ""
+        lines.append(Markup("Open{}: {}").format(by, _list_findings(undecided)))
     return lines
 
 
@@ -254,7 +258,7 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
     listed = count_listed(findings)
     lines = []
     for x in findings[:listed]:
-        verb, over = _choose_verb(x.verdict, bool(x.against), c)
+        verb, over = _choose_verb(x.verdict, c)
         against = f" {over} {quote_name(visible(x.against))}" if x.against else ""
         if _has_effect(x):
             change = c.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
@@ -275,7 +279,7 @@ def _summarise_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[M
     changed = [x for x in findings if _has_effect(x)]
     effects = sorted((x.verdict.contrast.estimate or 0.0 for x in changed), key=abs)
     if effects:
-        verb = _choose_verb(findings[0].verdict, False, c)[0]
+        verb, _ = _choose_verb(findings[0].verdict, c)
         ends = dict.fromkeys((c.scale.format_size(effects[0]), c.scale.format_size(effects[-1])))
         line = f"{_format_count(len(effects), verb)} {' to '.join(ends)} {c.scale.difference_unit}".rstrip()
         yield Markup(f"{line}{_describe_diverged(changed)}")
@@ -292,9 +296,13 @@ def _has_effect(x: Finding) -> bool:
     return x.verdict.direction is not Direction.NONE and math.isfinite(effect_size(x.verdict))
 
 
-def _choose_verb(v: Verdict, rung: bool, c: Comparison) -> tuple[str, str]:
-    """Return a verb and the preposition of the arm that another is compared with."""
-    gain = v.kind == Direction.BETTER
+def _choose_verb(v: Verdict, c: Comparison) -> tuple[str, str]:
+    """Return a verb and the preposition of the arm that another is compared with.
+
+    A metric has one verb for each direction: "gains" and "loses" if higher is better, "saves" and "costs" if
+    lower is.
+    """
+    is_better = v.kind == Direction.BETTER
     if c.metric.lower_is_better:
-        return ("saves", "over") if gain else ("costs", "against")
-    return ("gains", "over") if gain else ("loses", "against") if rung else ("costs", "against")
+        return ("saves", "over") if is_better else ("costs", "against")
+    return ("gains", "over") if is_better else ("loses", "against")

@@ -27,14 +27,18 @@ LISTED = 5  # arms that a sentence lists before it counts the others
 
 
 def describe_decided(c: Comparison) -> str:
-    """Return a phrase that counts the contrasts that are decided; "" where there is none to decide."""
+    """Return a phrase that counts the contrasts that are decided; "" where there is none to decide.
+
+    It names the metric that decides, if there are several.
+    """
     if not c.arms_to_decide:
         return ""
     verdicts = [row.verdict for row in c.arms_to_decide if row.decided and row.verdict]
     unsettled = sum(verdict.claims and not verdict.settled for verdict in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
     decided = sum(row.decided for row in c.arms_to_decide)
-    return f"{decided} of {plural(len(c.arms_to_decide), 'contrast')} decided{sizes}"
+    by = f" by {c.title}" if c.other_views else ""
+    return f"{decided} of {plural(len(c.arms_to_decide), 'contrast')} decided{by}{sizes}"
 
 
 def describe_seen_data(c: Comparison) -> str:

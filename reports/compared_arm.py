@@ -109,10 +109,10 @@ class ComparedArm:
         """How many seeds its mean is over, and of how many while the next look needs more: 10 of 15.
 
         With a contrast those are its pairs. The arm may have more seeds, for contrasts of other arms. An arm
-        that no seed changes has one value, however many seeds it was trained with.
+        that no seed changes has one value on all of its seeds: "10 alike".
         """
         if self.done and not self.arm.uses_seed:
-            return "1"
+            return f"{self.done} alike"
         number = self.summary.n - self.summary.diverged
         most = self.summary.n if self.decided else self.total
         return f"{number} of {most}" if number < most else str(number)

@@ -62,6 +62,10 @@ class MeasuredArm:
         """True if the arm repeats the baseline with other seeds. The baseline itself looks the same."""
         return not self.changes and not self.against and self.uses_seed
 
+    def find_trained_seed(self, seed: Any) -> Any:
+        """Return the seed of the trial in a pair's place, which in an A/A arm is not that of the pair."""
+        return self.results[seed].trial.seed if seed in self.results else seed
+
     def collect_metric(self, metric: str) -> dict[int, float]:
         """Return a number by seed: infinity for a diverged trial, none for one that failed otherwise."""
         numbers = {}

@@ -113,7 +113,7 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
     effect = f"{median}{scale.format_difference_cell(k.estimate, sign=True)} {ends}".rstrip()
     wins = f"{k.wins} of {k.pairs}" if k.paired else "–"
     if v is None:
-        return *cells, effect, "–", wins, "–", "–", "–", "–"
+        return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
     return (
         *cells,
         effect,
@@ -214,8 +214,16 @@ def comparison_csv(c: Comparison) -> str:
 
 
 def trials_csv(c: Comparison) -> str:
-    """Return one line a trial that counts, failures included: its settings, and whatever it measured."""
+    """Return one line a trial that counts, failures included: its settings, and whatever it measured.
+
+    `seed` is that of the pair. `trained_seed` stands beside it where an A/A arm was trained with others.
+    """
     rows = c.table[c.table.counts].drop(columns="counts")
+    arms = {arm.name: arm for arm in c.design.arms}
+    pairs = zip(rows.arm, rows.seed, strict=True)
+    trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]
+    if trained_seeds != [*rows.seed]:
+        rows.insert([*rows.columns].index("seed") + 1, "trained_seed", trained_seeds)
     absent = rows.map(lambda cell: cell != cell).all()  # NaN: no trial has the column; None is a value
     return _write_csv(rows.loc[:, ~absent] if len(rows) else rows)
 

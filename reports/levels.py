@@ -109,10 +109,18 @@ def rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list
 
 
 def list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
-    """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)"."""
+    """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
+
+    Where they are over unequal numbers of seeds, each says over how many.
+    """
     digits = 0 if c.scale.reaches else None
+    numbers = [row.summary.n - row.summary.diverged for _, row in rows]
     levels = [c.scale.format_level(row.summary.mean, digits) for _, row in rows]
     levels[:1] = [phrase_level(x, c) for x in levels[:1]]
+    if len(set(numbers)) > 1:
+        levels = [
+            f"{level} over {plural(n, c.design.noun)}" for level, n in zip(levels, numbers, strict=True)
+        ]
     diverged = [
         f" ({s.diverged} of {s.n} diverged)" if (s := row.summary).diverged else "" for _, row in rows
     ]

@@ -37,7 +37,7 @@ _NAME_COLUMN = "attributes.`Run Name`"
 _START_COLUMN = "attributes.start_time"
 _VERDICT_COLUMN = "tags.`unrolled.verdict`"
 _SEEDS_COLUMN = "tags.`unrolled.seeds`"
-_FRONT_METRICS = 4  # metrics that stand before seeds and verdict
+_FRONT_METRICS = 4  # metrics that stand between verdict and seeds
 _PAGE_QUERY = {"workflowType": "machine_learning"}  # else MLflow opens among its pages for language models
 
 HOME = f"#/experiments?{urlencode(_PAGE_QUERY)}"
@@ -58,7 +58,7 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
     links = {
         "Means by arm": view_link(experiment, ARMS),
         "Charts by arm": view_link(experiment, ARMS, charts=True),
-        "Trials by arm": view_link(experiment, TRIALS),
+        "Arms and trials": view_link(experiment, TRIALS),
     }
     if report:
         links["Report"] = f"#/experiments/{experiment}/runs/{report}/artifacts/index.html"
@@ -68,8 +68,9 @@ def study_links(experiment: str, report: str) -> dict[str, str]:
 def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     """Return the saved views as tags; they show only the runs of the plan with this mark.
 
-    "By arm" has a line an arm with its means, the best first, and charts of them. "Trials" has the arms in
-    the study's order with their trials beneath: MLflow nests only what is sorted by time.
+    "By arm" has a line an arm with its means, the best first, and charts of them. "Arms and trials" has the
+    arms in the study's order with their trials beneath: MLflow nests only what is sorted by time, and counts
+    both as runs.
     """
     runs = f"tags.`unrolled.plan` = '{mark}' and tags.`unrolled.role`"
     first = plan.metrics[0]
@@ -87,7 +88,7 @@ def saved_views(plan: Plan, mark: str) -> dict[str, str]:
     ]
     return {
         **_view_tag(ARMS, "By arm", arms, plan, [_VERDICT_COLUMN], ends),
-        **_view_tag(TRIALS, "Trials", trials, plan, ["tags.`unrolled.reason`"], []),
+        **_view_tag(TRIALS, "Arms and trials", trials, plan, [], ["tags.`unrolled.reason`"]),
     }
 
 
@@ -96,13 +97,14 @@ def _view_tag(
 ) -> dict[str, str]:
     """Return a view as a tag, whose length MLflow limits to 20,000 characters.
 
-    Its first columns fit beside each other into 1280 pixels: what is measured, seeds, and the `outcome`.
+    The `outcome` stands first: at 1280 pixels it is seen even beside MLflow's assistant, which unfolds at the
+    first visit. Without the assistant four metrics fit in, too.
     """
     factors = list(dict.fromkeys(factor for arm in plan.arms for factor in arm.changes))[:MOST_COLUMNS]
     machine = ("gpu", "driver", "cuda") if plan.device == "cuda" else ()
     facts = [*(f"tags.`{MACHINE}{fact}`" for fact in machine), "attributes.`Dataset`"]
     metrics = [f"metrics.`{metric_key(name)}`" for name in _table_metrics(plan)]
-    front = [*metrics[:_FRONT_METRICS], _SEEDS_COLUMN, *outcome]
+    front = [*outcome, *metrics[:_FRONT_METRICS], _SEEDS_COLUMN]
     params = [f"params.`{to_key(factor)}`" for factor in factors]
     columns = [*front, *metrics[_FRONT_METRICS:], *more, *params, *facts]
     table = {

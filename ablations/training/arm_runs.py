@@ -17,7 +17,7 @@ from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.formats import format_number
 from unrolled.reports.presentation import Scale
-from unrolled.reports.sentences import list_claims
+from unrolled.reports.sentences import describe_aa_check, list_claims
 from unrolled.reports.statistics.types import Interval
 
 
@@ -37,7 +37,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
         summary = _make_arm_run(plan, scale, arm, row.arm, row if comparison.sequential else None)
         numbers = {**summary.metrics, **differences.get(arm.name, {})}
         metrics = {name: round_number(x) for name, x in numbers.items()}
-        verdict = row.verdict.text if row.verdict else row.note or "baseline"
+        verdict = row.verdict.text if row.verdict else row.note or ("A/A check" if row.index else "baseline")
         summaries.append(replace(summary, metrics=metrics, verdict=verdict, claim=claims_by_arm[arm.name]))
     return tuple(summaries)
 
@@ -45,6 +45,7 @@ def summarise_arms(plan: Plan, comparison: Comparison) -> tuple[ArmRun, ...]:
 def _write_claims_by_arm(comparison: Comparison) -> dict[str, str]:
     """Return the report's sentence on each arm, by the arm's name."""
     notes = {row.arm.name: row.note for row in comparison.arms}
+    notes |= {row.arm.name: describe_aa_check(row.contrast) for row in comparison.arms if row.contrast}
     notes[comparison.arms[0].arm.name] = "the baseline"
     return notes | {claim.row.arm.name: claim.sentence for claim in list_claims(comparison)}
 

@@ -17,16 +17,16 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.verdicts import Direction
 
 SUMS = {"valid_loss": 0, "valid_accuracy": 1}  # the place of a metric's sums in [nats, hits, targets]
-PHRASES = {
-    "separator": "the stop after a number",
-    "lead digit": "the first digit of a number",
+TITLES = {
+    "separator": "stops after numbers",
+    "lead digit": "first digits",
     "digit": "later digits",
     "tens": "twenty to ninety",
     "teen": "ten to nineteen",
-    "hundred": "the word hundred",
-    "thousand": "the word thousand",
+    "hundred": "“hundred”",
+    "thousand": "“thousand”",
 }
-"""The roles of Human Numbers in sentences."""
+"""The roles of Human Numbers, as sentences, pictures and tables name them."""
 NAMED = 3  # roles that a sentence names
 LEAST_SHARE = 0.1  # of the difference, in a role that a sentence names
 
@@ -58,9 +58,9 @@ def average_roles(c: Comparison) -> tuple[tuple[str, ...], tuple[Accuracies, ...
 
 
 def _read_sums(result: Result) -> Mapping[str, Sequence[float]]:
-    """Return nats, hits and targets of each role."""
+    """Return nats, hits and targets of each role, by the role's title."""
     sums: Mapping[str, Sequence[float]] = result.records.get("roles", {})
-    return sums
+    return {TITLES.get(role, role): numbers for role, numbers in sums.items()}
 
 
 def _average_accuracy(arm: MeasuredArm, role: str) -> float | None:
@@ -130,7 +130,7 @@ def describe_parts(parts: Sequence[RolePart], scale: Scale) -> str:
     named.sort(key=lambda part: -abs(part.part))
     if not named or shares[named[0].role] < 0:
         return ""
-    phrases = [f"{_format_share(shares[part.role])} {PHRASES.get(part.role, part.role)}" for part in named]
+    phrases = [f"{_format_share(shares[part.role])} {part.role}" for part in named]
     levels = scale.format_levels(named[0].before, named[0].after).replace(" ", "\u00a0")
     phrases[0] += f" ({levels})"
     return ", ".join(phrases[:NAMED])

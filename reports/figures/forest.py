@@ -157,7 +157,7 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
     dots = dict(islice(s.values.items(), _MOST_DOTS if row.arm.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if row.remark else origin, view.metric.zone),
-        *_draw_seeds(axis, dots, view.scale.format_level, row.noun),
+        *_draw_seeds(axis, dots, view.scale.format_level, row.noun, row.arm.find_trained_seed),
         *marks,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
         *_describe_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
@@ -189,18 +189,21 @@ def _draw_mark(axis: Axis, value: float | None) -> list[str]:
 
 
 def _draw_seeds(
-    axis: Axis, values: Mapping[int, float], write: Callable[[float], str], noun: str = "seed"
+    axis: Axis,
+    values: Mapping[int, float],
+    write: Callable[[float], str],
+    noun: str = "seed",
+    find_trained_seed: Callable[[int], int] = lambda seed: seed,
 ) -> list[str]:
-    """Return a dot for each seed within the axis."""
+    """Return a dot for each seed within the axis, which names the seed that its trial was trained with."""
     dots = []
     name = escape(shorten(noun))
     for i, (seed, x) in enumerate(values.items()):
         if x in axis:
             place = f'cx="{axis.format_position(x)}" cy="{14 + _SPREAD[i % 7]}"'
             label = escape(shorten(seed))
-            dots.append(
-                f'<circle {place} data-seed="{label}"><title>{name} {label}: {write(x)}</title></circle>'
-            )
+            title = f"{name} {escape(shorten(find_trained_seed(seed)))}: {write(x)}"
+            dots.append(f'<circle {place} data-seed="{label}"><title>{title}</title></circle>')
     return dots
 
 

@@ -24,6 +24,7 @@ class SpeedRatio:
 
     ratio: float
     interval: Interval
+    pairs: int  # of speeds that it is over
 
     @property
     def word(self) -> str:
@@ -48,7 +49,7 @@ def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
     logs = np.log(speeds[:, 0] / speeds[:, 1])
     low, high = t_interval(logs)
     ends = Interval(safe_exp(float(low)), safe_exp(float(high)), 1 - ALPHA)
-    return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends)
+    return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends, pairs=len(pairs))
 
 
 def describe_unlike_machines(machines: Sequence[Mapping[str, str]]) -> str:

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 
+from unrolled.bench.audit import Audit, AuditedChange
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
@@ -341,6 +342,16 @@ def program(*metrics: Metric) -> Design:
             results[seed] = Result(trial=trial, status="done", metrics=numbers, curves=curves)
         arms.append(MeasuredArm(name=name, title="train.py", changes={"lr": lr}, results=results))
     return study(tuple(arms), study="program", metrics=metrics, presentation=PLAIN)
+
+
+def audited() -> Design:
+    """Return an audit of two changes of a program, of which the first could not be judged."""
+    first, second = (
+        AuditedChange(name=f"{digit * 7} change {digit}", hash=digit * 40, added=1, deleted=12, **facts)
+        for digit, facts in (("1", {"reason": "takes no seed"}), ("2", {"arm": "lr 0.5"}))
+    )
+    audit = Audit(changes=(first, second), forward=False)
+    return replace(program(Metric("error", 0.01), Metric("train_loss", 0.1)), study="audit", audit=audit)
 
 
 def pair(**facts: Any) -> Design:

@@ -80,7 +80,7 @@ def test_an_accuracy_is_words_and_points_over_the_seeds_of_the_pair():
         ({"b": 0.02}, r"b has .*: open after 10 seeds"),
         (
             {"b": 0.2, "c": 0.001, "d": 0.3, "e": 0.02},
-            r"base has .* nats; no arm is shown to be better: 2 worse, 1 the same within δ, 1 open",
+            r"No arm is shown to be better: 2 worse, 1 the same within δ, 1 open; base has .* nats",
         ),
     ],
 )
@@ -124,13 +124,19 @@ def test_a_line_says_where_the_second_metric_disagrees():
     texts = write_texts(study((*jitter, worse), metrics=BOTH))
     assert "both gains 10.0 points, 98.3 % CI [10.0, 10.0]" in texts
     assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity 22.1 % higher)" in texts
-    assert "Open: loss (perplexity 22.1 % higher)" in texts, "equal accuracies alone show no equality"
+    assert "Open by validation accuracy: loss (perplexity 22.1 % higher)" in texts, (
+        "equal accuracies alone show no equality"
+    )
 
 
-def test_a_ladder_names_its_highest_rungs_and_what_each_is_held_against():
+def test_a_ladder_names_its_largest_step_its_best_arm_and_what_each_is_compared_with():
     first, second, *lower_rungs = write_texts(laddered())
-    levels = re.findall(r"(rung \d|strong|base)\D*(\d+) %", first)
-    assert levels == [("rung 3", "88"), ("rung 2", "81"), ("strong", "78"), ("base", "68")]
+    step, levels = first.split("; ")
+    gains = {row.arm.name: row.contrast.mean for row in compare(laddered()).same_task_arms if row.contrast}
+    largest = max(gains, key=gains.__getitem__)
+    assert step.startswith(f"{largest} brings the most over ")
+    assert f": better by {100 * gains[largest]:.0f}" in step
+    assert re.findall(r"(rung \d|strong|base)\D*(\d+) %", levels) == [("rung 3", "88"), ("base", "68")]
     assert second.startswith("rung 1 gains 14")
     assert any(line.startswith("rung 3 gains 7.4 points over rung 2, 9") for line in lower_rungs)
     worse = replace(arm("down", 0.4, settings={"clip": 9.0}), against="rung 3")

@@ -339,7 +339,7 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     _, counts, first_row, second_row = c.arms
     assert counts.contrast is None
     assert counts.remark is ArmRemark.COUNTED
-    assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("1", None, None)
+    assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("10 alike", None, None)
     assert first_row.contrast.pairs == second_row.contrast.pairs == 10
     assert first_row.contrast.family_size == 2
     assert first_row.contrast.sd == pytest.approx(first_row.summary.sd)
@@ -347,3 +347,18 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     listed = [row["arm"] for row in read_rows(trials_csv(c))]
     assert listed.count("bigrams") == 10
     assert len(listed) == 40
+
+
+def test_an_aa_arm_has_the_seeds_that_it_was_trained_with_in_table_figure_and_page(tmp_path):
+    repeated = arm("again", 0.1)
+    shifted = {s: replace(r, trial=replace(r.trial, seed=s + 1000)) for s, r in repeated.results.items()}
+    c = compare(study((arm("base", 0.0), replace(repeated, results=shifted))))
+    rows = read_rows(trials_csv(c))
+    assert [row["trained_seed"] for row in rows] == [
+        str(r.trial.seed) for row in c.arms for r in row.arm.results.values()
+    ]
+    assert [row["seed"] for row in rows[:10]] == [row["seed"] for row in rows[10:]]
+    html = render(c, tmp_path).read_text(encoding="utf-8")
+    assert '<th scope="row">again</th><td class="num">1003</td>' in html
+    assert 'data-seed="3"><title>seed 1003: ' in html
+    assert "trained_seed" not in trials_csv(compare(study((arm("base", 0.0), arm("other", 0.1)))))

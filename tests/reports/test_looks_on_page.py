@@ -42,7 +42,7 @@ def list_differences(design, name, metric, seeds, baseline="base"):
 
 
 def test_the_page_begins_with_the_number_of_contrasts_that_are_decided(c, text):
-    assert describe_decided(c) == "1 of 3 contrasts decided"
+    assert describe_decided(c) == "1 of 3 contrasts decided by validation accuracy"
     assert "1 of 3 contrasts decided by validation accuracy" in text
     assert "45 of 60 trials finished, 5 failed" in text
     assert describe_decided(compare(study((arm("base", 0.0),)))) == ""
@@ -200,7 +200,9 @@ def test_each_rung_of_a_ladder_is_held_against_the_one_before_and_names_it(ladde
     means = {row.arm.name: row.contrast.mean for row in c.arms if row.contrast}
     gained = list_differences(c.design, "rung 3", "valid_accuracy", 10, "rung 2")
     assert means["rung 3"] == pytest.approx(fmean(gained))
-    assert describe_decided(c).startswith("4 of 6 contrasts decided, 1 in direction")
+    assert describe_decided(c).endswith(
+        "4 of 6 contrasts decided by validation accuracy, 1 in direction only"
+    )
     assert "rung 3 against rung 2" in text_of(page)
     assert "rung 3 gains 7.4 points over rung 2, 9" in text_of(write_index(page.parents[1]))
 

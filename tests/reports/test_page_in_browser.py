@@ -1,6 +1,7 @@
 """The page in a real Chromium: what it asks for, what it shows, and whether everyone can use it."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,13 +105,14 @@ def pages(render_study, tmp_path_factory) -> dict[str, Path]:
         "hostile": render_study("hostile"),
         "program": render(compare(program(Metric("error", 0.01), Metric("train_loss", 0.1))), out),
         "compare": render(compare_table(ELSEWHERE, columns), out),
+        "audit": render_study("audited"),
         "index": write_index(out),
     }
 
 
 WHOLE = {320: ".panel", 390: ".panel", 800: ".panel", 1280: ".scroll"}
 """What is not clipped, by the width of the window."""
-EVERY = ("report", "switched", "ladder", "hostile", "program", "index", "compare")
+EVERY = ("report", "switched", "ladder", "hostile", "program", "index", "compare", "audit")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -130,6 +132,7 @@ def test_the_page_asks_for_nothing_and_logs_nothing(browser, pages, name):
         ("program", 390),
         ("index", 390),
         ("compare", 390),
+        ("audit", 390),
     ],
 )
 def test_axe_finds_nothing_in_any_colours(browser, pages, name, width):
@@ -211,7 +214,18 @@ def test_every_token_role_of_an_arm_is_seen_at_any_width_with_its_name(browser, 
         browser.open(pages["report"], width=width)
         assert 0 < max(browser.ask(ends)) <= width
         label = "return getComputedStyle(document.querySelector('.heat td'), '::before').content"
-        assert browser.ask(label) == ('"separator"' if width < 768 else "none")
+        assert browser.ask(label) == ('"stops after numbers"' if width < 768 else "none")
+
+
+@pytest.mark.parametrize("width", [320, 390])
+def test_each_number_of_an_audited_change_is_seen_beside_its_heading(browser, pages, width):
+    browser.open(pages["audit"], width=width)
+    cells = "[...document.querySelectorAll('table.gate td')].filter((e) => e.checkVisibility())"
+    ends = browser.ask(f"return {cells}.map((e) => e.getBoundingClientRect().right)")
+    texts = browser.ask(f"return {cells}.map((e) => getComputedStyle(e, '::before').content + e.textContent)")
+    assert max(ends) <= width
+    assert any(re.fullmatch(r'"Without it"−0.\d+95 % CI \[−0.\d+, −0.\d+\]', text) for text in texts)
+    assert '"Remark"takes no seed' in texts
 
 
 def test_what_each_part_brings_is_told_for_all_parts(browser, pages):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from synthetic import (
     SEEN,
+    SHARE,
     arm,
     break_trials,
     compare,
@@ -28,7 +29,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.reports import sections
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.chapter import page as chapter
-from unrolled.reports.chapter.roles import average_roles
+from unrolled.reports.chapter.roles import TITLES, average_roles
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import write_claims
 
@@ -137,7 +138,7 @@ def test_the_answer_says_what_helped_by_how_much_how_sure_and_what_failed(text):
     answer = text.partition("Learning curves")[0]
     assert "108 of 110 trials finished, 1 diverged, 1 failed" in answer
     effect = "0.490 nats lower 99.4 % CI [−0.579, −0.439] 10 of 10 9.0k 33.5k ▲ better by more than δ"
-    place = "LMModel7 Where: 40 % on the first digit of a number (2.49 → 1.56 nats), "
+    place = "LMModel7 Where: 40 % on first digits (2.49 → 1.56 nats), "
     assert place in answer
     assert f" on later digits 1.31 → 0.82 nats {effect}" in answer
     assert "tying 1.31 → 1.27 nats 0.043 nats lower 98.3 % CI [−0.1" in answer
@@ -264,7 +265,7 @@ def test_a_sweep_joins_arms_that_differ_in_the_rate_alone():
 
 def test_roles_are_pooled_over_finished_seeds():
     names, lines = average_roles(compare(realistic()))
-    assert names == ("separator", "lead digit", "digit", "teen", "hundred", "thousand")
+    assert names == tuple(TITLES[role] for role in SHARE)
     accuracy = {row.arm.name: shares[0] for row, shares in lines}
     for name, seeds in (("LMModel6", 10), ("no reset", 9)):
         results = next(a for a in realistic().arms if a.name == name).results.values()

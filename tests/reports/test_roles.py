@@ -7,7 +7,7 @@ from synthetic import arm, break_trials, compare, set_metrics, study, text_of
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
-from unrolled.reports.chapter.roles import RolePart, describe_parts, split_difference
+from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.render import render
 
@@ -38,11 +38,12 @@ def make_change(**changed: tuple[int, ...]) -> MeasuredArm:
 def test_the_parts_of_all_roles_add_up_to_the_difference():
     c = compare(study((BASELINE, make_change(tens=(100, 90, 120), digit=(301, 340))), metrics=ACCURACY))
     parts = split_difference(c.arms[1], c)
-    assert [part.role for part in parts] == list(TARGETS)
+    targets = {TITLES.get(role, role): number for role, number in TARGETS.items()}
+    assert [part.role for part in parts] == list(targets)
     assert sum(part.part for part in parts) == pytest.approx(c.arms[1].contrast.mean, abs=1e-12)
     total = sum(TARGETS.values())
     for part in parts:
-        share = TARGETS[part.role] / total
+        share = targets[part.role] / total
         assert part.part == pytest.approx(share * (part.after - part.before), abs=1e-12)
 
 
@@ -50,11 +51,11 @@ def test_a_decided_difference_names_the_roles_on_which_seeds_agree(tmp_path):
     lost = {"lead digit": (10, 20)}
     c = compare(study((BASELINE, make_change(**lost)), metrics=ACCURACY))
     page = render(c, tmp_path)
-    assert "Where: all on the first digit of a number (92.7 → 10.0 %)" in text_of(page)
+    assert "Where: all on first digits (92.7 → 10.0 %)" in text_of(page)
     assert page.read_text(encoding="utf-8").count('class="part worse"') == 1
     mixed = make_change(**lost, digit=(250, 360, 305, 302))  # the mean falls, and it rises on as many seeds
     parts = split_difference(compare(study((BASELINE, mixed), metrics=ACCURACY)).arms[1], c)
-    assert {part.role for part in parts if part.is_consistent} == {"lead digit"}
+    assert {part.role for part in parts if part.is_consistent} == {"first digits"}
 
 
 def test_a_difference_that_is_open_or_has_a_seed_without_numbers_is_not_explained(tmp_path):
@@ -77,13 +78,13 @@ def test_a_sentence_names_the_shares_of_its_roles_the_largest_first():
     scale = compare(study((BASELINE,), metrics=ACCURACY)).scale
     level = "(50.0 → 60.0 %)".replace(" ", "\u00a0")
     parts = [
-        make_part("tens", 0.02),
+        make_part("twenty to ninety", 0.02),
         make_part("rank 1–10", 0.07),
-        make_part("digit", 0.01, is_consistent=False),
+        make_part("later digits", 0.01, is_consistent=False),
     ]
     assert describe_parts(parts, scale) == f"70\u00a0% on rank 1–10 {level}, 20\u00a0% on twenty to ninety"
-    parts = [make_part("teen", 0.13), make_part("hundred", -0.03)]
-    sentence = f"more than all on ten to nineteen {level}, against it the word hundred"
+    parts = [make_part("ten to nineteen", 0.13), make_part("“hundred”", -0.03)]
+    sentence = f"more than all on ten to nineteen {level}, against it “hundred”"
     assert describe_parts(parts, scale) == sentence
     assert (
         describe_parts([make_part("teen", -0.3), make_part("hundred", 0.4, is_consistent=False)], scale) == ""

@@ -78,7 +78,9 @@ class Page:
         links = self.driver.execute_script(  # at once: the page may be drawn again in between
             "return Object.fromEntries([...document.links].map(link => [link.innerText, link.href]))"
         )
-        return {words: links[words] for words in ("Means by arm", "Charts by arm", "Trials by arm", "Report")}
+        return {
+            words: links[words] for words in ("Means by arm", "Charts by arm", "Arms and trials", "Report")
+        }
 
     def read_table(self, *columns):
         """Return the cells of the columns by the name of the run, once the table is filled."""
@@ -225,7 +227,7 @@ def test_the_charts_draw_each_arms_mean_as_a_bar_and_by_epoch_as_a_line(width_pa
 
 
 def test_an_arm_unfolds_into_all_its_trials(width_page, large_results):
-    width_page.open_address(width_page.open_description("How wide?")["Trials by arm"])
+    width_page.open_address(width_page.open_description("How wide?")["Arms and trials"])
     # MLflow loads a hundred runs at a time
     width_page.wait_for_words("hidden = 128", "100 matching runs", "Load more")
     width_page.find_elements("//button[. = 'Load more']")[0].click()

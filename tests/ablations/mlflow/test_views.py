@@ -52,6 +52,11 @@ def test_a_view_shows_one_plan_and_mlflow_computes_no_mean_of_its_runs():
         assert state["groupBy"] is None
 
 
+def test_an_arms_verdict_stands_beside_its_name():
+    state = read_state(make_plan())
+    assert state["columnOrder"][:2] == ["attributes.`Run Name`", "tags.`unrolled.verdict`"]
+
+
 def test_a_gpus_columns_are_there_where_a_study_has_one():
     columns = read_state(make_plan(device="cuda"))["selectedColumns"]
     metrics = ["metrics.`speed_steady`", "metrics.`gpu_memory_peak`"]
