@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from as_typed import TEXT, list_imports
+from called import TrialCounts, read_trial_counts
 from compared_rows import FLAGS, FRAME, UNPAIRED
 from result_sets import make_result, write_ledger
 from stub_plans import build_plan, store_plan_and_results, write_to_mlflow
@@ -270,10 +271,10 @@ def test_models_are_trained_where_the_ledger_lacks_them_else_exploratory(compare
     (tmp_path / "text.txt").write_text(TEXT)
     words = ("lm2", "--seeds", "0-4", "--set", "corpus=text.txt", "--set", "batch=4", "--set", "epochs=1")
     code, output, errors = compare("lm1", *words, "--set", "window=3")
-    assert (code, errors) == (0, "") and "10 trained, 0 already there" in output
+    assert (code, errors, read_trial_counts(output)) == (0, "", TrialCounts(trained=10))
     assert "LMModel1" in output.splitlines()[-4] and "LMModel2" in output.splitlines()[-3]
     assert "exploratory" not in output
-    assert "0 trained, 10 already there" in compare("lm1", *words, "--set", "window=3")[1]
+    assert read_trial_counts(compare("lm1", *words, "--set", "window=3")[1]) == TrialCounts(stored=10)
     output = compare("lm2", "lm1", *words[1:], "--set", "window=3")[1]
-    assert "0 trained, 10 already there" in output
+    assert read_trial_counts(output) == TrialCounts(stored=10)
     assert "The results of 1 of 1 contrast had been seen" in output

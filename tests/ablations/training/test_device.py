@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import write_sitecustomize, write_study
-from called import check_command, run_command
+from called import TrialCounts, check_command, read_trial_counts, run_command
 from nvml_stand_in import VARIABLE, Machine, uuid
 
 from unrolled.ablations.cli import main
@@ -212,7 +212,7 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
 
     nvml.has(0)
     next_output = check_command(folder, "run", "tiny.toml", "--seeds", "0-1")
-    assert "0 trained, 2 already there" in next_output, "nothing needs a GPU"
+    assert read_trial_counts(next_output) == TrialCounts(stored=2), "nothing needs a GPU"
     for words in (["run", "tiny.toml", "--seeds", "0-9"], ["verify", "tiny", "-n", "2"]):
         process = run_command(folder, *words)
         assert (process.returncode, "device cuda: no GPU is visible; " in process.stderr) == (2, True)
