@@ -104,7 +104,9 @@ os.replace = replace
 
 
 @pytest.mark.slow
-def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_one(folder, complete_study, wait_for):
+def test_a_study_whose_driver_was_killed_ends_with_the_bits_of_an_undisturbed_one(
+    folder, complete_study, wait_for
+):
     command = [COMMAND, "run", "small.toml", "-j", "1"]
     python_path = write_sitecustomize(folder, STANDS_STILL)
     options = {"cwd": folder, "env": environment(folder, PYTHONPATH=python_path)}

@@ -282,8 +282,5 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
 def test_without_a_visible_gpu_a_program_keeps_what_its_user_has_set(nvml: Machine, folder: Path) -> None:
     write_program(folder, STUDY.replace("gpus = 2\n", ""))
     variables = {**stand_in_variables(folder, nvml), "CUDA_VISIBLE_DEVICES": "MIG-0"}
-    train_with_stand_ins(folder, "run", "mine.toml", **variables)
+    train_with_stand_ins(folder, "run", "mine.toml", "--seeds", "0", **variables)
     assert {*(folder / "seen").read_text().split()} == {"MIG-0"}
-    (folder / "seen").unlink()
-    train_with_stand_ins(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
-    assert (folder / "seen").read_text().strip("\n") == ""
