@@ -1,6 +1,6 @@
 """The command and scripts in this process, which has mlflow and pandas loaded, and a fork server with torch.
 
-Where the claim is about the command's own process, `as_typed.run_process` starts one (eight seconds of CPU).
+Where the claim is about the command's own process, `as_typed.check_process` starts one (8 s of CPU).
 """
 
 import io
