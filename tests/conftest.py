@@ -93,6 +93,14 @@ def a_folder_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_waiting_for_the_disk() -> Iterator[None]:
+    """No test takes the power away, and waiting for the disk would be a tenth of many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture
 def as_before() -> Iterator[None]:
     """A process loads its plug-ins once. Here one process has those of every test."""

@@ -70,9 +70,9 @@ def empty_database() -> bytes:
     return database.read_bytes()
 
 
-def run_process(folder: Path, *words: str | bytes, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder until it ends, with these variables."""
-    return subprocess.run(
+def check_process(folder: Path, *words: str, **variables: str) -> str:
+    """Run a command that has to end well, with these variables, and return its output."""
+    process = subprocess.run(
         [COMMAND, *words],
         cwd=folder,
         env=environment(folder, **variables),
@@ -81,11 +81,6 @@ def run_process(folder: Path, *words: str | bytes, **variables: str) -> subproce
         timeout=600,
         check=False,
     )
-
-
-def check_process(folder: Path, *words: str, **variables: str) -> str:
-    """Run a command that has to end well and return its output."""
-    process = run_process(folder, *words, **variables)
     assert process.returncode == 0, process.stdout + process.stderr
     return process.stdout
 

@@ -1,15 +1,17 @@
 """The command and scripts in this process, which has mlflow and pandas loaded, and a fork server with torch.
 
-Where the claim is about the command's own process, `as_typed.run_process` starts one (eight seconds of CPU).
+Where the claim is about the command's own process, `as_typed.check_process` starts one (8 s of CPU).
 """
 
 import io
+import re
 import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from as_typed import environment
@@ -55,6 +57,23 @@ def refuse_command(folder: Path, *words: str, **variables: str) -> str:
     process = run_command(folder, *words, **variables)
     assert process.returncode == 2, process.stdout + process.stderr
     return process.stderr
+
+
+class TrialCounts(NamedTuple):
+    """What became of a study's trials in a run."""
+
+    trained: int = 0
+    stored: int = 0
+    failed: int = 0
+    diverged: int = 0
+    left: int = 0
+
+
+def read_trial_counts(output: str) -> TrialCounts:
+    """Return the counts that a run of one study prints; here alone tests know their wording."""
+    pattern = r"(\d+) trained, (\d+) already there, (\d+) failed, (\d+) diverged, (\d+) left"
+    (counts,) = re.findall(pattern, output)
+    return TrialCounts(*map(int, counts))
 
 
 def read_facts(folder: Path, study: str) -> str:

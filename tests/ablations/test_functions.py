@@ -14,6 +14,7 @@ from as_typed import environment
 from unrolled import bundle, declare_study, run, verify
 from unrolled.ablations.api import StudyReport
 from unrolled.ablations.commands import report
+from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions
 from unrolled.bench.errors import BadInput
 
@@ -129,15 +130,28 @@ def test_rows_that_are_yielded_make_a_curve_and_the_baseline_is_what_is_given(
     [
         ("random.gauss(", "random.gaus(", "line 7: AttributeError: "),
         ("return {", "return 1, {", "returned int"),
+        ('"accuracy":', '"acuracy":', "did you mean 'acuracy'?"),
+        ("(seed)", "(0)", "arm 'baseline': "),
+        ("* width", "", "arm 'width 2': width = 2: "),
     ],
+    ids=["an error", "no dictionary", "a metric that is missing", "an ignored seed", "an ignored parameter"],
 )
-def test_an_error_and_what_is_no_dictionary_are_told_in_one_line(
-    write_module: Callable[[str], ModuleType], old: str, new: str, message: str
+def test_a_mistake_in_a_function_is_told_in_one_line_before_the_rest_is_trained(
+    write_module: Callable[[str], ModuleType], tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     with pytest.raises(BadInput) as excinfo:
-        run_study(write_module(CODE.replace(old, new)))
+        run_study(write_module(CODE.replace(old, new)), seeds=20)
     (line,) = str(excinfo.value).splitlines()
     assert message in line
+    assert len(Ledger(tmp_path / "results").files()) <= 15
+
+
+def test_a_parameter_that_a_function_lacks_is_refused_by_its_name(
+    write_module: Callable[[str], ModuleType],
+) -> None:
+    with pytest.raises(BadInput) as excinfo:
+        declare_study("mine", write_module(CODE).train, one_at_a_time={"widht": [2]}, metrics=METRICS)
+    assert "'width'" in str(excinfo.value)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import COMMAND, environment
+from called import read_trial_counts
 
 OURS = "bench.py", "reports.py", "reports/__init__.py", "ablations.py", "ablations/__init__.py", "unrolled.py"
 LIBRARIES = "numpy.py", "psutil.py", "queue.py", "random.py", "signal.py", "threading.py", "types.py"
@@ -82,5 +83,5 @@ def test_files_of_the_working_folder_and_of_the_study_s_folder_are_not_imported(
     variables = {name: value for name, value in environment(tmp_path).items() if name != "PYTHONSAFEPATH"}
     process = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "4 trained" in process.stdout
+    assert read_trial_counts(process.stdout).trained == 4
     assert not marker.exists(), marker.read_text()

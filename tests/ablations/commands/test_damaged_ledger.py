@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import mlflow_runs, write_study
-from called import check_command, read_facts, run_command
+from called import TrialCounts, check_command, read_facts, read_trial_counts, run_command
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
@@ -95,7 +95,7 @@ def test_a_run_sets_aside_the_unreadable_plan_of_its_own_study_and_goes_on(proje
     replace_by_folder(find_plan_file(project, "small"))
     process = run_command(project, "run", "small.toml")
     assert process.returncode == 0, process.stderr
-    assert "0 trained, 6 already there" in process.stdout
+    assert read_trial_counts(process.stdout) == TrialCounts(stored=6)
     assert ", so it counts as none; moved to results/set-aside/" in process.stderr
     assert all("6 of 6 trials finished" in read_facts(project, study) for study in ("small", "other"))
     assert mlflow_runs(project, "study") == ["FINISHED"]
@@ -131,10 +131,10 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
         patch.setattr(Ledger, "record", record_and_remove)
         process = run_command(folder, "run", "small.toml", "-j", "1", "--seeds", "0")
     assert process.returncode == 1, process.stderr
-    assert "small: 1 trained, 0 already there, 0 failed, 0 diverged, 2 left\n" in process.stdout
+    assert read_trial_counts(process.stdout) == TrialCounts(trained=1, left=2)
     assert "2 trials of this look have no result: run again\n" in process.stderr
     output = check_command(folder, "run", "small.toml", "--seeds", "0")
-    assert "small: 2 trained, 1 already there, 0 failed, 0 diverged, 0 left\n" in output
+    assert read_trial_counts(output) == TrialCounts(trained=2, stored=1)
 
 
 def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(project: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(pr
     process = run_command(project, "run", "small.toml")
     (line,) = (line for line in process.stderr.splitlines() if id in line)
     assert "its details are damaged or missing, so it counts as missing; moved to results/set-aside/" in line
-    assert "small: 1 trained, 5 already there, 0 failed, 0 diverged, 0 left\n" in process.stdout
+    assert read_trial_counts(process.stdout) == TrialCounts(trained=1, stored=5)
 
 
 # Old results.
@@ -156,7 +156,8 @@ def outdate_results(project: Path) -> list[Path]:
     """Leave the results that a change of the code would: of no plan, and beside other trials."""
     find_plan_file(project, "other").unlink()
     trial_id = next((project / "results" / "trials").rglob("*.json")).stem  # once the run below has its plan
-    assert "3 trained" in check_command(project, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
+    output = check_command(project, "run", "small.toml", "--set", "lr=0.02", "--seeds", "0")
+    assert read_trial_counts(output).trained == 3
     (project / "results" / "checkpoints").mkdir(exist_ok=True)
     for name in ("0123456789abcdef.cpu.pt", f"{trial_id}.cpu.pt"):
         (project / "results" / "checkpoints" / name).write_bytes(bytes(1000))
@@ -186,7 +187,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     plan_store.store_plan(replace(plan, arms=tuple(arms)), ledger)
     process = run_command(project, "run", "small.toml", "--seeds", "0")
     assert process.stdout.count(f"torch 2.5.0 → {package_version('torch')}: 3 trials to train") == 1
-    assert "3 trained, 0 already there" in process.stdout
+    assert read_trial_counts(process.stdout) == TrialCounts(trained=3)
     assert set(ledger.files()) == {*new_ids.values(), *(arm.trials[0] for arm in plan.arms)}
 
 

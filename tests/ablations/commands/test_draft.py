@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from called import check_command, run_command
+from called import check_command, read_trial_counts, run_command
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.draft import draft_study
@@ -93,7 +93,7 @@ def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(
     assert "--seed: gets the seed\n" in output and "valid_loss: decides\n" in output
     assert not (tmp_path / "runs").exists(), "it is read and not run"
     check_command(tmp_path, "plan", "studies.toml")
-    assert "4 trained" in check_command(tmp_path, "run", "studies.toml", "--seeds", "0-1")
+    assert read_trial_counts(check_command(tmp_path, "run", "studies.toml", "--seeds", "0-1")).trained == 4
     study = load_study(tmp_path / "studies.toml")
     assert dict(study.baseline.make_trial().flat_settings()) == {"lr": 0.1, "depth": 2, "tie": False}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import as_typed
 import pytest
-from called import check_command, read_facts, refuse_command, run_command
+from called import TrialCounts, check_command, read_facts, read_trial_counts, refuse_command, run_command
 from unlogged import SilentWriter
 
 from unrolled.ablations.cli import main
@@ -39,7 +39,7 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_once_ed
     for kind, name in (("cell", "my_cell.py"), ("regularizer", "my_penalty.py")):
         check_command(folder, "new", kind, name)
     command = ("run", "mine.toml", "--plugin", "my_cell.py", "--plugin", "my_penalty.py")
-    assert "mine: 3 trained, 0 already there, 0 failed" in check_command(folder, *command)
+    assert read_trial_counts(check_command(folder, *command)) == TrialCounts(trained=3)
     page = (folder / "out/mine/index.html").read_text()
     assert "my cell" in page and "my_penalty" in page
     files = (folder / "results" / "trials").rglob("*.json")
@@ -48,10 +48,10 @@ def test_a_cell_and_a_regulariser_are_trained_reported_and_trained_again_once_ed
     assert witness["ok"] and witness["seen"] > 0
 
     (folder / "elsewhere.py").write_text("# a comment\n")
-    assert "0 trained, 3 already there" in check_command(folder, *command)
+    assert read_trial_counts(check_command(folder, *command)) == TrialCounts(stored=3)
     cell = folder / "my_cell.py"
     cell.write_text(cell.read_text().replace("torch.tanh", "torch.sigmoid"))
-    assert "1 trained, 2 already there" in check_command(folder, *command)
+    assert read_trial_counts(check_command(folder, *command)) == TrialCounts(trained=1, stored=2)
     # Without the plug-ins there are still the results.
     assert "3 of 3 trials finished, none failed" in read_facts(folder, "mine")
     line = check_command(folder, "studies").splitlines()[-1]
@@ -81,7 +81,7 @@ def test_a_mistake_stops_the_study_and_a_later_error_fails_one_trial(
     cell.write_text(source.replace("        return h, h", f"{check}        return h, h"))
     second_process = run_command(folder, *command)
     assert second_process.returncode == 1
-    assert "mine: 1 trained, 0 already there, 1 failed" in second_process.stdout
+    assert read_trial_counts(second_process.stdout) == TrialCounts(trained=1, failed=1)
     assert f"FAILED: my_cell.py, line {line + 1}: AssertionError: enough" in second_process.stdout
 
 
@@ -127,7 +127,7 @@ def test_the_study_that_new_writes_can_be_planned(folder: Path, capsys) -> None:
 
 def test_the_program_that_new_writes_runs_whatever_it_is_called(folder: Path) -> None:
     check_command(folder, "new", "program", "my study.toml")
-    assert "4 trained" in check_command(folder, "run", "my study.toml", "--seeds", "0")
+    assert read_trial_counts(check_command(folder, "run", "my study.toml", "--seeds", "0")).trained == 4
 
 
 @pytest.mark.parametrize(

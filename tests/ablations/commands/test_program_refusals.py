@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from called import check_command, refuse_command, run_command
+from called import TrialCounts, check_command, read_trial_counts, refuse_command, run_command
 from program_project import ECHO, PROGRAM, STUDY, write_project
 from stub_plans import build_plan
 
@@ -54,7 +54,7 @@ def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) ->
     contents = {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")}
     retry = run_command(folder, "run", "mine.toml", "--retry")
     assert process.returncode == retry.returncode == 1
-    assert "12 trained" in process.stdout and "it tells no accuracy" in retry.stdout
+    assert read_trial_counts(process.stdout).trained == 12 and "it tells no accuracy" in retry.stdout
     assert "--retry" not in retry.stdout, "it would tell none again"
     assert {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")} == contents
 
@@ -162,7 +162,7 @@ def test_first_trials_that_all_diverge_are_refused_and_a_diverging_baseline_is_n
     )
     mixed = PROGRAM.replace("0.8 +", "(0.8 if given.dropout else float('nan')) +")
     output = check_command(write_project(tmp_path / "some", mixed), "run", "mine.toml", "--seeds", "0-1")
-    assert "0 failed, 4 diverged, 0 left" in output
+    assert read_trial_counts(output)[2:] == (0, 4, 0), "failed, diverged and left"
 
 
 def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_pa
     count = len(ledger.files())
     (folder / "mine.toml").write_text(STUDY)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
-    assert count and f"{6 - count} trained, {count} already there" in output
+    assert count and read_trial_counts(output) == TrialCounts(trained=6 - count, stored=count)
     assert output.count("a second time, as a check") == 1
     assert "a second time" not in check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     assert plan_store.load_plan("mine", ledger).seen_pairs == {}, "no number of theirs was shown"
@@ -200,6 +200,32 @@ def test_an_arm_may_be_declared_to_be_identical_also_one_of_the_design(tmp_path:
     study = STUDY.partition("[design")[0] + design + arm
     folder = write_project(tmp_path / "project", PROGRAM.replace("given.dropout / 10", "0"), study)
     check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+
+
+NEVER_ENDS = "import time\ntime.sleep(600)\n"
+FILLS_ITS_DISK = f"import os\nopen(os.environ['UNROLLED_OUT'] + '/big', 'wb').truncate(2 << 30)\n{NEVER_ENDS}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "rule"),
+    [
+        ('"--deep"', '"--depth"', "exit code 2: train.py: error: "),
+        ("import argparse", f"{NEVER_ENDS}import argparse", "time limit of 1 s"),
+        ("import argparse", f"{FILLS_ITS_DISK}import argparse", "disk limit of 16 MiB"),
+    ],
+    ids=["a flag of another spelling", "it never ends", "it fills its disk"],
+)
+def test_a_program_whose_first_trial_fails_is_refused_before_the_rest_is_trained(
+    tmp_path: Path, old: str, new: str, rule: str
+) -> None:
+    disk_limit = "disk = 16\n" if "disk" in rule else ""
+    study = STUDY.replace("[program]\n", f"[program]\n{disk_limit}")
+    folder = write_project(tmp_path / "project", PROGRAM.replace(old, new), study)
+    time_limit = "1" if "time" in rule else "300"
+    errors = refuse_command(folder, "run", "mine.toml", "-j", "1", "--time-limit", time_limit)
+    assert errors.count("\n") == 1
+    assert rule in errors
+    assert len(Ledger(folder / "results").files()) <= 2
 
 
 JUDGED = "time_series_mae"  # a quality, whatever words are in its name

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from as_typed import mlflow_runs
-from called import check_command, refuse_command, run_command
+from called import TrialCounts, check_command, read_trial_counts, refuse_command, run_command
 from program_project import PROGRAM, STUDY, write_project
 
 from unrolled.ablations.api import declare_study, results, verdicts
@@ -39,7 +39,7 @@ def test_a_program_is_trained_and_judged_like_a_model(program_folder: Path) -> N
 def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("unrolled.ablations.training.study_run.Budget.allows_trial", lambda *_: False)
     process = run_command(write_project(tmp_path), "run", "mine.toml", "--budget", "50s")
-    assert "0 trained" in process.stdout, process.stderr
+    assert read_trial_counts(process.stdout).trained == 0, process.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()
 
 
@@ -57,7 +57,7 @@ def test_mlflow_has_every_trial_with_its_curve(program_folder: Path) -> None:
 
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(program_copy: Path) -> None:
-    assert "0 trained, 15 already there" in run_command(program_copy, "run", "mine.toml").stdout
+    assert read_trial_counts(check_command(program_copy, "run", "mine.toml")) == TrialCounts(stored=15)
     name_output, file_output = (
         run_command(program_copy, "report", name).stdout for name in ("mine", "mine.toml")
     )
@@ -81,7 +81,7 @@ def test_a_page_is_said_to_be_replaced_where_it_is(program_copy: Path) -> None:
     assert page.read_bytes() == page_bytes
     (program_copy / "train.py").write_text(PROGRAM)
     output = check_command(program_copy, *words)
-    assert "0 trained" in output
+    assert read_trial_counts(output).trained == 0
     assert "index.html: is of other seeds or settings and is replaced" in output
     assert page.read_bytes() != page_bytes
     assert "is replaced" not in check_command(program_copy, *words)
@@ -193,7 +193,7 @@ def test_a_program_is_measured_within_any_budget_and_its_plan_then_knows_its_sec
     assert "data.csv" in output
     assert "python 3" in output
     process = run_command(tmp_path, "run", "mine.toml", "--seeds", "0", "--budget", "50s")
-    assert "3 trained" in process.stdout, process.stderr
+    assert read_trial_counts(process.stdout).trained == 3, process.stderr
     assert list(tmp_path.glob("results/kept/*/train.py"))
     output = run_command(tmp_path, "plan", "mine.toml").stdout
     assert "unknown until" not in output and "trainings: 15; 3 have ended" in output

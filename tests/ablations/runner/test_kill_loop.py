@@ -12,13 +12,13 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.chapter.trial import ChapterTrial
 
-VICTIMS = ["worker"] * 84 + ["driver"] * 12 + ["fork server"] * 8
-COUNT = 60
+VICTIMS = ["worker"] * 20 + ["driver"] * 4 + ["fork server"] * 2
+COUNT = 30
 SLEEP = 0.05
 
 
 @pytest.mark.slow
-def test_after_a_hundred_kills_the_ledger_is_as_if_undisturbed_and_nothing_is_left(
+def test_after_two_dozen_kills_the_ledger_is_as_if_undisturbed_and_nothing_is_left(
     tmp_path: Path, start_study, wait_for, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each trial starts a process that leaves its group and its parent."""
@@ -35,7 +35,7 @@ def test_after_a_hundred_kills_the_ledger_is_as_if_undisturbed_and_nothing_is_le
         folder = tmp_path / f"results-{count}"
         drivers += disturb_until_finished(folder, start_study, dice, victims, **acts)
         check_ledger(folder, trials, expected)
-        assert len(victims) < count, "none was found while it lived"
+        assert len(victims) < count, "every victim outlived the study"
     for study in drivers:
         wait_for(lambda study=study: study.living_pids() == [])
     tmpdir.rmdir()  # raises OSError unless it is empty

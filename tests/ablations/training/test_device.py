@@ -1,19 +1,19 @@
 """The device of a study: what is asked for, what its stored plan has, and what is the default."""
 
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from as_typed import write_sitecustomize, write_study
-from called import check_command, run_command
+from called import TrialCounts, check_command, read_trial_counts, refuse_command
 from nvml_stand_in import VARIABLE, Machine, uuid
 
+from unrolled.ablations.api import run
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands.plan import print_plans
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.options import PlanOptions
+from unrolled.ablations.options import PlanOptions, RunOptions
 from unrolled.ablations.runner import process as trial_process
 from unrolled.ablations.study import loading
 from unrolled.ablations.study.study import Study
@@ -133,19 +133,16 @@ def test_a_gpu_trains_one_trial_at_a_time_unless_more_are_asked_for(
 
 
 @pytest.mark.parametrize("gpus", [0, 1])
-@pytest.mark.parametrize("word", ["plan", "run"])
-def test_more_gpus_a_trial_than_are_visible_are_one_line_before_anything_is_trained(
-    nvml: Machine, folder: Path, capsys, word: str, gpus: int
+def test_more_gpus_a_trial_than_are_visible_are_refused_and_the_cpu_is_the_cure(
+    nvml: Machine, gpus: int
 ) -> None:
     nvml.has(gpus)
-    write_program(folder)
-    assert main([word, "mine.toml"]) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "device cuda: " in error
-    assert "--device cpu" in error
-    assert not list(folder.glob("results/trials/*"))
-    assert main(["plan", "mine.toml", "--device", "cpu"]) == 0
+    study = make_study("program", gpus=2)
+    with pytest.raises(BadInput) as excinfo:
+        device.choose_device(study, PlanOptions(), "")
+    assert excinfo.value.place == "device cuda"
+    assert "--device cpu" in excinfo.value.cure
+    assert device.choose_device(study, PlanOptions(device="cpu"), "").kind == "cpu"
 
 
 def test_gpus_that_a_stored_plan_on_the_cpu_does_not_give_are_told_of(nvml: Machine) -> None:
@@ -171,51 +168,36 @@ def test_a_plan_tells_on_how_many_gpus_it_would_run(nvml: Machine, folder: Path,
     assert " on 3 GPUs\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("word", ["plan", "run"])
-def test_cuda_without_a_gpu_is_one_line_before_anything_is_trained(
-    nvml: Machine, folder: Path, capsys, word: str
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_a_gpu_that_torch_cannot_use_is_refused_before_the_first_trial(
+    nvml: Machine, folder: Path, gpus: int
 ) -> None:
-    assert main([word, "tiny.toml", "--device", "cuda"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("unrolled: device cuda: no GPU is visible; ") and error.count("\n") == 1
-    assert not list(folder.glob("results/trials/*"))
-
-
-def test_a_gpu_that_torch_cannot_use_is_one_line_before_the_first_trial(
-    nvml: Machine, folder: Path, capsys
-) -> None:
-    """The driver is a stand-in, and torch finds no such GPU."""
-    nvml.has(1)
-    assert main(["run", "tiny.toml", "--device", "cuda"]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("unrolled: device cuda: torch cannot use a visible GPU (GPU 0: ")
-    assert error.count("\n") == 1
-    assert "https://pytorch.org" in error
-    assert "--device cpu" in error
+    """The driver is a stand-in, so that torch finds no such GPU."""
+    nvml.has(gpus)
+    with pytest.raises(BadInput) as excinfo:
+        run("tiny.toml", RunOptions(device="cuda"))
+    assert excinfo.value.place == "device cuda"
     assert not list(folder.glob("results/trials/*"))
 
 
 def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
     nvml: Machine, folder: Path, monkeypatch
 ) -> None:
-    """Trained on the CPU, in processes that see one stand-in for a GPU each, which the line of each names."""
+    """Trained on the CPU, in processes that see one stand-in for a GPU each."""
     nvml.has(2)
     monkeypatch.setattr(devices, "_find_torch_fault", lambda gpus: "")
     words = ["run", "tiny.toml", "-j", "2", "--seeds", "0-1", "--device", "cuda"]
-    output = train_with_stand_ins(folder, *words, **stand_in_variables(folder, nvml))
-    assert "tiny: device cuda: as --device says; " in output
-    gpus = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\)(?:;|$)", output, re.MULTILINE)
-    assert sorted(gpus) == [(str(i), uuid(i)) for i in range(2)], output
+    train_with_stand_ins(folder, *words, **stand_in_variables(folder, nvml))
     ledger = Ledger(folder / "results")
-    results = ledger.results(ledger.files()).values()
-    assert {result.provenance["trials_at_a_time"] for result in results} == {2}
+    provenances = [result.provenance for result in ledger.results(ledger.files()).values()]
+    assert sorted(provenance["gpu_uuid"] for provenance in provenances) == [uuid(0), uuid(1)]
+    assert {provenance["trials_at_a_time"] for provenance in provenances} == {2}
 
     nvml.has(0)
     next_output = check_command(folder, "run", "tiny.toml", "--seeds", "0-1")
-    assert "0 trained, 2 already there" in next_output, "nothing needs a GPU"
+    assert read_trial_counts(next_output) == TrialCounts(stored=2), "nothing needs a GPU"
     for words in (["run", "tiny.toml", "--seeds", "0-9"], ["verify", "tiny", "-n", "2"]):
-        process = run_command(folder, *words)
-        assert (process.returncode, "device cuda: no GPU is visible; " in process.stderr) == (2, True)
+        assert "device cuda" in refuse_command(folder, *words)
 
 
 def stand_in_variables(folder: Path, nvml: Machine) -> dict[str, str]:
@@ -275,15 +257,12 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     assert {find_machine_kind(result.provenance)["gpu"] for result in results} == {"NVIDIA Stand-in"}
     train_with_stand_ins(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
     nvml.has(0)
-    process = run_command(folder, "run", "mine.toml", "--seeds", "0-3")
-    assert (process.returncode, process.stderr.count("\n")) == (2, 1), "the CPU would give other numbers"
+    errors = refuse_command(folder, "run", "mine.toml", "--seeds", "0-3")
+    assert errors.count("\n") == 1, "the CPU would give other numbers"
 
 
 def test_without_a_visible_gpu_a_program_keeps_what_its_user_has_set(nvml: Machine, folder: Path) -> None:
     write_program(folder, STUDY.replace("gpus = 2\n", ""))
     variables = {**stand_in_variables(folder, nvml), "CUDA_VISIBLE_DEVICES": "MIG-0"}
-    train_with_stand_ins(folder, "run", "mine.toml", **variables)
+    train_with_stand_ins(folder, "run", "mine.toml", "--seeds", "0", **variables)
     assert {*(folder / "seen").read_text().split()} == {"MIG-0"}
-    (folder / "seen").unlink()
-    train_with_stand_ins(folder, "run", "mine.toml", "--device", "cpu", "--results", "others", **variables)
-    assert (folder / "seen").read_text().strip("\n") == ""
