@@ -55,7 +55,7 @@ INTRODUCTIONS = {
         "`--plugin FILE.py` also those of a plug-in."
     ),
     "Models": (
-        "Defaults of some models that differ from those above. `unrolled show models` describes every model."
+        "Defaults that differ from those above. `unrolled show models` describes every model."
     ),
     "Factors": (
         "Names for `leave_one_out`, `add_one` and `factorial`, each with its setting and the levels off and "
