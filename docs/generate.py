@@ -55,9 +55,7 @@ INTRODUCTIONS = {
         "Settings of some models only. `unrolled show models` lists each model's with their defaults, with "
         "`--plugin FILE.py` also those of a plug-in."
     ),
-    "Models": (
-        "Defaults of some models that differ from those above. `unrolled show models` describes every model."
-    ),
+    "Models": ("Defaults that differ from those above. `unrolled show models` describes every model."),
     "Factors": (
         "Names for `leave_one_out`, `add_one` and `factorial`, each with its setting and the levels off and "
         "on. In a factorial, on is the baseline's own level unless that is off."
