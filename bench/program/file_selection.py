@@ -83,7 +83,8 @@ def is_code(name: str) -> bool:
 
 def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
     """Return the files that count among those that git has, by their names in the folder."""
-    paths = {name: folder / name for name in sorted(names) if not _is_document(Path(name))}
+    counted = [name for name in sorted(names) if not _is_document(Path(name))]
+    paths = {name: folder / name for name in counted if _WRITTEN.isdisjoint(Path(name).parts)}
     return {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from unrolled.bench.atomic_files import make_output_folder
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.file_selection import default_code, match_files
+from unrolled.bench.program.file_selection import default_code, match_files, tracked_code
 
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'
 
@@ -52,6 +52,11 @@ def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments(
     assert list(match_files(tmp_path, ["*", "**/*"])) == ["data/a.csv", "train.py"]
     assert list(match_files(tmp_path, [str(tmp_path / "**/*.csv")])) == [str(tmp_path / "data/a.csv")]
     assert list(default_code(tmp_path)) == ["train.py"]
+    by_mlflow = ["mlartifacts/1/model.json", "mlflow.db", "mlruns/0/meta.py"]
+    write_files(tmp_path, *by_mlflow)
+    assert list(tracked_code(tmp_path, ["train.py", *by_mlflow])) == ["train.py"], (
+        "`git add -A` takes them, too"
+    )
     with pytest.raises(BadInput) as refusal:
         match_files(tmp_path, ["results/*"])
     assert refusal.value.key == "'results/*'"
