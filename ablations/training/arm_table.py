@@ -16,7 +16,10 @@ _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 
 
 def print_arms(c: Comparison, console: Console) -> None:
-    """Print each arm's mean by the first metric, its difference, its seeds and its verdict."""
+    """Print each arm's mean by the first metric, its difference, its seeds and its verdict.
+
+    Beside a difference stand both means over its seeds, which subtract to it.
+    """
     has_other_base = c.bases_phrase != c.arms[0].arm.name
     unit = f"\n({c.scale.difference_unit})" if c.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -29,13 +32,14 @@ def print_arms(c: Comparison, console: Console) -> None:
     table.add_column("verdict", no_wrap=True)
     for row in c.arms:
         base = [Text(visible(row.arm.against))] if has_other_base else []
-        estimate = row.contrast.estimate if row.contrast else None
-        difference = c.scale.format_difference(estimate, row.interval, sign=True)
-        numbers = c.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
+        k = row.contrast
+        level = c.scale.format_level(row.summary.mean)
+        if k and k.base_mean is not None and not k.by_median:
+            level = c.scale.format_change(k.base_mean, k.arm_mean)
+        difference = c.scale.format_difference(k.estimate if k else None, row.interval, sign=True)
+        numbers = level, difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
     console.print(table, width=min(console.width, WIDTH))
-    if any(row.contrast and row.summary.n != c.find_base(row).summary.n for row in c.arms):
-        console.print(f"A difference is over the {c.design.noun}s of its arm: means may not subtract to it.")
 
 
 def _describe_verdict(row: ComparedArm) -> Text:

@@ -25,6 +25,8 @@ class SpeedRatio:
     ratio: float
     interval: Interval
     pairs: int  # of speeds that it is over
+    mean: float  # of the first speeds of these pairs
+    base_mean: float  # of the second ones
 
     @property
     def word(self) -> str:
@@ -49,7 +51,10 @@ def speed_ratio(pairs: Sequence[tuple[float, float]]) -> SpeedRatio | None:
     logs = np.log(speeds[:, 0] / speeds[:, 1])
     low, high = t_interval(logs)
     ends = Interval(safe_exp(float(low)), safe_exp(float(high)), 1 - ALPHA)
-    return SpeedRatio(ratio=math.exp(logs.mean()), interval=ends, pairs=len(pairs))
+    mean, base_mean = speeds.mean(axis=0).tolist()
+    return SpeedRatio(
+        ratio=math.exp(logs.mean()), interval=ends, pairs=len(pairs), mean=mean, base_mean=base_mean
+    )
 
 
 def describe_unlike_machines(machines: Sequence[Mapping[str, str]]) -> str:

@@ -1,6 +1,7 @@
 """Results of two kinds of machine: their pairs are named, and their clocks are not compared."""
 
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 from synthetic import arm, compare, realistic, set_metrics, study
@@ -54,10 +55,12 @@ def test_speeds_are_paired_on_like_machines_only_and_the_page_says_so(c, tmp_pat
     base, same, third = c.design.arms
     fast = set_metrics(third, speed_train=dict.fromkeys(range(3), 9e9))
     comparison = compare(replace(c.design, arms=(base, same, fast)))
-    assert [ratio.ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]] == [
-        1,
-        1,
-    ]  # seven pairs of moved
+    ratios = [ratio for _, _, ratio in chapter.measure_throughput(comparison)[1:]]
+    assert [(ratio.ratio, ratio.pairs) for ratio in ratios] == [(1, 10), (1, 7)]
+    speeds = base.collect_metric("speed_train")
+    assert [ratio.base_mean for ratio in ratios] == pytest.approx(
+        [fmean(speeds[seed] for seed in seeds) for seeds in (range(10), range(3, 10))]
+    )
     reason = f"3 of 20 pairs of speeds not compared: unlike machines: {APART}"
     assert chapter.describe_unlike_speeds(comparison) == reason
     assert f"{reason}." in render(comparison, tmp_path).read_text()

@@ -85,7 +85,7 @@ def test_a_study_is_trained_logged_and_reported_once_without_a_network(
     assert page.read_bytes() == page_bytes
 
     assert run_command(folder, "run", "small.toml", "--set", "batch=4000").returncode == 2
-    summary = "0 of 2 contrasts decided; 6 of 6 trials finished, none failed"
+    summary = "0 of 2 contrasts decided by validation accuracy; 6 of 6 trials finished, none failed"
     assert summary in read_facts(folder, "small"), "a refused study leaves the plan that was run"
 
 
