@@ -26,14 +26,14 @@ def test_documents_quote_the_results_of_models_that_ship(models: Comparison) -> 
     row = next(row for row in models.arms if row.arm.name == "LMModel7")
     k = row.contrast
     assert k is not None and row.interval is not None and row.summary.interval is not None
-    assert k.arm_mean is not None and k.baseline_mean is not None and k.estimate is not None
+    assert k.arm_mean is not None and k.base_mean is not None and k.estimate is not None
     low, high = (f"{100 * end:.0f}" for end in (row.interval.low, row.interval.high))
     first, last = (f"{100 * end:.1f}" for end in (row.summary.interval.low, row.summary.interval.high))
     ordinal = ("first", "second", "third")[models.design.looks.index(k.pairs)]
     quotes = {
         "README.md": [
             f"LMModel7 predicts {100 * k.arm_mean:.0f} % of the words and LMModel6 "
-            f"{100 * k.baseline_mean:.0f} %, over {k.pairs} seeds",
+            f"{100 * k.base_mean:.0f} %, over {k.pairs} seeds",
             f"the {100 * models.metric.delta:.0f} points that the study declared not to matter",
         ],
         "docs/glossary.md": [

@@ -65,8 +65,8 @@ def test_a_mean_curve_ends_where_a_seed_has_no_more_points():
     ]
     points = panels._sample_points("error", samples, 60)
     assert sorted(points.step.unique()) == [0, 100, 200, 300]
-    counting = panels._counting_values(comparison.arms[0], "error", points, range(10))
-    assert list(counting.index) == [0, 100, 200]
+    mean_values = panels._select_mean_values(comparison.arms[0], "error", points, range(10))
+    assert list(mean_values.index) == [0, 100, 200]
 
 
 def test_a_curve_that_explodes_is_drawn_as_far_as_numbers_go():
