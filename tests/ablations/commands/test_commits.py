@@ -24,7 +24,7 @@ from commit_project import (
 )
 from git_repository import git, hash_files
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("module_without_mlflow")
 
 
 @pytest.fixture(scope="module")

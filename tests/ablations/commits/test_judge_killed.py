@@ -16,6 +16,8 @@ from unrolled.ablations.commits.proposal import draw_seeds
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 WORDS = ("judge", "HEAD", "--chain", "night", "--incumbent", "main", "--json", "--workers", "1")
 
 
