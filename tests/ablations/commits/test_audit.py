@@ -55,8 +55,8 @@ def test_planted_truths_are_found_and_the_repository_stays_as_it_was(branch: Bra
         "uses the module": "helps",
     }
     assert answer.startswith("Of 11 changes the tip needs 4; 2 hurt it; 5 change nothing that matters")
-    (other,) = changes["adds a module"]["taken_back_with"]
-    assert other.endswith("uses the module")
+    (companion,) = changes["adds a module"]["taken_back_with"]
+    assert companion.endswith("uses the module")
     assert changes["helps by three deltas"]["difference"] == pytest.approx(0.3, abs=0.02)
     assert hash_files(branch.folder / ".git") == before
     assert answer in branch.read("audit.md")
@@ -108,8 +108,8 @@ def test_a_change_without_which_the_program_fails_is_taken_back_with_what_uses_i
         "adds a module": "changes no number",
         "uses the module": "helps",
     }
-    (other,) = changes["adds a module"]["taken_back_with"]
-    assert other.endswith("uses the module")
+    (companion,) = changes["adds a module"]["taken_back_with"]
+    assert companion.endswith("uses the module")
 
 
 def test_conflicts_in_a_document_or_a_frozen_file_give_no_change_the_effect_of_another(

@@ -47,16 +47,16 @@ def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
     trained = count_trials(project)
     assert half_done.outcome == ""
     assert trained < 40
-    other = tmp_path / "other"  # has the record, and none of the trials
-    shutil.copytree(project, other, symlinks=True)
-    shutil.rmtree(other / "results" / "trials")
+    copy = tmp_path / "copy"  # has the record, and none of the trials
+    shutil.copytree(project, copy, symlinks=True)
+    shutil.rmtree(copy / "results" / "trials")
     code, facts = judge(project)
     assert (code, facts["outcome"], facts["proposal"]) == (0, "keep", 1)
     assert tuple(facts["seeds"]) == half_done.seeds
     assert facts["level"] == half_done.level
-    code, again = judge(other)
+    code, copy_facts = judge(copy)
     same = ("outcome", "seeds", "difference", "bound", "p", "level", "pairs")
-    assert [again[key] for key in same] == [facts[key] for key in same]
+    assert [copy_facts[key] for key in same] == [facts[key] for key in same]
 
 
 def test_a_chain_that_lacks_a_file_or_has_a_damaged_one_is_refused(project: Path) -> None:
