@@ -70,8 +70,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     reasons = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", ())]
     lacking = Counter(reason.partition(LACKS)[2] for reason in reasons if LACKS in reason)
     if lacking:
-        told = ", ".join(f"{programs} ({count})" for programs, count in sorted(lacking.items()))
-        terminalreporter.write_line(f"skipped for want of: {told}")
+        summary = ", ".join(f"{programs} ({count})" for programs, count in sorted(lacking.items()))
+        terminalreporter.write_line(f"skipped for want of: {summary}")
 
 
 @pytest.fixture(scope="session")
@@ -143,8 +143,8 @@ def nvml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[stand_in.M
     machine.has(0)
     monkeypatch.setenv(stand_in.VARIABLE, str(machine.path))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    own = {name: getattr(pynvml, name) for name in stand_in.FUNCTIONS}
+    functions = {name: getattr(pynvml, name) for name in stand_in.FUNCTIONS}
     stand_in.install()
     yield machine
-    for name, function in own.items():
+    for name, function in functions.items():
         setattr(pynvml, name, function)

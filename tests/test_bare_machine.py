@@ -19,5 +19,5 @@ def test_what_needs_a_program_is_skipped_without_it_and_the_last_lines_tell(tmp_
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"PATH": str(tmp_path)}
     done = subprocess.run(command, cwd=HERE.parent, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and " error" not in done.stdout, done.stdout
-    told = r"skipped for want of: chromium and chromedriver \(\d+\), git \(1\)"
-    assert re.fullmatch(told, done.stdout.splitlines()[-2])
+    pattern = r"skipped for want of: chromium and chromedriver \(\d+\), git \(1\)"
+    assert re.fullmatch(pattern, done.stdout.splitlines()[-2])

@@ -33,24 +33,25 @@ class Answer:
     text: str
     printed: str
 
-    def stated(self) -> list[str]:
+    def list_stated_numbers(self) -> list[str]:
         """The numbers of the text, in its order; those in code are none."""
         return [
             number.replace("−", "-").replace(",", "") for number in NUMBER.findall(CODE.sub("", self.text))
         ]
 
-    def errors(self, elsewhere: float = 0.0) -> list[str]:
+    def list_errors(self, elsewhere: float = 0.0) -> list[str]:
         """The numbers of the text that were not measured, to the digits that it states."""
         head, _, numbers = self.printed.partition(":")
         if head != f"answer {self.name}":
             return [self.printed or "printed nothing"]
-        stated, measured = self.stated(), numbers.split()
+        stated = self.list_stated_numbers()
+        measured = numbers.split()
         if len(stated) != len(measured):
             return [f"states {', '.join(stated)}, and its cell {', '.join(measured)}"]
         return [
-            f"states {one}, and its cell {other}"
-            for one, other in zip(stated, measured, strict=True)
-            if not abs(float(one) - float(other)) <= max(half_a_digit(one), elsewhere * abs(float(one)))
+            f"states {claim}, and its cell {value}"
+            for claim, value in zip(stated, measured, strict=True)
+            if not abs(float(claim) - float(value)) <= max(half_a_digit(claim), elsewhere * abs(float(claim)))
         ]
 
 
@@ -63,32 +64,32 @@ def is_hidden(cell: nbformat.NotebookNode) -> bool:
     return HIDDEN in cell.metadata.get("tags", [])
 
 
-def answers(notebook: nbformat.NotebookNode) -> dict[str, Answer]:
+def read_answers(notebook: nbformat.NotebookNode) -> dict[str, Answer]:
     """The bold sentence of each section, with the text between its evidence and its hidden cell."""
-    found: dict[str, Answer] = {}
+    answers_by_name: dict[str, Answer] = {}
     for above, cell in pairwise(notebook.cells):
         if match := ANSWER.search(above.source):
             name, sentence = match.groups()
         if is_hidden(cell):
-            assert name not in found, name
+            assert name not in answers_by_name, name
             below = above.source if above.cell_type == "markdown" else ""
             outputs = [o.get("text") or f"{o.get('ename')}: {o.get('evalue')}" for o in cell.outputs]
-            found[name] = Answer(name, f"{sentence}\n\n{below}", "".join(outputs).strip())
-    return found
+            answers_by_name[name] = Answer(name, f"{sentence}\n\n{below}", "".join(outputs).strip())
+    return answers_by_name
 
 
 WRITTEN = nbformat.read(NOTEBOOK, as_version=4)
-ANSWERS = answers(WRITTEN)
+ANSWERS = read_answers(WRITTEN)
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory) -> dict[str, Answer]:
+def executed_answers(tmp_path_factory) -> dict[str, Answer]:
     """The answers of the notebook as a clean kernel executes it."""
     folder = tmp_path_factory.mktemp("notebook")
     command = [sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--allow-errors"]
     done = subprocess.run([*command, "--output-dir", folder, NOTEBOOK], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return answers(nbformat.read(folder / NOTEBOOK.name, as_version=4))
+    return read_answers(nbformat.read(folder / NOTEBOOK.name, as_version=4))
 
 
 def test_every_question_of_the_book_is_answered_in_its_order() -> None:
@@ -118,22 +119,22 @@ def test_the_page_has_links_to_all_headings_and_no_cell_that_only_tests_need() -
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_states_the_numbers_that_stand_below_it(name: str) -> None:
-    assert ANSWERS[name].errors() == []
+    assert ANSWERS[name].list_errors() == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_holds_where_it_is_measured_again(name: str, executed: dict[str, Answer]) -> None:
-    assert executed[name].errors(ELSEWHERE if "about" in ANSWERS[name].text else 0.0) == []
+def test_an_answer_holds_where_it_is_measured_again(name: str, executed_answers: dict[str, Answer]) -> None:
+    assert executed_answers[name].list_errors(ELSEWHERE if "about" in ANSWERS[name].text else 0.0) == []
 
 
-@pytest.mark.parametrize("name", [name for name, answer in ANSWERS.items() if answer.stated()])
+@pytest.mark.parametrize("name", [name for name, answer in ANSWERS.items() if answer.list_stated_numbers()])
 def test_another_number_in_an_answer_is_noticed(name: str) -> None:
     text = CODE.sub("", ANSWERS[name].text)
     for number in NUMBER.finditer(text):
         last = number.end() - 1
         changed = f"{text[:last]}{(int(text[last]) + 1) % 10}{text[last + 1 :]}"
-        assert replace(ANSWERS[name], text=changed).errors(), number[0]
+        assert replace(ANSWERS[name], text=changed).list_errors(), number[0]
 
 
 def test_the_notebook_is_read_in_half_an_hour_and_github_shows_it() -> None:

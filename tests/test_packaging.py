@@ -15,19 +15,21 @@ PACKAGES = ("unrolled", "bench", "ablations", "reports")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
-def sources() -> list[str]:
+def list_sources() -> list[str]:
     """Every file of the packages that someone wrote, as in a clone, with git or without."""
     files = [path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.is_file()]
-    made = {"__pycache__"}
-    return sorted(str(p) for p in (path.relative_to(ROOT) for path in files) if not made & set(p.parts))
+    cache_names = {"__pycache__"}
+    return sorted(
+        str(p) for p in (path.relative_to(ROOT) for path in files) if not cache_names & set(p.parts)
+    )
 
 
-def installed_names() -> list[str]:
+def list_installed_names() -> list[str]:
     """Where the wheel has them: three packages within one, beside which they lie in a clone."""
-    return sorted(name if name.startswith("unrolled/") else f"unrolled/{name}" for name in sources())
+    return sorted(name if name.startswith("unrolled/") else f"unrolled/{name}" for name in list_sources())
 
 
-def told(*words: object, **options) -> str:
+def read_output(*words: object, **options) -> str:
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -37,42 +39,44 @@ def told(*words: object, **options) -> str:
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
-    for name in (*FILES, *sources()):  # without what a build leaves behind
+    for name in (*FILES, *list_sources()):  # without what a build leaves behind
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes((ROOT / name).read_bytes())
     for name in PACKAGES[1:]:
         (source / "unrolled" / name).symlink_to(Path("..", name))
-    told(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
+    read_output(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source)
     return next(folder.glob("*.whl"))
 
 
 def test_the_wheel_holds_exactly_one_package_with_the_three_and_all_their_files(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
-    assert sorted(names) == installed_names()
+    assert sorted(names) == list_installed_names()
 
 
 def test_the_wheel_installs_into_an_empty_environment_and_its_command_plans(wheel, tmp_path):
-    told(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
+    read_output(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python)
-    told(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel)
+    read_output(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel)
     # The dependencies come from the environment of the tests: what they are is pip's business.
     site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
-    plan = told(python.with_name("unrolled"), "plan", "toggles", cwd=tmp_path)
+    plan = read_output(python.with_name("unrolled"), "plan", "toggles", cwd=tmp_path)
     assert "17 arms, looks after 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60 seeds" in plan
-    where = told(python, "-c", "from unrolled import bench; print(bench.__file__)", cwd=tmp_path)
-    assert where.startswith(str(tmp_path))
+    module_path = read_output(python, "-c", "from unrolled import bench; print(bench.__file__)", cwd=tmp_path)
+    assert module_path.startswith(str(tmp_path))
 
 
 CHAPTER = ("torch", "torchvision", "torchgen", "functorch", "fastai", "fastcore", "num2words")
 
 
 def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are_missing(wheel, tmp_path):
-    told(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
+    read_output(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    told(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel)
+    read_output(
+        sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index", wheel
+    )
     site = Path(sysconfig.get_paths(vars={"base": str(tmp_path / "venv")})["purelib"])
     for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
         name = path.name.partition("-")[0].lower()
@@ -86,11 +90,13 @@ def test_a_program_is_studied_and_verified_where_the_packages_of_the_chapter_are
     folder = tmp_path / "empty"
     folder.mkdir()
     command = python.with_name("unrolled")
-    told(command, "new", "program", "my.toml", cwd=folder)
-    assert "4 trained" not in told(command, "plan", "my.toml", cwd=folder)
-    assert "0 failed" in told(command, "run", "my.toml", "--seeds", "0-1", cwd=folder)
-    told(command, "bundle", "my.toml", "-o", "my.zip", cwd=folder)
-    assert "1 of 1 bit-identical" in told(command, "verify", "my.zip", "--trust", "-n", "1", cwd=folder)
+    read_output(command, "new", "program", "my.toml", cwd=folder)
+    assert "4 trained" not in read_output(command, "plan", "my.toml", cwd=folder)
+    assert "0 failed" in read_output(command, "run", "my.toml", "--seeds", "0-1", cwd=folder)
+    read_output(command, "bundle", "my.toml", "-o", "my.zip", cwd=folder)
+    assert "1 of 1 bit-identical" in read_output(
+        command, "verify", "my.zip", "--trust", "-n", "1", cwd=folder
+    )
     refused = subprocess.run(
         [command, "plan", "models"], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -108,4 +114,4 @@ def test_an_environment_that_came_with_a_copied_folder_is_installed_again(tmp_pa
     for place, installs in ((tmp_path, False), (tmp_path / "original", True)):
         command.write_text(f"#!{place}/.venv/bin/python\n")
         (tmp_path / ".venv" / "installed").touch()
-        assert ("pip install" in told("make", "-n", "ablations", cwd=tmp_path)) == installs
+        assert ("pip install" in read_output("make", "-n", "ablations", cwd=tmp_path)) == installs

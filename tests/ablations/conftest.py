@@ -14,11 +14,10 @@ sys.path.append(str(Path(__file__).parent))  # trials are named by import, here 
 
 import as_typed
 import processes
-from unlogged import SilentWriter
+from unlogged import silence_mlflow
 
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
-from unrolled.ablations.training import run_studies
 from unrolled.bench.chapter.retrain import restoring_torch_state
 
 HERE = Path(__file__).parent
@@ -119,9 +118,17 @@ def command(capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 @pytest.fixture
-def without_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_mlflow() -> Iterator[None]:
     """Have `run` write nothing to MLflow, which takes longer than small trials do."""
-    monkeypatch.setattr(run_studies, "Writer", SilentWriter)
+    with silence_mlflow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def module_without_mlflow() -> Iterator[None]:
+    """Have `run` write nothing to MLflow in fixtures of the module, too."""
+    with silence_mlflow():
+        yield
 
 
 @pytest.fixture

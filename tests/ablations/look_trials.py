@@ -159,14 +159,21 @@ class Study:
         results = self.ledger.results(self.ledger.files()).values()
         return {(int(result.trial.options["hidden"]), result.trial.seed) for result in results}
 
+    def compare(self) -> "Comparison":
+        """Return the comparison of the study's results, whatever was seen before."""
+        plan = plan_store.load_plan("looks", self.ledger)
+        results = read_page_results(plan, self.ledger)
+        return compare_plan(replace(plan, seen_pairs={}, earlier_verdicts={}), results)
+
+    def list_states(self) -> dict[str, str]:
+        """Return "decided" or "open" for each contrast, by its arm."""
+        return {row.arm.name: row.state for row in self.compare().arms if row.state}
+
     def outcome(self) -> tuple[str, ...]:
-        """Return each table of the study and the words of each verdict, whatever was seen before."""
+        """Return each table of the study and the words of each verdict."""
         from unrolled.reports.exports import comparison_csv
 
-        plan = plan_store.load_plan("looks", self.ledger)
-        comparison = compare_plan(
-            replace(plan, seen_pairs={}, earlier_verdicts={}), read_page_results(plan, self.ledger)
-        )
+        comparison = self.compare()
         views = (comparison, *comparison.other_views)
         return (*map(comparison_csv, views), *(str(row.verdict) for view in views for row in view.arms))
 

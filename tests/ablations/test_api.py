@@ -9,6 +9,7 @@ import pytest
 import torch
 from as_typed import write_study
 from called import check_command
+from unlogged import silence_mlflow
 
 import unrolled
 from unrolled.ablations.ledger import Ledger
@@ -27,7 +28,8 @@ def project(tmp_path_factory) -> Path:
     facts = {"model": "lm6", "hidden": 8, "window": 4, "batch": 8, "epochs": 2}
     arms = "[design.one_at_a_time]\nlr = [1e-3]\ndropout = [0.5]\n"
     folder = write_study(tmp_path_factory.mktemp("api"), seeds="seeds = 2", widths=(), arms=arms, **facts)
-    check_command(folder, "run", "small.toml")
+    with silence_mlflow():
+        check_command(folder, "run", "small.toml")
     return folder
 
 

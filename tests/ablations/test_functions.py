@@ -18,6 +18,8 @@ from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import VerifyOptions
 from unrolled.bench.errors import BadInput
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 CODE = """
 import random
 from helper import scale

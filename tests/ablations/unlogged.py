@@ -1,6 +1,9 @@
 """`unrolled` without MLflow, which takes three seconds to import; as a program, the command itself."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
 from unrolled.ablations import cli
 from unrolled.ablations.training import run_studies
@@ -16,6 +19,13 @@ class SilentWriter:
         return lambda *_: ""
 
 
+@contextmanager
+def silence_mlflow() -> Iterator[None]:
+    """Have `run` write nothing to MLflow within the block."""
+    with patch.object(run_studies, "Writer", SilentWriter):
+        yield
+
+
 if __name__ == "__main__":
-    run_studies.Writer = SilentWriter
-    sys.exit(cli.main())
+    with silence_mlflow():
+        sys.exit(cli.main())

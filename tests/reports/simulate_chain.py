@@ -96,7 +96,7 @@ def judge_chain(
     rng = np.random.default_rng(seed)
     chains = len(gains)
     p = np.ones(gains.shape)
-    kept = np.zeros(gains.shape, bool)
+    is_kept = np.zeros(gains.shape, bool)
     pairs = np.zeros(gains.shape)
     common = draw(rng, chains)
     for t in range(gains.shape[1]):
@@ -104,24 +104,24 @@ def judge_chain(
         noise = math.sqrt(shared) * common + math.sqrt(1 - shared) * draw(rng, chains)
         ends = evaluate_gains(gains[:, t, None] + noise[:, : looks.last], looks, levels)
         p[:, t] = ends.p
-        kept[:, t] = ends.shown
+        is_kept[:, t] = ends.shown
         pairs[:, t] = ends.pairs
-    return Course(gains, kept, 2 * pairs)
+    return Course(gains, is_kept, 2 * pairs)
 
 
 def keep_if_better(gains: np.ndarray, anew: bool, draw: Draw = draw_noise, seed: int = 2) -> Course:
     """Keep what scores better in one run than the incumbent, which is measured anew or has its old score."""
     rng = np.random.default_rng(seed)
-    kept = np.zeros(gains.shape, bool)
+    is_kept = np.zeros(gains.shape, bool)
     level = np.zeros(len(gains))
     score = draw(rng, len(gains))[:, 0] / math.sqrt(2)
     for t in range(gains.shape[1]):
         candidate, incumbent = draw(rng, len(gains))[:, :2].T / math.sqrt(2)
         new_score = level + gains[:, t] + candidate
-        kept[:, t] = new_score > (level + incumbent if anew else score)
-        level += gains[:, t] * kept[:, t]
-        score = np.where(kept[:, t], new_score, score)
-    return Course(gains, kept, np.full(gains.shape, 2.0 if anew else 1.0))
+        is_kept[:, t] = new_score > (level + incumbent if anew else score)
+        level += gains[:, t] * is_kept[:, t]
+        score = np.where(is_kept[:, t], new_score, score)
+    return Course(gains, is_kept, np.full(gains.shape, 2.0 if anew else 1.0))
 
 
 @contextmanager
@@ -194,12 +194,12 @@ def simplify(chains: int, against_keep: bool, seed: int = 6) -> float:
 
 def print_course(title: str, course: Course) -> None:
     """Print a row of a table of chains."""
-    kept = course.kept.sum(1).mean()
+    keeps = course.kept.sum(1).mean()
     false = course.false.sum(1).mean()
-    found = "–" if math.isnan(course.found) else f"{course.found:.2f}"
+    share = "–" if math.isnan(course.found) else f"{course.found:.2f}"
     runs = course.runs.sum() / (course.runs > 0).sum()
     pairs = f"{runs / 2:.1f}" if runs > 1 else "–"
-    print(f"{title:54}{kept:7.2f}{false:7.2f}{found:>7}{pairs:>7}{runs:7.1f}{course.ratio:8.3f}", flush=True)
+    print(f"{title:54}{keeps:7.2f}{false:7.2f}{share:>7}{pairs:>7}{runs:7.1f}{course.ratio:8.3f}", flush=True)
 
 
 def print_header(title: str) -> None:
@@ -213,8 +213,13 @@ def print_chains(chains: int) -> None:
     null = np.zeros((chains, PROPOSALS))
     truths = {"nothing helps": null}
     for helps in (0.5, 1.0, 2.0):
-        for hurts, others in ((True, "half of the others hurt"), (False, "the others do nothing")):
-            truths[f"a tenth helps by {helps:g} SD, {others}"] = draw_gains(chains, helps=helps, hurts=hurts)
+        for hurts, rest_label in (
+            (True, "half of the others hurt"),
+            (False, "the others do nothing"),
+        ):
+            truths[f"a tenth helps by {helps:g} SD, {rest_label}"] = draw_gains(
+                chains, helps=helps, hurts=hurts
+            )
     for name, gains in truths.items():
         print_course(name, judge_chain(gains))
         print_course("  keep if better than the old score", keep_if_better(gains, anew=False))

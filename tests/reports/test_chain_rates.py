@@ -44,19 +44,19 @@ def find_tolerance(share: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("helps", "looks", "found"),
+    ("helps", "looks", "share"),
     [(1.0, (8,), 0.05), (2.0, (8,), 0.70), (1.0, (20,), 0.83), (1.0, (40,), 1.00)],
 )
-def test_t_at_one_look_finds_what_it_found_elsewhere(helps, looks, found) -> None:
+def test_t_at_one_look_finds_what_it_found_elsewhere(helps, looks, share) -> None:
     with one_sided_t():
         course = judge_chain(draw_gains(CHAINS, helps=helps, hurts=True), looks=Looks(looks))
-    assert course.found == pytest.approx(found, abs=find_tolerance(found))
+    assert course.found == pytest.approx(share, abs=find_tolerance(share))
 
 
-@pytest.mark.parametrize(("helps", "found", "pairs"), [(0.5, 0.16, 8.9), (1.0, 0.96, 8.0), (2.0, 1.00, 7.0)])
-def test_a_chain_finds_what_t_finds_and_takes_half_a_pair_more_at_most(helps, found, pairs) -> None:
+@pytest.mark.parametrize(("helps", "share", "pairs"), [(0.5, 0.16, 8.9), (1.0, 0.96, 8.0), (2.0, 1.00, 7.0)])
+def test_a_chain_finds_what_t_finds_and_takes_half_a_pair_more_at_most(helps, share, pairs) -> None:
     course = judge_chain(draw_gains(CHAINS, helps=helps, hurts=True))
-    assert course.found == pytest.approx(found, abs=find_tolerance(found))
+    assert course.found == pytest.approx(share, abs=find_tolerance(share))
     assert pairs - 0.2 < course.runs.mean() / 2 < pairs + 0.7
     assert course.ratio <= 0.05
 

@@ -81,8 +81,8 @@ def test_the_main_figure_has_the_speed_and_the_parameters_of_each_arm(tmp_path):
 
 
 def test_a_resumed_trial_costs_what_all_its_attempts_took():
-    base, *others = realistic().arms
-    slow = replace(realistic(), arms=(set_metrics(base, seconds=900.0), *others))
+    base, *other_arms = realistic().arms
+    slow = replace(realistic(), arms=(set_metrics(base, seconds=900.0), *other_arms))
     assert average_costs(slow)["LMModel6"][0]["seconds"] == 900.0
 
 

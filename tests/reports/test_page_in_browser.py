@@ -340,8 +340,8 @@ def test_a_press_on_a_heading_sorts_and_the_baseline_stays_first(browser, pages)
     read = column + "return [...t.tBodies[0].rows].map((r) => r.cells[i].dataset.value)"
     for order in (1, -1):
         browser.ask(press)
-        base, *others = browser.ask(read)
-        numbers = [float(value) * order for value in others]
+        base, *values = browser.ask(read)
+        numbers = [float(value) * order for value in values]
         assert base == ""
         assert numbers == sorted(numbers)
         assert len(numbers) == 9

@@ -97,15 +97,15 @@ def test_seeds_of_small_spread_beside_an_arm_that_collapsed_once_are_no_copies(s
     rng = np.random.default_rng(0)
     rows = {"seed": np.arange(10), "accuracy": 0.985 + 0.0008 * rng.standard_normal(10)}
     collapsed = {**rows, "accuracy": np.where(rows["seed"] == 3, 0.1, rows["accuracy"] - 0.01)}
-    found = compare_table(
+    comparison = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **collapsed})]), COLUMNS
     )
-    assert not any(row.copied for row in found.arms)
+    assert not any(row.copied for row in comparison.arms)
     single = {**rows, "accuracy": 0.985 + spread * rng.standard_normal(10)}
-    found = compare_table(
+    comparison = compare_table(
         pd.concat([pd.DataFrame({"arm": "a", **rows}), pd.DataFrame({"arm": "b", **single})]), COLUMNS
     )
-    assert found.arms[1].copied, "one run whose last digits differ"
+    assert comparison.arms[1].copied, "one run whose last digits differ"
 
 
 def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None:
@@ -118,9 +118,9 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
     frame = pd.concat(
         [pd.DataFrame({"arm": name, "seed": range(10), "score": x}) for name, x in sums.items()]
     )
-    found = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
-    assert not any(row.copied for row in found.arms)
-    assert found.arms[1].verdict.kind == "better"
+    comparison = compare_table(frame, replace(COLUMNS, metrics=(Metric("score", 2.0, "higher"),)))
+    assert not any(row.copied for row in comparison.arms)
+    assert comparison.arms[1].verdict.kind == "better"
 
 
 def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
@@ -157,10 +157,13 @@ def test_shares_that_were_printed_with_fewer_digits_are_ties() -> None:
 def test_losses_that_differ_by_rounding_are_the_same() -> None:
     rng = np.random.default_rng(1)
     losses = 2.5 + 0.1 * rng.standard_normal(10)
-    others = losses * (1 + 1e-7 * rng.standard_normal(10))
-    rows = [pd.DataFrame({"arm": a, "seed": range(10), "loss": x}) for a, x in (("a", losses), ("b", others))]
-    found = compare_table(pd.concat(rows), replace(COLUMNS, metrics=(Metric("loss", 0.02),)))
-    assert found.arms[1].verdict.kind == "same"
+    rounded_losses = losses * (1 + 1e-7 * rng.standard_normal(10))
+    rows = [
+        pd.DataFrame({"arm": a, "seed": range(10), "loss": x})
+        for a, x in (("a", losses), ("b", rounded_losses))
+    ]
+    comparison = compare_table(pd.concat(rows), replace(COLUMNS, metrics=(Metric("loss", 0.02),)))
+    assert comparison.arms[1].verdict.kind == "same"
 
 
 @pytest.mark.parametrize(("n", "text"), [(10, "worse, size not settled"), (600, "worse by less than δ")])

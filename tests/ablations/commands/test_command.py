@@ -292,6 +292,7 @@ def test_a_port_in_use_is_one_line(command):
     assert error.count("\n") == 1
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, command, monkeypatch):
     arms_by_run = []
 
@@ -299,7 +300,6 @@ def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, comma
         arms_by_run.append([name.partition(",")[0] for name in arms])
 
     monkeypatch.setattr(run_studies, "try_first_batches", try_first_batches)
-    monkeypatch.setattr(run_studies, "Writer", unlogged.SilentWriter)
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
         write_study(folder, widths=widths)
         assert command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from as_typed import mlflow_runs, write_study
 from called import TrialCounts, check_command, read_facts, read_trial_counts, run_command
+from unlogged import silence_mlflow
 
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
@@ -28,7 +29,8 @@ def write_two_studies(folder: Path) -> Path:
 def source_project(tmp_path_factory) -> Path:
     """Return a folder in which two studies of the same trials were run."""
     folder = write_two_studies(tmp_path_factory.mktemp("trained"))
-    check_command(folder, "run", "small.toml", "other.toml")
+    with silence_mlflow():
+        check_command(folder, "run", "small.toml", "other.toml")
     return folder
 
 
@@ -112,6 +114,7 @@ def test_a_report_that_cannot_be_written_leaves_every_trial_in_mlflow(
     assert mlflow_runs(project, "trial") == ["FINISHED"] * 6
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
     tmp_path: Path, monkeypatch
 ) -> None:
@@ -137,6 +140,7 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
     assert read_trial_counts(output) == TrialCounts(trained=2, stored=1)
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_a_trial_whose_details_are_lost_is_told_in_one_line_and_trained_again(project: Path) -> None:
     details = min((project / "results" / "details").rglob("*.json"))
     details.unlink()
@@ -166,6 +170,7 @@ def outdate_results(project: Path) -> list[Path]:
     return sorted((project / "results" / "trials").rglob("*.json"))
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_results(project: Path) -> None:
     """As after an upgrade: the ledger's results are made those of an earlier torch."""
     ledger = Ledger(project / "results")

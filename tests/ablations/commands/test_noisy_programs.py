@@ -10,7 +10,7 @@ from called import check_command, run_command
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("module_without_mlflow")
 
 PROGRAM = """
 from pathlib import Path

@@ -1,12 +1,10 @@
 """A study of a program of the user's: trained, judged, verified and bundled, and what its user is told."""
 
-import sqlite3
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import mlflow_runs
 from called import TrialCounts, check_command, read_trial_counts, refuse_command, run_command
 from program_project import PROGRAM, STUDY, write_project
 
@@ -20,6 +18,8 @@ from unrolled.bench.metric import Metric
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 from unrolled.reports.trial_frame import make_trial_record
+
+pytestmark = pytest.mark.usefixtures("without_mlflow")
 
 
 def test_a_program_is_trained_and_judged_like_a_model(program_folder: Path) -> None:
@@ -41,19 +41,6 @@ def test_a_run_in_which_no_trial_begins_leaves_a_page_without_results(tmp_path: 
     process = run_command(write_project(tmp_path), "run", "mine.toml", "--budget", "50s")
     assert read_trial_counts(process.stdout).trained == 0, process.stderr
     assert (tmp_path / "out" / "mine" / "trials.csv").exists()
-
-
-def test_mlflow_has_every_trial_with_its_curve(program_folder: Path) -> None:
-    assert mlflow_runs(program_folder, "trial") == ["FINISHED"] * 15
-    with sqlite3.connect(program_folder / "mlflow.db") as db:
-        steps = db.execute("SELECT DISTINCT step FROM metrics WHERE key = 'accuracy' ORDER BY step")
-        assert [step for (step,) in steps] == [0, 1, 2]
-        counts = db.execute(
-            "SELECT metrics.key, COUNT(*) FROM metrics JOIN tags USING (run_uuid) WHERE tags.key = "
-            "'unrolled.role' AND tags.value = 'arm' AND metrics.key IN ('accuracy', 'seconds') "
-            "GROUP BY metrics.key"
-        )
-        assert dict(counts.fetchall()) == {"accuracy": 9, "seconds": 3}, "3 arms of 3 epochs"
 
 
 def test_what_is_there_is_not_trained_again_until_the_program_is_edited(program_copy: Path) -> None:
@@ -181,52 +168,11 @@ def test_a_bundle_tells_of_data_at_an_absolute_path_which_it_does_not_have(tmp_p
     assert process.returncode == 1 and str(data) in process.stdout
 
 
-def test_a_program_is_measured_within_any_budget_and_its_plan_then_knows_its_seconds(tmp_path: Path) -> None:
-    """Though it keeps a copy of its source, and its patterns match results, pages and MLflow's database."""
-    program = PROGRAM + "import os, shutil\nshutil.copy(__file__, os.environ['UNROLLED_OUT'])\n"
-    study = STUDY.replace(
-        "[baseline]", 'keep = ["*.py"]\ncode = ["**/*.py"]\ndata = ["*", "**/*.csv"]\n[baseline]'
-    )
-    (tmp_path / "data.csv").touch()
-    output = run_command(write_project(tmp_path, program, study), "plan", "mine.toml").stdout
-    assert "unknown until the first has ended" in output and " min on " not in output and " h;" not in output
-    assert "data.csv" in output
-    assert "python 3" in output
-    process = run_command(tmp_path, "run", "mine.toml", "--seeds", "0", "--budget", "50s")
-    assert read_trial_counts(process.stdout).trained == 3, process.stderr
-    assert list(tmp_path.glob("results/kept/*/train.py"))
-    output = run_command(tmp_path, "plan", "mine.toml").stdout
-    assert "unknown until" not in output and "trainings: 15; 3 have ended" in output
-
-
 def test_what_a_program_logs_replaces_no_setting_and_no_fact() -> None:
     trial = ProgramTrial(seed=3, settings={"lr": 0.1})
     metrics = {"lr": 5.0, "seed": 7.0, "status": 1.0, "loss": 0.5}
     row = make_trial_record("mine", 3, Result(trial=trial, status="done", metrics=metrics))
     assert (row["lr"], row["seed"], row["status"], row["loss"]) == (0.1, 3, "done", 0.5)
-
-
-def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_path: Path) -> None:
-    metrics = '"loss": float("nan") if given.dropout and given.seed == 1 else 1 - accuracy, "accuracy"'
-    folder = write_project(tmp_path / "project", PROGRAM.replace('"accuracy"', metrics))
-    (folder / "other.toml").write_text(STUDY.replace('"accuracy"', '"loss"').replace('"mine"', '"other"'))
-    states = []
-    for order in (("mine", "other"), ("other", "mine")):
-        words = "--seeds", "0-1", "--results", f"{order[0]} first"
-        lines = {name: check_command(folder, "run", f"{name}.toml", *words) for name in order}
-        assert "0 diverged" in lines["mine"] and "1 diverged" in lines["other"]
-        ledger = Ledger(folder / f"{order[0]} first")
-        ledger_results = ledger.results(ledger.files())
-        states.append({id: (r.status, r.reason, r.fingerprints) for id, r in ledger_results.items()})
-        assert "diverged: loss is nan" in (folder / "out" / "other" / "index.html").read_text()
-        assert "3 of 3 bit-identical" in check_command(folder, "verify", "other.toml", "-n", "3", *words[2:])
-    assert states[0] == states[1] and {status for status, *_ in states[0].values()} == {"done"}
-    with sqlite3.connect(folder / "mlflow.db") as db:
-        query = (
-            "SELECT tags.value, COUNT(*) FROM tags JOIN runs USING (run_uuid) WHERE key = 'unrolled.status' "
-            "AND lifecycle_stage = 'active' GROUP BY tags.value"
-        )
-        assert dict(db.execute(query).fetchall()) == {"done": 11, "diverged": 1}
 
 
 def test_a_run_ends_with_the_answer_and_with_the_cure_of_a_failed_trial(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def test_unjudged_numbers_that_vary_make_no_program_nondeterministic(
 ) -> None:
     program = PROGRAM.replace('{"epoch"', '{"dt": time.time(), "epoch"').replace("import ", "import time, ")
     folder = write_project(tmp_path / "project", program + ECHO)
-    assert "not deterministic" not in check_command(folder, "run", "mine.toml", "--seeds", "0-1")
+    check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     plan = plan_store.load_plan("mine", Ledger(folder / "results"))
     assert (plan.nondeterminism, plan.varying) == ({}, ("dt", "timestamp"))
     output = check_command(folder, "verify", "mine.toml", "-n", "2")

@@ -30,7 +30,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
-pytestmark = pytest.mark.usefixtures("without_mlflow")
+pytestmark = pytest.mark.usefixtures("module_without_mlflow")
 
 ARMS = """
 [[arm]]

@@ -205,8 +205,8 @@ def measure_gain(candidate: Code, incumbent: Code) -> float:
 @cache
 def measure_spread() -> float:
     """Return the SD of the differences of the first program and itself with another order."""
-    other = [run(Code(STREAM=1), seed) for seed in FRESH]
-    return stdev(a - b for a, b in zip(other, measure(Code()), strict=True))
+    reordered = [run(Code(STREAM=1), seed) for seed in FRESH]
+    return stdev(a - b for a, b in zip(reordered, measure(Code()), strict=True))
 
 
 @dataclass
@@ -281,10 +281,10 @@ def follow_judge(folder: Path) -> Tally:
         facts = json.loads(done.stdout)
         gain = measure_gain(candidate, tally.code)
         spread = measure_spread()
-        shown = "" if facts["difference"] is None else f"{-facts['difference'] / spread:+.2f}"
+        gain_text = "" if facts["difference"] is None else f"{-facts['difference'] / spread:+.2f}"
         reason = "" if facts["outcome"] == "discard" else facts["reason"][:60]
         print(
-            f"{number:2} {idea.name:42} {gain:+6.2f} {shown:>6} {facts['pairs']:3} {facts['level']:8.2g}"
+            f"{number:2} {idea.name:42} {gain:+6.2f} {gain_text:>6} {facts['pairs']:3} {facts['level']:8.2g}"
             f" {facts['outcome']} ({facts['exit_code']}) {reason}",
             flush=True,
         )

@@ -20,6 +20,8 @@ from judge_project import (
 
 from unrolled.reports.statistics.online import next_level
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:

@@ -4,11 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment
+import unlogged
+from as_typed import environment
 from judge_project import STUDY, commit_change, count_trials, judge, make_project, model_source, read_record
 
 from unrolled.ablations.commits.chain import read_chain
@@ -16,45 +18,58 @@ from unrolled.ablations.commits.proposal import draw_seeds
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.errors import BadInput
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 WORDS = ("judge", "HEAD", "--chain", "night", "--incumbent", "main", "--json", "--workers", "1")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    folder = make_project(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 20]"))
+def make_proposal(folder: Path, study: str = STUDY) -> Path:
+    """Make a repository in which a better program is proposed."""
+    make_project(folder, study)
     commit_change(folder, "better", model__py=model_source(BASE="0.8", STREAM="1"))
     return folder
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_proposal(tmp_path / "project")
+
+
+@pytest.fixture
+def long_project(tmp_path: Path) -> Path:
+    """Return a repository whose judge trains so many seeds that it can be killed meanwhile."""
+    return make_proposal(tmp_path / "project", STUDY.replace("[4, 6]", "[4, 20]"))
+
+
 def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
-    project: Path, tmp_path: Path, wait_for: Callable[..., None]
+    long_project: Path, tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     process = subprocess.Popen(
-        [COMMAND, *WORDS],
-        cwd=project,
-        env=environment(project),
+        [sys.executable, unlogged.__file__, *WORDS],
+        cwd=long_project,
+        env=environment(long_project),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    wait_for(lambda: (project / "results/trials").exists() and count_trials(project) >= 3)
-    assert judge(project)[0] == 2, "another judge is on the chain"
+    wait_for(lambda: (long_project / "results/trials").exists() and count_trials(long_project) >= 3)
+    assert judge(long_project)[0] == 2, "another judge is on the chain"
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    (half_done,) = read_record(project).proposals
-    trained = count_trials(project)
+    (half_done,) = read_record(long_project).proposals
+    trained = count_trials(long_project)
     assert half_done.outcome == ""
     assert trained < 40
-    other = tmp_path / "other"  # has the record, and none of the trials
-    shutil.copytree(project, other, symlinks=True)
-    shutil.rmtree(other / "results" / "trials")
-    code, facts = judge(project)
+    copy = tmp_path / "copy"  # has the record, and none of the trials
+    shutil.copytree(long_project, copy, symlinks=True)
+    shutil.rmtree(copy / "results" / "trials")
+    code, facts = judge(long_project)
     assert (code, facts["outcome"], facts["proposal"]) == (0, "keep", 1)
     assert tuple(facts["seeds"]) == half_done.seeds
     assert facts["level"] == half_done.level
-    code, again = judge(other)
+    code, copy_facts = judge(copy)
     same = ("outcome", "seeds", "difference", "bound", "p", "level", "pairs")
-    assert [again[key] for key in same] == [facts[key] for key in same]
+    assert [copy_facts[key] for key in same] == [facts[key] for key in same]
 
 
 def test_a_chain_that_lacks_a_file_or_has_a_damaged_one_is_refused(project: Path) -> None:

@@ -214,7 +214,7 @@ def test_a_program_has_no_limit_of_time_or_room_unless_its_study_gives_one() -> 
 def test_a_result_says_whose_packages_are_assumed_where_no_python_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.sh").write_text("python train.py")
     program = "print('{\"loss\": 1.0}')"
-    script = run_program(tmp_path, program, run="bash run.sh {seed}", code=("train.py", "run.sh"))
-    named = run_program(tmp_path, program, run="python train.py {seed}")
-    assert "bash" in script.provenance["packages are"]
-    assert "packages are" not in named.provenance
+    script_result = run_program(tmp_path, program, run="bash run.sh {seed}", code=("train.py", "run.sh"))
+    python_result = run_program(tmp_path, program, run="python train.py {seed}")
+    assert "bash" in script_result.provenance["packages are"]
+    assert "packages are" not in python_result.provenance

@@ -23,6 +23,8 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 STAND_INS = Path(__file__).parents[2] / "stand_ins"
 CLUSTER = "tcp://127.0.0.1:1"
 TIMED = (Metric("seconds", 5.0, ratio=True),)

@@ -32,6 +32,8 @@ from unrolled.reports.caveats import describe_trials
 from unrolled.reports.exports import trials_csv
 
 LOOKS = 5, 6, 8
+STATES = {"hidden 8": "decided", "hidden 24": "open", "hidden 32": "decided"}
+"""What becomes of each contrast of `look_trials`."""
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def count_trials(study: Study) -> dict[int, int]:
 def test_a_decided_contrast_asks_for_no_more_seeds(full_study: Study) -> None:
     # the baseline's are 8, and 5 more of A/A
     assert count_trials(full_study) == {64: 8 + 5, 8: 5, 24: 8, 32: 6, 48: 5}
-    assert "looks: 2 of 3 contrasts decided; open: hidden 24" in full_study.output  # type: ignore[attr-defined]
+    assert full_study.list_states() == STATES
     assert read_trial_counts(full_study.output) == TrialCounts(trained=37)  # type: ignore[attr-defined]
 
 
@@ -68,8 +70,8 @@ def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
     file.write_text(file.read_text().replace("to_the_end = true\n", ""))
     output = study.run("-j", "1")  # its exit code is 0
     assert count_trials(study) == {64: 6 + 5, 8: 5, 24: 5, 32: 6, 48: 5}
-    assert "looks: 2 of 3 contrasts decided; open: hidden 24 (about 92 seeds would decide it)" in output
-    assert "1 contrast is given up" in output and read_trial_counts(output).left == 0
+    assert study.list_states() == STATES
+    assert read_trial_counts(output).left == 0
     plan = plan_store.load_plan("looks", study.ledger)
     _check_speculation(plan, study.ledger.results(plan.ids))
     study.run("-j", "1", "--to-the-end")
@@ -218,7 +220,7 @@ def test_a_failure_leaves_its_contrast_to_signs_until_it_is_tried_again(
     full_study: Study, study: Study
 ) -> None:
     output = study.run("-j", "2", FAIL="32/3", code=1)
-    assert "looks: 1 of 3 contrasts decided; open: hidden 24, hidden 32\n" in output
+    assert study.list_states() == {**STATES, "hidden 32": "open"}
     assert read_trial_counts(output)[2:] == (1, 0, 0), "failed, diverged and left"
     assert count_trials(study)[24] == count_trials(study)[32] == 8, "both go on"
     assert read_trial_counts(study.run(code=1)).trained == 0, "a failure is final"
@@ -259,6 +261,7 @@ def test_where_time_is_judged_the_order_of_arms_is_balanced() -> None:
     ]
 
 
+@pytest.mark.usefixtures("without_mlflow")
 def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,12 +86,14 @@ def test_averaged_rows_that_diverged_are_no_result_whatever_number_they_have(ite
     better = make_documents(np.random.default_rng(3), 10, better=0.1).assign(status="done")
     equal = make_documents(np.random.default_rng(3), 10).assign(status="done")
     one_row = (equal.seed < 6) & (equal.document == "d0")
-    for frame, where, kind, counts in (
+    for frame, is_diverged, kind, counts in (
         (better, one_row & (better.group == "2"), "worse", (6, 0)),
         (equal, one_row, "open", (6, 6)),
         (equal, one_row & (equal.seed == 0) & (equal.group == "2"), "open", (1, 0)),
     ):
-        rows = frame.assign(extra=frame.extra.mask(where, last), status=frame.status.mask(where, "diverged"))
+        rows = frame.assign(
+            extra=frame.extra.mask(is_diverged, last), status=frame.status.mask(is_diverged, "diverged")
+        )
         row = compare_table(rows, columns).arms[1]
         assert (row.contrast.arm_diverged, row.contrast.base_diverged) == counts
         assert row.verdict.kind == kind
@@ -175,8 +177,8 @@ def test_rows_of_folds_whose_items_lie_in_one_fold_each_are_no_copies() -> None:
 def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> None:
     rng = np.random.default_rng(3)
     frame = make_documents(rng, 10, number=200)
-    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
-    copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(once)))
+    one_run = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    copied = frame.assign(extra=frame.extra.where(frame.group == "1", frame.document.map(one_run)))
     drawn = {(seed, f"d{d}") for seed in range(10) for d in rng.choice(200, 80, replace=False)}
     is_drawn = [pair in drawn for pair in zip(frame.seed, frame.document, strict=True)]
     assert compare_table(copied[is_drawn], BY_SEED).arms[1].copied
@@ -186,8 +188,8 @@ def test_a_copied_run_on_documents_that_are_drawn_for_each_seed_is_one_run() -> 
 def test_a_clock_among_the_metrics_hides_no_copied_run() -> None:
     rng = np.random.default_rng(3)
     frame = make_documents(rng, 10).assign(status="done", seconds=lambda f: rng.random(len(f)))
-    once = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
-    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(once))
+    one_run = frame[(frame.group == "2") & (frame.seed == 0)].set_index("document").extra
+    frame.extra = frame.extra.where(frame.group == "1", frame.document.map(one_run))
     frame.loc[frame[frame.group == "2"].sample(5, random_state=0).index, "status"] = "failed"
     columns = replace(BY_SEED, metrics=(METRIC, Metric("seconds", 1.0)))
     assert compare_table(frame, columns).arms[1].copied

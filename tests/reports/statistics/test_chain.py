@@ -190,8 +190,8 @@ def test_the_smallest_gain_of_a_budget_is_kept_with_a_chance_of_four_in_five(bud
     looks = fit_looks(budget)
     gain = smallest_gain(0.5, LEVEL, looks)
     fresh = np.random.default_rng(5).standard_normal((4_000, looks.last))
-    kept = evaluate_gains(gain + 0.5 * fresh, looks, LEVEL).shown.mean()
-    assert kept == pytest.approx(0.8, abs=2 * four_errors(0.8, 4_000))
+    rate = evaluate_gains(gain + 0.5 * fresh, looks, LEVEL).shown.mean()
+    assert rate == pytest.approx(0.8, abs=2 * four_errors(0.8, 4_000))
     assert pairs_to_show(1.01 * gain, 0.5, LEVEL) == budget
     more = pairs_to_show(0.9 * gain, 0.5, LEVEL)
     assert more is not None and more > budget

@@ -21,8 +21,8 @@ def decide(candidate: dict[int, float], incumbent: dict[int, float], **words: ob
     return decide_proposal((candidate, incumbent), options.pop("keep", None), **options)  # type: ignore[arg-type]
 
 
-def shift(by: float, number: int = 10) -> dict[int, float]:
-    return {seed: NOISE[seed] + by for seed in SEEDS[:number]}
+def shift(amount: float, number: int = 10) -> dict[int, float]:
+    return {seed: NOISE[seed] + amount for seed in SEEDS[:number]}
 
 
 def flat(number: int = 10) -> dict[int, float]:

@@ -7,6 +7,8 @@ from called import TrialCounts, check_command, read_trial_counts
 from git_repository import git
 from look_trials import Study
 
+pytestmark = pytest.mark.usefixtures("without_mlflow")
+
 MODEL = """
 from torch import nn
 from unrolled.bench.plugins import cell

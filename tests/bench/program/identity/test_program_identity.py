@@ -97,16 +97,16 @@ def test_a_required_package_counts_if_it_has_compiled_code(environment: Path, tm
             print(f"Requires-Dist: {requirement}", file=metadata)
     write(tmp_path / "study/train.py", "import first\n")
     run = f"{environment}/bin/python train.py {{seed}}"
-    counted = []
+    package_versions = []
     for version in ("1.0", "1.1"):
         for name in ("arrays", "words", "plots"):
             install(site, name, version)
             if name != "words":
                 with (site / f"{name}-{version}.dist-info" / "RECORD").open("a") as record:
                     print(f"{name}/core.cpython-311-x86_64-linux-gnu.so,,", file=record)
-        counted.append(versions(program(tmp_path / "study", run)))
-    assert [each["arrays"] for each in counted] == ["1.0", "1.1"]
-    assert {*counted[1]} == {"unrolled", "python", "first", "arrays"}
+        package_versions.append(versions(program(tmp_path / "study", run)))
+    assert [each["arrays"] for each in package_versions] == ["1.0", "1.1"]
+    assert {*package_versions[1]} == {"unrolled", "python", "first", "arrays"}
 
 
 def test_the_sources_of_an_editable_package_count_and_what_it_imports(
@@ -172,9 +172,9 @@ def test_modules_of_unrolled_count_that_a_program_imports_by_name(tmp_path: Path
     assert list(program(tmp_path).counted_files()) == ["train.py"]
     write(tmp_path / "train.py", "from unrolled.bench.chapter.models import lstm\n")
     trial = program(tmp_path)
-    counted = trial.counted_files()
+    counted_files = trial.counted_files()
     assert {"unrolled:bench/chapter/models/lstm.py", "unrolled:bench/chapter/models/recurrent.py"} <= {
-        *counted
+        *counted_files
     }
     assert "torch" in versions(trial) and trial.outside_paths == []
 
