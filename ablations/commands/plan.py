@@ -47,9 +47,9 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    has_plan = study.of_program or ledger.files()
+    has_plan = study.of_program or ledger.find_result_files()
     plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
-    results = ledger.results(plan.ids) if plan else {}
+    results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     is_timed = bool(measured) or not study.of_program
     usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core

@@ -180,7 +180,7 @@ def _find_failures(
     if counts.interrupted:
         raise KeyboardInterrupt
     metrics = [metric.name for metric in study.metrics]
-    results = ledger.results([trial.id for trial in trials.values()])
+    results = ledger.read_results([trial.id for trial in trials.values()])
     judged = {
         name: trial.judge_result(results[trial.id], metrics)
         for name, trial in trials.items()

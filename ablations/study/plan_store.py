@@ -90,7 +90,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     ids = set(plan.ids)
     same = [earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trials)]
     first = same[0] if same else None
-    results = ledger.files().keys()
+    results = ledger.find_result_files().keys()
     plan = replace(
         plan,
         ships=is_shipped_plan(plan),

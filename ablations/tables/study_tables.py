@@ -175,7 +175,7 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     written = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
-            judged = plan.judge_results(ledger.results(plan.ids))
+            judged = plan.judge_results(ledger.read_results(plan.ids))
             table = tabulate_study(loading.load_study(plan.study), plan, judged)
             written.append(folder / f"{plan.study}.csv")
             save_file(written[-1], table.to_csv(index=False).encode())

@@ -62,7 +62,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
     It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
     """
-    results = ledger.results(list_first_trials(plan))
+    results = ledger.read_results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
 
@@ -83,14 +83,14 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Judged
     """
     plan = study_run.plan
     ledger = study_run.ledger
-    stored = ledger.results(ids)
+    stored = ledger.read_results(ids)
     final = {id for id in stored if not plan.is_replaced(stored[id], retry=study_run.options.retry)}
     _require_all_numbers([plan.judge_result(stored[id]) for id in stored if id in final], plan)
     missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
     study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
-    results = plan.judge_results(ledger.results(ids))
+    results = plan.judge_results(ledger.read_results(ids))
     _require_all_numbers(results.values(), plan)
     if len(results) < len(ids):  # the budget is over
         raise _TrainingEnded
@@ -118,7 +118,7 @@ def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str 
 def _repeat_trial(id: str, study_run: StudyRun) -> None:
     """Train a trial a second time and store with the plan how far its results are apart."""
     trial = next(trial for trial in study_run.trials if trial.id == id)
-    first = study_run.ledger.read(id)
+    first = study_run.ledger.read_result(id)
     if first is None or not study_run.has_time_for(trial):
         raise _TrainingEnded
     results, interrupted = run_in_temporary_ledger([trial], study_run.conditions_of([trial]))
@@ -236,8 +236,8 @@ def _has_same_numbers(first: JudgedResult, second: JudgedResult, study_run: Stud
         return False
     if any(first.metrics[name] != second.metrics[name] for name in qualities):
         return False
-    a = study_run.ledger.read(first.trial.id)  # with its curves
-    b = study_run.ledger.read(second.trial.id)
+    a = study_run.ledger.read_result(first.trial.id)  # with its curves
+    b = study_run.ledger.read_result(second.trial.id)
     return a is not None and b is not None and _differing_metrics(a, b).isdisjoint(qualities)
 
 

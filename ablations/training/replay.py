@@ -141,7 +141,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[JudgedResult]:
     """
     ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
-    results = filter(None, (ledger.read(result.trial.id) for result in ended))
+    results = filter(None, (ledger.read_result(result.trial.id) for result in ended))
     drawn = list(islice(map(plan.judge_result, results), number))
     require(
         drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"

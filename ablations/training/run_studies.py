@@ -137,7 +137,9 @@ def _run_study(
             arm_names = plan.arm_names
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
             # before the page is rendered: if that fails, MLflow has every trial
-            writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
+            writer.write_missing(
+                (arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id))
+            )
             results = read_page_results(plan, ledger)
             comparison = compare_plan(plan, results)
             page = render_page(comparison, options.out)
@@ -300,6 +302,6 @@ def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Led
         return ""
     id = failed.trial.id
     reason = plain_reason(failed)
-    if any(plan.is_replaced(stored, retry=False) for stored in ledger.results([id]).values()):
+    if any(plan.is_replaced(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
     return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")

@@ -126,7 +126,7 @@ class StudyRun:
                     queue_page()  # not after the last look: the end of the run renders the page
                 self.budget.measure_trial(result)
                 # the writer reads the result when its turn comes: thousands may be queued
-                self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
+                self.writer.write_trial(arm_names[id], partial(self.ledger.read_result, id))
                 show_result(result)
 
             counts = run_trials(
@@ -202,7 +202,7 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
 
     Those that are damaged are set aside.
     """
-    stored = [result.without_details() for id in plan.ids if (result := ledger.read(id))]
+    stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
     final = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
     return {result.trial.id: plan.judge_result(result) for result in final}
 

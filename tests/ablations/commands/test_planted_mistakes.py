@@ -47,7 +47,7 @@ IN_A_FUNCTION = {
 
 def check_results(folder: Path, most: int, message: str) -> None:
     """Check that at most so many trials ended, and that no checkpoint stays that nothing goes on from."""
-    assert len(Ledger(folder / "results").files()) <= most
+    assert len(Ledger(folder / "results").find_result_files()) <= most
     assert message in LIMITS or not list((folder / "results" / "checkpoints").glob("*"))
 
 

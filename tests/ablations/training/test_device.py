@@ -207,7 +207,7 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
     gpus = re.findall(r"^\[\d/2\] .*, GPU (\d) \((GPU-[\d-]+)\)(?:;|$)", output, re.MULTILINE)
     assert sorted(gpus) == [(str(i), uuid(i)) for i in range(2)], output
     ledger = Ledger(folder / "results")
-    results = ledger.results(ledger.files()).values()
+    results = ledger.read_results(ledger.find_result_files()).values()
     assert {result.environment["trials_at_a_time"] for result in results} == {2}
 
     nvml.has(0)
@@ -270,7 +270,7 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     train_with_stand_ins(folder, "run", "mine.toml", **stand_ins)
     assert {*(folder / "seen").read_text().split()} == {f"{uuid(0)},{uuid(1)}"}
     ledger = Ledger(folder / "results")
-    results = ledger.results(ledger.files()).values()
+    results = ledger.read_results(ledger.find_result_files()).values()
     assert {result.trial.device for result in results} == {"cuda"}
     assert {find_machine_kind(result.environment)["gpu"] for result in results} == {"NVIDIA Stand-in"}
     train_with_stand_ins(folder, "verify", "mine.toml", "-n", "1", **stand_ins)
