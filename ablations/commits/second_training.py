@@ -33,7 +33,9 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     Raises KeyboardInterrupt after Ctrl-C.
     """
     results = {name: _read_results(name, plan, ledger) for name in (INCUMBENT, CANDIDATE)}
-    seconds, usual = (median(r.total_seconds for r in results[name]) for name in (CANDIDATE, INCUMBENT))
+    seconds, usual = (
+        median(result.total_seconds for result in results[name]) for name in (CANDIDATE, INCUMBENT)
+    )
     if seconds < SHARE * usual:
         times = f"{format_duration(seconds)}, and the incumbent's {format_duration(usual)}"
         return f"a trial takes {times}: does it train?"

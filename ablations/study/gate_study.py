@@ -234,10 +234,10 @@ def _make_study(file: StudyFile, path: str) -> Study:
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
     levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
-    first, *others = reversed(levels.values())
+    first, *further_levels = reversed(levels.values())
     baseline = {**first.trial_fields["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
-    for arm in others:
+    for arm in further_levels:
         settings = arm.trial_fields["settings"]
         changes = {name: value for name, value in settings.items() if baseline[name] != value}
         base = ArmTable(name=f"{BASE}, {arm.name}", set=changes)

@@ -131,8 +131,8 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
     views = {view.metric: view for view in compare_study_table(table).per_metric}
-    first, *others = columns.metrics
-    return replace(views[first], other_views=tuple(views[metric] for metric in others))
+    first, *further = columns.metrics
+    return replace(views[first], other_views=tuple(views[metric] for metric in further))
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:

@@ -15,27 +15,29 @@ _STYLES = {"better": "green", "worse": "red", "same": "cyan", "open": "yellow"}
 _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 
 
-def print_arms(c: Comparison, console: Console) -> None:
+def print_arms(comparison: Comparison, console: Console) -> None:
     """Print each arm's mean by the first metric, its difference, its seeds and its verdict."""
-    has_other_base = c.bases_phrase != c.arms[0].arm.name
-    unit = f"\n({c.scale.difference_unit})" if c.scale.difference_unit else ""
+    has_other_base = comparison.bases_phrase != comparison.arms[0].arm.name
+    unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    mean = "\n".join(["mean", *visible(c.title).split()])
+    mean = "\n".join(["mean", *visible(comparison.title).split()])
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in c.arms:
+    for row in comparison.arms:
         base = [Text(visible(row.arm.against))] if has_other_base else []
         estimate = row.contrast.estimate if row.contrast else None
-        difference = c.scale.format_difference(estimate, row.interval, sign=True)
-        numbers = c.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
+        difference = comparison.scale.format_difference(estimate, row.interval, sign=True)
+        numbers = comparison.scale.format_level(row.summary.mean), difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
     console.print(table, width=min(console.width, WIDTH))
-    if any(row.contrast and row.summary.n != c.find_base(row).summary.n for row in c.arms):
-        console.print(f"A difference is over the {c.design.noun}s of its arm: means may not subtract to it.")
+    if any(row.contrast and row.summary.n != comparison.find_base(row).summary.n for row in comparison.arms):
+        console.print(
+            f"A difference is over the {comparison.design.noun}s of its arm: means may not subtract to it."
+        )
 
 
 def _describe_verdict(row: ComparedArm) -> Text:
