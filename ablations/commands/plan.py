@@ -82,7 +82,8 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if plan and results and _has_ended(plan, results):
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
-        result_counts = _count_results(plan, results)
+        arms = plan.arms if plan else ()
+        result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
         missing = [count_missing_trials(need, result_counts) for need in needs]
         _print_costs(study, device, needs, missing, seconds if is_timed else {})
     print(device)
@@ -95,12 +96,6 @@ def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # numpy
 
     return not SeedScheduler(plan, plan.judge_results(results)).possible
-
-
-def _count_results(plan: plans.Plan | None, results: Mapping[str, Result]) -> dict[str, int]:
-    """Return the number of results of each arm, by its name."""
-    arms = plan.arms if plan else ()
-    return {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
 
 
 def _print_costs(
