@@ -68,7 +68,8 @@ def _train_proposal(
     if proposal.outcome == ProposalOutcome.SIMPLER:
         proposal = replace(proposal, accepted=options.accept_simpler)
     if proposal.becomes_incumbent:
-        entry.keep_files()
+        # beside the ledger: git may lose the commit, as by a rebase
+        entry.repository.keep_tree(proposal.candidate.commit.tree)
     record = entry.record.save_proposal(proposal)
     return replace(entry, record=record, proposal=proposal), outcome.interrupted
 
