@@ -167,7 +167,7 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     """
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    table = compare_plan(plan, plan.judge_results(ledger.results(plan.ids))).table
+    table = compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids))).table
     if not all:
         return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
     ids = set(table.trial)

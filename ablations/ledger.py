@@ -61,7 +61,7 @@ class Ledger:
             self._warned.add(line)
             self.warn(line)
 
-    def path(self, id: str) -> Path:
+    def result_path(self, id: str) -> Path:
         """Return the path of a trial's result, which may not exist yet."""
         return self.root / f"trials/{id[:2]}/{id}.json"
 
@@ -72,7 +72,7 @@ class Ledger:
     def list_seeds(self) -> set[int]:
         """Return the seeds of all results. No file is parsed: numbers of other keys may be among them."""
         seeds: set[int] = set()
-        for path in self.files().values():
+        for path in self.find_result_files().values():
             seeds |= {int(seed) for seed in _SEED.findall(read_bytes(path) or b"")}
         return seeds
 
@@ -90,25 +90,25 @@ class Ledger:
         """The folder of the checkpoints of long trials."""
         return self.root / "checkpoints"
 
-    def files(self) -> dict[str, Path]:
+    def find_result_files(self) -> dict[str, Path]:
         """Return the file of every result that there is, by the identity of its trial; none is opened."""
         return {path.stem: path for path in sorted(self.root.glob("trials/*/*.json"))}
 
-    def record(self, result: Result) -> None:
+    def record_result(self, result: Result) -> None:
         """Store a result durably, in place of an earlier one. A failure replaces no other result.
 
         Raises BadInput if it cannot be written.
         """
         id = result.trial.id
         fields = result.to_dict()
-        if result.status == "failed" and (earlier := self.read(id)) and earlier.status != "failed":
+        if result.status == "failed" and (earlier := self.read_result(id)) and earlier.status != "failed":
             return
         details = canonical_json({name: fields.pop(name) for name in DETAILS})
         digest = hashlib.sha256(details).hexdigest()
         sealed = seal({"format": FORMAT, "result": fields, "details": digest})
-        save_files({self.details_path(id, digest): details, self.path(id): sealed})
+        save_files({self.details_path(id, digest): details, self.result_path(id): sealed})
 
-    def read(self, id: str) -> Result | None:
+    def read_result(self, id: str) -> Result | None:
         """Return the result of a trial with its details, or None if it has none.
 
         A damaged one, or one whose details are damaged or missing, is set aside and counts as none. Raises
@@ -116,21 +116,21 @@ class Ledger:
         """
         return self._read_file(id, details=True)
 
-    def results(self, ids: Iterable[str]) -> dict[str, Result]:
+    def read_results(self, ids: Iterable[str]) -> dict[str, Result]:
         """Return the results of these trials by id, in their order, without details and without missing ones.
 
-        Sets aside and raises as `read` does; the files of the details are not opened.
+        Sets aside and raises as `read_result` does; the files of the details are not opened.
         """
         return {id: result for id in ids if (result := self._read_file(id, details=False))}
 
-    def all_results(self) -> Iterator[Result]:
+    def read_all_results(self) -> Iterator[Result]:
         """Yield every result without its details, but those that a version with another format recorded."""
-        for id in self.files():
+        for id in self.find_result_files():
             with suppress(BadInput):
                 if result := self._read_file(id, details=False):
                     yield result
 
-    def details(self, id: str, digest: str) -> dict[str, Any]:
+    def read_details(self, id: str, digest: str) -> dict[str, Any]:
         """Return the details with this sha256 as plain data. Raises ValueError if missing or damaged."""
         data = read_bytes(self.details_path(id, digest))
         if data is None or hashlib.sha256(data).hexdigest() != digest:
@@ -138,13 +138,13 @@ class Ledger:
         details: dict[str, Any] = json.loads(data)
         return details
 
-    def paths(self, id: str) -> tuple[Path, Path]:
+    def find_trial_files(self, id: str) -> tuple[Path, Path]:
         """Return the paths of a trial's two files. Raises BadInput if the first is missing."""
-        path = self.path(id)
+        path = self.result_path(id)
         return path, self.details_path(id, unseal(read_required(path))["details"])
 
     def _read_file(self, id: str, *, details: bool) -> Result | None:
-        path = self.path(id)
+        path = self.result_path(id)
         if (data := read_bytes(path)) is None:
             return None
         fault = "damaged"
@@ -159,7 +159,7 @@ class Ledger:
             fields = body["result"]
             if details:
                 fault = "its details are damaged or missing"
-                fields |= self.details(id, body["details"])
+                fields |= self.read_details(id, body["details"])
             witnesses = {factor: self._intern(value) for factor, value in fields["witnesses"].items()}
             fields |= {"witnesses": witnesses, "provenance": self._intern(fields["provenance"])}
             fields["trial"] = {key: self._intern(setting) for key, setting in fields["trial"].items()}

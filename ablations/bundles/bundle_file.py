@@ -87,7 +87,7 @@ def _collect_files(
     plan: Plan, ids: Iterable[str], ledger: Ledger, plugins: Sequence[str], trials: Sequence[Trial]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every file but the description, by its name in the bundle."""
-    paths = [path for id in ids for path in ledger.paths(id)]
+    paths = [path for id in ids for path in ledger.find_trial_files(id)]
     for path in (plan_store.plan_path(ledger, plan.study), *paths):
         yield f"ledger/{path.relative_to(ledger.root).as_posix()}", read_required(path)
     for name in plugins:

@@ -104,6 +104,6 @@ def _read_measurements(study: Study, ledger: Ledger) -> tuple[dict[tuple[str, st
     if not plan_store.has_plan(study.name, ledger):
         return {}, 0.0
     plan = plan_store.load_plan(study.name, ledger)
-    results = ledger.results(plan.ids)
+    results = ledger.read_results(plan.ids)
     times = [result.total_seconds for result in results.values() if result.done]
     return measure_spreads(plan, results), fmean(times) if times else 0.0

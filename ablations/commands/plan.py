@@ -47,9 +47,9 @@ def print_plans(studies: Sequence[str | Study], options: PlanOptions) -> int:
 
 def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     """One study's arms, what each may take until it is decided, trials, expected time and device."""
-    has_plan = study.of_program or ledger.files()
+    has_plan = study.of_program or ledger.find_result_files()
     plan, planned_trials = plans.make_plan(study, "", device.kind) if has_plan else (None, [])
-    results = ledger.results(plan.ids) if plan else {}
+    results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     is_timed = bool(measured) or not study.of_program
     usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core
@@ -82,7 +82,8 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     if plan and results and _has_ended(plan, results):
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
-        result_counts = _count_results(plan, results)
+        arms = plan.arms if plan else ()
+        result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
         missing = [count_missing_trials(need, result_counts) for need in needs]
         _print_costs(study, device, needs, missing, seconds if is_timed else {})
     print(device)
@@ -95,12 +96,6 @@ def _has_ended(plan: plans.Plan, results: Mapping[str, Result]) -> bool:
     from unrolled.ablations.training.seed_scheduler import SeedScheduler  # numpy
 
     return not SeedScheduler(plan, plan.judge_results(results)).possible
-
-
-def _count_results(plan: plans.Plan | None, results: Mapping[str, Result]) -> dict[str, int]:
-    """Return the number of results of each arm, by its name."""
-    arms = plan.arms if plan else ()
-    return {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
 
 
 def _print_costs(

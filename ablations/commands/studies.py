@@ -36,7 +36,7 @@ def studies(results: Path, out: Path, remove_old: bool) -> int:
 def _print_list(ledger: Ledger, out: Path) -> None:
     """Print a line for each study that ships or was run."""
     plans = {plan.study: plan for plan in plan_store.load_plans(ledger)}
-    trained = ledger.files().keys()
+    trained = ledger.find_result_files().keys()
     of_studies = [plan for plan in plans.values() if plan.decide != "proposal"]
     rows = [_row_of_plan(plan, len(trained & set(plan.ids)), out) for plan in of_studies]
     rows += [_row_of_chain(record, plans, trained) for record in read_chains(ledger)]

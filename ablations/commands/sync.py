@@ -34,7 +34,7 @@ def sync(studies: Sequence[str], folder: Path) -> int:
             if results:
                 runs = StudyRuns(plan, uri)
                 arm_names = plan.arm_names
-                trials = ((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
+                trials = ((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
                 written = sum(runs.write_trial(arm, result) for arm, result in trials)
                 comparison = compare_plan(plan, results)
                 page = render_page(comparison, Path(pages))

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from unrolled.ablations import run_folder
 from unrolled.ablations.commits.history import Change, History, read_history
-from unrolled.ablations.commits.removal import TIP, Checkouts, Removal, Tree, list_removals
+from unrolled.ablations.commits.removal import TIP, Checkouts, Removal, Tree, TreeBuilder, list_removals
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import AuditOptions, parse_set
 from unrolled.ablations.runner.parallel import run_trials
@@ -132,10 +132,11 @@ def _compare_removals(
     removals = list_removals(history)
     with TemporaryDirectory() as folder:
         clone = Clone(history.repository, history.tip.hash, Path(folder))
+        builder = TreeBuilder(history, clone, checkouts)
         untried = [removal for removal in removals if not removal.change.is_undone]
         while untried:
             for removal in untried:
-                removal.take_back(history, clone, checkouts)
+                removal.take_back(builder)
             trees = [tree for removal in untried for tree in removal.trees]
             names = [tree.name for tree in trees if tree.identity != checkouts.tip_identity]
             failures = find_failures([*dict.fromkeys([TIP, *names] if names else [])], checkouts.factory)
@@ -180,7 +181,7 @@ def _find_failures(
     if counts.interrupted:
         raise KeyboardInterrupt
     metrics = [metric.name for metric in study.metrics]
-    results = ledger.results([trial.id for trial in trials.values()])
+    results = ledger.read_results([trial.id for trial in trials.values()])
     judged = {
         name: trial.judge_result(results[trial.id], metrics)
         for name, trial in trials.items()

@@ -59,10 +59,6 @@ class ChainEntry:
     study: Study | None = None
     is_old: bool = False  # the outcome of an earlier call
 
-    def keep_files(self) -> None:
-        """Store the candidate's files beside the ledger: git may lose its commit, as by a rebase."""
-        self.repository.keep_tree(self.proposal.candidate.commit.tree)
-
 
 def prepare_proposal(name: str, path: str, options: JudgeOptions, ledger: Ledger) -> ChainEntry:
     """Find or record the proposal of a commit, before anything is trained. The chain has to be locked.
@@ -201,11 +197,13 @@ class _Candidate:
 
     def _find_earlier(self, content: str) -> Proposal | None:
         """Return the latest proposal of this content, but one that could not be afforded."""
-        for proposal in reversed(self.record.proposals):
-            is_judged = proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED
-            if is_judged and proposal.candidate.content == content:
-                return proposal
-        return None
+        same = [proposal for proposal in self.record.proposals if proposal.candidate.content == content]
+        judged = [
+            proposal
+            for proposal in same
+            if proposal.is_tested or proposal.outcome != ProposalOutcome.UNDECIDED
+        ]
+        return judged[-1] if judged else None
 
     def _resume_proposal(self, earlier: Proposal, study: Study, sides: Sides) -> ChainEntry:
         """Return an earlier proposal: as it ended, or to go on with the seeds that it has."""

@@ -56,7 +56,9 @@ def _train_proposal(
     if comparison is None or comparison.proposal is None:
         proposal = replace(proposal, reason="open: no time was left")
     else:
-        proposal = conclude_proposal(entry, comparison.proposal, _sum_seconds(comparison))
+        results = [result for arm in comparison.design.arms for result in arm.results.values()]
+        seconds = sum(result.total_seconds for result in results)
+        proposal = conclude_proposal(entry, comparison.proposal, seconds)
         if proposal.outcome == ProposalOutcome.CRASH:
             proposal = replace(proposal, reason=_explain_crash(comparison) or proposal.reason)
     if proposal.outcome == ProposalOutcome.KEEP and options.verify:
@@ -66,7 +68,8 @@ def _train_proposal(
     if proposal.outcome == ProposalOutcome.SIMPLER:
         proposal = replace(proposal, accepted=options.accept_simpler)
     if proposal.becomes_incumbent:
-        entry.keep_files()
+        # beside the ledger: git may lose the commit, as by a rebase
+        entry.repository.keep_tree(proposal.candidate.commit.tree)
     record = entry.record.save_proposal(proposal)
     return replace(entry, record=record, proposal=proposal), outcome.interrupted
 
@@ -76,11 +79,6 @@ def _explain_crash(comparison: "Comparison") -> str:
     results = comparison.design.arms[1].results
     failed = [(seed, result) for seed, result in results.items() if result.status == "failed"]
     return next((f"seed {seed}: {plain_reason(result)}" for seed, result in failed), "")
-
-
-def _sum_seconds(comparison: "Comparison") -> float:
-    """Return the seconds that the trials of a proposal took."""
-    return sum(result.total_seconds for arm in comparison.design.arms for result in arm.results.values())
 
 
 def conclude_proposal(entry: ChainEntry, decision: ProposalDecision, seconds: float) -> Proposal:

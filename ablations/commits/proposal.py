@@ -157,5 +157,5 @@ def complete_study(study: Study, name: str, seeds: tuple[int, ...]) -> Study:
     Where a time is judged, no trial of another proposal counts for it.
     """
     occasion = {"occasion": name} if judges_clock(study.metrics) else {}
-    arms = [replace(a, seeds=seeds, trial_fields={**a.trial_fields, **occasion}) for a in study.arms]
+    arms = [replace(arm, seeds=seeds, trial_fields={**arm.trial_fields, **occasion}) for arm in study.arms]
     return replace(study, name=name, seeds=seeds, arms=tuple(arms))

@@ -120,18 +120,17 @@ class Removal:
         """Both trees; none until an attempt succeeds."""
         return [self.arm_tree, self.base_tree] if self.arm_tree and self.base_tree else []
 
-    def take_back(self, history: History, clone: Clone, checkouts: Checkouts) -> None:
+    def take_back(self, builder: "TreeBuilder") -> None:
         """Find the next set of later changes with which it can be taken back, and check out what is left."""
         self.arm_tree = None
         self.base_tree = None
         for companions in self.attempts:
-            taker = _Taker(history, clone, checkouts)
-            fewer = taker.shrink(self.change, companions)
+            fewer = builder.drop_needless(self.change, companions)
             companions = companions if fewer in self.tried else fewer  # without these the program failed
             self.tried.add(companions)
             try:
-                arm_tree = taker.take_back(f"without {self.change.name}", (self.change, *companions))
-                base_tree = taker.take_back(_name_without(companions), companions)
+                arm_tree = builder.build_tree(f"without {self.change.name}", (self.change, *companions))
+                base_tree = builder.build_tree(_name_without(companions), companions)
             except BadInput as error:
                 self.refuse(f"the program cannot run without it: {error}")
                 continue
@@ -149,14 +148,14 @@ class Removal:
 
 
 @dataclass(frozen=True)
-class _Taker:
-    """What taking changes back needs."""
+class TreeBuilder:
+    """Takes changes of a history back in a clone, and checks out what is left."""
 
     history: History
     clone: Clone
     checkouts: Checkouts
 
-    def take_back(self, name: str, changes: Sequence[Change]) -> Tree | None:
+    def build_tree(self, name: str, changes: Sequence[Change]) -> Tree | None:
         """Return the tip without these changes, checked out under a name; None where that conflicts.
 
         Raises BadInput where the program is not in it.
@@ -169,7 +168,7 @@ class _Taker:
         commit = replace(self.history.tip, name=name, tree=tree, subject="the tip without it", author_date="")
         return Tree(name, self.checkouts.add_commit(commit))
 
-    def shrink(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
+    def drop_needless(self, change: Change, companions: tuple[Change, ...]) -> tuple[Change, ...]:
         """Return these companions without those that a change can be taken back without."""
         if len(companions) > 2 and self._find_tree((change, *companions)) is not None:
             for spared in companions:

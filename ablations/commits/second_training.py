@@ -33,7 +33,9 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
     Raises KeyboardInterrupt after Ctrl-C.
     """
     results = {name: _read_results(name, plan, ledger) for name in (INCUMBENT, CANDIDATE)}
-    seconds, usual = (median(r.total_seconds for r in results[name]) for name in (CANDIDATE, INCUMBENT))
+    seconds, usual = (
+        median(result.total_seconds for result in results[name]) for name in (CANDIDATE, INCUMBENT)
+    )
     if seconds < SHARE * usual:
         times = f"{format_duration(seconds)}, and the incumbent's {format_duration(usual)}"
         return f"a trial takes {times}: does it train?"
@@ -56,5 +58,5 @@ def doubt_candidate(study: Study, plan: Plan, ledger: Ledger, options: RunOption
 def _read_results(name: str, plan: Plan, ledger: Ledger) -> Sequence[Result]:
     """Return the finished results of an arm, with their details."""
     arm = next(arm for arm in plan.arms if arm.name == name)
-    stored = [plan.judge_result(result) for id in arm.trials.values() if (result := ledger.read(id))]
+    stored = [plan.judge_result(result) for id in arm.trials.values() if (result := ledger.read_result(id))]
     return [result for result in stored if result.done]

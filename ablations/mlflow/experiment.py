@@ -119,7 +119,9 @@ def list_studies(uri: str) -> dict[str, str]:
     )
     for experiment in experiments:
         _check_artifacts(experiment.artifact_location, uri)
-    return {e.name.removeprefix("unrolled/"): str(e.experiment_id) for e in experiments}
+    return {
+        experiment.name.removeprefix("unrolled/"): str(experiment.experiment_id) for experiment in experiments
+    }
 
 
 def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
@@ -136,7 +138,7 @@ def read_ended_runs(uri: str, study: str) -> tuple[str, list[Any]]:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=uri)
-        ids = {e.name: e.experiment_id for e in client.search_experiments()}
+        ids = {experiment.name: experiment.experiment_id for experiment in client.search_experiments()}
         name = _choose_experiment(list(ids), study, uri)
         runs = sorted(read_runs(client, ids[name]), key=lambda run: run.info.start_time or 0)
     return name.removeprefix("unrolled/"), [

@@ -70,14 +70,14 @@ def run_trials(
     was planned, or if the cluster fails; and whatever the callbacks raise, once all is stopped.
     """
     planned = {trial.id: trial for trial in trials}
-    results = ledger.results(planned)
+    results = ledger.read_results(planned)
     missing = [trial for id, trial in planned.items() if id not in results or is_replaced(results[id])]
     shutdown = Shutdown()
     lock = threading.Lock()
     ended = Counter[str]()
 
     def is_missing(trial: Trial) -> bool:
-        result = ledger.results([trial.id]).get(trial.id)
+        result = ledger.read_results([trial.id]).get(trial.id)
         if result is None or is_replaced(result):
             return True
         ended["by another run"] += 1
@@ -85,7 +85,7 @@ def run_trials(
         return False
 
     def record_result(result: Result) -> None:
-        ledger.record(result)
+        ledger.record_result(result)
         remove_checkpoints(ledger.checkpoints, result)
         queue.unlock_trial(result.trial.id)
         judged = judge(result)
@@ -133,7 +133,7 @@ def run_in_temporary_ledger(
     with TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder))
         interrupted = run_trials(trials, ledger, conditions, **options).interrupted
-        return {trial.id: result for trial in trials if (result := ledger.read(trial.id))}, interrupted
+        return {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}, interrupted
 
 
 def _run_here(

@@ -193,7 +193,9 @@ def _run_attempt(
 ) -> _Attempt:
     """Start a process, listen until it ends or has to be ended, and kill the rest of its group."""
     environ = visibility_variables(gpus) if gpus or task.hides_gpus else {}
-    modules = [m for m in task.preload if not plugins.is_plug_in(m)] or [task.run_function.partition(":")[0]]
+    modules = [name for name in task.preload if not plugins.is_plug_in(name)] or [
+        task.run_function.partition(":")[0]
+    ]
     answer, answer_writer = multiprocessing.Pipe(duplex=False)
     output, output_writer = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("forkserver").Process(

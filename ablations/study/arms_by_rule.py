@@ -72,7 +72,10 @@ def _combine_factors(names: list[str], baseline: Settings, factory: TrialFactory
     """
     levels = factory.complete_settings(baseline)
     factors = _find_factors("factorial", names, baseline, factory)
-    pairs = [(f.on if levels[f.key] == f.off else levels[f.key], f.off) for f in factors]
+    pairs = [
+        (factor.on if levels[factor.key] == factor.off else levels[factor.key], factor.off)
+        for factor in factors
+    ]
     for combination in product(*pairs):
         changes = {}
         words = []

@@ -67,7 +67,7 @@ def explain_validation(
     """Return the first mistake that pydantic reports. `tables` has a file's tables by their keys."""
     errors = error.errors(include_url=False)
     # a misspelt key is missing too, which is less to the point
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    first = next((details for details in errors if details["type"] == "extra_forbidden"), errors[0])
     error_type = first["type"]
     location = first["loc"]
     key = ".".join(map(str, location))
@@ -79,7 +79,7 @@ def explain_validation(
         return BadInput("is missing", key=key, cure="add this key")
     if error_type == "missing":
         key = key.rpartition(".")[0]
-        rule = f"should have {max(int(e['loc'][-1]) for e in errors) + 1} values"
+        rule = f"should have {max(int(details['loc'][-1]) for details in errors) + 1} values"
     else:
         rule = _RULES.get(error_type, "cannot be used").format(**first.get("ctx", {}))
     if tables and isinstance(first["input"], dict) and error_type == "tuple_type":

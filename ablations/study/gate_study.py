@@ -192,21 +192,16 @@ def _read_study(path: Path, sides: Sides) -> tuple[StudyFile, list[str]]:
     """
     place = find_file_place(path, sides.repository)
     remarks: list[str] = []
-    if not place:
-        text = read_study_text(str(path))[1]
-    else:
-        entry = sides.base_files.get(place)
+    if place:
         require(
-            entry,
+            place in sides.base_files,
             f"is not in the base, {sides.base.hash[:10]}",
             place=place,
             cure="add it in a change of its own: a gate has the rules of its base",
         )
-        assert entry is not None
-        require(entry.mode != LINK, "is a link", place=place, cure="name the file that it leads to")
-        text = sides.repository.read_file(entry).decode("utf-8-sig", errors="replace")
-        if entry != sides.head_files.get(place):
+        if sides.base_files[place] != sides.head_files.get(place):
             remarks.append(f"{place}: the base's, as the change edits it")
+    text = read_study_at(path, sides.repository, sides.base)
     with error_context(str(place or path)):
         file = parse_study(text)
         require(file.program, "is missing", key="[program]", cure="a gate trains a program of the repository")
@@ -234,10 +229,10 @@ def _make_study(file: StudyFile, path: str) -> Study:
     study = make_study(file, path)
     arms = [arm for arm in reversed(study.arms) if not arm.seed_offset]
     levels = {canonical_json(arm.trial_fields["settings"]): arm for arm in arms}
-    first, *others = reversed(levels.values())
+    first, *further_levels = reversed(levels.values())
     baseline = {**first.trial_fields["settings"], "commit": BASE}
     tables = [ArmTable(name=HEAD, set={"commit": HEAD})]
-    for arm in others:
+    for arm in further_levels:
         settings = arm.trial_fields["settings"]
         changes = {name: value for name, value in settings.items() if baseline[name] != value}
         base = ArmTable(name=f"{BASE}, {arm.name}", set=changes)

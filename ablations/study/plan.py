@@ -258,7 +258,7 @@ class Plan:
     def read_results(self, ledger: Ledger) -> Iterator[tuple[PlannedArm, int, JudgedResult]]:
         """Yield the arm, the seed and the result (without details) of every trial that the ledger has."""
         arm_and_seed = self.arm_and_seed
-        for id, result in self.judge_results(ledger.results(arm_and_seed)).items():
+        for id, result in self.judge_results(ledger.read_results(arm_and_seed)).items():
             yield *arm_and_seed[id], result
 
 

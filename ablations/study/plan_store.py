@@ -64,10 +64,10 @@ def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
     return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
 
 
-def is_same_plan(plan: Plan, other: Plan) -> bool:
+def is_same_plan(plan: Plan, stored: Plan) -> bool:
     """Return True if two plans are the same but for what is found out as they run."""
-    same_trials = set(plan.ids) == set(other.ids)
-    return same_trials and (plan.study, plan.hash) == (other.study, other.hash)
+    same_trials = set(plan.ids) == set(stored.ids)
+    return same_trials and (plan.study, plan.hash) == (stored.study, stored.hash)
 
 
 def is_shipped_plan(plan: Plan) -> bool:
@@ -90,7 +90,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     ids = set(plan.ids)
     same = [earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trials)]
     first = same[0] if same else None
-    results = ledger.files().keys()
+    results = ledger.find_result_files().keys()
     plan = replace(
         plan,
         ships=is_shipped_plan(plan),

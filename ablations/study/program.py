@@ -197,7 +197,9 @@ class ProgramSettings:
             **({"commit": commit} if commit else {}),
             "run": self.table.run,
             "function": self.table.function,
-            "settings": {k: self._convert_value(k, value) for k, value in settings.items() if k != "commit"},
+            "settings": {
+                key: self._convert_value(key, value) for key, value in settings.items() if key != "commit"
+            },
             "metrics_source": self.table.metrics,
             "rows_key": self.table.rows,
             "patterns": dict(self.table.patterns),

@@ -24,13 +24,13 @@ from unrolled.bench.trial import Result, Trial
 
 def find_result(id: str, ledger: Ledger) -> Result:
     """Return the result of the trial whose identity begins with `id`. Raises BadInput for none or several."""
-    ids = [name for name in ledger.files() if id and name.startswith(id.lower())]
+    ids = [name for name in ledger.find_result_files() if id and name.startswith(id.lower())]
     if len(ids) > 1:
         examples = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
         raise BadInput(
             f"{len(ids)} identities begin so ({examples})", place=f"trial {id!r}", cure="write more of it"
         )
-    result = ledger.read(ids[0]) if ids else None
+    result = ledger.read_result(ids[0]) if ids else None
     if result is None:
         cure = "a study's page lists its trials, `unrolled show models` the models"
         if words := nearest(id, ["models", "corpus"]):

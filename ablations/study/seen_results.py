@@ -22,7 +22,7 @@ def find_shown_trials(plans: Sequence[Plan], ledger: Ledger) -> list[Trial]:
         for id in plan.ids:
             plans_by_trial[id].append(plan)
     shown_trials = []
-    for result in ledger.all_results():
+    for result in ledger.read_all_results():
         results: list[Result] = [result]
         if result.trial.id in plans_by_trial:
             results = [
@@ -89,7 +89,7 @@ def find_earlier_fingerprints(
     for earlier in shown_trials:
         trial = by_settings.get((canonical_json(earlier.comparable_content), earlier.seed))
         if trial and trial.template != earlier.template:
-            for result in ledger.results([earlier.id]).values():
+            for result in ledger.read_results([earlier.id]).values():
                 fingerprints[trial.id] = (*fingerprints.get(trial.id, ()), numbers_fingerprint(result))
     return fingerprints
 

@@ -131,8 +131,8 @@ def answer_own_question(table: pd.DataFrame, columns: "Columns") -> "Comparison 
     if not (by_seed and own_baseline and {*columns.metrics} <= {*study.metrics}):
         return None
     views = {view.metric: view for view in compare_study_table(table).per_metric}
-    first, *others = columns.metrics
-    return replace(views[first], other_views=tuple(views[metric] for metric in others))
+    first, *further = columns.metrics
+    return replace(views[first], other_views=tuple(views[metric] for metric in further))
 
 
 def mark_first_look(table: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +175,7 @@ def write_tables(results: Path, folder: Path) -> list[Path]:
     written = []
     for plan in plan_store.load_plans(ledger):
         if plan_store.is_shipped_plan(plan):
-            judged = plan.judge_results(ledger.results(plan.ids))
+            judged = plan.judge_results(ledger.read_results(plan.ids))
             table = tabulate_study(loading.load_study(plan.study), plan, judged)
             written.append(folder / f"{plan.study}.csv")
             save_file(written[-1], table.to_csv(index=False).encode())

@@ -14,7 +14,6 @@ from unrolled.ablations.tables.study_tables import compare_study_table
 from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.errors import BadInput, require, suggestion
 from unrolled.bench.metric import Metric
-from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.exports import list_number_cells
 from unrolled.reports.presentation import Scale
@@ -30,7 +29,7 @@ def load_comparison(study: str | Study | pd.DataFrame, folder: str | Path) -> Co
         return compare_study_table(study)
     ledger = Ledger(Path(folder))
     plan = load_plan(study, ledger)
-    return compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
+    return compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids)))
 
 
 def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Comparison:
@@ -133,43 +132,34 @@ def compare_arms(
             cure=f"it has: {', '.join(rows)}",
         )
     row = rows[arm]
-    base = comparison.find_base(row).arm.name
+    declared_base = comparison.find_base(row)
+    base = rows[against] if against else declared_base
     judge = comparison.metric
-    if metric not in ("", judge.name):
-        judge = Metric(metric, delta, better)
-    elif row.verdict and against in ("", base) and delta in (0.0, judge.delta):
+    is_declared = metric in ("", judge.name)
+    if row.verdict and is_declared and base is declared_base and delta in (0.0, judge.delta):
         return ComparedPair(
             arm=arm,
-            against=base,
+            against=base.arm.name,
             metric=judge.name,
             verdict=row.verdict,
             correction=row.correction,
             scale=comparison.scale,
             exploratory=row.exploratory,
         )
-    judge = replace(judge, delta=delta or judge.delta)
-    return _compare_undeclared(comparison, row, rows[against or base], judge)
-
-
-def _compare_undeclared(
-    comparison: Comparison, row: ComparedArm, base: ComparedArm, metric: Metric
-) -> ComparedPair:
-    """Compare two arms that the study does not compare, on the seeds of the first look. Raises BadInput."""
-    arm = row.arm.name
-    against = base.arm.name
-    undeclared = comparison.judge_undeclared({arm: (row, base)}, metric)
+    judge = replace(judge, delta=delta or judge.delta) if is_declared else Metric(metric, delta, better)
+    undeclared = comparison.judge_undeclared({arm: (row, base)}, judge)
     require(
         undeclared,
         "the seeds of the first look have not all ended, or none has a result of both",
-        place=f"arms {arm!r} and {against!r}",
+        place=f"arms {arm!r} and {base.arm.name!r}",
         cure=f"`unrolled run {comparison.design.study}` trains what is left of it",
     )
     return ComparedPair(
         arm=arm,
-        against=against,
-        metric=metric.name,
+        against=base.arm.name,
+        metric=judge.name,
         verdict=undeclared[arm],
         correction="unadjusted",
-        scale=comparison.design.find_scale(metric),
+        scale=comparison.design.find_scale(judge),
         exploratory=True,
     )

@@ -15,28 +15,29 @@ _STYLES = {"better": "green", "worse": "red", "same": "cyan", "open": "yellow"}
 _SIZES = {Size.MORE: " > δ", Size.LESS: " < δ", Size.UNSETTLED: ""}
 
 
-def print_arms(c: Comparison, console: Console) -> None:
+def print_arms(comparison: Comparison, console: Console) -> None:
     """Print each arm's mean by the first metric, its difference, its seeds and its verdict.
 
     Beside a difference stand both means over its seeds, which subtract to it.
     """
-    has_other_base = c.bases_phrase != c.arms[0].arm.name
-    unit = f"\n({c.scale.difference_unit})" if c.scale.difference_unit else ""
+    has_other_base = comparison.bases_phrase != comparison.arms[0].arm.name
+    unit = f"\n({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("arm")
     if has_other_base:
         table.add_column("against")
-    mean = "\n".join(["mean", *visible(c.title).split()])
+    mean = "\n".join(["mean", *visible(comparison.title).split()])
     for heading in (mean, f"difference{unit}", "seeds"):
         table.add_column(Text(heading), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for row in c.arms:
+    for row in comparison.arms:
         base = [Text(visible(row.arm.against))] if has_other_base else []
-        k = row.contrast
-        level = c.scale.format_level(row.summary.mean)
-        if k and k.base_mean is not None and not k.by_median:
-            level = c.scale.format_change(k.base_mean, k.arm_mean)
-        difference = c.scale.format_difference(k.estimate if k else None, row.interval, sign=True)
+        contrast = row.contrast
+        level = comparison.scale.format_level(row.summary.mean)
+        if contrast and contrast.base_mean is not None and not contrast.by_median:
+            level = comparison.scale.format_change(contrast.base_mean, contrast.arm_mean)
+        estimate = contrast.estimate if contrast else None
+        difference = comparison.scale.format_difference(estimate, row.interval, sign=True)
         numbers = level, difference, row.seeds_of_mean
         table.add_row(Text(visible(row.arm.name)), *base, *map(Text, numbers), _describe_verdict(row))
     console.print(table, width=min(console.width, WIDTH))

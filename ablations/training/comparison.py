@@ -78,7 +78,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     sampled_arms: set[str] = set()
     results: dict[str, JudgedResult] = {}
     for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trials.values()]:
-        stored = ledger.read(id) if id not in results else None
+        stored = ledger.read_result(id) if id not in results else None
         if stored is None:
             continue
         result = plan.judge_result(stored)

@@ -45,7 +45,7 @@ def read_measurements(
     stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
     settings = {arm.name: arm.make_trial(device=device).flat_settings() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
-        results = ledger.results(source.ids)
+        results = ledger.read_results(source.ids)
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)
         spreads |= {arm: sd for (arm, metric), sd in by_metric.items() if metric == study.metrics[0].name}
         times = defaultdict(list)

@@ -40,8 +40,8 @@ class _TrainingEnded(Exception):
     """Ctrl-C or the budget ended the training before all first trials had results."""
 
 
-def check_first_trials(study_run: StudyRun) -> bool:
-    """Train a program's first trials and compare their judged numbers. Returns True if Ctrl-C ended it.
+def check_first_trials(study_run: StudyRun) -> None:
+    """Train a program's first trials and compare their judged numbers.
 
     The plan then has `nondeterminism`, the distance of two equal trials, unless its study has
     `repeat = false`. A reason why effects cannot be checked is printed. Raises BadInput, naming the arm, for
@@ -54,7 +54,6 @@ def check_first_trials(study_run: StudyRun) -> bool:
             print_line(f"{visible(plan.study)}: {visible(reason)}")
         if plan.qualities and not plan.nondeterminism:
             _check_effects(study_run, results)
-    return study_run.interrupted
 
 
 def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
@@ -62,7 +61,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
 
     It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
     """
-    results = ledger.results(list_first_trials(plan))
+    results = ledger.read_results(list_first_trials(plan))
     final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
 
@@ -83,14 +82,14 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Judged
     """
     plan = study_run.plan
     ledger = study_run.ledger
-    stored = ledger.results(ids)
+    stored = ledger.read_results(ids)
     final = {id for id in stored if not plan.is_replaced(stored[id], retry=study_run.options.retry)}
     _require_all_numbers([plan.judge_result(stored[id]) for id in stored if id in final], plan)
     missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
     study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
     if study_run.interrupted:
         raise _TrainingEnded
-    results = plan.judge_results(ledger.results(ids))
+    results = plan.judge_results(ledger.read_results(ids))
     _require_all_numbers(results.values(), plan)
     if len(results) < len(ids):  # the budget is over
         raise _TrainingEnded
@@ -118,7 +117,7 @@ def _require_numbers(result: JudgedResult, arm: PlannedArm, seed: int, key: str 
 def _repeat_trial(id: str, study_run: StudyRun) -> None:
     """Train a trial a second time and store with the plan how far its results are apart."""
     trial = next(trial for trial in study_run.trials if trial.id == id)
-    first = study_run.ledger.read(id)
+    first = study_run.ledger.read_result(id)
     if first is None or not study_run.has_time_for(trial):
         raise _TrainingEnded
     results, interrupted = run_in_temporary_ledger([trial], study_run.conditions_of([trial]))
@@ -213,7 +212,11 @@ def _check_effects(study_run: StudyRun, results: dict[str, JudgedResult]) -> Non
 
 def _pairs_to_differ(plan: Plan) -> list[ArmPair]:
     """Return the pairs that should differ: each arm and its base, and the baseline twice, for its seeds."""
-    changed = [(a, b) for a, b in plan.pairs if a.changes and not (a.may_be_identical or a.is_other_commit)]
+    changed = [
+        (arm, base)
+        for arm, base in plan.pairs
+        if arm.changes and not (arm.may_be_identical or arm.is_other_commit)
+    ]
     return [(plan.arms[0], plan.arms[0]), *changed]
 
 
@@ -226,7 +229,9 @@ def _is_tie(pair: ArmPair, results: Mapping[str, JudgedResult], study_run: Study
         trials = [(arm.trials[seeds[0]], arm.trials[seed]) for seed in seeds[1:]]
     else:
         trials = [(arm.trials[seed], base.trials[seed]) for seed in seeds]
-    return bool(trials) and all(_has_same_numbers(results[a], results[b], study_run) for a, b in trials)
+    return bool(trials) and all(
+        _has_same_numbers(results[first], results[second], study_run) for first, second in trials
+    )
 
 
 def _has_same_numbers(first: JudgedResult, second: JudgedResult, study_run: StudyRun) -> bool:
@@ -236,8 +241,8 @@ def _has_same_numbers(first: JudgedResult, second: JudgedResult, study_run: Stud
         return False
     if any(first.metrics[name] != second.metrics[name] for name in qualities):
         return False
-    a = study_run.ledger.read(first.trial.id)  # with its curves
-    b = study_run.ledger.read(second.trial.id)
+    a = study_run.ledger.read_result(first.trial.id)  # with its curves
+    b = study_run.ledger.read_result(second.trial.id)
     return a is not None and b is not None and _differing_metrics(a, b).isdisjoint(qualities)
 
 
@@ -253,7 +258,9 @@ def _refuse_tie(pair: ArmPair, plan: Plan) -> None:
     arm, base = pair
     seeds = join_names([str(seed) for seed in plan.seeds[:SEEDS_AFTER_TIE]])
     judged = join_names(plan.qualities)
-    has_loss = any(m.is_quality and m.lower_is_better and math.isinf(m.highest) for m in plan.metrics)
+    has_loss = any(
+        metric.is_quality and metric.lower_is_better and math.isinf(metric.highest) for metric in plan.metrics
+    )
     finer_metric = [] if has_loss else ["judge a finer metric, too, such as a loss"]
     if arm is base:
         raise BadInput(

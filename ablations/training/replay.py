@@ -49,19 +49,19 @@ def replay_sample(
     device = device_of_trial(results[0].trial, options)  # which is that of all trials of a plan
     conditions = trial_conditions([result.trial for result in results], options, device)
     outcomes = replay_trials(results, conditions, plan)
-    alike = "bit-identical"
+    equality = "bit-identical"
     if plan.of_program:
         outcomes, noise = allow_for_noise(outcomes, plan, conditions)
         if any(noise.values()) or (noise and plan.nondeterminism):
             print(f"not deterministic: new trials of one seed differ ({describe_distances(noise)})")
-            alike = f"within {REPEATS} times the distance of equal trials"
+            equality = f"within {REPEATS} times the distance of equal trials"
         elif noise:
-            alike = "equal in what is judged, and not in all that is told"
-    return _print_outcomes(outcomes, plan, alike)
+            equality = "equal in what is judged, and not in all that is told"
+    return _print_outcomes(outcomes, plan, equality)
 
 
-def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
-    """Print what differs, and how many are `alike`. Returns the exit code."""
+def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, equality: str) -> int:
+    """Print what differs, and of how many this `equality` holds. Returns the exit code."""
     differing = [outcome for outcome in outcomes if outcome.differs]
     for outcome in differing:
         trial = outcome.result.trial
@@ -69,7 +69,7 @@ def _print_outcomes(outcomes: Sequence[Replay], plan: Plan, alike: str) -> int:
         print(f"{visible(arm)} seed {trial.seed} ({trial.id}): {visible(outcome.differs)}")
     unplayed = Counter(shorten(outcome.unplayed, 400) for outcome in outcomes if outcome.unplayed)
     same = len(outcomes) - len(differing) - unplayed.total()
-    parts = [f"{same} of {len(outcomes)} {alike}"]
+    parts = [f"{same} of {len(outcomes)} {equality}"]
     parts += [f"{len(differing)} not"] if differing else []
     if unplayed:
         reasons = "; ".join(f"{reason}: {number}" for reason, number in unplayed.most_common())
@@ -141,7 +141,7 @@ def draw_sample(plan: Plan, ledger: Ledger, number: int) -> list[JudgedResult]:
     """
     ended = [result for _, _, result in plan.read_results(ledger) if result.done or result.diverged]
     random.SystemRandom().shuffle(ended)
-    results = filter(None, (ledger.read(result.trial.id) for result in ended))
+    results = filter(None, (ledger.read_result(result.trial.id) for result in ended))
     drawn = list(islice(map(plan.judge_result, results), number))
     require(
         drawn, f"study {plan.study!r} has no finished trial", cure=f"`unrolled run {plan.study}` trains them"

@@ -98,7 +98,7 @@ def run_studies(studies: Iterable[Study], options: RunOptions, command: str = ""
 def _run_study(
     study: Study, options: RunOptions, ledger: Ledger, budget: Budget, command: str = ""
 ) -> "tuple[Comparison, int, bool]":
-    """Study → plan → trials → results → comparison → page, under the study's lock.
+    """Train what a study needs and publish its results, under the study's lock.
 
     Returns the comparison, how many trials failed or have no result without a reason (see `_print_outcome`),
     and whether Ctrl-C ended the training.
@@ -123,25 +123,12 @@ def _run_study(
                 device=device,
                 budget=budget,
             )
-            _prepare_training(study_run)
-            was_unchecked = plans.is_repeated(study_run.plan)
-            interrupted = plan.of_program and _check_first_trials(study_run)
-            _announce_replacement(plan, options.out)
-            if not interrupted and (todo := study_run.missing_trials()):
-                page = find_page(plan.study, options.out)  # not before: the first trials may be refused
-                print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
-                interrupted = study_run.train_trials(todo).interrupted
+            is_checked = _train_study(study_run)
             plan = study_run.plan
-            is_checked = was_unchecked and not plans.is_repeated(plan)
             trained = study_run.trained
-            arm_names = plan.arm_names
+            interrupted = study_run.interrupted
             del study_run, trials  # frees their results: the ledger is read again, as files may have changed
-            # before the page is rendered: if that fails, MLflow has every trial
-            writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read(id)))
-            results = read_page_results(plan, ledger)
-            comparison = compare_plan(plan, results)
-            page = render_page(comparison, options.out)
-            writer.publish_report(*collect_report_parts(page, plan, comparison))
+            comparison, results = _publish_results(plan, ledger, writer, options.out)
             if problem := writer.finish_writing():
                 print(problem, file=sys.stderr)
     faults = _print_outcome(
@@ -154,8 +141,41 @@ def _run_study(
         timed_out=budget.has_refused,
         interrupted=interrupted,
     )
-    print(f"report: {page}")
+    print(f"report: {find_page(plan.study, options.out)}")
     return comparison, faults, interrupted
+
+
+def _train_study(study_run: StudyRun) -> bool:
+    """Train the trials that a study needs.
+
+    Returns True if the baseline's first trial was trained a second time, as a check.
+    """
+    _prepare_training(study_run)
+    plan = study_run.plan
+    out = study_run.options.out
+    if plan.of_program:
+        _check_first_trials(study_run)
+    _announce_replacement(plan, out)
+    todo = [] if study_run.interrupted else study_run.missing_trials()
+    if todo:
+        page = find_page(plan.study, out)  # not before: the first trials may be refused
+        print(f"{visible(plan.study)}: its report, from the first look on: {page}", flush=True)
+        study_run.train_trials(todo)
+    return plans.is_repeated(plan) and not plans.is_repeated(study_run.plan)
+
+
+def _publish_results(
+    plan: plans.Plan, ledger: Ledger, writer: Writer, out: Path
+) -> "tuple[Comparison, Mapping[str, JudgedResult]]":
+    """Write a plan's results to MLflow and to its page. Returns their comparison, and the results."""
+    arm_names = plan.arm_names
+    # before the page is rendered: if that fails, MLflow has every trial
+    writer.write_missing((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
+    results = read_page_results(plan, ledger)
+    comparison = compare_plan(plan, results)
+    page = render_page(comparison, out)
+    writer.publish_report(*collect_report_parts(page, plan, comparison))
+    return comparison, results
 
 
 def _prepare_training(study_run: StudyRun) -> None:
@@ -206,13 +226,13 @@ def _announce_replacement(plan: plans.Plan, out: Path) -> None:
         print_line(f"{visible(page)}: is of other seeds or settings and is replaced; --out FOLDER keeps it")
 
 
-def _check_first_trials(study_run: StudyRun) -> bool:
+def _check_first_trials(study_run: StudyRun) -> None:
     """Check a program's first trials, and store with the plan why they stopped the study, if they did.
 
-    Returns whether Ctrl-C ended it. Raises BadInput as `check_first_trials` does.
+    Raises BadInput as `check_first_trials` does.
     """
     try:
-        return check_first_trials(study_run)
+        check_first_trials(study_run)
     except BadInput as error:
         plan_store.store_plan(replace(study_run.plan, refusal=str(error)), study_run.ledger)
         raise
@@ -243,8 +263,8 @@ def _print_outcome(
     new = sum(results[id].done for id in trained & results.keys())
     counts = f"{new} trained, {ends['done'] - new} already there, {ends['failed']} failed"
     counts += f", {ends['diverged']} diverged, {missing} left"
-    if beyond := comparison.beyond_looks:
-        counts += f"; {beyond} of a look that is not needed or not complete, and not counted"
+    if comparison.beyond_looks:
+        counts += f"; {comparison.beyond_looks} of a look that is not needed or not complete, and not counted"
     counts += "; the baseline's first was trained a second time, as a check" if is_checked else ""
     failed = next((result for result in results.values() if result.status == "failed"), None)
     remarks = map(visible, _list_remarks(comparison))
@@ -300,6 +320,6 @@ def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Led
         return ""
     id = failed.trial.id
     reason = plain_reason(failed)
-    if any(plan.is_replaced(stored, retry=False) for stored in ledger.results([id]).values()):
+    if any(plan.is_replaced(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
     return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")

@@ -14,7 +14,6 @@ from unrolled.ablations.mlflow.writer import Writer
 from unrolled.ablations.options import RunOptions, VerifyOptions
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import (
-    Counts,
     TrialConditions,
     run_in_temporary_ledger,
     run_trials,
@@ -96,7 +95,7 @@ class StudyRun:
         missing = [trial for trial in self.trials if trial.id not in scheduler.results]
         return scheduler.sort_trials(trial for trial in missing if scheduler.is_wanted(trial.id))
 
-    def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> Counts:
+    def train_trials(self, trials: Sequence[Trial], *, strict: bool = False) -> None:
         """Train those of these trials that are wanted.
 
         `strict` trains failed trials again, and starts no more after the first failure, unless the arms are
@@ -126,7 +125,7 @@ class StudyRun:
                     queue_page()  # not after the last look: the end of the run renders the page
                 self.budget.measure_trial(result)
                 # the writer reads the result when its turn comes: thousands may be queued
-                self.writer.write_trial(arm_names[id], partial(self.ledger.read, id))
+                self.writer.write_trial(arm_names[id], partial(self.ledger.read_result, id))
                 show_result(result)
 
             counts = run_trials(
@@ -141,7 +140,6 @@ class StudyRun:
                 on_result_of_another_run=on_stored_result,
             )
         self.interrupted = self.interrupted or counts.interrupted
-        return counts
 
     def conditions_of(self, trials: Iterable[Trial]) -> TrialConditions:
         """Return how and where these trials are run: from the start where a time is judged.
@@ -202,7 +200,7 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
 
     Those that are damaged are set aside.
     """
-    stored = [result.without_details() for id in plan.ids if (result := ledger.read(id))]
+    stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
     final = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
     return {result.trial.id: plan.judge_result(result) for result in final}
 
@@ -216,7 +214,7 @@ def untried_arms(
     """
     names = plan.arm_names
     tried = {names[id] for id, result in results.items() if result.done or result.diverged}
-    return {names[t.id]: t for t in trials if t.rehearsal and names[t.id] not in tried}
+    return {names[trial.id]: trial for trial in trials if trial.rehearsal and names[trial.id] not in tried}
 
 
 def try_first_batches(

@@ -92,4 +92,4 @@ def read_record(folder: Path, chain: str = "night") -> ChainRecord:
 
 def count_trials(folder: Path) -> int:
     """Return the number of results."""
-    return len(Ledger(folder / "results").files())
+    return len(Ledger(folder / "results").find_result_files())

@@ -154,9 +154,9 @@ class Study:
         lines = [line.split() for line in self.log.read_text().splitlines()]
         return [(int(hidden), int(seed)) for word, hidden, seed in lines if word == event]
 
-    def list_results(self) -> set[tuple[int, int]]:
+    def find_result_files(self) -> set[tuple[int, int]]:
         """Return width and seed of every result in the ledger."""
-        results = self.ledger.results(self.ledger.files()).values()
+        results = self.ledger.read_results(self.ledger.find_result_files()).values()
         return {(int(result.trial.options["hidden"]), result.trial.seed) for result in results}
 
     def compare(self) -> "Comparison":

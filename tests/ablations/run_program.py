@@ -17,6 +17,6 @@ def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: 
     ledger = Ledger(folder / "results")
     conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)
     run_trials([trial], ledger, conditions, is_replaced=lambda result: result.status == "failed")
-    result = ledger.read(trial.id)
+    result = ledger.read_result(trial.id)
     assert result is not None
     return result

@@ -74,7 +74,7 @@ def store_plan_and_results(folder: Path, plan: Plan, results: Mapping[str, Seque
     ledger = Ledger(folder)
     for arm_results in results.values():
         for result in arm_results:
-            ledger.record(result)
+            ledger.record_result(result)
     plan_store.store_plan(plan, ledger)
     return ledger
 
@@ -85,5 +85,5 @@ def store_study_results(folder: Path, study: Study, make_result: Callable[[Chapt
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     plan_store.store_plan(plan, ledger)
     for trial in trials:
-        ledger.record(make_result(trial))
+        ledger.record_result(make_result(trial))
     return folder

@@ -82,7 +82,7 @@ def run_in_process(trial: ChapterTrial, run_function: str = WORK, **spec) -> Res
 
 def read_results(ledger: "Ledger", trials: Iterable[ChapterTrial]) -> dict[str, Result]:
     """Return the results of these trials in the ledger, by identity."""
-    return {trial.id: result for trial in trials if (result := ledger.read(trial.id))}
+    return {trial.id: result for trial in trials if (result := ledger.read_result(trial.id))}
 
 
 def result_bits(result: Result) -> bytes:

@@ -68,7 +68,7 @@ def test_the_results_of_a_study_are_a_table_with_a_row_a_trial(project: Path) ->
     assert table.groupby("arm").seed.agg(list).map(sorted).to_list() == [[0, 1]] * 3
     ledger = Ledger(project / "results")
     for row in table.itertuples():
-        result = ledger.read(row.trial)
+        result = ledger.read_result(row.trial)
         assert result is not None and row.valid_loss == result.metrics["valid_loss"]
         assert (row.status, row.lr, row.seed) == ("done", result.trial.lr, result.trial.seed)
 

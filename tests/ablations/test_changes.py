@@ -158,6 +158,6 @@ def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "pairs.toml").write_text(STUDY)
     run_study(changed_project, tmp_path, "pairs", unlogged.__file__)
-    losses = [result.metrics["loss"] for result in Ledger(tmp_path / "results").all_results()]
+    losses = [result.metrics["loss"] for result in Ledger(tmp_path / "results").read_all_results()]
     assert len(losses) == 4
     assert all(0.7 <= loss <= 1.0 for loss in losses), "1 - rate, and a tenth of noise"

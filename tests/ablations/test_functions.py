@@ -145,7 +145,7 @@ def test_a_mistake_in_a_function_is_told_in_one_line_before_the_rest_is_trained(
         run_study(write_module(CODE.replace(old, new)), seeds=20)
     (line,) = str(excinfo.value).splitlines()
     assert message in line
-    assert len(Ledger(tmp_path / "results").files()) <= 15
+    assert len(Ledger(tmp_path / "results").find_result_files()) <= 15
 
 
 def test_a_parameter_that_a_function_lacks_is_refused_by_its_name(

@@ -25,9 +25,9 @@ def list_files(folder: Path) -> list[str]:
 
 def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
     result = steady(trial(7))
-    ledger.record(result)
-    assert ledger.read(result.trial.id) == result
-    text = ledger.path(result.trial.id).read_text("ascii")
+    ledger.record_result(result)
+    assert ledger.read_result(result.trial.id) == result
+    text = ledger.result_path(result.trial.id).read_text("ascii")
     assert list(json.loads(text)) == ["details", "format", "result", "sha256"]
     assert text.count("\n") == 1
     mark = json.loads(text)["details"]
@@ -38,8 +38,10 @@ def test_a_recorded_result_reads_back_to_the_same_bits(ledger: Ledger) -> None:
 def test_equal_parts_of_results_are_in_memory_once_and_numbers_keep_their_types(ledger: Ledger) -> None:
     witness = {"ok": True, "declared": 1, "seen": 1}
     for seed, value in enumerate((witness, witness, {**witness, "seen": 1.0}, {**witness, "seen": True})):
-        ledger.record(replace(steady(trial(seed)), witnesses={"alpha": value}, provenance={"cpu": "one"}))
-    results = [*ledger.results(trial(seed).id for seed in range(4)).values()]
+        ledger.record_result(
+            replace(steady(trial(seed)), witnesses={"alpha": value}, provenance={"cpu": "one"})
+        )
+    results = [*ledger.read_results(trial(seed).id for seed in range(4)).values()]
     assert len({id(result.provenance) for result in results}) == 1
     first, second, *other_witnesses = (result.witnesses["alpha"] for result in results)
     assert first is second
@@ -55,8 +57,8 @@ def flip_bits(content: bytes, bits: Iterable[int]) -> Iterator[bytes]:
 
 
 def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, warnings: list[str]) -> None:
-    ledger.record(steady(trial()))
-    path, details = ledger.paths(trial().id)
+    ledger.record_result(steady(trial()))
+    path, details = ledger.find_trial_files(trial().id)
     numbers = path.read_bytes()
     content = details.read_bytes()
     variants = [content[:length] for length in range(0, len(content), 7)]
@@ -64,7 +66,7 @@ def test_every_truncation_and_flipped_bit_of_details_is_noticed(ledger: Ledger, 
     for data in variants:
         path.write_bytes(numbers)
         details.write_bytes(data)
-        assert ledger.read(trial().id) is None and not path.exists()
+        assert ledger.read_result(trial().id) is None and not path.exists()
     assert len(warnings) == len(variants)
 
 
@@ -77,13 +79,13 @@ def test_a_replaced_result_never_has_the_details_of_the_one_before(ledger: Ledge
 
     def write(result: Result) -> None:
         while not stop.is_set():
-            ledger.record(result)
+            ledger.record_result(result)
 
-    ledger.record(first)
+    ledger.record_result(first)
     threads = [threading.Thread(target=write, args=(result,)) for result in (first, second)]
     for thread in threads:
         thread.start()
-    readings = [ledger.read(trial().id) for _ in range(300)]
+    readings = [ledger.read_result(trial().id) for _ in range(300)]
     stop.set()
     for thread in threads:
         thread.join()
@@ -97,8 +99,8 @@ def test_a_failure_never_replaces_a_training_that_ended_and_is_replaced_by_one(
     finished = replace(steady(trial()), status=status)
     failure = failed_result(trial(), "killed by signal 9")
     for result in (failure, finished, failure):
-        ledger.record(result)
-    assert ledger.read(trial().id) == finished
+        ledger.record_result(result)
+    assert ledger.read_result(trial().id) == finished
 
 
 @pytest.mark.parametrize("renames", [0, 1])
@@ -107,7 +109,7 @@ def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
 ) -> None:
     """After none of its two files was renamed, and after the details were."""
     earlier = steady(trial())
-    ledger.record(earlier)
+    ledger.record_result(earlier)
     replace_file = Path.replace
     calls = iter(range(9))
 
@@ -118,17 +120,17 @@ def test_a_kill_while_a_result_is_replaced_leaves_the_earlier_one(
 
     monkeypatch.setattr(Path, "replace", kill_at_rename)
     if (child := os.fork()) == 0:
-        ledger.record(replace(earlier, output="another"))
+        ledger.record_result(replace(earlier, output="another"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert ledger.read(trial().id) == earlier
+    assert ledger.read_result(trial().id) == earlier
 
 
 def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
     ledger: Ledger, warnings: list[str]
 ) -> None:
     """Of the envelope every bit: one of the format turns 1 into 3, which is damage and no newer version."""
-    ledger.record(steady(trial()))
-    path = ledger.path(trial().id)
+    ledger.record_result(steady(trial()))
+    path = ledger.result_path(trial().id)
     content = path.read_bytes()
     count = 8 * len(content)
     head = 8 * content.index(b'"result"')
@@ -137,18 +139,18 @@ def test_every_truncation_and_flipped_bit_is_noticed_and_set_aside(
     variants = [*(content[:length] for length in range(len(content))), *flip_bits(content, bits)]
     for data in variants:
         path.write_bytes(data)
-        assert ledger.read(trial().id) is None and not path.exists(), data
+        assert ledger.read_result(trial().id) is None and not path.exists(), data
     moved_files = {line.rpartition("moved to ")[2] for line in warnings}
     assert moved_files == {str(path) for path in (ledger.root / "set-aside").iterdir()}
     assert len(moved_files) == len(variants) > 1200
-    ledger.record(steady(trial()))
-    assert ledger.read(trial().id) == steady(trial())
+    ledger.record_result(steady(trial()))
+    assert ledger.read_result(trial().id) == steady(trial())
 
 
 def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
     """Write a sealed result in a format and return its path."""
     body = {"format": format, "result": result}
-    path = ledger.path(trial().id)
+    path = ledger.result_path(trial().id)
     save_file(path, canonical_json({**body, "sha256": sha256(canonical_json(body)).hexdigest()}) + b"\n")
     return path
 
@@ -157,7 +159,7 @@ def write_in_format(ledger: Ledger, format: int, result: dict) -> Path:
 def test_another_format_is_refused_and_its_file_left_alone(ledger: Ledger, format: int) -> None:
     path = write_in_format(ledger, format, {"something": "else"})
     with pytest.raises(BadInput) as excinfo:
-        ledger.read(trial().id)
+        ledger.read_result(trial().id)
     assert excinfo.value.place == str(path) and excinfo.value.cure
     assert path.exists()
 
@@ -167,7 +169,7 @@ def test_a_sealed_file_of_something_else_is_set_aside(
     ledger: Ledger, warnings: list[str], result: dict
 ) -> None:
     write_in_format(ledger, FORMAT, result)
-    assert ledger.read(trial().id) is None
+    assert ledger.read_result(trial().id) is None
     assert len(warnings) == 1
 
 
@@ -176,7 +178,7 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     earlier = steady(trial())
-    ledger.record(earlier)
+    ledger.record_result(earlier)
 
     def raise_error(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -184,10 +186,10 @@ def test_a_failed_write_is_one_line_and_leaves_the_earlier_result(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", raise_error)
         with pytest.raises(BadInput, match=os.strerror(number)) as excinfo:
-            ledger.record(replace(earlier, seconds=9.0))
+            ledger.record_result(replace(earlier, seconds=9.0))
     assert "\n" not in str(excinfo.value)
-    assert str(ledger.paths(trial().id)[1]) in str(excinfo.value)
-    assert ledger.read(trial().id) == earlier
+    assert str(ledger.find_trial_files(trial().id)[1]) in str(excinfo.value)
+    assert ledger.read_result(trial().id) == earlier
     assert len(list_files(ledger.root)) == 2, "the half-written files are gone"
 
 
@@ -197,15 +199,15 @@ def test_a_full_disk_loses_nothing_and_can_be_resumed(tmp_path: Path, small_disk
         trials = [trial(seed) for seed in range(40)]
         with pytest.raises(BadInput, match=r"No space left on device.* make room"):
             for stub in trials:
-                ledger.record(steady(stub))
-        results = ledger.results(stub.id for stub in trials)
+                ledger.record_result(steady(stub))
+        results = ledger.read_results(stub.id for stub in trials)
         assert 0 < len(results) < 40
         assert len([name for name in list_files(ledger.root) if name.endswith(".json")]) == 2 * len(results)
         subprocess.run(["mount", "-o", "remount,size=1m", str(tmp_path / "disk")], check=True)
         for stub in trials:
             if stub.id not in results:
-                ledger.record(steady(stub))
-        assert len(ledger.results(stub.id for stub in trials)) == 40
+                ledger.record_result(steady(stub))
+        assert len(ledger.read_results(stub.id for stub in trials)) == 40
 
 
 def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written(
@@ -213,17 +215,17 @@ def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written
 ) -> None:
     with small_disk(tmp_path / "disk", "1m"):
         ledger = Ledger(tmp_path / "disk", warnings.append)
-        ledger.record(steady(trial()))
-        empty_file = ledger.path(trial(9).id)
+        ledger.record_result(steady(trial()))
+        empty_file = ledger.result_path(trial(9).id)
         empty_file.parent.mkdir(exist_ok=True)
         empty_file.touch()
         subprocess.run(["mount", "-o", "remount,ro", str(tmp_path / "disk")], check=True)
-        assert ledger.read(trial().id) == steady(trial())
-        assert ledger.read(trial(9).id) is None and empty_file.exists()
+        assert ledger.read_result(trial().id) == steady(trial())
+        assert ledger.read_result(trial(9).id) is None and empty_file.exists()
         assert "could not be moved (Read-only file system)" in warnings[0]
         for seed in range(2):  # of an existing folder, and of one to be made
             with pytest.raises(BadInput, match="Read-only file system"):
-                ledger.record(steady(trial(seed)))
+                ledger.record_result(steady(trial(seed)))
         with pytest.raises(BadInput, match="Read-only file system"), ledger.lock_study("study"):
             pass
 
@@ -231,10 +233,10 @@ def test_a_disk_mounted_read_only_can_be_read_and_says_that_it_cannot_be_written
 def test_what_is_in_the_way_of_a_file_is_one_clear_line(tmp_path: Path, ledger: Ledger) -> None:
     (tmp_path / "taken").write_text("in the way")
     with pytest.raises(BadInput, match=r"taken: is a file; give the folder of the results"):
-        Ledger(tmp_path / "taken").record(steady(trial()))
-    ledger.path(trial().id).mkdir(parents=True)
+        Ledger(tmp_path / "taken").record_result(steady(trial()))
+    ledger.result_path(trial().id).mkdir(parents=True)
     with pytest.raises(BadInput, match="cannot be read"):
-        ledger.read(trial().id)
+        ledger.read_result(trial().id)
 
 
 def test_a_study_that_runs_keeps_others_out_until_it_is_killed(ledger: Ledger, start_study) -> None:

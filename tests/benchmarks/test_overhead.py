@@ -113,7 +113,7 @@ def _fill_ledger(folder: Path, like: Result) -> int:
         loss = random.Random(trial.id).gauss(0.4, 0.02)
         metrics = {**like.metrics, "valid_loss": loss}
         prints = {"weights": trial.id, "metrics": trial.id}
-        ledger.record(replace(like, trial=trial, metrics=metrics, fingerprints=prints))
+        ledger.record_result(replace(like, trial=trial, metrics=metrics, fingerprints=prints))
     return len(trials)
 
 
@@ -137,7 +137,9 @@ def test_the_models_study_spends_its_time_on_training(benchmark, clean, tmp_path
         words = f"run models --seeds 0-{seeds - 1} --set epochs={epochs}"
         _, _, seconds = weigh_command(words, folder, clean(folder))
         ledger = Ledger(folder / "results")
-        runs.append((seconds, [result for id in ledger.files() if (result := ledger.read(id))]))
+        runs.append(
+            (seconds, [result for id in ledger.find_result_files() if (result := ledger.read_result(id))])
+        )
 
     def run_all() -> None:
         for seeds, epochs in [(1, 1), (3, 1), (1, 4)]:

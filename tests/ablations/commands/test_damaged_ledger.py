@@ -120,18 +120,18 @@ def test_results_that_vanish_during_a_run_are_missing_and_the_exit_code_is_1(
 ) -> None:
     """Once the last of three results is there, one is removed and one is damaged."""
     folder = write_two_studies(tmp_path)
-    record = Ledger.record
+    record = Ledger.record_result
     paths = []
 
     def record_and_remove(ledger: Ledger, result: Result) -> None:
         record(ledger, result)
-        paths.extend([ledger.path(result.trial.id)] if ledger.root == Path("results") else [])
+        paths.extend([ledger.result_path(result.trial.id)] if ledger.root == Path("results") else [])
         if len(paths) == 3:
             paths[0].unlink()
             paths[1].write_bytes(b"{}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "record", record_and_remove)
+        patch.setattr(Ledger, "record_result", record_and_remove)
         process = run_command(folder, "run", "small.toml", "-j", "1", "--seeds", "0")
     assert process.returncode == 1, process.stderr
     assert read_trial_counts(process.stdout) == TrialCounts(trained=1, left=2)
@@ -176,10 +176,10 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     ledger = Ledger(project / "results")
     plan = plan_store.load_plan("small", ledger)
     new_ids = {}
-    for id, result in ledger.results(plan.ids).items():
+    for id, result in ledger.read_results(plan.ids).items():
         trial = replace(result.trial, versions="torch 2.5.0")
-        ledger.record(replace(result, trial=trial))
-        ledger.path(id).unlink()
+        ledger.record_result(replace(result, trial=trial))
+        ledger.result_path(id).unlink()
         new_ids[id] = trial.id
     arms = [
         replace(
@@ -193,7 +193,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     process = run_command(project, "run", "small.toml", "--seeds", "0")
     assert process.stdout.count(f"torch 2.5.0 → {package_version('torch')}: 3 trials to train") == 1
     assert read_trial_counts(process.stdout) == TrialCounts(trained=3)
-    assert set(ledger.files()) == {*new_ids.values(), *(arm.trials[0] for arm in plan.arms)}
+    assert set(ledger.find_result_files()) == {*new_ids.values(), *(arm.trials[0] for arm in plan.arms)}
 
 
 def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(project: Path) -> None:

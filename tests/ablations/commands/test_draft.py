@@ -131,7 +131,7 @@ def test_patterns_find_what_the_script_prints(tmp_path: Path, script: str, value
     lines = [line for line in script.splitlines() if "SummaryWriter" not in line]
     write_draft(tmp_path, "\n".join([*lines, "" if "__main__" in script else "main()"]))
     check_command(tmp_path, "run", "mine.toml", "--seeds", "0")
-    result = next(Ledger(tmp_path / "results").all_results())
+    result = next(Ledger(tmp_path / "results").read_all_results())
     losses = {name: x for name, x in result.metrics.items() if name.endswith("loss")}
     assert losses == pytest.approx(values, abs=1e-3)
 

@@ -96,7 +96,7 @@ def test_the_notebook_trains_reads_compares_and_goes_on(folder: Path) -> None:
 def read_results(folder: Path) -> list:  # type: ignore[type-arg]
     """Return all results of the project."""
     ledger = Ledger(folder / "results")
-    return list(ledger.results(ledger.files()).values())
+    return list(ledger.read_results(ledger.find_result_files()).values())
 
 
 def test_the_document_names_every_example() -> None:

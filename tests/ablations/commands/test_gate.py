@@ -76,7 +76,7 @@ def run_gate(folder: Path, *words: str, base: str = "main", **variables: str) ->
 
 def count_trials(folder: Path) -> int:
     """Return the number of results."""
-    return len(Ledger(folder / "results").files())
+    return len(Ledger(folder / "results").find_result_files())
 
 
 def test_a_comment_passes_at_the_first_look_and_a_document_without_training(project: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_program_is_judged_as_it_is(tmp_path: Path, kind: str) -> None:
     (tmp_path / "mine.toml").write_text(STUDY.format(metric=metric, keys=keys))
     assert read_trial_counts(check_command(tmp_path, "run", "mine.toml")) == TrialCounts(trained=4)
     levels = {"decay 0.5": [], "baseline": []}
-    for result in Ledger(tmp_path / "results").all_results():
+    for result in Ledger(tmp_path / "results").read_all_results():
         levels["decay 0.5" if result.trial.flat_settings()["decay"] else "baseline"].append(
             result.metrics[metric]
         )
@@ -167,6 +167,6 @@ def test_an_upgrade_in_one_of_two_pythons_trains_only_its_arm_again(
     for output in (plan_output, run_output):
         assert "rates 0.2 → 0.3: 2 trials to train" in output
     assert read_trial_counts(run_output) == TrialCounts(trained=2, stored=2)
-    ledger_results = Ledger(tmp_path / "results").all_results()
+    ledger_results = Ledger(tmp_path / "results").read_all_results()
     losses = {result.metrics["loss"] for result in ledger_results if result.trial.seed == 0}
     assert losses == {0.1, 0.2, 0.3}, "the earlier ones stay"

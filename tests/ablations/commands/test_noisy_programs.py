@@ -80,9 +80,9 @@ def test_numbers_beyond_that_distance_differ_whatever_distance_the_plan_has(
     ledger = Ledger(folder / "results")
     plan = plan_store.load_plan("noisy", ledger)
     for id in plan.ids:
-        result = ledger.read(id)
+        result = ledger.read_result(id)
         assert result is not None
-        ledger.record(replace(result, metrics={**result.metrics, "accuracy": 0.9}))
+        ledger.record_result(replace(result, metrics={**result.metrics, "accuracy": 0.9}))
     plan_store.store_plan(replace(plan, nondeterminism={"accuracy": 9.0}), ledger)
     process = run_command(folder, "verify", "noisy.toml", "-n", "2")
     assert process.returncode == 1

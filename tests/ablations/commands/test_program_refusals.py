@@ -173,7 +173,7 @@ def test_a_misspelt_metric_costs_no_training_and_makes_no_arm_exploratory(tmp_pa
     assert process.returncode and "did you mean 'accuracy'?" in process.stderr
     assert "index.html" not in process.stdout, "there is no page, so that none is named"
     ledger = Ledger(folder / "results")
-    count = len(ledger.files())
+    count = len(ledger.find_result_files())
     (folder / "mine.toml").write_text(STUDY)
     output = check_command(folder, "run", "mine.toml", "--seeds", "0-1")
     assert count and read_trial_counts(output) == TrialCounts(trained=6 - count, stored=count)
@@ -225,7 +225,7 @@ def test_a_program_whose_first_trial_fails_is_refused_before_the_rest_is_trained
     errors = refuse_command(folder, "run", "mine.toml", "-j", "1", "--time-limit", time_limit)
     assert errors.count("\n") == 1
     assert rule in errors
-    assert len(Ledger(folder / "results").files()) <= 2
+    assert len(Ledger(folder / "results").find_result_files()) <= 2
 
 
 JUDGED = "time_series_mae"  # a quality, whatever words are in its name
@@ -247,4 +247,4 @@ def test_a_seed_or_a_setting_without_effect_is_found_whatever_else_is_told(
         write_project(tmp_path / "project", program, study), "run", "mine.toml"
     )
     ledger = Ledger(tmp_path / "project" / "results")
-    assert 9 <= len(ledger.files()) <= 12, "more seeds of what ties alone: it may be by chance"
+    assert 9 <= len(ledger.find_result_files()) <= 12, "more seeds of what ties alone: it may be by chance"

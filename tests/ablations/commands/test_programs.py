@@ -98,10 +98,12 @@ def test_a_plan_knows_the_trials_that_another_study_has_trained(program_copy: Pa
 
 def test_a_run_removes_the_checkpoint_of_a_trial_that_has_its_result(program_copy: Path) -> None:
     ledger = Ledger(program_copy / "results")
-    results = [result for id in ledger.files() if (result := ledger.read(id)).trial.seed > 1]
+    results = [
+        result for id in ledger.find_result_files() if (result := ledger.read_result(id)).trial.seed > 1
+    ]
     finished, failure, *_ = results  # those of the first two seeds would be trained again
-    ledger.path(failure.trial.id).unlink()  # a failure replaces no training that ended
-    ledger.record(replace(failure, status="failed", reason="exit code 1"))
+    ledger.result_path(failure.trial.id).unlink()  # a failure replaces no training that ended
+    ledger.record_result(replace(failure, status="failed", reason="exit code 1"))
     stale, useful = (ledger.checkpoints / f"{result.trial.id}.pt" for result in (finished, failure))
     stale.parent.mkdir(exist_ok=True)
     stale.touch()
@@ -261,10 +263,12 @@ def test_a_study_of_speed_runs_one_trial_at_a_time_in_balanced_order(
     assert "one trial at a time" in output and line in output
     ledger = Ledger(folder / "results")
     assert "under a minute on 1 core" in check_command(folder, "plan", "mine.toml", "-j", "4")
-    counts = {r.provenance["trials_at_a_time"] for r in ledger.results(ledger.files()).values()}
+    counts = {
+        r.provenance["trials_at_a_time"] for r in ledger.read_results(ledger.find_result_files()).values()
+    }
     assert counts == {1}
     rows = results("mine", folder / "results")[["arm", "seed"]].assign(
-        started=[r.started for r in ledger.results(results("mine", folder / "results").trial).values()]
+        started=[r.started for r in ledger.read_results(results("mine", folder / "results").trial).values()]
     )
     orders = [list(of_seed.sort_values("started").arm) for _, of_seed in rows.groupby("seed")]
     assert orders[0] == orders[1][::-1], "also of the first trials, which check the program"

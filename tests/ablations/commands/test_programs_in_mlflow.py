@@ -34,7 +34,7 @@ def test_a_result_is_stored_as_told_and_each_study_decides_what_diverged(tmp_pat
         diverged = {name: read_trial_counts(output).diverged for name, output in outputs.items()}
         assert diverged == {"mine": 0, "other": 1}
         ledger = Ledger(folder / f"{order[0]} first")
-        ledger_results = ledger.results(ledger.files())
+        ledger_results = ledger.read_results(ledger.find_result_files())
         states.append({id: (r.status, r.reason, r.fingerprints) for id, r in ledger_results.items()})
         assert "diverged: loss is nan" in (folder / "out" / "other" / "index.html").read_text()
         assert "3 of 3 bit-identical" in check_command(folder, "verify", "other.toml", "-n", "3", *words[2:])

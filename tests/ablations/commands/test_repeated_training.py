@@ -123,7 +123,7 @@ except FileExistsError:
     process = run_command(write_project(tmp_path / "project", PROGRAM + code), "run", "mine.toml")
     assert process.returncode == 130
     ledger = Ledger(tmp_path / "project" / "results")
-    assert len(ledger.files()) == 6, "two seeds of three arms"
+    assert len(ledger.find_result_files()) == 6, "two seeds of three arms"
     assert plan_store.load_plan("mine", ledger).nondeterminism == {}, "what the second time told is kept"
 
 

@@ -66,9 +66,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def train_again(ledger: Ledger, study: str) -> None:
     """Change the result of a study's first trial."""
-    result = ledger.read(plan_store.load_plan(study, ledger).ids[0])
+    result = ledger.read_result(plan_store.load_plan(study, ledger).ids[0])
     assert result is not None
-    ledger.record(replace(result, metrics={**result.metrics, "valid_loss": 9.0}))
+    ledger.record_result(replace(result, metrics={**result.metrics, "valid_loss": 9.0}))
 
 
 def read_index(folder: Path) -> str:
@@ -109,7 +109,7 @@ def test_results_for_a_page_have_the_drawn_curves_and_a_passage_an_arm(
         ids = {id for id, result in page_results.items() if "passage" in result.records}
         assert ids == {results[baseline][1].trial.id, results[rival][0].trial.id}
     for id, result in plan_results.items():
-        ledger_result = ledger.read(id)
+        ledger_result = ledger.read_result(id)
         assert ledger_result
         assert result.records["roles"] == ledger_result.records["roles"]
         assert not result.trace

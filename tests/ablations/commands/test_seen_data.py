@@ -55,7 +55,7 @@ def record_results(ledger, seeds, code="v1"):
     """Record results of two arms in the ledger."""
     for arm_results in make_results(seeds, code).values():
         for result in arm_results:
-            ledger.record(result)
+            ledger.record_result(result)
 
 
 def describe_seen(plan, ledger):
@@ -100,7 +100,7 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
 
 def test_an_edited_comment_makes_no_seen_seed_fresh(ledger):
     plan = declare_plan(ledger, range(10), code="v1 with a comment")
-    assert not set(plan.arms[1].trials.values()) & ledger.files().keys(), "other identities"
+    assert not set(plan.arms[1].trials.values()) & ledger.find_result_files().keys(), "other identities"
     record_results(ledger, range(10), "v1 with a comment")
     assert describe_seen(plan, ledger).startswith(WARNING)
 
@@ -108,9 +108,9 @@ def test_an_edited_comment_makes_no_seen_seed_fresh(ledger):
 def test_seeds_that_only_one_side_had_or_that_failed_were_not_seen(tmp_path):
     ledger = Ledger(tmp_path)
     for result in make_results(range(10))["base"]:
-        ledger.record(result)
+        ledger.record_result(result)
     for result in make_results(range(10))["b"]:
-        ledger.record(failed_result(result.trial, "killed"))
+        ledger.record_result(failed_result(result.trial, "killed"))
     assert declare_plan(ledger, range(10)).seen_pairs == {}
 
 
@@ -181,8 +181,8 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
         assert design_of_plan(plan, {}).seen_pairs == {}, "nothing is known before the results"
         for of_arm in results(template, numbers_read).values():
             for result in of_arm:
-                ledger.record(result)
-    c = compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
+                ledger.record_result(result)
+    c = compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids)))
     assert c.design.seen_pairs == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
@@ -233,7 +233,7 @@ def test_trials_that_told_no_judged_number_were_no_attempt(tmp_path):
             results, ledger, study=name, hash=name, metrics=(Metric(name, 0.1, "lower"),), **facts
         )
         for result in (*results["base"], *results["b"]):
-            ledger.record(result)
+            ledger.record_result(result)
         if name != "finer":
             assert (plan.seen_pairs, plan.earlier_verdicts) == ({}, {})
     assert plan.seen_pairs == {"b": 5}
@@ -253,11 +253,11 @@ def test_a_study_that_ships_was_declared_before_all_results_and_a_copy_of_it_was
     study = loading.load_study("lstm")
     plan, trials = plans.make_plan(study, "unrolled run lstm")
     for trial in trials[: 5 * len(plan.arms)]:
-        ledger.record(replace(make_result(trial.seed), trial=trial))
+        ledger.record_result(replace(make_result(trial.seed), trial=trial))
     plan = plan_store.store_plan(plan, ledger, trials)
     assert plan.seen_pairs == {} and plan.ships
     assert "it ships with Unrolled" in describe_declaration(
-        compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
+        compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids)))
     )
     copy = plans.make_plan(replace(study, name="copy"), "")[0]
     seeds = plan_store.store_plan(copy, ledger, trials).seen_pairs

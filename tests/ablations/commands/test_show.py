@@ -47,7 +47,7 @@ def results(folder: Path, make_trial, torch_state) -> dict[str, Result]:
         "counted": run_trial(make_trial(model="ngram-2", options={"context": 1})),
     }
     for result in results_by_name.values():
-        ledger.record(result)
+        ledger.record_result(result)
     return results_by_name
 
 
@@ -90,7 +90,7 @@ def test_an_unknown_identity_and_one_of_several_are_refused(folder: Path, make_t
     ledger = Ledger(folder / "many")
     trials = [make_trial(seed=seed) for seed in range(40)]
     for trial in trials:
-        ledger.record(failed_result(trial, "stub"))
+        ledger.record_result(failed_result(trial, "stub"))
     ((digit, number),) = Counter(trial.id[0] for trial in trials).most_common(1)  # 40 trials, 16 digits
     rules = dict.fromkeys(("nothing", "", "../trials"), "no trial in .* has this identity")
     rules[digit] = f"{number} identities begin so .*; write more of it"

@@ -63,7 +63,7 @@ def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder:
     assert " seconds of training, under a minute on " in output
     ledger = Ledger(folder / "results")
     baseline = list(plan_store.load_plan("small", ledger).arms[0].trials.values())
-    seconds = fmean(result.total_seconds for result in ledger.results(baseline).values())
+    seconds = fmean(result.total_seconds for result in ledger.read_results(baseline).values())
     assert output.splitlines()[4].split()[-2] == f"{seconds:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0
     assert "measured" not in capsys.readouterr().out, "trials with other settings"

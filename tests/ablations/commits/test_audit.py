@@ -259,7 +259,7 @@ def test_commits_of_documents_train_nothing(branch: Branch) -> None:
     code, changes, _ = branch.audit()
     assert code == 0
     assert [change["effect"] for change in changes.values()] == ["changes no number"]
-    assert not Ledger(branch.folder / "results").files()
+    assert not Ledger(branch.folder / "results").find_result_files()
 
 
 @pytest.mark.parametrize(
@@ -283,4 +283,4 @@ def test_seeds_and_settings_are_changed_for_all_and_no_arm_is_added(branch: Bran
     process = run_command(branch.folder, "audit", "main..branch", "--seeds", "3-4", "--dry-run")
     assert process.returncode == 0
     assert "2 arms, looks after 2 seeds" in process.stdout
-    assert not Ledger(branch.folder / "results").files()
+    assert not Ledger(branch.folder / "results").find_result_files()

@@ -61,10 +61,12 @@ def test_a_text_that_is_replaced_while_a_study_runs_stops_it_and_is_in_no_result
             TrialConditions(preload=[WARM]),
             on_result=lambda result: text.write_text("other words " * 400),
         )
-    assert list(ledger.results(trial.id for trial in trials)) == [trials[0].id]
+    assert list(ledger.read_results(trial.id for trial in trials)) == [trials[0].id]
     text.write_text(original)
     assert run_trials(trials, ledger, TrialConditions(preload=[WARM])) == Counts(done=2, skipped=1)
-    assert len({result.trial.data for result in ledger.results(trial.id for trial in trials).values()}) == 1
+    assert (
+        len({result.trial.data for result in ledger.read_results(trial.id for trial in trials).values()}) == 1
+    )
 
 
 def test_a_text_that_is_gone_stops_the_study(make_trial: Callable[..., ChapterTrial], text: Path) -> None:
@@ -134,7 +136,8 @@ def test_a_plug_in_is_loaded_only_by_the_trials_that_use_it(
     trials = [make_trial("lm4"), make_trial("mine")]
     run_trials(trials, ledger, TrialConditions(preload=[WARM, str(plug_in)]))
     weights = [
-        result.fingerprints["weights"] for result in ledger.results(trial.id for trial in trials).values()
+        result.fingerprints["weights"]
+        for result in ledger.read_results(trial.id for trial in trials).values()
     ]
     assert len(weights) == 2 and weights[0] == expected.fingerprints["weights"]
 

@@ -58,7 +58,7 @@ def kill_driver(folder: Path, trials: list[ChapterTrial], **variables: str) -> L
             wait_for(lambda: len(list(ledger.checkpoints.glob("*.stands-still"))) == len(trials))
         finally:
             driver.kill()
-    assert not ledger.results(trial.id for trial in trials)
+    assert not ledger.read_results(trial.id for trial in trials)
     return ledger
 
 
@@ -67,8 +67,8 @@ def check_undisturbed(ledger: Ledger, trial: ChapterTrial, folder: Path) -> None
     reference = Ledger(folder / "undisturbed")
     for target in (reference, ledger):
         assert run_trials([trial], target, WARM) == Counts(done=1)
-    expected = reference.read(trial.id)
-    result = ledger.read(trial.id)
+    expected = reference.read_result(trial.id)
+    result = ledger.read_result(trial.id)
     assert expected is not None and result is not None
     assert (
         list(list_differences(reproducible_values(expected.to_dict()), reproducible_values(result.to_dict())))
@@ -94,7 +94,7 @@ def test_a_trial_killed_and_resumed_has_the_bits_of_an_undisturbed_one(
     (state,) = ledger.checkpoints.glob(f"{trial.id}.cpu.*.pt")
     epochs = torch.load(io.BytesIO(state.read_bytes()[32:]), weights_only=True)["record"]["epochs"]
     check_undisturbed(ledger, trial, tmp_path)
-    result = ledger.read(trial.id)
+    result = ledger.read_result(trial.id)
     assert result is not None and len(epochs) == 2
     checkpoint_curves = TrainingRecord(epochs=[Epoch(**epoch) for epoch in epochs]).curves
     first_epochs = {name: points[:2] for name, points in result.curves.items()}
@@ -117,7 +117,7 @@ def test_a_time_limit_keeps_the_checkpoint_and_names_it(ledger: Ledger) -> None:
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     run_trials([trial], ledger, TrialConditions(run_function=stub_trials.WORK, limits=Limits(time_limit=1)))
-    result = ledger.read(trial.id)
+    result = ledger.read_result(trial.id)
     assert result is not None and result.stopped_by_limit
     assert str(checkpoint) in result.reason and checkpoint.exists()
 

@@ -178,7 +178,7 @@ def test_after_five_kills_of_driver_and_program_forty_trials_are_as_if_undisturb
     assert not victims
     assert driver.returncode == 0
     ledger = Ledger(tmp_path / "results")
-    finished = list(ledger.results(ledger.files()).values())
+    finished = list(ledger.read_results(ledger.find_result_files()).values())
     assert len(finished) == 40
     for result in finished:
         expected = random.Random(result.trial.seed).random() / int(result.trial.flat_settings()["width"])

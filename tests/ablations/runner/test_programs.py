@@ -159,7 +159,7 @@ def test_no_result_is_stored_where_a_file_was_edited_while_it_trained_and_put_ba
     patterns = {"code": ("*.py",), "data_files": ("*.txt",)}
     with pytest.raises(BadInput, match=f"{file} was written while it trained"):
         run_program(tmp_path, EDITS_ITSELF, run=f"python train.py {file} {code} {{seed}}", **patterns)
-    assert not Ledger(tmp_path / "results").files()
+    assert not Ledger(tmp_path / "results").find_result_files()
     assert not list((tmp_path / "results" / "checkpoints").iterdir()), (
         "nor does another attempt go on from it"
     )

@@ -73,7 +73,9 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
     trials = [trial(0, "raises"), trial(1)]
     assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(done=1, failed=1)
     assert run_trials(trials, ledger, TrialConditions(run_function=WORK)) == Counts(skipped=2)
-    ledger.record(failed_result(trial(2), "diverged", status="diverged"))  # a result, as command.md says
+    ledger.record_result(
+        failed_result(trial(2), "diverged", status="diverged")
+    )  # a result, as command.md says
     trials.append(trial(2))
     counts = run_trials(
         trials,
@@ -218,4 +220,4 @@ def test_a_callback_that_fails_stops_the_study_and_is_raised(ledger: Ledger) -> 
     trials = [trial(0), trial(1, sleep=600), trial(2)]
     with pytest.raises(BrokenPipeError):
         run_trials(trials, ledger, TrialConditions(run_function=WORK, workers=2), on_result=fail)
-    assert list(ledger.results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"
+    assert list(ledger.read_results(t.id for t in trials)) == [trial(0).id], "recorded before it was told"

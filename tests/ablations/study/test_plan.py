@@ -174,7 +174,7 @@ def make_plan(study: str, seeds: range, lr: float = 0.01, time: float = 0.0) -> 
 def record_trials(ledger: Ledger, seeds: range) -> None:
     """Record a failed result of each seed."""
     for seed in seeds:
-        ledger.record(
+        ledger.record_result(
             failed_result(ChapterTrial(model="stub", seed=seed, lr=0.01), "of no matter", started=1e9)
         )
 

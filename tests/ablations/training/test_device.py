@@ -191,7 +191,7 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
     words = ["run", "tiny.toml", "-j", "2", "--seeds", "0-1", "--device", "cuda"]
     train_with_stand_ins(folder, *words, **stand_in_variables(folder, nvml))
     ledger = Ledger(folder / "results")
-    provenances = [result.provenance for result in ledger.results(ledger.files()).values()]
+    provenances = [result.provenance for result in ledger.read_results(ledger.find_result_files()).values()]
     assert sorted(provenance["gpu_uuid"] for provenance in provenances) == [uuid(0), uuid(1)]
     assert {provenance["trials_at_a_time"] for provenance in provenances} == {2}
 
@@ -254,7 +254,7 @@ def test_a_program_is_trained_on_the_visible_gpus_by_default_and_stays_there(
     train_with_stand_ins(folder, "run", "mine.toml", **stand_ins)
     assert {*(folder / "seen").read_text().split()} == {f"{uuid(0)},{uuid(1)}"}
     ledger = Ledger(folder / "results")
-    results = ledger.results(ledger.files()).values()
+    results = ledger.read_results(ledger.find_result_files()).values()
     assert {result.trial.device for result in results} == {"cuda"}
     assert {find_machine_kind(result.provenance)["gpu"] for result in results} == {"NVIDIA Stand-in"}
     train_with_stand_ins(folder, "verify", "mine.toml", "-n", "1", **stand_ins)

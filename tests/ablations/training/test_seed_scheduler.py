@@ -53,7 +53,7 @@ def full_study(tmp_path_factory) -> Study:
 
 def count_trials(study: Study) -> dict[int, int]:
     """Return how many trials each width has in the ledger."""
-    return dict(Counter(hidden for hidden, _ in study.list_results()))
+    return dict(Counter(hidden for hidden, _ in study.find_result_files()))
 
 
 def test_a_decided_contrast_asks_for_no_more_seeds(full_study: Study) -> None:
@@ -73,9 +73,12 @@ def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
     assert study.list_states() == STATES
     assert read_trial_counts(output).left == 0
     plan = plan_store.load_plan("looks", study.ledger)
-    _check_speculation(plan, study.ledger.results(plan.ids))
+    _check_speculation(plan, study.ledger.read_results(plan.ids))
     study.run("-j", "1", "--to-the-end")
-    assert study.outcome() == full_study.outcome() and study.list_results() == full_study.list_results()
+    assert (
+        study.outcome() == full_study.outcome()
+        and study.find_result_files() == full_study.find_result_files()
+    )
     new_plan = plan_store.load_plan("looks", study.ledger)
     assert (new_plan.hash, new_plan.planned, new_plan.seen_pairs) == (plan.hash, plan.planned, {}), (
         "it is confirmatory"
@@ -103,7 +106,7 @@ def test_the_range_of_needed_trials_only_narrows_and_holds_the_final_number(
     full_study: Study,
 ) -> None:
     plan = plan_store.load_plan("looks", full_study.ledger)
-    results = full_study.ledger.results(plan.ids)
+    results = full_study.ledger.read_results(plan.ids)
     scheduler = SeedScheduler(plan, {})
     ranges = [(len(scheduler.pending), len(scheduler.possible))]
     for result in sorted(results.values(), key=lambda result: result.trial.seed % 1000):
@@ -120,8 +123,8 @@ def test_trials_are_in_the_order_of_looks_and_arms_without_contrast_get_the_firs
 ) -> None:
     order = [bisect_right(LOOKS, seed % 1000) for _, seed in full_study.list_logged("start")]
     assert order == sorted(order)
-    assert {seed for _, seed in full_study.list_results() if seed >= 1000} == set(range(1000, 1005))
-    assert {seed for hidden, seed in full_study.list_results() if hidden == 48} == set(range(5))
+    assert {seed for _, seed in full_study.find_result_files() if seed >= 1000} == set(range(1000, 1005))
+    assert {seed for hidden, seed in full_study.find_result_files() if hidden == 48} == set(range(5))
 
 
 def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: Study) -> None:
@@ -138,8 +141,8 @@ def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
 ) -> None:
     study.run("-j", "4", SLEEP="0.2")
     assert study.outcome() == full_study.outcome()
-    assert full_study.list_results() <= study.list_results()
-    assert len(study.list_results() - full_study.list_results()) <= 4 * len(LOOKS)
+    assert full_study.find_result_files() <= study.find_result_files()
+    assert len(study.find_result_files() - full_study.find_result_files()) <= 4 * len(LOOKS)
 
 
 @pytest.mark.slow
@@ -169,8 +172,8 @@ def test_results_of_other_seeds_and_of_damaged_files_change_no_verdict(
     assert count_trials(study) == {64: 14, 8: 7, 24: 7, 32: 7, 48: 7}, (
         "a fixed design trains all of its seeds"
     )
-    for id in [*study.ledger.files()][:3]:
-        study.ledger.path(id).write_bytes(b"{}")
+    for id in [*study.ledger.find_result_files()][:3]:
+        study.ledger.result_path(id).write_bytes(b"{}")
     study.run("-j", "2")
     assert study.outcome() == full_study.outcome()
     assert count_trials(study)[24] == 8 and count_trials(study)[8] <= 7
@@ -192,7 +195,7 @@ def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
         blocker.unlink()
     output, _ = program.communicate(timeout=120)
     assert program.returncode == 0, output
-    assert (8, 5) in study.list_results() - full_study.list_results()
+    assert (8, 5) in study.find_result_files() - full_study.find_result_files()
     assert study.outcome() == full_study.outcome()
     _check_numbers_of_trials(study, full_study)
 
@@ -202,8 +205,8 @@ def _check_numbers_of_trials(study: Study, full_study: Study) -> None:
     folder = study.folder / "results"
     table = results("looks", folder)
     all_rows = results("looks", folder, all=True)
-    assert set(table.trial) == set(full_study.ledger.files())
-    assert set(all_rows.trial) == set(study.ledger.files())
+    assert set(table.trial) == set(full_study.ledger.find_result_files())
+    assert set(all_rows.trial) == set(study.ledger.find_result_files())
     assert all_rows[all_rows.counts].drop(columns="counts").reset_index(drop=True).equals(table)
     plan = plan_store.load_plan("looks", study.ledger)
     page = compare_plan(plan, read_page_results(plan, study.ledger))

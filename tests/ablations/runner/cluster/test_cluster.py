@@ -99,7 +99,7 @@ def test_a_killed_driver_takes_its_trials_with_it(
     driver = start_driver(4)
     gate.open_for(0)
     # the next one starts before it is kept
-    wait_for(lambda: len(gate.list_attempts()) == 3 and ledger.files())
+    wait_for(lambda: len(gate.list_attempts()) == 3 and ledger.find_result_files())
     driver.kill()
     wait_for(lambda: not any(is_alive(process) for _, process, _ in gate.list_attempts()))
     gate.open_for(1, 2, 3, 4)
@@ -117,7 +117,7 @@ def test_a_worker_with_other_code_is_refused_by_name_before_the_first_trial(
         BadInput, match=f"^worker {worker} has another bench/chapter/metrics.py than the driver"
     ):
         run_trials([trial()], ledger, TrialConditions(run_function=WORK, cluster=processes.address))
-    assert not ledger.files()
+    assert not ledger.find_result_files()
 
 
 def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
@@ -129,7 +129,7 @@ def test_a_trial_that_a_worker_cannot_compute_as_planned_ends_the_run_by_name(
     changed_trial = replace(chapter_trial, versions="torch 0.4.1")
     with pytest.raises(BadInput, match=r"^worker tcp://.* torch [\d.]+ is loaded, but torch 0\.4\.1 when"):
         run_trials([changed_trial], ledger, TrialConditions(cluster=two_workers))
-    assert not ledger.files()
+    assert not ledger.find_result_files()
 
 
 def test_a_worker_that_may_start_no_process_is_refused_with_the_cure(processes, ledger: Ledger) -> None:
@@ -174,7 +174,7 @@ def test_a_worker_that_joins_later_has_the_users_files_too(
     assert run_trials([killer], ledger, TrialConditions(run_function=WORK, cluster=two_workers)) == Counts(
         done=1
     )
-    result = ledger.read(killer.id)
+    result = ledger.read_result(killer.id)
     assert result is not None and result.provenance["text"] == "one two"
 
 
@@ -202,7 +202,9 @@ def test_two_drivers_may_have_equal_trials_on_one_cluster_at_once(two_workers: s
             for ledger in ledgers
         ]
     assert [driver.result() for driver in drivers] == [Counts(done=1)] * 2
-    assert [ledger.results([program_trial.id])[program_trial.id].metrics["loss"] for ledger in ledgers] == [
+    assert [
+        ledger.read_results([program_trial.id])[program_trial.id].metrics["loss"] for ledger in ledgers
+    ] == [
         1,
         1,
     ]
@@ -249,7 +251,7 @@ def test_a_worker_a_gpu_gives_each_trial_its_own(start_gpu_worker, processes, le
     assert run_trials(
         trials, ledger, TrialConditions(run_function=WORK, cluster=processes.address)
     ) == Counts(done=4)
-    results = ledger.results(trial.id for trial in trials).values()
+    results = ledger.read_results(trial.id for trial in trials).values()
     assert {r.provenance["CUDA_VISIBLE_DEVICES"] for r in results} == {uuid(0), uuid(1)}
     for result in results:
         assert result.provenance["gpu_uuid"] == uuid(int(result.provenance["gpu_index"]))

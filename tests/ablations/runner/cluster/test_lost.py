@@ -35,7 +35,7 @@ def test_a_trial_whose_worker_dies_has_three_attempts_and_fails_alone(processes,
         pass
     assert results.tally == Counts(done=11, failed=1)
     check_every_trial_is_stored_once(results, ledger, trials)
-    killer = ledger.read(trials[1].id)
+    killer = ledger.read_result(trials[1].id)
     assert killer is not None
     assert (killer.reason, killer.attempts) == ("its worker died (3 attempts)", 3)
 
