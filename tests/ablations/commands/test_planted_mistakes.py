@@ -25,7 +25,7 @@ IN_A_PROGRAM = {  # mistake → a text of the example, what stands in its place,
     "a metric that is missing": (
         '"valid_accuracy": m',
         '"accuracy": m',
-        "tells no valid_accuracy; did you mean 'accuracy'?",
+        "reports no valid_accuracy; did you mean 'accuracy'?",
     ),
     "a flag of another spelling": (
         "--hidden {",
@@ -38,7 +38,7 @@ IN_A_PROGRAM = {  # mistake → a text of the example, what stands in its place,
 IN_A_FUNCTION = {
     "a parameter that is ignored": ("leaf=leaf", "leaf=1", "arm 'leaf 8': leaf = 8: no effect seen"),
     "a seed that is ignored": ("=seed", "=0", "arm 'baseline': seeds 0, 1, 2, 3 and 4 tell the same"),
-    "a metric that is missing": ('{"valid_accuracy": t', '{"accuracy": t', "tells no valid_accuracy"),
+    "a metric that is missing": ('{"valid_accuracy": t', '{"accuracy": t', "reports no valid_accuracy"),
     "a parameter of another spelling": ('"leaf": [', '"leafs": [', "did you mean 'leaf'?"),
     "it never ends": ("x, x_valid", f"{WAIT}x, x_valid", TOO_LONG),
     "it fills its disk": ("x, x_valid", f"{FILL}x, x_valid", TOO_LARGE),
