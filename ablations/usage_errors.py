@@ -4,7 +4,7 @@ import re
 
 from cyclopts import CycloptsError, MissingArgumentError, UnknownCommandError, UnknownOptionError
 
-from unrolled.bench.errors import BadInput, nearest, suggestion, visible
+from unrolled.bench.errors import BadInput, find_nearest, suggestion, visible
 
 
 def explain_usage(error: CycloptsError, commands: list[str]) -> BadInput:
@@ -35,7 +35,7 @@ def _explain_unknown_option(error: UnknownOptionError, cure: str) -> BadInput:
             return BadInput(f"unknown option {option}", cure=f"a setting is written --set {key}=VALUE")
     # without their dashes, which every option has
     flags = {flag.lstrip("-"): flag for argument in error.argument_collection for flag in argument.names}
-    likely = nearest(name, flags)
+    likely = find_nearest(name, flags)
     return BadInput(f"unknown option {option}", cure=f"did you mean {flags[likely[0]]}?" if likely else cure)
 
 

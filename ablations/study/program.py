@@ -11,7 +11,7 @@ from typing import Any
 from unrolled.ablations.study.errors import format_value
 from unrolled.ablations.study.study_file import MetricTable, ProgramTable
 from unrolled.ablations.study.trial_factory import Factor, Settings
-from unrolled.bench.errors import BadInput, nearest, plural, require, suggestion
+from unrolled.bench.errors import BadInput, find_nearest, plural, require, suggestion
 from unrolled.bench.metric import MEASURED
 from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.line_patterns import compile_pattern
@@ -128,7 +128,7 @@ class ProgramSettings:
         for python, script in pairwise(words):
             is_script = python in ("python", "python3") and script.endswith(".py") and "{" not in script
             if is_script and not (folder / script).is_file():
-                names = nearest(script, [path.name for path in folder.glob("*.py")])
+                names = find_nearest(script, [path.name for path in folder.glob("*.py")])
                 cure = f"did you mean {names[0]}?" if names else "name it from the folder of the program"
                 raise BadInput(f"there is no file {script}", key="run", cure=cure)
 

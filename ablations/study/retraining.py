@@ -16,7 +16,7 @@ from unrolled.ablations.study.plan import Plan
 from unrolled.ablations.study.plan_store import load_plan
 from unrolled.ablations.study.program import ProgramSettings
 from unrolled.ablations.study.study import Study
-from unrolled.bench.errors import BadInput, nearest, plural, require
+from unrolled.bench.errors import BadInput, find_nearest, plural, require
 from unrolled.bench.identity import describe_changes
 from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result, Trial
@@ -33,7 +33,7 @@ def find_result(id: str, ledger: Ledger) -> Result:
     result = ledger.read_result(ids[0]) if ids else None
     if result is None:
         cure = "a study's page lists its trials, `unrolled show models` the models"
-        if words := nearest(id, ["models", "corpus"]):
+        if words := find_nearest(id, ["models", "corpus"]):
             cure = f"did you mean {words[0]!r}?"
         raise BadInput(f"no trial in {ledger.root} has this identity", place=f"trial {id!r}", cure=cure)
     return result

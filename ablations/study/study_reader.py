@@ -20,7 +20,7 @@ from unrolled.ablations.study.study_file import (
     Table,
 )
 from unrolled.bench.chapter.text import read_regular_file
-from unrolled.bench.errors import BadInput, nearest, require
+from unrolled.bench.errors import BadInput, find_nearest, require
 
 MAX_BYTES = 1_000_000
 """Bytes that a study's file may have: those of some 20,000 arms one by one, read within a second."""
@@ -87,7 +87,7 @@ def _refuse_other_file(name: str) -> None:
 def suggest_study(name: str, studies: Sequence[str] = ()) -> str:
     """Return 'did you mean …?' with the nearest of these studies, this folder's and the shipped ones."""
     files = {path.stem: str(path) for path in sorted(Path().glob("*.toml"))}
-    names = nearest(name.removesuffix(".toml"), [*studies, *files, *list_shipped_studies()])
+    names = find_nearest(name.removesuffix(".toml"), [*studies, *files, *list_shipped_studies()])
     quoted = [repr(near if near in studies else files.get(near, near)) for near in names]
     return f"did you mean {' or '.join(quoted)}?" if quoted else ""
 

@@ -47,7 +47,7 @@ class Corpus:
 
     def decode(self, ids: Tensor) -> list[str]:
         """Return the tokens of a row of ids."""
-        return [self.vocab[i] for i in ids.tolist()]
+        return [self.vocab[id] for id in ids.tolist()]
 
 
 @dataclass
@@ -118,7 +118,7 @@ def tokenize_corpus(name: str, tokens: str = "word", cap: int = 0) -> Corpus:
     if cap and cap < len(vocab):
         common = {word for word, _ in counts.most_common(cap - 1)}
         vocab = [word for word in vocab if word in common] + [UNKNOWN]
-    id_of_word = {word: i for i, word in enumerate(vocab)}
+    id_of_word = {word: id for id, word in enumerate(vocab)}
     ids = torch.tensor([id_of_word.get(word, len(vocab) - 1) for word in words])
     if tokens == "word" and is_human_numbers(name):
         roles, role_names = _assign_number_roles(words)
@@ -140,29 +140,28 @@ def make_batches(
     trial.check_text_length(len(data.ids))  # else the tensors below may not fit into memory
     starts = torch.arange(0, len(data.ids) - trial.window - 1, trial.stride or trial.window)
     train, valid = _split_windows(len(starts), trial)
-    places = starts[:, None] + torch.arange(trial.window)
-    inputs = data.ids[places]
-    positions = places + 1
+    input_positions = starts[:, None] + torch.arange(trial.window)
+    inputs = data.ids[input_positions]
+    positions = input_positions + 1
     if trial.target == "last":
         positions = positions[:, -1]
     windows = (inputs, data.ids[positions], positions)
     train_batches = Batches(*windows, rows=_group_rows(train, trial), partial_batch=train[:0])
     if trial.order == "shuffled":
         train_batches.generator = generator
-    b = trial.batch
-    partial_batch = valid[:0] if trial.order == "grouped" else valid[len(valid) // b * b :]
+    full_batches = len(valid) // trial.batch
+    partial_batch = valid[:0] if trial.order == "grouped" else valid[full_batches * trial.batch :]
     valid_batches = Batches(*windows, rows=_group_rows(valid, trial), partial_batch=partial_batch)
     return train_batches, valid_batches
 
 
 def _group_rows(windows: Tensor, trial: ChapterTrial) -> Tensor:
     """Return the indices (k, b) of the windows of each full batch, in the trial's order."""
-    b = trial.batch
-    k = len(windows) // b
-    windows = windows[: k * b]
+    batch_count = len(windows) // trial.batch
+    windows = windows[: batch_count * trial.batch]
     if trial.order == "grouped":
-        return windows.view(b, k).t().contiguous()
-    return windows.view(k, b)
+        return windows.view(trial.batch, batch_count).t().contiguous()
+    return windows.view(batch_count, trial.batch)
 
 
 def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
@@ -189,7 +188,7 @@ def _split_windows(count: int, trial: ChapterTrial) -> tuple[Tensor, Tensor]:
 def _assign_number_roles(words: list[str]) -> tuple[Tensor, tuple[str, ...]]:
     """Return the role of each word of Human Numbers, and the names of the roles."""
     names = tuple(_ROLES)
-    role_of_word = {word: i for i, members in enumerate(_ROLES.values()) for word in members.split()}
+    role_of_word = {word: role for role, members in enumerate(_ROLES.values()) for word in members.split()}
     separator, lead_digit, digit = map(names.index, ("separator", "lead digit", "digit"))
     roles = torch.tensor([separator, *(role_of_word[word] for word in words)])  # as if after a separator
     roles[1:][(roles[1:] == digit) & (roles[:-1] == separator)] = lead_digit

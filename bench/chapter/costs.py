@@ -11,18 +11,18 @@ from unrolled.bench.trial import Scalar
 
 HUMAN_NUMBERS_SIZE = 63_095, 30  # its tokens and its words, to which the seconds of the registry belong
 
-REPLAY = 0.75  # of a window's time: to read one before it again
-PIECE = 0.1  # of the same: to cut it once more
+REPLAY = 0.75  # cost of replaying an earlier window, as a share of the cost of a window
+PIECE = 0.1  # cost of each further piece that a window is cut into, as the same share
 
-FIXED = 5.0  # µs a token of one core that no size changes
+FIXED = 5.0  # µs of one core that a token costs whatever the sizes
 
 
 def expected_seconds(trial: ChapterTrial) -> float:
     """Return the estimated seconds of a trial on one core.
 
     They are those of the chapter's set-up, as the registry has them, times three ratios: of the tokens read,
-    of the updates, which take half of a trial's time, and of the cost of a token. A window that is read again
-    for a longer `detach_every` counts as `REPLAY`, each cut by a shorter one as `PIECE`.
+    of the updates, which take half of a trial's time, and of the cost of a token. A longer `detach_every`
+    replays earlier windows (`REPLAY`), a shorter one cuts windows into pieces (`PIECE`).
     """
     spec = spec_of(trial.model)
     chapter = spec.make_trial()
@@ -46,12 +46,12 @@ def microseconds_per_token(options: Mapping[str, Scalar], words: int) -> float:
     hidden = sizes.get("hidden", 0)
     width = sizes.get("embedding", hidden)
     widths = [width, *[hidden] * (sizes.get("layers", 1) - 1), width]
-    weights = sum(4 * n * (m + n) for m, n in pairwise(widths))
+    weights = sum(4 * outputs * (inputs + outputs) for inputs, outputs in pairwise(widths))
     return FIXED + 7e-5 * weights + words * (0.018 + 8e-5 * width)
 
 
 def list_sizes(options: Mapping[str, Scalar]) -> dict[str, int]:
-    """Return the sizes of a network among its options. A plug-in may call by these names what is no count."""
+    """Return the sizes of a network among its options, but for those of a plug-in that are no counts."""
     sizes = {name: options.get(name) for name in ("hidden", "embedding", "layers")}
     return {name: value for name, value in sizes.items() if type(value) is int and value > 0}
 

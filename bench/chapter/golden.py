@@ -107,8 +107,8 @@ def play_notebook() -> Iterator[Epoch]:
 
 def make_loaders(trial: ChapterTrial) -> DataLoaders:
     """Return fastai's loaders over the trial's windows, on the CPU, in the notebook's order."""
-    parts = corpus.make_batches(trial, corpus.load_corpus(trial))
-    sets = [list(zip(p.inputs[p.order], p.targets[p.order], strict=True)) for p in parts]
+    splits = corpus.make_batches(trial, corpus.load_corpus(trial))
+    sets = [list(zip(split.inputs[split.order], split.targets[split.order], strict=True)) for split in splits]
     return DataLoaders.from_dsets(*sets, bs=trial.batch, shuffle=False, num_workers=0, device="cpu")
 
 
@@ -125,32 +125,32 @@ def build_book_model(trial: ChapterTrial, **changes: float) -> LanguageModel:
 
 def make_learner(trial: ChapterTrial, dls: DataLoaders) -> Learner:
     """Return the notebook's Learner: for LMModel7 a TextLearner, which adds AR, TAR and its own momentum."""
-    same = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
+    arguments = {"loss_func": CrossEntropyLossFlat(), "metrics": accuracy}
     if trial.model == "lm7":
         return TextLearner(
-            dls, build_book_model(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **same
+            dls, build_book_model(trial), alpha=trial.alpha, beta=trial.beta, moms=trial.moms, **arguments
         )
     reset = ResetEveryBatch() if trial.reset == "batch" else ModelResetter()
-    return Learner(dls, build_book_model(trial), cbs=[reset, RNNCallback()], **same)
+    return Learner(dls, build_book_model(trial), cbs=[reset, RNNCallback()], **arguments)
 
 
-def count_equal_decimals(printed: str, ours: float) -> int:
+def count_equal_decimals(printed: str, our_number: float) -> int:
     """Return how many decimals of a printed number agree with ours, rounded to as many as were printed.
 
     n decimals agree when the two are at most half a unit of the n-th apart.
     """
-    if not math.isfinite(ours):
+    if not math.isfinite(our_number):
         return 0
     places = _count_places(printed)
-    distance = abs(Decimal(printed) - Decimal(f"{ours:.{places}f}"))
+    distance = abs(Decimal(printed) - Decimal(f"{our_number:.{places}f}"))
     return next((n for n in range(places, 0, -1) if distance <= Decimal(1).scaleb(-n) / 2), 0)
 
 
-def count_wrong_decimals(printed: Digits, ours: Numbers) -> int:
+def count_wrong_decimals(printed: Digits, our_numbers: Numbers) -> int:
     """Return the most decimals of one number that do not agree: 1 if only last digits differ."""
     return max(
         _count_places(text) - count_equal_decimals(text, number)
-        for text, number in zip(printed, ours, strict=True)
+        for text, number in zip(printed, our_numbers, strict=True)
     )
 
 
@@ -166,23 +166,25 @@ def describe_machine_differences() -> list[str]:
     ]
 
 
-def tabulate_rows(epochs: Iterable[Epoch], unlike: Sequence[str]) -> Iterator[str]:
+def tabulate_rows(epochs: Iterable[Epoch], machine_differences: Sequence[str]) -> Iterator[str]:
     """Yield the printed rows beside ours, each as it is played, and sentences on how far they agree."""
     yield "printed → ours, and how many decimals agree (= is every digit)"
     yield f"{'model':<10}{'epoch':>5}  " + "".join(f"{name:<25}" for name in NAMES).rstrip()
     wrong = {}
-    for model, epoch, ours in epochs:
+    for model, epoch, our_numbers in epochs:
         if printed := PRINTED[model].get(epoch):
-            wrong[model, epoch] = count_wrong_decimals(printed, ours)
-            yield f"{spec_of(model).title:<10}{epoch:>5}  {''.join(_format_cells(printed, ours)).rstrip()}"
-    if unlike:
-        yield f"This machine has {', '.join(unlike)}: sums may round in another way, and digits differ."
+            wrong[model, epoch] = count_wrong_decimals(printed, our_numbers)
+            cells = "".join(_format_cells(printed, our_numbers)).rstrip()
+            yield f"{spec_of(model).title:<10}{epoch:>5}  {cells}"
+    if machine_differences:
+        facts = ", ".join(machine_differences)
+        yield f"This machine has {facts}: sums may round in another way, and digits differ."
     yield from ("", *_summarise_rows(wrong))
 
 
-def _format_cells(printed: Digits, ours: Numbers) -> Iterator[str]:
+def _format_cells(printed: Digits, our_numbers: Numbers) -> Iterator[str]:
     """Return each printed number, ours, and how many decimals agree."""
-    for text, number in zip(printed, ours, strict=True):
+    for text, number in zip(printed, our_numbers, strict=True):
         places = _count_places(text)
         agree = count_equal_decimals(text, number)
         yield f"{text} → {number:.{places}f} {'=' if agree == places else agree}".ljust(25)

@@ -92,12 +92,16 @@ def train_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: 
         "train_loss": last.train_loss,
         "train_ar": last.ar,
         "train_tar": last.tar,
-        **{f"train_penalty_{k}": total / steps for k, total in record.penalties.items() if k in PENALTIES},
+        **{
+            f"train_penalty_{name}": total / steps
+            for name, total in record.penalties.items()
+            if name in PENALTIES
+        },
         "train_updates": steps,
         "train_tokens": train.token_count * trial.epochs,
         **_measure_speeds(record, train, valid),
         "seconds": record.resumed_seconds,  # of earlier attempts only: run_trial adds this one
-        "model_parameters": sum(p.numel() for p in model.parameters()),
+        "model_parameters": sum(weight.numel() for weight in model.parameters()),
         **gpu_memory(torch_device.select_device(trial.device)),
     }
     if not spec_of(trial.model).file:  # a plug-in's shapes do not tell how often it uses them
@@ -134,8 +138,12 @@ def _measure_speeds(record: TrainingRecord, train: Batches, valid: Batches) -> d
     """Return tokens a second: see the module."""
     trained = [epoch.train_seconds for epoch in record.epochs]
     validated = [epoch.valid_seconds for epoch in record.epochs]
-    timed = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
-    return {f"speed_{name}": part.token_count * len(s) / sum(s) for name, (part, s) in timed.items() if s}
+    timings = {"train": (train, trained), "valid": (valid, validated), "steady": (train, trained[1:])}
+    return {
+        f"speed_{name}": split.token_count * len(seconds) / sum(seconds)
+        for name, (split, seconds) in timings.items()
+        if seconds
+    }
 
 
 def count_and_measure(trial: ChapterTrial, data: Corpus, train: Batches, valid: Batches) -> dict[str, Any]:

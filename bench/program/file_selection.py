@@ -81,8 +81,8 @@ def is_code(name: str) -> bool:
     return name.endswith(CODE_SUFFIXES)
 
 
-def tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Return the files that count among those that git has, by their names in the folder."""
+def select_tracked_code(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the files that count among those that git tracks, by their names in the folder."""
     counted = [name for name in sorted(names) if not _is_document(Path(name))]
     paths = {name: folder / name for name in counted if _WRITTEN.isdisjoint(Path(name).parts)}
     return {name: path for name, path in paths.items() if path.is_file() and not _is_uncounted(path)}
@@ -108,7 +108,7 @@ def _names_below(folder: Path, names: Iterable[str]) -> Iterator[str]:
             yield from glob.glob(f"{glob.escape(name)}/**", root_dir=folder, recursive=True)  # noqa: PTH207
 
 
-def default_code(folder: Path) -> dict[str, Path]:
+def select_default_code(folder: Path) -> dict[str, Path]:
     """Return the files that count where a study names none, by their names relative to the folder.
 
     Code counts wherever it lies, and configuration beside code or in one of CONFIGURATION_FOLDERS.

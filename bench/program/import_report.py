@@ -1,6 +1,6 @@
-"""Did a program run the files of its commit? Each Python that it starts tells which modules it loaded.
+"""Check that a program ran the files of its commit, by what each Python that it starts reports.
 
-See `at_start/sitecustomize.py`, which those import first.
+`at_start/sitecustomize.py`, which every such Python imports first, writes the files that it has loaded.
 """
 
 import os
@@ -12,16 +12,16 @@ from unrolled.bench.program.commits.checkout import Checkout
 from unrolled.bench.program.identity.layout import Layout
 from unrolled.bench.program.trial import ProgramTrial, shorten_names
 
-AT_START = Path(__file__).with_name("at_start")  # has a module that every Python of a commit imports first
+AT_START = Path(__file__).with_name("at_start")
 FOLDERS = REPOSITORY, CHECKOUT, STUDY
-"""The variables that `list_loaded_files` is called with, in its order."""
+"""The variables whose values `list_loaded_files` takes, in its order."""
 
 
-def variables_of_commit(checkout: Checkout, layout: Layout, out: Path) -> dict[str, str]:
-    """Environment variables by which a program runs its commit, and reports on the files that it loads."""
+def make_commit_variables(checkout: Checkout, layout: Layout, out: Path) -> dict[str, str]:
+    """Return the environment variables by which a program runs its commit and reports its files."""
     python_path = [str(AT_START), *map(str, layout.python_path), os.environ.get("PYTHONPATH", "")]
     repository, study = (
-        os.path.realpath(path) if path else "" for path in (checkout.repository, layout.own_study)
+        os.path.realpath(path) if path else "" for path in (checkout.repository, layout.separate_study_folder)
     )
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
@@ -39,7 +39,8 @@ def variables_of_commit(checkout: Checkout, layout: Layout, out: Path) -> dict[s
 def check_report(trial: ProgramTrial, out: Path) -> str:
     """Return why a program's processes did not run its commit, by their report, which is removed; or "".
 
-    Nor did one in Python if no Python has reported: none of them looked first in the checkout.
+    A report is missing where a script sets PYTHONPATH anew: then no Python looked first in the checkout. That
+    counts as a failure of a program with Python files.
     """
     report = _report_path(out)
     lines = report.read_text("utf-8").splitlines() if report.exists() else []
@@ -57,7 +58,7 @@ def check_report(trial: ProgramTrial, out: Path) -> str:
 
 
 def find_other_files(trial: ProgramTrial, files: Mapping[str, Sequence[str]]) -> str:
-    """Return why the files that a program loaded are not its trial's; or "". See `list_loaded_files`."""
+    """Return why files that a program loaded are not those of its trial; or "". See `list_loaded_files`."""
     assert trial.checkout is not None
     if foreign := sorted({*files["foreign"]}):
         return f"it ran {shorten_names(foreign)} of the work tree, and not of the commit"

@@ -59,7 +59,7 @@ class LinePatterns:
             yield from self.match_line(line)
 
     @property
-    def unmatched(self) -> dict[str, list[str]]:
+    def similar_lines(self) -> dict[str, list[str]]:
         """For each metric whose pattern matched no line, the lines most like it, the most similar first."""
         return {
             name: [line for likeness, _, line in lines if likeness] for name, lines in self._similar.items()

@@ -1,4 +1,4 @@
-"""The numbers that a program tells: rows that it prints, writes or returns; those with a step make curves."""
+"""The rows of numbers that a program prints, writes or returns. Those with a step make curves."""
 
 import glob
 import json
@@ -74,10 +74,10 @@ class ReportedMetrics:
                     self.add_row(row)
 
     @property
-    def gaps(self) -> dict[str, Any]:
-        """What should be a metric and is none: text in place of numbers, patterns without a match."""
-        gaps = {"not_numbers": self.not_numbers, "unmatched": self.patterns.unmatched}
-        return {name: metrics for name, metrics in gaps.items() if metrics}
+    def unread_metrics(self) -> dict[str, Any]:
+        """Metrics that could not be read: text in place of numbers, and patterns without a match."""
+        unread = {"not_numbers": self.not_numbers, "unmatched": self.patterns.similar_lines}
+        return {name: metrics for name, metrics in unread.items() if metrics}
 
     def reduce_metric(self, metric: str, reduction: str) -> float:
         """Return a metric's "last" value, "min" or "max" of its curve, or "mean 5" of its last 5 points."""

@@ -25,7 +25,12 @@ from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.program.at_start.sitecustomize import list_loaded_files
 from unrolled.bench.program.file_selection import Exclusions
 from unrolled.bench.program.identity.identify import READERS
-from unrolled.bench.program.import_report import FOLDERS, check_report, find_other_files, variables_of_commit
+from unrolled.bench.program.import_report import (
+    FOLDERS,
+    check_report,
+    find_other_files,
+    make_commit_variables,
+)
 from unrolled.bench.program.line_patterns import LinePatterns
 from unrolled.bench.program.listener import Failure, Listener
 from unrolled.bench.program.output import MLFLOW, ReportedMetrics, read_metrics_files, read_mlflow
@@ -63,7 +68,7 @@ def run_trial(trial: ProgramTrial) -> Result:
     facts = {
         "started": started,
         "seconds": end - clock,
-        "provenance": provenance | reported.gaps,
+        "provenance": provenance | reported.unread_metrics,
         **_collect_numbers(trial, reported, end - clock),
     }
     reason = reason or _find_other_setting(trial, reported)
@@ -107,13 +112,13 @@ def _describe_provenance(trial: ProgramTrial) -> dict[str, Any]:
 
 def _find_hidden_file(trial: ProgramTrial, reason: str) -> str:
     """Return a hint on a file that a failure names and that no commit has, as git ignores it; or ""."""
-    original = trial.layout.original
-    if original is None:
+    work_tree = trial.layout.work_tree_folder
+    if work_tree is None:
         return ""
     for quoted, word in re.findall(r"""['"]([^'"]+)['"]|([^\s'"]+)""", reason):
         name = os.path.relpath(Path(trial.folder, quoted or word.rstrip(".,:;)")), trial.folder)
-        if os.path.lexists(original / name) and not os.path.lexists(Path(trial.folder, name)):
-            is_installed = Exclusions(original).has_file(original / name)
+        if os.path.lexists(work_tree / name) and not os.path.lexists(Path(trial.folder, name)):
+            is_installed = Exclusions(work_tree).has_file(work_tree / name)
             cure = "write its absolute path" if is_installed else "name it in `data` of [program]"
             return f"; {name} is in the work tree and not in the commit: {cure}"
     return ""
@@ -163,7 +168,7 @@ def _run_command(trial: ProgramTrial, out: Path, reported: ReportedMetrics) -> f
 
 def _read_file(trial: ProgramTrial, out: Path, values: Mapping[str, Any], reported: ReportedMetrics) -> None:
     """Read the rows of the files of metrics. Raises Failure if there are none that can be read."""
-    texts = {name: glob.escape(x) if isinstance(x, str) else x for name, x in values.items()}
+    texts = {name: glob.escape(value) if isinstance(value, str) else value for name, value in values.items()}
     pattern = Path(glob.escape(trial.folder), fill_word(trial.metrics_source, texts))
     try:
         if trial.metrics_source == MLFLOW:
@@ -228,7 +233,7 @@ def _program_environment(trial: ProgramTrial, out: Path) -> dict[str, str]:
     environ |= {"UNROLLED_SEED": str(trial.seed), "UNROLLED_OUT": str(out), "PYTHONUNBUFFERED": "1"}
     environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     if trial.checkout:
-        environ |= variables_of_commit(trial.checkout, trial.layout, out)
+        environ |= make_commit_variables(trial.checkout, trial.layout, out)
     if trial.metrics_source == MLFLOW:
         environ["MLFLOW_TRACKING_URI"] = (out / MLFLOW_FOLDER).as_uri()
         environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # MLflow asks for it: a database takes seconds a trial

@@ -66,7 +66,7 @@ class ProgramTrial(Trial):
     threads: int = 1
     gpus: int = 1  # of a trial on device cuda
     folder: str = ""
-    code: tuple[str, ...] = ()  # () for `files.default_code`
+    code: tuple[str, ...] = ()  # () for `files.select_default_code`
     data_files: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()  # () for those that the code imports
     keep: tuple[str, ...] = ()  # patterns of files in its folder that stay
@@ -153,8 +153,8 @@ class ProgramTrial(Trial):
             hint = f"; the most similar: {'; '.join(map(repr, lines))}" if lines else ""
             return f"its pattern of {metric} matches no line{hint}"
         if names := [name for name in result.metrics if kind_of(name) == "quality"]:
-            return f"it tells no {metric}; {suggestion(metric, names)}"
-        reason = f"it tells no {metric}; it told no number"
+            return f"it reports no {metric}; {suggestion(metric, names)}"
+        reason = f"it reports no {metric}; it reported no number"
         if self.metrics_source or self.function:
             return reason
         reason += f', such as {{"{metric}": 0.5}} on a line of its own (`patterns` read text)'

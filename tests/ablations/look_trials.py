@@ -154,7 +154,7 @@ class Study:
         lines = [line.split() for line in self.log.read_text().splitlines()]
         return [(int(hidden), int(seed)) for word, hidden, seed in lines if word == event]
 
-    def find_result_files(self) -> set[tuple[int, int]]:
+    def list_trained_trials(self) -> set[tuple[int, int]]:
         """Return width and seed of every result in the ledger."""
         results = self.ledger.read_results(self.ledger.find_result_files()).values()
         return {(int(result.trial.options["hidden"]), result.trial.seed) for result in results}

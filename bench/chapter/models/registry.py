@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
-from unrolled.bench.errors import BadInput, nearest, suggestion
+from unrolled.bench.errors import BadInput, find_nearest, suggestion
 from unrolled.bench.trial import Scalar
 
 _FAST = {"window": 16, "lr": 1e-2, "epochs": 15}
@@ -95,5 +95,5 @@ def spec_of(name: str) -> ModelSpec:
         return replace(spec, options={**spec.options, **dict.fromkeys(PENALTIES, 0.0)})
     plug_in = "your own: --plugin FILE.py"
     known_names = suggestion(name, ZOO)
-    cure = f"{known_names} ({plug_in})" if nearest(name, ZOO) else f"{plug_in}; {known_names}"
+    cure = f"{known_names} ({plug_in})" if find_nearest(name, ZOO) else f"{plug_in}; {known_names}"
     raise BadInput("is not in the zoo", place=f"model {name!r}", cure=cure)

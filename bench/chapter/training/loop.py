@@ -117,7 +117,7 @@ def _restore_state(
 def _take_steps(
     trial: ChapterTrial, model: LanguageModel, batches: Batches, optimizer: Optimizer, cycle: Cycle
 ) -> Iterator[Step]:
-    """Yield the steps of one epoch, each taken when it is asked for. `cycle` has this epoch's part alone."""
+    """Yield the steps of one epoch, each taken when it is asked for. `cycle` is the part of this epoch."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     model.train()
     if trial.reset == "epoch":
@@ -130,25 +130,25 @@ def _take_steps(
             group["betas"] = (mom, SQR_MOM)
         output = model(tokens)
         loss = F.cross_entropy(output.logits.flatten(0, -2), targets.flatten())
-        added = compute_penalties(trial, output)
-        sum(added.values(), loss).backward()  # type: ignore[no-untyped-call]
+        penalties = compute_penalties(trial, output)
+        sum(penalties.values(), loss).backward()  # type: ignore[no-untyped-call]
         if trial.clip:
             nn.utils.clip_grad_norm_(parameters, trial.clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)  # as fastai: without a gradient there is still momentum
-        added = {name: value.detach() for name, value in added.items()}
-        yield Step(loss.detach(), added, lr, mom)
+        penalties = {name: value.detach() for name, value in penalties.items()}
+        yield Step(loss.detach(), penalties, lr, mom)
 
 
 def _fetch_numbers(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, list[float]]]:
     """Yield each step, with its loss and its penalties as numbers.
 
-    To read a number makes a GPU wait, so there all the steps are taken first, and one copy is read.
+    Reading a number makes a GPU wait: there all steps are taken first, and their numbers copied at once.
     """
     groups: Iterable[list[Step]]
     groups = ([step] for step in steps) if device.type == "cpu" else [list(steps)]
     for group in groups:
-        numbers = torch.stack([x for step in group for x in (step.loss, *step.penalties.values())])
+        numbers = torch.stack([value for step in group for value in (step.loss, *step.penalties.values())])
         yield from zip(group, numbers.view(len(group), -1).tolist(), strict=True)
 
 

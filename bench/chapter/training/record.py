@@ -62,9 +62,9 @@ def find_first_difference(trace: Mapping[str, Any], other_trace: Mapping[str, An
     sums = base64.b64decode(trace.get("sums", ""))
     other_sums = base64.b64decode(other_trace.get("sums", ""))
     step_size = 4 * len(trace.get("tensors", ()))  # bytes
-    for i in range(0, max(len(sums), len(other_sums)), 4):
-        if sums[i : i + 4] != other_sums[i : i + 4]:
-            return f"step {i // step_size + 1}, tensor {trace['tensors'][i % step_size // 4]}"
+    for start in range(0, max(len(sums), len(other_sums)), 4):
+        if sums[start : start + 4] != other_sums[start : start + 4]:
+            return f"step {start // step_size + 1}, tensor {trace['tensors'][start % step_size // 4]}"
     return ""
 
 

@@ -104,8 +104,8 @@ def witness_weight_p(case: WitnessInput) -> Witness:
     """Check the share of hidden-to-hidden weights dropped, in the layer furthest from the declared share."""
     layers = case.untrained_model.get_submodule("rnns").children()
     witnesses = [
-        _check_dropped_share(case, "weight_p", f"rnns.{i}", partial(_find_dropped_weights, layer))
-        for i, layer in enumerate(layers)
+        _check_dropped_share(case, "weight_p", f"rnns.{number}", partial(_find_dropped_weights, layer))
+        for number, layer in enumerate(layers)
     ]
     return max(witnesses, key=lambda witness: (not witness["ok"], abs(witness["seen"] - witness["declared"])))
 

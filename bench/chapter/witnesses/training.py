@@ -98,10 +98,10 @@ def witness_order(case: WitnessInput) -> Witness:
 def _rows_continue(ids: Tensor, rows: Tensor, next_rows: Tensor) -> bool:
     """Return True if most of `next_rows` (b, t) follow `rows` in the text; a split can break a few."""
     pairs = torch.cat([rows[:MAX_ROWS], next_rows[:MAX_ROWS]], dim=1)
-    return sum(_occurs(ids, pair) for pair in pairs) > len(pairs) / 2
+    return sum(_contains_row(ids, pair) for pair in pairs) > len(pairs) / 2
 
 
-def _occurs(ids: Tensor, row: Tensor) -> bool:
+def _contains_row(ids: Tensor, row: Tensor) -> bool:
     """Return True if the text contains the tokens of `row` one after the other."""
     starts = torch.arange(len(ids) - len(row) + 1)
     for step, token in enumerate(row):

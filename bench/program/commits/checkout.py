@@ -59,7 +59,7 @@ class Checkout:
         return self.root / self.subfolder
 
     @property
-    def original(self) -> Path | None:
+    def work_tree_folder(self) -> Path | None:
         """The program's folder in the user's work tree."""
         return self.repository and self.repository / self.subfolder
 

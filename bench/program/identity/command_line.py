@@ -1,4 +1,4 @@
-"""What a program's command line tells of its identity: files among its words, and the Python that runs it."""
+"""Read a program's command line: the files that its words name, and the Python that runs it."""
 
 import glob
 import os
@@ -44,7 +44,7 @@ _FIRST_LINES = re.compile(rb"""#!\s*(?:\S*/env\s+(?:-S\s+)?)?([^\s'"]+)(?:\s*'''
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What decides a program's numbers, as far as its command line tells."""
+    """What a command line tells of the files and the Python that decide a program's numbers."""
 
     interpreter: str  # the Python that runs it; "" where another program chooses that
     is_assumed: bool = False  # nothing names a Python, so that the one of Unrolled is taken
@@ -64,11 +64,11 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
     words = fill_template(template, {**settings, "seed": _SEED, "out": _OUT, "study": str(layout.study)})
     words = [layout.locate_program(word) for word in words]
     words += _words_for_a_shell(words)
-    variables, command = _split_environment([w.replace(_SEED, "0").replace(_OUT, "out") for w in words])
-    files = dict(_files_among(words, layout))
+    variables, command = _split_environment([word.replace(_SEED, "0").replace(_OUT, "out") for word in words])
+    files = dict(_find_files(words, layout))
     scripts = [path for path in files.values() if is_python(path)]
     search = tuple(dict.fromkeys(path.parent for path in scripts))
-    modules = tuple(_modules_of(command))
+    modules = tuple(_list_modules(command))
     if modules or not search:
         search = (*search, folder)
     programs = [Path(word).name for before, word in pairwise((_SEPARATOR, *command)) if before == _SEPARATOR]
@@ -83,9 +83,9 @@ def read_command(template: str, settings: Mapping[str, Scalar], layout: Layout) 
         activated = [str(path.parent) for path in files.values() if path.name == "activate"]
         path = os.pathsep.join((*activated, variables.get("PATH", path)))
         interpreter, script = _find_interpreter(command, folder, path)
-        modules += tuple(_imports_of(script))
+        modules += tuple(_read_imports(script))
     is_assumed = not (launcher or interpreter)
-    folders = tuple(_folders_among(words, folder))
+    folders = tuple(_find_folders(words, folder))
     return CommandLine(
         interpreter=sys.executable if is_assumed else interpreter,
         is_assumed=is_assumed,
@@ -148,7 +148,7 @@ def _split_words(words: Sequence[str]) -> Iterator[str]:
                 yield piece
 
 
-def _files_among(words: Sequence[str], layout: Layout) -> Iterator[tuple[str, Path]]:
+def _find_files(words: Sequence[str], layout: Layout) -> Iterator[tuple[str, Path]]:
     """Yield the files that words name, for every seed, by the names of `Layout.name_file`."""
     folder = layout.folder
     for piece in _split_words(words):
@@ -164,7 +164,7 @@ def _files_among(words: Sequence[str], layout: Layout) -> Iterator[tuple[str, Pa
                 yield layout.name_file(path, os.path.normpath(name)), path
 
 
-def _folders_among(words: Sequence[str], folder: Path) -> Iterator[str]:
+def _find_folders(words: Sequence[str], folder: Path) -> Iterator[str]:
     """Yield the folders that words name, but for the program's own."""
     for piece in _split_words(words):
         path = Path(os.path.normpath(folder / piece.replace(_SEED, "0")))
@@ -172,7 +172,7 @@ def _folders_among(words: Sequence[str], folder: Path) -> Iterator[str]:
             yield piece
 
 
-def _modules_of(command: Sequence[str]) -> Iterator[str]:
+def _list_modules(command: Sequence[str]) -> Iterator[str]:
     """Yield the modules that `-m` runs and that the source after `-c` imports: options before any script."""
     for option, word in pairwise(takewhile(lambda word: not word.endswith(".py"), command)):
         if option == "-m":
@@ -182,7 +182,7 @@ def _modules_of(command: Sequence[str]) -> Iterator[str]:
                 yield from import_names(word)
 
 
-def _imports_of(script: Path | None) -> Iterator[str]:
+def _read_imports(script: Path | None) -> Iterator[str]:
     """Yield the modules that an installed script, such as torchrun, imports."""
     if script is not None:
         with suppress(OSError, *UNREADABLE):

@@ -1,4 +1,4 @@
-"""The hash and the imports of each file that counts, which is read again only after its state has changed."""
+"""The hash and the imports of each file that counts; a file is read again only if its state has changed."""
 
 import hashlib
 import time
@@ -59,7 +59,7 @@ def _read_imports(path: Path) -> tuple[str, ...] | None:
 
 
 def inspect_files(files: Mapping[str, Path]) -> dict[str, FileFacts]:
-    """`inspect_file` of each, by its name."""
+    """Return the facts of each file, by its name."""
     return {name: inspect_file(path) for name, path in files.items()}
 
 

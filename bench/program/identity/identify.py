@@ -1,7 +1,7 @@
 """Identity of a program: hashes of the files that decide its numbers, and the versions that it runs with.
 
-Files count that the study's patterns or the command line name, and the modules that those import. Packages
-count by the versions that the program's own Python tells; what reads the program's numbers here, by its hash.
+Its files are those that the study's patterns or the command line name, and the modules that they import. Its
+packages count by their versions in the program's own Python, and the code that reads its numbers by a hash.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from unrolled.bench.errors import require
 from unrolled.bench.identity import ROOT, RUNNER, hash_contents
-from unrolled.bench.program.file_selection import default_code, match_files, tracked_code
+from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 from unrolled.bench.program.identity.command_line import CommandLine, read_command
 from unrolled.bench.program.identity.file_facts import FileFacts, hash_files, inspect_files, remember_facts
 from unrolled.bench.program.identity.imported_files import ImportedFiles
@@ -50,7 +50,7 @@ _AT_START = ("sitecustomize", "usercustomize")  # modules that every Python impo
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What planning has read, by which its trials' processes need to read again only what has changed."""
+    """What planning has read, so that the processes of trials read again only what has changed."""
 
     code: Mapping[str, FileFacts] = field(default_factory=dict)  # by the name of each file
     data: Mapping[str, FileFacts] = field(default_factory=dict)
@@ -68,13 +68,13 @@ class Snapshot:
         return {facts.path: facts.state for facts in self.facts}
 
     def remember(self) -> None:
-        """Let this process know what was read."""
+        """Spare this process from reading it again."""
         remember_facts(self.facts)
         remember_answers(self.answers)
 
 
 class Identity(NamedTuple):
-    """What a program's trials are identified by beside their settings, and what it was taken of."""
+    """What identifies a program's trials beside their settings, and what it was computed from."""
 
     source: str
     data: str
@@ -92,10 +92,7 @@ def identify_program(
     data: Sequence[str],
     packages: Sequence[str],
 ) -> Identity:
-    """Identify a program, or with `run` = "" a function.
-
-    Raises BadInput for what is missing or cannot be read.
-    """
+    """Identify a program or, if `run` is "", a function. Raises BadInput for what cannot be read."""
     folder = layout.folder
     command = read_command(run, settings, layout) if run else CommandLine(sys.executable, search=(folder,))
     require(
@@ -107,9 +104,9 @@ def identify_program(
     data_files = match_files(folder, data)
     by_default: dict[str, Path] = {}
     if layout.checkout and not code:
-        by_default = tracked_code(folder, layout.checkout.tracked)
+        by_default = select_tracked_code(folder, layout.checkout.tracked)
     elif not code:
-        by_default = default_code(folder)
+        by_default = select_default_code(folder)
     files = {name: path for name, path in {**by_default, **command.files}.items() if name not in data_files}
     files |= match_files(folder, code)
     require(files, f"there is no code in {folder}", key="code", cure="name its files")
@@ -144,7 +141,7 @@ def _resolve_imports(
     if layout.checkout is None:
         return layout, imported
     entries = [entry for answer in imported.answers.values() for entry in answer.path]
-    roots = layout.import_roots_among(entries)
+    roots = layout.find_import_roots(entries)
     if not set(roots) <= set(layout.import_roots):
         layout = replace(layout, import_roots=tuple(dict.fromkeys((*layout.import_roots, *roots))))
         imported = _follow_imports(layout, command, files, packages)

@@ -1,4 +1,4 @@
-"""The files that a program's files import: beside the program, and sources that no version tells of."""
+"""The files that a program imports: modules beside it, and sources of packages that have no version."""
 
 import functools
 import os
@@ -15,11 +15,11 @@ _PROJECT = tuple(ROOT / name for name in ("bench", "ablations", "reports"))
 
 
 class ImportedFiles:
-    """Files that count, and those that they import.
+    """Files that count, and the files that they import.
 
-    `missing` are the top-level modules that are not in `search`, the folders in which the program's Python
-    looks first. `versions` are those of the packages that the files import, and `answers` what their Python
-    said of those.
+    `search` are the folders in which the program's Python looks first, and `missing` the top-level modules
+    that are in none of them. `versions` are those of the packages that the files import, and `answers` what
+    that Python said of them.
     """
 
     def __init__(self, layout: Layout, search: Iterable[Path], files: Mapping[str, FileFacts]) -> None:
@@ -34,7 +34,7 @@ class ImportedFiles:
         self._follow_imports([*files.values()])
 
     def has_part(self, module: str) -> bool:
-        """Return True if a file that counts, or a folder of it, is called like the module."""
+        """Return True if a file that counts, or a folder that it is in, has the name of the module."""
         return any(module in [part.partition(".")[0] for part in Path(name).parts] for name in self.files)
 
     def add_modules(self, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the Python that runs a program has installed, by `describe_python.py`, which that Python runs."""
+"""Ask the Python that runs a program what it has installed: it runs `describe_python.py`."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Module(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a Python has installed, and the state of all that this follows from."""
+    """What a Python has installed, and the files by whose state an answer is known to be still right."""
 
     python: str  # "python 3.11.2"
     modules: Mapping[str, Module | None]  # None where there is no such module
@@ -89,7 +89,7 @@ def remember_answers(answers: Mapping[Question, Answer]) -> None:
 
 
 def _run_description(question: Question, environ: Mapping[str, str], folder: Path) -> Answer:
-    """Start the Python, unless this one knows the answer. Raises BadInput."""
+    """Start the Python, unless the answer is known without it. Raises BadInput."""
     is_this_python = question.interpreter == sys.executable and not any(question.variables)
     is_standard = sys.stdlib_module_names.issuperset(question.modules)
     if is_this_python and is_standard and not (question.packages or question.wants_path):

@@ -9,12 +9,12 @@ from unrolled.bench.errors import require
 from unrolled.bench.program.commits.checkout import Checkout
 
 STUDY = "{study}"
-"""How the names of files begin that lie in the folder of the study's file and not in the program's."""
+"""The prefix of names of files that lie in the folder of the study's file and not in the program's."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folder in which a program runs, that of its study's file, and the checkout that it is of.
+    """The folder in which a program runs, that of its study's file, and the checkout that has the first.
 
     `import_roots` are folders of the checkout, by their paths from its root, in which Python looks for
     packages that are installed from the user's work tree.
@@ -28,7 +28,7 @@ class Layout:
     def name_file(self, path: Path, default: str = "") -> str:
         """Return the name of a file, which is the same wherever the folders are.
 
-        It is relative to the inner one of the two folders, if it lies in one of them, and else `default`.
+        It is relative to the inner one of the two folders, or `default` for a file that lies in neither.
         """
         study_is_inner = self.study != self.folder and self.study.is_relative_to(self.folder)
         in_study = path.is_relative_to(self.study)
@@ -39,9 +39,9 @@ class Layout:
         return default or os.path.relpath(path, self.folder)
 
     @property
-    def original(self) -> Path | None:
+    def work_tree_folder(self) -> Path | None:
         """The program's folder in the user's work tree, if it runs in a checkout."""
-        return self.checkout.original if self.checkout else None
+        return self.checkout.work_tree_folder if self.checkout else None
 
     @property
     def python_path(self) -> tuple[Path, ...]:
@@ -51,19 +51,19 @@ class Layout:
         return (self.folder, *(self.checkout.root / root for root in self.import_roots))
 
     def locate_program(self, word: str) -> str:
-        """Return a word of a command line, or its path in the work tree where that has it.
+        """Return a word of a command line, or its path in the work tree.
 
-        It does if the word names a program of a virtual environment, which no commit has.
+        It is the path if the word names a program of a virtual environment there, which no commit has.
         """
-        original = self.original
-        if original is None or "/" not in word or "\0" in word or (self.folder / word).exists():
+        work_tree = self.work_tree_folder
+        if work_tree is None or "/" not in word or "\0" in word or (self.folder / word).exists():
             return word
-        path = Path(os.path.normpath(original / word))
+        path = Path(os.path.normpath(work_tree / word))
         environment = path.parent.parent
         is_environment = (environment / "pyvenv.cfg").exists() or (environment / "conda-meta").is_dir()
         return str(path) if is_environment and os.access(path, os.X_OK) else word
 
-    def import_roots_among(self, entries: Iterable[str]) -> tuple[str, ...]:
+    def find_import_roots(self, entries: Iterable[str]) -> tuple[str, ...]:
         """Return the folders of the checkout that stand for entries of Python's path in the work tree."""
         if self.checkout is None or self.checkout.repository is None:
             return ()
@@ -73,10 +73,10 @@ class Layout:
         return tuple(root for root in roots if (self.checkout.root / root).is_dir())
 
     def refuse_work_tree(self, name: str, path: Path, *, is_named: bool) -> None:
-        """Raise BadInput for a file that counts, or a folder, of the work tree that the commit has itself.
+        """Raise BadInput for a file or a folder of the work tree where the commit has one at the same place.
 
-        A file of the study's own folder is meant, if the command line names it (`is_named`), or if the
-        program's folder has none of its name.
+        `is_named` tells that the command line or a pattern names it. A file of the study's own folder is
+        refused only if the program's folder has one of its name.
         """
         checkout = self.checkout
         if checkout is None:
@@ -100,9 +100,9 @@ class Layout:
         )
 
     @property
-    def own_study(self) -> Path | None:
-        """The study's folder, where it is another one than the program's and those around that."""
-        if self.original and self.original.is_relative_to(self.study):
+    def separate_study_folder(self) -> Path | None:
+        """The study's folder; None where the program's folder in the work tree is or lies in it."""
+        if self.work_tree_folder and self.work_tree_folder.is_relative_to(self.study):
             return None
         return self.study
 

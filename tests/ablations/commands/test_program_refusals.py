@@ -54,7 +54,7 @@ def test_what_one_arm_lacks_is_told_without_training_it_again(tmp_path: Path) ->
     contents = {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")}
     retry = run_command(folder, "run", "mine.toml", "--retry")
     assert process.returncode == retry.returncode == 1
-    assert read_trial_counts(process.stdout).trained == 12 and "it tells no accuracy" in retry.stdout
+    assert read_trial_counts(process.stdout).trained == 12 and "it reports no accuracy" in retry.stdout
     assert "--retry" not in retry.stdout, "it would tell none again"
     assert {path: path.read_bytes() for path in folder.glob("results/trials/*/*.json")} == contents
 

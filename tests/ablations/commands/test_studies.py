@@ -118,9 +118,9 @@ def test_a_study_that_was_stopped_has_the_reason(tmp_path: Path, capsys) -> None
     plan = build_plan(
         {"base": [result], "b": [result]}, trainer_name="program", metrics=(Metric("loss", 0.1),)
     )
-    store_plan_and_results(tmp_path, replace(plan, refusal="arm 'base', seed 0: it tells no loss"), {})
+    store_plan_and_results(tmp_path, replace(plan, refusal="arm 'base', seed 0: it reports no loss"), {})
     line = list_studies(capsys, "--results", str(tmp_path))["s"]
-    assert line.endswith("  stopped by its first trials: arm 'base', seed 0: it tells no loss")
+    assert line.endswith("  stopped by its first trials: arm 'base', seed 0: it reports no loss")
 
 
 def test_a_command_in_another_folder_names_the_nearest_ledger(folder: Path, capsys) -> None:

@@ -80,7 +80,7 @@ def load_project_plan(folder: Path) -> Plan:
     return plan_store.load_plan("small", Ledger(folder / "results"))
 
 
-def find_result_files(folder: Path, status: str) -> list[Result]:
+def list_results(folder: Path, status: str) -> list[Result]:
     """Return the results with this status."""
     ledger = Ledger(folder / "results")
     return [
@@ -91,7 +91,7 @@ def find_result_files(folder: Path, status: str) -> list[Result]:
 
 
 def test_verify_finds_the_same_numbers_in_fresh_processes_a_divergence_included(folder, verify) -> None:
-    assert (len(find_result_files(folder, "done")), len(find_result_files(folder, "diverged"))) == (3, 1)
+    assert (len(list_results(folder, "done")), len(list_results(folder, "diverged"))) == (3, 1)
     assert verify() == (0, "4 of 4 bit-identical\n")
     assert verify("-n", "3") == (0, "3 of 3 bit-identical\n")
 
@@ -101,7 +101,7 @@ def test_verify_finds_losses_that_were_changed_and_sealed_again(folder, verify) 
         first, (epoch, loss) = result.curves["valid_loss"]
         return replace(result, curves={**result.curves, "valid_loss": (first, (epoch, loss - 0.25))})
 
-    for result in (results := find_result_files(folder, "done")):
+    for result in (results := list_results(folder, "done")):
         Ledger(folder / "results").record_result(improve_loss(result))
     last_loss = results[-1].curves["valid_loss"][1][1]
     code, output = verify()
@@ -168,14 +168,14 @@ def test_noise_explains_a_judged_difference_up_to_four_times_its_size(
 
 
 def test_another_step_of_a_divergence_is_named(finished_project) -> None:
-    result = find_result_files(finished_project, "diverged")[0]
+    result = list_results(finished_project, "diverged")[0]
     altered = replace(result, reason=result.reason.replace("step 2", "step 9"))
     difference = describe_difference(altered, result, load_project_plan(finished_project))
     assert re.search("is nan at step 9.* in the ledger, .*is nan at step 2.* in the replay", difference)
 
 
 def test_a_trial_of_other_versions_is_named_with_how_far_its_loss_is_apart(folder) -> None:
-    result = find_result_files(folder, "done")[0]
+    result = list_results(folder, "done")[0]
     metrics = {**result.metrics, "valid_loss": result.metrics["valid_loss"] + 0.125}
     altered = replace(result, trial=replace(result.trial, versions="torch 0.4.1"), metrics=metrics)
     conditions = TrialConditions(preload=("unrolled.bench.chapter.warm_up",))
@@ -191,7 +191,7 @@ def test_the_step_and_the_tensor_are_named_where_one_unit_in_the_last_place_diff
     from unrolled.bench.chapter.run import run_trial
     from unrolled.bench.chapter.training.record import TrainingRecord
 
-    result = find_result_files(folder, "done")[0]
+    result = list_results(folder, "done")[0]
     step = TrainingRecord.add_step
 
     def add_changed_step(self, loss, lr, mom, weights):
@@ -238,7 +238,7 @@ def test_verify_counts_trials_whose_plugin_is_missing_or_was_edited(folder, veri
 
 def test_results_of_another_kind_of_machine_are_named_by_run_report_and_verify(folder, verify) -> None:
     """The baseline and two arms by one CPU capability, and an arm that is declared later by another one."""
-    capability = find_result_files(folder, "done")[0].provenance["cpu_capability"]
+    capability = list_results(folder, "done")[0].provenance["cpu_capability"]
     if capability == "DEFAULT":
         pytest.skip("this CPU has no other capability")
     difference = f"cpu capability {capability} / DEFAULT"

@@ -109,9 +109,7 @@ def test_each_trial_sees_as_many_gpus_as_its_study_says_and_shares_none(
     ]
     conditions = TrialConditions(workers=places, gpus=visible_gpus())
     assert run_trials(trials, ledger, conditions) == Counts(done=places)
-    environments = [
-        result.provenance for result in ledger.read_results(trial.id for trial in trials).values()
-    ]
+    provenances = [result.provenance for result in ledger.read_results(trial.id for trial in trials).values()]
     visible = [(tmp_path / f"visible-{seed}").read_text() for seed in range(places)]
     assert sorted(visible) == sorted(provenance["gpu_uuid"] for provenance in provenances)
     assert sorted(visible) == [f"{uuid(first)},{uuid(first + 1)}" for first in range(0, 2 * places, 2)]

@@ -53,7 +53,7 @@ def full_study(tmp_path_factory) -> Study:
 
 def count_trials(study: Study) -> dict[int, int]:
     """Return how many trials each width has in the ledger."""
-    return dict(Counter(hidden for hidden, _ in study.find_result_files()))
+    return dict(Counter(hidden for hidden, _ in study.list_trained_trials()))
 
 
 def test_a_decided_contrast_asks_for_no_more_seeds(full_study: Study) -> None:
@@ -77,7 +77,7 @@ def test_a_futile_contrast_gets_no_more_seeds_unless_the_study_goes_to_the_end(
     study.run("-j", "1", "--to-the-end")
     assert (
         study.outcome() == full_study.outcome()
-        and study.find_result_files() == full_study.find_result_files()
+        and study.list_trained_trials() == full_study.list_trained_trials()
     )
     new_plan = plan_store.load_plan("looks", study.ledger)
     assert (new_plan.hash, new_plan.planned, new_plan.seen_pairs) == (plan.hash, plan.planned, {}), (
@@ -123,8 +123,8 @@ def test_trials_are_in_the_order_of_looks_and_arms_without_contrast_get_the_firs
 ) -> None:
     order = [bisect_right(LOOKS, seed % 1000) for _, seed in full_study.list_logged("start")]
     assert order == sorted(order)
-    assert {seed for _, seed in full_study.find_result_files() if seed >= 1000} == set(range(1000, 1005))
-    assert {seed for hidden, seed in full_study.find_result_files() if hidden == 48} == set(range(5))
+    assert {seed for _, seed in full_study.list_trained_trials() if seed >= 1000} == set(range(1000, 1005))
+    assert {seed for hidden, seed in full_study.list_trained_trials() if hidden == 48} == set(range(5))
 
 
 def test_trials_begin_seed_by_seed_and_the_longest_of_a_seed_first(full_study: Study) -> None:
@@ -141,8 +141,8 @@ def test_four_workers_have_the_same_verdicts_and_train_few_trials_more(
 ) -> None:
     study.run("-j", "4", SLEEP="0.2")
     assert study.outcome() == full_study.outcome()
-    assert full_study.find_result_files() <= study.find_result_files()
-    assert len(study.find_result_files() - full_study.find_result_files()) <= 4 * len(LOOKS)
+    assert full_study.list_trained_trials() <= study.list_trained_trials()
+    assert len(study.list_trained_trials() - full_study.list_trained_trials()) <= 4 * len(LOOKS)
 
 
 @pytest.mark.slow
@@ -195,7 +195,7 @@ def test_cores_do_not_idle_at_a_look_and_what_was_not_needed_enters_no_mean(
         blocker.unlink()
     output, _ = program.communicate(timeout=120)
     assert program.returncode == 0, output
-    assert (8, 5) in study.find_result_files() - full_study.find_result_files()
+    assert (8, 5) in study.list_trained_trials() - full_study.list_trained_trials()
     assert study.outcome() == full_study.outcome()
     _check_numbers_of_trials(study, full_study)
 

@@ -6,7 +6,7 @@ import pytest
 
 from unrolled.bench.atomic_files import make_output_folder
 from unrolled.bench.errors import BadInput
-from unrolled.bench.program.file_selection import default_code, match_files, tracked_code
+from unrolled.bench.program.file_selection import match_files, select_default_code, select_tracked_code
 
 STUDY = 'name = "mine"\nquestion = "?"\n[baseline]\nlr = 1\n'
 
@@ -34,7 +34,7 @@ def test_code_counts_by_default_wherever_it_lies_and_configuration_beside_it(tmp
         ".venv/x.py",
         "study.toml",
     )
-    assert sorted(default_code(tmp_path)) == sorted(code_files)
+    assert sorted(select_default_code(tmp_path)) == sorted(code_files)
 
 
 def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments(
@@ -51,10 +51,10 @@ def test_what_unrolled_and_mlflow_write_never_counts_nor_do_environments(
         make_output_folder(tmp_path / folder)
     assert list(match_files(tmp_path, ["*", "**/*"])) == ["data/a.csv", "train.py"]
     assert list(match_files(tmp_path, [str(tmp_path / "**/*.csv")])) == [str(tmp_path / "data/a.csv")]
-    assert list(default_code(tmp_path)) == ["train.py"]
+    assert list(select_default_code(tmp_path)) == ["train.py"]
     by_mlflow = ["mlartifacts/1/model.json", "mlflow.db", "mlruns/0/meta.py"]
     write_files(tmp_path, *by_mlflow)
-    assert list(tracked_code(tmp_path, ["train.py", *by_mlflow])) == ["train.py"], (
+    assert list(select_tracked_code(tmp_path, ["train.py", *by_mlflow])) == ["train.py"], (
         "`git add -A` takes them, too"
     )
     with pytest.raises(BadInput) as refusal:
@@ -81,4 +81,4 @@ def test_a_linked_folder_is_searched_and_a_circle_of_links_ends(tmp_path: Path) 
     write_files(tmp_path / "here", "src/train.py")
     (tmp_path / "here" / "src" / "again").symlink_to("..")
     (tmp_path / "here" / "lib").symlink_to(tmp_path / "elsewhere")
-    assert list(default_code(tmp_path / "here")) == ["lib/helper.py", "src/train.py"]
+    assert list(select_default_code(tmp_path / "here")) == ["lib/helper.py", "src/train.py"]

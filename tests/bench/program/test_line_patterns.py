@@ -41,9 +41,9 @@ def test_of_a_pattern_that_matches_nothing_the_three_most_similar_lines_are_know
     patterns = LinePatterns({"loss": r"test loss: (?P<value>\S+)", "other": r"other (?P<value>\d)"})
     for line in ["loading", "other 1", *(f"step {n} | test-loss {n}" for n in range(5)), "bye", "loss 3"]:
         patterns.match_line(line)
-    assert patterns.unmatched.keys() == {"loss"}
-    assert len(patterns.unmatched["loss"]) == 3
-    assert all("test-loss" in line for line in patterns.unmatched["loss"])
+    assert patterns.similar_lines.keys() == {"loss"}
+    assert len(patterns.similar_lines["loss"]) == 3
+    assert all("test-loss" in line for line in patterns.similar_lines["loss"])
 
 
 @pytest.mark.parametrize("pattern", ["(", r"loss (\S+)", r"(?P<value>\d)(?P<steps>\d)", "*"])

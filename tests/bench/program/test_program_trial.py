@@ -113,7 +113,7 @@ STORED = Result(
         (["acc"], "done", ""),
         (["acc", "loss"], "diverged", "diverged: loss is nan"),
         (["acc", "big"], "diverged", "diverged: big is 2e+100"),
-        (["accc"], "failed", "it tells no accc; did you mean 'acc'?"),
+        (["accc"], "failed", "it reports no accc; did you mean 'acc'?"),
     ],
 )
 def test_each_study_decides_by_the_metrics_that_it_judges(

@@ -102,7 +102,7 @@ def test_a_study_on_a_cluster_comes_to_the_end_that_it_has_here(two_workers: str
         (tmp_path / name).mkdir()
         study = Study(tmp_path / name)
         study.run(*flags)
-        outcomes.append((study.outcome(), study.find_result_files()))
+        outcomes.append((study.outcome(), study.list_trained_trials()))
     (local_outcome, local_trials), (cluster_outcome, cluster_trials) = outcomes
     assert local_outcome == cluster_outcome
     assert local_trials <= cluster_trials
