@@ -39,7 +39,7 @@ def describe_decided(c: Comparison) -> str:
 
 def describe_seen_data(c: Comparison) -> str:
     """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
-    exploratory = [row for row in c.arms_to_decide if row.arm.name in c.design.seen]
+    exploratory = [row for row in c.arms_to_decide if row.arm.name in c.design.seen_pairs]
     if not exploratory:
         return ""
     first = max(max(c.design.seeds) + 1, c.design.first_fresh_seed)
@@ -101,7 +101,7 @@ def list_warnings(c: Comparison) -> tuple[str, ...]:
     phrases = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.arms if row.is_dead
     ]
-    seeds_of = attrgetter("where")
+    seeds_of = attrgetter("failed_seeds")
     for row in c.arms:
         failed = [proof for proof in row.proofs if not proof.ok]
         for seeds, proofs in groupby(sorted(failed, key=seeds_of), seeds_of):
@@ -248,8 +248,8 @@ def describe_declaration(c: Comparison) -> str:
     if design.first_declared is not None:
         first = format_time(design.first_declared)
         date = f"first declared on {first} and in this form on {format_time(design.planned)}"
-    if design.seen:
-        number = len(design.seen)
+    if design.seen_pairs:
+        number = len(design.seen_pairs)
         contrasts = plural(len(c.arms_to_decide), "contrast")
         return f"{date}, after results of both sides of {number} of its {contrasts}"
     if design.ships:

@@ -107,7 +107,7 @@ class Design:
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
-    seen: Mapping[str, int] = field(default_factory=dict)  # pairs that had results by then, by arm
+    seen_pairs: Mapping[str, int] = field(default_factory=dict)  # that had results by then, by arm
     earlier_plans: Mapping[str, Sequence[str]] = field(
         default_factory=dict
     )  # earlier plans of a contrast, by arm

@@ -122,7 +122,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
         command=plan.command,
         ships=plan.ships,
         first_declared=min(shared, default=None),
-        seen={**_seen_under_another_command(plan, results), **plan.seen},
+        seen_pairs={**_seen_under_another_command(plan, results), **plan.seen},
         earlier_plans=earlier_plans,
         first_fresh_seed=1 + max(tried, default=-1),
         titles=_TITLES.get(plan.trainer_name, {}),

@@ -303,7 +303,9 @@ def laddered() -> Design:
     compared_rungs = [
         replace(a, against=b) for a, b in zip(rungs, ("counts", "rung 1", "rung 2"), strict=True)
     ]
-    return looked(replace(counts, results=results), *compared_rungs, study="ladder", seen={"rung 1": 12})
+    return looked(
+        replace(counts, results=results), *compared_rungs, study="ladder", seen_pairs={"rung 1": 12}
+    )
 
 
 def _leave_updates_out(result: Result) -> dict[str, float]:

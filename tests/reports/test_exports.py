@@ -96,7 +96,7 @@ def test_every_form_says_what_is_exploratory_and_why_a_contrast_is_open():
     strong = arm("strong", -0.5, seeds=9, settings={"clip": 1.0})
     weak = arm("weak", 0.0, 0.2, seeds=9, settings={"clip": 2.0})
     arms = arm("base", 0.0, seeds=9), strong, weak
-    c = compare(study(arms, seeds=tuple(range(9)), seen={"strong": 9}))
+    c = compare(study(arms, seeds=tuple(range(9)), seen_pairs={"strong": 9}))
     _, strong_row, undecided = read_rows(comparison_csv(c))
     labels = [(row["exploratory"], row["valid_loss_provisional"]) for row in (strong_row, undecided)]
     assert labels == [("True", "True"), ("False", "False")]

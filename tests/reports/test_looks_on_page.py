@@ -216,7 +216,7 @@ def test_counts_that_are_a_base_are_a_reference_and_a_line_among_the_curves(ladd
 
 
 def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
-    c = compare(looked(seen={"strong": 12}))
+    c = compare(looked(seen_pairs={"strong": 12}))
     sentence = describe_seen_data(c)
     assert "1 of 3 contrasts" in sentence
     assert "exploratory" in sentence

@@ -183,7 +183,7 @@ def test_a_flag_is_another_program_only_if_it_changes_a_number(tmp_path, numbers
             for result in of_arm:
                 ledger.record(result)
     c = compare_plan(plan, plan.judge_results(ledger.results(plan.ids)))
-    assert c.design.seen == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
+    assert c.design.seen_pairs == expected and list_earlier_attempts(c)[0].endswith(f", run as `{run}`")
 
 
 @pytest.mark.parametrize(
