@@ -98,19 +98,17 @@ class Design:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
-    decide: str = (
-        "direction"  # what ends a contrast: its direction, its "size" as well; a "gate", a "proposal"
-    )
-    level: float = 0.0  # of a proposal: the error rate at which it is kept
-    simpler_level: float = 0.0  # and at which it is less than δ worse; 0 where it is not simpler
+    # what ends a contrast: its "direction" or its "size"; the rule of a "gate" or of a "proposal"
+    decide: str = "direction"
+    level: float = 0.0  # of a proposal: the error rate of the test by which it is kept
+    simpler_level: float = 0.0  # that of the test of less than δ worse; 0 unless the proposal has fewer lines
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared
     command: str = ""  # the exact command that made it
     seen_pairs: Mapping[str, int] = field(default_factory=dict)  # that had results by then, by arm
-    earlier_plans: Mapping[str, Sequence[str]] = field(
-        default_factory=dict
-    )  # earlier plans of a contrast, by arm
+    # sentences on the earlier plans of a contrast, by arm
+    earlier_plans: Mapping[str, Sequence[str]] = field(default_factory=dict)
     first_fresh_seed: int = 0  # no plan of its contrasts had this seed, or a higher one
     ships: bool = False  # with Unrolled, unchanged: it was declared before all results
     first_declared: float | None = None  # unix seconds, when this study first declared one of its trials
