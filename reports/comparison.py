@@ -134,7 +134,7 @@ class Comparison:
             )
         return judge_contrasts(contrasts)
 
-    def by_metric(self, metric: str) -> "Comparison | None":
+    def find_view(self, metric: str) -> "Comparison | None":
         """Return the comparison by this metric, if the study names it."""
         return next((c for c in self.per_metric if c.metric.name == metric), None)
 

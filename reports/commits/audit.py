@@ -16,7 +16,7 @@ NO_FILE = "no file that counts differs"
 SHADOWED = "Of two changes that do the same, neither shows a loss when it alone is taken back"
 
 
-class Effect(StrEnum):
+class ChangeEffect(StrEnum):
     """What a change does to the tip, or to the commit before it."""
 
     HELPS = "helps"
@@ -35,7 +35,7 @@ class AuditRow(NamedTuple):
     difference: str  # of the tip without it or, forward, of the commit against the one before
     interval: str
     seeds: int  # pairs
-    effect: Effect
+    effect: ChangeEffect
     remark: str
 
 
@@ -61,20 +61,20 @@ def _make_row(change: AuditedChange, c: Comparison) -> AuditRow:
     )
 
 
-def find_effect(change: AuditedChange, c: Comparison) -> Effect:
+def find_effect(change: AuditedChange, c: Comparison) -> ChangeEffect:
     """Return what a change does, by the first metric."""
     if change.reason:
-        return Effect.NOT_JUDGED
+        return ChangeEffect.NOT_JUDGED
     row = _find_arm(change, c)
     if row is None or _has_equal_numbers(row, c):
-        return Effect.NO_NUMBER
+        return ChangeEffect.NO_NUMBER
     if row.verdict is None or not row.verdict.claims:
-        return Effect.OPEN
+        return ChangeEffect.OPEN
     assert c.design.audit is not None
-    effects = {"better": Effect.HELPS, "worse": Effect.HURTS}
+    effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}
     if not c.design.audit.forward:  # the arm is the tip without the change
-        effects = {"better": Effect.HURTS, "worse": Effect.HELPS}
-    return effects.get(row.verdict.effect, Effect.NOTHING)
+        effects = {"better": ChangeEffect.HURTS, "worse": ChangeEffect.HELPS}
+    return effects.get(row.verdict.effect, ChangeEffect.NOTHING)
 
 
 def _find_arm(change: AuditedChange, c: Comparison) -> ComparedArm | None:
@@ -137,9 +137,9 @@ def describe_audit(c: Comparison) -> str:
     if audit is None:
         return ""
     counts = Counter(find_effect(change, c) for change in audit.changes)
-    helping = counts[Effect.HELPS]
-    hurting = counts[Effect.HURTS]
-    same = counts[Effect.NOTHING] + counts[Effect.NO_NUMBER]
+    helping = counts[ChangeEffect.HELPS]
+    hurting = counts[ChangeEffect.HURTS]
+    same = counts[ChangeEffect.NOTHING] + counts[ChangeEffect.NO_NUMBER]
     total = plural(len(audit.changes), "change")
     if audit.forward:
         phrases = [f"Of {total} {helping or 'none'} {'helps' if helping == 1 else 'help'}"]
@@ -151,15 +151,17 @@ def describe_audit(c: Comparison) -> str:
     if same:
         verb = "changes" if same == 1 else "change"
         phrases.append(f"{same} {verb} nothing that matters")
-    if counts[Effect.NO_NUMBER]:
-        phrases[-1] += f" ({counts[Effect.NO_NUMBER]} of them no number at all)"
-    if counts[Effect.OPEN]:
-        rows = [_find_arm(change, c) for change in audit.changes if find_effect(change, c) is Effect.OPEN]
+    if counts[ChangeEffect.NO_NUMBER]:
+        phrases[-1] += f" ({counts[ChangeEffect.NO_NUMBER]} of them no number at all)"
+    if counts[ChangeEffect.OPEN]:
+        rows = [
+            _find_arm(change, c) for change in audit.changes if find_effect(change, c) is ChangeEffect.OPEN
+        ]
         seeds = plural(max(len(row.seeds) for row in rows if row), "seed")
-        verb = "is" if counts[Effect.OPEN] == 1 else "are"
-        phrases.append(f"{counts[Effect.OPEN]} {verb} open after {seeds}")
-    if counts[Effect.NOT_JUDGED]:
-        phrases.append(f"{counts[Effect.NOT_JUDGED]} could not be judged")
+        verb = "is" if counts[ChangeEffect.OPEN] == 1 else "are"
+        phrases.append(f"{counts[ChangeEffect.OPEN]} {verb} open after {seeds}")
+    if counts[ChangeEffect.NOT_JUDGED]:
+        phrases.append(f"{counts[ChangeEffect.NOT_JUDGED]} could not be judged")
     return "; ".join(phrases)
 
 
@@ -184,7 +186,9 @@ def list_notes(c: Comparison) -> list[str]:
         return []
     side = "Each commit beside the one before it" if audit.forward else "The tip without it, minus the tip"
     effects = [find_effect(change, c) for change in audit.changes]
-    shadowed = not audit.forward and effects.count(Effect.NOTHING) + effects.count(Effect.NO_NUMBER) > 1
+    shadowed = (
+        not audit.forward and effects.count(ChangeEffect.NOTHING) + effects.count(ChangeEffect.NO_NUMBER) > 1
+    )
     rows = [_find_arm(change, c) for change in audit.changes]
     provisional = any(row and row.verdict and row.verdict.provisional for row in rows)
     notes = [f"{side}; by {c.title}."]

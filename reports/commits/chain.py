@@ -11,7 +11,7 @@ from unrolled.bench.files import save_file
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import shorten
 from unrolled.reports.page_template import fill_template
-from unrolled.reports.statistics.chain import Outcome
+from unrolled.reports.statistics.chain import ProposalOutcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +125,11 @@ def describe_proposal(c: Comparison) -> str:
     scale = c.design.find_scale(c.metric)
     sign = -1 if c.metric.lower_is_better else 1
     difference = scale.describe_difference(sign * verdict.gain) if verdict.gain else "equal"
-    if verdict.outcome is Outcome.KEEP:
+    if verdict.outcome is ProposalOutcome.KEEP:
         bound = scale.describe_difference(sign * verdict.bound)
         return (
             f"Keep after {pairs}: {scale.title} {difference}, at least {bound} at level {c.design.level:.2g}"
         )
-    if verdict.outcome is Outcome.SIMPLER:
+    if verdict.outcome is ProposalOutcome.SIMPLER:
         return f"Simpler after {pairs}: {scale.title} {difference}, and less than δ worse than the last keep"
     return f"Discard after {pairs}: {scale.title} {difference}, no gain at level {c.design.level:.2g}"

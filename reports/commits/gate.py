@@ -8,7 +8,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import join_names, markdown_cell, pipe_table
 from unrolled.reports.presentation import Scale
-from unrolled.reports.statistics.non_inferiority import Outcome
+from unrolled.reports.statistics.non_inferiority import GateOutcome
 
 
 class GateRow(NamedTuple):
@@ -16,7 +16,7 @@ class GateRow(NamedTuple):
 
     metric: str
     arm: str  # the head's
-    outcome: Outcome
+    outcome: GateOutcome
     change: str  # of the head on average; "–" before the first look
     worst: str  # what the head may be at worst: the one-sided 95 % bound, over all looks
     delta: str
@@ -62,7 +62,7 @@ def describe_gate(c: Comparison) -> str:
     seeds = plural(c.design.looks[gate.looks_taken - 1] if gate.looks_taken else 0, "seed")
     if gate.passed:
         metrics = join_names([view.title for view in c.per_metric])
-        return f"Passed after {seeds}: {Outcome.LESS} in {metrics}"
+        return f"Passed after {seeds}: {GateOutcome.LESS} in {metrics}"
     if gate.fault:
         return f"Failed: {gate.fault}"
     return f"Not passed: open after {seeds} of {c.design.looks[-1]}"

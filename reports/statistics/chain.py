@@ -32,7 +32,7 @@ _LARGEST_GAIN = 64.0  # that is sought, in SDs
 _HALVINGS = 16  # of the range in which it is sought
 
 
-class Outcome(StrEnum):
+class ProposalOutcome(StrEnum):
     """What becomes of a proposal."""
 
     KEEP = "keep"
@@ -49,7 +49,7 @@ class ProposalVerdict:
     repeated lower bound of the mean gain at the proposal's level; that of one that is kept is above 0.
     """
 
-    outcome: Outcome
+    outcome: ProposalOutcome
     p_value: float = 1.0  # that the mean gain is at most 0
     simpler_p: float | None = None  # that it is at most −δ; None if that was not asked
     pairs: int = 0  # that the verdict rests on
@@ -139,13 +139,13 @@ def judge_proposal(
     """
     verdict = _judge_gains(gains, looks, level)
     diverged = not verdict.futile and verdict.pairs < looks.last
-    if not fewer_lines or verdict.outcome is not Outcome.DISCARD or diverged:
+    if not fewer_lines or verdict.outcome is not ProposalOutcome.DISCARD or diverged:
         return verdict
     over_keep = gains if gains_over_keep is None else gains_over_keep
     shifted = _judge_gains(over_keep + delta, looks, simpler_level)
-    if shifted.outcome is Outcome.KEEP and shifted.gain is not None:
+    if shifted.outcome is ProposalOutcome.KEEP and shifted.gain is not None:
         return ProposalVerdict(
-            outcome=Outcome.SIMPLER,
+            outcome=ProposalOutcome.SIMPLER,
             p_value=verdict.p_value,
             simpler_p=shifted.p_value,
             pairs=shifted.pairs,
@@ -170,7 +170,7 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
     ends = evaluate_gains(finite[np.newaxis], looks, level)
     pairs = int(ends.pairs[0])
     verdict = ProposalVerdict(
-        outcome=Outcome.DISCARD,
+        outcome=ProposalOutcome.DISCARD,
         p_value=float(ends.p[0]),
         pairs=pairs,
         gain=float(finite[:pairs].mean()) if pairs else None,
@@ -178,13 +178,13 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
         futile=bool(ends.futile[0]),
     )
     if ends.shown[0]:
-        return replace(verdict, outcome=Outcome.KEEP)
+        return replace(verdict, outcome=ProposalOutcome.KEEP)
     if verdict.futile or pairs == looks.last:
         return verdict
     if diverged.size:
         return replace(verdict, p_value=1.0)
     requested = next(n for n in looks.numbers if n > pairs)
-    return replace(verdict, outcome=Outcome.UNDECIDED, pairs_requested=requested)
+    return replace(verdict, outcome=ProposalOutcome.UNDECIDED, pairs_requested=requested)
 
 
 def _find_bound(gains: Floats, looks: Looks, level: float) -> float:
@@ -216,7 +216,7 @@ def _are_constant(gains: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.ptp(gains, axis=-1) <= _CONSTANT * np.abs(gains).max(axis=-1))
 
 
-class Expected(NamedTuple):
+class ExpectedProposal(NamedTuple):
     """The mean number of pairs of a proposal, and the chance that it is kept."""
 
     pairs: float
@@ -224,7 +224,7 @@ class Expected(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> Expected:
+def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> ExpectedProposal:
     """Return what to expect of a candidate with this true mean gain; `spread` is the SD of its pairs' gains.
 
     Pairs are normal. Raises ValueError unless the spread is positive.
@@ -233,7 +233,7 @@ def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float)
         raise ValueError(f"the SD of gains must be positive, not {spread}")
     noise = np.random.default_rng(0).standard_normal((PROPOSALS, looks.last))
     ends = evaluate_gains(gain / spread + noise, looks, level)
-    return Expected(float(ends.pairs.mean()), float(ends.shown.mean()))
+    return ExpectedProposal(float(ends.pairs.mean()), float(ends.shown.mean()))
 
 
 def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:

@@ -27,7 +27,7 @@ Key = TypeVar("Key", bound=Hashable)
 GATES = 4_000  # simulated gates behind an expectation: a chance has a standard error of at most .008
 
 
-class Outcome(StrEnum):
+class GateOutcome(StrEnum):
     """What is shown of how much worse the head is."""
 
     LESS = "less than δ worse"
@@ -50,13 +50,13 @@ class Bound:
     least: float = -math.inf
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> GateOutcome:
         """The outcome that the two bounds show."""
         if self.bound < self.metric.zone:
-            return Outcome.LESS
+            return GateOutcome.LESS
         if self.least > self.metric.zone:
-            return Outcome.MORE
-        return Outcome.OPEN
+            return GateOutcome.MORE
+        return GateOutcome.OPEN
 
     def add_look(self, sides: SidePair, look: Look, equal: Collection[int]) -> "Bound":
         """Return the bound after one more look, at which head and base have these values by seed.
@@ -160,16 +160,16 @@ def non_inferiority(
         if fault := next(_find_copies(values, metrics, equal or {}), ""):
             return GateDecision(bounds=bounds, looks_taken=k, fault=fault)
         for key, bound in bounds.items():
-            if bound.outcome is Outcome.OPEN:
+            if bound.outcome is GateOutcome.OPEN:
                 bounds[key] = bound.add_look(values[key], Look(looks, k), (equal or {}).get(key[0], ()))
         outcomes = {_format_key(*key): bound.outcome for key, bound in bounds.items()}
-        if worse := [name for name, outcome in outcomes.items() if outcome is Outcome.MORE]:
-            fault = f"{', '.join(worse)}: {Outcome.MORE}"
+        if worse := [name for name, outcome in outcomes.items() if outcome is GateOutcome.MORE]:
+            fault = f"{', '.join(worse)}: {GateOutcome.MORE}"
             return GateDecision(bounds=bounds, looks_taken=k + 1, fault=fault)
-        if {*outcomes.values()} == {Outcome.LESS}:
+        if {*outcomes.values()} == {GateOutcome.LESS}:
             return GateDecision(bounds=bounds, looks_taken=k + 1)
-    still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is Outcome.OPEN)
-    fault = f"{still_open}: not shown to be {Outcome.LESS}"
+    still_open = ", ".join(name for name, outcome in outcomes.items() if outcome is GateOutcome.OPEN)
+    fault = f"{still_open}: not shown to be {GateOutcome.LESS}"
     return GateDecision(bounds=bounds, looks_taken=len(looks.numbers), fault=fault)
 
 

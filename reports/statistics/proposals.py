@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.reports.statistics.chain import Outcome, ProposalVerdict, judge_proposal
+from unrolled.reports.statistics.chain import ProposalOutcome, ProposalVerdict, judge_proposal
 from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.sequential import Looks
 from unrolled.reports.statistics.types import SidePair
@@ -79,7 +79,7 @@ def decide_proposal(
         refusal = f"no number changes, on {len(first)} seeds"
     elif computes_same and over_keep is None:
         verdict = ProposalVerdict(
-            outcome=Outcome.SIMPLER, simpler_p=0.0, pairs=len(first), gain=0.0, bound=0.0
+            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first), gain=0.0, bound=0.0
         )
     requested = 0 if refusal else verdict.pairs_requested
     crash, stalled = (_find_loss(by_seed, seeds[:requested]) for by_seed in lost)
@@ -99,7 +99,7 @@ def decide_proposal(
 
 def _explain_discard(verdict: ProposalVerdict, gains: Floats, seeds: Sequence[int]) -> str:
     """Return why a proposal is discarded; "" for another outcome."""
-    if verdict.outcome is not Outcome.DISCARD:
+    if verdict.outcome is not ProposalOutcome.DISCARD:
         return ""
     if verdict.futile:
         return "given up: a gain is no longer likely to be shown"

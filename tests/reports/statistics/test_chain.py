@@ -10,7 +10,7 @@ from synthetic import four_errors
 from unrolled.reports.statistics.chain import (
     CHAIN_LOOKS,
     FUTILE_T,
-    Outcome,
+    ProposalOutcome,
     evaluate_gains,
     expected_proposal,
     fit_looks,
@@ -31,11 +31,11 @@ def test_a_verdict_is_what_is_simulated_of_proposals(looks: Looks) -> None:
     gains = 0.6 + NOISE[:200, : looks.last]
     ends = evaluate_gains(gains, looks, 0.05)
     verdicts = [judge_proposal(x, level=0.05, looks=looks) for x in gains]
-    assert [v.outcome is Outcome.KEEP for v in verdicts] == ends.shown.tolist()
+    assert [v.outcome is ProposalOutcome.KEEP for v in verdicts] == ends.shown.tolist()
     assert [v.pairs for v in verdicts] == ends.pairs.tolist()
     assert [v.p_value for v in verdicts] == ends.p.tolist()
     assert [v.futile for v in verdicts] == ends.futile.tolist()
-    assert {v.outcome for v in verdicts} == {Outcome.KEEP, Outcome.DISCARD}
+    assert {v.outcome for v in verdicts} == {ProposalOutcome.KEEP, ProposalOutcome.DISCARD}
 
 
 @pytest.mark.parametrize("looks", [CHAIN_LOOKS, SHORT])
@@ -66,7 +66,7 @@ def test_the_p_of_one_test_is_the_larger_of_t_and_halls_t() -> None:
 def test_a_kept_proposals_bound_is_above_zero_and_another_ones_is_not() -> None:
     verdicts = [judge_proposal(0.7 + x, level=0.05) for x in NOISE[:300]]
     for v in verdicts:
-        assert (v.bound > 0) is (v.outcome is Outcome.KEEP)
+        assert (v.bound > 0) is (v.outcome is ProposalOutcome.KEEP)
         assert v.gain is not None and v.bound < v.gain
 
 
@@ -113,25 +113,25 @@ def test_a_proposal_asks_for_the_pairs_of_its_next_look_and_for_none_beyond_its_
         assert more == expected
     assert judge_proposal(np.concatenate([gains[: ends.pairs], [99.0] * 9]), level=0.0001) == ends
     before = judge_proposal(gains[:3], level=LEVEL)
-    assert (before.outcome, before.p_value, before.gain) == (Outcome.UNDECIDED, 1.0, None)
+    assert (before.outcome, before.p_value, before.gain) == (ProposalOutcome.UNDECIDED, 1.0, None)
 
 
 def test_nothing_is_kept_from_fewer_than_ten_pairs_if_there_may_be_more() -> None:
     certain = 9 + NOISE[0]
     assert judge_proposal(certain, level=LEVEL).pairs == 16
-    assert judge_proposal(certain[:8], level=LEVEL).outcome is Outcome.UNDECIDED
-    assert judge_proposal(certain, level=LEVEL, looks=SHORT).outcome is Outcome.KEEP
+    assert judge_proposal(certain[:8], level=LEVEL).outcome is ProposalOutcome.UNDECIDED
+    assert judge_proposal(certain, level=LEVEL, looks=SHORT).outcome is ProposalOutcome.KEEP
     with pytest.raises(ValueError):
         select_tests(Looks((2, 4)))
 
 
 def test_divergence_never_helps_a_candidate() -> None:
     gains = 2 + NOISE[3]
-    assert judge_proposal(gains, level=LEVEL).outcome is Outcome.KEEP
+    assert judge_proposal(gains, level=LEVEL).outcome is ProposalOutcome.KEEP
     candidate = gains.copy()
     candidate[9] = -math.inf
     verdict = judge_proposal(candidate[:10], level=LEVEL)
-    assert (verdict.outcome, verdict.p_value, verdict.futile) == (Outcome.DISCARD, 1.0, False)
+    assert (verdict.outcome, verdict.p_value, verdict.futile) == (ProposalOutcome.DISCARD, 1.0, False)
     incumbent = gains.copy()
     incumbent[[0, 5]] = math.inf
     no_gain = np.where(np.isinf(incumbent), 0.0, incumbent)
@@ -144,36 +144,36 @@ def test_equal_gains_are_as_sure_as_their_signs() -> None:
     rounding = 1e-15 * NOISE[0, :8]
     for gains in (np.full(8, 0.01), 0.01 + rounding):
         assert judge_proposal(gains, level=LEVEL, looks=SHORT).p_value == 0.5**8
-        assert judge_proposal(gains, level=0.003, looks=SHORT).outcome is Outcome.DISCARD
-        assert judge_proposal(gains, level=0.004, looks=SHORT).outcome is Outcome.KEEP
-    assert judge_proposal(np.zeros(40), level=LEVEL).outcome is Outcome.DISCARD
+        assert judge_proposal(gains, level=0.003, looks=SHORT).outcome is ProposalOutcome.DISCARD
+        assert judge_proposal(gains, level=0.004, looks=SHORT).outcome is ProposalOutcome.KEEP
+    assert judge_proposal(np.zeros(40), level=LEVEL).outcome is ProposalOutcome.DISCARD
 
 
 def test_a_candidate_of_fewer_lines_that_is_less_than_delta_worse_is_simpler() -> None:
     gains = -0.1 + 0.2 * NOISE[4]
     options = {"level": LEVEL, "delta": 0.5, "simpler_level": 0.01}
-    assert judge_proposal(gains, **options).outcome is Outcome.DISCARD
+    assert judge_proposal(gains, **options).outcome is ProposalOutcome.DISCARD
     verdict = judge_proposal(gains, **options, fewer_lines=True)
-    assert verdict.outcome is Outcome.SIMPLER
+    assert verdict.outcome is ProposalOutcome.SIMPLER
     assert verdict.simpler_p is not None and verdict.simpler_p <= 0.01
     assert -0.5 < verdict.bound < (verdict.gain or 0)
     undecided = judge_proposal(gains[:4], **options, fewer_lines=True)
-    assert (undecided.outcome, undecided.pairs_requested) == (Outcome.UNDECIDED, 8)
+    assert (undecided.outcome, undecided.pairs_requested) == (ProposalOutcome.UNDECIDED, 8)
     worse = judge_proposal(gains - 0.5, **options, fewer_lines=True)
-    assert worse.outcome is Outcome.DISCARD
+    assert worse.outcome is ProposalOutcome.DISCARD
     drifted = judge_proposal(gains, **options, fewer_lines=True, gains_over_keep=gains - 0.5)
-    assert drifted.outcome is Outcome.DISCARD
+    assert drifted.outcome is ProposalOutcome.DISCARD
     better = judge_proposal(gains + 0.4, **options, fewer_lines=True)
-    assert (better.outcome, better.simpler_p) == (Outcome.KEEP, None)
+    assert (better.outcome, better.simpler_p) == (ProposalOutcome.KEEP, None)
 
 
 @pytest.mark.parametrize("pair", [2, 9, 20])
 def test_a_candidate_that_diverges_is_not_simpler(pair: int) -> None:
     slight = 0.07 + 0.2 * NOISE[4]
     options = {"level": 1e-6, "delta": 0.5, "simpler_level": 0.01, "fewer_lines": True}
-    assert judge_proposal(slight[:16], **options).outcome is Outcome.UNDECIDED  # whether it gains
+    assert judge_proposal(slight[:16], **options).outcome is ProposalOutcome.UNDECIDED  # whether it gains
     slight[pair] = -math.inf
-    assert judge_proposal(slight[: pair + 1], **options).outcome is Outcome.DISCARD
+    assert judge_proposal(slight[: pair + 1], **options).outcome is ProposalOutcome.DISCARD
 
 
 def test_a_candidate_that_is_worse_by_delta_is_simpler_once_in_twenty_at_most() -> None:
@@ -181,7 +181,7 @@ def test_a_candidate_that_is_worse_by_delta_is_simpler_once_in_twenty_at_most() 
         judge_proposal(x - 1, level=LEVEL, fewer_lines=True, delta=1.0, simpler_level=0.05)
         for x in NOISE[:1_000]
     ]
-    rate = np.mean([v.outcome is Outcome.SIMPLER for v in verdicts])
+    rate = np.mean([v.outcome is ProposalOutcome.SIMPLER for v in verdicts])
     assert 0.005 < rate <= 0.05 + four_errors(0.05, 1_000)
 
 

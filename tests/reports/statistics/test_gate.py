@@ -11,7 +11,7 @@ from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.non_inferiority import (
     GateDecision,
-    Outcome,
+    GateOutcome,
     expected_gate,
     non_inferiority,
     simulate_gates,
@@ -104,7 +104,7 @@ def test_a_metric_of_which_higher_is_better_is_judged_the_other_way_round() -> N
     def make_accuracies(worse: float) -> dict[str, dict[str, SidePair]]:
         return {"": {"accuracy": make_pair(0.01 * NOISE - worse, 0.7 + np.arange(40) / 1024)}}
 
-    for worse, passed, outcome in ((-0.1, True, Outcome.LESS), (0.1, False, Outcome.MORE)):
+    for worse, passed, outcome in ((-0.1, True, GateOutcome.LESS), (0.1, False, GateOutcome.MORE)):
         gate = non_inferiority(make_accuracies(worse), seeds=SEEDS, looks=LOOKS, metrics=(ACCURACY,))
         bound = gate.bounds["", "accuracy"]
         assert (gate.passed, bound.outcome, gate.looks_taken) == (passed, outcome, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unrolled.bench.metric import Metric
-from unrolled.reports.statistics.chain import Outcome
+from unrolled.reports.statistics.chain import ProposalOutcome
 from unrolled.reports.statistics.proposals import ProposalDecision, decide_proposal
 from unrolled.reports.statistics.sequential import Looks
 
@@ -30,11 +30,11 @@ def flat(number: int = 10) -> dict[int, float]:
 
 
 def test_a_better_candidate_is_kept_and_a_worse_one_given_up_by_either_direction() -> None:
-    assert decide(shift(-0.5), flat()).verdict.outcome is Outcome.KEEP
+    assert decide(shift(-0.5), flat()).verdict.outcome is ProposalOutcome.KEEP
     worse = decide(shift(0.5), flat())
-    assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (Outcome.DISCARD, 4, 1)
+    assert (worse.verdict.outcome, worse.verdict.pairs, worse.looks_taken) == (ProposalOutcome.DISCARD, 4, 1)
     assert worse.sd == pytest.approx(np.std([NOISE[seed] for seed in SEEDS[:4]], ddof=1))
-    assert decide(shift(0.5), flat(), metric=Metric("accuracy", 0.1)).verdict.outcome is Outcome.KEEP
+    assert decide(shift(0.5), flat(), metric=Metric("accuracy", 0.1)).verdict.outcome is ProposalOutcome.KEEP
 
 
 def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
@@ -46,12 +46,12 @@ def test_a_failed_seed_is_a_crash_where_the_next_look_asks_for_it() -> None:
     stalled = decide(candidate, flat(5), lost=({}, {SEEDS[7]: "failed"}))
     assert (stalled.has_ended, stalled.stalled, stalled.crash) == (True, f"seed {SEEDS[7]} failed", "")
     ended = decide(shift(0.5, 5), flat(5), lost=({SEEDS[7]: "failed"}, {}))
-    assert (ended.verdict.outcome, ended.crash) == (Outcome.DISCARD, ""), "it had ended after four"
+    assert (ended.verdict.outcome, ended.crash) == (ProposalOutcome.DISCARD, ""), "it had ended after four"
 
 
 def test_a_candidate_that_diverges_alone_is_discarded_and_says_so() -> None:
     decision = decide({**shift(-0.5), SEEDS[2]: math.inf}, flat())
-    assert decision.verdict.outcome is Outcome.DISCARD
+    assert decision.verdict.outcome is ProposalOutcome.DISCARD
     assert str(SEEDS[2]) in decision.note
 
 
@@ -60,10 +60,10 @@ def test_equal_numbers_are_refused_or_simpler() -> None:
     assert "no number changes" in same.refusal
     assert same.has_ended
     simpler = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005)
-    assert (simpler.verdict.outcome, simpler.verdict.simpler_p) == (Outcome.SIMPLER, 0)
+    assert (simpler.verdict.outcome, simpler.verdict.simpler_p) == (ProposalOutcome.SIMPLER, 0)
     far = (shift(0.0), shift(-0.5))
     drifted = decide(shift(0.0), shift(0.0), equal=SEEDS, simpler_level=0.005, keep=far)
-    assert drifted.verdict.outcome is not Outcome.SIMPLER, "the last keep was better by 5 δ"
+    assert drifted.verdict.outcome is not ProposalOutcome.SIMPLER, "the last keep was better by 5 δ"
 
 
 def test_one_number_under_every_seed_is_refused() -> None:
