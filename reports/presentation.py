@@ -203,7 +203,7 @@ class Extras(NamedTuple):
 
     sentence: str = ""  # below the main figure
     warnings: tuple[str, ...] = ()
-    marked: str = ""  # what the marks in the figure are
+    marks_legend: str = ""  # what the marks in the figure are
     marks: Mapping[str, Mapping[int, float]] = {}  # by metric and the arm's index
     reasons: Mapping[int, Markup] = {}  # where the difference of an arm lies, by the arm's index
     context: Mapping[str, Any] = {}  # of its template

@@ -51,7 +51,7 @@ def find_extras(c: Comparison) -> Extras:
     return Extras(
         sentence=describe_fits(fits, c),
         warnings=tuple(_worse_than_counting(c)),
-        marked="the book",
+        marks_legend="the book",
         marks={
             "valid_loss": {fit.row.index: fit.published.valid_loss for fit in fits},
             "valid_accuracy": {fit.row.index: fit.published.accuracy for fit in fits},

@@ -53,7 +53,7 @@ class Panel:
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
     groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
-    marked: bool  # True if an arm has a mark
+    has_marks: bool
 
 
 def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
@@ -74,7 +74,7 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
         view=view,
         ticks=_make_ticks(axis, view.scale),
         groups=tuple(groups),
-        marked=bool(marks),
+        has_marks=bool(marks),
     )
 
 
