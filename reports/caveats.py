@@ -105,7 +105,7 @@ def list_warnings(c: Comparison) -> tuple[str, ...]:
     phrases = [
         f"{row.arm.name}: {row.note} bit for bit, so the change did nothing" for row in c.arms if row.is_dead
     ]
-    seeds_of = attrgetter("where")
+    seeds_of = attrgetter("failed_seeds")
     for row in c.arms:
         failed = [proof for proof in row.proofs if not proof.ok]
         for seeds, proofs in groupby(sorted(failed, key=seeds_of), seeds_of):

@@ -35,15 +35,15 @@ class Proof:
         return not self.failed
 
     @property
-    def where(self) -> str:
-        """The number of trials in which it did not take effect; "" if that is none or all."""
-        without = len(self.failed)
+    def failed_seeds(self) -> str:
+        """On how many seeds it did not take effect; "" if that is none or all."""
+        failed = len(self.failed)
         trials = len(self.witnesses)
-        return f"{without} of {trials} seeds" if 0 < without < trials else ""
+        return f"{failed} of {trials} seeds" if 0 < failed < trials else ""
 
     def __str__(self) -> str:
         description = describe_witness(self.factor, (self.failed or self.witnesses)[0])
-        return f"{description} ({self.where})" if self.where else description
+        return f"{description} ({self.failed_seeds})" if self.failed_seeds else description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,12 @@ class ComparedArm:
     @property
     def standing(self) -> tuple[str, ...]:
         """Words on what its contrast had behind it when the study was declared; () for nothing."""
-        exploratory = "exploratory" if self.exploratory else ""
-        attempt = f"attempt {self.attempt}" if self.attempt > 1 else ""
-        return tuple(filter(None, (exploratory, attempt)))
+        words = []
+        if self.exploratory:
+            words.append("exploratory")
+        if self.attempt > 1:
+            words.append(f"attempt {self.attempt}")
+        return tuple(words)
 
     @property
     def interval(self) -> Interval | None:
@@ -114,8 +117,8 @@ class ComparedArm:
         if self.done and not self.arm.uses_seed:
             return f"{self.done} alike"
         number = self.summary.n - self.summary.diverged
-        most = self.summary.n if self.decided else self.total
-        return f"{number} of {most}" if number < most else str(number)
+        needed = self.summary.n if self.decided else self.total
+        return f"{number} of {needed}" if number < needed else str(number)
 
     @property
     def shown_proofs(self) -> tuple[Proof, ...]:
@@ -196,24 +199,24 @@ def add_contrast(
     """Return the row with its contrast and verdict, or the reason why it has none."""
     name = row.arm.name
     if row.arm.is_aa_arm:
-        k = compare_pairs(
+        contrast = compare_pairs(
             row.summary.values,
             baseline.summary.values,
             delta=metric.zone,
             lower_is_better=metric.lower_is_better,
         )
-        return _over_pairs(row, k, metric)
+        return _limit_to_pairs(row, contrast, metric)
     v = decisions.verdicts.get(name, {}).get(metric.name)
     if v is None:
         return replace(row, remark=row.remark or ArmRemark.NO_SHARED_SEED)
     row = replace(row, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
     if not row.remark and v.contrast.pairs:
-        return replace(_over_pairs(row, v.contrast, metric), verdict=v)
+        return replace(_limit_to_pairs(row, v.contrast, metric), verdict=v)
     missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED
     return replace(row, remark=row.remark or missing)
 
 
-def _over_pairs(row: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
+def _limit_to_pairs(row: ComparedArm, contrast: Contrast, metric: Metric) -> ComparedArm:
     """Return the row with its contrast, and with its summary over the seeds of the contrast alone.
 
     Its mean is then the arm's side of the difference.

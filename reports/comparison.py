@@ -122,9 +122,8 @@ class Comparison:
         metric = metric or self.metric
         names = {metric.name, *(declared.name for declared in self.design.metrics)}
         values: Values = {name: collect_values(self.table, name, self.design) for name in names}
-        values = drop_copies(
-            values, find_copies(collect_statuses(self.table, self.design), values, self.design)
-        )
+        statuses = collect_statuses(self.table, self.design)
+        values = drop_copies(values, find_copies(statuses, values, self.design))
         contrasts = {}
         for name, pair in pairs.items():
             seeds = self.design.first_look if self.has_first_look(pair) else ()
@@ -136,7 +135,7 @@ class Comparison:
             )
         return judge_contrasts(contrasts)
 
-    def by_metric(self, metric: str) -> "Comparison | None":
+    def find_view(self, metric: str) -> "Comparison | None":
         """Return the comparison by this metric, if the study names it."""
         return next((c for c in self.per_metric if c.metric.name == metric), None)
 

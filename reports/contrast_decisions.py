@@ -250,35 +250,49 @@ def _judge_after_looks(
 
 def _decide_at_once(contrasts: Sequence[str], evidence: _Evidence, matches: Matches) -> Decisions[str]:
     """Return verdicts on all rows that there are, corrected within each metric."""
-    design = evidence.design
-    copies = evidence.copies
-    verdicts: dict[str, dict[str, Verdict]] = {}
     equal = {name: evidence.find_equal_seeds(name) for name in contrasts}
-    for metric in design.metrics:
-        by_arm = evidence.values[metric.name]
-        matched = {name: m for name, m in matches.get(metric.name, {}).items() if name not in copies}
-        arms_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
-        sides = {name: (arms_values[name], by_arm[design.bases[name]]) for name in contrasts}
-        lost = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
-        compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
-        of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
-        judged = of_survivors
-        if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
-            with_losses = judge_contrasts(
-                {
-                    name: compare(*sides[name], lost=lost[name], equal=equal[name], match=matched.get(name))
-                    for name in contrasts
-                }
-            )
-            judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
-        for name, v in judged.items():
-            copied = next((side for side in (name, design.bases[name]) if side in copies), "")
-            if copied:
-                reason = f"{copied} has one run's numbers on every {design.noun}"
-            else:
-                reason = _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
-            verdicts.setdefault(name, {})[metric.name] = replace(v, decided=v.claims, blocked_reason=reason)
+    verdicts: dict[str, dict[str, Verdict]] = {}
+    for metric in evidence.design.metrics:
+        of_arms = matches.get(metric.name, {})
+        matched = {name: match for name, match in of_arms.items() if name not in evidence.copies}
+        for name, v in _judge_rows(contrasts, evidence, metric, equal, matched).items():
+            verdicts.setdefault(name, {})[metric.name] = v
     return Decisions(verdicts=verdicts, seeds_requested=dict.fromkeys(verdicts, 0), looks_taken=1)
+
+
+def _judge_rows(
+    contrasts: Sequence[str],
+    evidence: _Evidence,
+    metric: Metric,
+    equal: Mapping[str, Collection[Any]],
+    matched: Mapping[str, RowMatch],
+) -> dict[str, Verdict]:
+    """Return the verdicts by one metric: those on the rows with numbers that what was lost does not undo."""
+    design = evidence.design
+    by_arm = evidence.values[metric.name]
+    arm_values = {**by_arm, **{name: match.values for name, match in matched.items()}}
+    sides = {name: (arm_values[name], by_arm[design.bases[name]]) for name in contrasts}
+    lost = {name: evidence.count_lost(name, sides[name]) for name in contrasts}
+    compare = partial(compare_sides, metric=metric, design=design, family_size=len(contrasts))
+    of_survivors = judge_contrasts({name: compare(*sides[name], equal=equal[name]) for name in contrasts})
+    judged = of_survivors
+    if any(lost.values()) or any(any(match.lacks) for match in matched.values()):
+        with_losses = judge_contrasts(
+            {
+                name: compare(*sides[name], lost=lost[name], equal=equal[name], match=matched.get(name))
+                for name in contrasts
+            }
+        )
+        judged = {name: _combine_verdicts(of_survivors[name], v) for name, v in with_losses.items()}
+    verdicts = {}
+    for name, v in judged.items():
+        copied = next((side for side in (name, design.bases[name]) if side in evidence.copies), "")
+        if copied:
+            reason = f"{copied} has one run's numbers on every {design.noun}"
+        else:
+            reason = _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
+        verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
+    return verdicts
 
 
 def _combine_verdicts(of_survivors: Verdict, with_losses: Verdict) -> Verdict:
@@ -292,9 +306,11 @@ def _explain_loss(of_survivors: Verdict, judged: Verdict, lost: int, match: RowM
     """Return why a contrast is open that would not be without its lost runs and rows; "" for others."""
     if judged.claims or not of_survivors.claims:
         return ""
-    causes = [f"{plural(lost, 'run')} that failed or lack a partner"] if lost else []
-    rows = sum(match.lacks) if match else 0
-    causes += [f"{plural(rows, 'row')} that one side lacks or that failed"] if rows else []
+    causes = []
+    if lost:
+        causes.append(f"{plural(lost, 'run')} that failed or lack a partner")
+    if match and any(match.lacks):
+        causes.append(f"{plural(sum(match.lacks), 'row')} that one side lacks or that failed")
     return f"“{of_survivors.text}” does not survive {' and '.join(causes)}, counted against it"
 
 

@@ -102,11 +102,10 @@ class Design:
     test_share: float = 0.0  # of the data, where pairs are folds or splits of it
     seeds: tuple[int, ...] = ()
     looks: tuple[int, ...] = ()  # numbers of seeds after which verdicts are sought; (): all rows at once
-    decide: str = (
-        "direction"  # what ends a contrast: its direction, its "size" as well; a "gate", a "proposal"
-    )
-    level: float = 0.0  # of a proposal: the error rate at which it is kept
-    simpler_level: float = 0.0  # and at which it is less than δ worse; 0 where it is not simpler
+    # what ends a contrast: its "direction" or its "size"; the rule of a "gate" or of a "proposal"
+    decide: str = "direction"
+    level: float = 0.0  # of a proposal: the error rate of the test by which it is kept
+    simpler_level: float = 0.0  # that of the test of less than δ worse; 0 unless the proposal has fewer lines
     to_the_end: bool = False  # whether contrasts that are unlikely to be decided go on to the last look
     plan_hash: str = ""  # hash of the resolved study; "" for a table from elsewhere
     planned: float = 0.0  # unix seconds, when it was declared

@@ -39,14 +39,17 @@ LISTED = 20  # rows without a partner, of one arm
 
 def make_tables(c: Comparison) -> dict[str, str]:
     """Return the tables by the name of their file. What a table from elsewhere holds is not written again."""
-    both = {"comparison.csv": comparison_csv(c), "comparison.md": comparison_markdown(c)}
-    return {**both, "trials.csv": trials_csv(c)} if c.design.plan_hash else both
+    tables = {"comparison.csv": comparison_csv(c), "comparison.md": comparison_markdown(c)}
+    if c.design.plan_hash:
+        tables["trials.csv"] = trials_csv(c)
+    return tables
 
 
 def format_screen(c: Comparison) -> str:
     """Return the verdicts by every metric for a terminal."""
-    few = describe_too_few_pairs(c)
-    lines = [shorten(c.design.question or c.design.study, 200), *([f"{few}."] if few else [])]
+    lines = [shorten(c.design.question or c.design.study, 200)]
+    if few := describe_too_few_pairs(c):
+        lines.append(f"{few}.")
     for view in c.per_metric:
         lines += ["", _name_metric(view), *align_columns([_shorten_cells(row) for row in _format_rows(view)])]
     return "\n".join([*lines, "", *map(visible, list_notes(c))]) + "\n"
@@ -61,20 +64,26 @@ def _shorten_cells(row: Sequence[str]) -> list[str]:
 
 def comparison_markdown(c: Comparison) -> str:
     """Return the same as pipe tables."""
-    few = describe_too_few_pairs(c)
-    parts = [markdown_cell(sentence) for sentence in (write_caption(c), f"{few}." if few else "") if sentence]
+    paragraphs = [markdown_cell(write_caption(c))]
+    if few := describe_too_few_pairs(c):
+        paragraphs.append(markdown_cell(f"{few}."))
     for view in c.per_metric:
+        if c.other_views:
+            paragraphs.append(markdown_cell(_name_metric(view)))
         rows = [[markdown_cell(cell) for cell in row] for row in _format_rows(view)]
-        parts += [markdown_cell(_name_metric(view))] if c.other_views else []
-        parts.append(pipe_table(rows).rstrip())
-    behind = [f"{sentence}." for sentence in (describe_seen_data(c), describe_attempts(c)) if sentence]
-    sentences = [*list_notes(c), *behind, *list_earlier_attempts(c)]
-    return "\n\n".join([*parts, *map(markdown_cell, sentences)]) + "\n"
+        paragraphs.append(pipe_table(rows).rstrip())
+    attempts = [f"{sentence}." for sentence in (describe_seen_data(c), describe_attempts(c)) if sentence]
+    sentences = [*list_notes(c), *attempts, *list_earlier_attempts(c)]
+    return "\n\n".join([*paragraphs, *map(markdown_cell, sentences)]) + "\n"
 
 
 def _name_metric(view: Comparison) -> str:
-    way = "lower" if view.metric.lower_is_better else "higher"
-    return f"{view.title} ({way} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
+    direction = _name_direction(view)
+    return f"{view.title} ({direction} is better, δ {view.scale.format_measured_delta(view.metric.zone)})"
+
+
+def _name_direction(view: Comparison) -> str:
+    return "lower" if view.metric.lower_is_better else "higher"
 
 
 def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
@@ -93,25 +102,33 @@ def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
         "remarks",
     )
     rows = [head, *(_format_row(row, view) for row in view.arms)]
+    if view.stops_contrasts:
+        return rows
     column = head.index(UNBIASED)
-    return rows if view.stops_contrasts else [row[:column] + row[column + 1 :] for row in rows]
+    return [row[:column] + row[column + 1 :] for row in rows]
 
 
 def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
-    k = row.contrast
+    contrast = row.contrast
     v = row.verdict
     scale = view.scale
-    seeds = f"{row.seeds_of_mean} {row.state if view.stops_contrasts else ''}".rstrip()
-    seeds += f", {row.diverged} diverged" if row.diverged else ""
-    seeds += f", {row.failed} failed" if row.failed else ""
+    seeds = row.seeds_of_mean
+    if view.stops_contrasts and row.state:
+        seeds += f" {row.state}"
+    if row.diverged:
+        seeds += f", {row.diverged} diverged"
+    if row.failed:
+        seeds += f", {row.failed} failed"
     mean = f"{scale.format_cell(row.summary.mean)} ± {scale.format_difference_cell(row.summary.sd)}"
     cells = row.arm.name, row.arm.against or "–", seeds, mean
-    if k is None:
+    if contrast is None:
         return *cells, "–", "–", "–", "–", "–", row.note or "baseline", "–"
-    median = "median " if k.by_median else ""
-    ends = f"{scale.format_interval_cell(row.interval)} {row.interval.percent}" if row.interval else ""
-    effect = f"{median}{scale.format_difference_cell(k.estimate, sign=True)} {ends}".rstrip()
-    wins = f"{k.wins} of {k.pairs}" if k.paired else "–"
+    effect = scale.format_difference_cell(contrast.estimate, sign=True)
+    if contrast.by_median:
+        effect = f"median {effect}"
+    if row.interval:
+        effect += f" {scale.format_interval_cell(row.interval)} {row.interval.percent}"
+    wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired else "–"
     if v is None:
         return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
     return (
@@ -132,29 +149,40 @@ def list_notes(c: Comparison) -> list[str]:
     if any(row.arm.exploratory for row in c.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
-    has_few_pairs = any(row.contrast.pairs < FEWEST_SEEDS for row in c.arms if row.contrast)
-    copied = [f"WARNING: {describe_copied_arms(c)}."] if any(row.copied for row in c.arms) else []
-    doubtful = [*([FEW] if has_few_pairs and not c.has_too_few_pairs else []), *copied]
-    if c.design.plan_hash:
-        self_checks = [row.contrast for row in c.arms if row.contrast and not row.verdict]
-        checks = [f"{describe_aa_check(k)}." for k in self_checks if not c.has_too_few_pairs]
-        return [test, *doubtful, *([STOPPED] if c.sequential else []), *checks]
-    pairs = f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED
-    diverged = DIVERGED if c.design.pair and not c.design.test_share else DIVERGED_DEPENDENT
+    few_or_copied = []
+    if not c.has_too_few_pairs and any(row.contrast.pairs < FEWEST_SEEDS for row in c.arms if row.contrast):
+        few_or_copied.append(FEW)
+    if any(row.copied for row in c.arms):
+        few_or_copied.append(f"WARNING: {describe_copied_arms(c)}.")
+    if not c.design.plan_hash:
+        return _list_foreign_notes(c, test, few_or_copied)
+    notes = [test, *few_or_copied]
+    if c.sequential:
+        notes.append(STOPPED)
+    if not c.has_too_few_pairs:
+        aa_contrasts = [row.contrast for row in c.arms if row.contrast and not row.verdict]
+        notes += [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
+    return notes
+
+
+def _list_foreign_notes(c: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
+    """Return the notes on a table from elsewhere, from the first, on the test, to what cannot be known."""
     unpaired = {row.arm.name: _rows_without_partner(row, c) for row in c.arms}
-    sentences = [
-        test + pairs,
-        c.design.averaging_note,
-        FOLDS if c.design.test_share else "",
-        FIRST_SEEDS if FIRST_LOOK in c.table else "",
-        *doubtful,
-        diverged if any(row.diverged for row in c.arms) else "",
-        LOSSES if any(row.failed or unpaired[row.arm.name] for row in c.arms) else "",
-        *(f"WARNING: {sentence}." for sentence in (*c.design.doubts, *list_skewed_contrasts(c))),
-        *(_describe_unpaired(name, labels, c) for name, labels in unpaired.items() if labels),
-        NOT_KNOWN,
-    ]
-    return [sentence for sentence in sentences if sentence]
+    notes = [test + (f" Pairs are rows of the same {c.design.pair}." if c.design.pair else UNPAIRED)]
+    if c.design.averaging_note:
+        notes.append(c.design.averaging_note)
+    if c.design.test_share:
+        notes.append(FOLDS)
+    if FIRST_LOOK in c.table:
+        notes.append(FIRST_SEEDS)
+    notes += few_or_copied
+    if any(row.diverged for row in c.arms):
+        notes.append(DIVERGED if c.design.pair and not c.design.test_share else DIVERGED_DEPENDENT)
+    if any(row.failed or unpaired[row.arm.name] for row in c.arms):
+        notes.append(LOSSES)
+    notes += [f"WARNING: {sentence}." for sentence in (*c.design.doubts, *list_skewed_contrasts(c))]
+    notes += [_describe_unpaired(name, labels, c) for name, labels in unpaired.items() if labels]
+    return [*notes, NOT_KNOWN]
 
 
 def _describe_unpaired(arm: str, labels: Sequence[Any], c: Comparison) -> str:
@@ -231,14 +259,14 @@ def trials_csv(c: Comparison) -> str:
 def write_caption(c: Comparison) -> str:
     """Return the caption: metrics, units, directions, and the meaning of intervals and Δ."""
     judged_by = "; ".join(
-        f"{', '.join(filter(None, (view.title, view.scale.unit)))}, "
-        f"{'lower' if view.metric.lower_is_better else 'higher'} is better"
+        f"{', '.join(filter(None, (view.title, view.scale.unit)))}, {_name_direction(view)} is better"
         for view in c.per_metric
     )
+    bases = "the baseline" if c.bases_phrase == c.arms[0].arm.name else c.bases_phrase
     clause = c.design.presentation.interval_clause
     return (
         f"{c.design.study}: {judged_by}; intervals are over {c.design.noun}s{clause}; Δ is the arm "
-        f"minus {'the baseline' if c.bases_phrase == c.arms[0].arm.name else c.bases_phrase}"
+        f"minus {bases}"
     )
 
 
@@ -273,45 +301,54 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
 
     Differences of a metric that is judged by its ratio are in per cent.
     """
-    k = row.contrast
-    v = row.verdict
+    contrast = row.contrast
+    verdict = row.verdict
     second = view.scale.second_scale
-    level = _of_known(view.scale.convert_level)
-    change = _of_known(view.scale.convert_difference)
-    ratio = _of_known(second.convert_level) if second else change
-    return {
+    level = _skip_none(view.scale.convert_level)
+    change = _skip_none(view.scale.convert_difference)
+    cells: dict[str, Any] = {
         "mean": level(row.summary.mean),
         "sd": change(row.summary.sd),
         **_name_ends("mean", row.summary.interval, level),
         "median": level(row.summary.median),
-        **({second.title: _of_known(second.convert_level)(row.summary.mean)} if second else {}),
-        "pair_mean": level(k and k.arm_mean),
-        "pair_baseline": level(k and k.base_mean),
-        "delta": change(k and k.estimate),
+    }
+    if second:
+        cells[second.title] = _skip_none(second.convert_level)(row.summary.mean)
+    cells |= {
+        "pair_mean": level(contrast and contrast.arm_mean),
+        "pair_baseline": level(contrast and contrast.base_mean),
+        "delta": change(contrast and contrast.estimate),
         **_name_ends("delta", row.interval, change),
-        "delta_unbiased": change(v and v.unbiased),
-        **({"ratio": ratio(k and k.estimate), **_name_ends("ratio", row.interval, ratio)} if second else {}),
-        "p": k and k.p,
-        "p_adjusted": v and v.difference_test.p,
-        "p_equivalent": v and v.equivalence_test.p,
-        "p_divergence": v and v.divergence_test.p,
-        "wins": k.wins if k and k.paired else None,
-        "r": k and k.r,
-        "verdict": v and v.text,
-        "provisional": v and v.provisional,
+        "delta_unbiased": change(verdict and verdict.unbiased),
+    }
+    if second:
+        ratio = _skip_none(second.convert_level)
+        cells["ratio"] = ratio(contrast and contrast.estimate)
+        cells |= _name_ends("ratio", row.interval, ratio)
+    return cells | {
+        "p": contrast and contrast.p,
+        "p_adjusted": verdict and verdict.difference_test.p,
+        "p_equivalent": verdict and verdict.equivalence_test.p,
+        "p_divergence": verdict and verdict.divergence_test.p,
+        "wins": contrast.wins if contrast and contrast.paired else None,
+        "r": contrast and contrast.r,
+        "verdict": verdict and verdict.text,
+        "provisional": verdict and verdict.provisional,
         "open_because": explain_open(row, view.first_title),
     }
 
 
-def _of_known(read: Callable[[float], float]) -> Callable[[Any], float | None]:
-    return lambda x: None if x is None else read(x)
+def _skip_none(convert: Callable[[float], float]) -> Callable[[Any], float | None]:
+    """Return the conversion with None for None."""
+    return lambda x: None if x is None else convert(x)
 
 
 def _name_ends(
-    name: str, ends: Interval | None, read: Callable[[Any], float | None]
+    name: str, ends: Interval | None, convert: Callable[[Any], float | None]
 ) -> dict[str, float | None]:
-    low = read(ends and ends.low)
-    high = read(ends and ends.high)
+    """Return the cells of an interval's ends and level."""
+    low = convert(ends and ends.low)
+    high = convert(ends and ends.high)
     return {f"{name}_low": low, f"{name}_high": high, f"{name}_level": ends.level if ends else None}
 
 

@@ -19,6 +19,9 @@ AVERAGE = "on average"
 VIEWS = {BESIDE: "leave one out", ALONE: "add one", AVERAGE: "over all settings of the others, factorial"}
 """What can be asked about a part, and the design that asks it."""
 
+Change = tuple[str, Scalar]
+"""A setting, and the level that an arm gives it."""
+
 
 @dataclass(frozen=True)
 class Switch:
@@ -69,29 +72,35 @@ def find_factorial(c: Comparison) -> Factorial | None:
 
     Its effects are judged once the first look has ended, as contrasts are that the study does not declare.
     """
-    cells: dict[frozenset[tuple[str, Scalar]], ComparedArm] = {}
+    rows_by_changes: dict[frozenset[Change], ComparedArm] = {}
     for row in c.same_task_arms:
         if not row.arm.against:  # the baseline comes first, and an A/A arm does not take its place
-            cells.setdefault(frozenset(row.arm.changes.items()), row)
-    order = {cell: row.index for cell, row in cells.items()}
-    corners = [corner for corner in cells if len(corner) > 1 and 2 ** len(corner) <= len(cells)]
-    corners.sort(key=lambda x: (-len(x), order[x]))
-    for corner in corners:
-        corner_rows = {part: row for part, row in cells.items() if part <= corner}
-        if len(corner_rows) == 2 ** len(corner):
-            if not c.has_first_look(corner_rows.values()):
-                return None
-            levels_by_factor = sorted(corner, key=lambda move: order.get(frozenset([move]), 0))
-            switches = {move: _make_switch(c, *move) for move in levels_by_factor}
-            seeds = c.design.first_look
-            table = {}
-            failed = set[int]()
-            for part, row in corner_rows.items():
-                levels = tuple((move in part) is (move[1] == s.on) for move, s in switches.items())
-                table[levels] = select_seeds(row.summary.values, seeds)
-                failed |= {seed for seed in row.seeds if seed in seeds} - table[levels].keys()
-            return _measure_effects(c, tuple(switches.values()), table, failed)
+            rows_by_changes.setdefault(frozenset(row.arm.changes.items()), row)
+    corners = [x for x in rows_by_changes if len(x) > 1 and 2 ** len(x) <= len(rows_by_changes)]
+    corners.sort(key=lambda corner: (-len(corner), rows_by_changes[corner].index))
+    for corner in corners:  # the arm that changes all of the design's settings
+        design_rows = {changes: row for changes, row in rows_by_changes.items() if changes <= corner}
+        if len(design_rows) == 2 ** len(corner):
+            return _measure_design(c, corner, design_rows)
     return None
+
+
+def _measure_design(
+    c: Comparison, corner: frozenset[Change], rows: Mapping[frozenset[Change], ComparedArm]
+) -> Factorial | None:
+    """Return the effects of a full design, whose arms have some of the corner's changes each."""
+    if not c.has_first_look(rows.values()):
+        return None
+    ordered = sorted(corner, key=lambda change: rows[frozenset([change])].index)
+    switches = {change: _make_switch(c, *change) for change in ordered}
+    seeds = c.design.first_look
+    table = {}
+    failed = set[int]()
+    for changes, row in rows.items():
+        levels = tuple((change in changes) is (change[1] == s.on) for change, s in switches.items())
+        table[levels] = select_seeds(row.summary.values, seeds)
+        failed |= {seed for seed in row.seeds if seed in seeds} - table[levels].keys()
+    return _measure_effects(c, tuple(switches.values()), table, failed)
 
 
 def _measure_effects(
@@ -115,18 +124,19 @@ def find_parts(c: Comparison, grid: Factorial | None) -> tuple[Part, ...]:
 
     P is adjusted by Holm over the switches of a view.
     """
-    base = c.arms[0]
-    near = _find_neighbours(c, base)
-    switches = {key: _make_switch(c, key, _read_settings(row)[key]) for key, row in near.items()}
-    opposed = _read_settings(base) | {key: _read_settings(row)[key] for key, row in near.items()}
-    opposite = next((row for row in c.same_task_arms if _read_settings(row) == opposed), None)
-    far = _find_neighbours(c, opposite) if opposite else {}
+    baseline = c.arms[0]
+    neighbours = _find_neighbours(c, baseline)
+    switches = {key: _make_switch(c, key, _read_settings(row)[key]) for key, row in neighbours.items()}
+    opposite_levels = {key: _read_settings(row)[key] for key, row in neighbours.items()}
+    opposite_settings = _read_settings(baseline) | opposite_levels
+    opposite = next((row for row in c.same_task_arms if _read_settings(row) == opposite_settings), None)
+    opposite_neighbours = _find_neighbours(c, opposite) if opposite else {}
     pairs: dict[str, dict[str, tuple[ComparedArm, ComparedArm]]] = {BESIDE: {}, ALONE: {}}
     for key, switch in switches.items():
-        full, empty = (BESIDE, ALONE) if _read_settings(base)[key] == switch.on else (ALONE, BESIDE)
-        pairs[full][key] = (base, near[key])
-        if opposite and key in far and opposite is not near[key]:
-            pairs[empty][key] = (opposite, far[key])
+        is_on = _read_settings(baseline)[key] == switch.on
+        pairs[BESIDE if is_on else ALONE][key] = (baseline, neighbours[key])
+        if opposite and key in opposite_neighbours and opposite is not neighbours[key]:
+            pairs[ALONE if is_on else BESIDE][key] = (opposite, opposite_neighbours[key])
     by_view = {view: _judge_switches(c, row_pairs, switches) for view, row_pairs in pairs.items()}
     by_view[AVERAGE] = {}
     if grid:

@@ -54,7 +54,9 @@ def format_p(p: float | None) -> str:
     """Return three decimals from .001 on, and `<.001` below."""
     if p is None or math.isnan(p):
         return "–"
-    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
+    if p < 0.001:
+        return "<.001"
+    return f"{p:.3f}".lstrip("0") if p < 0.9995 else "1"
 
 
 def format_count(value: float | None, digits: int = 0, *, sign: bool = False) -> str:
@@ -141,7 +143,9 @@ def describe_distances(differences: Mapping[str, float]) -> str:
 
 def join_names(names: Sequence[str]) -> str:
     """Return names as a sentence lists them: 'a', 'a and b', 'a, b and c'; 'none' without any."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"
+    if not names:
+        return "none"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def join_first(texts: Sequence[str], limit: int) -> str:

@@ -203,7 +203,7 @@ class Extras(NamedTuple):
 
     sentence: str = ""  # below the main figure
     warnings: tuple[str, ...] = ()
-    marked: str = ""  # what the marks in the figure are
+    marks_legend: str = ""  # what the marks in the figure are
     marks: Mapping[str, Mapping[int, float]] = {}  # by metric and the arm's index
     reasons: Mapping[int, Markup] = {}  # where the difference of an arm lies, by the arm's index
     context: Mapping[str, Any] = {}  # of its template
@@ -216,9 +216,9 @@ NOTHING = Extras()
 class Presentation:
     """How a trainer's metrics are read, and the parts of a page that only its trials have.
 
-    `extras` and `curves` are import names of functions, so that a study runs without loading them: from a
-    comparison to Extras; and from a result to its learning curves, points (step, value) by metric, in place
-    of those that it has told.
+    `extras` and `curves` are import names of functions, so that a study runs without loading them. The first
+    returns the Extras of a comparison, the second the learning curves of a result, points (step, value) by
+    metric, in place of those that the trial logged.
     """
 
     scales: Mapping[str, Scale] = field(default_factory=lambda: MEASURED)

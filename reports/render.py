@@ -26,8 +26,7 @@ from unrolled.reports.factorial import Factorial, Part
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.page_template import fill_template
 from unrolled.reports.presentation import NOTHING, Extras, Scale
-from unrolled.reports.summary import NAME as SUMMARY_NAME
-from unrolled.reports.summary import Summary, hash_page, read_summaries
+from unrolled.reports.summary import SUMMARY_NAME, Summary, hash_page, read_summaries
 
 
 def render(comparison: Comparison, out: Path) -> Path:
@@ -52,7 +51,8 @@ def _summarise_page(c: Comparison, context: Mapping[str, Any], html: bytes) -> S
     spent = sum(result.total_seconds for result in results)
     metrics = ", then ".join(view.title for view in c.per_metric)
     facts = [f"Baseline {c.arms[0].arm.name}", metrics, context["standing"], context["tally"]]
-    facts += [f"{formats.format_duration(spent)} of training"] if spent else []
+    if spent:
+        facts.append(f"{formats.format_duration(spent)} of training")
     warnings = (context["seen_data"], context["attempts"], *context["warnings"])
     return Summary(
         study=c.design.study,
@@ -177,12 +177,13 @@ def answer_lines(c: Comparison) -> list[str]:
 
 def _write_answers(c: Comparison, parts: Sequence[Part], grid: Factorial | None) -> list[tuple[Markup, ...]]:
     """Return the answer by each metric in each of its units; by the first, with the effects of switches."""
-    return [
-        answer.write_answer(view, parts, grid)
-        if view.metric == c.metric and _is_thorough(parts)
-        else answer.write_answer(view)
-        for view in c.readings
-    ]
+    answers = []
+    for view in c.readings:
+        if view.metric == c.metric and _is_thorough(parts):
+            answers.append(answer.write_answer(view, parts, grid))
+        else:
+            answers.append(answer.write_answer(view))
+    return answers
 
 
 def _is_thorough(parts: Sequence[Part]) -> bool:

@@ -84,24 +84,21 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     A model that declares that no seed changes it is not among them, nor is an arm that has the best possible
     value on every seed.
     """
+    metrics = _select_computed(design)
+    if not metrics:
+        return {}
+    first_values = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
+    widest = {m: _measure_widest([by_metric[m] for by_metric in first_values.values()]) for m in metrics}
     copies = {}
-    of_arms = {arm.name: _select_first_values(arm, statuses, values, design) for arm in design.arms}
-    metrics = {metric.name: metric for metric in design.metrics}
-    widest = {
-        name: _measure_widest([by_metric.get(name, {}) for by_metric in of_arms.values()]) for name in metrics
-    }
     for arm in design.arms:
-        numbers = of_arms[arm.name]
-        seeds = [seed for by_seed in numbers.values() for seed in by_seed]
+        by_metric = first_values[arm.name]
+        seeds = [seed for by_seed in by_metric.values() for seed in by_seed]
         fingerprints = {tuple(sorted(_read_fingerprints(arm, seed).items())) for seed in seeds}
-        noise = {
-            name: _find_noise(metrics[name], [*xs.values()], widest[name], design)
-            for name, xs in numbers.items()
-        }
-        if not (arm.uses_seed and numbers) or (len(fingerprints) > 1 and not any(noise.values())):
+        noise = {m: _find_noise(m, [*xs.values()], widest[m], design) for m, xs in by_metric.items()}
+        if not arm.uses_seed or (len(fingerprints) > 1 and not any(noise.values())):
             continue
-        is_one_run = all(_is_one_value([*xs.values()], noise[name]) for name, xs in numbers.items())
-        is_perfect = all(metrics[name].are_best(xs.values()) for name, xs in numbers.items())
+        is_one_run = all(_is_one_value([*xs.values()], noise[m]) for m, xs in by_metric.items())
+        is_perfect = all(m.are_best(xs.values()) for m, xs in by_metric.items())
         if is_one_run and not is_perfect:
             copies[arm.name] = seeds[0]
     return copies
@@ -109,10 +106,10 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
 
 def _select_first_values(
     arm: MeasuredArm, statuses: Statuses, values: Values, design: Design
-) -> dict[str, dict[Any, float]]:
+) -> dict[Metric, dict[Any, float]]:
     """Return the values of an arm by quality and seed, of the seeds of the first look."""
     seeds = _find_first_seeds(design, statuses[arm.name])
-    return {m.name: select_seeds(values[m.name][arm.name], seeds) for m in _select_computed(design)}
+    return {m: select_seeds(values[m.name][arm.name], seeds) for m in _select_computed(design)}
 
 
 def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design: Design) -> float:
@@ -140,21 +137,15 @@ def _measure_widest(arms: Iterable[SeedValues]) -> float:
     return max(spreads)
 
 
-def _measure_range(numbers: Sequence[float]) -> float:
-    return max(numbers) - min(numbers) if numbers and all(map(math.isfinite, numbers)) else math.nan
-
-
 def drop_copies(values: Values, copies: Mapping[str, Any]) -> Values:
     """Return the values without those that repeat the one run of an arm that ignores its seed."""
     if not copies:
         return values
-    return {
-        metric: {
-            name: {s: x for s, x in side.items() if s == copies[name]} if name in copies else side
-            for name, side in by_arm.items()
-        }
-        for metric, by_arm in values.items()
-    }
+    originals: dict[str, dict[str, SeedValues]] = {}
+    for metric, by_arm in values.items():
+        one_run = {name: select_seeds(by_arm[name], [seed]) for name, seed in copies.items()}
+        originals[metric] = {**by_arm, **one_run}
+    return originals
 
 
 def _find_first_seeds(design: Design, statuses: Mapping[Any, str]) -> Collection[Any]:
@@ -171,4 +162,7 @@ def _list_first_seeds(design: Design) -> Sequence[Any]:
 
 
 def _is_one_value(numbers: Sequence[float], noise: float) -> bool:
-    return len(numbers) >= FEWEST_SEEDS and _measure_range(numbers) <= noise
+    """Return True if the numbers, five or more, are finite and have a range of at most the noise."""
+    if len(numbers) < FEWEST_SEEDS or not all(map(math.isfinite, numbers)):
+        return False
+    return max(numbers) - min(numbers) <= noise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter
 
-NAME = "summary.json"
+SUMMARY_NAME = "summary.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def hash_page(data: bytes) -> str:
 def read_summary(page: Path) -> Summary | None:
     """Return the summary beside a page; None if it is missing, broken or of another page."""
     try:
-        summary = _SUMMARY.validate_json(page.with_name(NAME).read_bytes())
+        summary = _SUMMARY.validate_json(page.with_name(SUMMARY_NAME).read_bytes())
         is_own = summary.page == hash_page(page.read_bytes())
     except (OSError, ValueError):
         return None

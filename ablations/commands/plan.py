@@ -31,7 +31,7 @@ from unrolled.bench.program.trial import ProgramTrial
 from unrolled.bench.trial import Result
 
 if TYPE_CHECKING:
-    from unrolled.reports.statistics.stopping import Expected
+    from unrolled.reports.statistics.stopping import ExpectedContrast
 
 HOUR = 3600.0
 
@@ -149,7 +149,7 @@ def _make_rows(
     study: Study,
     seconds: Mapping[str, float],
     spreads: Mapping[str, float],
-    chances: "Sequence[Mapping[str, Expected]]",
+    chances: "Sequence[Mapping[str, ExpectedContrast]]",
 ) -> list[list[str]]:
     """Return the table: a heading, and a row for each arm."""
     rows = [["arm", "SD", "0", "δ", "2 δ", "seconds", "what it changes"]]

@@ -38,7 +38,7 @@ def choose_metric(comparison: Comparison, metric: str, delta: float = 0.0) -> Co
     columns = list_metric_columns(comparison.table, design)
     exists = not metric or not columns or metric in columns
     require(exists, f"no result has {metric!r}", key="metric", cure=suggestion(metric, columns))
-    view = comparison.by_metric(metric) if metric else comparison
+    view = comparison.find_view(metric) if metric else comparison
     if view is None and not delta:
         names = ", ".join(declared.name for declared in design.metrics)
         raise BadInput(

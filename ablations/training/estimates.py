@@ -22,7 +22,7 @@ from unrolled.bench.trial import Result
 from unrolled.reports.formats import REPEATED, format_duration, join_first_names, join_names
 
 if TYPE_CHECKING:
-    from unrolled.reports.statistics.stopping import Expected
+    from unrolled.reports.statistics.stopping import ExpectedContrast
 
 TRUTHS = "nothing differs", "every difference is δ", "every difference is 2 δ"
 """The true differences, 0 to 2 δ, for which a plan says what a contrast takes."""
@@ -80,7 +80,7 @@ def find_spread(study: Study, spreads: Mapping[str, float], arm: str) -> float:
 
 def estimate_chances(
     study: Study, spreads: Mapping[str, float], until_size: bool
-) -> "list[dict[str, Expected]]":
+) -> "list[dict[str, ExpectedContrast]]":
     """Return, for each of `TRUTHS`, what every contrast is expected to take, by arm; {} for one seed."""
     from unrolled.reports.statistics.futility import BOUND
     from unrolled.reports.statistics.sequential import Looks
@@ -106,7 +106,7 @@ def estimate_chances(
     ]
 
 
-def estimate_seeds(study: Study, chances: "Mapping[str, Expected]") -> dict[str, float]:
+def estimate_seeds(study: Study, chances: "Mapping[str, ExpectedContrast]") -> dict[str, float]:
     """Return the expected seeds of every arm, which gets those of a look if one of its contrasts does.
 
     Contrasts are taken to be independent.

@@ -118,8 +118,8 @@ def _compare_with_row(row: ComparedArm) -> BookComparison | None:
     )
 
 
-def predict_value(values: Iterable[float], y: float, digits: int = DIGITS) -> Prediction | None:
-    """Compare a value, published with `digits` decimals, with our seeds; None if fewer than 3 converged.
+def predict_value(values: Iterable[float], y: float) -> Prediction | None:
+    """Compare a published value with our seeds; None if fewer than 3 converged.
 
     An infinite value is a diverged seed: it is counted, and left out of the interval. Raises ValueError on
     NaN.
@@ -130,7 +130,7 @@ def predict_value(values: Iterable[float], y: float, digits: int = DIGITS) -> Pr
     x = select_finite(numbers)
     if x.size < 3:
         return None
-    half_unit = 0.5 * 10.0**-digits
+    half_unit = 0.5 * 10.0**-DIGITS
     low, high = t_interval(x, one_more=True)
     ends = Interval(float(low) - half_unit, float(high) + half_unit, 1 - ALPHA)
     return Prediction(y=y, interval=ends, p=float(prediction_p(x, y)), diverged=len(numbers) - x.size)

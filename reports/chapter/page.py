@@ -51,7 +51,7 @@ def find_extras(c: Comparison) -> Extras:
     return Extras(
         sentence=describe_fits(fits, c),
         warnings=tuple(_worse_than_counting(c)),
-        marked="the book",
+        marks_legend="the book",
         marks={
             "valid_loss": {fit.row.index: fit.published.valid_loss for fit in fits},
             "valid_accuracy": {fit.row.index: fit.published.accuracy for fit in fits},
@@ -78,17 +78,19 @@ def read_curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
 def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:
     """Return a sentence that lists the book's values within and outside our prediction intervals."""
     by_accuracy = c.metric.name == "valid_accuracy"
-    write = c.design.presentation.find_scale("valid_accuracy" if by_accuracy else "valid_loss").format_level
-    names_by_place: dict[bool, dict[str, None]] = {True: {}, False: {}}
+    scale = c.design.presentation.find_scale("valid_accuracy" if by_accuracy else "valid_loss")
+    values: dict[str, dict[str, None]] = {"within": {}, "outside": {}}
     for fit in fits:
         value = fit.published.accuracy if by_accuracy else fit.published.valid_loss
         predicted = (by_accuracy and fit.accuracy_prediction) or fit.prediction
-        names_by_place[predicted.plausible][f"{write(value)} ({fit.published.title})"] = None
+        place = "within" if predicted.plausible else "outside"
+        values[place][f"{scale.format_level(value)} ({fit.published.title})"] = None
     phrases = []
-    for is_inside, names in names_by_place.items():
-        verb, s = ("lies", "") if len(names) == 1 else ("lie", "s")
-        place = f"{'within' if is_inside else 'outside'} our 95 % prediction interval{s}"
-        phrases += [f"{', '.join(names)} {verb} {place}"] if names else []
+    for place, names in values.items():
+        if len(names) == 1:
+            phrases.append(f"{', '.join(names)} lies {place} our 95 % prediction interval")
+        elif names:
+            phrases.append(f"{', '.join(names)} lie {place} our 95 % prediction intervals")
     title = "accuracies" if by_accuracy else "validation losses"
     phrases += [
         f"those of {base} and {name} differ where ours are identical, as the book ran each once, from other "

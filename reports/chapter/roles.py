@@ -141,7 +141,9 @@ def _format_share(share: float) -> str:
         return "against it"
     if share < 0.95:
         return f"{100 * share:.0f}\u00a0% on"
-    return "all on" if share <= 1.05 else "more than all on"
+    if share <= 1.05:
+        return "all on"
+    return "more than all on"
 
 
 def _draw_parts(parts: Sequence[RolePart], c: Comparison) -> Markup:
@@ -149,12 +151,14 @@ def _draw_parts(parts: Sequence[RolePart], c: Comparison) -> Markup:
     largest = max(abs(part.part) for part in parts)
     width = 100 / len(parts)
     bars = []
-    for k, part in enumerate(parts):
+    for number, part in enumerate(parts):
         is_better = (part.part < 0) is c.metric.lower_is_better
         height = 9 * abs(part.part) / largest
         end = 10 - height if is_better else 10 + height
-        kind = ("better" if is_better else "worse") if part.is_consistent else ""
-        x = f"{(k + 0.5) * width:.4g}%"
+        kind = ""
+        if part.is_consistent:
+            kind = "better" if is_better else "worse"
+        x = f"{(number + 0.5) * width:.4g}%"
         place = f'x1="{x}" x2="{x}" y1="10" y2="{end:.3g}"'
         title = escape(f"{part.role}: {c.scale.format_levels(part.before, part.after)}")
         bars.append(f'<line class="part {kind}" {place}><title>{title}</title></line>')

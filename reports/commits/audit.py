@@ -16,7 +16,7 @@ NO_FILE = "no file that counts differs"
 SHADOWED = "Of two changes that do the same, neither shows a loss when it alone is taken back"
 
 
-class Effect(StrEnum):
+class ChangeEffect(StrEnum):
     """What a change does to the tip, or to the commit before it."""
 
     HELPS = "helps"
@@ -35,7 +35,7 @@ class AuditRow(NamedTuple):
     difference: str  # of the tip without it or, forward, of the commit against the one before
     interval: str
     seeds: int  # pairs
-    effect: Effect
+    effect: ChangeEffect
     remark: str
 
 
@@ -61,19 +61,20 @@ def _make_row(change: AuditedChange, c: Comparison) -> AuditRow:
     )
 
 
-def find_effect(change: AuditedChange, c: Comparison) -> Effect:
+def find_effect(change: AuditedChange, c: Comparison) -> ChangeEffect:
     """Return what a change does, by the first metric."""
     if change.reason:
-        return Effect.NOT_JUDGED
+        return ChangeEffect.NOT_JUDGED
     row = _find_arm(change, c)
     if row is None or _has_equal_numbers(row, c):
-        return Effect.NO_NUMBER
+        return ChangeEffect.NO_NUMBER
     if row.verdict is None or not row.verdict.claims:
-        return Effect.OPEN
+        return ChangeEffect.OPEN
     assert c.design.audit is not None
-    better = Effect.HELPS if c.design.audit.forward else Effect.HURTS
-    worse = Effect.HURTS if c.design.audit.forward else Effect.HELPS
-    return {"better": better, "worse": worse}.get(row.verdict.effect, Effect.NOTHING)
+    effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}
+    if not c.design.audit.forward:  # the arm is the tip without the change
+        effects = {"better": ChangeEffect.HURTS, "worse": ChangeEffect.HELPS}
+    return effects.get(row.verdict.effect, ChangeEffect.NOTHING)
 
 
 def _find_arm(change: AuditedChange, c: Comparison) -> ComparedArm | None:
@@ -136,40 +137,42 @@ def describe_audit(c: Comparison) -> str:
     if audit is None:
         return ""
     counts = Counter(find_effect(change, c) for change in audit.changes)
-    helps = counts[Effect.HELPS]
-    hurts = counts[Effect.HURTS]
-    same = counts[Effect.NOTHING] + counts[Effect.NO_NUMBER]
+    helping = counts[ChangeEffect.HELPS]
+    hurting = counts[ChangeEffect.HURTS]
+    same = counts[ChangeEffect.NOTHING] + counts[ChangeEffect.NO_NUMBER]
     total = plural(len(audit.changes), "change")
     if audit.forward:
-        first = f"Of {total} {helps or 'none'} {_verb(helps, 'helps', 'help')}"
-        second = f"{hurts} {_verb(hurts, 'hurts', 'hurt')}" if hurts else ""
+        phrases = [f"Of {total} {helping or 'none'} {'helps' if helping == 1 else 'help'}"]
     else:
-        first = f"Of {total} the tip needs {helps or 'none'}"
-        second = f"{hurts} {_verb(hurts, 'hurts', 'hurt')} it" if hurts else ""
-    parts = [first, second]
+        phrases = [f"Of {total} the tip needs {helping or 'none'}"]
+    if hurting:
+        verb = "hurts" if hurting == 1 else "hurt"
+        phrases.append(f"{hurting} {verb}" if audit.forward else f"{hurting} {verb} it")
     if same:
-        silent = counts[Effect.NO_NUMBER]
-        inner = f" ({silent} of them no number at all)" if silent else ""
-        parts.append(f"{same} {_verb(same, 'changes', 'change')} nothing that matters{inner}")
-    if counts[Effect.OPEN]:
-        rows = [_find_arm(change, c) for change in audit.changes if find_effect(change, c) is Effect.OPEN]
+        verb = "changes" if same == 1 else "change"
+        phrases.append(f"{same} {verb} nothing that matters")
+    if counts[ChangeEffect.NO_NUMBER]:
+        phrases[-1] += f" ({counts[ChangeEffect.NO_NUMBER]} of them no number at all)"
+    if counts[ChangeEffect.OPEN]:
+        rows = [
+            _find_arm(change, c) for change in audit.changes if find_effect(change, c) is ChangeEffect.OPEN
+        ]
         seeds = plural(max(len(row.seeds) for row in rows if row), "seed")
-        parts.append(f"{counts[Effect.OPEN]} {_verb(counts[Effect.OPEN], 'is', 'are')} open after {seeds}")
-    if counts[Effect.NOT_JUDGED]:
-        parts.append(f"{counts[Effect.NOT_JUDGED]} could not be judged")
-    return "; ".join(filter(None, parts))
-
-
-def _verb(count: int, singular: str, many: str) -> str:
-    return singular if count == 1 else many
+        verb = "is" if counts[ChangeEffect.OPEN] == 1 else "are"
+        phrases.append(f"{counts[ChangeEffect.OPEN]} {verb} open after {seeds}")
+    if counts[ChangeEffect.NOT_JUDGED]:
+        phrases.append(f"{counts[ChangeEffect.NOT_JUDGED]} could not be judged")
+    return "; ".join(phrases)
 
 
 def write_audit_lines(c: Comparison) -> list[str]:
     """Return the answer, and a line for each change, in plain text."""
     lines = [f"{describe_audit(c)}."]
     for row in list_audit_rows(c):
-        numbers = f"{row.difference}, {row.interval}" if row.interval else row.difference
-        evidence = f"{numbers}, {plural(row.seeds, 'seed')}" if row.seeds else ""
+        evidence = ""
+        if row.seeds:
+            seeds = plural(row.seeds, "seed")
+            evidence = ", ".join(filter(None, [row.difference, row.interval, seeds]))
         lines.append(
             f"{row.change} ({row.lines}): {'; '.join(filter(None, [row.effect, evidence, row.remark]))}"
         )
@@ -183,12 +186,16 @@ def list_notes(c: Comparison) -> list[str]:
         return []
     side = "Each commit beside the one before it" if audit.forward else "The tip without it, minus the tip"
     effects = [find_effect(change, c) for change in audit.changes]
-    shadowed = not audit.forward and effects.count(Effect.NOTHING) + effects.count(Effect.NO_NUMBER) > 1
+    shadowed = (
+        not audit.forward and effects.count(ChangeEffect.NOTHING) + effects.count(ChangeEffect.NO_NUMBER) > 1
+    )
     rows = [_find_arm(change, c) for change in audit.changes]
     provisional = any(row and row.verdict and row.verdict.provisional for row in rows)
     notes = [f"{side}; by {c.title}."]
-    notes += [f"{SHADOWED}."] if shadowed else []
-    notes += [f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional."] if provisional else []
+    if shadowed:
+        notes.append(f"{SHADOWED}.")
+    if provisional:
+        notes.append(f"What is shown on fewer than {CLAIM_SEEDS} seeds is provisional.")
     return notes
 
 
@@ -217,10 +224,8 @@ def audit_record(c: Comparison) -> dict[str, Any]:
                 "deleted": change.deleted,
                 "effect": row.effect,
                 "difference": _finite_or_none(contrast.estimate) if contrast else None,
-                "interval": [_finite_or_none(end) for end in (interval.low, interval.high)]
-                if interval
-                else None,
-                "level": interval.level if interval else None,
+                "interval": interval and [_finite_or_none(end) for end in (interval.low, interval.high)],
+                "level": interval and interval.level,
                 "pairs": row.seeds,
                 "taken_back_with": change.taken_back_with,
                 "remark": row.remark,

@@ -12,7 +12,7 @@ from unrolled.reports.statistics.non_inferiority import GateOutcome
 
 
 class GateRow(NamedTuple):
-    """What is shown of one metric, at one level of other settings; texts, with their units."""
+    """What is shown of one metric, at one variant of the other settings; texts, with their units."""
 
     metric: str
     arm: str  # the head's
@@ -24,17 +24,17 @@ class GateRow(NamedTuple):
 
 
 def list_gate_rows(c: Comparison) -> list[GateRow]:
-    """Return a row for each metric at each level of other settings, as the study declares them."""
+    """Return a row for each metric at each variant of the other settings, as the study declares them."""
     if c.gate is None:
         return []
     rows = []
-    only = c.arms_to_decide[0].arm.name if c.arms_to_decide else ""
+    first_arm = c.arms_to_decide[0].arm.name if c.arms_to_decide else ""
     for (arm, _), bound in c.gate.bounds.items():
         scale = c.design.find_scale(bound.metric)
         rows.append(
             GateRow(
                 metric=scale.title,
-                arm=arm or only,
+                arm=arm or first_arm,  # a gate with one variant of the settings does not name it
                 outcome=bound.outcome,
                 change=_describe_change(bound.worse, bound.metric, scale),
                 worst=_describe_change(bound.bound, bound.metric, scale),
@@ -49,7 +49,9 @@ def _describe_change(worse: float | None, metric: Metric, scale: Scale) -> str:
     """Return how much higher or lower a head is that is so much worse."""
     if worse is None or not math.isfinite(worse):
         return "–"
-    return scale.describe_difference(worse if metric.lower_is_better else -worse) if worse else "equal"
+    if not worse:
+        return "equal"
+    return scale.describe_difference(worse if metric.lower_is_better else -worse)
 
 
 def describe_gate(c: Comparison) -> str:

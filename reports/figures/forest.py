@@ -53,7 +53,7 @@ class Panel:
     view: Comparison
     ticks: tuple[tuple[str, str], ...]  # (place, label)
     groups: tuple[tuple[tuple[ComparedArm, Markup], ...], ...]
-    marked: bool  # True if an arm has a mark
+    has_marks: bool
 
 
 def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
@@ -74,7 +74,7 @@ def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
         view=view,
         ticks=_make_ticks(axis, view.scale),
         groups=tuple(groups),
-        marked=bool(marks),
+        has_marks=bool(marks),
     )
 
 
@@ -144,23 +144,22 @@ def _draw_arm(row: ComparedArm, view: Comparison, axis: Axis, marks: Sequence[st
 
     An arm that is not compared has no zone. An arm that ignores its seed has a single dot.
     """
-    s = row.summary
-    k = row.contrast
+    contrast = row.contrast
     kind = row.verdict.kind if row.verdict else ""
     origin = view.find_base(row).summary.mean
-    mean = s.mean
+    mean = row.summary.mean
     bars: list[str] = []
-    if k and k.base_mean is not None and k.estimate is not None:
-        origin = k.base_mean
-        mean = origin + k.estimate
-        bars = _draw_intervals(axis, k, row.interval, kind, origin)
-    dots = dict(islice(s.values.items(), _MOST_DOTS if row.arm.uses_seed else 1))
+    if contrast and contrast.base_mean is not None and contrast.estimate is not None:
+        origin = contrast.base_mean
+        mean = origin + contrast.estimate
+        bars = _draw_intervals(axis, contrast, row.interval, kind, origin)
+    dots = dict(islice(row.summary.values.items(), _MOST_DOTS if row.arm.uses_seed else 1))
     drawn = (
         *_draw_zone(axis, None if row.remark else origin, view.metric.zone),
         *_draw_seeds(axis, dots, view.scale.format_level, row.noun, row.arm.find_trained_seed),
         *marks,
         *_draw_estimate(axis, mean, bars, kind, view.scale.format_level),
-        *_describe_clipped_seeds(axis, s, lower=view.metric.lower_is_better),
+        *_describe_clipped_seeds(axis, row.summary, lower=view.metric.lower_is_better),
     )
     return _draw_strip(drawn)
 
@@ -210,23 +209,27 @@ def _draw_seeds(
 def _describe_clipped_seeds(axis: Axis, summary: ArmSummary, *, lower: bool) -> list[str]:
     """Return the number of seeds beyond each end of the axis; the worse end also has those that diverged."""
     values = [] if summary.mean is None or summary.mean not in axis else summary.values.values()
-    diverged = f" {summary.diverged} ✕" if summary.diverged else ""
-    marks = []
-    for x, anchor, k, end in (
-        ("0", "start", sum(-math.inf < v < axis.low for v in values), "◂ {}"),
-        ("100%", "end", sum(axis.high < v < math.inf for v in values), "{} ▸"),
-    ):
-        if label := f"{end.format(k) if k else ''}{diverged if lower is (anchor == 'end') else ''}".strip():
-            marks.append(f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label}</text>')
-    return marks
+    below = sum(-math.inf < value < axis.low for value in values)
+    above = sum(axis.high < value < math.inf for value in values)
+    left = f"◂ {below}" if below else ""
+    right = f"{above} ▸" if above else ""
+    if summary.diverged and lower:
+        right += f" {summary.diverged} ✕"
+    elif summary.diverged:
+        left += f" {summary.diverged} ✕"
+    return [
+        f'<text class="gone" x="{x}" y="26" text-anchor="{anchor}">{label.strip()}</text>'
+        for x, anchor, label in (("0", "start", left), ("100%", "end", right))
+        if label
+    ]
 
 
 def _draw_intervals(
-    axis: Axis, k: Contrast, corrected: Interval | None, kind: str, origin: float
+    axis: Axis, contrast: Contrast, corrected: Interval | None, kind: str, origin: float
 ) -> list[str]:
     """Return the plain interval of a difference and the corrected one, drawn from the mean of its base."""
     bars = []
-    for name, ends in (("plain", k.plain_interval), ("ends", corrected)):
+    for name, ends in (("plain", contrast.plain_interval), ("ends", corrected)):
         if ends:
             low = axis.format_position(origin + ends.low)
             high = axis.format_position(origin + ends.high)
@@ -260,9 +263,9 @@ def draw_effects(grid: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str],
     zero = _draw_zone(axis, 0.0, delta)
     write = partial(c.scale.format_difference, sign=True)
     strips = []
-    for e in grid.effects:
-        v = e.verdict
+    for effect in grid.effects:
+        v = effect.verdict
         dots = _draw_seeds(axis, v.contrast.differences, write)
         bars = _draw_intervals(axis, v.contrast, v.interval, v.kind, 0.0)
-        strips.append(_draw_strip([*zero, *dots, *_draw_estimate(axis, e.mean, bars, v.kind, write)]))
+        strips.append(_draw_strip([*zero, *dots, *_draw_estimate(axis, effect.mean, bars, v.kind, write)]))
     return ticks, tuple(strips)

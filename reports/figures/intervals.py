@@ -9,7 +9,7 @@ from unrolled.reports.figures.svg import COLOURS, blank_axes, draw_svg
 from unrolled.reports.formats import shorten
 
 ROW, LEFT, WIDTH = 26, 230, 480  # units
-LOOK = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
+STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px"
 """The colours that a page's style sheet has, and the width."""
 
 
@@ -20,7 +20,7 @@ def draw_intervals(c: Comparison) -> Markup:
         return Markup("")
     title = f"Differences in {c.title} from {c.bases_phrase}"
     picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(rows, c))
-    return Markup('<div style="{}">{}</div>').format(LOOK, picture)
+    return Markup('<div style="{}">{}</div>').format(STYLE, picture)
 
 
 def _draw_figure(rows: list[ComparedArm], c: Comparison) -> Figure:

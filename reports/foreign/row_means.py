@@ -1,9 +1,9 @@
-"""Several rows of one arm and pair, averaged: they share it, and are not independent.
+"""The mean of several rows of one arm and pair, such as the documents on which each seed is judged.
 
-They may be the documents on which each seed is judged. Those of two arms are matched by an item, such as the
-document: equal arms that lack other documents differ by these documents alone. A row that one side lacks, or
-that failed, may have shown as large a difference as any other row, in either direction, so that a matched
-value has a lowest and a highest one beside it. A pair of which half of the rows are lacking is lost.
+The rows of two arms are matched by an item, such as the document, so that an arm is not better for the rows
+that it lacks. A row that one side lacks, or that failed, may have shown as large a difference as any other
+row, in either direction: a matched value has a lowest and a highest one beside it. A pair of which half of
+the rows are lacking is lost.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,13 +62,13 @@ def average_rows(
 def find_copied_arms(
     table: pd.DataFrame, metrics: Sequence[str], items: "pd.Series[str] | None"
 ) -> list[str]:
-    """Return the arms of which every item that several pairs have has one value on all of them.
+    """Return the arms that are one run, copied for every pair: each item has one value in all pairs.
 
-    The mean of such an arm may differ from pair to pair where rows failed. So many items have to agree that
-    they would hardly (`BY_CHANCE`) if each value were drawn from all of the arm's, or if they agreed as often
-    as those of the other arm that agrees most: a few easy questions that two seeds share do, and so may an
-    arm that has one value throughout, as it may be right each time. The items of another arm differ from pair
-    to pair, or half of them are in five pairs or more.
+    The means of such an arm may differ from pair to pair, where rows failed. It is no copy if its items may
+    agree by chance, with a probability above `BY_CHANCE`: that each value was drawn from all of the arm's, or
+    that items agree as often as in the other arm that agrees most. A few easy questions do, and so does an
+    arm that is right each time. Nor is it a copy if no other arm varies from pair to pair, unless half of its
+    items are in five pairs or more.
     """
     if items is None or not metrics:
         return []

@@ -61,7 +61,7 @@ class ProposalVerdict:
     futile: bool = False  # given up before the last look
 
 
-class Ends(NamedTuple):
+class ProposalStates(NamedTuple):
     """Where the tests of proposals stand after the looks that have all their pairs: (proposals,) each."""
 
     p: Floats  # 1 before the first look with a test
@@ -92,7 +92,7 @@ def select_tests(looks: Looks) -> Looks:
     return Looks(tuple(n for n in looks.numbers if n >= min(CLAIM_SEEDS, looks.last)))
 
 
-def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Ends:
+def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> ProposalStates:
     """Test at each look whether the mean gains of proposals, (proposals, pairs), are above 0.
 
     Each look takes the larger p of Student's t and Hall's t. A proposal ends where its p over the looks so
@@ -116,7 +116,7 @@ def evaluate_gains(gains: Floats, looks: Looks, levels: Floats | float) -> Ends:
             shown |= active & (tests.compute_p(np.minimum(q, 1.0), sides=1) <= levels)
         if n < looks.last:
             futile |= active & ~shown & (t < FUTILE_T[min(k, len(FUTILE_T) - 1)])
-    return Ends(tests.compute_p(np.minimum(q, 1.0), sides=1), pairs, shown, futile)
+    return ProposalStates(tests.compute_p(np.minimum(q, 1.0), sides=1), pairs, shown, futile)
 
 
 def judge_proposal(
@@ -169,17 +169,17 @@ def _judge_gains(gains: Floats, looks: Looks, level: float) -> ProposalVerdict:
     diverged = np.flatnonzero(np.isneginf(gains))
     converged = gains[: diverged[0]] if diverged.size else gains
     finite = np.where(np.isposinf(converged), 0.0, converged)
-    ends = evaluate_gains(finite[np.newaxis], looks, level)
-    pairs = int(ends.pairs[0])
+    states = evaluate_gains(finite[np.newaxis], looks, level)
+    pairs = int(states.pairs[0])
     verdict = ProposalVerdict(
         outcome=ProposalOutcome.DISCARD,
-        p_value=float(ends.p[0]),
+        p_value=float(states.p[0]),
         pairs=pairs,
         gain=float(finite[:pairs].mean()) if pairs else None,
         bound=_find_bound(finite[:pairs], looks, level),
-        futile=bool(ends.futile[0]),
+        futile=bool(states.futile[0]),
     )
-    if ends.shown[0]:
+    if states.shown[0]:
         return replace(verdict, outcome=ProposalOutcome.KEEP)
     if verdict.futile or pairs == looks.last:
         return verdict
@@ -218,7 +218,7 @@ def _are_constant(gains: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.ptp(gains, axis=-1) <= _CONSTANT * np.abs(gains).max(axis=-1))
 
 
-class Expected(NamedTuple):
+class ExpectedProposal(NamedTuple):
     """The mean number of pairs of a proposal, and the chance that it is kept."""
 
     pairs: float
@@ -226,7 +226,7 @@ class Expected(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> Expected:
+def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float) -> ExpectedProposal:
     """Return what to expect of a candidate with this true mean gain; `spread` is the SD of its pairs' gains.
 
     Pairs are normal. Raises ValueError unless the spread is positive.
@@ -234,8 +234,8 @@ def expected_proposal(looks: Looks, *, gain: float, spread: float, level: float)
     if not spread > 0:
         raise ValueError(f"the SD of gains must be positive, not {spread}")
     noise = np.random.default_rng(0).standard_normal((PROPOSALS, looks.last))
-    ends = evaluate_gains(gain / spread + noise, looks, level)
-    return Expected(float(ends.pairs.mean()), float(ends.shown.mean()))
+    states = evaluate_gains(gain / spread + noise, looks, level)
+    return ExpectedProposal(float(states.pairs.mean()), float(states.shown.mean()))
 
 
 def smallest_gain(spread: float, level: float, looks: Looks = CHAIN_LOOKS) -> float:

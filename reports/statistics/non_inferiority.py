@@ -20,7 +20,7 @@ from unrolled.reports.statistics.estimators import Floats, mean_interval, moment
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import Look, Looks
-from unrolled.reports.statistics.types import SidePair, select_side_seeds
+from unrolled.reports.statistics.types import Interval, SidePair, select_side_seeds
 from unrolled.reports.statistics.values import are_computed_alike
 
 Key = TypeVar("Key", bound=Hashable)
@@ -79,22 +79,18 @@ class Bound:
         ends = contrast.interval(ALPHA, sides=1)
         if ends is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
             return replace(self, pairs=contrast.pairs)
-        low = ends.low
-        high = ends.high
+        worse = contrast.mean
         if is_fixed and self.metric.is_structural:
-            low = high = contrast.mean
-        if contrast.lower_is_better:
-            worse = contrast.mean
-            least, bound = low, high
-        else:
-            worse = -contrast.mean
-            least, bound = -high, -low
+            ends = Interval(worse, worse, ends.level)
+        if not contrast.lower_is_better:
+            worse = -worse
+            ends = Interval(-ends.high, -ends.low, ends.level)
         return replace(
             self,
             pairs=contrast.pairs,
             worse=worse,
-            bound=min(self.bound, bound),
-            least=max(self.least, least),
+            bound=min(self.bound, ends.high),
+            least=max(self.least, ends.low),
         )
 
 

@@ -30,7 +30,7 @@ LAMBDA = 0.5  # the λ of SAFFRON: a test with a larger p is taken for one of a 
 class Rule(Protocol):
     """A rule that sets the levels of a chain of tests."""
 
-    def compute_levels(self, p_values: ArrayLike, kept: ArrayLike | None = None) -> Floats:
+    def compute_levels(self, p_values: ArrayLike) -> Floats:
         """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1)."""
 
 
@@ -41,7 +41,7 @@ class AlphaSpending:
     alpha: float
     gammas: Floats = field(default_factory=lambda: _GAMMAS)
 
-    def compute_levels(self, p_values: ArrayLike, kept: ArrayLike | None = None) -> Floats:
+    def compute_levels(self, p_values: ArrayLike) -> Floats:
         """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1)."""
         p = _check_p_values(p_values)
         levels = self.alpha * _select_gammas(self.gammas, np.arange(p.shape[-1] + 1))
@@ -61,11 +61,8 @@ class Saffron:
     wealth: float | None = None
     gammas: Floats = field(default_factory=lambda: _GAMMAS)
 
-    def compute_levels(self, p_values: ArrayLike, kept: ArrayLike | None = None) -> Floats:
-        """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1).
-
-        `kept` tells which tests were rejections, where that is not p ≤ level.
-        """
+    def compute_levels(self, p_values: ArrayLike) -> Floats:
+        """Return the levels of chains of tests (…, n) and of the test after them: (…, n + 1)."""
         p = _check_p_values(p_values)
         n = p.shape[-1]
         wealth = self.alpha / 2 if self.wealth is None else self.wealth
@@ -80,22 +77,18 @@ class Saffron:
             levels[..., t] = np.minimum(self.candidate, (1 - self.candidate) * level)
             if t < n:
                 reward = np.where(earned.any(-1), self.alpha, self.alpha - wealth)
-                is_kept = p[..., t] <= levels[..., t] if kept is None else np.asarray(kept)[..., t]
-                earned[..., t] = np.where(is_kept, reward, 0.0)
+                earned[..., t] = np.where(p[..., t] <= levels[..., t], reward, 0.0)
         return levels
 
 
-def next_level(
-    rule: str, p_values: Sequence[float], alpha: float, kept: Sequence[bool] | None = None
-) -> float:
+def next_level(rule: str, p_values: Sequence[float], alpha: float) -> float:
     """Return the level of a chain's next test by a rule, "saffron" or "family-wise", given all tests before.
 
-    They come in the order in which they began, since each has a level of its own from then on. One that has
-    not ended counts as 1, which makes the next levels smaller. `kept` tells which were rejected at the levels
-    that they had: a test that ended late may have p ≤ level by the p values of today, and not by its record.
-    Raises ValueError on another rule, and on a p value that is not between 0 and 1.
+    They come in the order in which they began, since each has a level of its own from then on. The p of one
+    that has not ended is 1, which makes the next levels smaller. Raises ValueError on another rule, and on a
+    p value that is not between 0 and 1.
     """
-    return float(make_rule(rule, alpha).compute_levels(p_values, kept)[-1])
+    return float(make_rule(rule, alpha).compute_levels(p_values)[-1])
 
 
 def make_rule(name: str, alpha: float) -> Rule:

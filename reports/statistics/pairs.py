@@ -79,10 +79,10 @@ def compare_pairs(
 
 
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
-    """Return by how much equal shares differ where one side was stored or printed with fewer digits.
+    """Return the difference up to which shares count as equal, as a side may be stored with fewer digits.
 
-    That is rounding of single precision, if under δ/1000, or half a unit of the side with fewer decimals, up
-    to δ, if no difference is larger: then no pair is known to differ.
+    If one side has fewer decimals, and no pair differs by more than half a unit of its last one, that is half
+    a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
     """
     size = float(np.abs([a, b]).max(initial=0))
     fewer, more = sorted(_count_decimals(side) for side in (a, b))

@@ -88,15 +88,15 @@ def t_detectable_effect(n: int, alpha: float = ALPHA) -> float:
 
 
 @lru_cache(maxsize=1024)
-def seeds_needed(dz: float, alpha: float = ALPHA, target: float = POWER) -> int:
-    """Return the fewest pairs that detect a standardised effect with the target power.
+def seeds_needed(dz: float, alpha: float = ALPHA) -> int:
+    """Return the fewest pairs that detect a standardised effect with a chance of `POWER`.
 
     Raises ValueError on an effect of zero, which no number of seeds detects.
     """
     if not abs(dz) > 0:
         raise ValueError("no number of seeds detects an effect of zero")
-    bound = ((special.ndtri(1 - alpha / 2) + special.ndtri(target)) / dz) ** 2  # were the SD known
+    bound = ((special.ndtri(1 - alpha / 2) + special.ndtri(POWER)) / dz) ** 2  # were the SD known
     n = max(2, math.ceil(bound))
-    while n < _MANY and power(dz, n, alpha) < target:
+    while n < _MANY and power(dz, n, alpha) < POWER:
         n += 1
     return n

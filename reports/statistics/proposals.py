@@ -56,8 +56,9 @@ def decide_proposal(
     It is judged if it is simpler, too, where that has a level.
     """
     gains = _list_gains(sides, seeds, metric)
-    over_keep = None if sides_of_keep is None else _list_gains(sides_of_keep, seeds, metric)
-    if over_keep is not None:
+    over_keep = None
+    if sides_of_keep is not None:
+        over_keep = _list_gains(sides_of_keep, seeds, metric)
         size = min(len(gains), len(over_keep))
         gains = gains[:size]
         over_keep = over_keep[:size]
@@ -70,25 +71,25 @@ def decide_proposal(
         simpler_level=simpler_level,
         gains_over_keep=over_keep,
     )
-    first = [*seeds[: next((n for n in looks.numbers if n >= FEWEST_SEEDS), looks.last)]]
-    computes_same = len(gains) >= len(first) and set(first) <= set(equal)
+    first_seeds = seeds[: next((n for n in looks.numbers if n >= FEWEST_SEEDS), looks.last)]
+    computes_same = len(gains) >= len(first_seeds) and set(first_seeds) <= set(equal)
     refusal = ""
     if ignores_seed:
         refusal = "the candidate tells one number under every seed"
     elif computes_same and not simpler_level:
-        refusal = f"no number changes, on {len(first)} seeds"
+        refusal = f"no number changes, on {len(first_seeds)} seeds"
     elif computes_same and over_keep is None:
         verdict = ProposalVerdict(
-            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first), gain=0.0, bound=0.0
+            outcome=ProposalOutcome.SIMPLER, simpler_p=0.0, pairs=len(first_seeds), gain=0.0, bound=0.0
         )
     requested = 0 if refusal else verdict.pairs_requested
     crash, stalled = (_find_loss(by_seed, seeds[:requested]) for by_seed in lost)
-    used = gains[: verdict.pairs]
-    used = used[np.isfinite(used)]
+    judged = gains[: verdict.pairs]
+    finite = judged[np.isfinite(judged)]
     return ProposalDecision(
         verdict=verdict,
         looks_taken=sum(n <= verdict.pairs for n in looks.numbers),
-        sd=float(used.std(ddof=1)) if used.size > 1 else None,
+        sd=float(finite.std(ddof=1)) if finite.size > 1 else None,
         seeds_requested=0 if crash or stalled else requested,
         crash=crash,
         refusal=refusal,

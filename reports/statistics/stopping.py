@@ -23,7 +23,7 @@ _HALVINGS = 24  # of the range in which an estimate is sought
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedContrast:
     """The expected number of seeds of a contrast by the last look, and the chances that it is decided."""
 
     seeds: float
@@ -79,7 +79,7 @@ def predict_contrast(
     family_size: int = 1,
     until_size: bool = False,
     futility: float = 0.0,
-) -> Expected:
+) -> ExpectedContrast:
     """Return what to expect of a contrast with this true difference and this SD of its pairs' differences.
 
     Both are in the unit of δ, and pairs are normal.
@@ -112,7 +112,7 @@ def predict_contrast(
             m = Moments(m.n, m.mean[active] + effect, m.sd[active], m.skewness[active])
             active[active] = _predict_family(test, m, family_size, different.mean(), same.mean()) >= futility
     seeds = float(np.diff(looks.numbers, prepend=0) @ reach)
-    return Expected(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
+    return ExpectedContrast(seeds, float((different | same).mean()), right / STUDIES, tuple(reach))
 
 
 def _predict_family(test: LastLook, m: Moments, family_size: int, different: float, same: float) -> Floats:

@@ -16,7 +16,7 @@ Name = TypeVar("Name")
 
 
 class Direction(StrEnum):
-    """Whether an arm is shown to be better or worse than its baseline."""
+    """Whether an arm is shown to be better or worse than its base."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -54,11 +54,10 @@ _SYMBOLS = {
 class Verdict:
     """The direction and the size of a difference, read off one interval, and what they rest on.
 
-    The three tests have an adjusted p each: of a difference, of
-    equality within ±δ, and of how often the two arms diverge. `diverges` tells whether the arm is shown to
-    diverge more often (worse) or less often (better) than its baseline. `decided` says that the contrast gets
-    no more seeds. `blocked_reason` says why an open one does not go on, such as "seed 3 failed", and `futile`
-    that it is unlikely to be decided by the last look.
+    The three tests have an adjusted p each: of a difference, of equality within ±δ, and of how often the two
+    arms diverge. `diverges` tells whether the arm is shown to diverge more often (worse) or less often
+    (better) than its base. A `decided` contrast gets no more seeds. `blocked_reason` says why an open one
+    does not go on, such as "seed 3 failed", and `futile` that it is unlikely to be decided by the last look.
     """
 
     contrast: Contrast
@@ -81,21 +80,21 @@ class Verdict:
         See `median_unbiased`. With one look it is the mean; of a contrast that is judged by signs, the
         contrast's estimate.
         """
-        c = self.contrast
-        if c.by_signs or c.mean is None or c.sd is None:
-            return c.estimate
-        looks = c.look.looks
-        most_looks = len(looks.numbers) if self.decided else c.look.k + 1
+        contrast = self.contrast
+        if contrast.by_signs or contrast.mean is None or contrast.sd is None:
+            return contrast.estimate
+        looks = contrast.look.looks
+        most_looks = len(looks.numbers) if self.decided else contrast.look.k + 1
         if most_looks == 1:
-            return c.mean
+            return contrast.mean
         if not self.rule:
             return None
         return median_unbiased(
             looks,
             most_looks,
-            c.mean,
-            c.sd,
-            delta=c.delta,
+            contrast.mean,
+            contrast.sd,
+            delta=contrast.delta,
             alpha=self.difference_test.alpha,
             alpha_same=self.equivalence_test.alpha,
             until_size=self.rule == "size",
@@ -118,37 +117,32 @@ class Verdict:
 
     @property
     def open_by_skewness(self) -> bool:
-        """True if it is open only because its skewed pairs make the interval longer on the side of zero.
+        """True if it is open only because the skewness of its pairs makes the interval reach zero.
 
-        The interval is longer than that of t on the side of the long tail, and there it reaches zero. So it
-        is by chance in samples that are not shown to be skewed, too: of these it is not said.
+        On the side of the long tail the interval is longer than that of t, and there it reaches zero. By
+        chance that happens in samples without skewness, too; these do not count.
         """
-        i = self.interval
-        c = self.contrast
-        if (
-            self.claims
-            or c.by_signs
-            or not c.skewed
-            or c.mean is None
-            or i is None
-            or not i.low <= 0 <= i.high
-        ):
+        ends = self.interval
+        mean = self.contrast.mean
+        if self.claims or self.contrast.by_signs or not self.contrast.skewed or mean is None:
             return False
-        return abs(c.mean) > min(c.mean - i.low, i.high - c.mean)  # the shorter side is t's
+        if ends is None or not ends.low <= 0 <= ends.high:
+            return False
+        return abs(mean) > min(mean - ends.low, ends.high - mean)  # the shorter side is that of t
 
     def withdraw_claim(self) -> "Verdict":
         """Return the verdict without its claim."""
         return replace(self, direction=Direction.NONE, size=Size.UNSETTLED, diverges=Direction.NONE)
 
     def swap_sides(self) -> "Verdict":
-        """Return the verdict on the baseline against the arm."""
-        i = self.interval
+        """Return the verdict on the base against the arm."""
+        ends = self.interval
         return replace(
             self,
             contrast=self.contrast.swap_sides(),
             direction=_OPPOSITE[self.direction],
             diverges=_OPPOSITE[self.diverges],
-            interval=i and Interval(-i.high, -i.low, i.level),
+            interval=ends and Interval(-ends.high, -ends.low, ends.level),
         )
 
     @property

@@ -159,7 +159,7 @@ def test_counts_are_a_row_like_any_other_and_the_books_value_is_a_diamond(tmp_pa
     panel, _ = forest.make_panels(c, find_extras(c))
     (rows,) = panel.groups
     assert [row.arm.name for row, _ in rows] == ["LMModel6", "clip", "counts"]
-    assert panel.marked
+    assert panel.has_marks
     assert f">{c.arms[1].summary.mean:.2f} nats</td>" in render(c, tmp_path).read_text("utf-8")
     by_arm = draw_strips(c, find_extras(c))["validation loss"]
     assert len(list_places(by_arm["counts"])) == 1
