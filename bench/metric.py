@@ -201,8 +201,3 @@ def _known_names(name: str) -> tuple[str, str]:
 def judges_clock(metrics: Iterable[Metric]) -> bool:
     """Return True if a time, a speed or memory is among the metrics by which arms are judged."""
     return not all(metric.is_quality for metric in metrics)
-
-
-def safe_exp(power: float) -> float:
-    """Return e to a power, or infinity where that would overflow."""
-    return math.exp(power) if power < 709 else math.inf

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from unrolled.bench.metric import Metric, safe_exp
+from unrolled.bench.metric import Metric
+from unrolled.bench.numbers import safe_exp
 from unrolled.reports.formats import MINUS, count_decimals, format_number
 from unrolled.reports.statistics.types import Interval
 

@@ -16,7 +16,7 @@ from unrolled.bench.trial import FileState
 BENCH = Path(__file__).parents[1]
 
 SHARED = (
-    "metric.py",
+    "numbers.py",
     "trial.py",
     "chapter/trial.py",
     "chapter/corpus.py",

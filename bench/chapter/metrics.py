@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.trial import ChapterTrial
-from unrolled.bench.metric import safe_exp
+from unrolled.bench.numbers import safe_exp
 
 BACKWARD = 2  # a product's backward pass is two products: one for its weight, one for its input
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from unrolled.bench.metric import safe_exp
+from unrolled.bench.numbers import safe_exp
 from unrolled.bench.tracking import CurvePoint, Tracking
 from unrolled.bench.trial import Result
 

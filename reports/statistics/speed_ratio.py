@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unrolled.bench.machine_kind import machine_difference
-from unrolled.bench.metric import safe_exp
+from unrolled.bench.numbers import safe_exp
 from unrolled.reports.statistics.estimators import t_interval
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
