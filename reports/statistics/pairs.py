@@ -15,7 +15,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
 from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import SeedValues
-from unrolled.reports.statistics.values import diverged_as_worst, highest_of, select_finite
+from unrolled.reports.statistics.values import count_decimals, diverged_as_worst, highest_of, select_finite
 
 
 def compare_pairs(
@@ -85,15 +85,11 @@ def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
     to δ, if no difference is larger: then no pair is known to differ.
     """
     size = float(np.abs([a, b]).max(initial=0))
-    fewer, more = sorted(_count_decimals(side) for side in (a, b))
+    fewer, more = sorted(count_decimals(side) for side in (a, b))
     half_unit = 0.501 * 10.0**-fewer
     if fewer < more and np.abs(a - b).max(initial=0) <= half_unit <= delta:
         return half_unit
     return min(SINGLE_ROUNDING * size, delta / 1000)
-
-
-def _count_decimals(values: Floats) -> int:
-    return max((len(f"{x:.15g}".partition(".")[2]) for x in values.tolist()), default=0)
 
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:
