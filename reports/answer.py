@@ -27,6 +27,7 @@ from unrolled.reports.sentences import (
     Claim,
     describe_diverged,
     describe_divergence,
+    describe_lost,
     describe_too_few_pairs,
     effect_size,
     list_claims,
@@ -54,11 +55,12 @@ class Finding(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Its standing, whether it is provisional, and what keeps it open beside its numbers."""
+        """Its standing, whether it is provisional, what a claim lost, and what keeps it open."""
         v = self.verdict
+        lost = describe_lost(v.contrast) if v.claims and v.contrast.lost else ""
         skewed = "the pairs are skewed" if v.open_by_skewness else ""
         provisional = "provisional" if v.provisional else ""
-        return ", ".join(filter(None, (*self.standing, provisional, v.blocked_reason or skewed)))
+        return ", ".join(filter(None, (*self.standing, provisional, lost, v.blocked_reason or skewed)))
 
     @property
     def remarks(self) -> str:

@@ -31,6 +31,8 @@ from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
+FEWEST_FAILURES = 3  # more on one side than on the other, from which on two arms are not the same
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
@@ -133,8 +135,16 @@ class Contrast:
 
     @property
     def fails_unequally(self) -> bool:
-        """True if one side failed more often, by McNemar's plain p of the lost pairs or rows."""
-        pairs = self.lost > 0 and _mcnemar_p(*sorted((self.arm_lacks, self.base_lacks))) <= ALPHA
+        """True if one side failed more often: in `FEWEST_FAILURES` pairs and a tenth of all, or shown to.
+
+        It is shown by McNemar's plain p of the lost pairs or rows. That p alone takes six failures against
+        none.
+        """
+        fewer, more = sorted((self.arm_lacks, self.base_lacks))
+        excess = more - fewer
+        pairs = self.lost > 0 and (
+            excess >= max(FEWEST_FAILURES, 0.1 * (self.pairs + self.lost)) or _mcnemar_p(fewer, more) <= ALPHA
+        )
         return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 
     @property

@@ -227,8 +227,8 @@ def judge_contrast(
     That the arms diverge unequally often is shown if the p of `divergence` is at most .05, from 5 pairs on.
     Divergence also takes claims away: an arm that diverged more often is not better, and one that diverged
     less often is not worse. For this the p of divergence is not adjusted, so that more claims are taken away.
-    If any seed diverged on either side, or if one side failed more often, by McNemar's plain p, the arms are
-    not called the same.
+    If any seed diverged on either side, or if one side failed more often (`Contrast.fails_unequally`), the
+    arms are not called the same.
     """
     divergence = divergence or Adjusted(c.divergence_p, ALPHA)
     direction = Direction.NONE

@@ -137,6 +137,23 @@ def copied_run(studies: int, seed: int) -> Rates:
     return float(np.mean(tails_to_p(*both_tails(d)) <= ALPHA)), claims / tables
 
 
+def same_though_failed(arm_rate: float, base_rate: float, studies: int, seed: int) -> Rates:
+    """Return how often arms of equal numbers are the same in 20 pairs, of which shares crash; SD .25 δ."""
+    rng = np.random.default_rng(seed)
+    same = np.zeros(2)
+    for _ in range(studies):
+        d = 0.25 * rng.standard_normal(20)
+        crashes = [rng.random(20) < rate for rate in (arm_rate, base_rate)]
+        arm, base = ({s: x for s, x in enumerate(side) if not crashed[s]}
+                     for side, crashed in zip((d, 0 * d), crashes, strict=True))  # fmt: skip
+        c = compare_pairs(arm, base, delta=1.0, lost=int((crashes[0] | crashes[1]).sum()))
+        fewer, more = sorted((c.arm_lacks, c.base_lacks))
+        is_same = c.pairs >= 5 and c.equivalence_p <= ALPHA
+        shown = 2 * special.bdtr(fewer, fewer + more, 0.5) <= ALPHA
+        same += is_same and not shown, is_same and not c.fails_unequally
+    return float(same[0] / studies), float(same[1] / studies)
+
+
 SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "lognormal": "standard_normal"}
 
 
