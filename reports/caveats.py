@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import FEWEST_SEEDS, is_computed, judges_clock
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
@@ -117,6 +117,7 @@ def list_warnings(c: Comparison) -> tuple[str, ...]:
     phrases += [
         describe_warned_trials(c),
         describe_copied_arms(c),
+        describe_perfect_arms(c),
         *c.design.doubts,
         *list_skewed_contrasts(c),
     ]
@@ -144,6 +145,24 @@ def describe_copied_arms(c: Comparison) -> str:
     if c.design.nondeterminism is None:
         return f"{copied}: maybe one run under all seeds, which is not known without a repeated training"
     return f"one run, with the same numbers on every {c.design.noun}, shows no difference: {copied}"
+
+
+def describe_perfect_arms(c: Comparison) -> str:
+    """Return a sentence on arms of which no judged number tells whether they are one run; "" for none."""
+    views = [v for v in c.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
+    perfect = []
+    for row in c.arms:
+        values = [(v.metric, v.arms[row.index].summary.values.values()) for v in views]
+        fingerprints = {tuple(sorted(result.fingerprints.items())) for result in row.arm.finished_results}
+        is_one_value = values and row.done >= FEWEST_SEEDS and len(fingerprints) < 2
+        if is_one_value and row.arm.uses_seed and all(metric.are_best(xs) for metric, xs in values):
+            perfect.append(row.arm.name)
+    if not perfect:
+        return ""
+    return (
+        f"the best possible value on every {c.design.noun}, which one run copied for all has, too; a metric "
+        f"that differs between runs, such as a loss, would tell: {join_first_names(perfect, LISTED)}"
+    )
 
 
 def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:

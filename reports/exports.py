@@ -11,6 +11,7 @@ from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.caveats import (
     describe_attempts,
     describe_copied_arms,
+    describe_perfect_arms,
     describe_seen_data,
     list_earlier_attempts,
     list_skewed_contrasts,
@@ -134,6 +135,8 @@ def list_notes(c: Comparison) -> list[str]:
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
     has_few_pairs = any(row.contrast.pairs < FEWEST_SEEDS for row in c.arms if row.contrast)
     copied = [f"WARNING: {describe_copied_arms(c)}."] if any(row.copied for row in c.arms) else []
+    if perfect := describe_perfect_arms(c):
+        copied.append(f"WARNING: {perfect}.")
     doubtful = [*([FEW] if has_few_pairs and not c.has_too_few_pairs else []), *copied]
     if c.design.plan_hash:
         self_checks = [row.contrast for row in c.arms if row.contrast and not row.verdict]

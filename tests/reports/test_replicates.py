@@ -10,7 +10,7 @@ from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_ar
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.exports import format_screen
+from unrolled.reports.exports import format_screen, list_notes
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
 from unrolled.reports.statistics.pairs import compare_pairs
@@ -283,6 +283,11 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     assert row.verdict.kind == "better"
     single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).arms[1]
     assert not single.copied and single.verdict.kind == "better", "there is no higher value than 1"
+    doubts = [
+        any("best possible" in text for text in list_notes(compare_table(pd.concat([rows, solved]), x)))
+        for x in (columns, replace(LOSS, metrics=(accuracy,)))
+    ]
+    assert doubts == [False, True], "only a loss tells whether they are ten runs"
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
     assert stuck.arms[1].copied
     assert stuck.arms[1].verdict.kind == "open"
