@@ -21,6 +21,7 @@ from unrolled.reports.formats import (
 )
 from unrolled.reports.sentences import describe_aa_check, fails_aa_check
 from unrolled.reports.statistics.arm_summary import divergence_interval
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 LISTED = 5  # arms that a sentence lists before it counts the others
@@ -170,16 +171,20 @@ def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
     whose = "pairs" if c.design.pair else "values"
     skewed = []
     too_few = []
+    unequal = []
     for row in c.arms_with_contrast:
         k = row.contrast
         v = row.verdict
         if k and v and k.skewed:
             values = plural(k.skewness_of, c.design.noun)
             skewed.append(f"{shorten(row.arm.name)} (skewness {format_number(k.skewness, 1)} over {values})")
+        elif isinstance(k, Unpaired) and v and v.claims and k.has_unequal_spreads:
+            unequal.append(shorten(row.arm.name))
         elif k and v and v.claims and k.hides_skewness:
             too_few.append(f"{shorten(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
     sentences = {
         f"skewed {whose}": skewed,
+        "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": too_few,
     }
     return tuple(

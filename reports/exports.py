@@ -178,8 +178,9 @@ STOPPED = (
     "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
 )
 UNPAIRED = (
-    " Rows are not paired (Welch's test). Where rows of two arms share what moves both, such as a seed or a "
-    "document, --pair COLUMN compares them within it; a column of mere row numbers pairs nothing."
+    " Rows are not paired (Welch's test and a permutation test). Where rows of two arms share what moves "
+    "both, such as a seed or a document, --pair COLUMN compares them within it; a column of mere row "
+    "numbers pairs nothing."
 )
 FOLDS = (
     "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "

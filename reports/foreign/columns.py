@@ -1,7 +1,7 @@
 """Tables from elsewhere: rows of any columns, read as the table from which arms are compared.
 
 Rows of two arms that share something (a seed, a document, a fold) are compared by their differences, as the
-arms of a study are. Without such a column the arms are compared by Welch's test.
+arms of a study are. Without such a column the arms are compared as two samples.
 """
 
 from collections.abc import Hashable, Sequence

@@ -157,8 +157,11 @@ def same_though_failed(arm_rate: float, base_rate: float, studies: int, seed: in
 SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "lognormal": "standard_normal"}
 
 
-def without_pairs(law: str, studies: int, seed: int) -> Rates:
-    """Return how often five values differ from fifty of the same law."""
+MEANS = {"exponential": 1.0, "lognormal": math.exp(0.5)}
+
+
+def without_pairs(law: str, studies: int, seed: int, spread: float = 1.0) -> Rates:
+    """Return how often five values differ from fifty of one law and mean, but for their spread."""
     rng = np.random.default_rng(seed)
     wrong = np.zeros(2)
     for _ in range(studies):
@@ -166,6 +169,7 @@ def without_pairs(law: str, studies: int, seed: int) -> Rates:
         if law == "lognormal":
             a = np.exp(a)
             b = np.exp(b)
+        a = spread * (a - MEANS.get(law, 0.0)) + MEANS.get(law, 0.0)
         wrong += stats.ttest_ind(a, b, equal_var=False).pvalue <= ALPHA, welch(a, b, delta=1.0).p <= ALPHA
     return float(wrong[0] / studies), float(wrong[1] / studies)
 
