@@ -125,7 +125,7 @@ def _describe_power(contrast: Contrast, scale: Scale) -> str:
     """Return the effect that these seeds can detect, and the number of seeds that would detect δ."""
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
-    if contrast.mde is None or contrast.by_signs:
+    if contrast.mde is None:
         return ""
     return (
         f"{contrast.pairs} seeds detect {scale.format_measured(contrast.mde)} with 80 % power; "

@@ -292,8 +292,8 @@ class Contrast:
 
     @property
     def mde(self) -> float | None:
-        """The mean difference that this look detects with 80 % power at .05/family."""
-        if self.sd is None:
+        """The mean difference that this look detects with 80 % power at .05/family. None by signs."""
+        if self.sd is None or self.by_signs or self._incomplete:
             return None
         level = self.look.compute_level(ALPHA / self.family_size)
         return self.sd * power.minimum_detectable_effect(len(self.differences), level)
@@ -301,10 +301,8 @@ class Contrast:
     @property
     def seeds_needed(self) -> int | None:
         """The seeds that would detect a difference of δ at the last look, with this spread and power."""
-        if self.sd is None:
+        if self.sd is None or self.by_signs or self._incomplete:
             return None
-        if self.sd == 0:
-            return FEWEST_SEEDS
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)
         return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
 
