@@ -66,6 +66,7 @@ class Contrast:
     identical: bool  # tied, and known to have been computed alike, bit for bit
     highest: float  # the metric's highest value, where its lowest one is 0; infinite if that is not known
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
+    exact: bool  # constant, and known: each side has the value that follows from its settings
     arm_mean: float | None
     base_mean: float | None
     mean: float | None  # arm_mean − base_mean
@@ -171,6 +172,14 @@ class Contrast:
         """The 95 % interval of this contrast alone, at this look alone: it allows for no other."""
         return replace(self, look=FIXED).interval()
 
+    def ties_interval(self, alpha: float = ALPHA) -> Interval | None:
+        """Return where the mean of pairs with one difference lies, by how many they are; None where 0 does.
+
+        Their signs show a direction alone.
+        """
+        low, high = self._ties_ends(self.look.compute_level(alpha))
+        return None if low <= 0 <= high else Interval(low, high, 1 - alpha)
+
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
             return None
@@ -184,12 +193,16 @@ class Contrast:
 
     def _ties_p(self, mu: float) -> float:
         """Return the p, of pairs with one difference, that its mean lies within ±mu."""
+        if self.exact:
+            return float(abs(self.mean or 0.0) >= mu)
         return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""
         if self.identical:
             return 0.0, 0.0
+        if self.exact and self.mean is not None:
+            return self.mean, self.mean
         highest = math.inf if self._incomplete else self.highest
         low, high = (
             ties_end(self.pairs, x, alpha / 2, highest) for x in (-(self.mean or 0.0), self.mean or 0.0)

@@ -72,7 +72,7 @@ class ErrorContrast(Contrast):
         return (0.0, 0.0) if self.identical else (-math.inf, math.inf)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
-        if self.mean is None or not self.error > 0:
+        if self.mean is None or not self._has_test:
             return None
         half = float(special.stdtrit(self.df, 1 - alpha / 2)) * self.error
         return self.mean - half, self.mean + half

@@ -59,14 +59,10 @@ class Bound:
         return GateOutcome.OPEN
 
     def add_look(self, sides: SidePair, look: Look, equal: Collection[int]) -> "Bound":
-        """Return the bound after one more look, at which head and base have these values by seed.
-
-        A number that follows from the settings, such as a number of parameters, is known.
-        """
+        """Return the bound after one more look, at which head and base have these values by seed."""
         head, base = sides
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
         head, base = select_side_seeds(sides, seeds)
-        is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
         contrast = compare_pairs(
             head,
             base,
@@ -74,6 +70,7 @@ class Bound:
             lower_is_better=self.metric.lower_is_better,
             look=look,
             identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
+            structural=self.metric.is_structural,
             highest=self.metric.highest,
         )
         ends = contrast.interval(ALPHA, sides=1)
@@ -81,8 +78,6 @@ class Bound:
             return replace(self, pairs=contrast.pairs)
         low = ends.low
         high = ends.high
-        if is_fixed and self.metric.is_structural:
-            low = high = contrast.mean
         if contrast.lower_is_better:
             worse = contrast.mean
             least, bound = low, high

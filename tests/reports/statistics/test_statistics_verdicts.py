@@ -292,3 +292,35 @@ def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     assert describe_aa_check(c).endswith("; with 80 % power it would notice, at .010, a difference of 0.9 δ")
     assert describe_aa_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
     assert "undecided on 4 seeds" in describe_aa_check(make_contrast(0.5, 0.001, n=4))
+
+
+@pytest.mark.parametrize(
+    ("structural", "n", "delta", "text", "interval"),
+    [
+        (False, 10, 0.02, "better, size not settled", None),
+        (False, 600, 0.05, "better by less than δ", (0.034, 0.046)),
+        (True, 10, 0.02, "better by more than δ", (0.04, 0.04)),
+        (True, 10, 0.05, "better by less than δ", (0.04, 0.04)),
+    ],
+)
+def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
+    structural: bool, n: int, delta: float, text: str, interval: tuple[float, float] | None
+) -> None:
+    """Ten accuracies, all .04 higher, had an interval from .04 to .04, and an unsettled size."""
+    arm = dict.fromkeys(range(n), 0.84)
+    base = dict.fromkeys(range(n), 0.80)
+    v = judge_alone(
+        compare_pairs(arm, base, delta=delta, lower_is_better=False, structural=structural, highest=1.0)
+    )
+    assert v.text == text
+    ends = v.interval and (v.interval.low, v.interval.high)
+    assert ends == (interval and pytest.approx(interval, abs=0.001))
+
+
+def test_structural_numbers_are_known_to_be_the_same() -> None:
+    parameters = dict.fromkeys(range(10), 1000.0)
+    others = dict.fromkeys(range(10), 1010.0)
+    assert judge_alone(compare_pairs(parameters, parameters, delta=20, structural=True)).kind == "same"
+    assert judge_alone(compare_pairs(others, parameters, delta=20)).text == "worse, size not settled"
+    varying = {**others, 3: 1011.0}
+    assert not compare_pairs(varying, parameters, delta=20, structural=True).exact
