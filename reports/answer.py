@@ -267,7 +267,8 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
             effect = f"{verb} {change} {c.scale.difference_unit}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
             interval = c.scale.format_interval(x.verdict.interval, sizes=True)
-            line = Markup("{} {}{}, {}{}").format(x.name, effect, against, interval, x.remarks)
+            evidence = f", {interval}" if interval else ""
+            line = Markup("{} {}{}{}{}").format(x.name, effect, against, evidence, x.remarks)
         else:
             remarks = _bracket(x.state, x.disagreement)
             line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
