@@ -9,7 +9,7 @@ from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.bench.trial import ROWS_AVERAGED
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels
+from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels, read_ends
 from unrolled.reports.foreign.row_means import read_row_matches
 from unrolled.reports.formats import join_first_names, shorten
 from unrolled.reports.replicates import measure_printing_noise
@@ -50,7 +50,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
-        doubts=(*find_doubts(table, columns),),
+        doubts=(*find_doubts(frame, table, columns),),
         averaging_note=_describe_rows(table, columns),
     )
 
@@ -82,7 +82,7 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     )
 
 
-def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     """Return sentences on seeds that are items, rows that repeat others, and a chosen baseline."""
     metrics = [metric.name for metric in columns.metrics]
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
@@ -91,7 +91,8 @@ def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
     for metric in columns.metrics:
-        perfect = (table[metric.name] == np.inf) & (table.status == "done")
+        perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
+        perfect &= read_ends(frame, columns, "") == "done"
         if perfect.any() and not metric.lower_is_better:
             rows = plural(int(perfect.sum()), "row")
             yield f"inf of {metric.name} in {rows} counts as diverged: if it is perfect, write a number"
