@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
@@ -234,17 +235,46 @@ def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0)
     return simulate_gates(worse, looks, delta)
 
 
+@lru_cache(maxsize=256)
+def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
+    """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
+
+    `spreads` has the SD and the δ of each. It goes on until the last of them is decided, or one fails. Their
+    differences are taken to be independent; as those of one seed often go together, it may end earlier.
+    """
+    rng = np.random.default_rng(0)
+    ends = [_end_gates(sd * rng.standard_normal((GATES, looks.last)), looks, delta) for sd, delta in spreads]
+    pairs = np.array([of_bound.pairs for of_bound in ends])
+    failed = np.array([of_bound.failed for of_bound in ends])
+    first_failure = np.where(failed, pairs, looks.last).min(axis=0)
+    return float(np.minimum(first_failure, pairs.max(axis=0)).mean())
+
+
 def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
     """Return the same for differences of any law, (gates, pairs), each by how much the head is worse."""
+    ends = _end_gates(worse, looks, delta)
+    return Chance(float(ends.pairs.mean()), float(ends.passed.mean()))
+
+
+class _Ends(NamedTuple):
+    """How simulated gates end by one bound: (gates,) each."""
+
+    pairs: Floats
+    passed: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+
+
+def _end_gates(worse: Floats, looks: Looks, delta: float) -> _Ends:
     active = np.ones(len(worse), bool)
-    passes = 0
-    pairs = 0
-    before = 0
+    pairs = np.full(len(worse), float(looks.last))
+    passed = np.zeros(len(worse), bool)
+    failed = np.zeros(len(worse), bool)
     for k, n in enumerate(looks.numbers):
-        pairs += (n - before) * int(active.sum())
-        before = n
+        if n < FEWEST_SEEDS:
+            continue
         low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
-        if n >= FEWEST_SEEDS:
-            passes += int((active & (high < delta)).sum())
-            active &= (high >= delta) & (low <= delta)
-    return Chance(pairs / len(worse), passes / len(worse))
+        passed |= active & (high < delta)
+        failed |= active & (low > delta)
+        pairs[active & (passed | failed)] = n
+        active &= ~(passed | failed)
+    return _Ends(pairs, passed, failed)
