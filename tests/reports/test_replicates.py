@@ -1,5 +1,6 @@
 """Equal numbers: of arms that computed the same, of an arm that ignores its seed, or by chance."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_ar
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.exports import format_screen, list_notes
+from unrolled.reports.exports import comparison_csv, format_screen, list_notes
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
 from unrolled.reports.statistics.pairs import compare_pairs
@@ -291,6 +292,18 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
     assert stuck.arms[1].copied
     assert stuck.arms[1].verdict.kind == "open"
+
+
+def test_an_arm_beside_a_constant_has_the_mean_and_the_interval_of_all_of_its_seeds() -> None:
+    runs = pd.DataFrame({"arm": "model", "seed": range(10), "loss": DRAWN})
+    found = compare_table(pd.concat([runs.assign(arm="constant", loss=0.9), runs]), LOSS)
+    row = found.arms[1]
+    assert (row.verdict.kind, row.summary.n, row.contrast.pairs) == ("open", 10, 1)
+    low, high = stats.t.interval(0.95, 9, DRAWN.mean(), stats.sem(DRAWN))
+    record = pd.read_csv(io.StringIO(comparison_csv(found))).iloc[1]
+    assert [record.loss_mean, record.loss_mean_low, record.loss_mean_high] == pytest.approx(
+        [DRAWN.mean(), low, high]
+    )
 
 
 def test_known_costs_tell_no_seeds_apart() -> None:
