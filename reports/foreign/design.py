@@ -17,6 +17,7 @@ from unrolled.reports.statistics.estimators import Floats
 from unrolled.reports.statistics.values import count_decimals
 
 CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline
+SMALLEST_POINTS = 0.05  # a δ of fewer points of a share in per cent may be meant for values from 0 to 1
 MOST_ITEMS = 1000  # shares of up to so many items are equal by chance
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
@@ -96,6 +97,7 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
         if perfect.any() and not metric.lower_is_better:
             rows = plural(int(perfect.sum()), "row")
             yield f"inf of {metric.name} in {rows} counts as diverged: if it is perfect, write a number"
+    yield from filter(None, (_describe_unit(table, metric) for metric in columns.metrics))
     if repeated := [*_find_repeated(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which are then not independent runs: {names}"
@@ -111,6 +113,22 @@ def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> I
             f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
             "mean: --baseline names one that no result has chosen"
         )
+
+
+def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
+    """Return a sentence on a δ that is in another unit than the values of a known share; "" for others."""
+    numbers = table[metric.name].where(np.isfinite(table[metric.name]))
+    if metric.highest == np.inf or not numbers.notna().any():
+        return ""
+    largest = numbers.max()
+    delta = f"a δ of {metric.delta:g}"
+    if largest <= 1 <= metric.delta:
+        return f"{metric.name} goes from 0 to 1, of which {delta} is all: give δ in the unit of the values"
+    if largest > 1 and metric.delta < SMALLEST_POINTS:
+        return (
+            f"{metric.name} is in per cent, where {delta} is next to none: give δ in the unit of the values"
+        )
+    return ""
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
