@@ -114,13 +114,13 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
     """Yield the pairs of switches whose effects do not add up, largest first, and how many are open."""
     if grid is None:
         return
-    together = Markup("Together {} and {} are {} {} {} than their two effects add up to, {}")
+    together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
     for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
         v = effect.verdict
         first, second = map(format_name, effect.factors)
         size = c.scale.format_size(effect.mean, v.interval)
-        ends = c.scale.format_interval(v.interval, sizes=True)
-        yield together.format(first, second, size, c.scale.difference_unit, v.direction, ends)
+        unit = c.scale.difference_unit
+        yield together.format(first, second, size, unit, v.direction, _format_evidence(v, c))
     if undecided := sum(not e.verdict.claims for e in grid.interactions):
         pairs = plural(len(grid.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
@@ -266,8 +266,7 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
             change = c.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
             effect = f"{verb} {change} {c.scale.difference_unit}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
-            interval = c.scale.format_interval(x.verdict.interval, sizes=True)
-            evidence = f", {interval}" if interval else ""
+            evidence = _format_evidence(x.verdict, c)
             line = Markup("{} {}{}{}{}").format(x.name, effect, against, evidence, x.remarks)
         else:
             remarks = _bracket(x.state, x.disagreement)
@@ -275,6 +274,11 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
         lines.append(line)
     lines += _summarise_changes(findings[listed:], c)
     return lines
+
+
+def _format_evidence(v: Verdict, c: Comparison) -> str:
+    """Return the interval behind a comma; "" where there is none."""
+    return f", {c.scale.format_interval(v.interval, sizes=True)}" if v.interval else ""
 
 
 def _summarise_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:

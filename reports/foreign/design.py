@@ -124,7 +124,7 @@ def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
     delta = f"a δ of {metric.delta:g}"
     if largest <= 1 <= metric.delta:
         return f"{metric.name} goes from 0 to 1, of which {delta} is all: give δ in the unit of the values"
-    if largest > 1 and metric.delta < SMALLEST_POINTS:
+    if largest > 2 and metric.delta < SMALLEST_POINTS:  # a score of 1.01 is no per cent
         return (
             f"{metric.name} is in per cent, where {delta} is next to none: give δ in the unit of the values"
         )
