@@ -27,6 +27,7 @@ from unrolled.reports.sentences import (
     Claim,
     describe_diverged,
     describe_divergence,
+    describe_lost,
     describe_too_few_pairs,
     effect_size,
     list_claims,
@@ -54,11 +55,12 @@ class Finding(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Its standing, whether it is provisional, and what keeps it open beside its numbers."""
+        """Its standing, whether it is provisional, what a claim lost, and what keeps it open."""
         v = self.verdict
+        lost = describe_lost(v.contrast) if v.claims and v.contrast.lost else ""
         skewed = "the pairs are skewed" if v.open_by_skewness else ""
         provisional = "provisional" if v.provisional else ""
-        return ", ".join(filter(None, (*self.standing, provisional, v.blocked_reason or skewed)))
+        return ", ".join(filter(None, (*self.standing, provisional, lost, v.blocked_reason or skewed)))
 
     @property
     def remarks(self) -> str:
@@ -112,13 +114,13 @@ def _describe_interactions(grid: Factorial | None, c: Comparison) -> Iterator[Ma
     """Yield the pairs of switches whose effects do not add up, largest first, and how many are open."""
     if grid is None:
         return
-    together = Markup("Together {} and {} are {} {} {} than their two effects add up to, {}")
+    together = Markup("Together {} and {} are {} {} {} than their two effects add up to{}")
     for effect in sorted(grid.shown_interactions, key=lambda e: -effect_size(e.verdict)):
         v = effect.verdict
         first, second = map(format_name, effect.factors)
         size = c.scale.format_size(effect.mean, v.interval)
-        ends = c.scale.format_interval(v.interval, sizes=True)
-        yield together.format(first, second, size, c.scale.difference_unit, v.direction, ends)
+        unit = c.scale.difference_unit
+        yield together.format(first, second, size, unit, v.direction, _format_evidence(v, c))
     if undecided := sum(not e.verdict.claims for e in grid.interactions):
         pairs = plural(len(grid.interactions), "pair")
         yield Markup(f"Whether the effects of two parts add up is open for {undecided} of {pairs}")
@@ -264,14 +266,19 @@ def _describe_changes(findings: Sequence[Finding], c: Comparison) -> list[Markup
             change = c.scale.format_size(x.verdict.contrast.estimate or 0.0, x.verdict.interval)
             effect = f"{verb} {change} {c.scale.difference_unit}".rstrip()
             effect += " in the median" if x.verdict.contrast.by_median else ""
-            interval = c.scale.format_interval(x.verdict.interval, sizes=True)
-            line = Markup("{} {}{}, {}{}").format(x.name, effect, against, interval, x.remarks)
+            evidence = _format_evidence(x.verdict, c)
+            line = Markup("{} {}{}{}{}").format(x.name, effect, against, evidence, x.remarks)
         else:
             remarks = _bracket(x.state, x.disagreement)
             line = Markup("{} {}{}{}").format(x.name, describe_divergence(x.verdict), against, remarks)
         lines.append(line)
     lines += _summarise_changes(findings[listed:], c)
     return lines
+
+
+def _format_evidence(v: Verdict, c: Comparison) -> str:
+    """Return the interval behind a comma; "" where there is none."""
+    return f", {c.scale.format_interval(v.interval, sizes=True)}" if v.interval else ""
 
 
 def _summarise_changes(findings: Sequence[Finding], c: Comparison) -> Iterator[Markup]:

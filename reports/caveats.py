@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import describe_mixed_pairs, find_machine_kind
-from unrolled.bench.metric import judges_clock
+from unrolled.bench.metric import FEWEST_SEEDS, is_computed, judges_clock
 from unrolled.reports.compared_arm import ComparedArm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.formats import (
@@ -21,6 +21,7 @@ from unrolled.reports.formats import (
 )
 from unrolled.reports.sentences import describe_aa_check, fails_aa_check
 from unrolled.reports.statistics.arm_summary import divergence_interval
+from unrolled.reports.statistics.error_contrasts import Unpaired
 from unrolled.reports.statistics.power import CLAIM_SEEDS
 
 LISTED = 5  # arms that a sentence lists before it counts the others
@@ -117,6 +118,7 @@ def list_warnings(c: Comparison) -> tuple[str, ...]:
     phrases += [
         describe_warned_trials(c),
         describe_copied_arms(c),
+        describe_perfect_arms(c),
         *c.design.doubts,
         *list_skewed_contrasts(c),
     ]
@@ -146,21 +148,43 @@ def describe_copied_arms(c: Comparison) -> str:
     return f"one run, with the same numbers on every {c.design.noun}, shows no difference: {copied}"
 
 
+def describe_perfect_arms(c: Comparison) -> str:
+    """Return a sentence on arms of which no judged number tells whether they are one run; "" for none."""
+    views = [v for v in c.per_metric if v.metric.is_quality and is_computed(v.metric.name)]
+    perfect = []
+    for row in c.arms:
+        values = [(v.metric, v.arms[row.index].summary.values.values()) for v in views]
+        fingerprints = {tuple(sorted(result.fingerprints.items())) for result in row.arm.finished_results}
+        is_one_value = values and row.done >= FEWEST_SEEDS and len(fingerprints) < 2
+        if is_one_value and row.arm.uses_seed and all(metric.are_best(xs) for metric, xs in values):
+            perfect.append(row.arm.name)
+    if not perfect:
+        return ""
+    return (
+        f"the best possible value on every {c.design.noun}, which one run copied for all has, too; a metric "
+        f"that differs between runs, such as a loss, would tell: {join_first_names(perfect, LISTED)}"
+    )
+
+
 def list_skewed_contrasts(c: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
     whose = "pairs" if c.design.pair else "values"
     skewed = []
     too_few = []
+    unequal = []
     for row in c.arms_with_contrast:
         k = row.contrast
         v = row.verdict
         if k and v and k.skewed:
             values = plural(k.skewness_of, c.design.noun)
             skewed.append(f"{shorten(row.arm.name)} (skewness {format_number(k.skewness, 1)} over {values})")
+        elif isinstance(k, Unpaired) and v and v.claims and k.has_unequal_spreads:
+            unequal.append(shorten(row.arm.name))
         elif k and v and v.claims and k.hides_skewness:
             too_few.append(f"{shorten(row.arm.name)} ({plural(k.skewness_of, c.design.noun)})")
     sentences = {
         f"skewed {whose}": skewed,
+        "the spreads of both sides differ by a factor of 2 or more, and few values may be skewed": unequal,
         f"fewer than {CLAIM_SEEDS} {whose} cannot show whether they are skewed": too_few,
     }
     return tuple(

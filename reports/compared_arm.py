@@ -194,9 +194,17 @@ def make_compared_arm(
 
 
 def add_contrast(
-    row: ComparedArm, baseline: ComparedArm, metric: Metric, decisions: Decisions[str]
+    row: ComparedArm,
+    baseline: ComparedArm,
+    metric: Metric,
+    decisions: Decisions[str],
+    *,
+    base_copied: bool = False,
 ) -> ComparedArm:
-    """Return the row with its contrast and verdict, or the reason why it has none."""
+    """Return the row with its contrast and verdict, or the reason why it has none.
+
+    If its base is one run, copied, which leaves one pair, its mean is still over all of its own seeds.
+    """
     name = row.arm.name
     if row.arm.is_aa_arm:
         contrast = compare_pairs(
@@ -211,6 +219,8 @@ def add_contrast(
         return replace(row, remark=row.remark or ArmRemark.NO_SHARED_SEED)
     row = replace(row, has_contrast_to_decide=True, decided=v.decided, blocked_reason=v.blocked_reason)
     if not row.remark and v.contrast.pairs:
+        if base_copied and not row.copied:
+            return replace(row, contrast=v.contrast, verdict=v)
         return replace(_limit_to_pairs(row, v.contrast, metric), verdict=v)
     missing = ArmRemark.BLOCKED if v.blocked_reason else ArmRemark.NO_SHARED_SEED
     return replace(row, remark=row.remark or missing)

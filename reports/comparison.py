@@ -228,7 +228,10 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
                 remark=remarks.get(name),
                 copied=name in copies,
             )
-            rows.append(add_contrast(row, rows[0], metric, decisions) if index else row)
+            if index:
+                base_copied = design.bases[name] in copies
+                row = add_contrast(row, rows[0], metric, decisions, base_copied=base_copied)
+            rows.append(row)
         views.append(
             Comparison(
                 table=table,

@@ -336,6 +336,7 @@ def compare_sides(
         "family_size": family_size,
         "lost": lost,
         "identical": arm.keys() & base.keys() <= {*equal},
+        "structural": metric.is_structural,
         "highest": metric.highest,
     }
     if not design.pair:

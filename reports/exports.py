@@ -11,6 +11,7 @@ from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.caveats import (
     describe_attempts,
     describe_copied_arms,
+    describe_perfect_arms,
     describe_seen_data,
     list_earlier_attempts,
     list_skewed_contrasts,
@@ -154,6 +155,8 @@ def list_notes(c: Comparison) -> list[str]:
         few_or_copied.append(FEW)
     if any(row.copied for row in c.arms):
         few_or_copied.append(f"WARNING: {describe_copied_arms(c)}.")
+    if perfect := describe_perfect_arms(c):
+        few_or_copied.append(f"WARNING: {perfect}.")
     if not c.design.plan_hash:
         return _list_foreign_notes(c, test, few_or_copied)
     notes = [test, *few_or_copied]
@@ -203,8 +206,9 @@ STOPPED = (
     "of an arm is over the seeds of its own contrast, so that two rows may not differ by exactly Δ."
 )
 UNPAIRED = (
-    " Rows are not paired (Welch's test). Where rows of two arms share what moves both, such as a seed or a "
-    "document, --pair COLUMN compares them within it; a column of mere row numbers pairs nothing."
+    " Rows are not paired (Welch's test and a permutation test). Where rows of two arms share what moves "
+    "both, such as a seed or a document, --pair COLUMN compares them within it; a column of mere row "
+    "numbers pairs nothing."
 )
 FOLDS = (
     "Folds share training rows: the variance of their mean is that of Nadeau and Bengio (2003), "

@@ -10,12 +10,18 @@ from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.design import Design, MeasuredArm, Statuses, Values
 from unrolled.reports.statistics.decisions import OWN_RULES
 from unrolled.reports.statistics.types import SeedValues, select_seeds, select_side_seeds
-from unrolled.reports.statistics.values import are_computed_alike, select_finite
+from unrolled.reports.statistics.values import are_computed_alike, count_decimals, select_finite
 
 NOISE = 4
 """How many times the distance of two equal trials a third one may be away."""
 LAST_DIGITS = 1e-5
 """How far the numbers of one run in a table may be apart, as those of a GPU are, in shares of their size."""
+LAST_UNITS = 2
+"""The same in units of the last decimal with which an arm's numbers are printed."""
+FINE_SIZE = 1000
+"""The size, in such units, from which on several runs do not fall within `LAST_UNITS` by chance."""
+FROM_BOUND = 25
+"""How many units a share has to be away from its bound for the same: near it seeds differ by few items."""
 
 
 def find_equal_seeds(arm: MeasuredArm, base: MeasuredArm, values: Values, design: Design) -> frozenset[Any]:
@@ -78,8 +84,8 @@ def find_copies(statuses: Statuses, values: Values, design: Design) -> dict[str,
     - `NOISE` times the distance of two equal trials, where that was measured and is not 0. Another arm has to
       be spread over more than `NOISE` times this range, else two trials of one seed differ as two seeds do;
     - the widest spread of an arm divided by `NOISE`, where that distance was not measured;
-    - `LAST_DIGITS` of the value's size in a table from elsewhere, or ten times that where another arm is
-      spread a hundred times as widely.
+    - `LAST_DIGITS` of the value's size in a table from elsewhere. Where another arm is spread a hundred times
+      as widely, it is ten times that, or `LAST_UNITS` of the last decimal if numbers are printed finely.
 
     A model that declares that no seed changes it is not among them, nor is an arm that has the best possible
     value on every seed.
@@ -119,11 +125,27 @@ def _find_noise(metric: Metric, numbers: Sequence[float], widest: float, design:
     """
     if not design.plan_hash:
         size = 100.0 if metric.ratio else max(map(abs, numbers), default=0.0)
-        return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, 10 * LAST_DIGITS * size))
+        most = max(10 * LAST_DIGITS * size, measure_printing_noise(metric, numbers))
+        return max(min(LAST_DIGITS * size, metric.zone / 100), min(widest / 100, most))
     if design.nondeterminism is None:
         return widest / NOISE
     bound = 0.0 if metric.ratio else NOISE * design.nondeterminism.get(metric.name, 0.0)
     return bound if widest > NOISE * bound else 0.0
+
+
+def measure_printing_noise(metric: Metric, numbers: Sequence[float]) -> float:
+    """Return the range that one run may have in the last decimals of its numbers; 0 if they are coarse."""
+    printed = np.array([round(metric.from_judged_scale(x), 10) for x in select_finite(numbers)])
+    if not printed.size:
+        return 0.0
+    unit = 10.0 ** -count_decimals(printed)
+    smallest = float(np.abs(printed).min())
+    largest = float(np.abs(printed).max())
+    bound = metric.highest if largest <= metric.highest else 100.0  # a share in per cent, whose δ is under 1
+    if smallest < FINE_SIZE * unit or bound - largest < FROM_BOUND * unit:
+        return 0.0
+    noise = (LAST_UNITS + 0.1) * unit  # floats of such decimals are not their exact multiples
+    return 100 * noise / smallest if metric.ratio else noise
 
 
 def _measure_widest(arms: Iterable[SeedValues]) -> float:

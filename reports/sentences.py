@@ -108,10 +108,10 @@ def describe_unbiased(v: Verdict, show: Callable[[float], str]) -> str:
 
 
 def describe_lost(contrast: Contrast) -> str:
-    """Return how many pairs were lost, and by which side: "3 pairs lost (the arm's 3, its baseline's 0)"."""
-    lacks = f" (the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks})"
+    """Return how many pairs were lost, and by which side: "3 pairs lost, the arm's 3, its baseline's 0"."""
+    lacks = f", the arm's {contrast.arm_lacks}, its baseline's {contrast.base_lacks}"
     is_known = contrast.arm_lacks or contrast.base_lacks
-    return f"{plural(contrast.lost, 'pair')} lost{lacks if is_known else ''}"
+    return f"{plural(contrast.lost, 'pair' if contrast.paired else 'row')} lost{lacks if is_known else ''}"
 
 
 def _describe_losses(contrast: Contrast) -> str:
@@ -125,7 +125,7 @@ def _describe_power(contrast: Contrast, scale: Scale) -> str:
     """Return the effect that these seeds can detect, and the number of seeds that would detect δ."""
     if contrast.pairs < FEWEST_SEEDS:
         return f"under {FEWEST_SEEDS} seeds nothing is decided"
-    if contrast.mde is None or contrast.by_signs:
+    if contrast.mde is None:
         return ""
     return (
         f"{contrast.pairs} seeds detect {scale.format_measured(contrast.mde)} with 80 % power; "

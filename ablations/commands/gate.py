@@ -15,7 +15,7 @@ from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import escape_markdown, visible
 from unrolled.reports.commits.gate import describe_gate, write_gate_markdown
 from unrolled.reports.formats import format_duration
-from unrolled.reports.statistics.non_inferiority import expected_gate
+from unrolled.reports.statistics.non_inferiority import expected_gate, expected_pairs
 from unrolled.reports.statistics.sequential import Looks
 
 NOT_PASSED = 3  # the exit code
@@ -73,7 +73,8 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
     """Print what a gate is expected to take, and how often it passes. Returns the exit code."""
     spreads, seconds = _read_measurements(study, ledger)
     looks = Looks(study.looks)
-    refused = seeds = 0.0
+    refused = 0.0
+    bounds = []
     for metric in study.metrics:
         for arm in study.contrasts:
             sd = spreads.get((arm, metric.name), SPREAD * metric.zone)
@@ -82,12 +83,12 @@ def _print_costs(study: Study, ledger: Ledger) -> int:
                 expected_gate(looks, sd=sd, delta=metric.zone, effect=effect) for effect in (0.0, metric.zone)
             )
             refused += 1 - same.passes
-            seeds = max(seeds, same.pairs)
+            bounds.append((sd, metric.zone))
             spread = f"SD of the pairs' differences {sd:.2g} ({source})"
             print(visible(f"{arm}, {metric.name}: δ {metric.shown_delta}, {spread}"))
             print(f"  passes in {same.passes:.3f} if unchanged, after {same.pairs:.0f} seeds")
             print(f"  passes in {worse.passes:.3f} if worse by δ")
-    trials = seeds * len(study.arms)
+    trials = expected_pairs(looks, tuple(bounds)) * len(study.arms)
     cost = f"{format_duration(trials * seconds)} of training" if seconds else "no trial was measured yet"
     print(
         f"passes by all in {max(0.0, 1 - refused):.3f} at least, if nothing is changed (normal differences)"

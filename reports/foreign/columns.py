@@ -1,7 +1,7 @@
 """Tables from elsewhere: rows of any columns, read as the table from which arms are compared.
 
 Rows of two arms that share something (a seed, a document, a fold) are compared by their differences, as the
-arms of a study are. Without such a column the arms are compared by Welch's test.
+arms of a study are. Without such a column the arms are compared as two samples.
 """
 
 from collections.abc import Hashable, Sequence
@@ -72,10 +72,13 @@ def arrange_table(frame: pd.DataFrame, columns: Columns, source: str) -> pd.Data
         place=source,
         cure="name another column with --arm",
     )
-    ends = _read_ends(frame, columns, source)
+    ends = read_ends(frame, columns, source)
     table = pd.DataFrame({"arm": arms, "seed": _read_pairs(frame, columns, ends, source), "status": ends})
     for metric in columns.metrics:
         table[metric.name] = _read_numbers(frame[metric.name], ends == "done", source)
+    numbers = [metric.name for metric in columns.metrics]
+    diverged = table[numbers].abs().eq(np.inf).any(axis=1) & (ends == "done")
+    table[numbers] = table[numbers].mask(diverged, np.inf)  # a run diverges by every metric
     table = _average_rows(frame, table, columns, source)
     return table.assign(**{FIRST_LOOK: True}) if of_study else table
 
@@ -122,10 +125,10 @@ def find_unnamed_failures(frame: pd.DataFrame, columns: Columns, source: str) ->
     """Return the runs that failed before they told their arm, as those of an experiment may."""
     if not {*columns.arm} <= {*frame.columns}:
         return pd.Series(False, frame.index)
-    return (_read_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
+    return (read_ends(frame, columns, source) == "failed") & frame[[*columns.arm]].isna().any(axis=1)
 
 
-def _read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
+def read_ends(frame: pd.DataFrame, columns: Columns, source: str) -> "pd.Series[str]":
     """Return how each run ended: done, diverged or failed; done where no column tells."""
     name = _find_status_column(frame)
     if not name or name in (*columns.arm, *columns.pair, *columns.item):

@@ -6,14 +6,19 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
-from unrolled.bench.metric import FEWEST_SEEDS
+from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.bench.trial import ROWS_AVERAGED
 from unrolled.reports.design import Design, MeasuredArm
-from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels
+from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels, read_ends
 from unrolled.reports.foreign.row_means import read_row_matches
 from unrolled.reports.formats import join_first_names, shorten
+from unrolled.reports.replicates import measure_printing_noise
+from unrolled.reports.statistics.estimators import Floats
+from unrolled.reports.statistics.values import count_decimals
 
 CHOSEN = 3  # arms from which on the best or the worst of them may have been chosen as the baseline
+SMALLEST_POINTS = 0.05  # a δ of fewer points of a share in per cent may be meant for values from 0 to 1
+MOST_ITEMS = 1000  # shares of up to so many items are equal by chance
 _RUNS = {"seed", "run", "run_id", "run_name", "rep", "replicate", "trial"}  # columns that tell runs apart
 _STEPS = {"step", "_step", "global_step", "epoch", "iteration", "iter"}
 
@@ -46,7 +51,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
         pair="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
-        doubts=(*find_doubts(table, columns),),
+        doubts=(*find_doubts(frame, table, columns),),
         averaging_note=_describe_rows(table, columns),
     )
 
@@ -78,8 +83,8 @@ def _describe_rows(table: pd.DataFrame, columns: Columns) -> str:
     )
 
 
-def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
-    """Return sentences on seeds that are items, rows that were written twice, and a chosen baseline."""
+def find_doubts(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns) -> Iterator[str]:
+    """Return sentences on seeds that are items, rows that repeat others, and a chosen baseline."""
     metrics = [metric.name for metric in columns.metrics]
     if seeds := [name for name in columns.item if name.lower() in _RUNS]:
         cure = f"--pair {seeds[0]}"
@@ -87,18 +92,43 @@ def find_doubts(table: pd.DataFrame, columns: Columns) -> Iterator[str]:
     elif steps := [name for name in columns.pair if name.lower().rsplit("/", 1)[-1] in _STEPS]:
         yield f"rows of one run's {steps[0]}s are not independent: --pair takes what tells runs apart, a seed"
     for metric in columns.metrics:
-        perfect = (table[metric.name] == np.inf) & (table.status == "done")
+        perfect = pd.to_numeric(frame[metric.name], errors="coerce") == np.inf
+        perfect &= read_ends(frame, columns, "") == "done"
         if perfect.any() and not metric.lower_is_better:
             rows = plural(int(perfect.sum()), "row")
             yield f"inf of {metric.name} in {rows} counts as diverged: if it is perfect, write a number"
+    yield from filter(None, (_describe_unit(table, metric) for metric in columns.metrics))
     if repeated := [*_find_repeated(table, metrics)]:
         names = join_first_names([shorten(name) for name in repeated], 5)
         yield f"all numbers stand in several rows, which are then not independent runs: {names}"
+    for metric in columns.metrics:
+        arms = [arm for arm in _find_few_numbers(table, metric) if arm not in repeated]
+        if names := join_first_names([shorten(name) for name in arms], 5):
+            yield (
+                f"half of the rows or more repeat a {metric.name} that is too fine to be equal by chance, "
+                f"and may be copies of fewer runs: {names}"
+            )
     if not columns.baseline and (extreme := _rank_first(table, metrics[0])):
         yield (
             f"the baseline {shorten(table.arm.iloc[0])} is the arm of the first row and has the {extreme} "
             "mean: --baseline names one that no result has chosen"
         )
+
+
+def _describe_unit(table: pd.DataFrame, metric: Metric) -> str:
+    """Return a sentence on a δ that is in another unit than the values of a known share; "" for others."""
+    numbers = table[metric.name].where(np.isfinite(table[metric.name]))
+    if metric.highest == np.inf or not numbers.notna().any():
+        return ""
+    largest = numbers.max()
+    delta = f"a δ of {metric.delta:g}"
+    if largest <= 1 <= metric.delta:
+        return f"{metric.name} goes from 0 to 1, of which {delta} is all: give δ in the unit of the values"
+    if largest > 2 and metric.delta < SMALLEST_POINTS:  # a score of 1.01 is no per cent
+        return (
+            f"{metric.name} is in per cent, where {delta} is next to none: give δ in the unit of the values"
+        )
+    return ""
 
 
 def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
@@ -112,6 +142,35 @@ def _find_repeated(table: pd.DataFrame, metrics: list[str]) -> Iterator[str]:
     for arm, of_arm in sizes:
         if len(of_arm) >= (2 if is_fine else FEWEST_SEEDS) and np.gcd.reduce(of_arm.to_numpy()) > 1:
             yield str(arm)
+
+
+def _find_few_numbers(table: pd.DataFrame, metric: Metric) -> Iterator[str]:
+    """Return the arms of which half of the numbers or more are repeated, and are too fine for that.
+
+    They are beside an arm of which all numbers, five or more, differ. One number throughout is another
+    matter: see `find_copies`.
+    """
+    numbers = table[metric.name].where(np.isfinite(table[metric.name])).dropna()
+    by_arm = numbers.groupby(table.arm, sort=False)
+    differ = any(xs.is_unique and len(xs) >= FEWEST_SEEDS for _, xs in by_arm)
+    if not (differ and is_computed(metric.name)) or _are_fractions(numbers.unique()):
+        return
+    for arm, xs in by_arm:
+        distinct = xs.nunique()
+        is_fine = measure_printing_noise(metric, [*map(metric.to_judged_scale, xs)]) > 0
+        if is_fine and len(xs) >= FEWEST_SEEDS and 1 < distinct <= len(xs) / 2:
+            yield str(arm)
+
+
+def _are_fractions(levels: Floats) -> bool:
+    """Return True if all may be shares of so many items, a thousand or fewer, as a number or in per cent."""
+    items = np.arange(1, MOST_ITEMS + 1)[:, None]
+    rounding = 10.0 ** -count_decimals(levels)
+    for unit in (1.0, 100.0):
+        counts = levels / unit * items
+        if (np.abs(counts - counts.round()) <= 0.51 * rounding / unit * items + 1e-9).all(axis=1).any():
+            return True
+    return False
 
 
 def _rank_first(table: pd.DataFrame, metric: str) -> str:

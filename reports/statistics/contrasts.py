@@ -31,6 +31,8 @@ from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.values import median
 
+FEWEST_FAILURES = 3  # more on one side than on the other, from which on two arms are not the same
+
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
@@ -64,6 +66,7 @@ class Contrast:
     identical: bool  # tied, and known to have been computed alike, bit for bit
     highest: float  # the metric's highest value, where its lowest one is 0; infinite if that is not known
     constant: bool  # the same difference on every seed, so that a t test has no spread to go by
+    exact: bool  # constant, and known: each side has the value that follows from its settings
     arm_mean: float | None
     base_mean: float | None
     mean: float | None  # arm_mean − base_mean
@@ -133,8 +136,16 @@ class Contrast:
 
     @property
     def fails_unequally(self) -> bool:
-        """True if one side failed more often, by McNemar's plain p of the lost pairs or rows."""
-        pairs = self.lost > 0 and _mcnemar_p(*sorted((self.arm_lacks, self.base_lacks))) <= ALPHA
+        """True if one side failed more often: in `FEWEST_FAILURES` pairs and a tenth of all, or shown to.
+
+        It is shown by McNemar's plain p of the lost pairs or rows. That p alone takes six failures against
+        none.
+        """
+        fewer, more = sorted((self.arm_lacks, self.base_lacks))
+        excess = more - fewer
+        pairs = self.lost > 0 and (
+            excess >= max(FEWEST_FAILURES, 0.1 * (self.pairs + self.lost)) or _mcnemar_p(fewer, more) <= ALPHA
+        )
         return pairs or _mcnemar_p(*sorted(self.rows_lacking)) <= ALPHA
 
     @property
@@ -161,6 +172,14 @@ class Contrast:
         """The 95 % interval of this contrast alone, at this look alone: it allows for no other."""
         return replace(self, look=FIXED).interval()
 
+    def ties_interval(self, alpha: float = ALPHA) -> Interval | None:
+        """Return where the mean of pairs with one difference lies, by how many they are; None where 0 does.
+
+        Their signs show a direction alone.
+        """
+        low, high = self._ties_ends(self.look.compute_level(alpha))
+        return None if low <= 0 <= high else Interval(low, high, 1 - alpha)
+
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
         if self.pairs < 3:
             return None
@@ -174,12 +193,16 @@ class Contrast:
 
     def _ties_p(self, mu: float) -> float:
         """Return the p, of pairs with one difference, that its mean lies within ±mu."""
+        if self.exact:
+            return float(abs(self.mean or 0.0) >= mu)
         return 1.0 if self._incomplete else ties_p(self.pairs, abs(self.mean or 0.0), mu, self.highest)
 
     def _ties_ends(self, alpha: float) -> tuple[float, float]:
         """Return the means at which `_ties_p` is alpha/2."""
         if self.identical:
             return 0.0, 0.0
+        if self.exact and self.mean is not None:
+            return self.mean, self.mean
         highest = math.inf if self._incomplete else self.highest
         low, high = (
             ties_end(self.pairs, x, alpha / 2, highest) for x in (-(self.mean or 0.0), self.mean or 0.0)
@@ -282,8 +305,8 @@ class Contrast:
 
     @property
     def mde(self) -> float | None:
-        """The mean difference that this look detects with 80 % power at .05/family."""
-        if self.sd is None:
+        """The mean difference that this look detects with 80 % power at .05/family. None by signs."""
+        if self.sd is None or self.by_signs or self._incomplete:
             return None
         level = self.look.compute_level(ALPHA / self.family_size)
         return self.sd * power.minimum_detectable_effect(len(self.differences), level)
@@ -291,10 +314,8 @@ class Contrast:
     @property
     def seeds_needed(self) -> int | None:
         """The seeds that would detect a difference of δ at the last look, with this spread and power."""
-        if self.sd is None:
+        if self.sd is None or self.by_signs or self._incomplete:
             return None
-        if self.sd == 0:
-            return FEWEST_SEEDS
         level = self.look.looks.find_critical_q(ALPHA / self.family_size)
         return max(FEWEST_SEEDS, power.seeds_needed(self.delta / self.sd, level))
 

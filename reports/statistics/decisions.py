@@ -169,6 +169,7 @@ class _Walk(Generic[Key]):
             lost=len(self.select_lost_seeds(name, k).keys() - paired),
             identical=paired <= set(self.equal.get(name, ()))
             or (self.has_own_rule and are_computed_alike(arm, base, metric.zone)),
+            structural=metric.is_structural,
             highest=metric.highest,
         )
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import (
     Floats,
@@ -33,6 +34,8 @@ from unrolled.reports.statistics.permutation import MOST, Permutations
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval, SeedValues
 from unrolled.reports.statistics.values import highest_of, select_finite
+
+ENOUGH_SKEWED = 30  # values of the side with the wider spread, from which on skewness is mostly seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ class ErrorContrast(Contrast):
         return (0.0, 0.0) if self.identical else (-math.inf, math.inf)
 
     def _compute_ends(self, alpha: float) -> tuple[float, float] | None:
-        if self.mean is None or not self.error > 0:
+        if self.mean is None or not self._has_test:
             return None
         half = float(special.stdtrit(self.df, 1 - alpha / 2)) * self.error
         return self.mean - half, self.mean + half
@@ -102,6 +105,14 @@ class Unpaired(ErrorContrast):
             return ends
         end = ties_end(size, abs(self.mean or 0.0), alpha, self.highest)
         return Interval(min(ends.low, -end), max(ends.high, end), ends.level)
+
+    @property
+    def has_unequal_spreads(self) -> bool:
+        """True if one side's SD is twice the other's, of too few values to show whether they are skewed."""
+        if min(map(len, self.samples)) < FEWEST_SEEDS or self._constant.size:
+            return False
+        narrow, wide = sorted(self.samples, key=lambda side: float(side.std(ddof=1)))
+        return len(wide) < ENOUGH_SKEWED and bool(wide.std(ddof=1) >= 2 * narrow.std(ddof=1))
 
     @property
     def diverges_more(self) -> int:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
 from unrolled.reports.statistics.estimators import Floats, mean_interval, moments
@@ -59,14 +60,10 @@ class Bound:
         return GateOutcome.OPEN
 
     def add_look(self, sides: SidePair, look: Look, equal: Collection[int]) -> "Bound":
-        """Return the bound after one more look, at which head and base have these values by seed.
-
-        A number that follows from the settings, such as a number of parameters, is known.
-        """
+        """Return the bound after one more look, at which head and base have these values by seed."""
         head, base = sides
         seeds = [s for s in head if s in base and math.isfinite(head[s]) and math.isfinite(base[s])]
         head, base = select_side_seeds(sides, seeds)
-        is_fixed = bool(seeds) and all(len({*side.values()}) == 1 and side[seeds[0]] for side in (head, base))
         contrast = compare_pairs(
             head,
             base,
@@ -74,14 +71,13 @@ class Bound:
             lower_is_better=self.metric.lower_is_better,
             look=look,
             identical=set(seeds) <= set(equal) or are_computed_alike(head, base, self.metric.zone),
+            structural=self.metric.is_structural,
             highest=self.metric.highest,
         )
         ends = contrast.interval(ALPHA, sides=1)
         if ends is None or contrast.mean is None or contrast.pairs < FEWEST_SEEDS:
             return replace(self, pairs=contrast.pairs)
         worse = contrast.mean
-        if is_fixed and self.metric.is_structural:
-            ends = Interval(worse, worse, ends.level)
         if not contrast.lower_is_better:
             worse = -worse
             ends = Interval(-ends.high, -ends.low, ends.level)
@@ -235,17 +231,46 @@ def expected_gate(looks: Looks, *, sd: float, delta: float, effect: float = 0.0)
     return simulate_gates(worse, looks, delta)
 
 
+@lru_cache(maxsize=256)
+def expected_pairs(looks: Looks, spreads: tuple[tuple[float, float], ...]) -> float:
+    """Return the mean number of pairs of a gate by several bounds, if nothing is changed.
+
+    `spreads` has the SD and the δ of each. It goes on until the last of them is decided, or one fails. Their
+    differences are taken to be independent; as those of one seed often go together, it may end earlier.
+    """
+    rng = np.random.default_rng(0)
+    ends = [_end_gates(sd * rng.standard_normal((GATES, looks.last)), looks, delta) for sd, delta in spreads]
+    pairs = np.array([of_bound.pairs for of_bound in ends])
+    failed = np.array([of_bound.failed for of_bound in ends])
+    first_failure = np.where(failed, pairs, looks.last).min(axis=0)
+    return float(np.minimum(first_failure, pairs.max(axis=0)).mean())
+
+
 def simulate_gates(worse: Floats, looks: Looks, delta: float) -> Chance:
     """Return the same for differences of any law, (gates, pairs), each by how much the head is worse."""
+    ends = _end_gates(worse, looks, delta)
+    return Chance(float(ends.pairs.mean()), float(ends.passed.mean()))
+
+
+class _Ends(NamedTuple):
+    """How simulated gates end by one bound: (gates,) each."""
+
+    pairs: Floats
+    passed: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+
+
+def _end_gates(worse: Floats, looks: Looks, delta: float) -> _Ends:
     active = np.ones(len(worse), bool)
-    passes = 0
-    pairs = 0
-    before = 0
+    pairs = np.full(len(worse), float(looks.last))
+    passed = np.zeros(len(worse), bool)
+    failed = np.zeros(len(worse), bool)
     for k, n in enumerate(looks.numbers):
-        pairs += (n - before) * int(active.sum())
-        before = n
+        if n < FEWEST_SEEDS:
+            continue
         low, high = mean_interval(moments(worse[:, :n]), 2 * Look(looks, k).compute_level(ALPHA, sides=1))
-        if n >= FEWEST_SEEDS:
-            passes += int((active & (high < delta)).sum())
-            active &= (high >= delta) & (low <= delta)
-    return Chance(pairs / len(worse), passes / len(worse))
+        passed |= active & (high < delta)
+        failed |= active & (low > delta)
+        pairs[active & (passed | failed)] = n
+        active &= ~(passed | failed)
+    return _Ends(pairs, passed, failed)

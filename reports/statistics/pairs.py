@@ -15,7 +15,7 @@ from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import SINGLE_ROUNDING, Floats, moments, without_rounding
 from unrolled.reports.statistics.sequential import FIXED, Look
 from unrolled.reports.statistics.types import SeedValues
-from unrolled.reports.statistics.values import diverged_as_worst, highest_of, select_finite
+from unrolled.reports.statistics.values import count_decimals, diverged_as_worst, highest_of, select_finite
 
 
 def compare_pairs(
@@ -28,6 +28,7 @@ def compare_pairs(
     look: Look = FIXED,
     lost: int = 0,
     identical: bool = False,
+    structural: bool = False,
     highest: float = math.inf,
     bounds: Mapping[int, tuple[float, float]] = MappingProxyType({}),
     rows_lacking: tuple[int, int] = (0, 0),
@@ -37,8 +38,9 @@ def compare_pairs(
     `delta` is the half width of the zone of equivalence, in units of the metric; `family_size` counts the
     contrasts that are corrected together; `look` is the one at which these seeds are seen; `lost` counts the
     pairs of which a side failed. Values that are equal on every seed are `identical` where it is known that
-    both arms computed the same. `highest` is that of a metric from 0 on: see `highest_of`. `bounds` are the
-    lowest and the highest value of the arm on seeds of which it is not known exactly, since rows are lacking.
+    both arms computed the same, and `structural` ones follow from the settings alone. `highest` is that of a
+    metric from 0 on: see `highest_of`. `bounds` are the lowest and the highest value of the arm on seeds of
+    which it is not known exactly, since rows are lacking.
 
     Raises ValueError on NaN, on a δ that is not positive, or on a family under 1.
     """
@@ -73,9 +75,15 @@ def compare_pairs(
         both_diverged=int((~np.isfinite(a) & ~np.isfinite(b)).sum()),
         tied=tied,
         identical=tied and identical,
+        exact=structural and is_whole and _have_one_value(a) and _have_one_value(b),
         highest=highest_of(select_finite([*a, *b]), highest),
         **described,
     )
+
+
+def _have_one_value(side: Floats) -> bool:
+    """Return True if all values are the same, and not 0, as counts that were not made are."""
+    return bool(side[0] and np.ptp(side) == 0)
 
 
 def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
@@ -85,15 +93,11 @@ def _printing_noise(a: Floats, b: Floats, delta: float) -> float:
     a unit, at most δ. Otherwise it is the rounding of single precision, at most δ/1000.
     """
     size = float(np.abs([a, b]).max(initial=0))
-    fewer, more = sorted(_count_decimals(side) for side in (a, b))
+    fewer, more = sorted(count_decimals(side) for side in (a, b))
     half_unit = 0.501 * 10.0**-fewer
     if fewer < more and np.abs(a - b).max(initial=0) <= half_unit <= delta:
         return half_unit
     return min(SINGLE_ROUNDING * size, delta / 1000)
-
-
-def _count_decimals(values: Floats) -> int:
-    return max((len(f"{x:.15g}".partition(".")[2]) for x in values.tolist()), default=0)
 
 
 def _describe_pairs(seeds: Sequence[int], a: Floats, b: Floats, noise: float) -> dict[str, Any]:

@@ -42,6 +42,11 @@ def highest_of(values: Floats, highest: float) -> float:
     return math.inf
 
 
+def count_decimals(values: Floats) -> int:
+    """Return the most decimals with which any of the values is written."""
+    return max((len(f"{x:.15g}".partition(".")[2]) for x in values.tolist()), default=0)
+
+
 def are_computed_alike(
     arm: SeedValues,
     base: SeedValues,

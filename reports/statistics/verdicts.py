@@ -214,15 +214,16 @@ def judge_contrast(
     - The same within ±δ: no direction is shown, the p of `equivalence` is at most .05, and the interval at
       its alpha lies within ±δ. The interval of the verdict is then extended to zero where it excludes it
       (Hsu et al. 1994, "Confidence Intervals Associated with Tests for Bioequivalence", Biometrika 81).
-    - Where all pairs have one difference its size rests on how many they are: see `estimators.ties_p`.
+    - Where all pairs have one difference its interval rests on how many they are: see `estimators.ties_p`.
+      There is none where it would hold zero, and no size, as signs show the direction alone.
     - Open: neither, or under 5 pairs. With several looks the p may be that of an earlier look: a claim with
       which the interval of this look does not agree is not made.
 
     That the arms diverge unequally often is shown if the p of `divergence` is at most .05, from 5 pairs on.
     Divergence also takes claims away: an arm that diverged more often is not better, and one that diverged
     less often is not worse. For this the p of divergence is not adjusted, so that more claims are taken away.
-    If any seed diverged on either side, or if one side failed more often, by McNemar's plain p, the arms are
-    not called the same.
+    If any seed diverged on either side, or if one side failed more often (`Contrast.fails_unequally`), the
+    arms are not called the same.
     """
     divergence = divergence or Adjusted(c.divergence_p, ALPHA)
     direction = Direction.NONE
@@ -232,9 +233,9 @@ def judge_contrast(
     if enough and ends and difference.p <= ALPHA and (ends.low > 0 or ends.high < 0):
         better = (ends.high < 0) is c.lower_is_better
         direction = Direction.BETTER if better else Direction.WORSE
-        size = _classify_size(ends, c.delta)
-        if c.constant and not c.given_convergence and not _shows_size(c, size, difference.alpha):
-            size = Size.UNSETTLED
+        if c.constant and not c.given_convergence:
+            ends = c.ties_interval(difference.alpha)
+        size = _classify_size(ends, c.delta) if ends else Size.UNSETTLED
         if c.divergence_differs and better is (c.diverges_more > 0):
             direction = Direction.NONE
             size = Size.UNSETTLED
@@ -254,12 +255,6 @@ def judge_contrast(
         divergence_test=divergence,
         diverges=more_often if enough and divergence.p <= ALPHA else Direction.NONE,
     )
-
-
-def _shows_size(contrast: Contrast, size: Size, alpha: float) -> bool:
-    """Return True if pairs that all have one difference show its size, of which no seed had another one."""
-    ends = contrast.interval(alpha, sides=1)
-    return ends is not None and _classify_size(ends, contrast.delta) is size
 
 
 def _classify_size(ends: Interval, delta: float) -> Size:

@@ -137,11 +137,31 @@ def copied_run(studies: int, seed: int) -> Rates:
     return float(np.mean(tails_to_p(*both_tails(d)) <= ALPHA)), claims / tables
 
 
+def same_though_failed(arm_rate: float, base_rate: float, studies: int, seed: int) -> Rates:
+    """Return how often arms of equal numbers are the same in 20 pairs, of which shares crash; SD .25 δ."""
+    rng = np.random.default_rng(seed)
+    same = np.zeros(2)
+    for _ in range(studies):
+        d = 0.25 * rng.standard_normal(20)
+        crashes = [rng.random(20) < rate for rate in (arm_rate, base_rate)]
+        arm, base = ({s: x for s, x in enumerate(side) if not crashed[s]}
+                     for side, crashed in zip((d, 0 * d), crashes, strict=True))  # fmt: skip
+        c = compare_pairs(arm, base, delta=1.0, lost=int((crashes[0] | crashes[1]).sum()))
+        fewer, more = sorted((c.arm_lacks, c.base_lacks))
+        is_same = c.pairs >= 5 and c.equivalence_p <= ALPHA
+        shown = 2 * special.bdtr(fewer, fewer + more, 0.5) <= ALPHA
+        same += is_same and not shown, is_same and not c.fails_unequally
+    return float(same[0] / studies), float(same[1] / studies)
+
+
 SAMPLES = {"normal": "standard_normal", "exponential": "standard_exponential", "lognormal": "standard_normal"}
 
 
-def without_pairs(law: str, studies: int, seed: int) -> Rates:
-    """Return how often five values differ from fifty of the same law."""
+MEANS = {"exponential": 1.0, "lognormal": math.exp(0.5)}
+
+
+def without_pairs(law: str, studies: int, seed: int, spread: float = 1.0) -> Rates:
+    """Return how often five values differ from fifty of one law and mean, but for their spread."""
     rng = np.random.default_rng(seed)
     wrong = np.zeros(2)
     for _ in range(studies):
@@ -149,6 +169,7 @@ def without_pairs(law: str, studies: int, seed: int) -> Rates:
         if law == "lognormal":
             a = np.exp(a)
             b = np.exp(b)
+        a = spread * (a - MEANS.get(law, 0.0)) + MEANS.get(law, 0.0)
         wrong += stats.ttest_ind(a, b, equal_var=False).pvalue <= ALPHA, welch(a, b, delta=1.0).p <= ALPHA
     return float(wrong[0] / studies), float(wrong[1] / studies)
 

@@ -217,9 +217,13 @@ def table_of_rules(studies: int, seed: int = 0) -> Iterator[tuple[str, rules.Rat
     yield "the same at a difference of δ, 25 items: one", single
     yield "the same at a difference of δ, 25 items: fifteen", fifteen
     yield "different, one run copied ten times", rules.copied_run(studies, seed)
+    for arm_rate, base_rate in ((0.2, 0.0), (0.3, 0.0), (0.05, 0.05)):
+        label = f"the same in 20 pairs, crashes {arm_rate}, {base_rate}"
+        yield label, rules.same_though_failed(arm_rate, base_rate, studies // 20, seed)
     for law in rules.SAMPLES:
-        label = f"different without pairs, 5 against 50: {law}"
-        yield label, rules.without_pairs(law, studies // 20, seed)
+        for spread in (1, 2, 4):
+            label = f"different without pairs, 5 against 50, spread {spread} to 1: {law}"
+            yield label, rules.without_pairs(law, studies // 20, seed, spread)
     for family_size in (1, 15):
         for n in (5, 10, 20):
             label = f"power at what {n} pairs detect, of {family_size}"

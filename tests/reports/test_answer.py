@@ -122,9 +122,9 @@ def test_a_line_says_where_the_second_metric_disagrees():
     ]
     worse = make_measured_arm("against", 0.1, 0.2)
     texts = write_texts(study((*jitter, worse), metrics=BOTH))
-    assert "both gains 10.0 points, 98.3 % CI [10.0, 10.0]" in texts
-    assert "against gains 10.0 points, 97.5 % CI [10.0, 10.0] (perplexity 22.1 % higher)" in texts
-    assert "Open by validation accuracy: loss (perplexity 22.1 % higher)" in texts, (
+    assert "both gains 10.0 points" in texts, "one difference on all seeds has no interval"
+    assert "against gains 10.0 points (perplexity 22 % higher)" in texts
+    assert "Open by validation accuracy: loss (perplexity 22 % higher)" in texts, (
         "equal accuracies alone show no equality"
     )
 

@@ -53,7 +53,7 @@ def test_a_claim_says_at_how_many_seeds_it_was_decided_or_why_it_is_open(c, text
     texts = {x.row.arm.name: x.text for x in list_claims(c)}
     assert texts["strong"].endswith("better on 10 of 10 seeds, decided at 10 of 40 seeds")
     assert texts["weak"].endswith("of 15 seeds, open after 15 of 40 seeds")
-    assert "5 pairs lost (the arm's 5, its baseline's 0)" in texts["lost"]
+    assert "5 pairs lost, the arm's 5, its baseline's 0" in texts["lost"]
     assert texts["lost"].endswith("open: seed 0 failed, seed 1 failed and 3 more")
     assert "open after 15 of 40 seeds" in text
     assert "open: seed 0 failed, seed 1 failed and 3 more" in text

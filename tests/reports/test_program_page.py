@@ -28,7 +28,7 @@ def test_nothing_of_language_models_is_on_the_page(tmp_path):
     assert "lr 0.5 saves 0.098, 95 % CI [0.09" in text
     assert "baseline 0.204 over 10 seeds baseline" in text
     assert "toggles" not in " ".join(list_limits(compare(replace(program(ERROR), looks=(5, 10))), {}))
-    assert "4.07 → 2.04 s 50.0 % lower" in text
+    assert "4.07 → 2.04 s 50 % lower" in text
 
 
 def test_where_a_time_is_judged_the_page_warns_of_a_fixed_order_of_arms():
@@ -86,7 +86,8 @@ def test_tables_have_a_ratio_s_levels_as_measured_and_its_differences_in_per_cen
     base, fast = csv.DictReader(io.StringIO(comparison_csv(compare(program(ERROR, SECONDS)))))
     assert float(base["seconds_mean"]) == pytest.approx(4.07, abs=0.02)
     assert float(fast["seconds_delta"]) == pytest.approx(-50)
-    assert float(fast["seconds_delta_low"]) < -49
+    assert fast["seconds_delta_low"] == "", "all pairs have one ratio"
+    assert float(fast["error_delta_low"]) < -0.09
     assert not [name for name in base if "log" in name or "perplexity" in name]
 
 

@@ -1,5 +1,6 @@
 """Equal numbers: of arms that computed the same, of an arm that ignores its seed, or by chance."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_ar
 
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
-from unrolled.reports.exports import format_screen
+from unrolled.reports.exports import comparison_csv, format_screen, list_notes
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.foreign.row_means import find_copied_arms
 from unrolled.reports.statistics.pairs import compare_pairs
@@ -123,6 +124,60 @@ def test_a_third_arm_that_collapsed_once_makes_no_copies_of_the_others() -> None
     assert comparison.arms[1].verdict.kind == "better"
 
 
+def draw_beside(numbers: np.ndarray, spread: float) -> pd.DataFrame:
+    """Return a table of an arm with these numbers, and of one with such a spread about their mean."""
+    seeds = np.arange(len(numbers))
+    other = numbers.mean() + spread * np.linspace(-1, 1, len(numbers)) ** 3
+    decimals = max(len(str(x).partition(".")[2]) for x in numbers)
+    sides = (("a", other.round(decimals)), ("b", numbers))
+    return pd.concat([pd.DataFrame({"arm": a, "seed": seeds, "accuracy": x}) for a, x in sides])
+
+
+LAST_DECIMAL = np.array([1, 1, 0, 0, 1, 0, 0, 0, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("first", "unit", "spread", "is_copied"),
+    [
+        (0.7130, 1e-4, 0.2, True),
+        (86.13, 1e-2, 20.0, True),
+        (0.7130, 1e-4, 0.005, False),
+        (86.1, 1e-1, 40.0, False),
+        (0.71, 1e-2, 0.5, False),
+        (0.9980, 1e-4, 0.2, False),
+        (0.0130, 1e-4, 0.2, False),
+    ],
+    ids=["four decimals", "per cent", "spread", "tenths of per cent", "two decimals", "near 1", "near 0"],
+)
+def test_one_run_whose_last_decimal_jitters_is_a_copy_and_coarse_numbers_are_none(
+    first: float, unit: float, spread: float, is_copied: bool
+) -> None:
+    """Of equal arms, one of them such a run, .57 were called different."""
+    metric = Metric("accuracy", 0.02 if first < 1 else 0.5)
+    numbers = (first + unit * LAST_DECIMAL).round(4)
+    found = compare_table(draw_beside(numbers, spread), replace(COLUMNS, metrics=(metric,)))
+    assert found.arms[1].copied is is_copied
+    assert (found.arms[1].verdict.kind == "open") or not is_copied
+
+
+@pytest.mark.parametrize(
+    ("numbers", "is_doubted"),
+    [
+        ([0.6911] * 9 + [0.7012], True),
+        ([0.6911] * 7 + [0.7012] * 3, True),
+        ([0.6911] * 4 + [0.7012] * 3 + [0.6522] * 3, True),
+        ([0.6911, 0.6912, 0.6522, 0.7012, 0.6703, 0.6666, 0.6911, 0.6912, 0.71, 0.64], False),
+        ([1.0] * 9 + [0.9999], False),
+    ],
+)
+def test_rows_that_repeat_fine_numbers_are_doubted(numbers: list[float], is_doubted: bool) -> None:
+    """A copied run with one seed of its own is no copy on every seed; equal arms then differed in .57."""
+    found = compare_table(draw_beside(np.array(numbers), 0.2), COLUMNS)
+    assert any(" b" in doubt for doubt in found.design.doubts) is is_doubted
+    coarse = np.random.default_rng(0).binomial(20, 0.95, 10) / 20
+    assert not compare_table(draw_beside(coarse, 0.2), COLUMNS).design.doubts
+
+
 def test_a_perfect_error_rate_is_no_copy_and_the_worst_one_is() -> None:
     metric = Metric("error_rate", 0.01)
     rates = np.random.default_rng(0).random(10)
@@ -232,9 +287,26 @@ def test_an_arm_that_another_number_tells_apart_is_no_copy() -> None:
     assert row.verdict.kind == "better"
     single = compare_table(pd.concat([rows, solved]), replace(LOSS, metrics=(accuracy,))).arms[1]
     assert not single.copied and single.verdict.kind == "better", "there is no higher value than 1"
+    doubts = [
+        any("best possible" in text for text in list_notes(compare_table(pd.concat([rows, solved]), x)))
+        for x in (columns, replace(LOSS, metrics=(accuracy,)))
+    ]
+    assert doubts == [False, True], "only a loss tells whether they are ten runs"
     stuck = compare_table(pd.concat([rows, solved.assign(accuracy=0.9)]), replace(LOSS, metrics=(accuracy,)))
     assert stuck.arms[1].copied
     assert stuck.arms[1].verdict.kind == "open"
+
+
+def test_an_arm_beside_a_constant_has_the_mean_and_the_interval_of_all_of_its_seeds() -> None:
+    runs = pd.DataFrame({"arm": "model", "seed": range(10), "loss": DRAWN})
+    found = compare_table(pd.concat([runs.assign(arm="constant", loss=0.9), runs]), LOSS)
+    row = found.arms[1]
+    assert (row.verdict.kind, row.summary.n, row.contrast.pairs) == ("open", 10, 1)
+    low, high = stats.t.interval(0.95, 9, DRAWN.mean(), stats.sem(DRAWN))
+    record = pd.read_csv(io.StringIO(comparison_csv(found))).iloc[1]
+    assert [record.loss_mean, record.loss_mean_low, record.loss_mean_high] == pytest.approx(
+        [DRAWN.mean(), low, high]
+    )
 
 
 def test_known_costs_tell_no_seeds_apart() -> None:

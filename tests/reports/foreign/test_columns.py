@@ -334,3 +334,22 @@ def test_a_table_that_cannot_be_judged_is_refused_in_a_line(
         compare_table(frame, columns)
     assert text in str(error.value)
     assert error.value.place == "elsewhere.csv"
+
+
+def test_a_run_whose_loss_is_infinite_diverged_by_every_metric() -> None:
+    """An arm whose loss diverges in 7 of 12 runs was better by more than its accuracy's δ."""
+    rng = np.random.default_rng(0)
+    base = pd.DataFrame(
+        {"arm": "base", "seed": range(12), "accuracy": rng.normal(0.8, 0.02, 12), "loss": 0.4}
+    )
+    base["loss"] += rng.normal(0, 0.02, 12)
+    arm = base.assign(arm="new", accuracy=base.accuracy + 0.05, loss=base.loss.mask(base.seed < 7, np.inf))
+    metrics = (Metric("accuracy", 0.02), Metric("loss", 0.02))
+    found = compare_table(pd.concat([base, arm]), Columns(("arm",), ("seed",), metrics))
+    assert [view.arms[1].verdict.diverges for view in found.per_metric] == ["worse", "worse"]
+    assert [view.arms[1].diverged for view in found.per_metric] == [7, 7]
+    assert not any("perfect" in doubt for doubt in found.design.doubts)
+    finite = compare_table(
+        pd.concat([base, arm.assign(loss=base.loss)]), Columns(("arm",), ("seed",), metrics)
+    )
+    assert finite.arms[1].verdict.kind == "better"

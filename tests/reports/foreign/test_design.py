@@ -88,3 +88,15 @@ def test_a_baseline_that_nobody_named_and_results_may_have_chosen_is_warned_of(f
     assert (len(doubts) == 1 and word in doubts[0]) if word else doubts == ()
     assert find_doubts(frame, "seed", baseline=first) == ()
     assert find_doubts(frame[frame.arm != order[2]], "seed") == (), "of two arms one is always the better"
+
+
+@pytest.mark.parametrize(
+    ("scale", "delta", "count"), [(1, 2.0, 1), (1, 0.02, 0), (100, 0.02, 1), (100, 0.5, 0)]
+)
+def test_a_delta_in_another_unit_than_a_share_is_doubted(scale: float, delta: float, count: int) -> None:
+    """Accuracies that were .2 lower were the same within a δ of 2."""
+    accuracies = np.random.default_rng(0).normal(0.8, 0.02, 20)
+    frame = make_runs().iloc[:20].assign(arm=["a"] * 10 + ["b"] * 10, seed=[*range(10)] * 2)
+    frame = frame.assign(accuracy=scale * accuracies)
+    found = compare_table(frame, Columns(("arm",), ("seed",), (Metric("accuracy", delta),)))
+    assert len(found.design.doubts) == count

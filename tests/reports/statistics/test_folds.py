@@ -6,7 +6,7 @@ from scipy import stats
 from simulate_compare import simulate_fold_rates
 from synthetic import four_errors
 
-from unrolled.reports.statistics.error_contrasts import compare_folds
+from unrolled.reports.statistics.error_contrasts import compare_folds, welch
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
@@ -47,3 +47,15 @@ def test_equal_learners_are_called_different_at_most_once_in_twenty() -> None:
     plain, corrected = simulate_fold_rates(np.random.default_rng(3), repeats=3, studies=200)
     assert corrected <= 0.05 + four_errors(0.05, 200)
     assert plain > 0.2, "as independent pairs they would be"
+
+
+def test_where_a_row_was_lost_neither_folds_nor_samples_have_an_interval() -> None:
+    """Beside a p of 1 stood the interval of the rows that were left."""
+    arm = {fold: 1.0 + 0.01 * (fold % 3) for fold in range(9)}
+    base = {fold: 0.9 + 0.01 * (fold % 4) for fold in range(10)}
+    whole = {fold: base[fold] for fold in arm}
+    for lost, sides in ((0, (arm, whole)), (1, (arm, base))):
+        folds = compare_folds(*sides, delta=0.02, test_share=0.1, lost=lost)
+        samples = welch([*sides[0].values()], [*sides[1].values()], delta=0.02, lost=lost)
+        for c in (folds, samples):
+            assert (c.interval() is None, c.p == 1) == (lost > 0, lost > 0)

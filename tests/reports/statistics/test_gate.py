@@ -13,6 +13,7 @@ from unrolled.reports.statistics.non_inferiority import (
     GateDecision,
     GateOutcome,
     expected_gate,
+    expected_pairs,
     non_inferiority,
     simulate_gates,
 )
@@ -68,6 +69,12 @@ def test_normal_pairs_pass_if_nothing_changed_and_at_most_once_in_twenty_at_delt
     assert at_delta.pairs == pytest.approx(38, abs=1)
     assert above_delta.passes == 0.0
     assert above_delta.pairs == pytest.approx(pairs, abs=1)
+
+
+@pytest.mark.parametrize(("bounds", "pairs"), [(1, 13.0), (3, 16.5), (12, 21.5)])
+def test_a_gate_by_several_bounds_takes_the_pairs_of_its_last_one(bounds: int, pairs: float) -> None:
+    """Not the largest of their means, which is 13.1 however many they are; known from another simulation."""
+    assert expected_pairs(LOOKS, ((1.0, 1.0),) * bounds) == pytest.approx(pairs, abs=0.5)
 
 
 @pytest.mark.parametrize(

@@ -124,3 +124,11 @@ def test_rates_of_divergence_without_pairs_are_compared_by_fishers_exact_test() 
     assert compare_diverging(9, 10, 5, 60).diverges_more == 1
     assert compare_diverging(9, 10, 5, 60, lost=1).divergence_p == 1.0
     assert c.interval() is None and math.isfinite(c.estimate), "no median of pairs that do not exist"
+
+
+@pytest.mark.parametrize(("spread", "n", "is_unequal"), [(4.0, 10, True), (1.0, 10, False), (4.0, 60, False)])
+def test_few_values_of_a_wider_spread_are_doubted(spread: float, n: int, is_unequal: bool) -> None:
+    """Ten exponential values of four times the other's spread differ in .10 of tables."""
+    values = np.random.default_rng(0).standard_normal(n)
+    c = welch([*(spread * values)], [*values[:10]], delta=1.0)
+    assert c.has_unequal_spreads is is_unequal

@@ -91,3 +91,15 @@ def test_a_larger_family_detects_less_and_needs_more() -> None:
     assert single.mde == pytest.approx(single.sd * power.minimum_detectable_effect(5))
     assert dozen.mde > single.mde
     assert (dozen.seeds_needed or 0) > (single.seeds_needed or 0) == power.seeds_needed(0.05 / single.sd)
+
+
+@pytest.mark.parametrize(("diverged", "lost", "constant"), [(2, 0, False), (0, 2, False), (0, 0, True)])
+def test_pairs_that_signs_judge_have_no_detectable_difference(
+    diverged: int, lost: int, constant: bool
+) -> None:
+    """Of 12 pairs with two lost, the effect that ten detect with .80 was detected in .26."""
+    draws = np.zeros(12) if constant else np.random.default_rng(0).standard_normal(12)
+    base = dict.fromkeys(range(lost, 12), 0.0)
+    arm = {s: math.inf if s >= 12 - diverged else 1 + x for s, x in enumerate(draws)}
+    c = compare_pairs(arm, base, delta=0.1, lost=lost)
+    assert (c.mde, c.seeds_needed) == (None, None)

@@ -195,18 +195,21 @@ def test_nothing_bad_is_claimed_of_an_arm_whose_baseline_diverges_more_often() -
     assert (good.direction, good.diverges) == (BETTER, BETTER)
 
 
-@pytest.mark.parametrize(("failed", "kind"), [(0, "same"), (5, "same"), (6, "open")])
-def test_arms_of_which_one_failed_more_often_are_not_the_same(failed: int, kind: str) -> None:
-    """McNemar's p is .0625 for five failures against none, and .031 for six."""
+@pytest.mark.parametrize(
+    ("pairs", "failed", "kind"),
+    [(60, 0, "same"), (60, 5, "same"), (60, 6, "open"), (20, 2, "same"), (20, 3, "open"), (30, 5, "open")],
+)
+def test_arms_of_which_one_failed_more_often_are_not_the_same(pairs: int, failed: int, kind: str) -> None:
+    """McNemar's p is .0625 for five failures against none. Three pairs are enough if they are a tenth."""
     rng = np.random.default_rng(4)
-    arm, base = ({s: 1 + 0.001 * x for s, x in enumerate(rng.standard_normal(60))} for _ in range(2))
+    arm, base = ({s: 1 + 0.001 * x for s, x in enumerate(rng.standard_normal(pairs))} for _ in range(2))
     for sides in ((arm, base), (base, arm)):
         remaining = {s: x for s, x in sides[0].items() if s >= failed}
         for pair in ((remaining, sides[1]), (sides[1], remaining)):
             v = judge_alone(compare_pairs(*pair, delta=0.02, lost=failed))
             assert v.kind == kind
             assert v.contrast.fails_unequally is (kind == "open")
-    assert "(the arm's 0, its baseline's 6)" in describe_lost(v.contrast) or failed < 6
+    assert f"the arm's 0, its baseline's {failed}" in describe_lost(v.contrast) or not failed
 
 
 def test_arms_that_diverge_on_every_seed_are_not_the_same() -> None:
@@ -289,3 +292,35 @@ def test_the_self_check_is_judged_at_one_in_a_hundred() -> None:
     assert describe_aa_check(c).endswith("; with 80 % power it would notice, at .010, a difference of 0.9 δ")
     assert describe_aa_check(make_contrast(0.02, 0.012)).startswith("A/A check failed on 10 seeds")
     assert "undecided on 4 seeds" in describe_aa_check(make_contrast(0.5, 0.001, n=4))
+
+
+@pytest.mark.parametrize(
+    ("structural", "n", "delta", "text", "interval"),
+    [
+        (False, 10, 0.02, "better, size not settled", None),
+        (False, 600, 0.05, "better by less than δ", (0.034, 0.046)),
+        (True, 10, 0.02, "better by more than δ", (0.04, 0.04)),
+        (True, 10, 0.05, "better by less than δ", (0.04, 0.04)),
+    ],
+)
+def test_the_size_of_one_difference_on_all_pairs_follows_from_its_interval(
+    structural: bool, n: int, delta: float, text: str, interval: tuple[float, float] | None
+) -> None:
+    """Ten accuracies, all .04 higher, had an interval from .04 to .04, and an unsettled size."""
+    arm = dict.fromkeys(range(n), 0.84)
+    base = dict.fromkeys(range(n), 0.80)
+    v = judge_alone(
+        compare_pairs(arm, base, delta=delta, lower_is_better=False, structural=structural, highest=1.0)
+    )
+    assert v.text == text
+    ends = v.interval and (v.interval.low, v.interval.high)
+    assert ends == (interval and pytest.approx(interval, abs=0.001))
+
+
+def test_structural_numbers_are_known_to_be_the_same() -> None:
+    parameters = dict.fromkeys(range(10), 1000.0)
+    others = dict.fromkeys(range(10), 1010.0)
+    assert judge_alone(compare_pairs(parameters, parameters, delta=20, structural=True)).kind == "same"
+    assert judge_alone(compare_pairs(others, parameters, delta=20)).text == "worse, size not settled"
+    varying = {**others, 3: 1011.0}
+    assert not compare_pairs(varying, parameters, delta=20, structural=True).exact
