@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import synthetic
 from scipy import stats
-from unrolled.reports.statistics.interval import Interval
 
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
 from unrolled.reports.statistics.pairs import compare_pairs
+from unrolled.reports.statistics.types import Interval
 
 A, B = (dict(enumerate(values)) for values in (synthetic.A, synthetic.B))
 
