@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from as_typed import TEXT, list_imports
-from called import TrialCounts, read_trial_counts
-from compared_rows import FLAGS, FRAME, UNPAIRED
-from result_sets import make_result, write_ledger
-from stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 
+from tests.helpers.command_call import TrialCounts, read_trial_counts
+from tests.helpers.command_process import TEXT, list_imports
+from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
+from tests.helpers.result_sets import make_result, write_ledger
+from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.bench.metric import Metric
 
