@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +17,9 @@ from unrolled.bench.errors import BadInput
 
 Row = Mapping[str, Any]
 
-_NO_VALUE = "", "None", "null", "NA"  # cells of a CSV file without a value
+NO_NUMBER = "None", "null", "NA"
+"""Text that stands for no number in a column of numbers; elsewhere it is text, the name of an arm say."""
+_TRUTHS = {word: word.lower() == "true" for word in ("True", "true", "TRUE", "False", "false", "FALSE")}
 _NOT_FINITE = re.compile(r"(?<=[:,\[\s])(-?)(nan|inf)(?=\s*[,}\]])")
 _JSON_NAMES = {"nan": "NaN", "inf": "Infinity"}
 
@@ -78,7 +81,9 @@ def parse_row(line: str) -> Row | None:
 
 
 def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
-    """Yield a row for each line below the header. A cell is a number if it can be, None if it has no value.
+    """Yield a row for each line below the header.
+
+    A cell is a number or a truth value if it can be, None if it is empty. A line without cells is no row.
 
     Raises ValueError for a header that names no columns or one twice, and for a row that is longer.
     """
@@ -89,7 +94,7 @@ def read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     if header is None:
         return
     check_header(header, delimiter)
-    for cells in lines:
+    for cells in filter(None, lines):
         if any(cells[len(header) :]):
             raise ValueError(f"line {lines.line_num} has {len(cells)} cells, the header {len(header)}")
         yield {name: _parse_cell(cell) for name, cell in zip(header, cells, strict=False)}
@@ -101,7 +106,7 @@ def check_header(header: list[str], delimiter: str) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         raise ValueError(f"the header names {twice[0]!r} twice")
-    if all(isinstance(_parse_cell(name), float) for name in header):
+    if all(isinstance(_parse_cell(name), int | float) for name in header):
         raise ValueError(f"its first line names no columns: {line[:60]}")
     for separator in {";", "\t", ","} - {delimiter}:
         if len(header) == 1 and separator in line:
@@ -109,12 +114,17 @@ def check_header(header: list[str], delimiter: str) -> None:
 
 
 def _parse_cell(cell: str) -> float | str | None:
-    if cell.strip() in _NO_VALUE:
-        return None
+    word = cell.strip()
+    if not word or word in _TRUTHS:
+        return _TRUTHS.get(word)
     try:
-        return float(cell)
+        number = float(word)
     except ValueError:
         return cell
+    if "_" in word:  # a name, though Python reads 1_0 as 10
+        return cell
+    is_whole = math.isfinite(number) and word.lstrip("+-").isdecimal()
+    return int(word) if is_whole else number
 
 
 def read_json(path: Path, rows_key: str = "") -> list[Row]:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,11 +15,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-sys.path.append(str(Path(__file__).parent / "stand_ins"))
-
-import nvml_stand_in as stand_in
-from new_process import new_process
-
+from tests.helpers import nvml_stand_in as stand_in
+from tests.helpers.new_process import new_process
 from unrolled.ablations.runner import process
 from unrolled.bench import devices
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.program.line_patterns import LinePatterns
-from unrolled.bench.table_files import Row, parse_row, read_rows
+from unrolled.bench.table_files import NO_NUMBER, Row, parse_row, read_rows
 
 STEPS = "step", "epoch"  # the columns by which a row is a point of a curve
 MLFLOW = "mlflow"
@@ -150,7 +150,7 @@ def _find_text(rows: Sequence[Row], file: str) -> dict[str, str]:
     texts: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         for name in numeric & row.keys() - texts.keys():
-            if row[name] is not None and _parse_number(row[name]) is None:
+            if row[name] not in (None, *NO_NUMBER) and _parse_number(row[name]) is None:
                 texts[name] = f"row {number} of its {file}: {name} is {row[name]!r:.60}, and no number"
     return texts
 

@@ -10,17 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
-
-import as_typed
-import processes
-from unlogged import silence_mlflow
-
+from tests.helpers import command_process, processes
+from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.chapter.retrain import restoring_torch_state
-
-HERE = Path(__file__).parent
 
 
 class Study:
@@ -29,8 +23,13 @@ class Study:
     def __init__(self, **words: object) -> None:
         self.programs = processes.ProgramGroup()
         self.living_pids = self.programs.living_pids
-        program = sys.executable, str(HERE / "stub_trials.py"), json.dumps(words, default=str)
-        self.process = self.programs.start(*program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        program = sys.executable, "-m", "tests.helpers.stub_trials", json.dumps(words, default=str)
+        self.process = self.programs.start(
+            *program,
+            env={"PYTHONPATH": processes.helpers_path()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
 
     def read_until(self, word: str) -> None:
         lines = []
@@ -85,7 +84,7 @@ def _session_id(pid: int) -> int:
 @pytest.fixture(scope="session", autouse=True)
 def share_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp()
-    as_typed.shared_folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    command_process.shared_folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +133,7 @@ def module_without_mlflow() -> Iterator[None]:
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
     """Return the path of an empty MLflow database."""
-    (tmp_path / "mlflow.db").write_bytes(as_typed.empty_database())
+    (tmp_path / "mlflow.db").write_bytes(command_process.empty_database())
     return tmp_path / "mlflow.db"
 
 

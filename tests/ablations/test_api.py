@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from as_typed import write_study
-from called import check_command
-from unlogged import silence_mlflow
 
 import unrolled
+from tests.helpers.command_call import check_command
+from tests.helpers.command_process import write_study
+from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.study import plan_store

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import unlogged
-from as_typed import environment, write_study
 
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_process import environment, write_study
 from unrolled.ablations.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +157,7 @@ def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflo
 def test_a_new_format_of_a_program_s_metrics_is_read(changed_project, tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
     (tmp_path / "pairs.toml").write_text(STUDY)
-    run_study(changed_project, tmp_path, "pairs", unlogged.__file__)
+    run_study(changed_project, tmp_path, "pairs", command_without_mlflow.__file__)
     losses = [result.metrics["loss"] for result in Ledger(tmp_path / "results").read_all_results()]
     assert len(losses) == 4
     assert all(0.7 <= loss <= 1.0 for loss in losses), "1 - rate, and a tenth of noise"

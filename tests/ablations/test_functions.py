@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from as_typed import environment
 
+from tests.helpers.command_process import environment
 from unrolled import bundle, declare_study, run, verify
 from unrolled.ablations.api import StudyReport
 from unrolled.ablations.commands import report

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from stub_trials import steady, trial
 
+from tests.helpers.stub_trials import steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment
-from called import read_trial_counts
+
+from tests.helpers.command_call import read_trial_counts
+from tests.helpers.command_process import COMMAND, environment
 
 OURS = "bench.py", "reports.py", "reports/__init__.py", "ablations.py", "ablations/__init__.py", "unrolled.py"
 LIBRARIES = "numpy.py", "psutil.py", "queue.py", "random.py", "signal.py", "threading.py", "types.py"

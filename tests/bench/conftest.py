@@ -1,5 +1,4 @@
 import random
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +9,6 @@ from unrolled.bench import plugins
 from unrolled.bench.chapter.corpus import Corpus, tokenize_corpus
 from unrolled.bench.chapter.retrain import restoring_torch_state
 from unrolled.bench.chapter.trial import ChapterTrial
-
-sys.path.append(str(Path(__file__).parent))  # trials are named by import, here and in their processes
 
 PLUG_INS = {
     "cell": """

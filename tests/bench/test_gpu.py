@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from zoo import NEURAL, engines
 
+from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.training import checkpoint, loop, optimizer, train

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from zoo import NEURAL, engines
 
+from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench import plugins
 from unrolled.bench.chapter import costs
 from unrolled.bench.chapter.first_batch import train_first_batch

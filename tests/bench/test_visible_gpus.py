@@ -2,11 +2,11 @@
 
 import inspect
 
-import nvml_stand_in as stand_in
 import pynvml
 import pytest
-from nvml_stand_in import Machine, uuid
 
+from tests.helpers import nvml_stand_in as stand_in
+from tests.helpers.nvml_stand_in import Machine, uuid
 from unrolled.bench.devices import check_gpus, visible_gpus
 from unrolled.bench.errors import BadInput
 

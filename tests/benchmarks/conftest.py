@@ -9,11 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.processes import helpers_path
 from unrolled.ablations.runner.process import ENVIRONMENT
-
-HERE = Path(__file__).parent
-if str(HERE) not in sys.path:  # the peers are imported here and in their own processes
-    sys.path.append(str(HERE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +87,8 @@ class Process:
 
     def __init__(self, environment: dict[str, str], *how: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "measures.py"), *how],
-            env=environment,
+            [sys.executable, "-m", "tests.helpers.measures", *how],
+            env={**environment, "PYTHONPATH": helpers_path()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

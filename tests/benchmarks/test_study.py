@@ -18,7 +18,8 @@ model = "lm6"
 model = [{others}]
 """
 COMMAND = str(Path(sys.executable).with_name("unrolled"))
-UNLOGGED = str(Path(__file__).parents[1] / "ablations" / "unlogged.py")  # it makes no MLflow database
+HELPERS = Path(__file__).parents[1] / "helpers"
+UNLOGGED = str(HELPERS / "command_without_mlflow.py")  # it makes no MLflow database
 OTHERS = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm7", "gru")
 
 
@@ -26,7 +27,6 @@ OTHERS = ("lm1", "lm2", "lm3", "lm4", "lm5", "lm7", "gru")
 @pytest.mark.benchmark(group="study")
 def test_trials_an_hour(benchmark, profile, clean, tmp_path):
     """Eight models once in the notebook's way, then a study of these models and some seeds of each."""
-    peers = Path(__file__).with_name("peers.py")
     other_models = ("ngram-1",) if benchmark.disabled else OTHERS
     text = STUDY.format(
         seeds=profile.seeds,
@@ -45,7 +45,7 @@ def test_trials_an_hour(benchmark, profile, clean, tmp_path):
         folder.mkdir()
         (folder / "eight.toml").write_text(text)
         options = ["lm4", "1"] if benchmark.disabled else []  # a model, and for how many epochs
-        time_command("notebook", [sys.executable, str(peers), *options], folder)
+        time_command("notebook", [sys.executable, str(HELPERS / "peers.py"), *options], folder)
         return (folder,), {}
 
     def run_study(folder: Path) -> None:

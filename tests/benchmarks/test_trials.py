@@ -45,7 +45,7 @@ def test_seconds_a_trial(benchmark, profile, unrolled_process, plain_process, mo
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_notebook_trains_on_the_cpu_also_where_there_is_a_gpu(monkeypatch):
-    import peers
+    from tests.helpers import peers
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: "cuda:0")
@@ -64,7 +64,7 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 def test_the_plain_script_trains_what_the_chapter_trains():
     """LMModel1's printed row, 1.650849 (fastbook chapter 12), from the notebook's one seed."""
-    import peers
+    from tests.helpers import peers
 
     torch.manual_seed(42)
     assert peers.script("lm1").loss == pytest.approx(1.65, abs=0.1), (

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from laws import LAWS, SDS, t_tails
 from scipy import special
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
+
+from tests.helpers.noise_laws import LAWS, SDS, t_tails
 from unrolled.reports.statistics import chain
 from unrolled.reports.statistics.chain import CHAIN_LOOKS, evaluate_gains, fit_looks, smallest_gain
 from unrolled.reports.statistics.estimators import Moments

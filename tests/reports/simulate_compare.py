@@ -7,12 +7,16 @@ and each side lacks some of them; or of which some rows collapse, and the arm's 
 """
 
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from synthetic import compare_table
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
+
+from tests.helpers.synthetic_studies import compare_table
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.statistics.error_contrasts import compare_folds

@@ -9,11 +9,14 @@ differences of shipped studies, with the means that they have: pairs are drawn w
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from simulations import LAWS
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
+
+from tests.reports.simulations import LAWS
 from unrolled.ablations.study.loading import load_study
 from unrolled.ablations.study.study import Study
 from unrolled.ablations.tables.study_tables import shipped

@@ -10,12 +10,15 @@ import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import simulate_rules as rules
-from laws import LAWS, Tails, both_tails, t_tails
 from scipy import special
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # where a script finds `tests`
+
+from tests.helpers.noise_laws import LAWS, Tails, both_tails, t_tails
+from tests.reports import simulate_rules as rules
 from unrolled.reports.statistics.estimators import mean_interval, mean_tails, moments, step_down, tails_to_p
 from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.sequential import LOOKS, Look, Looks

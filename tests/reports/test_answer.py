@@ -7,7 +7,8 @@ from statistics import fmean
 
 import pytest
 from markupsafe import escape
-from synthetic import (
+
+from tests.helpers.synthetic_studies import (
     BOTH,
     HOSTILE,
     arm,
@@ -21,7 +22,6 @@ from synthetic import (
     study,
     text_of,
 )
-
 from unrolled.reports.answer import write_answer
 from unrolled.reports.design import MeasuredArm
 from unrolled.reports.exports import comparison_markdown, format_screen

@@ -8,7 +8,9 @@ import math
 
 import numpy as np
 import pytest
-from simulate_chain import (
+
+from tests.helpers.synthetic_studies import four_errors
+from tests.reports.simulate_chain import (
     PROPOSALS,
     SKEWED,
     Course,
@@ -21,8 +23,6 @@ from simulate_chain import (
     simplify,
     stop_when_ahead,
 )
-from synthetic import four_errors
-
 from unrolled.reports.statistics.sequential import Looks
 
 CHAINS = 100

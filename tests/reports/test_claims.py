@@ -5,8 +5,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from synthetic import arm, compare, pair, realistic, set_metrics, study
 
+from tests.helpers.synthetic_studies import arm, compare, pair, realistic, set_metrics, study
 from unrolled.reports.caveats import describe_trials, list_limits, list_warnings
 from unrolled.reports.render import render, write_index
 from unrolled.reports.sentences import describe_state, list_claims

@@ -4,7 +4,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic import (
+
+from tests.helpers.synthetic_studies import (
     arm,
     break_trials,
     compare,
@@ -16,7 +17,6 @@ from synthetic import (
     study,
     text_of,
 )
-
 from unrolled.bench.metric import Metric
 from unrolled.reports import sections
 from unrolled.reports.render import render

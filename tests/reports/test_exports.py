@@ -4,7 +4,8 @@ import re
 from dataclasses import fields, replace
 
 import pytest
-from synthetic import (
+
+from tests.helpers.synthetic_studies import (
     LM7_OPTIONS,
     LM7_SETTINGS,
     A,
@@ -21,7 +22,6 @@ from synthetic import (
     set_metrics,
     study,
 )
-
 from unrolled.ablations.study.loading import load_study
 from unrolled.bench.chapter.models.registry import spec_of
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -4,8 +4,17 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from synthetic import arm, break_trials, compare, pair, realistic, study, switched, text_of
 
+from tests.helpers.synthetic_studies import (
+    arm,
+    break_trials,
+    compare,
+    pair,
+    realistic,
+    study,
+    switched,
+    text_of,
+)
 from unrolled.reports.answer import write_answer
 from unrolled.reports.factorial import AVERAGE, BESIDE, VIEWS, Part, find_factorial, find_parts
 from unrolled.reports.render import render

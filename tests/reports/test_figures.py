@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
-from synthetic import (
+
+from tests.helpers.synthetic_studies import (
     BOTH,
     SEEN,
     arm,
@@ -21,7 +22,6 @@ from synthetic import (
     svgs,
     switched,
 )
-
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
 from unrolled.reports.factorial import find_factorial

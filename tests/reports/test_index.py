@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from synthetic import compare, hostile, pair, text_of
 
+from tests.helpers.synthetic_studies import compare, hostile, pair, text_of
 from unrolled.reports import render as render_module
 from unrolled.reports.design import find_page
 from unrolled.reports.render import render, write_index

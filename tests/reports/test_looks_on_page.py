@@ -8,8 +8,19 @@ from statistics import fmean
 
 import pytest
 from rich.console import Console
-from synthetic import BOTH, LOOKS, arm, break_trials, compare, laddered, looked, study, svgs, text_of
 
+from tests.helpers.synthetic_studies import (
+    BOTH,
+    LOOKS,
+    arm,
+    break_trials,
+    compare,
+    laddered,
+    looked,
+    study,
+    svgs,
+    text_of,
+)
 from unrolled.ablations.training.arm_table import print_arms
 from unrolled.reports.caveats import (
     describe_decided,

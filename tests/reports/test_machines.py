@@ -4,8 +4,8 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
-from synthetic import arm, compare, realistic, set_metrics, study
 
+from tests.helpers.synthetic_studies import arm, compare, realistic, set_metrics, study
 from unrolled.reports import caveats, sections
 from unrolled.reports.chapter import page as chapter
 from unrolled.reports.design import MeasuredArm

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-from synthetic import compare, compare_table, program, realistic
 
+from tests.helpers.synthetic_studies import compare, compare_table, program, realistic
 from unrolled.bench.metric import Metric
 from unrolled.reports.foreign.columns import Columns
 from unrolled.reports.render import render, write_index

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from synthetic import compare, program, set_metrics, text_of
 
+from tests.helpers.synthetic_studies import compare, program, set_metrics, text_of
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_limits, list_warnings
 from unrolled.reports.contrast_decisions import decide_looks

@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 import pytest
-from synthetic import compare, four_errors, study
 
+from tests.helpers.synthetic_studies import compare, four_errors, study
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
 from unrolled.bench.trial import Result

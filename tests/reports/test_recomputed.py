@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from recompute import NUMBERS, recompute
 
+from tests.helpers.recompute import NUMBERS, recompute
 from unrolled import shipped
 from unrolled.ablations.study import loading
 from unrolled.ablations.tables import study_tables

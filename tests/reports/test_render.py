@@ -1,5 +1,6 @@
 import base64
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -7,10 +8,11 @@ import sys
 from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from synthetic import (
+
+from tests.helpers.processes import helpers_path
+from tests.helpers.synthetic_studies import (
     SEEN,
     SHARE,
     arm,
@@ -24,7 +26,6 @@ from synthetic import (
     switched,
     text_of,
 )
-
 from unrolled.bench.errors import BadInput
 from unrolled.reports import sections
 from unrolled.reports.caveats import list_warnings
@@ -81,11 +82,12 @@ def test_a_full_disk_leaves_the_whole_of_the_report_that_was_there(tmp_path, sma
 def test_another_process_gives_the_same_bytes_and_tables_beside_the_page(render_study, tmp_path):
     # Hash randomisation and a fresh import must not show.
     code = (
-        "import sys, pathlib; sys.path.append(sys.argv[1]); import synthetic;"
+        "import sys, pathlib; from tests.helpers import synthetic_studies;"
         "from unrolled.reports.render import render;"
-        "render(synthetic.compare(synthetic.pair()), pathlib.Path(sys.argv[2]))"
+        "render(synthetic_studies.compare(synthetic_studies.pair()), pathlib.Path(sys.argv[1]))"
     )
-    subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], check=True)
+    variables = {**os.environ, "PYTHONPATH": helpers_path()}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=variables, check=True)
     contents = {path.name: path.read_bytes() for path in (tmp_path / "regularization").iterdir()}
     assert contents.keys() == {"index.html", "comparison.csv", "comparison.md", "trials.csv", "summary.json"}
     assert contents == {path.name: path.read_bytes() for path in render_study("pair").parent.iterdir()}

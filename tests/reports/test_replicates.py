@@ -7,8 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from synthetic import BOTH, LOOKS, arm, compare, compare_table, make_counting_arm, set_metrics, study
 
+from tests.helpers.synthetic_studies import (
+    BOTH,
+    LOOKS,
+    arm,
+    compare,
+    compare_table,
+    make_counting_arm,
+    set_metrics,
+    study,
+)
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.exports import comparison_csv, format_screen, list_notes

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from synthetic import arm, break_trials, compare, set_metrics, study, text_of
 
+from tests.helpers.synthetic_studies import arm, break_trials, compare, set_metrics, study, text_of
 from unrolled.bench.metric import Metric
 from unrolled.reports.chapter.page import find_extras
 from unrolled.reports.chapter.roles import TITLES, RolePart, describe_parts, split_difference

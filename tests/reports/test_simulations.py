@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-import simulate_rules as rules
-from laws import both_tails, t_tails
-from simulate_interactions import rates as interaction_rates
-from simulations import (
+
+from tests.helpers.noise_laws import both_tails, t_tails
+from tests.helpers.synthetic_studies import four_errors
+from tests.reports import simulate_rules as rules
+from tests.reports.simulate_interactions import rates as interaction_rates
+from tests.reports.simulations import (
     divergence_claims,
     exaggeration,
     same_at_delta,
@@ -13,8 +15,6 @@ from simulations import (
     skewed_errors,
     undeclared_errors,
 )
-from synthetic import four_errors
-
 from unrolled.reports.statistics.pairs import compare_pairs
 
 CONTRASTS = 4_000

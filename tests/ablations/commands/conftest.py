@@ -4,9 +4,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bundle_files import make_bundle
-from called import check_command
-from program_project import write_project
+
+from tests.helpers.bundle_files import make_bundle
+from tests.helpers.command_call import check_command
+from tests.helpers.program_project import write_project
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bundle_files import make_bundle, read_files, verify_bundle
-from called import check_command, refuse_command, run_command
 from rocrate.rocrate import ROCrate
 
+from tests.helpers.bundle_files import make_bundle, read_files, verify_bundle
+from tests.helpers.command_call import check_command, refuse_command, run_command
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION
 
 CELL = "my-cell.py"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle_files import (
+
+from tests.helpers.bundle_files import (
     Spoil,
     edit_file,
     first_name,
@@ -18,8 +19,7 @@ from bundle_files import (
     verify_bundle,
     write_files,
 )
-from called import run_command
-
+from tests.helpers.command_call import run_command
 from unrolled.ablations.bundles import bundle_check
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION
 

@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import unlogged
-from as_typed import (
+
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
+from tests.helpers.command_process import (
     COMMAND,
     check_process,
     environment,
@@ -21,8 +23,6 @@ from as_typed import (
     write_sitecustomize,
     write_study,
 )
-from called import TrialCounts, check_command, read_facts, read_trial_counts, run_command
-
 from unrolled.ablations.cli import app, main
 from unrolled.ablations.training import estimates, run_studies
 from unrolled.bench.devices import count_cores
@@ -266,7 +266,7 @@ def test_ctrl_c_while_torch_is_loaded_ends_without_a_traceback(folder, wait_for)
         "cwd": folder,
         "env": environment(folder, PYTHONPATH=write_sitecustomize(folder, LOADS_SLOWLY)),
     }
-    words = [sys.executable, unlogged.__file__, "run", "small.toml"]
+    words = [sys.executable, command_without_mlflow.__file__, "run", "small.toml"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True, **options)
     wait_for((folder / "loading").exists)
     os.killpg(process.pid, signal.SIGINT)

@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from called import check_command, refuse_command, run_command, run_script
-from commit_project import (
+
+from tests.helpers.command_call import check_command, refuse_command, run_command, run_script
+from tests.helpers.commit_project import (
     PAIR_STUDY,
     STUDY,
     TRAIN,
@@ -18,7 +19,6 @@ from commit_project import (
     make_project,
     run_and_require_gain,
 )
-
 from unrolled.bench.errors import BadInput
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import unlogged
-from as_typed import environment
-from called import check_command, read_trial_counts, refuse_command, run_command
-from commit_project import (
+
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_call import check_command, read_trial_counts, refuse_command, run_command
+from tests.helpers.command_process import environment
+from tests.helpers.commit_project import (
     PAIR_STUDY,
     STUDY,
     TRAIN,
@@ -22,7 +23,7 @@ from commit_project import (
     make_project,
     read_trials,
 )
-from git_repository import git, hash_files
+from tests.helpers.git_repository import git, hash_files
 
 pytestmark = pytest.mark.usefixtures("module_without_mlflow")
 
@@ -180,7 +181,7 @@ def test_kills_at_any_moment_change_neither_repository_nor_results(
     state = hash_files(folder / ".git")
     for seconds in (0.6, 1.0, 1.6):
         driver = subprocess.Popen(
-            [sys.executable, unlogged.__file__, "run", "branch.toml"],
+            [sys.executable, command_without_mlflow.__file__, "run", "branch.toml"],
             cwd=folder,
             env=environment(folder),
             stdout=subprocess.DEVNULL,

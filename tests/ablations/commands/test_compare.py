@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from as_typed import TEXT, list_imports
-from called import TrialCounts, read_trial_counts
-from compared_rows import FLAGS, FRAME, UNPAIRED
-from result_sets import make_result, write_ledger
-from stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 
+from tests.helpers.command_call import TrialCounts, read_trial_counts
+from tests.helpers.command_process import TEXT, list_imports
+from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
+from tests.helpers.result_sets import make_result, write_ledger
+from tests.helpers.stub_plans import build_plan, store_plan_and_results, write_to_mlflow
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.bench.metric import Metric
 
@@ -146,6 +146,24 @@ def test_none_and_na_are_names_of_arms(compare) -> None:
         "NA",
         "null",
     ]
+
+
+def test_an_empty_cell_na_and_none_are_no_numbers_of_a_run_that_failed(compare) -> None:
+    frame = FRAME.assign(status="done")
+    frame.accuracy = frame.accuracy.astype(object)
+    for seed, word in enumerate(("", "NA", "None")):
+        frame.loc[(frame.model == "worse") & (frame.seed == seed), ["accuracy", "status"]] = word, "failed"
+    frame.to_csv("runs.csv", index=False)
+    compare("runs.csv", *FLAGS)
+    assert read_arms().failed.to_dict() == {"base": 0, "better": 0, "worse": 3}
+
+
+def test_seeds_that_are_integers_pair_alike_in_files_with_and_without_an_empty_cell(compare) -> None:
+    lines = [f"base,{seed},{0.5 + seed / 50},done" for seed in range(9)]
+    lines += [f"better,{seed},{0.6 + seed / 49},done" for seed in range(9)]
+    Path("runs.csv").write_text("\n".join(["model,seed,accuracy,status", *lines, "better,,,failed"]))
+    assert compare("runs.csv", *FLAGS)[0] == 0
+    assert read_arms().loc["better"].seeds_ok == 9
 
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "compare.md").read_text("utf-8")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from compared_rows import FLAGS, FRAME, UNPAIRED
 
+from tests.helpers.comparison_rows import FLAGS, FRAME, UNPAIRED
 from unrolled.ablations.commands.chapter import replay_golden
 from unrolled.ablations.commands.compare import compare as compare_sources
 from unrolled.ablations.options import CompareOptions, RunOptions
@@ -19,8 +19,8 @@ from unrolled.bench.errors import BadInput
     [
         ("nowhere.csv", FLAGS, "nowhere.csv: there is no such file"),
         ("runs.xlsx", FLAGS, "runs.xlsx: is of no known kind; give .csv, .tsv"),
-        ("broken.jsonl", FLAGS, "broken.jsonl: cannot be read as jsonl ("),
-        ("empty.csv", FLAGS, "empty.csv: cannot be read as csv ("),
+        ("broken.jsonl", FLAGS, "broken.jsonl: has no rows; give a table"),
+        ("empty.csv", FLAGS, "empty.csv: has no rows; give a table"),
         ("benchmark.json", FLAGS, "benchmark.json: has no column 'model'; it has: machine_info, benchmarks"),
         ("runs.csv", FLAGS[2:], "--arm: is missing; name a column"),
         ("runs.csv", FLAGS[:4], "--metric: is missing; write a column"),
@@ -43,9 +43,9 @@ from unrolled.bench.errors import BadInput
         ("lm4", ("lm4",), "lm4: is named twice; name each model once"),
         ("nowhere.csv", (), "nowhere.csv: there is no such file"),
         ("head.csv", FLAGS, "head.csv: has no rows; give a table with results"),
-        ("latin.csv", FLAGS, "latin.csv: is not UTF-8; save the file as UTF-8"),
-        ("longer.csv", FLAGS, "longer.csv: cannot be read as csv (a row has more cells than the header"),
-        ("twice.csv", FLAGS, "twice.csv: cannot be read as csv (the header names 'accuracy' twice"),
+        ("latin.csv", FLAGS, "latin.csv: byte 6 is not UTF-8; write it as UTF-8"),
+        ("longer.csv", FLAGS, "longer.csv: cannot be read (line 2 has 4 cells, the header 3)"),
+        ("twice.csv", FLAGS, "twice.csv: cannot be read (the header names 'accuracy' twice"),
         ("noarm.csv", FLAGS, "noarm.csv: row 2 has no model; fill it in"),
         ("lists.jsonl", FLAGS, "lists.jsonl: seed: has values that are no plain text or number; name"),
         ("runs.csv", (*FLAGS[:4], "--metric", "seed=1"), "better is not known of this name; add --higher"),
@@ -97,7 +97,10 @@ def test_a_source_or_a_flag_that_is_wrong_is_one_line(
     }
     texts |= {"lists.jsonl": "".join(f'{{"model": "{m}", "seed": [1], "accuracy": 1}}\n' for m in "ab")}
     texts |= {"page.csv": "trial,arm,seed,status\na,1,0,done\nb,2,0,done\n"}
-    texts |= {"study.csv": "study,design,arm,seed,status\n", "rows.csv": "model,seed,rows\na,1,2\nb,1,3\n"}
+    texts |= {
+        "study.csv": "study,design,arm,seed,status\nx,y,a,0,done\n",
+        "rows.csv": "model,seed,rows\na,1,2\nb,1,3\n",
+    }
     texts |= {"sourced.csv": "source,model,seed,accuracy\na,b,0,1\n"}
     texts |= {"arms.csv": "arm,seed,accuracy\na,0,1\nb,0,1\n"}
     for folder in ("before/plans", "checkout/results/plans", "other"):

@@ -5,8 +5,8 @@ import socket
 import sqlite3
 import subprocess
 
-from called import check_command, refuse_command, run_command
-from program_project import write_project
+from tests.helpers.command_call import check_command, refuse_command, run_command
+from tests.helpers.program_project import write_project
 
 
 def read_state(folder):

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import mlflow_runs, write_study
-from called import TrialCounts, check_command, read_facts, read_trial_counts, run_command
-from unlogged import silence_mlflow
 
+from tests.helpers.command_call import TrialCounts, check_command, read_facts, read_trial_counts, run_command
+from tests.helpers.command_process import mlflow_runs, write_study
+from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.bench.identity import package_version

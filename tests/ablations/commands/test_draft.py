@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from called import check_command, read_trial_counts, run_command
 
+from tests.helpers.command_call import check_command, read_trial_counts, run_command
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.draft import draft_study
 from unrolled.ablations.study.loading import load_study

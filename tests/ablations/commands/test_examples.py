@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from called import check_command, run_script
 
+from tests.helpers.command_call import check_command, run_script
 from unrolled.ablations.api import compare, results
 from unrolled.ablations.ledger import Ledger
 

@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from called import read_trial_counts, run_command
-from git_repository import git
 
+from tests.helpers.command_call import read_trial_counts, run_command
+from tests.helpers.git_repository import git
 from unrolled.ablations.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")

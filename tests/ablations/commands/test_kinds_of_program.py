@@ -8,8 +8,8 @@ import venv
 from pathlib import Path
 
 import pytest
-from called import TrialCounts, check_command, read_trial_counts
 
+from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
 from unrolled.ablations.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from called import check_command, run_command
 
+from tests.helpers.command_call import check_command, run_command
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 

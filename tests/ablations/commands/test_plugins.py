@@ -4,11 +4,18 @@ import json
 import re
 from pathlib import Path
 
-import as_typed
 import pytest
-from called import TrialCounts, check_command, read_facts, read_trial_counts, refuse_command, run_command
-from unlogged import SilentWriter
 
+from tests.helpers import command_process
+from tests.helpers.command_call import (
+    TrialCounts,
+    check_command,
+    read_facts,
+    read_trial_counts,
+    refuse_command,
+    run_command,
+)
+from tests.helpers.command_without_mlflow import SilentWriter
 from unrolled.ablations.cli import main
 from unrolled.ablations.study import loading
 from unrolled.ablations.training import run_studies, study_run
@@ -25,7 +32,9 @@ PENALTY = '[[arm]]\nname = "small activations"\nset = { my_penalty = 0.5 }\n'
 
 def write_project(folder: Path, arms: str, **settings) -> Path:
     """Write a study with these arms and return its folder."""
-    return as_typed.write_study(folder, "mine", "seeds = 1", widths=(), arms=arms, hidden=8, **settings)
+    return command_process.write_study(
+        folder, "mine", "seeds = 1", widths=(), arms=arms, hidden=8, **settings
+    )
 
 
 @pytest.fixture

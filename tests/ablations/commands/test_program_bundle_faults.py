@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path, PurePath
 
 import pytest
-from bundle_files import Spoil, edit_file, first_name, forge, verify_bundle
-from called import check_command
 
+from tests.helpers.bundle_files import Spoil, edit_file, first_name, forge, verify_bundle
+from tests.helpers.command_call import check_command
 from unrolled.ablations.ledger import seal, unseal
 
 pytestmark = pytest.mark.usefixtures("module_without_mlflow")

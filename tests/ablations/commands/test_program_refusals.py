@@ -4,10 +4,16 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from called import TrialCounts, check_command, read_trial_counts, refuse_command, run_command
-from program_project import ECHO, PROGRAM, STUDY, write_project
-from stub_plans import build_plan
 
+from tests.helpers.command_call import (
+    TrialCounts,
+    check_command,
+    read_trial_counts,
+    refuse_command,
+    run_command,
+)
+from tests.helpers.program_project import ECHO, PROGRAM, STUDY, write_project
+from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import declare_study, results
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store

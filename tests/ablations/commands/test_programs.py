@@ -5,9 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from called import TrialCounts, check_command, read_trial_counts, refuse_command, run_command
-from program_project import PROGRAM, STUDY, write_project
 
+from tests.helpers.command_call import (
+    TrialCounts,
+    check_command,
+    read_trial_counts,
+    refuse_command,
+    run_command,
+)
+from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.api import declare_study, results, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store

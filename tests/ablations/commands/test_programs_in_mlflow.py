@@ -3,10 +3,9 @@
 import sqlite3
 from pathlib import Path
 
-from as_typed import mlflow_runs
-from called import check_command, read_trial_counts, run_command
-from program_project import PROGRAM, STUDY, write_project
-
+from tests.helpers.command_call import check_command, read_trial_counts, run_command
+from tests.helpers.command_process import mlflow_runs
+from tests.helpers.program_project import PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 
 

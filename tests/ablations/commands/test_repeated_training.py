@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from called import check_command, refuse_command, run_command
-from program_project import ECHO, PROGRAM, STUDY, write_project
 
+from tests.helpers.command_call import check_command, refuse_command, run_command
+from tests.helpers.program_project import ECHO, PROGRAM, STUDY, write_project
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.study_run import Budget

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from many_trials import build_plan, make_arms, store_results
 
+from tests.helpers.many_trials import build_plan, make_arms, store_results
 from unrolled.ablations.commands.report import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store

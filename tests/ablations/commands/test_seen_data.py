@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from result_sets import make_result
-from stub_plans import build_plan
 
+from tests.helpers.result_sets import make_result
+from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.api import compare, verdicts
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store

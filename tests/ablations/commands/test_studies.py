@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-import many_trials
 import pytest
-from as_typed import write_study
-from called import run_command
-from many_trials import store_results
-from stub_plans import build_plan, store_plan_and_results
 
+from tests.helpers import many_trials
+from tests.helpers.command_call import run_command
+from tests.helpers.command_process import write_study
+from tests.helpers.many_trials import store_results
+from tests.helpers.stub_plans import build_plan, store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import plan_store

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from as_typed import write_study
-from called import check_command, run_command
 
+from tests.helpers.command_call import check_command, run_command
+from tests.helpers.command_process import write_study
 from unrolled.ablations.cli import main
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from audit_project import MODEL, STUDY, TRAIN, Branch
-from called import refuse_command, run_command
-from git_repository import git, hash_files
 
+from tests.helpers.audit_project import MODEL, STUDY, TRAIN, Branch
+from tests.helpers.command_call import refuse_command, run_command
+from tests.helpers.git_repository import git, hash_files
 from unrolled.ablations.ledger import Ledger
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")

@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from called import run_command
-from git_repository import git, hash_files
-from judge_project import (
+
+from tests.helpers.command_call import run_command
+from tests.helpers.git_repository import git, hash_files
+from tests.helpers.judge_project import (
     STUDY,
     call_judge,
     commit_change,
@@ -17,7 +18,6 @@ from judge_project import (
     model_source,
     read_record,
 )
-
 from unrolled.reports.statistics.online import next_level
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")

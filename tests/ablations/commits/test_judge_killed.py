@@ -9,10 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import unlogged
-from as_typed import environment
-from judge_project import STUDY, commit_change, count_trials, judge, make_project, model_source, read_record
 
+from tests.helpers import command_without_mlflow
+from tests.helpers.command_process import environment
+from tests.helpers.judge_project import (
+    STUDY,
+    commit_change,
+    count_trials,
+    judge,
+    make_project,
+    model_source,
+    read_record,
+)
 from unrolled.ablations.commits.chain import read_chain
 from unrolled.ablations.commits.proposal import draw_seeds
 from unrolled.ablations.ledger import Ledger
@@ -45,7 +53,7 @@ def test_a_killed_judge_goes_on_with_its_seeds_and_comes_to_the_same_end(
     long_project: Path, tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
     process = subprocess.Popen(
-        [sys.executable, unlogged.__file__, *WORDS],
+        [sys.executable, command_without_mlflow.__file__, *WORDS],
         cwd=long_project,
         env=environment(long_project),
         stdout=subprocess.PIPE,

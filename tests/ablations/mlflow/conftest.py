@@ -10,9 +10,9 @@ import urllib.request
 from collections import namedtuple
 
 import pytest
-from processes import wait_for
-from stub_plans import build_plan
 
+from tests.helpers.processes import wait_for
+from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.ui import ui_command
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -1,8 +1,8 @@
 """What is printed of a tracking address and of its errors."""
 
 import pytest
-from stub_plans import build_plan
 
+from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.mlflow.database import one_line
 from unrolled.ablations.mlflow.writer import Writer
 

@@ -5,8 +5,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from stub_plans import build_plan, write_to_mlflow
 
+from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, study_runs
 from unrolled.bench.chapter.tracking import CHAPTER
 

@@ -10,12 +10,12 @@ from collections import Counter
 from pathlib import Path
 from statistics import fmean
 
-import many_trials
 import pytest
-from as_typed import empty_database
 from mlflow import MlflowClient
-from stub_plans import build_plan, store_plan_and_results
 
+from tests.helpers import many_trials
+from tests.helpers.command_process import empty_database
+from tests.helpers.stub_plans import build_plan, store_plan_and_results
 from unrolled.ablations.cli import main
 
 webdriver = pytest.importorskip("selenium.webdriver")

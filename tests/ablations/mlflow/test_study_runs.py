@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from stub_plans import build_plan, write_to_mlflow
 
+from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, study_runs
 from unrolled.ablations.mlflow.database import hide_credentials, set_environment, tracking_uri
 from unrolled.ablations.mlflow.study_runs import ArmRun

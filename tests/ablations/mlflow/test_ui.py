@@ -4,11 +4,11 @@ import http.client
 from pathlib import Path
 
 import pytest
-from as_typed import COMMAND, environment
-from called import refuse_command
-from mlflow_writers import send_request
-from stub_plans import build_plan, write_to_mlflow
 
+from tests.helpers.command_call import refuse_command
+from tests.helpers.command_process import COMMAND, environment
+from tests.helpers.mlflow_writers import send_request
+from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow.ui import ui_command
 from unrolled.bench.errors import BadInput
 

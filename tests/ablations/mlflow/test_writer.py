@@ -13,12 +13,12 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from as_typed import empty_database
 from mlflow import MlflowClient
-from mlflow_writers import feed_results, start_writer
-from processes import wait_for
-from stub_plans import write_to_mlflow
 
+from tests.helpers.command_process import empty_database
+from tests.helpers.mlflow_writers import feed_results, start_writer
+from tests.helpers.processes import wait_for
+from tests.helpers.stub_plans import write_to_mlflow
 from unrolled.ablations.mlflow import study_runs, writer
 
 NAMES = [f"baseline/seed={seed}" for seed in range(4)]

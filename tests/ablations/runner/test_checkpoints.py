@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-import stub_trials
 import torch
-from processes import wait_for
 
+from tests.helpers import stub_trials
+from tests.helpers.processes import helpers_path, wait_for
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.child import Limits
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
@@ -29,7 +29,7 @@ from unrolled.ablations.runner.parallel import TrialConditions, run_trials
 from unrolled.bench.chapter.trial import ChapterTrial
 trials = [ChapterTrial(**settings) for settings in eval(sys.argv[2])]
 warm = ("unrolled.bench.chapter.warm_up",)
-where = TrialConditions(run_function="halting_trials:act", preload=warm, workers=len(trials))
+where = TrialConditions(run_function="tests.helpers.halting_trials:act", preload=warm, workers=len(trials))
 run_trials(trials, Ledger(Path(sys.argv[1])), where)
 """
 CASES = {
@@ -50,8 +50,7 @@ def kill_driver(folder: Path, trials: list[ChapterTrial], **variables: str) -> L
     """Kill a driver when each of its trials stands still after a checkpoint, and return its ledger."""
     ledger = Ledger(folder / "killed")
     Path(trials[0].corpus).write_text("the cat sat on the mat and the dog sat on the log . " * 60)
-    paths = filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))
-    variables |= {"PYTHONPATH": os.pathsep.join(paths), "UNROLLED_CHECKPOINT_SECONDS": "0"}
+    variables |= {"PYTHONPATH": helpers_path(), "UNROLLED_CHECKPOINT_SECONDS": "0"}
     words = [sys.executable, "-c", DRIVER, str(ledger.root), repr([asdict(trial) for trial in trials])]
     with subprocess.Popen(words, env={**os.environ, **variables}) as driver:
         try:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from processes import is_alive
-from stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
 
+from tests.helpers.processes import is_alive
+from tests.helpers.stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits
@@ -40,7 +40,7 @@ FAULTS = {
     "kills_itself": "killed by signal 9 (3 attempts)",
     "answers_garbage": "not its result (exit code 0)",
     "answers_for_another": "not its result (exit code 0)",
-    "returns_nothing": "TypeError: stub_trials:act returned NoneType, not a Result",
+    "returns_nothing": "TypeError: tests.helpers.stub_trials:act returned NoneType, not a Result",
     "measures_oddly": "TypeError: Object of type object is not JSON serializable",
 }
 

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from nvml_stand_in import Machine, uuid
-from stub_trials import WORK, gpu_trial
 
+from tests.helpers.nvml_stand_in import Machine, uuid
+from tests.helpers.stub_trials import WORK, gpu_trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.gpus import GpuSlots
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_trials import read_results, result_bits, steady, trial
 
+from tests.helpers.stub_trials import read_results, result_bits, steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.atomic_files import OUTPUT_MARK
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import unlogged
-from processes import ProgramGroup, is_alive, read_proc_file, wait_for
-from run_program import run_program
-from stub_plans import build_plan
 
+from tests.helpers import command_without_mlflow
+from tests.helpers.processes import ROOT, ProgramGroup, is_alive, read_proc_file, wait_for
+from tests.helpers.run_program import run_program
+from tests.helpers.stub_plans import build_plan
 from unrolled.ablations.ledger import Ledger
 from unrolled.bench.metric import Metric
 
@@ -61,8 +61,8 @@ def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
 LEAVES_A_WORKER = """
 import json, os, pathlib, signal, subprocess, sys
 out = pathlib.Path(sys.argv[2])
-sys.path.append({TESTS!r})
-from processes import is_alive
+sys.path.append({ROOT!r})
+from tests.helpers.processes import is_alive
 print(json.dumps({"loss": sum(is_alive(int(path.name)) for path in out.iterdir())}), flush=True)
 quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 worker = subprocess.Popen(["sleep", "600"], start_new_session=True, **quiet)  # as torchrun starts its own
@@ -76,8 +76,8 @@ if first:
 def test_a_worker_in_a_session_of_its_own_ends_with_each_attempt(
     tmp_path: Path,
 ) -> None:
-    tests = str(Path(__file__).parents[1])  # where `processes` is
-    result = run_program(tmp_path, LEAVES_A_WORKER.replace("{TESTS!r}", repr(tests)), keep=("*",))
+    program = LEAVES_A_WORKER.replace("{ROOT!r}", repr(str(ROOT)))
+    result = run_program(tmp_path, program, keep=("*",))
     assert result.done and result.attempts == 2
     assert result.metrics["loss"] == 0, "the second attempt is alone in its folder"
     workers = [int(path.name) for path in tmp_path.glob("results/kept/*/*")]
@@ -124,7 +124,7 @@ def count_results(trials: Path) -> int:
     return len(list(trials.rglob("*.json")))
 
 
-UNLOGGED = sys.executable, unlogged.__file__
+UNLOGGED = sys.executable, command_without_mlflow.__file__
 STUDY = """
 name = "mine"
 question = "Is it worth it?"

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import is_alive, wait_for
-from run_program import run_program
 
+from tests.helpers.processes import is_alive, wait_for
+from tests.helpers.run_program import run_program
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.options import RunOptions
 from unrolled.ablations.runner import process

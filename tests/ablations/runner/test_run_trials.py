@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
 
+from tests.helpers.stub_trials import WORK, read_results, result_bits, run_in_process, steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.child import Limits

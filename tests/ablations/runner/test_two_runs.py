@@ -7,8 +7,8 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, trial
 
+from tests.helpers.stub_trials import WORK, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
 from unrolled.bench.trial import Result

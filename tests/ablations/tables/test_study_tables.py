@@ -6,10 +6,10 @@ from statistics import fmean, stdev
 
 import pandas as pd
 import pytest
-from called import run_command
-from stub_plans import store_study_results
 
 import unrolled
+from tests.helpers.command_call import run_command
+from tests.helpers.stub_plans import store_study_results
 from unrolled.ablations.commands import report
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study import loading, plan_store

@@ -6,10 +6,10 @@ from dataclasses import replace
 from statistics import fmean, stdev
 
 import pytest
-from many_trials import ARMS, build_plan, make_arms, make_diverged, store_results
 from scipy import stats
-from stub_plans import store_plan_and_results
 
+from tests.helpers.many_trials import ARMS, build_plan, make_arms, make_diverged, store_results
+from tests.helpers.stub_plans import store_plan_and_results
 from unrolled.ablations.cli import main
 from unrolled.ablations.mlflow.database import set_environment
 from unrolled.ablations.mlflow.experiment import read_ended_runs

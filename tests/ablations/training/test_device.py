@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from as_typed import write_sitecustomize, write_study
-from called import TrialCounts, check_command, read_trial_counts, refuse_command
-from nvml_stand_in import VARIABLE, Machine, uuid
 
+from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, refuse_command
+from tests.helpers.command_process import write_sitecustomize, write_study
+from tests.helpers.nvml_stand_in import VARIABLE, Machine, uuid
+from tests.helpers.processes import ROOT
 from unrolled.ablations.api import run
 from unrolled.ablations.cli import main
 from unrolled.ablations.commands.plan import print_plans
@@ -25,7 +26,6 @@ from unrolled.bench.metric import Metric
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")
 
-STAND_INS = Path(__file__).parents[2] / "stand_ins"
 CLUSTER = "tcp://127.0.0.1:1"
 TIMED = (Metric("seconds", 5.0, ratio=True),)
 
@@ -204,8 +204,8 @@ def test_two_trials_at_a_time_have_a_gpu_each_and_the_study_stays_on_gpus(
 
 def stand_in_variables(folder: Path, nvml: Machine) -> dict[str, str]:
     """Return the variables by which the processes of a command see stand-ins for GPUs."""
-    path = f"{write_sitecustomize(folder, 'import cuda_stand_in')}{os.pathsep}{STAND_INS}"
-    return {"PYTHONPATH": path, VARIABLE: str(nvml.path)}
+    path = write_sitecustomize(folder, "import tests.helpers.cuda_stand_in")
+    return {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}", VARIABLE: str(nvml.path)}
 
 
 def train_with_stand_ins(folder: Path, *words: str, **variables: str) -> str:

@@ -12,13 +12,13 @@ from itertools import combinations, count
 from pathlib import Path
 
 import pytest
-from as_typed import write_study
-from called import TrialCounts, check_command, read_trial_counts, run_command
-from look_trials import Study
-from processes import wait_for
-from result_sets import make_result
-from stub_plans import build_plan
 
+from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts, run_command
+from tests.helpers.command_process import write_study
+from tests.helpers.look_trials import Study
+from tests.helpers.processes import wait_for
+from tests.helpers.result_sets import make_result
+from tests.helpers.stub_plans import build_plan
 from unrolled import results
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.study.plan import Plan

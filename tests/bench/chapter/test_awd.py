@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from fastai.text.models.awdlstm import AWD_LSTM
 from fastai.text.models.core import LinearDecoder
 from torch import Tensor, nn
-from zoo import engines
 
+from tests.helpers.zoo import engines
 from unrolled.bench.chapter.models.awd import AwdLM
 from unrolled.bench.chapter.models.registry import ZOO
 from unrolled.bench.chapter.run import run_trial

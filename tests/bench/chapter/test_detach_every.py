@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
-from zoo import engines
 
+from tests.helpers.zoo import engines
 from unrolled.bench.chapter.diagnostics import gradient_by_distance
 from unrolled.bench.chapter.models.recurrent import LanguageModel, detach_state
 from unrolled.bench.chapter.models.registry import ZOO

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from zoo import NEURAL
 
+from tests.helpers.zoo import NEURAL
 from unrolled.bench.chapter.metrics import forward_flops, training_flops
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO

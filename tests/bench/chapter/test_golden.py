@@ -1,8 +1,6 @@
 """Printed rows: fastbook chapter 12 (`12_nlp_dive`), the tables under LMModel1, LMModel2 and LMModel3."""
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
@@ -63,8 +61,7 @@ class OneEpoch(Callback):
 @pytest.mark.slow
 def test_the_notebook_written_a_second_time_gives_the_same_bits(monkeypatch):
     """So what differs from print is rounding."""
-    sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
-    import peers  # which has nothing of ours but the text
+    from tests.helpers import peers  # which has nothing of ours but the text
 
     assert {name: peers.RECIPES[name].epochs for name in golden.PRINTED} == EPOCHS
     monkeypatch.setattr(defaults, "callbacks", [*defaults.callbacks, OneEpoch])

@@ -9,8 +9,8 @@ from fastai.callback.schedule import combined_cos
 from fastai.learner import AvgSmoothLoss
 from fastai.torch_core import norm_bias_params
 from torch import nn
-from zoo import NEURAL
 
+from tests.helpers.zoo import NEURAL
 from unrolled.bench.chapter import corpus, torch_device
 from unrolled.bench.chapter.corpus import Batches
 from unrolled.bench.chapter.models.elman import LMModel2

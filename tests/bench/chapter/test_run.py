@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from zoo import engines
 
+from tests.helpers.zoo import engines
 from unrolled.bench.chapter.corpus import Batches, load_corpus, make_batches
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.run import run_trial

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from torch import Tensor
-from zoo import NEURAL
 
+from tests.helpers.zoo import NEURAL
 from unrolled.bench.chapter.models.recurrent import LanguageModel
 from unrolled.bench.chapter.models.registry import ZOO
 

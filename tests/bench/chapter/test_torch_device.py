@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from nvml_stand_in import Machine
 
+from tests.helpers.nvml_stand_in import Machine
 from unrolled.bench import devices, machine
 from unrolled.bench.chapter import torch_device
 from unrolled.bench.chapter.torch_device import Clock, gpu_memory

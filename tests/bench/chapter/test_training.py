@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from zoo import engines
 
+from tests.helpers.zoo import engines
 from unrolled.bench.chapter.run import run_trial
 from unrolled.bench.chapter.training.record import Trace, find_first_difference
 from unrolled.bench.chapter.training.train import build_model, load_data, train_model

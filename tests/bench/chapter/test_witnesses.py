@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from zoo import NEURAL, engines
 
+from tests.helpers.zoo import NEURAL, engines
 from unrolled.bench.chapter import run
 from unrolled.bench.chapter.diagnostics import fingerprint_tensors
 from unrolled.bench.chapter.models.recurrent import LanguageModel

@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from git_repository import make_repository
+
+from tests.helpers.git_repository import make_repository
 
 
 @pytest.fixture

@@ -85,7 +85,7 @@ def test_half_a_row_that_a_kill_left_does_not_spoil_the_next(tmp_path: Path) -> 
 
 FILES = {
     "metrics.jsonl": 'starting\n{"step": 1, "loss": 2, "note": "\u2028"}\n{"step": 2, "loss": 1}\n',
-    "metrics.csv": "\ufeffstep,epoch,loss,acc\n1,0,2.0,\n2,0,1.0,\n2,0,,0.5\n",
+    "metrics.csv": "\ufeffstep,epoch,loss,acc\n1,0,2.0,\n2,0,1.0,NA\n2,0,None,0.5\n",
     "metrics.json": '{"loss": 1, "acc": 0.5}',
 }
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from simulate_compare import simulate_failure_rates
-from synthetic import compare, compare_table, looked, text_of
 
+from tests.helpers.synthetic_studies import compare, compare_table, looked, text_of
+from tests.reports.simulate_compare import simulate_failure_rates
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import describe_trials, list_skewed_contrasts

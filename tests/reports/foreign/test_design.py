@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import compare_table
 
+from tests.helpers.synthetic_studies import compare_table
 from unrolled.bench.metric import Metric
 from unrolled.reports.caveats import list_warnings
 from unrolled.reports.exports import format_screen

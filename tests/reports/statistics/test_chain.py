@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic import four_errors
 
+from tests.helpers.synthetic_studies import four_errors
 from unrolled.reports.statistics.chain import (
     CHAIN_LOOKS,
     FUTILE_T,

@@ -4,15 +4,15 @@ import math
 
 import numpy as np
 import pytest
-import synthetic
 from scipy import stats
 
+from tests.helpers import synthetic_studies
 from unrolled.reports.statistics.arm_summary import divergence_interval, summarise_values
 from unrolled.reports.statistics.estimators import median_interval, median_tails
 from unrolled.reports.statistics.pairs import compare_pairs
 from unrolled.reports.statistics.types import Interval
 
-A, B = (dict(enumerate(values)) for values in (synthetic.A, synthetic.B))
+A, B = (dict(enumerate(values)) for values in (synthetic_studies.A, synthetic_studies.B))
 
 
 def test_diverged_seeds_are_judged_by_the_median_and_by_the_mean_of_the_others() -> None:

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import special
-from simulate_futility import DELTA, judge_noise, judge_study, resample_study
-from synthetic import four_errors
 
+from tests.helpers.synthetic_studies import four_errors
+from tests.reports.simulate_futility import DELTA, judge_noise, judge_study, resample_study
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.decisions import evaluate_looks

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from laws import LAWS, gate_law
-from synthetic import four_errors
 
+from tests.helpers.noise_laws import LAWS, gate_law
+from tests.helpers.synthetic_studies import four_errors
 from unrolled.bench.metric import Metric
 from unrolled.reports.statistics.decisions import evaluate_looks
 from unrolled.reports.statistics.non_inferiority import (

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import synthetic
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
+from tests.helpers import synthetic_studies
 from unrolled.reports.statistics.arm_summary import summarise_values
 from unrolled.reports.statistics.contrasts import Contrast
 from unrolled.reports.statistics.estimators import (
@@ -23,7 +23,10 @@ from unrolled.reports.statistics.power import ALPHA
 from unrolled.reports.statistics.types import Interval
 from unrolled.reports.statistics.verdicts import judge_contrasts
 
-A, B, C, D = (dict(enumerate(x)) for x in (synthetic.A, synthetic.B, synthetic.C, synthetic.D))
+A, B, C, D = (
+    dict(enumerate(x))
+    for x in (synthetic_studies.A, synthetic_studies.B, synthetic_studies.C, synthetic_studies.D)
+)
 
 
 def round_ends(interval: Interval | None, digits: int) -> tuple[float, float]:

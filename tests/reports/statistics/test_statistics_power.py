@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from simulate_rules import simulate_stretch
 from statsmodels.stats.power import TTestPower
-from synthetic import four_errors
 
+from tests.helpers.synthetic_studies import four_errors
+from tests.reports.simulate_rules import simulate_stretch
 from unrolled.reports.statistics import power
 from unrolled.reports.statistics.estimators import mean_interval, moments
 from unrolled.reports.statistics.pairs import compare_pairs

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import subprocess
 import sys
@@ -8,17 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import ProgramGroup, wait_for
-from stub_trials import trial
 
+from tests.helpers.processes import ROOT, ProgramGroup, helpers_path, wait_for
+from tests.helpers.stub_trials import trial
 from unrolled.bench.chapter.trial import ChapterTrial
 
 pytest.importorskip("distributed", reason="needs the extra: pip install 'unrolled[cluster]'")
-
-HERE = Path(__file__).parent
-ROOT = HERE.parents[3]
-sys.path.append(str(HERE))
-
 
 WORKER = "-m", "distributed.cli.dask_worker"
 FLAGS = "--nthreads", "1", "--memory-limit", "0", "--no-dashboard"
@@ -37,9 +31,8 @@ class Processes(ProgramGroup):
         """Start a Python program and wait for a line of it; later lines are not read."""
         self.logs.append(self.folder / f"{len(self.programs)}.log")
         code = settings.pop("code", str(ROOT))
-        paths = filter(None, (code, str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH")))
         settings = {"DASK_DISTRIBUTED__WORKER__DAEMON": "False", **settings}
-        settings["PYTHONPATH"] = os.pathsep.join(paths)
+        settings["PYTHONPATH"] = helpers_path(code)
         words = (sys.executable, *words)
         folder = self.folder
         with self.logs[-1].open("w") as log:
@@ -80,9 +73,8 @@ class Processes(ProgramGroup):
 
     def start_driver(self, **words: object) -> subprocess.Popen[str]:
         """Start a driver of stub trials in a process of its own."""
-        self.run_until(
-            str(HERE.parents[1] / "stub_trials.py"), json.dumps(words, default=str), pattern="^start "
-        )
+        program = "-m", "tests.helpers.stub_trials", json.dumps(words, default=str)
+        self.run_until(*program, pattern="^start ")
         return self.programs[-1]
 
 

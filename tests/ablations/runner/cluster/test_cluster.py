@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from nvml_stand_in import Machine, uuid
-from processes import is_alive
-from stub_trials import WORK, gpu_trial, read_results, result_bits, steady, trial
 
+from tests.helpers.nvml_stand_in import Machine, uuid
+from tests.helpers.processes import helpers_path, is_alive
+from tests.helpers.stub_trials import WORK, gpu_trial, read_results, result_bits, steady, trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import cluster
 from unrolled.ablations.runner.parallel import Counts, TrialConditions, run_trials
@@ -225,16 +225,14 @@ def test_no_scheduler_and_no_workers_are_told_in_a_line(
 
 # Trials of device cuda, on GPUs that are a stand-in.
 
-STAND_INS = Path(__file__).parents[3] / "stand_ins"
-
 
 @pytest.fixture
 def start_gpu_worker(processes, nvml: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that starts a worker on the GPUs in `visible`."""
     site = tmp_path / "site"
     site.mkdir()
-    (site / "sitecustomize.py").write_text("import cuda_stand_in\n")
-    monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{STAND_INS}")
+    (site / "sitecustomize.py").write_text("import tests.helpers.cuda_stand_in\n")
+    monkeypatch.setenv("PYTHONPATH", helpers_path(site))
     processes.start_scheduler()
     nvml.has(2)
 

@@ -4,10 +4,9 @@ import os
 import signal
 from collections.abc import Callable
 
-from driving import DriverResults, check_every_trial_is_stored_once, drive_trials
-from processes import is_alive
-from stub_trials import trial
-
+from tests.helpers.cluster_driver import DriverResults, check_every_trial_is_stored_once, drive_trials
+from tests.helpers.processes import is_alive
+from tests.helpers.stub_trials import trial
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner.parallel import Counts
 from unrolled.bench.errors import BadInput

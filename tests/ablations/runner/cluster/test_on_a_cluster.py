@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from called import TrialCounts, check_command, read_trial_counts
-from git_repository import git
-from look_trials import Study
+
+from tests.helpers.command_call import TrialCounts, check_command, read_trial_counts
+from tests.helpers.git_repository import git
+from tests.helpers.look_trials import Study
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from stub_trials import WORK, result_bits, steady, trial
 
+from tests.helpers.stub_trials import WORK, result_bits, steady, trial
 from unrolled.ablations.ledger import seal
 from unrolled.ablations.runner import worker
 from unrolled.ablations.runner.child import TaskSpec

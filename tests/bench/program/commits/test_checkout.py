@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from git_repository import git, read_texts
 
+from tests.helpers.git_repository import git, read_texts
 from unrolled.bench.errors import BadInput
 from unrolled.bench.identity import ROOT
 from unrolled.bench.program.at_start.sitecustomize import REPORT

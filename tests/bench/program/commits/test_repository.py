@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from git_repository import git, hash_files, read_texts
 
+from tests.helpers.git_repository import git, hash_files, read_texts
 from unrolled.bench.errors import BadInput
 from unrolled.bench.program.commits.repository import GITLINK, Repository, is_pointer
 

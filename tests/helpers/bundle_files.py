@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from as_typed import write_study
-from called import check_command, run_command
-from unlogged import silence_mlflow
-
+from tests.helpers.command_call import check_command, run_command
+from tests.helpers.command_process import write_study
+from tests.helpers.command_without_mlflow import silence_mlflow
 from unrolled.ablations.bundles.bundle_file import DESCRIPTION
 from unrolled.ablations.ledger import seal, unseal
 

@@ -26,7 +26,7 @@ from unrolled.bench.trial import Result, canonical_json
 if TYPE_CHECKING:  # a trial's process imports this module, and has no ledger
     from unrolled.ablations.ledger import Ledger
 
-WORK = "stub_trials:act"
+WORK = "tests.helpers.stub_trials:act"
 
 
 def trial(seed: int = 0, act: str = "steady", device: str = "cpu", **options) -> ChapterTrial:

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from as_typed import TEXT, environment
-from processes import ProgramGroup
-from unlogged import SilentWriter
-
+from tests.helpers.command_process import TEXT, environment
+from tests.helpers.command_without_mlflow import SilentWriter
+from tests.helpers.processes import ProgramGroup, helpers_path
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.runner import process
 from unrolled.ablations.runner.parallel import TrialConditions
@@ -100,7 +99,7 @@ def replace_trials() -> Iterator[None]:
     from unrolled.ablations.training import run_studies, study_run
 
     def conditions(*args: Any) -> TrialConditions:
-        return replace(choose_conditions(*args), run_function="look_trials:act", preload=())
+        return replace(choose_conditions(*args), run_function="tests.helpers.look_trials:act", preload=())
 
     choose_conditions = study_run.trial_conditions
     with ExitStack() as stack:
@@ -124,14 +123,13 @@ class Study:
         self.log = folder / "log"
         self.ledger = Ledger(folder / "results")
         self.log.touch()
-        paths = filter(None, (str(Path(__file__).parent), os.environ.get("PYTHONPATH")))
-        self.variables = {"PYTHONPATH": os.pathsep.join(paths), "LOG": str(self.log)}
+        self.variables = {"PYTHONPATH": helpers_path(), "LOG": str(self.log)}
         (folder / "text.txt").write_text(TEXT * 7)  # as long as its batches are
         (folder / "looks.toml").write_text(STUDY)
 
     def start(self, *words: str, **variables: str) -> "subprocess.Popen[str]":
         return self.programs.start(
-            *(sys.executable, "-m", "look_trials", "run", "looks.toml", *words),
+            *(sys.executable, "-m", "tests.helpers.look_trials", "run", "looks.toml", *words),
             cwd=self.folder,
             env=environment(self.folder, **self.variables, **variables),
             stdout=subprocess.PIPE,
@@ -140,7 +138,7 @@ class Study:
 
     def run(self, *words: str, code: int = 0, **variables: str) -> str:
         """Run the command to its end, in this process, and return its output."""
-        from called import run_command
+        from tests.helpers.command_call import run_command
 
         process._preloaded.clear()  # a fork server keeps the environment that it began with
         with replace_trials():

@@ -6,8 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import stub_plans
-
+from tests.helpers import stub_plans
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.chapter.trial import ChapterTrial

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-import nvml_stand_in
+from tests.helpers import nvml_stand_in
 
 nvml_stand_in.install()
 

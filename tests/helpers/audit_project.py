@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from called import run_command
-from git_repository import git
+from tests.helpers.command_call import run_command
+from tests.helpers.git_repository import git
 
 TRAIN = """
 import json, random, sys

@@ -4,8 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from stub_plans import build_plan, store_plan_and_results
-
+from tests.helpers.stub_plans import build_plan, store_plan_and_results
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.trial import Result
 

@@ -9,6 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
+
+
+def helpers_path(*folders: str | Path) -> str:
+    """Return a PYTHONPATH by which a process has these folders first, and then this package."""
+    return os.pathsep.join(filter(None, (*map(str, folders), str(ROOT), os.environ.get("PYTHONPATH"))))
+
 
 class ProgramGroup:
     """Programs in sessions of their own, with a mark in their environment that all descendants inherit."""

@@ -33,7 +33,7 @@ VOCAB = 30  # as Human Numbers
 def trial(arm: str, model: str, epochs: int) -> dict[str, float]:
     """Return the seconds before the first update and of a mean epoch, validation included, of one arm."""
     if arm in ("notebook", "script"):
-        import peers
+        from tests.helpers import peers
 
         return asdict(getattr(peers, arm)(model, epochs))
     result = run_trial(spec_of(model).make_trial(engine=arm, epochs=epochs))

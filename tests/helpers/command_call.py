@@ -1,6 +1,6 @@
 """The command and scripts in this process, which has mlflow and pandas loaded, and a fork server with torch.
 
-Where the claim is about the command's own process, `as_typed.check_process` starts one (8 s of CPU).
+Where the claim is about the command's own process, `command_process.check_process` starts one (8 s of CPU).
 """
 
 import io
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from as_typed import environment
-from new_process import new_process
 
+from tests.helpers.command_process import environment
+from tests.helpers.new_process import new_process
 from unrolled.ablations.cli import main
 from unrolled.reports.design import find_page
 from unrolled.reports.summary import read_summary

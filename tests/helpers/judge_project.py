@@ -5,9 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from called import run_command
-from git_repository import git
-
+from tests.helpers.command_call import run_command
+from tests.helpers.git_repository import git
 from unrolled.ablations.commits.chain import ChainRecord, read_chain
 from unrolled.ablations.ledger import Ledger
 

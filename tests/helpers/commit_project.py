@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from called import check_command
-from git_repository import git
+
+from tests.helpers.command_call import check_command
+from tests.helpers.git_repository import git
 
 TRAIN = """
 import json, random, sys

@@ -2,13 +2,14 @@
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from functools import partial
 
-from stub_plans import build_plan
-
+from tests.helpers.processes import helpers_path
+from tests.helpers.stub_plans import build_plan
 from unrolled.bench.trial import Result
 
 
@@ -40,7 +41,9 @@ def train(uri: str, study: str, patience: str) -> None:
 def start_writer(*words: str, **options: object) -> "subprocess.Popen[str]":
     """Start `write URI STUDY` or `train URI STUDY PATIENCE` in a process of its own."""
     pipes = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
-    return subprocess.Popen([sys.executable, __file__, *words], **pipes, text=True, **options)
+    program = [sys.executable, "-m", "tests.helpers.mlflow_writers", *words]
+    options["env"] = {**options.get("env", os.environ), "PYTHONPATH": helpers_path()}
+    return subprocess.Popen(program, **pipes, text=True, **options)
 
 
 def feed_results(process: "subprocess.Popen[str]", results: Iterable[Result]) -> None:
