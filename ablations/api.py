@@ -43,7 +43,8 @@ from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
-from unrolled.bench.trial import FIRST_LOOK, Result
+from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.trial import Result
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.sentences import write_claims

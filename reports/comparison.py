@@ -14,7 +14,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.bench.trial import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks

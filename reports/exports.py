@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.trial import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.reports.caveats import (
     describe_attempts,
     describe_copied_arms,

@@ -12,8 +12,8 @@ from unrolled.ablations.ledger import MISREAD
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
 from unrolled.bench.errors import BadInput, require
+from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.bench.table_files import FORMATS, check_header, read_rows
-from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.foreign.columns import STATUS
 
 

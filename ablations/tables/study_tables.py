@@ -23,7 +23,8 @@ from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.trial import FIRST_LOOK, JudgedResult, Trial, canonical_json
+from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.trial import JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
