@@ -37,6 +37,7 @@ UNCOUNTED = {
     "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts, and the memory that a process took",
+    "chapter/metric_table.py": "tells how metrics are judged and shown",
     "result_table.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "plugin_sources.py": "finds the files of plug-ins",
