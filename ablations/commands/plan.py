@@ -83,7 +83,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
         arms = plan.arms if plan else ()
-        result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
+        result_counts = {arm.name: sum(id in results for id in arm.trial_ids.values()) for arm in arms}
         missing = [count_missing_trials(need, result_counts) for need in needs]
         _print_costs(study, device, needs, missing, seconds if is_timed else {})
     print(device)

@@ -43,7 +43,7 @@ class ArmRun:
     """
 
     name: str
-    trials: tuple[str, ...] = ()  # identities
+    trial_ids: tuple[str, ...] = ()
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class StudyRuns:
         self._first_look = {
             _trial_key(arm.name, id)
             for arm in plan.arms
-            for seed, id in arm.trials.items()
+            for seed, id in arm.trial_ids.items()
             if seed in first_seeds
         }
         self._read_runs()
@@ -152,7 +152,7 @@ class StudyRuns:
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
         self._attach_trials(
-            {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trials}
+            {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trial_ids}
         )
         report_run = self._write_report(page_folder, arms)
         for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated

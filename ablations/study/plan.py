@@ -38,7 +38,7 @@ class PlannedArm(ArmDescription):
 
     model: str
     title: str
-    trials: Mapping[int, Id]
+    trial_ids: Mapping[int, Id]
     """Identities in the order of seeds as numbers: JSON has these as text, by which 10 comes before 2."""
     trial_fields: Mapping[str, Any]
     """The fields of its trials that enter their identity, but seed and device: see `Plan.make_trial`."""
@@ -51,7 +51,7 @@ class PlannedArm(ArmDescription):
 
     def __post_init__(self) -> None:
         """Put the trials in the order of their seeds."""
-        object.__setattr__(self, "trials", dict(sorted(self.trials.items())))
+        object.__setattr__(self, "trial_ids", dict(sorted(self.trial_ids.items())))
 
 
 ArmPair = tuple[PlannedArm, PlannedArm]
@@ -64,7 +64,7 @@ class Declaration:
 
     hash: str
     planned: float
-    trials: tuple[Id, ...]
+    trial_ids: tuple[Id, ...]
     seen_pairs: Mapping[str, int]
 
     __pydantic_config__ = _STRICT
@@ -205,7 +205,7 @@ class Plan:
     @cached_property
     def _commit_names(self) -> dict[str, str]:
         """The names of the trials' commits by identity, where they have one."""
-        return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trials.values()}
+        return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trial_ids.values()}
 
     def make_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
@@ -230,7 +230,7 @@ class Plan:
         by_id: dict[str, tuple[PlannedArm, int]] = {}
         for seed in sorted(self.seeds):
             for arm in self.arms:
-                by_id.setdefault(arm.trials[seed], (arm, seed))
+                by_id.setdefault(arm.trial_ids[seed], (arm, seed))
         return by_id
 
     @property
@@ -312,7 +312,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         other_names=arm.other_names,
         model=str(arm.trial_fields.get("model", "")),
         title=trial.title,
-        trials=ids,
+        trial_ids=ids,
         trial_fields=shared_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
@@ -339,4 +339,4 @@ def list_first_trials(plan: Plan) -> list[str]:
 def list_trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
     """Return the identities of these arms' trials, seed by seed, each once."""
     arms = list(arms)
-    return list(dict.fromkeys(arm.trials[seed] for seed in seeds for arm in arms))
+    return list(dict.fromkeys(arm.trial_ids[seed] for seed in seeds for arm in arms))

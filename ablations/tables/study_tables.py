@@ -91,10 +91,10 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     arms = {arm.name: arm for arm in plan.arms}
     for arm, seed in zip(table.arm, table.seed, strict=True):
-        if arm not in arms or seed not in arms[arm].trials:
+        if arm not in arms or seed not in arms[arm].trial_ids:
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
     planned_trials = {trial.id: trial for trial in trials}
-    trial_of_arm = {name: planned_trials[next(iter(arm.trials.values()))] for name, arm in arms.items()}
+    trial_of_arm = {name: planned_trials[next(iter(arm.trial_ids.values()))] for name, arm in arms.items()}
     _check_settings(table, trial_of_arm, study.name)
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]

@@ -59,12 +59,12 @@ def _make_arm_run(
     metrics = [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
-        trials=tuple(arm.trials.values()),
+        trial_ids=tuple(arm.trial_ids.values()),
         settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
         title=_format_title(measured, metrics[0], scale),
         metrics=_collect_means(measured, tracking.table_metrics(metrics), tracking),
         curves=_average_curves(measured, tracking.curve_metrics or metrics),
-        seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trials)),
+        seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.seconds for result in results), default=0.0),
     )

@@ -224,11 +224,11 @@ def _is_tie(pair: ArmPair, results: Mapping[str, JudgedResult], study_run: Study
     """Return True if all trained seeds of a pair have the same judged numbers."""
     arm, base = pair
     plan = study_run.plan
-    seeds = [seed for seed in plan.seeds if {arm.trials[seed], base.trials[seed]} <= results.keys()]
+    seeds = [seed for seed in plan.seeds if {arm.trial_ids[seed], base.trial_ids[seed]} <= results.keys()]
     if arm is base:
-        trials = [(arm.trials[seeds[0]], arm.trials[seed]) for seed in seeds[1:]]
+        trials = [(arm.trial_ids[seeds[0]], arm.trial_ids[seed]) for seed in seeds[1:]]
     else:
-        trials = [(arm.trials[seed], base.trials[seed]) for seed in seeds]
+        trials = [(arm.trial_ids[seed], base.trial_ids[seed]) for seed in seeds]
     return bool(trials) and all(
         _has_same_numbers(results[first], results[second], study_run) for first, second in trials
     )

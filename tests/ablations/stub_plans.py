@@ -46,12 +46,12 @@ def build_plan(
             if arm_results
             else "",
             changes=(changes or {}).get(arm, {}),
-            trials={r.trial.seed: r.trial.id for r in arm_results},
+            trial_ids={r.trial.seed: r.trial.id for r in arm_results},
             trial_fields=plans.shared_fields(arm_results[0].trial) if arm_results else {},
         )
         for arm, arm_results in (results or {}).items()
     )
-    seeds = tuple(sorted({seed for arm in arms for seed in arm.trials}))
+    seeds = tuple(sorted({seed for arm in arms for seed in arm.trial_ids}))
     defaults = {
         "study": "s",
         "hash": "h",

@@ -97,7 +97,8 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
     with pytest.raises(BadInput, match="unrolled sync"):
         arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(
-        ArmRun(name=name, trials=tuple(r.trial.id for r in arm_results)) for name, arm_results in arms.items()
+        ArmRun(name=name, trial_ids=tuple(r.trial.id for r in arm_results))
+        for name, arm_results in arms.items()
     )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
         study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(

@@ -91,7 +91,7 @@ def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
     """Check that after the first look only the contrast that goes on has later trials."""
     first_results = {id: result for id, result in results.items() if result.trial.seed % 1000 < LOOKS[0]}
     scheduler = SeedScheduler(plan, first_results)
-    arms = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trials[LOOKS[2] - 1])}
+    arms = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trial_ids[LOOKS[2] - 1])}
     assert arms == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
