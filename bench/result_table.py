@@ -10,7 +10,9 @@ ROWS_AVERAGED = "rows averaged"
 """The column with the number of rows of which a row is the mean."""
 FIRST_LOOK = "first_look"
 """The column that tells which trials of a study are of its first look."""
-TABLE_COLUMNS = ("arm", "seed", "status", "reason", "counts", ROWS_AVERAGED)
+IS_COUNTED = "counts"
+"""The column that tells which trials verdicts and means use."""
+TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
 """Columns that every table has from which arms are compared."""
 STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
 """Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""

@@ -39,14 +39,14 @@ class Trial:
 
     trainer: ClassVar[str]
     """The name of what trains it, one of TRIAL_TYPES."""
-    tracking_path: ClassVar[str]
-    """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
+    mlflow_metrics_path: ClassVar[str]
+    """What MLflow shows of it, a `bench.mlflow_metrics.MlflowMetrics` by its import name."""
     presentation_path: ClassVar[str]
     """How pages show it, a `reports.presentation.Presentation` by its import name."""
     run_function: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
-    rehearsal: ClassVar[str] = ""
-    """A function that checks an arm quickly before its study starts, by its import name; "" for none."""
+    first_batch_function: ClassVar[str] = ""
+    """The function that trains the first batch of an arm before its study starts; "" for none."""
     uses_torch: ClassVar[bool] = False
     """Whether torch trains it, which then has to fit the GPU."""
     uncounted_fields: ClassVar[tuple[str, ...]] = ()

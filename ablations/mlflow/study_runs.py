@@ -18,7 +18,7 @@ from unrolled.ablations.mlflow.fields import (
     trial_tags,
 )
 from unrolled.ablations.study.plan import Plan
-from unrolled.bench.tracking import CurvePoint
+from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.trial import Result, Scalar, canonical_json
 
 # names of tags
@@ -62,7 +62,7 @@ class _TrialRun:
     tags: Mapping[str, str]  # those of STATUS, PLAN, PARENT and FIRST_LOOK_TAG that it has
 
 
-class StudyRuns:
+class MlflowRuns:
     """The runs of one study.
 
     Each run is written completely and then ended: one that has not ended was left by a process that was
@@ -118,11 +118,11 @@ class StudyRuns:
             if (stored.tags.get(STATUS), stored.start) == (result.status, start):
                 return False
             self._client.delete_run(stored.run_id)
-        tracking = self._plan.tracking
+        mlflow_metrics = self._plan.mlflow_metrics
         judged = {metric.name for metric in self._plan.metrics}  # which `compare` may read from here
         numbers = {
             name: x if name in judged else round_number(x)
-            for name, x in tracking.final_numbers(result).items()
+            for name, x in mlflow_metrics.final_numbers(result).items()
         }
         ended = result.started + result.seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._first_look_tag(key)}
@@ -132,7 +132,7 @@ class StudyRuns:
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
-            points=metric_points(tracking.curve_points(result), numbers, result.started, ended),
+            points=metric_points(mlflow_metrics.curve_points(result), numbers, result.started, ended),
             params={**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed},
             dataset=trial_dataset(result.trial),
         )

@@ -262,15 +262,17 @@ def _find_faults(plan: Plan) -> Iterator[str]:
 
 def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     """Yield the contradictions of an arm."""
-    wrong_seeds = [str(seed) for seed, id in arm.trial_ids.items() if plan.make_trial(arm, seed).id != id]
+    wrong_seeds = [
+        str(seed) for seed, id in arm.trial_ids.items() if plan.make_planned_trial(arm, seed).id != id
+    ]
     if wrong_seeds:
         yield f"its trials have another seed, device or setting (seeds {', '.join(wrong_seeds)})"
     if arm.seed_offset and arm.changes:
         yield "has other seeds than its base, which only the baseline again has"
-    trial = plan.make_trial(arm, min(arm.trial_ids))
+    trial = plan.make_planned_trial(arm, min(arm.trial_ids))
     factors = trial.flat_settings()
     base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
-    base_factors = plan.make_trial(base, min(base.trial_ids)).flat_settings()
+    base_factors = plan.make_planned_trial(base, min(base.trial_ids)).flat_settings()
     declared = {name: base_factors.get(name) for name in factors} | dict(arm.changes)
     if arm.model:
         declared["model"] = arm.model

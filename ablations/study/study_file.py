@@ -92,8 +92,8 @@ class ArmTable(Table):
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """an arm before this one to compare with, in place of the baseline; an arm that others name has a \
-contrast only if it names one, too, which may be the baseline"""
+    """an earlier arm to compare this one with, in place of the baseline; an arm that others are compared \
+with is itself compared only if it has this key, too, perhaps with the baseline's name"""
 
 
 def _check_delta(value: Any) -> float | str:

@@ -23,7 +23,7 @@ from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
 from unrolled.bench.trial import JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, JudgedResult]
         study=study.name, design=hash_design(study), baseline=comparison.table.arm.map(bases)
     )
     table[metrics] = table[metrics].astype(float).round(DIGITS)
-    leading = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
+    leading = ["study", "design", "arm", "baseline", "seed", "status", IS_COUNTED]
     settings = dict.fromkeys(
         name for arm in comparison.arms if (t := arm.arm.example_trial) for name in t.flat_settings()
     )

@@ -73,7 +73,7 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     (points, 2): thousands of results are in memory at once. Records that the presentation shows of one trial
     an arm only are those of its first finished trial.
     """
-    drawn_curves = plan.tracking.curve_metrics
+    drawn_curves = plan.mlflow_metrics.curve_metrics
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
     results: dict[str, JudgedResult] = {}
@@ -164,7 +164,7 @@ def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) ->
         results={seed: results[id] for seed, id in arm.trial_ids.items() if id in results},
         exploratory=arm.exploratory,
         against=arm.against,
-        uses_seed=plan.make_trial(arm, plan.seeds[0]).uses_seed,
+        uses_seed=plan.make_planned_trial(arm, plan.seeds[0]).uses_seed,
     )
 
 

@@ -21,9 +21,9 @@ def write_to_mlflow(
     report: tuple[Any, ...] = (),
 ) -> tuple[int, int]:
     """Write results to MLflow and return how many were written and how many were there already."""
-    from unrolled.ablations.mlflow.study_runs import StudyRuns
+    from unrolled.ablations.mlflow.study_runs import MlflowRuns
 
-    runs = StudyRuns(plan, uri)
+    runs = MlflowRuns(plan, uri)
     trials = [(arm, r) for arm, of_arm in results.items() for r in of_arm]
     written = sum(runs.write_trial(arm, result) for arm, result in trials)
     if report:

@@ -273,7 +273,7 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     folder = write_study(tmp_path, seeds="seeds = 2", widths=(8, 16))
     process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
-    assert "the first batch of 2 of 3 arms was tried" in process.stdout
+    assert "the first batch of 2 of 3 arms was checked" in process.stdout
     assert read_trial_counts(process.stdout) == TrialCounts(trained=4, left=2)
     assert "2 trials of this look were not begun, as the time is up" in process.stderr
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(trained=2, stored=4)

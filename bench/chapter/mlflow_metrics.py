@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
-from unrolled.bench.tracking import CurvePoint, Tracking
+from unrolled.bench.mlflow_metrics import CurvePoint, MlflowMetrics
 from unrolled.bench.trial import Result
 
 
-class ChapterTracking(Tracking):
-    """What is shown of the chapter's trials."""
+class ChapterMlflowMetrics(MlflowMetrics):
+    """The metrics and curves of the chapter's trials."""
 
     leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "first")
     trailing_metrics = ()
@@ -40,4 +40,4 @@ class ChapterTracking(Tracking):
             yield from (CurvePoint(name, epoch, value, ends[epoch]) for epoch, value in curve)
 
 
-CHAPTER = ChapterTracking()
+CHAPTER = ChapterMlflowMetrics()
