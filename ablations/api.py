@@ -43,7 +43,8 @@ from unrolled.ablations.training.comparison import compare_plan
 from unrolled.bench.chapter.retrain import restoring_torch_state, retrain_model
 from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.errors import require
-from unrolled.bench.trial import FIRST_LOOK, Result
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.trial import Result
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import find_page
 from unrolled.reports.sentences import write_claims
@@ -169,10 +170,10 @@ def results(study: str | study.Study, folder: str | Path = "results", *, all: bo
     plan = load_plan(study, ledger)
     table = compare_plan(plan, plan.judge_results(ledger.read_results(plan.ids))).table
     if not all:
-        return table[table.counts].drop(columns="counts").infer_objects().reset_index(drop=True)
+        return table[table[IS_COUNTED]].drop(columns=IS_COUNTED).infer_objects().reset_index(drop=True)
     ids = set(table.trial)
     rows = [
-        {**make_trial_record(arm.name, seed, stored), "counts": False, FIRST_LOOK: False}
+        {**make_trial_record(arm.name, seed, stored), IS_COUNTED: False, FIRST_LOOK: False}
         for arm, seed, stored in plan.read_results(ledger)
         if stored.trial.id not in ids
     ]

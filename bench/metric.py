@@ -120,9 +120,9 @@ class Metric:
 
     @property
     def zone(self) -> float:
-        """δ as differences of `to_judged_scale` have it: they count as none from −zone to zone.
+        """The largest difference on the judged scale that counts as none.
 
-        A δ of 25 % is 100 ln 1.25, which is a ratio from 1/1.25 to 1.25.
+        It is δ, or 100 ln 1.25 of a ratio with a δ of 25 %: see `to_judged_scale`.
         """
         return 100 * math.log1p(self.delta / 100) if self.ratio else self.delta
 

@@ -39,14 +39,14 @@ class Trial:
 
     trainer: ClassVar[str]
     """The name of what trains it, one of TRIAL_TYPES."""
-    tracking_path: ClassVar[str]
-    """What MLflow shows of it, a `bench.tracking.Tracking` by its import name."""
+    mlflow_metrics_path: ClassVar[str]
+    """What MLflow shows of it, a `bench.mlflow_metrics.MlflowMetrics` by its import name."""
     presentation_path: ClassVar[str]
     """How pages show it, a `reports.presentation.Presentation` by its import name."""
     run_function: ClassVar[str]
     """The function from a trial to its Result, by its import name, so that planning loads no torch."""
-    rehearsal: ClassVar[str] = ""
-    """A function that checks an arm quickly before its study starts, by its import name; "" for none."""
+    first_batch_function: ClassVar[str] = ""
+    """The function that trains the first batch of an arm before its study starts; "" for none."""
     uses_torch: ClassVar[bool] = False
     """Whether torch trains it, which then has to fit the GPU."""
     uncounted_fields: ClassVar[tuple[str, ...]] = ()
@@ -275,32 +275,6 @@ TIME_LIMIT = "time limit"  # how the reason begins of a trial that took too long
 DISK_LIMIT = "disk limit"  # and of one that wrote too much
 
 
-def describe_witness(factor: str, witness: Mapping[str, Any]) -> str:
-    """Return what a witness saw: "✓ tying seen: true", "✕ tying seen: false, not true".
-
-    Of a penalty, whose strength is declared, that there is one: "✓ AR penalty seen: 0.91 > 0".
-    """
-    declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
-    subject = factor
-    if title := witness.get("penalty"):
-        penalty = float(witness["seen"])
-        subject = f"{title} penalty"
-        observed = f"{penalty:.2g}{' > 0' if penalty > 0 else ''}"
-        declared = "> 0" if float(witness["declared"]) > 0 else "0"
-    if witness.get("ok"):
-        return f"✓ {subject} seen: {observed}"
-    return f"✕ {subject} seen: {observed}, not {declared}"
-
-
-def _format_value(value: object) -> str:
-    """Return a witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(_format_value, value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def failed_result(trial: Trial, reason: str, *, status: str = "failed", **fields: Any) -> Result:
     """Return the Result of a trial that is not done, with its reason in one line."""
     return Result(trial=trial, status=status, reason=" ".join(reason.split()), **fields)
@@ -329,12 +303,3 @@ def _replace_non_finite(data: Any) -> Any:
 
 DERIVED = ("device", "source", "data", "versions")
 """Fields of Trial that no study sets: planning determines them."""
-
-ROWS_AVERAGED = "rows averaged"
-"""The column with the number of rows of which a row is the mean."""
-FIRST_LOOK = "first_look"
-"""The column that tells which trials of a study are of its first look."""
-TABLE_COLUMNS = ("arm", "seed", "status", "reason", "counts", ROWS_AVERAGED)
-"""Columns that every table has from which arms are compared."""
-STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
-"""Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""

@@ -12,7 +12,7 @@ from typing import Any
 import unrolled
 from unrolled.ablations import api
 from unrolled.ablations.api import StudyReport
-from unrolled.ablations.study.chapter import FACTORS, OPTIONS, SETTINGS, resolve_settings
+from unrolled.ablations.study.chapter import FACTORS, METRICS, OPTIONS, SETTINGS, resolve_settings
 from unrolled.ablations.study.study_file import StudyFile
 from unrolled.ablations.tables.verdicts import ComparedPair
 from unrolled.bench.chapter.models.registry import ZOO
@@ -39,6 +39,7 @@ INTRODUCTIONS = {
         "`make docs` writes this page from the code."
     ),
     "Metrics": (
+        f"The chapter's models are judged by {', '.join(f'`{name}`' for name in METRICS)}.\n\n"
         "The direction of many metrics is known, such as `accuracy`, `f1_macro`, `auroc`, `bleu`, `reward`, "
         "and `loss`, `perplexity`, `wer`, `rmse`, `seconds` ([all](../bench/metric.py)): by the whole name, "
         "in any case, also behind `train_`, `valid_`, `val_`, `dev_`, `test_` or `eval_`, with `/`, `-` or "

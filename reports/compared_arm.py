@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import Result, describe_witness
+from unrolled.bench.result_table import describe_witness
+from unrolled.bench.trial import Result
 from unrolled.reports.design import ArmRemark, Design, MeasuredArm
 from unrolled.reports.statistics.arm_summary import ArmSummary, summarise_values
 from unrolled.reports.statistics.contrasts import Contrast

@@ -14,7 +14,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import FEWEST_SEEDS, Metric
-from unrolled.bench.trial import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.compared_arm import ComparedArm, add_contrast, make_compared_arm
 from unrolled.reports.contrast_decisions import compare_sides, count_side_seeds, decide_contrasts
 from unrolled.reports.design import Design, Statuses, Values, arms_to_compare, find_arm_remarks
@@ -99,7 +99,7 @@ class Comparison:
     @property
     def beyond_looks(self) -> int:
         """How many rows do not count: their trials are beyond the looks that were taken."""
-        return len(self.table) - int(self.table.counts.sum())
+        return len(self.table) - int(self.table[IS_COUNTED].sum())
 
     @cached_property
     def common_seeds(self) -> tuple[int, ...]:
@@ -209,8 +209,9 @@ def compare(table: pd.DataFrame, design: Design) -> Comparison:
         copies |= dict(zip(first_pairs.arm, first_pairs.seed, strict=True))
     decisions = decide_contrasts(arms_to_compare(remarks), statuses, values, design, copies, matches)
     seeds, needed = _seeds_that_count(decisions, statuses, design)
-    counts = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
-    table = table.assign(counts=pd.Series(counts, table.index, dtype=bool))  # also where there is no row
+    is_counted = [seed in seeds[arm] for arm, seed in zip(table.arm, table.seed, strict=True)]
+    # of booleans also where there is no row
+    table = table.assign(**{IS_COUNTED: pd.Series(is_counted, table.index, dtype=bool)})
     if design.looks:
         table = table.assign(**{FIRST_LOOK: table.seed.isin(design.first_look)})
     views = []

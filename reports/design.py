@@ -172,7 +172,7 @@ def find_page(study: str, out: Path) -> Path:
 class ArmRemark(StrEnum):
     """Why an arm is not compared, or not to be believed; the values are what is shown."""
 
-    COUNTED = "reference: the same on every seed"
+    WITHOUT_SEED = "reference: the same on every seed"
     REFERENCE = "reference: others are compared with it"
     NO_RESULTS = "no results yet"
     OTHER_TASK = "another task"
@@ -195,7 +195,7 @@ def arms_to_compare(remarks: Mapping[str, ArmRemark | None]) -> list[str]:
 def _find_remark(arm: MeasuredArm, statuses: Statuses, design: Design) -> ArmRemark | None:
     baseline = design.find_base(arm)
     if not arm.uses_seed and not arm.against:
-        return ArmRemark.COUNTED
+        return ArmRemark.WITHOUT_SEED
     if not arm.against and any(rival.against == arm.name for rival in design.arms):
         return ArmRemark.REFERENCE
     if not (statuses[arm.name] and statuses[baseline.name]):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import plural, visible
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.trial import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
 from unrolled.reports.caveats import (
     describe_attempts,
     describe_copied_arms,
@@ -250,7 +250,7 @@ def trials_csv(c: Comparison) -> str:
 
     `seed` is that of the pair. `trained_seed` stands beside it where an A/A arm was trained with others.
     """
-    rows = c.table[c.table.counts].drop(columns="counts")
+    rows = c.table[c.table[IS_COUNTED]].drop(columns=IS_COUNTED)
     arms = {arm.name: arm for arm in c.design.arms}
     pairs = zip(rows.arm, rows.seed, strict=True)
     trained_seeds = [arms[arm].find_trained_seed(seed) for arm, seed in pairs]

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 
 from unrolled.bench.metric import LARGEST
-from unrolled.bench.trial import STUDY_COLUMNS, Result
+from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.trial import Result
 from unrolled.reports.design import Design, Statuses
 
 

@@ -52,7 +52,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
     results = ledger.read_results(plan.ids) if plan else {}
     spreads, measured = read_measurements(study, ledger, plan, device.kind)
     is_timed = bool(measured) or not study.of_program
-    usual = {arm.name: arm.make_trial().expected_seconds for arm in study.arms}  # on a core
+    usual = {arm.name: arm.make_unidentified_trial().expected_seconds for arm in study.arms}  # on a core
     if study.of_program and measured:
         usual = dict.fromkeys(usual, fmean(measured.values()))
     seconds = {**usual, **measured}
@@ -68,7 +68,9 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         todo = [trial for trial in planned_trials if trial.id not in results]
         for reason in explain_retraining(earlier, plan, todo, ledger):
             print(visible(reason))
-    if plan and isinstance(program := study.baseline.make_trial(device=device.kind), ProgramTrial):
+    if plan and isinstance(
+        program := study.baseline.make_unidentified_trial(device=device.kind), ProgramTrial
+    ):
         mean = fmean(measured.values()) if measured else None
         for line in describe_costs(plan, program, len(results), mean, device):
             print(visible(line))
@@ -83,7 +85,7 @@ def print_plan(study: Study, device: Device, ledger: Ledger) -> None:
         print("nothing is left to train: each contrast is decided, or gets no more seeds")
     else:
         arms = plan.arms if plan else ()
-        result_counts = {arm.name: sum(id in results for id in arm.trials.values()) for arm in arms}
+        result_counts = {arm.name: sum(id in results for id in arm.trial_ids.values()) for arm in arms}
         missing = [count_missing_trials(need, result_counts) for need in needs]
         _print_costs(study, device, needs, missing, seconds if is_timed else {})
     print(device)
@@ -109,7 +111,9 @@ def _print_costs(
 
     `seconds` of a trial of each arm are not known before a program has been measured.
     """
-    workers, places = count_workers(device, study.baseline.make_trial(device=device.kind).gpu_count)
+    workers, places = count_workers(
+        device, study.baseline.make_unidentified_trial(device=device.kind).gpu_count
+    )
     longest = 0.0
     for truth, need, by_arm in zip(TRUTHS, needs, missing, strict=True):
         phrases = [f"about {sum(need.values()):.0f} trials expected"]

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from unrolled.ablations import run_folder
 from unrolled.ablations.ledger import Ledger
 from unrolled.ablations.mlflow.database import tracking_uri, translate_errors
-from unrolled.ablations.mlflow.study_runs import StudyRuns
+from unrolled.ablations.mlflow.study_runs import MlflowRuns
 from unrolled.ablations.study import plan_store
 from unrolled.ablations.training.comparison import (
     collect_report_parts,
@@ -32,7 +32,7 @@ def sync(studies: Sequence[str], folder: Path) -> int:
             written = 0
             results = read_page_results(plan, ledger)
             if results:
-                runs = StudyRuns(plan, uri)
+                runs = MlflowRuns(plan, uri)
                 arm_names = plan.arm_names
                 trials = ((arm_names[id], result) for id in plan.ids if (result := ledger.read_result(id)))
                 written = sum(runs.write_trial(arm, result) for arm, result in trials)

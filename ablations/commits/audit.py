@@ -175,7 +175,7 @@ def _find_failures(
         [*trials.values()],
         ledger,
         trial_conditions(trials.values(), options, device),
-        is_replaced=lambda stored: options.retry and stored.status == "failed",
+        should_retrain=lambda stored: options.retry and stored.status == "failed",
         is_wanted=lambda _: time.monotonic() < end,
     )
     if counts.interrupted:

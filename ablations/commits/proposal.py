@@ -132,7 +132,7 @@ def identify_version(study: Study, name: str, commit: Commit) -> Version:
     """Return the version of an arm that has a checkout. Raises BadInput where its files cannot be read."""
     arm: Arm = next(arm for arm in study.arms if arm.name == name)
     with error_context(f"{name} {commit.name!r}"):
-        trial = arm.make_trial().identify()
+        trial = arm.make_unidentified_trial().identify()
     assert isinstance(trial, ProgramTrial)
     return Version(
         commit=commit,

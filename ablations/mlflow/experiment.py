@@ -23,7 +23,8 @@ from unrolled.ablations.mlflow.fields import (
     to_milliseconds,
 )
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.trial import FIRST_LOOK, Scalar
+from unrolled.bench.result_table import FIRST_LOOK
+from unrolled.bench.trial import Scalar
 
 FIRST_LOOK_TAG = f"unrolled.{FIRST_LOOK}"
 """The tag that tells whether a study's trial is of its first look, whose number no result has chosen."""

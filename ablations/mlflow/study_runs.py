@@ -18,7 +18,7 @@ from unrolled.ablations.mlflow.fields import (
     trial_tags,
 )
 from unrolled.ablations.study.plan import Plan
-from unrolled.bench.tracking import CurvePoint
+from unrolled.bench.mlflow_metrics import CurvePoint
 from unrolled.bench.trial import Result, Scalar, canonical_json
 
 # names of tags
@@ -43,7 +43,7 @@ class ArmRun:
     """
 
     name: str
-    trials: tuple[str, ...] = ()  # identities
+    trial_ids: tuple[str, ...] = ()
     settings: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     curves: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class _TrialRun:
     tags: Mapping[str, str]  # those of STATUS, PLAN, PARENT and FIRST_LOOK_TAG that it has
 
 
-class StudyRuns:
+class MlflowRuns:
     """The runs of one study.
 
     Each run is written completely and then ended: one that has not ended was left by a process that was
@@ -82,7 +82,7 @@ class StudyRuns:
         self._first_look = {
             _trial_key(arm.name, id)
             for arm in plan.arms
-            for seed, id in arm.trials.items()
+            for seed, id in arm.trial_ids.items()
             if seed in first_seeds
         }
         self._read_runs()
@@ -118,11 +118,11 @@ class StudyRuns:
             if (stored.tags.get(STATUS), stored.start) == (result.status, start):
                 return False
             self._client.delete_run(stored.run_id)
-        tracking = self._plan.tracking
+        mlflow_metrics = self._plan.mlflow_metrics
         judged = {metric.name for metric in self._plan.metrics}  # which `compare` may read from here
         numbers = {
             name: x if name in judged else round_number(x)
-            for name, x in tracking.final_numbers(result).items()
+            for name, x in mlflow_metrics.final_numbers(result).items()
         }
         ended = result.started + result.seconds
         tags = {**self._role_tags("trial", arm), **trial_tags(result), **self._first_look_tag(key)}
@@ -132,7 +132,7 @@ class StudyRuns:
             started=result.started,
             ended=ended,
             status="FINISHED" if result.done else "FAILED",
-            points=metric_points(tracking.curve_points(result), numbers, result.started, ended),
+            points=metric_points(mlflow_metrics.curve_points(result), numbers, result.started, ended),
             params={**result.trial.flat_settings(), "arm": arm, "seed": result.trial.seed},
             dataset=trial_dataset(result.trial),
         )
@@ -152,7 +152,7 @@ class StudyRuns:
         """
         arm_runs = {arm.name: self._write_arm(arm) for arm in arms}
         self._attach_trials(
-            {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trials}
+            {_trial_key(arm.name, id): arm_runs[arm.name] for arm in arms for id in arm.trial_ids}
         )
         report_run = self._write_report(page_folder, arms)
         for run_id in self._summaries.keys() - {report_run, *arm_runs.values()}:  # outdated

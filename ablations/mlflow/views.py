@@ -125,12 +125,12 @@ def _view_tag(
 def _table_metrics(plan: Plan) -> list[str]:
     """Return the metrics of a study's tables and charts."""
     judged = [metric.name for metric in plan.metrics]
-    return plan.tracking.table_metrics(judged, on_a_gpu=plan.device == "cuda")
+    return plan.mlflow_metrics.table_metrics(judged, on_a_gpu=plan.device == "cuda")
 
 
 def _chart_section(plan: Plan) -> dict[str, object]:
     """Return the first section of charts."""
-    curves = plan.tracking.curve_metrics or [metric.name for metric in plan.metrics]
+    curves = plan.mlflow_metrics.curve_metrics or [metric.name for metric in plan.metrics]
     charts = [*(("BAR", name) for name in _table_metrics(plan)), *(("LINE", name) for name in curves)]
     cards = [_chart_card(chart_type, metric_key(name)) for chart_type, name in charts]
     section = {"uuid": "arms", "name": "Arms", "display": True, "isReordered": True}

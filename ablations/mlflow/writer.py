@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import Queue
 
 from unrolled.ablations.mlflow.database import one_line, prepare_database
-from unrolled.ablations.mlflow.study_runs import ArmRun, StudyRuns
+from unrolled.ablations.mlflow.study_runs import ArmRun, MlflowRuns
 from unrolled.ablations.study.plan import Plan
 from unrolled.bench.trial import Result
 
@@ -27,7 +27,7 @@ class Writer:
         self.error: Exception | None = None  # why nothing is written
         self._uri = uri
         self._plan: Plan | None = None
-        self._runs: StudyRuns | None = None
+        self._runs: MlflowRuns | None = None
         self._at_end = False
         self._closed = False
         self._jobs: Queue[Callable[[], object] | None] = Queue()  # None ends the thread
@@ -60,7 +60,7 @@ class Writer:
                 return
 
     def publish_report(self, page_folder: Path, answers: tuple[str, ...], arms: tuple[ArmRun, ...]) -> None:
-        """Queue `StudyRuns.publish_report`."""
+        """Queue `MlflowRuns.publish_report`."""
         self._jobs.put(lambda: self._study_runs().publish_report(page_folder, answers, arms))
 
     def finish_writing(self) -> str:
@@ -106,8 +106,8 @@ class Writer:
         if result is not None:
             self._study_runs().write_trial(arm, result)
 
-    def _study_runs(self) -> StudyRuns:
+    def _study_runs(self) -> MlflowRuns:
         if self._runs is None:
             assert self._plan is not None, "a study is opened before it is written"
-            self._runs = StudyRuns(self._plan, self._uri)
+            self._runs = MlflowRuns(self._plan, self._uri)
         return self._runs

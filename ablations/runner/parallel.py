@@ -49,7 +49,7 @@ def run_trials(
     ledger: Ledger,
     conditions: TrialConditions = TrialConditions(),
     *,
-    is_replaced: Callable[[Result], bool] = lambda _: False,
+    should_retrain: Callable[[Result], bool] = lambda _: False,
     fail_fast: bool = False,
     judge: Callable[[Result], JudgedResult] = JudgedResult,
     is_wanted: Callable[[Trial], bool] = lambda _: True,
@@ -61,7 +61,7 @@ def run_trials(
     `is_wanted` is called for each trial when a slot is free for it; one that is not wanted does not start. A
     trial that another run is training does not start either: `on_result_of_another_run` is called with its
     result. These three are called one at a time, from several threads, so that what is wanted may follow from
-    the results so far. A result is final unless `is_replaced` returns True for it, as the ledger has it.
+    the results so far. A result is final unless `should_retrain` returns True for it, as the ledger has it.
     `fail_fast` starts no more after the first failure. `judge` returns a result as the study counts it; the
     ledger keeps it as it is. The first Ctrl-C starts no more either; the second one, or SIGTERM, ends the
     running trials too, unrecorded.
@@ -71,14 +71,14 @@ def run_trials(
     """
     planned = {trial.id: trial for trial in trials}
     results = ledger.read_results(planned)
-    missing = [trial for id, trial in planned.items() if id not in results or is_replaced(results[id])]
+    missing = [trial for id, trial in planned.items() if id not in results or should_retrain(results[id])]
     shutdown = Shutdown()
     lock = threading.Lock()
     ended = Counter[str]()
 
     def is_missing(trial: Trial) -> bool:
         result = ledger.read_results([trial.id]).get(trial.id)
-        if result is None or is_replaced(result):
+        if result is None or should_retrain(result):
             return True
         ended["by another run"] += 1
         on_result_of_another_run(judge(result))

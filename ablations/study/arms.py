@@ -65,7 +65,7 @@ def _make_arm(file: StudyFile, table: ArmTable, arms: Sequence[Arm]) -> Arm:
             key="against",
             cure="change something",
         )
-    base_settings = base.make_trial().flat_settings()
+    base_settings = base.make_unidentified_trial().flat_settings()
     flat_settings = factory.make_trial(settings).flat_settings()
     return Arm(
         name=table.name or title_changes(factory, table.set),

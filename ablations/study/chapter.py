@@ -15,6 +15,7 @@ from unrolled.ablations.study.errors import explain_validation, format_value
 from unrolled.ablations.study.study_file import MetricTable
 from unrolled.ablations.study.trial_factory import Factor, Settings
 from unrolled.bench.chapter.costs import check_length
+from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.chapter.models.registry import ZOO, spec_of
 from unrolled.bench.chapter.models.spec import PENALTIES, ModelSpec
 from unrolled.bench.chapter.text import data_hash
@@ -25,10 +26,7 @@ from unrolled.bench.trial import DERIVED
 _FIELDS = {f.name: f for f in fields(ChapterTrial) if "setting" in f.metadata}
 DEFAULTS: Settings = {name: f.default for name, f in _FIELDS.items()}
 
-METRICS = (
-    "valid_accuracy", "valid_loss", "valid_perplexity", "valid_bits", "train_loss",
-    "seconds", "speed_train", "memory_peak",
-)  # fmt: skip
+METRICS = {metric.name: metric for metric in CHAPTER_METRICS if metric.is_judged}
 """By which arms can be judged."""
 
 TASK_SETTINGS = ("corpus", *(name for name in ChapterTrial.task_fields if name != "data"))
@@ -97,9 +95,10 @@ def choose_metrics(tables: Sequence[MetricTable]) -> Sequence[MetricTable]:
             key=f"metrics.{index}.value",
             cure="leave it out",
         )
-    return tables or [
-        MetricTable(name="valid_accuracy", delta=0.02),
-        MetricTable(name="valid_loss", delta=0.05),
+    if not tables:
+        return [MetricTable(name="valid_accuracy", delta=0.02), MetricTable(name="valid_loss", delta=0.05)]
+    return [
+        table.model_copy(update={"better": table.better or METRICS[table.name].better}) for table in tables
     ]
 
 
@@ -121,9 +120,8 @@ def resolve_settings(settings: Settings) -> dict[str, Any]:
         raise explain_validation(error) from error
     _check_windows(trial_fields)
     model_options = {key: trial_fields.pop(key) for key in spec.options}
-    trial_fields["detach_every"] = trial_fields["detach_every"] or trial_fields["window"]
-    if trial_fields["stride"] == trial_fields["window"]:
-        trial_fields["stride"] = 0
+    trial = ChapterTrial(seed=0, model=model, options=model_options, **trial_fields)
+    trial_fields = {name: getattr(trial, name) for name in trial_fields}  # as a trial has them
     return {"model": model, "options": model_options, **trial_fields}
 
 

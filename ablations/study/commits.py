@@ -56,7 +56,7 @@ def run_in_checkouts(study: Study, factory: ProgramSettings) -> Study:
 
     def identify_arm(arm: Arm) -> str:
         with error_context(f"arm {arm.name!r}"):
-            return arm.make_trial().identify().id
+            return arm.make_unidentified_trial().identify().id
 
     arms = [replace(arm, factory=factory) for arm in study.arms]
     return replace(study, arms=merge_arms(arms, identify_arm))

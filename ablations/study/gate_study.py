@@ -169,7 +169,7 @@ def list_base_patterns(factory: ProgramSettings, study_place: str | None, sides:
 
 def _leave_out_equal_levels(study: Study) -> Study:
     """Return the study without the levels at which the files that count are the same on both sides."""
-    ids = {arm.name: arm.make_trial().identify().id for arm in study.arms}
+    ids = {arm.name: arm.make_unidentified_trial().identify().id for arm in study.arms}
     equal = {arm.name: arm.against for arm in study.arms if arm.against and ids[arm.name] == ids[arm.against]}
     left = [arm for arm in study.arms if arm.name not in {*equal, *equal.values()}]
     return replace(study, arms=tuple(left))

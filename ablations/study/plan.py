@@ -20,9 +20,9 @@ from unrolled.ablations.study.seeds import format_seeds
 from unrolled.ablations.study.study import Arm, ArmDescription, Study
 from unrolled.bench.audit import Audit
 from unrolled.bench.metric import Metric, judges_clock
+from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.bench.program.commits.repository import Commit
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.tracking import Tracking
 from unrolled.bench.trial import JudgedResult, Result, Trial, canonical_json, trial_type
 
 Id = Annotated[str, Field(pattern="^[0-9a-f]{12,}$")]  # a trial's identity: it becomes the name of a file
@@ -38,10 +38,10 @@ class PlannedArm(ArmDescription):
 
     model: str
     title: str
-    trials: Mapping[int, Id]
+    trial_ids: Mapping[int, Id]
     """Identities in the order of seeds as numbers: JSON has these as text, by which 10 comes before 2."""
     trial_fields: Mapping[str, Any]
-    """The fields of its trials that enter their identity, but seed and device: see `Plan.make_trial`."""
+    """The fields of its trials that enter their identity, but seed and device: see `make_planned_trial`."""
     settings_hash: str = ""
     """Hash of its trials' settings and data, whatever seed and code: see `Trial.comparable_content`."""
     commit: Commit | None = None
@@ -51,7 +51,7 @@ class PlannedArm(ArmDescription):
 
     def __post_init__(self) -> None:
         """Put the trials in the order of their seeds."""
-        object.__setattr__(self, "trials", dict(sorted(self.trials.items())))
+        object.__setattr__(self, "trial_ids", dict(sorted(self.trial_ids.items())))
 
 
 ArmPair = tuple[PlannedArm, PlannedArm]
@@ -64,7 +64,7 @@ class Declaration:
 
     hash: str
     planned: float
-    trials: tuple[Id, ...]
+    trial_ids: tuple[Id, ...]
     seen_pairs: Mapping[str, int]
 
     __pydantic_config__ = _STRICT
@@ -123,10 +123,10 @@ class Plan:
     It is empty for a study that `ships`.
     """
     earlier_fingerprints: Mapping[Id, tuple[str, ...]] = field(default_factory=dict)
-    """By trial, the fingerprints of earlier results with its settings and seed, but another `template`.
+    """By trial, the fingerprints of earlier results of its settings and seed, under another command line.
 
-    If every new result has one of these, the edit of the command line changed no number, and the pairs count
-    as seen.
+    Where every new result equals an earlier one, the edit of the command line changed no number. The pairs
+    then count as seen.
     """
     ships: bool = False
     """True for a study that comes with Unrolled, unchanged: it was declared before there were results."""
@@ -165,10 +165,10 @@ class Plan:
         return self.trainer_name == "program"
 
     @property
-    def tracking(self) -> Tracking:
-        """The names and curves by which its trials are shown."""
-        tracking: Tracking = resolve_name(trial_type(self.trainer_name).tracking_path)
-        return tracking
+    def mlflow_metrics(self) -> MlflowMetrics:
+        """The metrics and curves of its trials that MLflow shows."""
+        mlflow_metrics: MlflowMetrics = resolve_name(trial_type(self.trainer_name).mlflow_metrics_path)
+        return mlflow_metrics
 
     def judge_result(self, result: Result) -> JudgedResult:
         """Return the result as this study counts it, by the metrics that it judges.
@@ -188,7 +188,7 @@ class Plan:
         """Return results by trial as this study counts them: see `judge_result`."""
         return {id: self.judge_result(result) for id, result in results.items()}
 
-    def is_replaced(self, stored: Result, *, retry: bool) -> bool:
+    def should_retrain(self, stored: Result, *, retry: bool) -> bool:
         """Return True if another training takes the place of a stored result that counts as a failure.
 
         It does if that training failed, and with `retry` (the user asks for it) where its judged time is of a
@@ -205,9 +205,9 @@ class Plan:
     @cached_property
     def _commit_names(self) -> dict[str, str]:
         """The names of the trials' commits by identity, where they have one."""
-        return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trials.values()}
+        return {id: arm.commit.name for arm in self.arms if arm.commit for id in arm.trial_ids.values()}
 
-    def make_trial(self, arm: PlannedArm, seed: int) -> Trial:
+    def make_planned_trial(self, arm: PlannedArm, seed: int) -> Trial:
         """Return the trial of an arm for a seed of the plan, without the places of its files."""
         trial_class = trial_type(self.trainer_name)
         commit = {"commit": arm.commit.name} if arm.commit else {}
@@ -230,7 +230,7 @@ class Plan:
         by_id: dict[str, tuple[PlannedArm, int]] = {}
         for seed in sorted(self.seeds):
             for arm in self.arms:
-                by_id.setdefault(arm.trials[seed], (arm, seed))
+                by_id.setdefault(arm.trial_ids[seed], (arm, seed))
         return by_id
 
     @property
@@ -267,7 +267,9 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
     trials: dict[str, Trial] = {}
     arms = []
     for arm in study.arms:
-        trial = arm.make_trial(device=device).identify()  # once for all seeds, which share code and data
+        trial = arm.make_unidentified_trial(
+            device=device
+        ).identify()  # once for all seeds, which share code and data
         by_seed = {seed: replace(trial, seed=seed + arm.seed_offset) for seed in arm.seeds}
         ids = {seed: seed_trial.id for seed, seed_trial in by_seed.items()}
         trials |= zip(ids.values(), by_seed.values(), strict=True)
@@ -283,7 +285,7 @@ def make_plan(study: Study, command: str, device: str = "cpu") -> tuple[Plan, li
         hash=study.plan_hash,
         command=command,
         trainer_name=study.trainer_name,
-        template=study.baseline.make_trial().template,
+        template=study.baseline.make_unidentified_trial().template,
         setting_titles={key: arm.factory.title_setting(key) for arm in study.arms for key in arm.changes},
         device=device,
         decide=study.decide,
@@ -312,7 +314,7 @@ def _make_planned_arm(arm: Arm, trial: Trial, ids: Mapping[int, str]) -> Planned
         other_names=arm.other_names,
         model=str(arm.trial_fields.get("model", "")),
         title=trial.title,
-        trials=ids,
+        trial_ids=ids,
         trial_fields=shared_fields(trial),
         settings_hash=hashlib.sha256(canonical_json(trial.comparable_content)).hexdigest()[:16],
         commit=trial.checkout.commit if isinstance(trial, ProgramTrial) and trial.checkout else None,
@@ -339,4 +341,4 @@ def list_first_trials(plan: Plan) -> list[str]:
 def list_trials(arms: Iterable[PlannedArm], seeds: Sequence[int]) -> list[str]:
     """Return the identities of these arms' trials, seed by seed, each once."""
     arms = list(arms)
-    return list(dict.fromkeys(arm.trials[seed] for seed in seeds for arm in arms))
+    return list(dict.fromkeys(arm.trial_ids[seed] for seed in seeds for arm in arms))

@@ -59,7 +59,7 @@ def copy_nondeterminism(plan: Plan, before: Plan) -> Plan:
     """Return the plan with the measurement of a stored one that ran the same trial twice and judged alike."""
     if plan.nondeterminism is not None or before.qualities != plan.qualities:
         return plan
-    if plan.arms[0].trials[plan.seeds[0]] != before.arms[0].trials[before.seeds[0]]:
+    if plan.arms[0].trial_ids[plan.seeds[0]] != before.arms[0].trial_ids[before.seeds[0]]:
         return plan
     return replace(plan, nondeterminism=before.nondeterminism, varying=before.varying)
 
@@ -84,11 +84,16 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
     declarations: list[Declaration] = []
     if before:
         declaration = Declaration(
-            hash=before.hash, planned=before.planned, trials=tuple(before.ids), seen_pairs=before.seen_pairs
+            hash=before.hash,
+            planned=before.planned,
+            trial_ids=tuple(before.ids),
+            seen_pairs=before.seen_pairs,
         )
         declarations = [*before.earlier_declarations, declaration]
     ids = set(plan.ids)
-    same = [earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trials)]
+    same = [
+        earlier for earlier in declarations if earlier.hash == plan.hash and ids <= set(earlier.trial_ids)
+    ]
     first = same[0] if same else None
     results = ledger.find_result_files().keys()
     plan = replace(
@@ -97,7 +102,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
         earlier_declarations=tuple(
             earlier
             for earlier in declarations
-            if earlier is not first and not results.isdisjoint(earlier.trials)
+            if earlier is not first and not results.isdisjoint(earlier.trial_ids)
         ),
     )
     if first:
@@ -115,7 +120,7 @@ def _declare_plan(plan: Plan, before: Plan | None, ledger: Ledger, trials: Seque
         return plan
     shown_trials = find_shown_trials(read_plans(ledger)[0], ledger)
     contrasts = find_seen_contrasts(plan.pairs, shown_trials, trials)
-    sides = {id for arms in contrasts for arm in arms for id in arm.trials.values()}
+    sides = {id for arms in contrasts for arm in arms for id in arm.trial_ids.values()}
     trials_of_sides = [trial for trial in trials if trial.id in sides]
     return replace(
         plan,
@@ -249,7 +254,7 @@ def _find_faults(plan: Plan) -> Iterator[str]:
     if plan.nondeterminism and not plan.of_program:
         yield "equal trials are said to differ, which those of the chapter do not"
     for arm in plan.arms:
-        if set(arm.trials) != set(plan.seeds):
+        if set(arm.trial_ids) != set(plan.seeds):
             yield f"arm {arm.name!r}: its seeds are not the plan's"
         for fault in _find_arm_faults(plan, arm):
             yield f"arm {arm.name!r}: {fault}"
@@ -257,15 +262,17 @@ def _find_faults(plan: Plan) -> Iterator[str]:
 
 def _find_arm_faults(plan: Plan, arm: PlannedArm) -> Iterator[str]:
     """Yield the contradictions of an arm."""
-    wrong_seeds = [str(seed) for seed, id in arm.trials.items() if plan.make_trial(arm, seed).id != id]
+    wrong_seeds = [
+        str(seed) for seed, id in arm.trial_ids.items() if plan.make_planned_trial(arm, seed).id != id
+    ]
     if wrong_seeds:
         yield f"its trials have another seed, device or setting (seeds {', '.join(wrong_seeds)})"
     if arm.seed_offset and arm.changes:
         yield "has other seeds than its base, which only the baseline again has"
-    trial = plan.make_trial(arm, min(arm.trials))
+    trial = plan.make_planned_trial(arm, min(arm.trial_ids))
     factors = trial.flat_settings()
     base = {planned.name: planned for planned in plan.arms}.get(arm.against, plan.arms[0])
-    base_factors = plan.make_trial(base, min(base.trials)).flat_settings()
+    base_factors = plan.make_planned_trial(base, min(base.trial_ids)).flat_settings()
     declared = {name: base_factors.get(name) for name in factors} | dict(arm.changes)
     if arm.model:
         declared["model"] = arm.model

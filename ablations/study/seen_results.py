@@ -46,7 +46,7 @@ def find_seen_contrasts(
         seeds[keys[trial.id]].add(trial.seed)
 
     def shown_seeds(arm: PlannedArm) -> set[int]:
-        key = next((keys[id] for id in arm.trials.values() if id in keys), b"")
+        key = next((keys[id] for id in arm.trial_ids.values() if id in keys), b"")
         return {seed - arm.seed_offset for seed in seeds[key]}
 
     return [(arm, base) for arm, base in pairs if len(shown_seeds(arm) & shown_seeds(base)) >= SEEN_PAIRS]
@@ -70,7 +70,7 @@ def count_seen_pairs(
 def count_pairs(pairs: Sequence[ArmPair], ids: Collection[str]) -> dict[str, int]:
     """Return by arm the number of its seeds for which its trial and its base's are among these, if any."""
     counts = {
-        arm.name: sum(id in ids and base.trials.get(seed) in ids for seed, id in arm.trials.items())
+        arm.name: sum(id in ids and base.trial_ids.get(seed) in ids for seed, id in arm.trial_ids.items())
         for arm, base in pairs
     }
     return {name: count for name, count in counts.items() if count}

@@ -50,7 +50,7 @@ class Arm(ArmDescription):
     trial_fields: Settings
     seeds: tuple[int, ...]
 
-    def make_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
+    def make_unidentified_trial(self, seed: int = 0, device: str = "cpu") -> Trial:
         """Return its trial for a seed of the study, without the hashes of code and text."""
         return self.factory.make_trial(self.trial_fields, seed + self.seed_offset, device)
 
@@ -94,7 +94,7 @@ class Study:
     @property
     def trainer_name(self) -> str:
         """The name of what trains its arms: see `bench.trial.TRIAL_TYPES`."""
-        return self.baseline.make_trial().trainer
+        return self.baseline.make_unidentified_trial().trainer
 
     @property
     def of_program(self) -> bool:
@@ -116,7 +116,7 @@ class Study:
         contrasts = {}
         bases = {arm.against for arm in self.arms}
         for arm in self.arms[1:]:
-            reference = not arm.against and (not arm.make_trial().uses_seed or arm.name in bases)
+            reference = not arm.against and (not arm.make_unidentified_trial().uses_seed or arm.name in bases)
             if not self.task_differences(arm) and not reference and not arm.seed_offset:
                 contrasts[arm.name] = arm.against or self.baseline.name
         return contrasts

@@ -92,8 +92,8 @@ class ArmTable(Table):
     identical: bool = False
     """of a program: this arm may have the same numbers as its baseline"""
     against: str = ""
-    """an arm before this one to compare with, in place of the baseline; an arm that others name has a \
-contrast only if it names one, too, which may be the baseline"""
+    """an earlier arm to compare this one with, in place of the baseline; an arm that others are compared \
+with is itself compared only if it has this key, too, perhaps with the baseline's name"""
 
 
 def _check_delta(value: Any) -> float | str:
@@ -118,8 +118,7 @@ class MetricTable(Table):
     """One of `metrics`: what arms are judged by."""
 
     name: Text
-    """`seconds` or `memory_peak`; of the chapter also valid_accuracy, valid_loss, valid_perplexity, \
-valid_bits, train_loss or `speed_train`, of a program what it reports"""
+    """of a program what it reports, `seconds` or `memory_peak`; of the chapter one of [these](#metrics)"""
     delta: Annotated[Any, AfterValidator(_check_delta), WithJsonSchema({"type": "number"})]
     """δ, in the metric's unit: a smaller difference counts as none; `"5%"`, meant for times, is a ratio \
 from 1/1.05 to 1.05"""

@@ -8,8 +8,8 @@ import pandas as pd
 from unrolled.ablations.mlflow.database import hide_credentials
 from unrolled.ablations.mlflow.experiment import FIRST_LOOK_TAG, describe_end, read_ended_runs
 from unrolled.bench.errors import require
+from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.bench.table_files import FORMATS, read_rows
-from unrolled.bench.trial import FIRST_LOOK
 from unrolled.reports.foreign.columns import STATUS
 
 SOURCES = f"{', '.join(FORMATS)}, a results folder, or mlflow:URI"

@@ -18,7 +18,7 @@ from unrolled.ablations.training.comparison import design_of_plan
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.metric import Metric
-from unrolled.bench.trial import FIRST_LOOK
+from unrolled.bench.result_table import FIRST_LOOK
 from unrolled.reports.foreign.columns import STATUS
 from unrolled.reports.statistics.speed_ratio import describe_unlike_machines
 from unrolled.reports.trial_frame import tabulate_results

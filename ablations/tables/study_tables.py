@@ -23,7 +23,8 @@ from unrolled.ablations.tables.reader import read_table
 from unrolled.ablations.training.comparison import compare_plan, design_of_plan
 from unrolled.bench.atomic_files import save_file
 from unrolled.bench.errors import BadInput, require
-from unrolled.bench.trial import FIRST_LOOK, JudgedResult, Trial, canonical_json
+from unrolled.bench.result_table import FIRST_LOOK, IS_COUNTED
+from unrolled.bench.trial import JudgedResult, Trial, canonical_json
 
 if TYPE_CHECKING:
     from unrolled.reports.comparison import Comparison
@@ -90,10 +91,10 @@ def compare_study_table(table: pd.DataFrame) -> "Comparison":
     plan, trials = plans.make_plan(study, f"unrolled run {study.name}")
     arms = {arm.name: arm for arm in plan.arms}
     for arm, seed in zip(table.arm, table.seed, strict=True):
-        if arm not in arms or seed not in arms[arm].trials:
+        if arm not in arms or seed not in arms[arm].trial_ids:
             raise BadInput(f"has no trial of arm {arm!r} and seed {seed}", place=f"study {study.name!r}")
     planned_trials = {trial.id: trial for trial in trials}
-    trial_of_arm = {name: planned_trials[next(iter(arm.trials.values()))] for name, arm in arms.items()}
+    trial_of_arm = {name: planned_trials[next(iter(arm.trial_ids.values()))] for name, arm in arms.items()}
     _check_settings(table, trial_of_arm, study.name)
     design = design_of_plan(plan, {})
     measured = [replace(arm, trial=trial_of_arm[arm.name]) for arm in design.arms]
@@ -154,7 +155,7 @@ def tabulate_study(study: Study, plan: Plan, results: Mapping[str, JudgedResult]
         study=study.name, design=hash_design(study), baseline=comparison.table.arm.map(bases)
     )
     table[metrics] = table[metrics].astype(float).round(DIGITS)
-    leading = ["study", "design", "arm", "baseline", "seed", "status", "counts"]
+    leading = ["study", "design", "arm", "baseline", "seed", "status", IS_COUNTED]
     settings = dict.fromkeys(
         name for arm in comparison.arms if (t := arm.arm.example_trial) for name in t.flat_settings()
     )

@@ -11,7 +11,7 @@ from unrolled.ablations.mlflow.fields import round_number
 from unrolled.ablations.mlflow.study_runs import ArmRun
 from unrolled.ablations.study.plan import Plan, PlannedArm
 from unrolled.bench.metric import Metric
-from unrolled.bench.tracking import Tracking
+from unrolled.bench.mlflow_metrics import MlflowMetrics
 from unrolled.reports.compared_arm import ComparedArm, summarise_arm
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.design import MeasuredArm
@@ -55,16 +55,16 @@ def _make_arm_run(
 ) -> ArmRun:
     trial = measured.example_trial
     results = measured.results.values()
-    tracking = plan.tracking
+    mlflow_metrics = plan.mlflow_metrics
     metrics = [metric.name for metric in plan.metrics]
     return ArmRun(
         name=arm.name,
-        trials=tuple(arm.trials.values()),
+        trial_ids=tuple(arm.trial_ids.values()),
         settings=trial.flat_settings() if trial else {"model": arm.model, **arm.changes},
         title=_format_title(measured, metrics[0], scale),
-        metrics=_collect_means(measured, tracking.table_metrics(metrics), tracking),
-        curves=_average_curves(measured, tracking.curve_metrics or metrics),
-        seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trials)),
+        metrics=_collect_means(measured, mlflow_metrics.table_metrics(metrics), mlflow_metrics),
+        curves=_average_curves(measured, mlflow_metrics.curve_metrics or metrics),
+        seeds=_describe_seeds(measured, plan.metrics[0], row, len(arm.trial_ids)),
         started=min((result.started for result in results), default=0.0),
         ended=max((result.started + result.seconds for result in results), default=0.0),
     )
@@ -86,12 +86,14 @@ def _collect_differences(comparison: Comparison) -> dict[str, dict[str, float]]:
     return by_arm
 
 
-def _collect_means(arm: MeasuredArm, metrics: Iterable[str], tracking: Tracking) -> dict[str, float]:
+def _collect_means(
+    arm: MeasuredArm, metrics: Iterable[str], mlflow_metrics: MlflowMetrics
+) -> dict[str, float]:
     """Return means with SD and interval of metrics that every finished seed has."""
     done = {seed for seed, result in arm.results.items() if result.done}
     means: dict[str, float] = {}
     for name in metrics:
-        base, function = tracking.derived_metrics.get(name, (name, None))
+        base, function = mlflow_metrics.derived_metrics.get(name, (name, None))
         summary = summarise_arm(arm, arm.collect_metric(base))
         if done <= summary.values.keys() and not summary.diverged:
             numbers = _name_numbers(name, summary.mean, summary.sd, summary.interval)

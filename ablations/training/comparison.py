@@ -73,11 +73,11 @@ def read_page_results(plan: Plan, ledger: Ledger) -> dict[str, JudgedResult]:
     (points, 2): thousands of results are in memory at once. Records that the presentation shows of one trial
     an arm only are those of its first finished trial.
     """
-    drawn_curves = plan.tracking.curve_metrics
+    drawn_curves = plan.mlflow_metrics.curve_metrics
     single_records = _find_presentation(plan).sample_records
     sampled_arms: set[str] = set()
     results: dict[str, JudgedResult] = {}
-    for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trials.values()]:
+    for name, id in [(arm.name, id) for arm in plan.arms for id in arm.trial_ids.values()]:
         stored = ledger.read_result(id) if id not in results else None
         if stored is None:
             continue
@@ -100,7 +100,7 @@ def design_of_plan(plan: Plan, results: Mapping[str, JudgedResult]) -> Design:
     shared = [
         earlier.planned
         for earlier in plan.earlier_declarations
-        if not set(earlier.trials).isdisjoint(plan.ids)
+        if not set(earlier.trial_ids).isdisjoint(plan.ids)
     ]
     earlier_attempts = {
         arm: [verdict.describe(plan.template) for verdict in verdicts]
@@ -161,10 +161,10 @@ def _measured_arm(arm: PlannedArm, plan: Plan, results: Mapping[str, Result]) ->
         question=arm.question,
         note=" ".join(filter(None, [arm.note, _describe_commit(arm)])),
         changes=arm.changes,
-        results={seed: results[id] for seed, id in arm.trials.items() if id in results},
+        results={seed: results[id] for seed, id in arm.trial_ids.items() if id in results},
         exploratory=arm.exploratory,
         against=arm.against,
-        uses_seed=plan.make_trial(arm, plan.seeds[0]).uses_seed,
+        uses_seed=plan.make_planned_trial(arm, plan.seeds[0]).uses_seed,
     )
 
 

@@ -51,7 +51,7 @@ def choose_device(study: Study, options: PlanOptions, stored: str) -> Device:
     is_requested = options.device != "auto"
     gpus = _local_gpus(options)
     kind, reason = _choose_kind(study, options, stored, gpus)
-    trial = study.baseline.make_trial(device=kind)
+    trial = study.baseline.make_unidentified_trial(device=kind)
     if not options.cluster and (is_requested or not stored):
         check_gpus(gpus, trial.gpu_count)
     slots = options.workers or count_slots(trial.gpu_count, gpus)
@@ -67,7 +67,7 @@ def _choose_kind(study: Study, options: PlanOptions, stored: str, gpus: tuple[Gp
     """Return the kind of a study's device, and the reason."""
     if options.device != "auto":
         return {"gpu": "cuda"}.get(options.device, options.device), "as --device says"
-    wants_several = study.baseline.make_trial(device="cuda").gpu_count > 1
+    wants_several = study.baseline.make_unidentified_trial(device="cuda").gpu_count > 1
     if stored:
         unused = "; without the GPUs of `gpus`, which --device cuda gives" if wants_several else ""
         return stored, f"as its stored plan has it{unused if stored == 'cpu' else ''}"

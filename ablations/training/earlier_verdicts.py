@@ -54,8 +54,8 @@ def _find_verdicts_of_plan(
     earlier_verdicts = {}
     for name in verdicts.keys() & names:
         arms = [arm for arm in plan.arms if arm.name in (name, design.bases[name])]
-        seeds = tuple(seed for seed in plan.seeds if usable.issuperset(arm.trials[seed] for arm in arms))
-        trials = {arm.trials[seed] for arm in arms for seed in seeds}
+        seeds = tuple(seed for seed in plan.seeds if usable.issuperset(arm.trial_ids[seed] for arm in arms))
+        trials = {arm.trial_ids[seed] for arm in arms for seed in seeds}
         if seeds and not trials.issubset(shared_trials):
             earlier_verdicts[name] = EarlierVerdict(
                 study=plan.study,

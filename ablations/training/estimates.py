@@ -43,7 +43,7 @@ def read_measurements(
     spreads: dict[str, float] = {}
     seconds: dict[str, float] = {}
     stored = [plan_store.load_plan(study.name, ledger)] if plan_store.has_plan(study.name, ledger) else []
-    settings = {arm.name: arm.make_trial(device=device).flat_settings() for arm in study.arms}
+    settings = {arm.name: arm.make_unidentified_trial(device=device).flat_settings() for arm in study.arms}
     for source in filter(None, (*stored, plan)):  # what comes last counts
         results = ledger.read_results(source.ids)
         by_metric = measure_spreads(replace(source, metrics=study.metrics), results)

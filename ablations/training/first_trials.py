@@ -62,7 +62,7 @@ def refuse_stored_failures(plan: Plan, ledger: Ledger, *, retry: bool) -> None:
     It has ended, maybe in another study, and lacks what this one judges, such as a misspelt metric.
     """
     results = ledger.read_results(list_first_trials(plan))
-    final = [stored for stored in results.values() if not plan.is_replaced(stored, retry=retry)]
+    final = [stored for stored in results.values() if not plan.should_retrain(stored, retry=retry)]
     _require_all_numbers([plan.judge_result(stored) for stored in final if stored.status != "failed"], plan)
 
 
@@ -83,7 +83,7 @@ def _train_strictly(ids: Sequence[str], study_run: StudyRun) -> dict[str, Judged
     plan = study_run.plan
     ledger = study_run.ledger
     stored = ledger.read_results(ids)
-    final = {id for id in stored if not plan.is_replaced(stored[id], retry=study_run.options.retry)}
+    final = {id for id in stored if not plan.should_retrain(stored[id], retry=study_run.options.retry)}
     _require_all_numbers([plan.judge_result(stored[id]) for id in stored if id in final], plan)
     missing = [trial for trial in study_run.trials if trial.id in ids and trial.id not in final]
     study_run.train_trials(study_run.scheduler.sort_trials(missing), strict=True)
@@ -179,8 +179,8 @@ def _reason_not_to_check(plan: Plan, results: Mapping[str, JudgedResult]) -> str
     seed = plan.seeds[0]
     distances = describe_distances(plan.nondeterminism)
     return (
-        f"not deterministic: two trainings of seed {seed} differ ({distances}). Seeds "
-        f"pair the arms less closely, and {effects}{proof}; of a time, a speed or memory declare the kind"
+        f"not deterministic: two trainings of seed {seed} differ ({distances}), so {effects}{proof}. "
+        "Seeds pair the arms less closely. Declare the kind of a time, a speed or memory"
     )
 
 
@@ -224,11 +224,11 @@ def _is_tie(pair: ArmPair, results: Mapping[str, JudgedResult], study_run: Study
     """Return True if all trained seeds of a pair have the same judged numbers."""
     arm, base = pair
     plan = study_run.plan
-    seeds = [seed for seed in plan.seeds if {arm.trials[seed], base.trials[seed]} <= results.keys()]
+    seeds = [seed for seed in plan.seeds if {arm.trial_ids[seed], base.trial_ids[seed]} <= results.keys()]
     if arm is base:
-        trials = [(arm.trials[seeds[0]], arm.trials[seed]) for seed in seeds[1:]]
+        trials = [(arm.trial_ids[seeds[0]], arm.trial_ids[seed]) for seed in seeds[1:]]
     else:
-        trials = [(arm.trials[seed], base.trials[seed]) for seed in seeds]
+        trials = [(arm.trial_ids[seed], base.trial_ids[seed]) for seed in seeds]
     return bool(trials) and all(
         _has_same_numbers(results[first], results[second], study_run) for first, second in trials
     )

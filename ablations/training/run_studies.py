@@ -38,9 +38,9 @@ from unrolled.ablations.training.seed_scheduler import SeedScheduler
 from unrolled.ablations.training.study_run import (
     Budget,
     StudyRun,
+    check_first_batches,
+    find_unchecked_arms,
     read_final_results,
-    try_first_batches,
-    untried_arms,
 )
 from unrolled.bench.devices import check_gpus
 from unrolled.bench.errors import BadInput, plural, visible
@@ -193,14 +193,14 @@ def _prepare_training(study_run: StudyRun) -> None:
     if earlier := plan_store.read_or_set_aside(plan.study, ledger):
         for reason in retraining.explain_retraining(earlier, plan, todo, ledger):
             print_line(reason)
-    untried = untried_arms(todo, plan, study_run.scheduler.results)
-    unchecked = try_first_batches(untried, study_run.options, study_run.device, study_run.budget)
-    if unchecked:
-        study_run.unchecked_arms = unchecked
+    unchecked = find_unchecked_arms(todo, plan, study_run.scheduler.results)
+    not_reached = check_first_batches(unchecked, study_run.options, study_run.device, study_run.budget)
+    if not_reached:
+        study_run.unchecked_arms = not_reached
         study_run.budget.has_refused = True
-        tried = f"{len(untried) - len(unchecked)} of {plural(len(untried), 'arm')}"
+        checked = f"{len(unchecked) - len(not_reached)} of {plural(len(unchecked), 'arm')}"
         print_line(
-            f"{visible(plan.study)}: the first batch of {tried} was tried in half of the time that is left"
+            f"{visible(plan.study)}: the first batch of {checked} was checked in half of the remaining time"
         )
     plan = replace(plan, earlier_verdicts=find_earlier_verdicts(plan, ledger))
     study_run.plan = plan_store.store_plan(plan, ledger, study_run.trials)
@@ -320,6 +320,6 @@ def _describe_failure(failed: JudgedResult | None, plan: plans.Plan, ledger: Led
         return ""
     id = failed.trial.id
     reason = plain_reason(failed)
-    if any(plan.is_replaced(stored, retry=False) for stored in ledger.read_results([id]).values()):
+    if any(plan.should_retrain(stored, retry=False) for stored in ledger.read_results([id]).values()):
         reason += "; --retry trains failed trials again"
     return visible(f"{plan.arm_names[id]}, seed {failed.trial.seed}: {reason}")

@@ -104,7 +104,7 @@ def _seed_index_by_arm(plan: Plan) -> dict[str, dict[str, int]]:
     indices: dict[str, dict[str, int]] = {}
     for arm in plan.arms:
         for index, seed in enumerate(plan.seeds):
-            indices.setdefault(arm.trials[seed], {})[arm.name] = index
+            indices.setdefault(arm.trial_ids[seed], {})[arm.name] = index
     return indices
 
 

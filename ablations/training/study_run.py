@@ -85,7 +85,7 @@ class StudyRun:
     device: Device
     budget: Budget
     trained: set[str] = field(default_factory=set)  # identities
-    unchecked_arms: frozenset[str] = frozenset()  # names of those whose first batch was not tried
+    unchecked_arms: frozenset[str] = frozenset()  # names of those whose first batch was not checked
     ended_trials: int = 0  # those that it trained, and those that another run trained meanwhile
     interrupted: bool = False  # by Ctrl-C
 
@@ -132,7 +132,9 @@ class StudyRun:
                 trials,
                 self.ledger,
                 self.conditions_of(trials),
-                is_replaced=lambda stored: retries and plan.is_replaced(stored, retry=self.options.retry),
+                should_retrain=lambda stored: (
+                    retries and plan.should_retrain(stored, retry=self.options.retry)
+                ),
                 fail_fast=self.options.fail_fast or (strict and not has_commits),
                 judge=plan.judge_result,
                 is_wanted=lambda trial: trial.id not in unchecked and self._may_start(trial),
@@ -201,23 +203,27 @@ def read_final_results(plan: Plan, ledger: Ledger, *, retry: bool) -> dict[str, 
     Those that are damaged are set aside.
     """
     stored = [result.without_details() for id in plan.ids if (result := ledger.read_result(id))]
-    final = [result for result in stored if not (retry and plan.is_replaced(result, retry=True))]
+    final = [result for result in stored if not (retry and plan.should_retrain(result, retry=True))]
     return {result.trial.id: plan.judge_result(result) for result in final}
 
 
-def untried_arms(
+def find_unchecked_arms(
     trials: Sequence[Trial], plan: Plan, results: Mapping[str, JudgedResult]
 ) -> dict[str, Trial]:
     """Return, by name, one of these trials of each arm of which no trial has finished or diverged.
 
-    Trials without a rehearsal are left out.
+    Trials without a `first_batch_function` are left out.
     """
     names = plan.arm_names
-    tried = {names[id] for id, result in results.items() if result.done or result.diverged}
-    return {names[trial.id]: trial for trial in trials if trial.rehearsal and names[trial.id] not in tried}
+    trained = {names[id] for id, result in results.items() if result.done or result.diverged}
+    return {
+        names[trial.id]: trial
+        for trial in trials
+        if trial.first_batch_function and names[trial.id] not in trained
+    }
 
 
-def try_first_batches(
+def check_first_batches(
     arms: Mapping[str, Trial], options: RunOptions, device: Device, budget: Budget
 ) -> frozenset[str]:
     """Train a batch of each arm, within half of the budget. Returns the names of arms that were not reached.
@@ -231,7 +237,7 @@ def try_first_batches(
     seconds = min(FIRST_BATCH_SECONDS, conditions.limits.time_limit)
     conditions = replace(
         conditions,
-        run_function=next(iter(arms.values())).rehearsal,
+        run_function=next(iter(arms.values())).first_batch_function,
         limits=replace(conditions.limits, time_limit=seconds),
     )
     with show_first_batches(len(arms)) as on_result:

@@ -25,7 +25,7 @@ def expected_seconds(trial: ChapterTrial) -> float:
     replays earlier windows (`REPLAY`), a shorter one cuts windows into pieces (`PIECE`).
     """
     spec = spec_of(trial.model)
-    chapter = spec.make_trial()
+    chapter = spec.make_chapter_trial()
     length, words = _text_size(trial.corpus, trial.tokens)
     reach = trial.detach_every / trial.window
     rereading = REPLAY * (reach - 1) if reach > 1 else PIECE * (1 / reach - 1)

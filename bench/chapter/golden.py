@@ -90,7 +90,7 @@ def play_notebook() -> Iterator[Epoch]:
     torch_device.make_deterministic()
     set_seed(SEED)
     for name in PRINTED:
-        trial = spec_of(name).make_trial(SEED)
+        trial = spec_of(name).make_chapter_trial(SEED)
         if name in ("lm1", "lm3", "lm4"):  # the others read the windows of the model before
             dls = make_loaders(trial)
         if name == "lm2":

@@ -42,10 +42,10 @@ class ChapterTrial(Trial):
     """
 
     trainer: ClassVar[str] = "chapter"
-    tracking_path: ClassVar[str] = "unrolled.bench.chapter.tracking:CHAPTER"
+    mlflow_metrics_path: ClassVar[str] = "unrolled.bench.chapter.mlflow_metrics:CHAPTER"
     presentation_path: ClassVar[str] = "unrolled.reports.chapter:CHAPTER"
     run_function: ClassVar[str] = "unrolled.bench.chapter.run:run_trial"
-    rehearsal: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
+    first_batch_function: ClassVar[str] = "unrolled.bench.chapter.first_batch:train_first_batch"
     uses_torch: ClassVar[bool] = True
     uncounted_fields: ClassVar[tuple[str, ...]] = ("corpus",)
     task_fields: ClassVar[tuple[str, ...]] = ("data", "tokens", "vocab", "split", "target")

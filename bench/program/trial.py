@@ -37,7 +37,7 @@ class ProgramTrial(Trial):
     """
 
     trainer: ClassVar[str] = "program"
-    tracking_path: ClassVar[str] = "unrolled.bench.tracking:PROGRAM"
+    mlflow_metrics_path: ClassVar[str] = "unrolled.bench.mlflow_metrics:PROGRAM"
     presentation_path: ClassVar[str] = "unrolled.reports.presentation:PLAIN"
     run_function: ClassVar[str] = "unrolled.bench.program.run:run_trial"
     uncounted_fields: ClassVar[tuple[str, ...]] = (

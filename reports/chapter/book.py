@@ -86,7 +86,7 @@ def has_book_settings(trial: Trial, model: str) -> bool:
 
     A plugged-in penalty, which the registry has only while its plug-in is loaded, is off at 0.
     """
-    book = spec_of(model).make_trial().flat_settings()
+    book = spec_of(model).make_chapter_trial().flat_settings()
     return all(
         value == book.get(name, 0) for name, value in trial.flat_settings().items() if name != "engine"
     )

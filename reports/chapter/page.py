@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
 from unrolled.bench.errors import plural
 from unrolled.bench.machine_kind import find_machine_kind
 from unrolled.bench.trial import Result
@@ -68,11 +69,16 @@ def find_extras(c: Comparison) -> Extras:
 
 
 def read_curves(result: Result) -> Mapping[str, NDArray[np.float64]]:
-    """Return the learning curves of a trial: its validation accuracy and loss by epoch, from 1."""
-    return {
-        name: np.reshape(result.curves.get(name, ()), (-1, 2)) + np.array([1, 0])
-        for name in ("valid_accuracy", "valid_loss")
-    }
+    """Return the learning curves of a trial by metric: points (epoch from 1, value)."""
+    curves = {}
+    for metric in CHAPTER_METRICS:
+        if metric.has_curve:
+            name = metric.source.name if metric.source else metric.name
+            epochs, values = np.reshape(result.curves.get(name, ()), (-1, 2)).T
+            if metric.source:
+                values = np.array([metric.source.function(value) for value in values])
+            curves[metric.name] = np.column_stack([epochs + 1, values])
+    return curves
 
 
 def describe_fits(fits: Sequence[BookComparison], c: Comparison) -> str:

@@ -113,8 +113,8 @@ def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool,
     gain = effect if c.metric.lower_is_better else -effect
     if ladder or not math.isfinite(effect):
         gain = 0.0
-    is_counted = row.remark is ArmRemark.COUNTED
-    return row.index > 0, row.index > 0 and row.arm.is_aa_arm, is_counted, gain, row.index
+    ignores_seed = row.remark is ArmRemark.WITHOUT_SEED
+    return row.index > 0, row.index > 0 and row.arm.is_aa_arm, ignores_seed, gain, row.index
 
 
 def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, require
 from unrolled.bench.metric import LARGEST, Metric, is_computed
-from unrolled.bench.trial import FIRST_LOOK, ROWS_AVERAGED
+from unrolled.bench.result_table import FIRST_LOOK, ROWS_AVERAGED
 from unrolled.reports.foreign.row_means import ONE_RUN, PAIR, average_rows, find_copied_arms
 
 LONGEST_NAME = 200

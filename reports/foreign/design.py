@@ -7,7 +7,7 @@ import pandas as pd
 
 from unrolled.bench.errors import BadInput, plural, require
 from unrolled.bench.metric import FEWEST_SEEDS, Metric, is_computed
-from unrolled.bench.trial import ROWS_AVERAGED
+from unrolled.bench.result_table import ROWS_AVERAGED
 from unrolled.reports.design import Design, MeasuredArm
 from unrolled.reports.foreign.columns import SAMPLES, Columns, join_labels, read_ends
 from unrolled.reports.foreign.row_means import read_row_matches

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from unrolled.bench.metric import FEWEST_SEEDS
-from unrolled.bench.trial import ROWS_AVERAGED
+from unrolled.bench.result_table import ROWS_AVERAGED
 
 ONE_RUN = "one run"  # the column that tells whether the rows of an arm are those of one run, copied
 PAIR = ["arm", "seed"]

@@ -4,6 +4,7 @@ Each is a list of edits: a file, a text in it, and what stands there afterwards.
 """
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -22,19 +23,34 @@ METRIC = [
     (
         "bench/chapter/metrics.py",
         '            "valid_accuracy": self.accuracy,\n',
-        '            "valid_accuracy": self.accuracy,\n            "valid_errors": 1 - self.accuracy,\n',
+        '            "valid_accuracy": self.accuracy,\n            "valid_errors": 1 - self.accuracy,\n'
+        '            "valid_misses": float(self._target_count - self.hits),\n',
     ),
     (
-        "ablations/study/chapter.py",
-        '"valid_bits", "train_loss",',
-        '"valid_bits", "train_loss", "valid_errors",',
+        "bench/chapter/metric_table.py",
+        "CHAPTER_METRICS = (\n",
+        "CHAPTER_METRICS = (\n"
+        '    ChapterMetric(name="valid_errors", title="wrong guesses", unit="%", factor=100.0,\n'
+        '        is_judged=True, better="lower", has_curve=True),\n'
+        '    ChapterMetric(name="valid_misses", title="missed words", is_judged=True, better="lower"),\n',
     ),
-    ("bench/metric.py", "error err error_rate", "error err valid_errors error_rate"),
+]
+CURVE = [
     (
-        "reports/chapter/__init__.py",
-        '        "valid_bits": Scale(',
-        '        "valid_errors": Scale(title="wrong guesses", difference_unit="points", factor=100.0),\n'
-        '        "valid_bits": Scale(',
+        "bench/chapter/training/record.py",
+        "    accuracy: float\n",
+        "    accuracy: float\n    errors: float\n",
+    ),
+    (
+        "bench/chapter/training/record.py",
+        "                accuracy=self.validation.accuracy,\n",
+        "                accuracy=self.validation.accuracy,\n"
+        "                errors=1 - self.validation.accuracy,\n",
+    ),
+    (
+        "bench/chapter/training/record.py",
+        '    "valid_accuracy": "accuracy",\n',
+        '    "valid_accuracy": "accuracy",\n    "valid_errors": "errors",\n',
     ),
 ]
 OPTION = [  # a keyword of nn.LSTM, which LMModel7 hands on
@@ -123,7 +139,7 @@ def changed_project(tmp_path_factory) -> Path:
     copy = tmp_path_factory.mktemp("project")
     for name in ("bench", "ablations", "reports", "unrolled"):
         shutil.copytree(ROOT / name, copy / name, symlinks=True)
-    for file, text, replacement in (*METRIC, *OPTION, *FORMAT, *FIGURE):
+    for file, text, replacement in (*METRIC, *CURVE, *OPTION, *FORMAT, *FIGURE):
         path = copy / file
         assert path.read_text().count(text) == 1, f"{file}: {text}"
         path.write_text(path.read_text().replace(text, replacement))
@@ -143,9 +159,11 @@ def run_study(project: Path, folder: Path, study: str, *program: str) -> str:
 def test_a_new_metric_a_new_option_and_a_new_figure_are_on_the_page_and_in_mlflow(changed_project, tmp_path):
     metric = 'metrics = [{ name = "valid_errors", delta = 0.02 }]\nseeds = 2'
     arms = "[design.one_at_a_time]\nbias = [false]\n"
-    write_study(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, window=8)
+    write_study(tmp_path, seeds=metric, widths=(), arms=arms, model="lm7", hidden=8, epochs=2)
     page = run_study(changed_project, tmp_path, "small")
-    assert "wrong guesses" in page.lower()
+    assert "by wrong guesses" in page, "it judges"
+    assert re.findall(r'multiples" data-metric="(\w+)"', page) == ["valid_errors"], "it has its own curve"
+    assert ">missed words</th>" in page.lower(), "one that does not judge is a column"
     assert "no bias" in page
     assert "Means of all arms" in page
     with sqlite3.connect(tmp_path / "mlflow.db") as database:

@@ -110,11 +110,12 @@ def test_an_edit_of_a_module_that_it_imports_trains_it_again(
     write_module: Callable[[str], ModuleType], tmp_path: Path
 ) -> None:
     module = write_module(CODE)
-    trial = declare_study("mine", module.train, metrics=METRICS).baseline.make_trial().identify()
+    trial = declare_study("mine", module.train, metrics=METRICS).baseline.make_unidentified_trial().identify()
     assert {Path(name).name for name in trial.code} == {f"{module.__name__}.py", "helper.py"}
     (tmp_path / "helper.py").write_text("scale = 0.2\n")
     assert (
-        declare_study("mine", module.train, metrics=METRICS).baseline.make_trial().identify().id != trial.id
+        declare_study("mine", module.train, metrics=METRICS).baseline.make_unidentified_trial().identify().id
+        != trial.id
     )
 
 

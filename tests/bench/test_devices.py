@@ -109,7 +109,7 @@ def tiny(tmp_path: Path) -> Callable[..., ChapterTrial]:
         options = changes.pop("options", {})
         narrow = {key: 4 for key in ("hidden", "embedding") if key in spec.options}
         size = {"corpus": str(text), "window": 3 if name == "lm1" else 4, "batch": 2, "epochs": 1}
-        return spec.make_trial(options={**narrow, **options}, **{**size, **changes})
+        return spec.make_chapter_trial(options={**narrow, **options}, **{**size, **changes})
 
     return make
 

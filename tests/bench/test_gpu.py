@@ -37,7 +37,7 @@ pytestmark = [
 
 def make_settings(name: str, **changes: Any) -> dict[str, Any]:
     """Return the keywords of the model's trial in the chapter's set-up, of two epochs."""
-    return asdict(spec_of(name).make_trial(**{"device": DEVICE, "epochs": 2, **changes}))
+    return asdict(spec_of(name).make_chapter_trial(**{"device": DEVICE, "epochs": 2, **changes}))
 
 
 def start_trial(settings: dict[str, Any], **variables: str) -> Callable[[], Result]:

@@ -37,13 +37,15 @@ UNCOUNTED = {
     "chapter/identity.py": "decides which trial it is",
     "machine_kind.py": "names the machine's facts",
     "machine.py": "reads the machine's facts, and the memory that a process took",
+    "chapter/metric_table.py": "tells how metrics are judged and shown",
+    "result_table.py": "names the columns of tables, and words what a witness saw",
     "chapter/models/registry.py": "lists models: a trial holds their settings, and its hash their class",
     "plugin_sources.py": "finds the files of plug-ins",
     "plugins.py": "loads plug-ins; it counts for their models, whose layers it stacks",
     "chapter/warm_up.py": "imports the rest before a trial",
     "chapter/warm_up_fastai.py": "imports the rest before a trial",
 }
-"""Files that a trial's process loads and that change no number, with the reason: not in its identity."""
+"""Files that change no number, with the reason: not in the identity. A trial's process loads no others."""
 
 RUNNER = [f"../{path.relative_to(ROOT)}" for path in unrolled.bench.identity.RUNNER]
 

@@ -15,9 +15,9 @@ from unrolled.bench.trial import Result
 
 def write(uri: str, study: str) -> None:
     """Write one trial after the other in this thread."""
-    from unrolled.ablations.mlflow.study_runs import StudyRuns
+    from unrolled.ablations.mlflow.study_runs import MlflowRuns
 
-    runs = StudyRuns(build_plan(study=study), uri)
+    runs = MlflowRuns(build_plan(study=study), uri)
     print("ready", flush=True)
     for line in sys.stdin:
         runs.write_trial("baseline", Result.from_dict(json.loads(line)))

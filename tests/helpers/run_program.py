@@ -16,7 +16,7 @@ def run_program(folder: Path, program: str, *, resumes: bool = True, **changes: 
     trial = ProgramTrial(seed=3, folder=str(folder), **fields).identify()
     ledger = Ledger(folder / "results")
     conditions = TrialConditions(limits=Limits(time_limit=30), resumes=resumes)
-    run_trials([trial], ledger, conditions, is_replaced=lambda result: result.status == "failed")
+    run_trials([trial], ledger, conditions, should_retrain=lambda result: result.status == "failed")
     result = ledger.read_result(trial.id)
     assert result is not None
     return result

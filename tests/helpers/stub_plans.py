@@ -21,9 +21,9 @@ def write_to_mlflow(
     report: tuple[Any, ...] = (),
 ) -> tuple[int, int]:
     """Write results to MLflow and return how many were written and how many were there already."""
-    from unrolled.ablations.mlflow.study_runs import StudyRuns
+    from unrolled.ablations.mlflow.study_runs import MlflowRuns
 
-    runs = StudyRuns(plan, uri)
+    runs = MlflowRuns(plan, uri)
     trials = [(arm, r) for arm, of_arm in results.items() for r in of_arm]
     written = sum(runs.write_trial(arm, result) for arm, result in trials)
     if report:
@@ -46,12 +46,12 @@ def build_plan(
             if arm_results
             else "",
             changes=(changes or {}).get(arm, {}),
-            trials={r.trial.seed: r.trial.id for r in arm_results},
+            trial_ids={r.trial.seed: r.trial.id for r in arm_results},
             trial_fields=plans.shared_fields(arm_results[0].trial) if arm_results else {},
         )
         for arm, arm_results in (results or {}).items()
     )
-    seeds = tuple(sorted({seed for arm in arms for seed in arm.trials}))
+    seeds = tuple(sorted({seed for arm in arms for seed in arm.trial_ids}))
     defaults = {
         "study": "s",
         "hash": "h",

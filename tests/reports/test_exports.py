@@ -242,7 +242,7 @@ def test_each_published_accuracy_is_a_whole_number_of_hits(name):
 
 def change_each_setting(model):
     """Return the chapter's trial of a model once for each of its settings, with another value there."""
-    chapter = spec_of(model).make_trial()
+    chapter = spec_of(model).make_chapter_trial()
     for name in (field.name for field in fields(ChapterTrial) if "setting" in field.metadata):
         yield name, replace(chapter, **{name: change_value(getattr(chapter, name))})
     for name, value in {**chapter.options, "a_penalty": 0.0}.items():
@@ -259,11 +259,15 @@ def change_value(value):
 @pytest.mark.parametrize("name", BOOK)
 def test_the_books_row_stands_beside_trials_of_its_settings_alone(name):
     alike = {setting for setting, trial in change_each_setting(name) if has_book_settings(trial, name)}
-    chapter = spec_of(name).make_trial()
+    chapter = spec_of(name).make_chapter_trial()
     off = replace(chapter, options={**chapter.options, "a_penalty": 0.0})
     assert alike == {"engine"}
     assert has_book_settings(off, name)
-    shipped = [arm.make_trial() for arm in load_study("models").arms if arm.trial_fields["model"] == name]
+    shipped = [
+        arm.make_unidentified_trial()
+        for arm in load_study("models").arms
+        if arm.trial_fields["model"] == name
+    ]
     assert shipped
     assert all(has_book_settings(trial, name) for trial in shipped)
 
@@ -285,7 +289,7 @@ def test_the_book_is_compared_with_arms_of_its_own_settings():
 
 def test_a_page_says_why_the_book_s_values_differ_where_ours_are_equal():
     def make_book_arm(model, effect):
-        chapter = spec_of(model).make_trial()
+        chapter = spec_of(model).make_chapter_trial()
         losses = {seed: 1.6 + 0.01 * (seed % 3) + effect for seed in range(10)}
         results = {seed: result(replace(chapter, seed=seed), loss) for seed, loss in losses.items()}
         return MeasuredArm(name=model, model=model, title=model, changes={"model": model}, results=results)
@@ -338,7 +342,7 @@ def test_what_is_counted_is_one_value_and_compared_where_it_names_an_arm():
     )
     _, counts, first_row, second_row = c.arms
     assert counts.contrast is None
-    assert counts.remark is ArmRemark.COUNTED
+    assert counts.remark is ArmRemark.WITHOUT_SEED
     assert (counts.seeds_of_mean, counts.summary.sd, counts.summary.interval) == ("10 alike", None, None)
     assert first_row.contrast.pairs == second_row.contrast.pairs == 10
     assert first_row.contrast.family_size == 2

@@ -22,8 +22,10 @@ from tests.helpers.synthetic_studies import (
     svgs,
     switched,
 )
+from unrolled.bench.chapter.trial import ChapterTrial
 from unrolled.bench.metric import Metric
-from unrolled.reports.chapter.page import find_extras
+from unrolled.bench.trial import Result
+from unrolled.reports.chapter.page import find_extras, read_curves
 from unrolled.reports.factorial import find_factorial
 from unrolled.reports.figures import forest, panels
 from unrolled.reports.presentation import NOTHING
@@ -73,6 +75,13 @@ def test_the_axes_of_a_picture_have_their_units(page_pictures):
     assert {"epoch", "nats"} <= set(labels(page_pictures["Learning curves of LMModel6"]))
     accuracy = panels.draw_curves(compare(study((arm("base", 0.0),), metrics=BOTH)))["valid_accuracy"]
     assert {"epoch", "%", "20"} <= set(labels(ET.fromstring(accuracy[0])))
+
+
+def test_the_curve_of_perplexity_is_that_of_the_loss_read_as_perplexity():
+    trial = ChapterTrial(model="lm4", seed=0)
+    curves = read_curves(Result(trial=trial, status="done", curves={"valid_loss": ((0, 0.0), (1, 2.0))}))
+    np.testing.assert_allclose(curves["valid_perplexity"], [(1, 1), (2, math.exp(2))])
+    np.testing.assert_allclose(curves["valid_loss"], [(1, 0), (2, 2)])
 
 
 def test_colours_come_from_the_page_so_that_dark_mode_reaches_them(page_pictures):

@@ -52,7 +52,7 @@ class ModelSpec:
         build = getattr(importlib.import_module(self.module), self.builder)
         return build(vocab, **keywords)
 
-    def make_trial(
+    def make_chapter_trial(
         self, seed: int = 0, options: Mapping[str, Scalar] | None = None, **settings: Any
     ) -> ChapterTrial:
         """Return a trial of the model in the chapter's set-up, changed by `options` and `settings`."""

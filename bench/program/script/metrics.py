@@ -8,7 +8,7 @@ from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import Metric, is_computed
 from unrolled.bench.program.output import MLFLOW
 from unrolled.bench.program.script.flags import name_of
-from unrolled.bench.trial import STUDY_COLUMNS
+from unrolled.bench.result_table import STUDY_COLUMNS
 
 LOGGERS = {
     "mlflow.log_metric": MLFLOW,

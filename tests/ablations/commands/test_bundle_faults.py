@@ -41,8 +41,8 @@ def change_loss(body: dict[str, Any]) -> None:
 
 def swap_seeds(body: dict[str, Any]) -> None:
     """Swap the trials of an arm between its seeds."""
-    trials = body["plan"]["arms"][1]["trials"]
-    body["plan"]["arms"][1]["trials"] = dict(zip(trials, reversed(trials.values()), strict=True))
+    trials = body["plan"]["arms"][1]["trial_ids"]
+    body["plan"]["arms"][1]["trial_ids"] = dict(zip(trials, reversed(trials.values()), strict=True))
 
 
 def change_title(body: dict[str, Any]) -> None:

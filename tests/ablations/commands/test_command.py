@@ -296,10 +296,10 @@ def test_a_port_in_use_is_one_line(command):
 def test_only_arms_without_a_result_are_tried_on_their_first_batch(folder, command, monkeypatch):
     arms_by_run = []
 
-    def try_first_batches(arms, *_):
+    def check_first_batches(arms, *_):
         arms_by_run.append([name.partition(",")[0] for name in arms])
 
-    monkeypatch.setattr(run_studies, "try_first_batches", try_first_batches)
+    monkeypatch.setattr(run_studies, "check_first_batches", check_first_batches)
     for widths, seeds in (((8,), "0"), ((8, 16), "0-1"), ((8, 16), "0-1")):
         write_study(folder, widths=widths)
         assert command("run", "small.toml", "--seeds", seeds, "-j", "2")[0] == 0

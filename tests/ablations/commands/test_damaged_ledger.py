@@ -184,7 +184,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     arms = [
         replace(
             arm,
-            trials={seed: new_ids[id] for seed, id in arm.trials.items()},
+            trial_ids={seed: new_ids[id] for seed, id in arm.trial_ids.items()},
             trial_fields={**arm.trial_fields, "versions": "torch 2.5.0"},
         )
         for arm in plan.arms
@@ -193,7 +193,7 @@ def test_a_run_says_once_why_trials_are_trained_again_and_keeps_the_earlier_resu
     process = run_command(project, "run", "small.toml", "--seeds", "0")
     assert process.stdout.count(f"torch 2.5.0 → {package_version('torch')}: 3 trials to train") == 1
     assert read_trial_counts(process.stdout) == TrialCounts(trained=3)
-    assert set(ledger.find_result_files()) == {*new_ids.values(), *(arm.trials[0] for arm in plan.arms)}
+    assert set(ledger.find_result_files()) == {*new_ids.values(), *(arm.trial_ids[0] for arm in plan.arms)}
 
 
 def test_studies_counts_the_results_of_no_plan_and_removes_them_when_asked_to(project: Path) -> None:

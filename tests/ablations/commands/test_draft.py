@@ -95,7 +95,11 @@ def test_a_script_that_prints_json_has_a_study_that_is_planned_and_run_as_it_is(
     check_command(tmp_path, "plan", "studies.toml")
     assert read_trial_counts(check_command(tmp_path, "run", "studies.toml", "--seeds", "0-1")).trained == 4
     study = load_study(tmp_path / "studies.toml")
-    assert dict(study.baseline.make_trial().flat_settings()) == {"lr": 0.1, "depth": 2, "tie": False}
+    assert dict(study.baseline.make_unidentified_trial().flat_settings()) == {
+        "lr": 0.1,
+        "depth": 2,
+        "tie": False,
+    }
 
 
 def test_a_study_elsewhere_names_its_script_from_its_own_folder(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from unrolled.ablations.training import first_trials
 from unrolled.bench.errors import BadInput
 from unrolled.bench.metric import MEASURED, Metric
 from unrolled.bench.program.trial import ProgramTrial
-from unrolled.bench.trial import STUDY_COLUMNS, Result
+from unrolled.bench.result_table import STUDY_COLUMNS
+from unrolled.bench.trial import Result
 
 pytestmark = pytest.mark.usefixtures("without_mlflow")
 

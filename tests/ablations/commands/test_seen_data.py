@@ -100,7 +100,7 @@ def test_another_name_delta_or_look_makes_no_seen_seed_fresh(ledger, facts):
 
 def test_an_edited_comment_makes_no_seen_seed_fresh(ledger):
     plan = declare_plan(ledger, range(10), code="v1 with a comment")
-    assert not set(plan.arms[1].trials.values()) & ledger.find_result_files().keys(), "other identities"
+    assert not set(plan.arms[1].trial_ids.values()) & ledger.find_result_files().keys(), "other identities"
     record_results(ledger, range(10), "v1 with a comment")
     assert describe_seen(plan, ledger).startswith(WARNING)
 

@@ -62,7 +62,7 @@ def test_a_study_that_was_run_has_its_answer_and_plan_counts_its_results(folder:
     assert "of 20 trials at most, 10 are in results already\n" in output
     assert " seconds of training, under a minute on " in output
     ledger = Ledger(folder / "results")
-    baseline = list(plan_store.load_plan("small", ledger).arms[0].trials.values())
+    baseline = list(plan_store.load_plan("small", ledger).arms[0].trial_ids.values())
     seconds = fmean(result.total_seconds for result in ledger.read_results(baseline).values())
     assert output.splitlines()[4].split()[-2] == f"{seconds:.1f}"
     assert main(["plan", "small.toml", "--set", "epochs=2"]) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.stub_plans import build_plan, write_to_mlflow
 from unrolled.ablations.mlflow import fields, study_runs
-from unrolled.bench.chapter.tracking import CHAPTER
+from unrolled.bench.chapter.mlflow_metrics import CHAPTER
 
 
 @pytest.fixture

@@ -97,10 +97,11 @@ def test_trials_beyond_the_first_look_do_not_enter_a_comparison_by_columns(
     with pytest.raises(BadInput, match="unrolled sync"):
         arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")
     runs = tuple(
-        ArmRun(name=name, trials=tuple(r.trial.id for r in arm_results)) for name, arm_results in arms.items()
+        ArmRun(name=name, trial_ids=tuple(r.trial.id for r in arm_results))
+        for name, arm_results in arms.items()
     )
     for looks, trials in (((2, 3), 4), ((1, 3), 2)):  # as it was, and another plan
-        study_runs.StudyRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
+        study_runs.MlflowRuns(replace(plan, looks=looks, hash=str(looks)), store).publish_report(
             report_folder, (), runs
         )
         assert len(arrange_table(reader.read_table(f"mlflow:{store}", "s"), columns, "runs")) == trials
@@ -115,7 +116,7 @@ def test_the_report_is_an_artifact_of_one_run_with_the_times_of_the_trials(
     arm = ArmRun(name="baseline", started=STARTED, ended=STARTED + 9)
     for page in ("an earlier page", "the report"):
         (report_folder / "index.html").write_text(page)
-        study_runs.StudyRuns(study, store).publish_report(report_folder, (), (arm,))
+        study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     times = (1_700_000_000_250, 1_700_000_009_250)
     assert snapshot_run(store, role="study")[:4] == ("study regularization", "FINISHED", *times)
     assert read_reports() == ["the report"]
@@ -126,11 +127,11 @@ def test_an_arms_run_that_a_kill_left_half_written_is_made_anew(
     client, study, store, snapshot, report_folder
 ):
     arm = ArmRun(name="baseline", metrics={"valid_loss": 1.5}, started=STARTED, ended=STARTED + 9)
-    study_runs.StudyRuns(study, store).publish_report(report_folder, (), (arm,))
+    study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     arm_runs = snapshot(store, role="arm")
     run = client.search_runs([client.experiment.experiment_id], "tags.`unrolled.role` = 'arm'")[0]
     client.update_run(run.info.run_id, status="RUNNING")
-    study_runs.StudyRuns(study, store).publish_report(report_folder, (), (arm,))
+    study_runs.MlflowRuns(study, store).publish_report(report_folder, (), (arm,))
     assert snapshot(store, role="arm") == arm_runs
     assert client.get_run(run.info.run_id).info.lifecycle_stage == "deleted"
 
@@ -158,9 +159,9 @@ def test_the_answers_of_the_report_stand_in_both_descriptions_until_the_plan_cha
     study_run = snapshot_run(store, role="study")
     assert study_run[5]["mlflow.note.content"] == read_description()
     assert "/artifacts/index.html)" in read_description()  # the link to the report
-    study_runs.StudyRuns(study, store)
+    study_runs.MlflowRuns(study, store)
     assert "better by more than δ" in read_description()
-    study_runs.StudyRuns(replace(study, hash="beef"), store)
+    study_runs.MlflowRuns(replace(study, hash="beef"), store)
     assert "no answer yet" in read_description()
 
 

@@ -321,7 +321,7 @@ def test_a_server_that_is_killed_in_the_middle_and_restarted_gets_every_trial_on
 @pytest.mark.slow
 @pytest.mark.usefixtures("empty_store")
 def test_the_report_reaches_a_server(mlflow_server, study, report_folder):
-    study_runs.StudyRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
+    study_runs.MlflowRuns(study, mlflow_server.address).publish_report(report_folder, (), ())
     (page,) = mlflow_server.database.parent.glob("mlartifacts/**/index.html")
     assert page.read_text() == "the report"
 

@@ -48,7 +48,7 @@ def test_a_killed_program_resumes_from_its_checkpoint_and_its_folder_is_removed(
     assert loss_plan.judge_result(result).done
     assert time_plan.judge_result(result).status == "failed", "its time is of a part"
     replacements = [
-        plan.is_replaced(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
+        plan.should_retrain(result, retry=retry) for plan in (loss_plan, time_plan) for retry in (False, True)
     ]
     assert replacements == [False, False, False, True], "--retry trains it anew where its time is judged"
     assert [step for step, _ in result.curves["loss"]] == [0, 1, 2, 3, 4, 5]

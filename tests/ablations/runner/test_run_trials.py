@@ -81,7 +81,7 @@ def test_a_failed_trial_is_final_until_it_is_asked_for_again(ledger: Ledger) -> 
         trials,
         ledger,
         TrialConditions(run_function=WORK),
-        is_replaced=lambda stored: stored.status == "failed",
+        should_retrain=lambda stored: stored.status == "failed",
     )
     assert counts == Counts(failed=1, skipped=2)
 

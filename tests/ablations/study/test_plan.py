@@ -26,7 +26,7 @@ def make_arm(seeds: Iterable[int], **settings: Any) -> PlannedArm:
         name="a",
         model="stub",
         title="stub",
-        trials={seed: trial.id for seed, trial in trials.items()},
+        trial_ids={seed: trial.id for seed, trial in trials.items()},
         trial_fields=shared_fields(next(iter(trials.values()))),
     )
 
@@ -103,9 +103,9 @@ def test_a_file_that_is_no_plan_is_skipped_and_the_other_plans_are_read(
         {"seeds": 3},
         {"study": 5},
         {"arms": {}},
-        {"arms": [{**asdict(ARM), "trials": {"0": 3}}]},
-        {"arms": [{**asdict(ARM), "trials": {"0": "../../../../elsewhere/file"}}]},
-        {"arms": [{**asdict(ARM), "trials": [1]}]},
+        {"arms": [{**asdict(ARM), "trial_ids": {"0": 3}}]},
+        {"arms": [{**asdict(ARM), "trial_ids": {"0": "../../../../elsewhere/file"}}]},
+        {"arms": [{**asdict(ARM), "trial_ids": [1]}]},
         {"arms": [{**asdict(ARM), "seedless": False}]},  # of an earlier form
         {"more": 1},
     ],
@@ -119,7 +119,7 @@ def test_a_sealed_plan_with_other_content_is_refused(
 
 
 WIDE = replace(make_arm((0, 7), options={"hidden": 8}), name="wide", changes={"hidden": 8})
-SHIFTED = dict(zip((0, 7), make_arm((7, 14), options={"hidden": 8}).trials.values(), strict=True))
+SHIFTED = dict(zip((0, 7), make_arm((7, 14), options={"hidden": 8}).trial_ids.values(), strict=True))
 HONEST = replace(PLAN, arms=(ARM, WIDE))
 
 
@@ -131,22 +131,25 @@ def change_arm(**facts: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (change_arm(trials={0: WIDE.trials[7], 7: WIDE.trials[0]}), "device or setting (seeds 0, 7)"),
-        (change_arm(trials={0: WIDE.trials[7], 7: WIDE.trials[7]}), "device or setting (seeds 0)"),
-        (change_arm(trials=ARM.trials), "device or setting (seeds 0, 7)"),
+        (
+            change_arm(trial_ids={0: WIDE.trial_ids[7], 7: WIDE.trial_ids[0]}),
+            "device or setting (seeds 0, 7)",
+        ),
+        (change_arm(trial_ids={0: WIDE.trial_ids[7], 7: WIDE.trial_ids[7]}), "device or setting (seeds 0)"),
+        (change_arm(trial_ids=ARM.trial_ids), "device or setting (seeds 0, 7)"),
         (change_arm(seed_offset=7), "device or setting (seeds 0, 7)"),
-        (change_arm(seed_offset=7, trials=SHIFTED), "has other seeds than its base"),
-        (change_arm(trials=dict.fromkeys((0, 7), WIDE.trials[0])), "device or setting (seeds 7)"),
+        (change_arm(seed_offset=7, trial_ids=SHIFTED), "has other seeds than its base"),
+        (change_arm(trial_ids=dict.fromkeys((0, 7), WIDE.trial_ids[0])), "device or setting (seeds 7)"),
         ({"device": "cuda"}, "device or setting (seeds 0, 7)"),
         ({"seeds": (0,), "looks": (1,)}, "its seeds are not the plan's"),
-        (change_arm(trials=ARM.trials, trial_fields=ARM.trial_fields), "another hidden than"),
+        (change_arm(trial_ids=ARM.trial_ids, trial_fields=ARM.trial_fields), "another hidden than"),
         (change_arm(changes={"hidden": 16}), "another hidden than"),
         (change_arm(changes={}), "another hidden than"),
         (change_arm(changes={"hidden": 8, "tying": True}), "another tying than"),
         (change_arm(model="lm6"), "another model than"),
         ({"nondeterminism": {"valid_loss": 0.1}}, "equal trials are said to differ"),
         (change_arm(trial_fields={}), "is damaged or no plan of this version"),
-        (change_arm(trials={}), "its seeds are not the plan's"),
+        (change_arm(trial_ids={}), "its seeds are not the plan's"),
     ],
 )
 def test_a_sealed_plan_that_contradicts_itself_is_refused_and_a_run_sets_it_aside(

@@ -38,7 +38,7 @@ def test_a_shipped_study_can_claim_something_and_trains_nothing_twice(name: str)
     assert f"| `{name}` | {study.question}" in STUDIES.read_text("utf-8")
     assert 2.0 ** (1 - len(study.seeds)) * len(study.contrasts) <= ALPHA  # the smallest p of signs
     assert [arm.seed_offset for arm in study.arms].count(1000) == 1  # the A/A arm
-    ids_by_arm = [{arm.make_trial(seed).id for seed in arm.seeds} for arm in study.arms]
+    ids_by_arm = [{arm.make_unidentified_trial(seed).id for seed in arm.seeds} for arm in study.arms]
     assert {len(ids) for ids in ids_by_arm} == {len(study.seeds)}
     assert len(set().union(*ids_by_arm)) == sum(map(len, ids_by_arm))
     assert sequential._table_path(study.looks).exists(), "2 s of simulation less"
@@ -168,7 +168,8 @@ def test_all_studies_are_loaded_without_torch_and_other_slow_packages() -> None:
         "from unrolled.ablations.study.loading import list_shipped_studies, load_study\n"
         "for study in map(load_study, list_shipped_studies()):\n"
         "    study.contrasts\n"
-        "    sum(arm.make_trial(seed).expected_seconds for arm in study.arms for seed in arm.seeds)\n"
+        "    for arm in study.arms:\n"
+        "        sum(arm.make_unidentified_trial(seed).expected_seconds for seed in arm.seeds)\n"
         "slow = {'torch', 'fastai', 'mlflow', 'numpy', 'scipy', 'pandas'}\n"
         "print(sorted(slow & {*sys.modules}))\n"
     )

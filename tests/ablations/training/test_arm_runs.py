@@ -98,7 +98,7 @@ def test_an_arm_has_its_means_its_seeds_its_settings_and_the_reports_verdict(pro
 
 def test_an_arm_that_no_seed_changes_has_neither_sd_nor_interval(project):
     (result,) = make_arms(seeds=1, arms=2)[OTHER]
-    counts = [replace(result, trial=ZOO["ngram-1"].make_trial(seed)) for seed in range(6)]
+    counts = [replace(result, trial=ZOO["ngram-1"].make_chapter_trial(seed)) for seed in range(6)]
     results = {**make_arms(seeds=6, arms=1), OTHER: counts}
     plan = build_plan(results)
     base = results[BASE][0].trial.flat_settings()

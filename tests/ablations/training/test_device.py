@@ -156,9 +156,13 @@ def test_gpus_that_a_stored_plan_on_the_cpu_does_not_give_are_told_of(nvml: Mach
 
 def test_gpus_count_in_the_identity_of_a_trial_that_gets_several(nvml: Machine) -> None:
     single, double = (make_study("program", gpus=number).baseline for number in (1, 2))
-    assert single.make_trial().id == double.make_trial().id, "on the CPU there are none"
-    assert single.make_trial(device="cuda").to_dict()["gpus"] == 1
-    assert single.make_trial(device="cuda").id != double.make_trial(device="cuda").id
+    assert single.make_unidentified_trial().id == double.make_unidentified_trial().id, (
+        "on the CPU there are none"
+    )
+    assert single.make_unidentified_trial(device="cuda").to_dict()["gpus"] == 1
+    assert (
+        single.make_unidentified_trial(device="cuda").id != double.make_unidentified_trial(device="cuda").id
+    )
 
 
 def test_a_plan_tells_on_how_many_gpus_it_would_run(nvml: Machine, folder: Path, capsys) -> None:

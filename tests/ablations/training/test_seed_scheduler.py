@@ -91,7 +91,7 @@ def _check_speculation(plan: Plan, results: Mapping[str, Result]) -> None:
     """Check that after the first look only the contrast that goes on has later trials."""
     first_results = {id: result for id, result in results.items() if result.trial.seed % 1000 < LOOKS[0]}
     scheduler = SeedScheduler(plan, first_results)
-    arms = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trials[LOOKS[2] - 1])}
+    arms = {arm.name for arm in plan.arms if scheduler.is_wanted(arm.trial_ids[LOOKS[2] - 1])}
     assert arms == {"LMModel4, corpus text.txt", "hidden 32"}
 
 
@@ -273,7 +273,7 @@ def test_only_arms_whose_first_batch_fitted_the_budget_are_trained(
     folder = write_study(tmp_path, seeds="seeds = 2", widths=(8, 16))
     process = run_command(folder, "run", "small.toml", "-j", "1", "--budget", "1h")
     assert process.returncode == 0
-    assert "the first batch of 2 of 3 arms was tried" in process.stdout
+    assert "the first batch of 2 of 3 arms was checked" in process.stdout
     assert read_trial_counts(process.stdout) == TrialCounts(trained=4, left=2)
     assert "2 trials of this look were not begun, as the time is up" in process.stderr
     assert read_trial_counts(check_command(folder, "run", "small.toml")) == TrialCounts(trained=2, stored=4)

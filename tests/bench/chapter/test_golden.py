@@ -96,7 +96,7 @@ def test_decimals_agree_as_far_as_half_a_unit(printed, recomputed, agree):
 
 
 def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
-    trial = spec_of("lm4").make_trial(golden.SEED)
+    trial = spec_of("lm4").make_chapter_trial(golden.SEED)
     torch.manual_seed(0)
     book = golden.build_book_model(trial)
     torch.manual_seed(0)
@@ -108,7 +108,7 @@ def test_lm4_in_the_notebooks_form_is_the_zoos_lm4_up_to_rounding():
 
 def test_text_learner_honours_the_chapters_settings():
     """fastai 2.2.0 to 2.8.3 dropped alpha and beta without a word (fastai #3605)."""
-    trial = spec_of("lm7").make_trial(golden.SEED)
+    trial = spec_of("lm7").make_chapter_trial(golden.SEED)
     learn = golden.make_learner(trial, golden.make_loaders(trial))
     assert (learn.rnn_regularizer.alpha, learn.rnn_regularizer.beta) == (2, 1)
     assert learn.moms == (0.8, 0.7, 0.8)

@@ -36,7 +36,7 @@ def as_in_a_trials_process(torch_as_it_was: None) -> None:
 
 def make_trial(name: str, options: dict[str, Any] | None = None, **settings: Any) -> ChapterTrial:
     """Return a trial of one epoch."""
-    return ZOO[name].make_trial(3, options, **{"epochs": 1, "batch": 16, **settings})
+    return ZOO[name].make_chapter_trial(3, options, **{"epochs": 1, "batch": 16, **settings})
 
 
 def prepare_training(trial: ChapterTrial, steps: int | None = None) -> tuple[LanguageModel, Batches, Batches]:

@@ -16,7 +16,7 @@ CHAPTER |= dict.fromkeys(("lm4", "lm5"), (3e-3, 15, 16)) | dict.fromkeys(("lm6",
 @pytest.mark.parametrize("name", ZOO)
 def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
     spec = ZOO[name]
-    assert spec.name == spec.make_trial().model == name
+    assert spec.name == spec.make_chapter_trial().model == name
     assert spec.chapter_seconds > 0
     assert spec.title
     assert spec.description
@@ -29,7 +29,7 @@ def test_an_entry_builds_its_class_with_exactly_its_options(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHAPTER)
 def test_the_chapters_models_have_the_chapters_settings(name: str) -> None:
-    trial = ZOO[name].make_trial()
+    trial = ZOO[name].make_chapter_trial()
     assert (trial.lr, trial.epochs, trial.window) == CHAPTER[name]
     assert ZOO[name].options["hidden"] == trial.batch == 64
     assert trial.reset == ("batch" if name in ("lm1", "lm2") else "epoch")

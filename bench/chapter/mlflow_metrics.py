@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator
 
-from unrolled.bench.numbers import safe_exp
-from unrolled.bench.tracking import CurvePoint, Tracking
+from unrolled.bench.chapter.metric_table import CHAPTER_METRICS
+from unrolled.bench.mlflow_metrics import CurvePoint, MlflowMetrics
 from unrolled.bench.trial import Result
 
 
-class ChapterTracking(Tracking):
-    """What is shown of the chapter's trials."""
+class ChapterMlflowMetrics(MlflowMetrics):
+    """The metrics and curves of the chapter's trials."""
 
-    leading_metrics = "valid_accuracy", "valid_perplexity", "valid_loss", "speed_train"
+    leading_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "first")
     trailing_metrics = ()
-    gpu_metrics = "speed_steady", "gpu_memory_peak"
-    curve_metrics = "valid_accuracy", "valid_loss", "train_loss"
-    derived_metrics = {"valid_perplexity": ("valid_loss", safe_exp)}  # noqa: RUF012 (declared by Tracking)
+    gpu_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.mlflow == "gpu")
+    curve_metrics = tuple(metric.name for metric in CHAPTER_METRICS if metric.has_curve and not metric.source)
+    derived_metrics = {metric.name: metric.source for metric in CHAPTER_METRICS if metric.source}  # noqa: RUF012
 
     def final_numbers(self, result: Result) -> dict[str, float]:
         """Return the metrics, and the loss (nats a token) and accuracy of each role of token."""
@@ -40,4 +40,4 @@ class ChapterTracking(Tracking):
             yield from (CurvePoint(name, epoch, value, ends[epoch]) for epoch, value in curve)
 
 
-CHAPTER = ChapterTracking()
+CHAPTER = ChapterMlflowMetrics()

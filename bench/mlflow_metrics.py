@@ -1,7 +1,7 @@
-"""What MLflow shows of a kind of trial, beside the metrics that its study judges.
+"""The metrics and curves of a kind of trial that MLflow shows, beside those that its study judges.
 
-`Tracking` is that of a program, of which only names and numbers are known. The chapter's derives from it, in
-`bench.chapter.tracking`, since what all trainers share imports nothing of one of them.
+`MlflowMetrics` is that of a program, of which only names and numbers are known. The chapter's derives from
+it in `bench.chapter.mlflow_metrics`, since what all trainers share imports nothing of one of them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +19,8 @@ class CurvePoint(NamedTuple):
     elapsed: float  # seconds since the trial began
 
 
-class Tracking:
-    """What is shown of a program's trials."""
+class MlflowMetrics:
+    """The metrics and curves of a program's trials."""
 
     leading_metrics: ClassVar[tuple[str, ...]] = ()
     """Metrics that tables begin with, before the judged ones."""
@@ -48,4 +48,4 @@ class Tracking:
             yield from (CurvePoint(name, step, value, result.seconds) for step, value in curve)
 
 
-PROGRAM = Tracking()
+PROGRAM = MlflowMetrics()

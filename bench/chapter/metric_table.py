@@ -1,0 +1,99 @@
+"""The metrics of the chapter's trials, a row each: how studies, pages and MLflow have them.
+
+Their numbers come from `bench.chapter.metrics` and `bench.chapter.run`, which a trial's identity counts. It
+does not count this module, whose edit trains nothing again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from unrolled.bench.metric import Better
+from unrolled.bench.numbers import safe_exp
+
+
+class CostColumn(NamedTuple):
+    """A column of the page's table of costs."""
+
+    head: str
+    digits: int = 0
+    factor: float = 1.0  # from what is measured to what is shown
+
+
+class Source(NamedTuple):
+    """The metric of which another one is a function."""
+
+    name: str
+    function: Callable[[float], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChapterMetric:
+    """A metric of the chapter. Without further fields it is a column of the page's table of all trials."""
+
+    name: str  # as `Result.metrics` has it
+    title: str = ""  # on pages; "" for the name in words
+    unit: str = ""
+    difference_unit: str = ""  # "" for the unit
+    factor: float = 1.0  # from what is measured to the unit
+    digits: int | None = None  # decimals of a level; by default δ decides
+    finest: int | None = None  # most decimals of a difference, likewise
+    reaches: str = ""  # what an arm with a level does, such as "predicts {} of the words"
+    is_judged: bool = False  # whether arms can be judged by it
+    better: Better | None = None  # of a judged one whose direction `bench.metric` does not know
+    is_column: bool = True  # of the page's table of all trials, also where it is not judged
+    has_curve: bool = False  # by epoch: one of `CURVES` of `bench.chapter.training.record`, or its source's
+    source: Source | None = None  # whose mean and curve give those of this metric
+    figure_head: str = ""  # of its column beside the page's main figure; "" for none
+    cost: CostColumn | None = None
+    mlflow: Literal["", "first", "gpu"] = ""  # before the judged ones in MLflow's tables; behind, of a GPU
+
+
+CHAPTER_METRICS = (
+    ChapterMetric(
+        name="valid_accuracy", title="validation accuracy", unit="%", difference_unit="points",
+        factor=100.0, digits=1, finest=1, reaches="predicts {} of the words", is_judged=True,
+        has_curve=True, mlflow="first",
+    ),
+    ChapterMetric(
+        name="valid_perplexity", title="validation perplexity", is_judged=True, has_curve=True,
+        source=Source("valid_loss", safe_exp), mlflow="first",
+    ),
+    ChapterMetric(
+        name="valid_loss", title="validation loss", unit="nats", digits=2, finest=3, is_judged=True,
+        is_column=False, has_curve=True, mlflow="first",
+    ),
+    ChapterMetric(
+        name="valid_bits", title="validation bits a token", unit="bits", is_judged=True, is_column=False,
+    ),
+    ChapterMetric(
+        name="train_loss", title="training loss", unit="nats", digits=2, finest=3, is_judged=True,
+        is_column=False, has_curve=True,
+    ),
+    ChapterMetric(
+        name="speed_train", title="training speed", unit="tokens/s", is_judged=True, is_column=False,
+        figure_head="Tokens/s", mlflow="first",
+    ),
+    ChapterMetric(
+        name="model_parameters", is_column=False, figure_head="Parameters", cost=CostColumn("parameters"),
+    ),
+    ChapterMetric(name="train_updates", is_column=False, cost=CostColumn("updates")),
+    ChapterMetric(name="train_tokens", is_column=False, cost=CostColumn("tokens trained on")),
+    ChapterMetric(name="train_flops", is_column=False, cost=CostColumn("GFLOPs of training", 1, 1e-9)),
+    ChapterMetric(
+        name="speed_steady", is_column=False, cost=CostColumn("tokens/s after the first epoch"), mlflow="gpu",
+    ),
+    ChapterMetric(
+        name="seconds", title="duration", unit="s", is_judged=True, is_column=False,
+        cost=CostColumn("seconds", 1),
+    ),
+    ChapterMetric(
+        name="memory_peak", title="peak memory", unit="MiB", is_judged=True, is_column=False,
+        cost=CostColumn("peak memory (MiB)"),
+    ),
+    ChapterMetric(
+        name="gpu_memory_peak", title="peak GPU memory", unit="MiB", is_column=False,
+        cost=CostColumn("peak GPU memory (MiB)"), mlflow="gpu",
+    ),
+)  # fmt: skip
+"""In the order of pages and of MLflow's tables."""

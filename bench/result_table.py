@@ -1,0 +1,44 @@
+"""How results are written: the columns of their tables, and a witness in words.
+
+A trial's identity counts `bench.trial`, and not this module: its edit trains nothing again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+ROWS_AVERAGED = "rows averaged"
+"""The column with the number of rows of which a row is the mean."""
+FIRST_LOOK = "first_look"
+"""The column that tells which trials of a study are of its first look."""
+IS_COUNTED = "counts"
+"""The column that tells which trials verdicts and means use."""
+TABLE_COLUMNS = ("arm", "seed", "status", "reason", IS_COUNTED, ROWS_AVERAGED)
+"""Columns that every table has from which arms are compared."""
+STUDY_COLUMNS = (*TABLE_COLUMNS, "study", "design", "baseline", "trial", "attempts", FIRST_LOOK)
+"""Columns that a study's tables and MLflow runs have: no setting and no judged metric has such a name."""
+
+
+def describe_witness(factor: str, witness: Mapping[str, Any]) -> str:
+    """Return what a witness saw: "✓ tying seen: true", "✕ tying seen: false, not true".
+
+    Of a penalty, whose strength is declared, that there is one: "✓ AR penalty seen: 0.91 > 0".
+    """
+    declared, observed = (_format_value(witness.get(key)) for key in ("declared", "seen"))
+    subject = factor
+    if title := witness.get("penalty"):
+        penalty = float(witness["seen"])
+        subject = f"{title} penalty"
+        observed = f"{penalty:.2g}{' > 0' if penalty > 0 else ''}"
+        declared = "> 0" if float(witness["declared"]) > 0 else "0"
+    if witness.get("ok"):
+        return f"✓ {subject} seen: {observed}"
+    return f"✕ {subject} seen: {observed}, not {declared}"
+
+
+def _format_value(value: object) -> str:
+    """Return a witness's value, short: 0.4003, true, 0.8, 0.7, 0.8."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(_format_value, value))
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
