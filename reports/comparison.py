@@ -137,7 +137,7 @@ class Comparison:
 
     def find_view(self, metric: str) -> "Comparison | None":
         """Return the comparison by this metric, if the study names it."""
-        return next((c for c in self.per_metric if c.metric.name == metric), None)
+        return next((view for view in self.per_metric if view.metric.name == metric), None)
 
     def find_base(self, row: ComparedArm) -> ComparedArm:
         """Return the row that this one is compared with: the baseline, or the arm named in `against`."""

@@ -17,21 +17,21 @@ Key = frozenset[tuple[str, Scalar]]  # an arm's other settings, by which it is f
 Arms = Mapping[Key, ComparedArm]
 
 
-def describe_order(c: Comparison) -> tuple[Markup, ...]:
+def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
     """Return sentences on whether arms keep their order from task to task.
 
     There are none unless a study has two arms or more on several tasks.
     """
-    tasks = _group_by_task(c)
+    tasks = _group_by_task(comparison)
     shared = set.intersection(*map(set, tasks.values())) if len(tasks) > 1 else set()
     if len(shared) < 2:
         return ()
     arms = {key: row.arm for key, row in next(iter(tasks.values())).items() if key in shared}
     titles = [arm.title for arm in arms.values()]
     names = {
-        k: format_name(arm.title if titles.count(arm.title) == 1 else arm.name) for k, arm in arms.items()
+        key: format_name(arm.title if titles.count(arm.title) == 1 else arm.name) for key, arm in arms.items()
     }
-    directions = _judge_order(tasks, list(names), c)
+    directions = _judge_order(tasks, list(names), comparison)
     sure = {Direction.BETTER, Direction.WORSE}
     stable = [pair for pair, by_task in directions.items() if any(by_task == [d] * len(tasks) for d in sure)]
     reversed_pairs = [pair for pair, by_task in directions.items() if sure <= set(by_task)]
@@ -45,7 +45,7 @@ def describe_order(c: Comparison) -> tuple[Markup, ...]:
             phrases.append(phrase.format(Markup("; ").join(list_first(pair_names))))
     levels = [
         Markup("On {} {}").format(
-            task, list_levels(rank_arms([(names[key], rows[key]) for key in names], c), c)
+            task, list_levels(rank_arms([(names[key], rows[key]) for key in names], comparison), comparison)
         )
         for task, rows in tasks.items()
     ]
@@ -53,24 +53,24 @@ def describe_order(c: Comparison) -> tuple[Markup, ...]:
 
 
 def _judge_order(
-    tasks: Mapping[str, Arms], keys: Sequence[Key], c: Comparison
+    tasks: Mapping[str, Arms], keys: Sequence[Key], comparison: Comparison
 ) -> dict[tuple[Key, Key], list[Direction]]:
     """Return the direction of every pair of these arms on each task, Holm-corrected together."""
     directions = {pair: list[Direction]() for pair in combinations(keys, 2)}
     sides = {
         (task, pair): (rows[pair[0]], rows[pair[1]]) for task, rows in tasks.items() for pair in directions
     }
-    for (_, pair), v in c.judge_undeclared(sides).items():
+    for (_, pair), v in comparison.judge_undeclared(sides).items():
         directions[pair].append(v.direction)
     return directions
 
 
-def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
+def _group_by_task(comparison: Comparison) -> Mapping[str, Arms]:
     """Return, by task, in words, its arms by their other settings; the A/A check is left out."""
-    rows = [row for row in c.arms if row.index == 0 or not row.arm.is_aa_arm]
+    rows = [row for row in comparison.arms if row.index == 0 or not row.arm.is_aa_arm]
     trials = [(row, row.arm.example_trial) for row in rows if row.summary.n]
     trained = [(row, trial.flat_settings()) for row, trial in trials if trial and trial.task]
-    keys = c.design.presentation.task
+    keys = comparison.design.presentation.task
     differing = [key for key in keys if len({factors[key] for _, factors in trained}) > 1]
     tasks: dict[str, dict[Key, ComparedArm]] = {}
     for row, factors in trained:
@@ -80,46 +80,49 @@ def _group_by_task(c: Comparison) -> Mapping[str, Arms]:
     return tasks
 
 
-def rank_all_arms(c: Comparison) -> Iterator[Markup]:
+def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
     """Yield the arms of each task by their means, the best first; the A/A check is left out."""
-    for rows in c.arms_by_task:
+    for rows in comparison.arms_by_task:
         arms = [row for row in rows if row.index == 0 or not row.arm.is_aa_arm]
-        if ranked := rank_arms([(format_name(row.arm.name), row) for row in arms], c):
+        if ranked := rank_arms([(format_name(row.arm.name), row) for row in arms], comparison):
             other_task = "" if rows[0].index == 0 else "On another task "
-            yield Markup("{}{}").format(other_task, list_levels(ranked, c))
+            yield Markup("{}{}").format(other_task, list_levels(ranked, comparison))
 
 
-def find_grid_lines(c: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
+def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
     """Return the lines of a grid: an arm that is compared with none, and all that are compared with it."""
     lines: dict[str, list[ComparedArm]] = {}
-    for row in c.arms:
+    for row in comparison.arms:
         if row.contrast and not row.arm.is_aa_arm:
-            lines.setdefault(c.find_base(row).arm.name, [c.find_base(row)]).append(row)
+            lines.setdefault(comparison.find_base(row).arm.name, [comparison.find_base(row)]).append(row)
     grid = len(lines) > 1 and all(
         len(line) > 2 and not line[0].has_contrast_to_decide for line in lines.values()
     )
     return [[(format_name(row.arm.name), row) for row in line] for line in lines.values()] if grid else []
 
 
-def rank_arms(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> list[tuple[Markup, ComparedArm]]:
+def rank_arms(
+    rows: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison
+) -> list[tuple[Markup, ComparedArm]]:
     """Return the arms that have a mean, the best first."""
     names = {row.index: name for name, row in rows}
-    ranked = c.rank_arms(row for _, row in rows if row.summary.mean is not None)
+    ranked = comparison.rank_arms(row for _, row in rows if row.summary.mean is not None)
     return [(names[row.index], row) for row in ranked]
 
 
-def list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Markup:
+def list_levels(rows: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
 
     Where they are over unequal numbers of seeds, each says over how many.
     """
-    digits = 0 if c.scale.reaches else None
+    digits = 0 if comparison.scale.reaches else None
     numbers = [row.summary.n - row.summary.diverged for _, row in rows]
-    levels = [c.scale.format_level(row.summary.mean, digits) for _, row in rows]
-    levels[:1] = [phrase_level(x, c) for x in levels[:1]]
+    levels = [comparison.scale.format_level(row.summary.mean, digits) for _, row in rows]
+    levels[:1] = [phrase_level(x, comparison) for x in levels[:1]]
     if len(set(numbers)) > 1:
         levels = [
-            f"{level} over {plural(n, c.design.noun)}" for level, n in zip(levels, numbers, strict=True)
+            f"{level} over {plural(n, comparison.design.noun)}"
+            for level, n in zip(levels, numbers, strict=True)
         ]
     diverged = [
         f" ({s.diverged} of {s.n} diverged)" if (s := row.summary).diverged else "" for _, row in rows
@@ -128,10 +131,12 @@ def list_levels(rows: Sequence[tuple[Markup, ComparedArm]], c: Comparison) -> Ma
     return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
 
 
-def phrase_level(level: str, c: Comparison) -> str:
+def phrase_level(level: str, comparison: Comparison) -> str:
     """Return a level with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
-    article = "an" if c.title[:1] in "aeiou" else "a"
-    return c.scale.reaches.format(level) if c.scale.reaches else f"has {article} {c.title} of {level}"
+    if comparison.scale.reaches:
+        return comparison.scale.reaches.format(level)
+    article = "an" if comparison.title[:1] in "aeiou" else "a"
+    return f"has {article} {comparison.title} of {level}"
 
 
 def format_name(name: str) -> Markup:

@@ -56,9 +56,9 @@ class Panel:
     has_marks: bool
 
 
-def make_panels(c: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
+def make_panels(comparison: Comparison, extras: Extras = NOTHING) -> tuple[Panel, ...]:
     """Return the figure by each metric, in each of its units; the metric that decides is first."""
-    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in c.readings)
+    return tuple(_make_panel(view, extras.marks.get(view.metric.name, {})) for view in comparison.readings)
 
 
 def _make_panel(view: Comparison, marks: Mapping[int, float]) -> Panel:
@@ -96,37 +96,39 @@ def _make_ticks(axis: Axis, scale: Scale) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _sort_rows(rows: Sequence[ComparedArm], c: Comparison) -> list[ComparedArm]:
+def _sort_rows(rows: Sequence[ComparedArm], comparison: Comparison) -> list[ComparedArm]:
     """Return the arms of a task sorted by effect, largest gain first, unless they form a ladder.
 
     The baseline is first; models that count and then the A/A check are last. Where nothing is decided,
     all are ranked by their mean.
     """
-    if c.has_too_few_pairs:
-        return c.rank_arms(rows)
-    ladder = any(row.arm.against for row in c.arms_with_contrast)
-    return sorted(rows, key=lambda row: _make_sort_key(row, c, ladder))
+    if comparison.has_too_few_pairs:
+        return comparison.rank_arms(rows)
+    ladder = any(row.arm.against for row in comparison.arms_with_contrast)
+    return sorted(rows, key=lambda row: _make_sort_key(row, comparison, ladder))
 
 
-def _make_sort_key(row: ComparedArm, c: Comparison, ladder: bool) -> tuple[bool, bool, bool, float, int]:
+def _make_sort_key(
+    row: ComparedArm, comparison: Comparison, ladder: bool
+) -> tuple[bool, bool, bool, float, int]:
     effect = row.contrast.estimate if row.contrast and row.contrast.estimate is not None else math.inf
-    gain = effect if c.metric.lower_is_better else -effect
+    gain = effect if comparison.metric.lower_is_better else -effect
     if ladder or not math.isfinite(effect):
         gain = 0.0
     is_counted = row.remark is ArmRemark.COUNTED
     return row.index > 0, row.index > 0 and row.arm.is_aa_arm, is_counted, gain, row.index
 
 
-def _fit_axis(c: Comparison, marks: Mapping[int, float]) -> Axis:
+def _fit_axis(comparison: Comparison, marks: Mapping[int, float]) -> Axis:
     """Return an axis for the seeds of all arms, except those with a mean far from the others'."""
-    means = {row.index: m for row in c.arms if (m := row.summary.mean) is not None}
+    means = {row.index: m for row in comparison.arms if (m := row.summary.mean) is not None}
     if not means:
         return Axis(0.0, 1.0)
-    delta = c.metric.zone
+    delta = comparison.metric.zone
     q1, q3 = np.quantile(list(means.values()), (0.25, 0.75))
     reach = _REACH * max(q3 - q1, 2 * delta)
     inner, outer = (Axis(float(q1 - far), float(q3 + far)) for far in (reach, 1.5 * reach))
-    near = [row for row in c.arms if row.index in means and means[row.index] in inner]
+    near = [row for row in comparison.arms if row.index in means and means[row.index] in inner]
     values = [x for row in near for x in row.summary.values.values() if x in outer]
     base = means[near[0].index]
     low = min([*values, base - 2 * delta])
@@ -251,17 +253,21 @@ def _draw_estimate(
     return [*bars, f'<line class="mean {kind}" x1="{x}" x2="{x}" y1="6" y2="22"/>']
 
 
-def draw_effects(grid: Factorial, c: Comparison) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
+def draw_effects(
+    grid: Factorial, comparison: Comparison
+) -> tuple[tuple[tuple[str, str], ...], tuple[Markup, ...]]:
     """Return ticks, and a strip for each effect of the factorial with its differences by seed."""
-    delta = c.metric.zone
+    delta = comparison.metric.zone
     differences = [x for e in grid.effects for x in e.verdict.contrast.differences.values()]
     low = min([*differences, -2 * delta])
     high = max([*differences, 2 * delta])
     axis = Axis(low - 0.04 * (high - low), high + 0.04 * (high - low))
     # 100 ln is nearly per cent; differences of per cent are points
-    ticks = _make_ticks(axis, Scale(level_unit="%") if c.scale.log else replace(c.scale, level_unit=""))
+    ticks = _make_ticks(
+        axis, Scale(level_unit="%") if comparison.scale.log else replace(comparison.scale, level_unit="")
+    )
     zero = _draw_zone(axis, 0.0, delta)
-    write = partial(c.scale.format_difference, sign=True)
+    write = partial(comparison.scale.format_difference, sign=True)
     strips = []
     for effect in grid.effects:
         v = effect.verdict

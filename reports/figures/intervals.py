@@ -13,21 +13,23 @@ STYLE = "--accent:#2667b8;--band:#8883;--muted:#888;--rule:#8883;max-width:730px
 """The colours that a page's style sheet has, and the width."""
 
 
-def draw_intervals(c: Comparison) -> Markup:
+def draw_intervals(comparison: Comparison) -> Markup:
     """Return a picture of each contrast's effect, its interval and the zone of ±δ; "" without contrasts."""
-    rows = [row for row in c.arms_with_contrast if row.contrast and row.contrast.estimate is not None]
+    rows = [
+        row for row in comparison.arms_with_contrast if row.contrast and row.contrast.estimate is not None
+    ]
     if not rows:
         return Markup("")
-    title = f"Differences in {c.title} from {c.bases_phrase}"
-    picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(rows, c))
+    title = f"Differences in {comparison.title} from {comparison.bases_phrase}"
+    picture = draw_svg("effects", title, "An interval for each arm.", lambda: _draw_figure(rows, comparison))
     return Markup('<div style="{}">{}</div>').format(STYLE, picture)
 
 
-def _draw_figure(rows: list[ComparedArm], c: Comparison) -> Figure:
+def _draw_figure(rows: list[ComparedArm], comparison: Comparison) -> Figure:
     height = ROW * len(rows)
     figure, ax = blank_axes((LEFT + WIDTH + 20, height + 60), LEFT, 8, WIDTH, height)
-    scale = c.scale.scale_difference
-    zone = c.metric.zone
+    scale = comparison.scale.scale_difference
+    zone = comparison.metric.zone
     ax.axvspan(scale(-zone), scale(zone), color=COLOURS["band"], lw=0)
     ax.axvline(0, color=COLOURS["ink"], lw=1)
     for place, row in enumerate(rows):
@@ -39,6 +41,6 @@ def _draw_figure(rows: list[ComparedArm], c: Comparison) -> Figure:
     labels = [f"{shorten(row.arm.name, 24)}{level}" for row, level in zip(rows, levels, strict=True)]
     ax.set_yticks(range(len(rows)), labels)
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    unit = f" ({c.scale.difference_unit})" if c.scale.difference_unit else ""
-    ax.set_xlabel(f"difference in {c.title}{unit}, and the zone that is too small to matter")
+    unit = f" ({comparison.scale.difference_unit})" if comparison.scale.difference_unit else ""
+    ax.set_xlabel(f"difference in {comparison.title}{unit}, and the zone that is too small to matter")
     return figure

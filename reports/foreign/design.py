@@ -37,7 +37,10 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
     labelled = frame[list(columns.arm)].astype(str).set_axis(join_labels(frame, columns.arm, source))
     levels = labelled[~labelled.index.duplicated()].to_dict("index")
     base = levels[baseline].items()
-    changes = {name: {str(c): x for c, x in arm_levels.items() - base} for name, arm_levels in levels.items()}
+    changes = {
+        name: {str(column): x for column, x in arm_levels.items() - base}
+        for name, arm_levels in levels.items()
+    }
     compared = plural(len(order) - 1, "arm")
     return Design(
         study=page,
