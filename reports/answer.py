@@ -98,12 +98,12 @@ def _list_arm_findings(comparison: Comparison) -> list[Finding]:
     """Return the verdict on each arm: better ones first, then worse ones, each the largest effect first."""
     return [
         Finding(
-            name=format_name(x.row.arm.name),
-            against=x.row.arm.against,
+            name=format_name(x.arm.measured.name),
+            against=x.arm.measured.against,
             verdict=x.verdict,
-            other_task=bool(x.row.arm.find_task_differences(comparison.arms[0].arm)),
+            other_task=bool(x.arm.measured.find_task_differences(comparison.arms[0].measured)),
             disagreement=_describe_disagreement(x, comparison),
-            standing=x.row.standing,
+            standing=x.arm.standing,
         )
         for x in list_claims(comparison)
     ]
@@ -129,7 +129,7 @@ def _describe_disagreement(x: Claim, comparison: Comparison) -> str:
     """Return the effects by other metrics that point elsewhere, such as "perplexity 13 % higher"."""
     phrases = []
     for view in comparison.other_views:
-        v = view.arms[x.row.index].verdict
+        v = view.arms[x.arm.index].verdict
         if v and v.direction is not Direction.NONE and v.kind != x.verdict.kind:
             how = view.scale.second_scale or view.scale
             phrases.append(f"{how.title} {how.describe_difference(v.contrast.estimate or 0.0, v.interval)}")
@@ -147,9 +147,9 @@ def _write_headline(findings: Sequence[Finding], view: str, comparison: Comparis
     if ranked and (lines := find_grid_lines(comparison)):
         best = rank_arms([x for line in lines for x in rank_arms(line, comparison)[:1]], comparison)
         return list_levels(best, comparison)
-    rows = [row for row in comparison.same_task_arms if row.index == 0 or not row.arm.is_aa_arm]
+    arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
-    best = rank_arms([(format_name(row.arm.name), row) for row in rows], comparison)
+    best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
     levels = list_levels(
         [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], comparison
     )
@@ -159,7 +159,7 @@ def _write_headline(findings: Sequence[Finding], view: str, comparison: Comparis
     better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
     if better and (view or ladder):
         first = better[0]
-        base = format_name(first.against or comparison.arms[0].arm.name)
+        base = format_name(first.against or comparison.arms[0].measured.name)
         over = Markup(" over {}").format(base) if ladder else ""
         return Markup("{} brings the most{}: {}; {}").format(
             first.name, over, _describe_gain(first, comparison), levels
@@ -194,7 +194,7 @@ def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup
     digits = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
     level = phrase_level(comparison.scale.format_level(contrast.arm_mean, digits), comparison)
     base_level = comparison.scale.format_level(contrast.base_mean, digits)
-    base = format_name(comparison.arms[0].arm.name)
+    base = format_name(comparison.arms[0].measured.name)
     verdict = _describe_gain(x, comparison) + _bracket(x.state)
     return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)
 
@@ -225,7 +225,7 @@ def _describe_effects(findings: Sequence[Finding], comparison: Comparison) -> li
     equal = [x for x in findings if x.verdict.contrast.identical and not x.verdict.blocked_reason]
     settled = [x for x in equal if x.verdict.contrast.pairs >= FEWEST_SEEDS]
     for x in equal:
-        base = format_name(x.against or comparison.arms[0].arm.name)
+        base = format_name(x.against or comparison.arms[0].measured.name)
         everywhere = phrase_all(x.verdict.contrast.pairs, comparison.design.noun)
         equals = Markup("{} equals {} in {} {}{}")
         lines.append(equals.format(x.name, base, comparison.title, everywhere, x.remarks))

@@ -33,17 +33,19 @@ def describe_decided(comparison: Comparison) -> str:
     """
     if not comparison.arms_to_decide:
         return ""
-    verdicts = [row.verdict for row in comparison.arms_to_decide if row.decided and row.verdict]
+    verdicts = [arm.verdict for arm in comparison.arms_to_decide if arm.decided and arm.verdict]
     unsettled = sum(verdict.claims and not verdict.settled for verdict in verdicts)
     sizes = f", {unsettled} in direction only" if unsettled else ""
-    decided = sum(row.decided for row in comparison.arms_to_decide)
+    decided = sum(arm.decided for arm in comparison.arms_to_decide)
     by = f" by {comparison.title}" if comparison.other_views else ""
     return f"{decided} of {plural(len(comparison.arms_to_decide), 'contrast')} decided{by}{sizes}"
 
 
 def describe_seen_data(comparison: Comparison) -> str:
     """Return sentences on contrasts whose results were seen before the plan was declared; "" for none."""
-    exploratory = [row for row in comparison.arms_to_decide if row.arm.name in comparison.design.seen_pairs]
+    exploratory = [
+        arm for arm in comparison.arms_to_decide if arm.measured.name in comparison.design.seen_pairs
+    ]
     if not exploratory:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
@@ -60,7 +62,7 @@ def describe_seen_data(comparison: Comparison) -> str:
 
 def describe_futile_contrasts(comparison: Comparison) -> str:
     """Return a sentence on the contrasts that are given up as unlikely to be decided; "" where none is."""
-    names = [row.arm.name for row in comparison.arms_to_decide if row.verdict and row.verdict.futile]
+    names = [arm.measured.name for arm in comparison.arms_to_decide if arm.verdict and arm.verdict.futile]
     if not names:
         return ""
     are = "is" if len(names) == 1 else "are"
@@ -73,49 +75,49 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
 
 def describe_trials(comparison: Comparison) -> str:
     """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
-    total = sum(row.total for row in comparison.arms)
+    total = sum(arm.total for arm in comparison.arms)
     ends = {
-        "diverged": sum(row.diverged for row in comparison.arms),
-        "failed": sum(row.failed for row in comparison.arms),
-        "not trained yet": sum(row.not_ended for row in comparison.arms),
-        "trained for a look that is not complete": sum(row.for_next_look for row in comparison.arms),
+        "diverged": sum(arm.diverged for arm in comparison.arms),
+        "failed": sum(arm.failed for arm in comparison.arms),
+        "not trained yet": sum(arm.not_ended for arm in comparison.arms),
+        "trained for a look that is not complete": sum(arm.for_next_look for arm in comparison.arms),
     }
     phrases = [f"{number} {end}" for end, number in ends.items() if number]
     if not comparison.design.plan_hash:
         return ", of which ".join(filter(None, [plural(total, "row"), " and ".join(phrases)]))
-    finished = f"{sum(row.done for row in comparison.arms)} of {total} trials finished"
+    finished = f"{sum(arm.done for arm in comparison.arms)} of {total} trials finished"
     return ", ".join([finished, *(phrases or ["none failed"])])
 
 
 def list_failures(comparison: Comparison) -> tuple[tuple[ComparedArm, str], ...]:
     """Return the arms that have failures, with their rate of divergence."""
     failures = []
-    for row in comparison.arms:
-        phrases = [f"{row.failed} failed"] if row.failed else []
-        if row.diverged:
-            trials = row.done + row.diverged
-            ends = format_interval(divergence_interval(row.diverged, trials), 3)
-            phrases.insert(0, f"{row.diverged} of {trials} diverged (95 % CI {ends})")
+    for arm in comparison.arms:
+        phrases = [f"{arm.failed} failed"] if arm.failed else []
+        if arm.diverged:
+            trials = arm.done + arm.diverged
+            ends = format_interval(divergence_interval(arm.diverged, trials), 3)
+            phrases.insert(0, f"{arm.diverged} of {trials} diverged (95 % CI {ends})")
         if phrases:
-            failures.append((row, ", ".join(phrases)))
+            failures.append((arm, ", ".join(phrases)))
     return tuple(failures)
 
 
 def list_warnings(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on whatever makes these results doubtful, from dead toggles to mixed machines."""
     phrases = [
-        f"{row.arm.name}: {row.note} bit for bit, so the change did nothing"
-        for row in comparison.arms
-        if row.is_dead
+        f"{arm.measured.name}: {arm.note} bit for bit, so the change did nothing"
+        for arm in comparison.arms
+        if arm.is_dead
     ]
     seeds_of = attrgetter("failed_seeds")
-    for row in comparison.arms:
-        failed = [proof for proof in row.proofs if not proof.ok]
+    for arm in comparison.arms:
+        failed = [proof for proof in arm.proofs if not proof.ok]
         for seeds, proofs in groupby(sorted(failed, key=seeds_of), seeds_of):
             factors = ", ".join(proof.factor for proof in proofs)
             in_seeds = f" in {seeds}" if seeds else ""
-            phrases.append(f"{row.arm.name}: no proof that {factors} took effect{in_seeds}")
-    self_checks = [row.contrast for row in comparison.arms if row.contrast and not row.has_contrast_to_decide]
+            phrases.append(f"{arm.measured.name}: no proof that {factors} took effect{in_seeds}")
+    self_checks = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.has_contrast_to_decide]
     phrases += [describe_aa_check(contrast) for contrast in self_checks if fails_aa_check(contrast)]
     phrases += [
         describe_warned_trials(comparison),
@@ -130,7 +132,10 @@ def list_warnings(comparison: Comparison) -> tuple[str, ...]:
 def describe_warned_trials(comparison: Comparison) -> str:
     """Return a phrase on the trials that have learnt nothing, by arm; "" if there are none."""
     warned = Counter(
-        (row.arm.name, r.warning) for row in comparison.arms for r in row.arm.finished_results if r.warning
+        (arm.measured.name, r.warning)
+        for arm in comparison.arms
+        for r in arm.measured.finished_results
+        if r.warning
     )
     phrases = [
         f"{shorten(name)} {warning} on {plural(number, comparison.design.noun)}"
@@ -141,7 +146,7 @@ def describe_warned_trials(comparison: Comparison) -> str:
 
 def describe_copied_arms(comparison: Comparison) -> str:
     """Return a sentence on the arms that ignore their seed; "" if there are none."""
-    copied = join_first_names([row.arm.name for row in comparison.arms if row.copied], LISTED)
+    copied = join_first_names([arm.measured.name for arm in comparison.arms if arm.copied], LISTED)
     if not copied:
         return ""
     if comparison.design.nondeterminism is None:
@@ -154,17 +159,17 @@ def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     whose = "pairs" if comparison.design.pair else "values"
     skewed = []
     too_few = []
-    for row in comparison.arms_with_contrast:
-        contrast = row.contrast
-        v = row.verdict
+    for arm in comparison.arms_with_contrast:
+        contrast = arm.contrast
+        v = arm.verdict
         if contrast and v and contrast.skewed:
             values = plural(contrast.skewness_of, comparison.design.noun)
             skewed.append(
-                f"{shorten(row.arm.name)} (skewness {format_number(contrast.skewness, 1)} over {values})"
+                f"{shorten(arm.measured.name)} (skewness {format_number(contrast.skewness, 1)} over {values})"
             )
         elif contrast and v and v.claims and contrast.hides_skewness:
             too_few.append(
-                f"{shorten(row.arm.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
+                f"{shorten(arm.measured.name)} ({plural(contrast.skewness_of, comparison.design.noun)})"
             )
     sentences = {
         f"skewed {whose}": skewed,
@@ -180,7 +185,10 @@ MORE_ERRORS = "such verdicts may err more often than they should"
 
 def describe_mixed_machines(comparison: Comparison) -> str:
     """Return a sentence on pairs of results from different kinds of machine; "" if there are none."""
-    sides = [(comparison.find_base(row).arm, row.arm) for row in comparison.arms_with_contrast]
+    sides = [
+        (comparison.find_base(compared).measured, compared.measured)
+        for compared in comparison.arms_with_contrast
+    ]
     return describe_mixed_pairs(
         (find_machine_kind(base.results[seed].provenance), find_machine_kind(arm.results[seed].provenance))
         for base, arm in sides
@@ -226,7 +234,7 @@ def format_zone(comparison: Comparison) -> str:
 def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[str, ...]:
     """Return sentences on the limits of these results."""
     is_conditional = comparison.design.presentation.interval_clause
-    noun = "interval" if any(row.interval for row in comparison.arms) else "number"
+    noun = "interval" if any(arm.interval for arm in comparison.arms) else "number"
     premise = "There is one validation set:" if is_conditional else "If seeds share one validation set,"
     phrases = [
         f"{premise} every {noun} is over seeds, given that set. Other data may differ.",
@@ -244,9 +252,9 @@ def list_limits(comparison: Comparison, environments: dict[str, str]) -> tuple[s
         )
     if comparison.sequential:
         phrases += _CAVEATS_OF_LOOKS
-    if any(row.diverged for row in comparison.arms):
+    if any(arm.diverged for arm in comparison.arms):
         phrases.append("Where seeds diverged, the mean is of the converged seeds alone.")
-    if any(row.arm.exploratory for row in comparison.arms):
+    if any(arm.measured.exploratory for arm in comparison.arms):
         phrases.append("Arms marked exploratory suggest and do not confirm.")
     return tuple(filter(None, phrases))
 
@@ -274,15 +282,15 @@ def list_earlier_attempts(comparison: Comparison) -> list[str]:
     """Return a line on each earlier plan of one of the contrasts, in the order of the arms."""
     return [
         line
-        for row in comparison.arms_to_decide
-        for line in comparison.design.earlier_attempts.get(row.arm.name, ())
+        for arm in comparison.arms_to_decide
+        for line in comparison.design.earlier_attempts.get(arm.measured.name, ())
     ]
 
 
 def describe_attempts(comparison: Comparison) -> str:
     """Return sentences on how many contrasts were planned before, and what that means; "" where none was."""
     repeated = [
-        row for row in comparison.arms_to_decide if comparison.design.earlier_attempts.get(row.arm.name)
+        arm for arm in comparison.arms_to_decide if comparison.design.earlier_attempts.get(arm.measured.name)
     ]
     if not repeated:
         return ""
@@ -322,14 +330,14 @@ def _count_first(comparison: Comparison) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     if not judges_clock(comparison.design.metrics):
         return counts
-    for row in comparison.arms_with_contrast:
-        results = row.arm.results
-        base_results = comparison.find_base(row).arm.results
+    for arm in comparison.arms_with_contrast:
+        results = arm.measured.results
+        base_results = comparison.find_base(arm).measured.results
         pairs = [
             (results[seed].started, base_results[seed].started)
             for seed in results.keys() & base_results.keys()
         ]
-        order = [arm < base for arm, base in pairs if arm != base]
+        order = [start < base_start for start, base_start in pairs if start != base_start]
         if order:
-            counts[row.arm.name] = sum(order), len(order)
+            counts[arm.measured.name] = sum(order), len(order)
     return counts

@@ -105,33 +105,33 @@ def _format_rows(view: Comparison) -> list[tuple[str, ...]]:
         "verdict",
         "remarks",
     )
-    rows = [head, *(_format_row(row, view) for row in view.arms)]
+    rows = [head, *(_format_row(arm, view) for arm in view.arms)]
     if view.stops_contrasts:
         return rows
     column = head.index(UNBIASED)
     return [row[:column] + row[column + 1 :] for row in rows]
 
 
-def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
-    contrast = row.contrast
-    v = row.verdict
+def _format_row(arm: ComparedArm, view: Comparison) -> tuple[str, ...]:
+    contrast = arm.contrast
+    v = arm.verdict
     scale = view.scale
-    seeds = row.seeds_of_mean
-    if view.stops_contrasts and row.state:
-        seeds += f" {row.state}"
-    if row.diverged:
-        seeds += f", {row.diverged} diverged"
-    if row.failed:
-        seeds += f", {row.failed} failed"
-    mean = f"{scale.format_cell(row.summary.mean)} ± {scale.format_difference_cell(row.summary.sd)}"
-    cells = row.arm.name, row.arm.against or "–", seeds, mean
+    seeds = arm.seeds_of_mean
+    if view.stops_contrasts and arm.state:
+        seeds += f" {arm.state}"
+    if arm.diverged:
+        seeds += f", {arm.diverged} diverged"
+    if arm.failed:
+        seeds += f", {arm.failed} failed"
+    mean = f"{scale.format_cell(arm.summary.mean)} ± {scale.format_difference_cell(arm.summary.sd)}"
+    cells = arm.measured.name, arm.measured.against or "–", seeds, mean
     if contrast is None:
-        return *cells, "–", "–", "–", "–", "–", row.note or "baseline", "–"
+        return *cells, "–", "–", "–", "–", "–", arm.note or "baseline", "–"
     effect = scale.format_difference_cell(contrast.estimate, sign=True)
     if contrast.by_median:
         effect = f"median {effect}"
-    if row.interval:
-        effect += f" {scale.format_interval_cell(row.interval)} {row.interval.percent}"
+    if arm.interval:
+        effect += f" {scale.format_interval_cell(arm.interval)} {arm.interval.percent}"
     wins = f"{contrast.wins} of {contrast.pairs}" if contrast.paired else "–"
     if v is None:
         return *cells, effect, "–", wins, "–", "–", "A/A check", "–"
@@ -143,22 +143,22 @@ def _format_row(row: ComparedArm, view: Comparison) -> tuple[str, ...]:
         format_p(v.difference_p),
         format_p(v.equivalence_p),
         f"{v.symbol} {v.label}",
-        "; ".join(filter(None, (*row.standing, describe_state(row, view)))) or "–",
+        "; ".join(filter(None, (*arm.standing, describe_state(arm, view)))) or "–",
     )
 
 
 def list_notes(comparison: Comparison) -> list[str]:
     """Return how arms were compared, and what cannot be known of the results in a foreign table."""
     correction = "Holm's over all arms"
-    if any(row.arm.exploratory for row in comparison.arms):
+    if any(arm.measured.exploratory for arm in comparison.arms):
         correction += ", of exploratory arms Benjamini–Hochberg's"
     test = f"p is {correction}, of the difference and of the equivalence within ±δ."
     few_or_copied = []
     if not comparison.has_too_few_pairs and any(
-        row.contrast.pairs < FEWEST_SEEDS for row in comparison.arms if row.contrast
+        arm.contrast.pairs < FEWEST_SEEDS for arm in comparison.arms if arm.contrast
     ):
         few_or_copied.append(FEW)
-    if any(row.copied for row in comparison.arms):
+    if any(arm.copied for arm in comparison.arms):
         few_or_copied.append(f"WARNING: {describe_copied_arms(comparison)}.")
     if not comparison.design.plan_hash:
         return _list_foreign_notes(comparison, test, few_or_copied)
@@ -166,14 +166,14 @@ def list_notes(comparison: Comparison) -> list[str]:
     if comparison.sequential:
         notes.append(STOPPED)
     if not comparison.has_too_few_pairs:
-        aa_contrasts = [row.contrast for row in comparison.arms if row.contrast and not row.verdict]
+        aa_contrasts = [arm.contrast for arm in comparison.arms if arm.contrast and not arm.verdict]
         notes += [f"{describe_aa_check(contrast)}." for contrast in aa_contrasts]
     return notes
 
 
 def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequence[str]) -> list[str]:
     """Return the notes on a table from elsewhere, from the first, on the test, to what cannot be known."""
-    unpaired = {row.arm.name: _rows_without_partner(row, comparison) for row in comparison.arms}
+    unpaired = {arm.measured.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
     notes = [
         test
         + (f" Pairs are rows of the same {comparison.design.pair}." if comparison.design.pair else UNPAIRED)
@@ -185,11 +185,11 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
     if FIRST_LOOK in comparison.table:
         notes.append(FIRST_SEEDS)
     notes += few_or_copied
-    if any(row.diverged for row in comparison.arms):
+    if any(arm.diverged for arm in comparison.arms):
         notes.append(
             DIVERGED if comparison.design.pair and not comparison.design.test_share else DIVERGED_DEPENDENT
         )
-    if any(row.failed or unpaired[row.arm.name] for row in comparison.arms):
+    if any(arm.failed or unpaired[arm.measured.name] for arm in comparison.arms):
         notes.append(LOSSES)
     notes += [
         f"WARNING: {sentence}."
@@ -204,10 +204,10 @@ def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) 
     return f"{arm}: {number} without a partner: {comparison.design.pair} {join_first_names(labels, LISTED)}"
 
 
-def _rows_without_partner(row: ComparedArm, comparison: Comparison) -> Sequence[Any]:
+def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:
     """Return the seeds that one side of a contrast lacks; none where a side is one run under all seeds."""
-    is_one_run = row.copied or comparison.find_base(row).copied
-    return row.contrast.unpaired if row.contrast and not is_one_run else ()
+    is_one_run = arm.copied or comparison.find_base(arm).copied
+    return arm.contrast.unpaired if arm.contrast and not is_one_run else ()
 
 
 UNBIASED = "unbiased Δ"
@@ -249,7 +249,7 @@ NOT_KNOWN = (
 
 def comparison_csv(comparison: Comparison) -> str:
     """Return one line an arm, numbers in full; empty where there is none."""
-    table = pd.DataFrame([_make_record(row, comparison) for row in comparison.arms], dtype=object)
+    table = pd.DataFrame([_make_record(arm, comparison) for arm in comparison.arms], dtype=object)
     if not comparison.design.plan_hash:
         table = table.loc[:, table.map(lambda cell: cell not in (None, "")).any()]
     return _write_csv(table)
@@ -277,7 +277,7 @@ def write_caption(comparison: Comparison) -> str:
         for view in comparison.per_metric
     )
     bases = comparison.bases_phrase
-    if bases == comparison.arms[0].arm.name:
+    if bases == comparison.arms[0].measured.name:
         bases = "the baseline"
     clause = comparison.design.presentation.interval_clause
     return (
@@ -286,61 +286,61 @@ def write_caption(comparison: Comparison) -> str:
     )
 
 
-def _make_record(row: ComparedArm, comparison: Comparison) -> dict[str, object]:
+def _make_record(arm: ComparedArm, comparison: Comparison) -> dict[str, object]:
     """Return the arm's line: what it is, then its numbers by each metric, whose name begins its columns."""
-    is_planned = bool(row.verdict and comparison.design.plan_hash)
+    is_planned = bool(arm.verdict and comparison.design.plan_hash)
     record: dict[str, object] = {
-        "arm": row.arm.name,
-        "model": row.arm.model,
-        "changed": row.changed,
-        "against": comparison.find_base(row).arm.name if row.contrast else "",
-        "parameters": row.arm.average_metric("model_parameters"),
-        "seeds_ok": row.done,
-        "seeds": row.total,
-        "diverged": row.diverged,
-        "failed": row.failed,
-        "verdict": row.verdict and row.verdict.text,
-        "exploratory": row.exploratory if is_planned else None,
-        "attempt": row.attempt if is_planned else None,
-        "state": row.state if comparison.design.looks else None,
-        "pairs": row.contrast and row.contrast.pairs,
-        "most_seeds": row.max_seeds if comparison.design.looks else None,
+        "arm": arm.measured.name,
+        "model": arm.measured.model,
+        "changed": arm.changed,
+        "against": comparison.find_base(arm).measured.name if arm.contrast else "",
+        "parameters": arm.measured.average_metric("model_parameters"),
+        "seeds_ok": arm.done,
+        "seeds": arm.total,
+        "diverged": arm.diverged,
+        "failed": arm.failed,
+        "verdict": arm.verdict and arm.verdict.text,
+        "exploratory": arm.exploratory if is_planned else None,
+        "attempt": arm.attempt if is_planned else None,
+        "state": arm.state if comparison.design.looks else None,
+        "pairs": arm.contrast and arm.contrast.pairs,
+        "most_seeds": arm.max_seeds if comparison.design.looks else None,
     }
     for view in comparison.per_metric:
-        cells = list_number_cells(view.arms[row.index], view)
+        cells = list_number_cells(view.arms[arm.index], view)
         record |= {f"{view.metric.name}_{cell}": value for cell, value in cells.items()}
-    return record | {"note": row.note, "witness": "; ".join(map(str, row.shown_proofs))}
+    return record | {"note": arm.note, "witness": "; ".join(map(str, arm.shown_proofs))}
 
 
-def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
+def list_number_cells(arm: ComparedArm, view: Comparison) -> dict[str, Any]:
     """Return an arm's numbers by one metric, as that is measured.
 
     Differences of a metric that is judged by its ratio are in per cent.
     """
-    contrast = row.contrast
-    verdict = row.verdict
+    contrast = arm.contrast
+    verdict = arm.verdict
     second = view.scale.second_scale
     level = _skip_none(view.scale.convert_level)
     change = _skip_none(view.scale.convert_difference)
     cells: dict[str, Any] = {
-        "mean": level(row.summary.mean),
-        "sd": change(row.summary.sd),
-        **_name_ends("mean", row.summary.interval, level),
-        "median": level(row.summary.median),
+        "mean": level(arm.summary.mean),
+        "sd": change(arm.summary.sd),
+        **_name_ends("mean", arm.summary.interval, level),
+        "median": level(arm.summary.median),
     }
     if second:
-        cells[second.title] = _skip_none(second.convert_level)(row.summary.mean)
+        cells[second.title] = _skip_none(second.convert_level)(arm.summary.mean)
     cells |= {
         "pair_mean": level(contrast and contrast.arm_mean),
         "pair_baseline": level(contrast and contrast.base_mean),
         "delta": change(contrast and contrast.estimate),
-        **_name_ends("delta", row.interval, change),
+        **_name_ends("delta", arm.interval, change),
         "delta_unbiased": change(verdict and verdict.unbiased),
     }
     if second:
         ratio = _skip_none(second.convert_level)
         cells["ratio"] = ratio(contrast and contrast.estimate)
-        cells |= _name_ends("ratio", row.interval, ratio)
+        cells |= _name_ends("ratio", arm.interval, ratio)
     return cells | {
         "p": contrast and contrast.p,
         "p_adjusted": verdict and verdict.difference_test.p,
@@ -350,7 +350,7 @@ def list_number_cells(row: ComparedArm, view: Comparison) -> dict[str, Any]:
         "r": contrast and contrast.r,
         "verdict": verdict and verdict.text,
         "provisional": verdict and verdict.provisional,
-        "open_because": explain_open(row, view.first_title),
+        "open_because": explain_open(arm, view.first_title),
     }
 
 

@@ -171,30 +171,32 @@ def describe_interaction(v: Verdict) -> str:
 class Claim:
     """One contrast in a line, by the study's first metric."""
 
-    row: ComparedArm
+    arm: ComparedArm
     verdict: Verdict
     comparison: Comparison
 
     @property
     def text(self) -> str:
         """Levels, effect, interval and seeds; the word and the names stand beside it."""
-        decided = describe_stage(self.verdict) if self.row.decided else ""
-        return ", ".join(filter(None, (_describe_contrast(self.row, self.comparison), decided)))
+        decided = describe_stage(self.verdict) if self.arm.decided else ""
+        return ", ".join(filter(None, (_describe_contrast(self.arm, self.comparison), decided)))
 
     @property
     def other_metrics(self) -> tuple[str, ...]:
         """The same by each other metric."""
         return tuple(
-            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.row.index], view)}"
+            f"{view.title}: {v.symbol} {v.text}, {_describe_contrast(view.arms[self.arm.index], view)}"
             for view in self.comparison.other_views
-            if (v := view.arms[self.row.index].verdict)
+            if (v := view.arms[self.arm.index].verdict)
         )
 
     @property
     def sentence(self) -> str:
         """The claim as a whole sentence, with the other metrics after it."""
-        standing = f" ({', '.join(self.row.standing)})" if self.row.standing else ""
-        sides = f"{self.row.arm.name} against {self.comparison.find_base(self.row).arm.name}{standing}"
+        standing = f" ({', '.join(self.arm.standing)})" if self.arm.standing else ""
+        sides = (
+            f"{self.arm.measured.name} against {self.comparison.find_base(self.arm).measured.name}{standing}"
+        )
         numbers = "; ".join((self.text, *self.other_metrics))
         return f"{self.verdict.symbol} {self.verdict.label} — {sides}: {numbers}."
 
@@ -203,35 +205,35 @@ def list_claims(comparison: Comparison) -> tuple[Claim, ...]:
     """Return one claim a contrast: better arms first, then worse ones, each with the largest effect first."""
     order = ("better", "worse", "same", "open")
     claims = [
-        Claim(row=row, verdict=row.verdict, comparison=comparison)
-        for row in comparison.arms_with_contrast
-        if row.verdict
+        Claim(arm=arm, verdict=arm.verdict, comparison=comparison)
+        for arm in comparison.arms_with_contrast
+        if arm.verdict
     ]
     return tuple(sorted(claims, key=lambda x: (order.index(x.verdict.kind), -effect_size(x.verdict))))
 
 
-def _describe_contrast(row: ComparedArm, comparison: Comparison) -> str:
+def _describe_contrast(arm: ComparedArm, comparison: Comparison) -> str:
     """Return level of the baseline → of the arm over the pair's seeds, effect with interval, seeds, state."""
-    contrast = row.contrast
+    contrast = arm.contrast
     if contrast is None:
-        return row.note
+        return arm.note
     if contrast.tied:
-        return f"the same {phrase_all(contrast.pairs, row.noun)}"
+        return f"the same {phrase_all(contrast.pairs, arm.noun)}"
     phrases = []
-    show = partial(comparison.scale.format_difference, ends=row.interval, sign=True)
+    show = partial(comparison.scale.format_difference, ends=arm.interval, sign=True)
     if contrast.estimate is not None:
         median = "median " if contrast.by_median else ""
         phrases = [
             "" if median else comparison.scale.format_change(contrast.base_mean, contrast.arm_mean),
-            f"{median}{comparison.scale.describe_difference(contrast.estimate, row.interval)}",
-            comparison.scale.format_interval(row.interval),
-            describe_unbiased(row.verdict, show) if row.verdict else "",
+            f"{median}{comparison.scale.describe_difference(contrast.estimate, arm.interval)}",
+            comparison.scale.format_interval(arm.interval),
+            describe_unbiased(arm.verdict, show) if arm.verdict else "",
         ]
         if second := comparison.scale.second_scale:
             phrases.append(f"{second.title} {second.describe_difference(contrast.estimate)}")
     phrases += [
-        f"better on {contrast.wins} of {plural(contrast.pairs, row.noun)}" if contrast.paired else "",
-        describe_state(row, comparison),
+        f"better on {contrast.wins} of {plural(contrast.pairs, arm.noun)}" if contrast.paired else "",
+        describe_state(arm, comparison),
     ]
     return ", ".join(filter(None, phrases))
 
@@ -240,20 +242,20 @@ def describe_too_few_pairs(comparison: Comparison) -> str:
     """Return a sentence on a comparison of which no contrast has enough pairs; "" for others."""
     if not comparison.has_too_few_pairs:
         return ""
-    most = max(row.contrast.pairs for row in comparison.arms_to_decide if row.contrast)
+    most = max(arm.contrast.pairs for arm in comparison.arms_to_decide if arm.contrast)
     pairs = f"One {comparison.design.noun}" if most == 1 else plural(most, comparison.design.noun)
     return f"{pairs}: nothing is decided, as a verdict needs at least {FEWEST_SEEDS}"
 
 
-def describe_state(row: ComparedArm, comparison: Comparison) -> str:
+def describe_state(arm: ComparedArm, comparison: Comparison) -> str:
     """Return the state of the arm's contrast, or why it has none; "" where it is decided like any other.
 
     It is "" too where `describe_too_few_pairs` says the same of all arms.
     """
-    v = row.verdict
-    contrast = row.contrast
+    v = arm.verdict
+    contrast = arm.contrast
     if not contrast:
-        return row.note if row.index else "baseline"
+        return arm.note if arm.index else "baseline"
     if not v:
         return "A/A check" if comparison.has_too_few_pairs else describe_aa_check(contrast)
     phrases = [
@@ -261,32 +263,32 @@ def describe_state(row: ComparedArm, comparison: Comparison) -> str:
         describe_lost(contrast) if contrast.lost else "",
         ""
         if comparison.has_too_few_pairs and not v.blocked_reason
-        else _describe_progress(row, v, comparison.first_title),
+        else _describe_progress(arm, v, comparison.first_title),
         "open only because the pairs are skewed" if v.open_by_skewness else "",
         f"provisional: under {CLAIM_SEEDS} seeds" if v.provisional else "",
     ]
     return "; ".join(filter(None, phrases))
 
 
-def explain_open(row: ComparedArm, first_metric: str) -> str:
+def explain_open(arm: ComparedArm, first_metric: str) -> str:
     """Return why the arm's contrast is open; "" where it claims anything, or is none."""
-    v = row.verdict
-    contrast = row.contrast
+    v = arm.verdict
+    contrast = arm.contrast
     if v is None or contrast is None or v.claims:
         return ""
     if v.blocked_reason:
         return v.blocked_reason
     if contrast.pairs < FEWEST_SEEDS:
-        return f"under {FEWEST_SEEDS} {row.noun}s nothing is decided"
+        return f"under {FEWEST_SEEDS} {arm.noun}s nothing is decided"
     if v.open_by_skewness:
         return "the pairs are skewed"
     if contrast.fails_unequally:
         return "one side failed more often, so that the two are not the same"
-    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, row.noun)}"
+    reason = f"neither a difference nor equality within ±δ is shown at {plural(contrast.pairs, arm.noun)}"
     return f"{reason}, where {first_metric} was decided" if v.decided else reason
 
 
-def _describe_progress(row: ComparedArm, v: Verdict, first_metric: str) -> str:
+def _describe_progress(arm: ComparedArm, v: Verdict, first_metric: str) -> str:
     """Return why a contrast is open, or how many pairs it has that may get more; "" for what it claims."""
     contrast = v.contrast
     looks = contrast.look.looks
@@ -294,10 +296,10 @@ def _describe_progress(row: ComparedArm, v: Verdict, first_metric: str) -> str:
     if v.blocked_reason or (has_more_looks and not v.decided):
         return describe_stage(v, first_metric)
     if v.decided:
-        return "" if v.claims else f"open: {explain_open(row, first_metric)}"
+        return "" if v.claims else f"open: {explain_open(arm, first_metric)}"
     remark = f": under {FEWEST_SEEDS} nothing is decided" if contrast.pairs < FEWEST_SEEDS else ""
     subject = f"{first_metric} is " if v.claims else ""
-    return f"{subject}not decided at {plural(contrast.pairs, row.noun)}{remark}"
+    return f"{subject}not decided at {plural(contrast.pairs, arm.noun)}{remark}"
 
 
 def write_claims(comparison: Comparison) -> tuple[str, ...]:

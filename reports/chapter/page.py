@@ -24,7 +24,7 @@ BIGRAMS = "ngram-2"  # the counting baseline that every neural arm must beat
 class Sample(NamedTuple):
     """A trial's predictions for a stretch of the validation set."""
 
-    row: ComparedArm
+    arm: ComparedArm
     result: Result
 
     @property
@@ -53,8 +53,8 @@ def find_extras(comparison: Comparison) -> Extras:
         warnings=tuple(_worse_than_counting(comparison)),
         marks_legend="the book",
         marks={
-            "valid_loss": {fit.row.index: fit.published.valid_loss for fit in fits},
-            "valid_accuracy": {fit.row.index: fit.published.accuracy for fit in fits},
+            "valid_loss": {fit.arm.index: fit.published.valid_loss for fit in fits},
+            "valid_accuracy": {fit.arm.index: fit.published.accuracy for fit in fits},
         },
         reasons=explain_differences(comparison),
         context={
@@ -102,13 +102,13 @@ def describe_fits(fits: Sequence[BookComparison], comparison: Comparison) -> str
 
 def _list_identical_rows(fits: Sequence[BookComparison], comparison: Comparison) -> list[tuple[str, str]]:
     """Return the pairs of rows of the book whose arms have the same numbers on every seed of ours."""
-    titles = {fit.row.index: fit.published.title for fit in fits}
+    titles = {fit.arm.index: fit.published.title for fit in fits}
     pairs = [
-        (comparison.find_base(fit.row), fit.row)
+        (comparison.find_base(fit.arm), fit.arm)
         for fit in fits
-        if fit.row.contrast and fit.row.contrast.identical
+        if fit.arm.contrast and fit.arm.contrast.identical
     ]
-    return [(titles[base.index], titles[row.index]) for base, row in pairs if base.index in titles]
+    return [(titles[base.index], titles[arm.index]) for base, arm in pairs if base.index in titles]
 
 
 def _worse_than_counting(comparison: Comparison) -> list[str]:
@@ -116,12 +116,14 @@ def _worse_than_counting(comparison: Comparison) -> list[str]:
 
     The verdicts are corrected by Holm over all of these arms.
     """
-    bigrams = [row for row in comparison.arms if row.arm.model == BIGRAMS]
+    bigrams = [arm for arm in comparison.arms if arm.measured.model == BIGRAMS]
     pairs = {}
-    for row in comparison.arms:
-        counts = next((rival for rival in bigrams if not rival.arm.find_task_differences(row.arm)), None)
-        if counts and row.remark in (None, ArmRemark.REFERENCE) and row not in bigrams:
-            pairs[row.arm.name] = row, counts
+    for arm in comparison.arms:
+        counts = next(
+            (rival for rival in bigrams if not rival.measured.find_task_differences(arm.measured)), None
+        )
+        if counts and arm.remark in (None, ArmRemark.REFERENCE) and arm not in bigrams:
+            pairs[arm.measured.name] = arm, counts
     judged = comparison.judge_undeclared(pairs)
     return [f"{name}: {v.symbol} {v.text} against bigram counts" for name, v in judged.items() if v.harmful]
 
@@ -132,24 +134,24 @@ def choose_samples(comparison: Comparison) -> list[Sample]:
     The other is the worst arm that was trained, or the second best where the baseline is the best or the
     worst. The A/A check is left out.
     """
-    rows = comparison.arms_by_task[0]
+    arms = comparison.arms_by_task[0]
     samples = {
-        row.index: Sample(row, r)
-        for row in rows
-        for r in row.arm.finished_results[::-1]  # so that the first seed is kept
-        if r.records.get("passage") and (row.index == 0 or not row.arm.is_aa_arm)
+        arm.index: Sample(arm, r)
+        for arm in arms
+        for r in arm.measured.finished_results[::-1]  # so that the first seed is kept
+        if r.records.get("passage") and (arm.index == 0 or not arm.measured.is_aa_arm)
     }
     text = next(([word["token"] for word in sample.words] for sample in samples.values()), [])
     ranked = [
-        samples[row.index]
-        for row in comparison.rank_arms(rows)
-        if row.index in samples and [word["token"] for word in samples[row.index].words] == text
+        samples[arm.index]
+        for arm in comparison.rank_arms(arms)
+        if arm.index in samples and [word["token"] for word in samples[arm.index].words] == text
     ]
-    baseline = [sample for sample in ranked if sample.row.index == 0]
-    trained = [sample for sample in ranked if sample.continuation and sample.row.index]
+    baseline = [sample for sample in ranked if sample.arm.index == 0]
+    trained = [sample for sample in ranked if sample.continuation and sample.arm.index]
     candidates = [*ranked[:1], *baseline, *trained[-1:], *trained]
-    chosen = list(dict.fromkeys(sample.row.index for sample in candidates))[:3]
-    return [sample for sample in ranked if sample.row.index in chosen]
+    chosen = list(dict.fromkeys(sample.arm.index for sample in candidates))[:3]
+    return [sample for sample in ranked if sample.arm.index in chosen]
 
 
 def measure_throughput(comparison: Comparison) -> tuple[tuple[ComparedArm, float, SpeedRatio | None], ...]:
@@ -158,16 +160,16 @@ def measure_throughput(comparison: Comparison) -> tuple[tuple[ComparedArm, float
     The ratio is over the seeds that both sides trained on one kind of machine: see `describe_unlike_speeds`.
     """
     lines = []
-    for row in comparison.arms:
-        pairs = [(a, b) for a, b, reason in _pair_speeds(row, comparison) if not reason]
-        if (mean := row.arm.average_metric("speed_train")) is not None:
-            lines.append((row, mean, speed_ratio(pairs) if row.index else None))
+    for arm in comparison.arms:
+        pairs = [(a, b) for a, b, reason in _pair_speeds(arm, comparison) if not reason]
+        if (mean := arm.measured.average_metric("speed_train")) is not None:
+            lines.append((arm, mean, speed_ratio(pairs) if arm.index else None))
     return tuple(lines)
 
 
 def describe_unlike_speeds(comparison: Comparison) -> str:
     """Return a sentence on the pairs of speeds that are not compared, and why; "" if there are none."""
-    pairs = [pair for row in comparison.arms[1:] for pair in _pair_speeds(row, comparison)]
+    pairs = [pair for arm in comparison.arms[1:] for pair in _pair_speeds(arm, comparison)]
     reasons = [reason for _, _, reason in pairs if reason]
     if not reasons:
         return ""
@@ -175,17 +177,15 @@ def describe_unlike_speeds(comparison: Comparison) -> str:
     return f"{len(reasons)} of {plural(len(pairs), 'pair')} of speeds not compared: {explanation}"
 
 
-def _pair_speeds(row: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
+def _pair_speeds(arm: ComparedArm, comparison: Comparison) -> list[tuple[float, float, str]]:
     """Return, for each seed the speeds of an arm and its base, and why the two cannot be compared."""
-    base = comparison.find_base(row).arm
-    arm = row.arm
-    speeds = arm.collect_metric("speed_train")
-    base_speeds = base.collect_metric("speed_train")
+    sides = (comparison.find_base(arm).measured, arm.measured)
+    base_speeds, speeds = (side.collect_metric("speed_train") for side in sides)
     return [
         (
             speeds[s],
             base_speeds[s],
-            describe_unlike_machines([find_machine_kind(side.results[s].provenance) for side in (base, arm)]),
+            describe_unlike_machines([find_machine_kind(side.results[s].provenance) for side in sides]),
         )
         for s in sorted(speeds.keys() & base_speeds.keys())
         if 0 < speeds[s] < math.inf and 0 < base_speeds[s] < math.inf

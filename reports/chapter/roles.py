@@ -48,13 +48,13 @@ def average_roles(comparison: Comparison) -> tuple[tuple[str, ...], tuple[Accura
     """Return names of the token roles, and each arm's accuracy on them, pooled over finished seeds."""
     names = tuple(
         dict.fromkeys(
-            name for row in comparison.arms for r in row.arm.finished_results for name in _read_sums(r)
+            name for arm in comparison.arms for r in arm.measured.finished_results for name in _read_sums(r)
         )
     )
     lines = [
-        (row, tuple(_average_accuracy(row.arm, name) for name in names))
-        for row in comparison.arms
-        if row.arm.finished_results
+        (arm, tuple(_average_accuracy(arm.measured, name) for name in names))
+        for arm in comparison.arms
+        if arm.measured.finished_results
     ]
     return (names, tuple(lines)) if names else None
 
@@ -79,24 +79,24 @@ def explain_differences(comparison: Comparison) -> dict[int, Markup]:
     if comparison.metric.name not in SUMS:
         return {}
     explanations = {}
-    for row in comparison.arms_with_contrast:
-        if row.verdict and row.verdict.direction is not Direction.NONE:
-            parts = split_difference(row, comparison)
+    for arm in comparison.arms_with_contrast:
+        if arm.verdict and arm.verdict.direction is not Direction.NONE:
+            parts = split_difference(arm, comparison)
             if sentence := describe_parts(parts, comparison.scale):
                 strip = _draw_parts(parts, comparison)
-                explanations[row.index] = Markup("{} Where: {}").format(strip, sentence)
+                explanations[arm.index] = Markup("{} Where: {}").format(strip, sentence)
     return explanations
 
 
-def split_difference(row: ComparedArm, comparison: Comparison) -> tuple[RolePart, ...]:
+def split_difference(arm: ComparedArm, comparison: Comparison) -> tuple[RolePart, ...]:
     """Return the parts of an arm's difference by token role; () unless both sides finished on all seeds.
 
     A part is consistent if its 95 % t interval over the seeds, corrected for the number of roles, leaves out
     0.
     """
-    seeds = row.contrast.seeds if row.contrast else ()
-    arms = (comparison.find_base(row).arm, row.arm)
-    finished = [{seed: _read_sums(r) for seed, r in arm.results.items() if r.done} for arm in arms]
+    seeds = arm.contrast.seeds if arm.contrast else ()
+    compared = (comparison.find_base(arm).measured, arm.measured)
+    finished = [{seed: _read_sums(r) for seed, r in side.results.items() if r.done} for side in compared]
     sides = [[sums_by_seed.get(seed, {}) for seed in seeds] for sums_by_seed in finished]
     names = {name: None for side in sides for sums in side for name in sums}
     is_whole = all(sums.keys() == names.keys() for side in sides for sums in side)

@@ -47,9 +47,9 @@ def list_audit_rows(comparison: Comparison) -> list[AuditRow]:
 
 
 def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
-    row = _find_arm(change, comparison)
-    contrast = row.contrast if row else None
-    interval = row.interval if row else None
+    arm = _find_arm(change, comparison)
+    contrast = arm.contrast if arm else None
+    interval = arm.interval if arm else None
     return AuditRow(
         change=change.name,
         lines=f"+{change.added} −{change.deleted}",
@@ -57,7 +57,7 @@ def _make_row(change: AuditedChange, comparison: Comparison) -> AuditRow:
         interval=comparison.scale.format_interval(interval),
         seeds=contrast.pairs if contrast else 0,
         effect=find_effect(change, comparison),
-        remark=_write_remark(change, row, comparison),
+        remark=_write_remark(change, arm, comparison),
     )
 
 
@@ -65,23 +65,23 @@ def find_effect(change: AuditedChange, comparison: Comparison) -> ChangeEffect:
     """Return what a change does, by the first metric."""
     if change.reason:
         return ChangeEffect.NOT_JUDGED
-    row = _find_arm(change, comparison)
-    if row is None or _has_equal_numbers(row, comparison):
+    arm = _find_arm(change, comparison)
+    if arm is None or _has_equal_numbers(arm, comparison):
         return ChangeEffect.NO_NUMBER
-    if row.verdict is None or not row.verdict.claims:
+    if arm.verdict is None or not arm.verdict.claims:
         return ChangeEffect.OPEN
     assert comparison.design.audit is not None
     effects = {"better": ChangeEffect.HELPS, "worse": ChangeEffect.HURTS}
     if not comparison.design.audit.forward:  # the arm is the tip without the change
         effects = {"better": ChangeEffect.HURTS, "worse": ChangeEffect.HELPS}
-    return effects.get(row.verdict.effect, ChangeEffect.NOTHING)
+    return effects.get(arm.verdict.effect, ChangeEffect.NOTHING)
 
 
 def _find_arm(change: AuditedChange, comparison: Comparison) -> ComparedArm | None:
-    return next((row for row in comparison.arms[1:] if change.arm and row.arm.name == change.arm), None)
+    return next((arm for arm in comparison.arms[1:] if change.arm and arm.measured.name == change.arm), None)
 
 
-def _has_equal_numbers(row: ComparedArm, comparison: Comparison) -> bool:
+def _has_equal_numbers(arm: ComparedArm, comparison: Comparison) -> bool:
     """Return True if every judged quality of an arm is that of its base, on all seeds of a first look.
 
     Where a time, a speed or memory decides, equal qualities are not the answer.
@@ -89,29 +89,29 @@ def _has_equal_numbers(row: ComparedArm, comparison: Comparison) -> bool:
     if not comparison.metric.is_quality:
         return False
     views = [view for view in comparison.per_metric if view.metric.is_quality]
-    contrasts = [view.arms[row.index].contrast for view in views]
+    contrasts = [view.arms[arm.index].contrast for view in views]
     return bool(contrasts) and all(contrast is not None and contrast.identical for contrast in contrasts)
 
 
-def _write_remark(change: AuditedChange, row: ComparedArm | None, comparison: Comparison) -> str:
+def _write_remark(change: AuditedChange, arm: ComparedArm | None, comparison: Comparison) -> str:
     """Return why a change is not judged or open, what it is compared with, and another metric's claim."""
     if change.reason:
         return change.reason
-    remarks = [] if row else [NO_FILE]
+    remarks = [] if arm else [NO_FILE]
     if change.taken_back_with:
         names = join_names([quote_name(name) for name in change.taken_back_with])
         remarks.append(f"compared without {names}, which cannot stay without it")
     elif change.against:
         remarks.append(f"compared with {quote_name(change.against)}, as the one before it cannot run")
-    if row is None:
+    if arm is None:
         return "; ".join(remarks)
-    remarks += [*row.standing, *_describe_losses(row, comparison)]
-    if row.verdict is None:
-        remarks.append(row.note or "no seed has a result of both")
-    elif row.verdict.blocked_reason:
-        remarks.append(row.verdict.blocked_reason)
+    remarks += [*arm.standing, *_describe_losses(arm, comparison)]
+    if arm.verdict is None:
+        remarks.append(arm.note or "no seed has a result of both")
+    elif arm.verdict.blocked_reason:
+        remarks.append(arm.verdict.blocked_reason)
     for view in comparison.other_views:
-        verdict = view.arms[row.index].verdict
+        verdict = view.arms[arm.index].verdict
         if verdict and verdict.effect in ("better", "worse"):
             size = view.scale.describe_difference(verdict.contrast.estimate or 0.0, verdict.interval)
             side = "with it" if comparison.design.audit and comparison.design.audit.forward else "without it"
@@ -119,14 +119,14 @@ def _write_remark(change: AuditedChange, row: ComparedArm | None, comparison: Co
     return "; ".join(remarks)
 
 
-def _describe_losses(row: ComparedArm, comparison: Comparison) -> list[str]:
+def _describe_losses(arm: ComparedArm, comparison: Comparison) -> list[str]:
     """Return on how many seeds the program failed or diverged, without the change or beside it."""
-    base = comparison.find_base(row)
-    sides = {"": row, f" at {quote_name(base.arm.name)}": base}
+    base = comparison.find_base(arm)
+    sides = {"": arm, f" at {quote_name(base.measured.name)}": base}
     counts = {
         f"{word}{side}": number
-        for side, arm in sides.items()
-        for word, number in (("failed", arm.failed), ("diverged", arm.diverged))
+        for side, compared in sides.items()
+        for word, number in (("failed", compared.failed), ("diverged", compared.diverged))
     }
     return [f"{plural(number, 'seed')} {words}" for words, number in counts.items() if number]
 
@@ -154,12 +154,12 @@ def describe_audit(comparison: Comparison) -> str:
     if counts[ChangeEffect.NO_NUMBER]:
         phrases[-1] += f" ({counts[ChangeEffect.NO_NUMBER]} of them no number at all)"
     if counts[ChangeEffect.OPEN]:
-        rows = [
+        arms = [
             _find_arm(change, comparison)
             for change in audit.changes
             if find_effect(change, comparison) is ChangeEffect.OPEN
         ]
-        seeds = plural(max(len(row.seeds) for row in rows if row), "seed")
+        seeds = plural(max(len(arm.seeds) for arm in arms if arm), "seed")
         verb = "is" if counts[ChangeEffect.OPEN] == 1 else "are"
         phrases.append(f"{counts[ChangeEffect.OPEN]} {verb} open after {seeds}")
     if counts[ChangeEffect.NOT_JUDGED]:
@@ -191,8 +191,8 @@ def list_notes(comparison: Comparison) -> list[str]:
     shadowed = (
         not audit.forward and effects.count(ChangeEffect.NOTHING) + effects.count(ChangeEffect.NO_NUMBER) > 1
     )
-    rows = [_find_arm(change, comparison) for change in audit.changes]
-    provisional = any(row and row.verdict and row.verdict.provisional for row in rows)
+    arms = [_find_arm(change, comparison) for change in audit.changes]
+    provisional = any(arm and arm.verdict and arm.verdict.provisional for arm in arms)
     notes = [f"{side}; by {comparison.title}."]
     if shadowed:
         notes.append(f"{SHADOWED}.")

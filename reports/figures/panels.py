@@ -49,8 +49,8 @@ def draw_curves(comparison: Comparison) -> dict[str, dict[int, Markup]]:
     """
     import_name = comparison.design.presentation.curves
     read_curves = resolve_name(import_name) if import_name else attrgetter("curves")
-    trials = [(row.index, seed, r) for row in comparison.arms for seed, r in row.arm.results.items()]
-    measured = [(arm, seed, r, read_curves(r)) for arm, seed, r in trials if r.done or r.diverged]
+    trials = [(arm.index, seed, r) for arm in comparison.arms for seed, r in arm.measured.results.items()]
+    measured = [(index, seed, r, read_curves(r)) for index, seed, r in trials if r.done or r.diverged]
     curve_names = dict.fromkeys(name for *_, curves in measured for name in curves if len(curves[name]) > 1)
     names = [m.name for m in comparison.design.metrics if m.name in curve_names] or list(curve_names)[:1]
     most_steps = max(8, min(_POINTS, _ALL_POINTS // max(1, len(measured) * len(names))))
@@ -92,8 +92,8 @@ def _draw_pictures(
     axes = (comparison.design.presentation.step, scale.level_unit or scale.title)
     by_arm = {i: points[points.arm == i] for i in points.arm.unique()}
     mean_values = {
-        row.index: _select_mean_values(row, metric, points, comparison.common_seeds)
-        for row in comparison.arms
+        arm.index: _select_mean_values(arm, metric, points, comparison.common_seeds)
+        for arm in comparison.arms
     }
     means = {i: values.mean(axis=1) for i, values in mean_values.items()}
     bases = {
@@ -109,7 +109,7 @@ def _draw_pictures(
     panel[1].yaxis.set_major_formatter(lambda level, _: f"{scale.factor * level:g}".replace("-", MINUS))
     pictures = {}
     for i, base in bases.items():
-        name = comparison.arms[i].arm.name
+        name = comparison.arms[i].measured.name
         draw = partial(_draw_arm_curves, panel, name, by_arm[i], mean_values[i], base)
         pictures[i] = draw_svg(f"{prefix}-{i}", f"Learning curves of {name}", description, draw)
         if len(pictures) % 50 == 0:
@@ -118,15 +118,15 @@ def _draw_pictures(
 
 
 def _select_mean_values(
-    row: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
+    arm: ComparedArm, metric: str, points: pd.DataFrame, common: Collection[int]
 ) -> pd.DataFrame:
     """Return the values behind an arm's mean: a row for each step, a column for each common, converged seed.
 
     Steps that a seed lacks are left out. A counting model has no steps: its level stands at the first and
     at the last one.
     """
-    curves = points[points.arm == row.index]
-    if curves.empty and (level := row.arm.average_metric(metric)) is not None:
+    curves = points[points.arm == arm.index]
+    if curves.empty and (level := arm.measured.average_metric(metric)) is not None:
         return pd.DataFrame({"level": level}, index=[points.step.min(), points.step.max()])
     finished = curves[curves.done & curves.seed.isin(common)]
     return finished.groupby(["step", "seed"]).value.mean().unstack().dropna()
