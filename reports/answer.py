@@ -12,14 +12,14 @@ from unrolled.bench.metric import FEWEST_SEEDS
 from unrolled.reports.comparison import Comparison
 from unrolled.reports.factorial import VIEWS, Factorial, Part
 from unrolled.reports.formats import join_names, phrase_all, quote_name
-from unrolled.reports.levels import (
+from unrolled.reports.means import (
     count_listed,
     describe_order,
     find_grid_lines,
     format_name,
     list_first,
-    list_levels,
-    phrase_level,
+    list_means,
+    phrase_mean,
     rank_all_arms,
     rank_arms,
 )
@@ -80,18 +80,18 @@ def write_answer(
         return Markup(visible(few)), *rank_all_arms(comparison)
     if order := describe_order(comparison):
         return order
-    view = next((v for v in VIEWS if any(part.views[v] for part in parts)), "")
-    findings = _list_part_findings(parts, view) if view else _list_arm_findings(comparison)
+    part_view = next((v for v in VIEWS if any(part.views[v] for part in parts)), "")
+    findings = _list_part_findings(parts, part_view) if part_view else _list_arm_findings(comparison)
     lines = _describe_effects(findings, comparison)
-    if view and lines:
-        lines[:0] = [Markup("{}:").format(view.capitalize())]
-    headline = _write_headline(findings, view, comparison)
+    if part_view and lines:
+        lines[:0] = [Markup("{}:").format(part_view.capitalize())]
+    headline = _write_headline(findings, part_view, comparison)
     return tuple(filter(None, [headline, *lines, *_describe_interactions(grid, comparison)]))
 
 
-def _list_part_findings(parts: Sequence[Part], view: str) -> list[Finding]:
+def _list_part_findings(parts: Sequence[Part], part_view: str) -> list[Finding]:
     """Return the verdict on each part in a view of the study."""
-    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.views[view])]
+    return [Finding(format_name(part.switch.name), "", v) for part in parts if (v := part.views[part_view])]
 
 
 def _list_arm_findings(comparison: Comparison) -> list[Finding]:
@@ -136,7 +136,7 @@ def _describe_disagreement(x: Claim, comparison: Comparison) -> str:
     return ", ".join(phrases)
 
 
-def _write_headline(findings: Sequence[Finding], view: str, comparison: Comparison) -> Markup:
+def _write_headline(findings: Sequence[Finding], part_view: str, comparison: Comparison) -> Markup:
     """Return the sentence that answers first: the best arm, by how much it is better, over how many seeds.
 
     In a grid it tells what the best arm of each line reaches; in a ladder, what the best arm of the
@@ -146,25 +146,25 @@ def _write_headline(findings: Sequence[Finding], view: str, comparison: Comparis
     ranked = any(x.verdict.claims for x in findings)
     if ranked and (lines := find_grid_lines(comparison)):
         best = rank_arms([x for line in lines for x in rank_arms(line, comparison)[:1]], comparison)
-        return list_levels(best, comparison)
+        return list_means(best, comparison)
     arms = [arm for arm in comparison.same_task_arms if arm.index == 0 or not arm.measured.is_aa_arm]
     ladder = any(x.against for x in findings)
     best = rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison)
-    levels = list_levels(
+    levels = list_means(
         [x for i, x in enumerate(best) if x[1].index == 0 or (ladder and ranked and i == 0)], comparison
     )
     if not levels or not findings:
         return levels
     better = [x for x in findings if x.verdict.kind == Direction.BETTER and not (ladder and x.other_task)]
     better.sort(key=lambda x: (not _has_effect(x), -effect_size(x.verdict)))
-    if better and (view or ladder):
+    if better and (part_view or ladder):
         first = better[0]
         base = format_name(first.against or comparison.arms[0].measured.name)
         over = Markup(" over {}").format(base) if ladder else ""
         return Markup("{} brings the most{}: {}; {}").format(
             first.name, over, _describe_gain(first, comparison), levels
         )
-    if better or (len(findings) == 1 and not view and not ladder):
+    if better or (len(findings) == 1 and not part_view and not ladder):
         first, *others = better or findings
         verb = "is" if len(others) == 1 else "are"
         names = join_names(list_first([x.name for x in others]))
@@ -172,7 +172,7 @@ def _write_headline(findings: Sequence[Finding], view: str, comparison: Comparis
         return Markup("{}{}").format(_describe_pair(first, levels, comparison), too)
     kinds = Counter(x.verdict.kind for x in findings)
     counts = [f"{kinds[kind]} {phrase}" for kind, phrase in KINDS.items() if kinds[kind]]
-    rivals = "part is shown to help" if view else "arm is shown to be better"
+    rivals = "part is shown to help" if part_view else "arm is shown to be better"
     return Markup("No {}: {}; {}").format(rivals, ", ".join(counts), levels)
 
 
@@ -191,9 +191,9 @@ def _describe_pair(x: Finding, levels: Markup, comparison: Comparison) -> Markup
             else _describe_gain(x, comparison)
         )
         return Markup("{}; {} is {}{}").format(levels, x.name, verdict, _bracket(x.state))
-    digits = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
-    level = phrase_level(comparison.scale.format_level(contrast.arm_mean, digits), comparison)
-    base_level = comparison.scale.format_level(contrast.base_mean, digits)
+    decimals = comparison.scale.count_level_decimals(contrast.base_mean, contrast.arm_mean)
+    level = phrase_mean(comparison.scale.format_level(contrast.arm_mean, decimals), comparison)
+    base_level = comparison.scale.format_level(contrast.base_mean, decimals)
     base = format_name(comparison.arms[0].measured.name)
     verdict = _describe_gain(x, comparison) + _bracket(x.state)
     return Markup("{} {}, {} {}: {}").format(x.name, level, base, base_level, verdict)

@@ -50,7 +50,7 @@ def describe_seen_data(comparison: Comparison) -> str:
         return ""
     first = max(max(comparison.design.seeds) + 1, comparison.design.first_fresh_seed)
     fresh = f"--seeds {first}-{first + len(comparison.design.seeds) - 1}"
-    if comparison.design.decide == "gate":  # which has the seeds of its base's study
+    if comparison.design.stopping_rule == "gate":  # which has the seeds of its base's study
         fresh = "`seeds` of the study, in a change of its own"
     contrasts = plural(len(comparison.arms_to_decide), "contrast")
     whose = "its claim is" if len(exploratory) == 1 else "their claims are"
@@ -76,13 +76,13 @@ def describe_futile_contrasts(comparison: Comparison) -> str:
 def describe_trials(comparison: Comparison) -> str:
     """Return a phrase that counts the trials of the looks so far: finished, diverged, failed or missing."""
     total = sum(arm.total for arm in comparison.arms)
-    ends = {
+    status_counts = {
         "diverged": sum(arm.diverged for arm in comparison.arms),
         "failed": sum(arm.failed for arm in comparison.arms),
         "not trained yet": sum(arm.not_ended for arm in comparison.arms),
         "trained for a look that is not complete": sum(arm.for_next_look for arm in comparison.arms),
     }
-    phrases = [f"{number} {end}" for end, number in ends.items() if number]
+    phrases = [f"{number} {status}" for status, number in status_counts.items() if number]
     if not comparison.design.plan_hash:
         return ", of which ".join(filter(None, [plural(total, "row"), " and ".join(phrases)]))
     finished = f"{sum(arm.done for arm in comparison.arms)} of {total} trials finished"
@@ -156,7 +156,7 @@ def describe_copied_arms(comparison: Comparison) -> str:
 
 def list_skewed_contrasts(comparison: Comparison) -> tuple[str, ...]:
     """Return sentences on contrasts whose values are so skewed that tests may err, or too few to show it."""
-    whose = "pairs" if comparison.design.pair else "values"
+    whose = "pairs" if comparison.design.pairing_column else "values"
     skewed = []
     too_few = []
     for arm in comparison.arms_with_contrast:

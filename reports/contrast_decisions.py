@@ -83,7 +83,7 @@ class _Evidence:
         """Return the pairs that lack a number on a side; without pairs the rows that have none."""
         arm = self.statuses[name].keys()
         base = self.statuses[self.design.bases[name]].keys()
-        if not self.design.pair:
+        if not self.design.pairing_column:
             return len(arm - sides[0].keys()) + len(base - sides[1].keys())
         return len((arm | base) - (sides[0].keys() & sides[1].keys()))
 
@@ -136,9 +136,9 @@ def decide_contrasts(
         return _decide_at_once(contrasts, evidence, matches)
     arms = design.arms_by_name
     to_decide = [name for name in contrasts if not arms[name].is_aa_arm]
-    if design.decide == "gate":
+    if design.stopping_rule == "gate":
         return _decide_gate(to_decide, evidence)
-    if design.decide == "proposal":
+    if design.stopping_rule == "proposal":
         return _decide_proposal(to_decide, evidence)
     declared = [name for name in to_decide if not arms[name].exploratory]
     exploratory = [name for name in to_decide if arms[name].exploratory]
@@ -167,10 +167,10 @@ def _decide_look_by_look(
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost={name: evidence.explain_lost(name) for name in contrasts},
+        lost_reasons={name: evidence.explain_lost(name) for name in contrasts},
         equal={name: evidence.find_equal_seeds(name) for name in contrasts},
         adjust=adjust,
-        rule=design.decide,
+        stopping_rule=design.stopping_rule,
         futility=futility,
     )
 
@@ -187,7 +187,7 @@ def _decide_gate(contrasts: Sequence[str], evidence: _Evidence) -> Decisions[str
         seeds=design.seeds,
         looks=Looks(design.looks),
         metrics=design.metrics,
-        lost={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
+        lost_reasons={variant: evidence.explain_lost_of_gate(name) for name, variant in variants.items()},
         equal={variant: evidence.find_equal_seeds(name) for name, variant in variants.items()},
     )
     return Decisions(
@@ -224,7 +224,7 @@ def _decide_proposal(contrasts: Sequence[str], evidence: _Evidence) -> Decisions
         metric=metric,
         level=design.level,
         simpler_level=design.simpler_level,
-        lost=(losses[candidate], losses_of_bases),
+        lost_reasons=(losses[candidate], losses_of_bases),
         equal=evidence.find_equal_seeds(candidate),
         ignores_seed=candidate in evidence.copies,
     )
@@ -338,7 +338,7 @@ def compare_sides(
         "identical": arm.keys() & base.keys() <= {*equal},
         "highest": metric.highest,
     }
-    if not design.pair:
+    if not design.pairing_column:
         return welch([*arm.values()], [*base.values()], **options)
     if match:
         options |= {"bounds": match.bounds, "rows_lacking": match.lacks}

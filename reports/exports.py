@@ -176,7 +176,11 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
     unpaired = {arm.measured.name: _rows_without_partner(arm, comparison) for arm in comparison.arms}
     notes = [
         test
-        + (f" Pairs are rows of the same {comparison.design.pair}." if comparison.design.pair else UNPAIRED)
+        + (
+            f" Pairs are rows of the same {comparison.design.pairing_column}."
+            if comparison.design.pairing_column
+            else UNPAIRED
+        )
     ]
     if comparison.design.averaging_note:
         notes.append(comparison.design.averaging_note)
@@ -187,7 +191,9 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
     notes += few_or_copied
     if any(arm.diverged for arm in comparison.arms):
         notes.append(
-            DIVERGED if comparison.design.pair and not comparison.design.test_share else DIVERGED_DEPENDENT
+            DIVERGED
+            if comparison.design.pairing_column and not comparison.design.test_share
+            else DIVERGED_DEPENDENT
         )
     if any(arm.failed or unpaired[arm.measured.name] for arm in comparison.arms):
         notes.append(LOSSES)
@@ -201,7 +207,8 @@ def _list_foreign_notes(comparison: Comparison, test: str, few_or_copied: Sequen
 
 def _describe_unpaired(arm: str, labels: Sequence[Any], comparison: Comparison) -> str:
     number = plural(len(labels), "row")
-    return f"{arm}: {number} without a partner: {comparison.design.pair} {join_first_names(labels, LISTED)}"
+    column = comparison.design.pairing_column
+    return f"{arm}: {number} without a partner: {column} {join_first_names(labels, LISTED)}"
 
 
 def _rows_without_partner(arm: ComparedArm, comparison: Comparison) -> Sequence[Any]:

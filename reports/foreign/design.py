@@ -47,7 +47,7 @@ def make_design(frame: pd.DataFrame, table: pd.DataFrame, columns: Columns, sour
         question=f"{source}: {compared} against {baseline}, {plural(len(frame), 'row')}",
         metrics=columns.metrics,
         arms=tuple(MeasuredArm(name=name, title=name, changes=changes[name]) for name in order),
-        pair="fold" if columns.test_share else " and ".join(columns.pair),
+        pairing_column="fold" if columns.test_share else " and ".join(columns.pair),
         test_share=columns.test_share,
         doubts=(*find_doubts(table, columns),),
         averaging_note=_describe_rows(table, columns),

@@ -229,7 +229,7 @@ def test_a_contrast_that_was_seen_before_its_plan_is_exploratory(tmp_path):
     assert "1 of 3 contrasts" in sentence
     assert "exploratory" in sentence
     assert "--seeds 40-79" in sentence
-    gate = replace(c, design=replace(c.design, decide="gate"))
+    gate = replace(c, design=replace(c.design, stopping_rule="gate"))
     assert "--seeds" not in describe_seen_data(gate), "a gate refuses it"
     text = text_of(render(c, tmp_path))
     assert "1 of 3 contrasts had been seen" in text.partition("About this study")[0]

@@ -86,7 +86,7 @@ def test_equal_scores_of_a_program_are_the_same_only_where_they_are_fine(items: 
     ]
     design = study((*programs,), metrics=(Metric("accuracy", 0.01),), **LOOKS)
     assert compare(design).arms[1].verdict.kind == kind
-    gate = compare(replace(design, decide="gate")).gate
+    gate = compare(replace(design, stopping_rule="gate")).gate
     assert gate is not None
     assert gate.passed is (kind == "same")
 

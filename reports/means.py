@@ -46,7 +46,7 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
             phrases.append(phrase.format(Markup("; ").join(list_first(pair_names))))
     levels = [
         Markup("On {} {}").format(
-            task, list_levels(rank_arms([(names[key], by_key[key]) for key in names], comparison), comparison)
+            task, list_means(rank_arms([(names[key], by_key[key]) for key in names], comparison), comparison)
         )
         for task, by_key in tasks.items()
     ]
@@ -89,7 +89,7 @@ def rank_all_arms(comparison: Comparison) -> Iterator[Markup]:
         arms = [arm for arm in group if arm.index == 0 or not arm.measured.is_aa_arm]
         if ranked := rank_arms([(format_name(arm.measured.name), arm) for arm in arms], comparison):
             other_task = "" if group[0].index == 0 else "On another task "
-            yield Markup("{}{}").format(other_task, list_levels(ranked, comparison))
+            yield Markup("{}{}").format(other_task, list_means(ranked, comparison))
 
 
 def find_grid_lines(comparison: Comparison) -> Sequence[Sequence[tuple[Markup, ComparedArm]]]:
@@ -115,15 +115,15 @@ def rank_arms(
     return [(names[arm.index], arm) for arm in ranked]
 
 
-def list_levels(named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison) -> Markup:
+def list_means(named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Comparison) -> Markup:
     """Return arms with their means: "A predicts 98 % of the words, B 95 % (3 of 40 diverged)".
 
     Where they are over unequal numbers of seeds, each says over how many.
     """
-    digits = 0 if comparison.scale.reaches else None
+    decimals = 0 if comparison.scale.reaches else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
-    levels = [comparison.scale.format_level(arm.summary.mean, digits) for _, arm in named_arms]
-    levels[:1] = [phrase_level(x, comparison) for x in levels[:1]]
+    levels = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
+    levels[:1] = [phrase_mean(x, comparison) for x in levels[:1]]
     if len(set(numbers)) > 1:
         levels = [
             f"{level} over {plural(n, comparison.design.noun)}"
@@ -136,7 +136,7 @@ def list_levels(named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Co
     return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
 
 
-def phrase_level(level: str, comparison: Comparison) -> str:
+def phrase_mean(level: str, comparison: Comparison) -> str:
     """Return a level with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
     if comparison.scale.reaches:
         return comparison.scale.reaches.format(level)
