@@ -1,8 +1,7 @@
 """The verdicts on the contrasts of a table: look by look as a plan says, or on all rows at once.
 
-A run that failed, or that lacks a partner, counts as the worst that it can be for a claim. If only the runs
-that ended counted, an arm whose bad runs crash would be better for it, and so would an arm whose baseline has
-lost its good runs.
+A run that failed, or that lacks a partner, counts as the worst that it can be for a claim. Otherwise an arm
+would look better if its bad runs crash, or if its baseline loses good runs.
 """
 
 import math
@@ -240,7 +239,10 @@ def _decide_proposal(contrasts: Sequence[str], evidence: _Evidence) -> Decisions
 def _judge_after_looks(
     contrasts: Sequence[str], evidence: _Evidence, looks_taken: int, fault: str, has_ended: bool
 ) -> dict[str, dict[str, Verdict]]:
-    """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took."""
+    """Return the verdicts on the contrasts of a gate or a proposal after the looks that it took.
+
+    None ends its contrast. All are decided when the gate or the proposal has ended.
+    """
     judged = _decide_look_by_look(contrasts, evidence.limit_to_looks(looks_taken))
     return {
         name: {metric: replace(v, decided=has_ended, blocked_reason=fault) for metric, v in by_metric.items()}
@@ -291,6 +293,7 @@ def _judge_rows(
             reason = f"{copied} has one run's numbers on every {design.noun}"
         else:
             reason = _explain_loss(of_survivors[name], v, lost[name], matched.get(name))
+        # there is no other look: what claims nothing stays open
         verdicts[name] = replace(v, decided=v.claims, blocked_reason=reason)
     return verdicts
 

@@ -28,7 +28,8 @@ Values = Mapping[str, Mapping[str, SeedValues]]
 class MeasuredArm:
     """One arm: what it changes against the baseline, and one result a seed (fewer if unfinished).
 
-    Values come from the table. Exclusions and pages read the results here; a table from a file has none.
+    What is compared comes from the table. The results are for pages, and for what equal results tell of an
+    arm; a table from a file has none.
     """
 
     name: str

@@ -66,18 +66,11 @@ def format_count(value: float | None, decimals: int = 0, *, sign: bool = False) 
     return f"{value:{'+' if sign else ''},.{decimals}f}".replace(",", "\u202f").replace("-", MINUS)
 
 
-def format_seconds(value: float) -> str:
-    """Return a duration in the largest unit that keeps two digits."""
-    if value < 120:
-        return f"{value:.1f} s"
-    return f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
-
-
 def format_duration(seconds: float) -> str:
-    """Return a duration as text, in seconds, minutes or hours."""
+    """Return a duration in two digits of seconds or minutes, or in hours with a decimal."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{round(seconds, 1):.2g} s"
+    return f"{seconds / 60:.2g} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def format_durations(low: float, high: float) -> str:

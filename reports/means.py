@@ -44,13 +44,13 @@ def describe_order(comparison: Comparison) -> tuple[Markup, ...]:
         if pairs:
             pair_names = [Markup("{} and {}").format(names[first], names[second]) for first, second in pairs]
             phrases.append(phrase.format(Markup("; ").join(list_first(pair_names))))
-    levels = [
+    means = [
         Markup("On {} {}").format(
             task, list_means(rank_arms([(names[key], by_key[key]) for key in names], comparison), comparison)
         )
         for task, by_key in tasks.items()
     ]
-    return *phrases, *levels
+    return *phrases, *means
 
 
 def _judge_order(
@@ -122,26 +122,25 @@ def list_means(named_arms: Sequence[tuple[Markup, ComparedArm]], comparison: Com
     """
     decimals = 0 if comparison.scale.reaches else None
     numbers = [arm.summary.n - arm.summary.diverged for _, arm in named_arms]
-    levels = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
-    levels[:1] = [phrase_mean(x, comparison) for x in levels[:1]]
+    means = [comparison.scale.format_level(arm.summary.mean, decimals) for _, arm in named_arms]
+    means[:1] = [phrase_mean(x, comparison) for x in means[:1]]
     if len(set(numbers)) > 1:
-        levels = [
-            f"{level} over {plural(n, comparison.design.noun)}"
-            for level, n in zip(levels, numbers, strict=True)
+        means = [
+            f"{mean} over {plural(n, comparison.design.noun)}" for mean, n in zip(means, numbers, strict=True)
         ]
     diverged = [
         f" ({s.diverged} of {s.n} diverged)" if (s := arm.summary).diverged else "" for _, arm in named_arms
     ]
-    phrases = zip(named_arms, levels, diverged, strict=True)
+    phrases = zip(named_arms, means, diverged, strict=True)
     return Markup(", ").join(Markup("{} {}{}").format(name, *texts) for (name, _), *texts in phrases)
 
 
-def phrase_mean(level: str, comparison: Comparison) -> str:
-    """Return a level with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
+def phrase_mean(mean: str, comparison: Comparison) -> str:
+    """Return a mean with its verb: "predicts 98 % of the words", "has a loss of 1.2"."""
     if comparison.scale.reaches:
-        return comparison.scale.reaches.format(level)
+        return comparison.scale.reaches.format(mean)
     article = "an" if comparison.title[:1] in "aeiou" else "a"
-    return f"has {article} {comparison.title} of {level}"
+    return f"has {article} {comparison.title} of {mean}"
 
 
 def format_name(name: str) -> Markup:

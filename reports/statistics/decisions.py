@@ -135,7 +135,7 @@ def evaluate_looks(
             break
         walk.take_look(tracks, waiting, completed)
         judged = _judge_tracks(tracks_of_first, adjust)
-        for name in (*waiting, *futile):
+        for name in (*waiting, *futile):  # `decided` tells who needs the next look
             current[name] = replace(judged[name], decided=_ends_contrast(judged[name], stopping_rule))
         completed += 1
         futile = {name: reason for name, reason in futile.items() if not current[name].decided}
@@ -209,7 +209,7 @@ class _Walk(Generic[Key]):
             if not v.decided:
                 reason = futile.get(name) or self.blocked_reason(name, next_look)
                 requested[name] = 0 if reason else seeds
-            verdicts[name] = {
+            verdicts[name] = {  # the first metric decides for all: a contrast has the same seeds by each
                 metric: replace(
                     by_name[name], decided=v.decided, blocked_reason=reason, futile=name in futile
                 )
